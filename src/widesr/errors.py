@@ -1,0 +1,129 @@
+"""What can go wrong, each with a stable code and a message that names the way out.
+
+    WidesrError
+    ├── UsageError             usage             an argument that cannot be meant (exit code 2)
+    ├── ImageReadError         image-read        missing, empty, truncated, or not an image
+    ├── ImageFormatError       image-format      an image, but of a kind that is not read or written
+    ├── ImageTooLargeError     image-too-large   more pixels than the caller allows
+    ├── ImageWriteError        image-write       the output cannot be written
+    ├── OutputExistsError      output-exists     the output is there already, or is the input
+    ├── ShapeError             shape             arrays that do not fit one another
+    ├── ModelNotFoundError     model-not-found   no model of that name and scale
+    ├── ModelFileError         model-file        a model file that cannot be used
+    ├── RecipeError            recipe            a recipe with mistakes, all of them listed
+    ├── DataError              data              training or test pictures that cannot be used
+    ├── CheckpointError        checkpoint        weights or run state that cannot be loaded
+    ├── TrainingError          training          a run that cannot go on
+    ├── ExportError            export            an exported file that disagrees with its network
+    └── MissingExtraError      missing-extra     a part of widesr that is not installed
+"""
+
+from typing import ClassVar
+
+
+class WidesrError(Exception):
+    """Anything that the caller can mend; `str()` is one line for people."""
+
+    code: ClassVar[str] = "widesr"
+    """Stable name, for programs and for the anchor in `docs/reference/errors.md`."""
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(WidesrError):
+    """An argument or a combination of arguments that cannot be meant."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ImageReadError(WidesrError):
+    """A file that is missing, empty, truncated, or not an image."""
+
+    code = "image-read"
+
+
+class ImageFormatError(WidesrError):
+    """An image of a kind that widesr does not read or write."""
+
+    code = "image-format"
+
+
+class ImageTooLargeError(WidesrError):
+    """An image with more pixels than the caller allows."""
+
+    code = "image-too-large"
+
+    def __init__(self, *, name: str, width: int, height: int, max_pixels: int) -> None:
+        super().__init__(
+            f"{name}: image is {width}x{height} = {width * height:,} pixels, the limit is "
+            f"{max_pixels:,}; if you trust the file, raise it with --max-pixels (API: max_pixels=)"
+        )
+
+
+class ImageWriteError(WidesrError):
+    """An output that cannot be written; no part of it is left behind."""
+
+    code = "image-write"
+
+
+class OutputExistsError(WidesrError):
+    """An output that is there already, or that would replace its own input."""
+
+    code = "output-exists"
+
+
+class ShapeError(WidesrError):
+    """Arrays whose shapes or types do not fit one another."""
+
+    code = "shape"
+
+
+class ModelNotFoundError(WidesrError):
+    """No model of that name, or none of that name at that scale."""
+
+    code = "model-not-found"
+
+
+class ModelFileError(WidesrError):
+    """A model file that is corrupt, or that is not a super-resolution model."""
+
+    code = "model-file"
+
+
+class RecipeError(WidesrError):
+    """A recipe with mistakes; the message lists all of them."""
+
+    code = "recipe"
+
+
+class DataError(WidesrError):
+    """Training or test pictures that cannot be used."""
+
+    code = "data"
+
+
+class CheckpointError(WidesrError):
+    """Weights or run state that cannot be loaded into this network or run."""
+
+    code = "checkpoint"
+
+
+class TrainingError(WidesrError):
+    """A training run that cannot go on."""
+
+    code = "training"
+
+
+class ExportError(WidesrError):
+    """An exported file whose pictures differ from those of its network; it is not kept."""
+
+    code = "export"
+
+
+class MissingExtraError(WidesrError):
+    """A part of widesr that is not installed."""
+
+    code = "missing-extra"
+
+    def __init__(self, *, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs more than the base install: pip install 'widesr[{extra}]'")
