@@ -1,0 +1,177 @@
+"""PSNR and SSIM under a named protocol; a number without its protocol cannot be compared."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import ShapeError
+
+Channel = Literal["y", "rgb"]
+
+_PEAK = 255.0
+_WINDOW = 11
+"""Side of SSIM's Gaussian window, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is compared: every choice that moves a published number."""
+
+    name: str
+    channel: Channel
+    """`"y"`: luma in MATLAB's studio range [16, 235], as BT.601 has it; `"rgb"`: all three."""
+    border_per_scale: int
+    """Border left out on each side, in HR pixels, for each unit of scale."""
+    border_extra: int
+    """Border left out on each side beside that, in HR pixels."""
+    y_rounded: bool
+    """Whether luma is rounded to whole levels, as MATLAB's rgb2ycbcr of uint8 gives it."""
+    source: str
+
+    def shave(self, scale: int) -> int:
+        """Border left out on each side, in HR pixels."""
+        return self.border_per_scale * scale + self.border_extra
+
+    def __str__(self) -> str:
+        channel = "PSNR-RGB" if self.channel == "rgb" else "PSNR-Y"
+        return f"{channel}, {self.name}"
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="benchmark-y",
+            channel="y",
+            border_per_scale=1,
+            border_extra=0,
+            y_rounded=False,
+            source="EDSR-PyTorch utility.py, ychfan/wdsr, BasicSR with test_y_channel, crop = scale",
+        ),
+        Protocol(
+            name="matlab-y",
+            channel="y",
+            border_per_scale=1,
+            border_extra=0,
+            y_rounded=True,
+            source="RCAN Evaluate_PSNR_SSIM.m: rgb2ycbcr of uint8, border = scale",
+        ),
+        Protocol(
+            name="div2k-rgb",
+            channel="rgb",
+            border_per_scale=1,
+            border_extra=6,
+            y_rounded=False,
+            source="JiahuiYu/wdsr_ntire2018 and EDSR-PyTorch utility.py on DIV2K: border = scale + 6",
+        ),
+        Protocol(
+            name="basicsr-rgb",
+            channel="rgb",
+            border_per_scale=1,
+            border_extra=0,
+            y_rounded=False,
+            source="BasicSR psnr_ssim.py without test_y_channel, crop_border = scale",
+        ),
+        Protocol(
+            name="krasserm",
+            channel="rgb",
+            border_per_scale=0,
+            border_extra=0,
+            y_rounded=False,
+            source="krasserm/super-resolution model/common.py: tf.image.psnr of the whole picture",
+        ),
+    )
+}
+
+
+def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
+    """Peak signal-to-noise ratio in decibels; higher is better, `inf` for equal pictures.
+
+    Args:
+        sr: Super-resolved picture, uint8 or uint16 (read as levels of 1/257), (H, W, 3) RGB or
+            (H, W, 1) or (H, W) grey. Grey is compared as it is, under every protocol.
+        hr: Ground truth, of the same shape and type.
+        protocol: Which channel, border and rounding; one of `PROTOCOLS` or your own.
+        scale: The factor between LR and HR; it sets the border.
+
+    Raises:
+        ShapeError: Shapes or types differ or are not of pictures, or the border leaves no pixel.
+    """
+    x, y = _comparable(sr, hr, protocol, scale)
+    mean_square = float(np.mean((x - y) ** 2))
+    return float("inf") if mean_square == 0 else float(10 * np.log10(_PEAK**2 / mean_square))
+
+
+def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
+    """Structural similarity, 1 for equal pictures: 11x11 Gaussian of sigma 1.5, valid windows.
+
+    Colour is the mean over the channels. Arguments and errors as for `psnr`; the picture inside
+    the border must hold the window.
+
+    Source: Wang et al., "Image quality assessment: from error visibility to structural
+    similarity", 2004, and the authors' ssim_index.m with K = [0.01 0.03], L = 255.
+    """
+    x, y = _comparable(sr, hr, protocol, scale)
+    if min(x.shape[:2]) < _WINDOW:
+        raise ShapeError(
+            f"SSIM's window is {_WINDOW}x{_WINDOW}, but {x.shape[1]}x{x.shape[0]} pixels are left "
+            f"inside the border of {protocol.shave(scale)}"
+        )
+    c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
+    mean_x, mean_y = _blurred(x), _blurred(y)
+    variance_x = _blurred(x * x) - mean_x**2
+    variance_y = _blurred(y * y) - mean_y**2
+    covariance = _blurred(x * y) - mean_x * mean_y
+    index = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+    )
+    return float(index.mean())
+
+
+def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
+    """Luma of RGB levels 0..255, (H, W, 3) to (H, W, 1), in 16..235.
+
+    Source: ITU-R BT.601 as in MATLAB's rgb2ycbcr. Full-range luma (piq, pyiqa, OpenCV) reads
+    20 log10(255 / 219) = 1.32 dB lower: never put both in one table.
+    """
+    y = 16.0 + (rgb @ np.array([65.481, 128.553, 24.966]))[..., None] / 255.0
+    return np.floor(y + 0.5) if rounded else y
+
+
+def _comparable(
+    sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, scale: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both pictures as the protocol sees them: float64 (h, w, channels) inside the border."""
+    if sr.shape != hr.shape or sr.dtype != hr.dtype:
+        raise ShapeError(
+            f"pictures to compare must be alike, got {sr.shape} {sr.dtype} and {hr.shape} {hr.dtype}"
+        )
+    if sr.ndim not in (2, 3) or (sr.ndim == 3 and sr.shape[2] not in (1, 3)):
+        raise ShapeError(f"expected grey or RGB pictures, got {sr.shape}")
+    if sr.dtype not in (np.uint8, np.uint16):
+        raise ShapeError(f"expected uint8 or uint16 pictures, got {sr.dtype}")
+    shave = protocol.shave(scale)
+    height, width = sr.shape[:2]
+    if min(height, width) <= 2 * shave:
+        raise ShapeError(f"a border of {shave} leaves nothing of {width}x{height} pixels")
+
+    def seen(image: NDArray[Any]) -> NDArray[np.float64]:
+        levels = np.atleast_3d(image)[shave : height - shave, shave : width - shave]
+        levels = levels / (257.0 if image.dtype == np.uint16 else 1.0)
+        if protocol.channel == "y" and levels.shape[2] == 3:
+            return luma(levels, rounded=protocol.y_rounded)
+        return levels
+
+    return seen(sr), seen(hr)
+
+
+def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weigh (H, W, C) by the Gaussian window, where it fits whole: (H - 10, W - 10, C)."""
+    taps = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
+    height, width = (side - _WINDOW + 1 for side in image.shape[:2])
+    rows = sum(tap * image[i : i + height] for i, tap in enumerate(taps))
+    blurred: NDArray[np.float64] = sum(tap * rows[:, i : i + width] for i, tap in enumerate(taps))
+    return blurred
