@@ -15,9 +15,11 @@
     ├── CheckpointError        checkpoint        weights or run state that cannot be loaded
     ├── TrainingError          training          a run that cannot go on
     ├── ExportError            export            an exported file that disagrees with its network
-    └── MissingExtraError      missing-extra     a part of widesr that is not installed
+    ├── MissingExtraError      missing-extra     a part of widesr that is not installed
+    └── InternalError          internal          a defect of widesr itself
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -127,3 +129,16 @@ class MissingExtraError(WidesrError):
 
     def __init__(self, *, extra: str, needed_for: str) -> None:
         super().__init__(f"{needed_for} needs more than the base install: pip install 'widesr[{extra}]'")
+
+
+class InternalError(WidesrError):
+    """A defect of widesr: an exception that none of the classes above foresaw."""
+
+    code = "internal"
+
+    def __init__(self, cause: Exception, *, at: Path | None = None) -> None:
+        where = f"{at}: " if at else ""
+        super().__init__(
+            f"{where}unexpected {type(cause).__name__}: {cause}; this is a defect of widesr: please "
+            "report it with this line and what WIDESR_DEBUG=1 in the environment shows"
+        )
