@@ -1,0 +1,148 @@
+"""Upscale the photographs in a folder x2 and x4 and show what was gained: `make demo`.
+
+Each photograph is taken as the original: it is shrunk, upscaled again by bicubic interpolation
+and by widesr, and both are scored against it. The photographs in `AS_IS` are upscaled as they are
+instead, as a user would do it; their larger original is not known, so there is nothing to score.
+"""
+
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from widesr.upscaler import Upscaler
+
+from widesr.errors import WidesrError
+from widesr.metrics import PROTOCOLS, psnr
+from widesr.picture import Picture, read_picture, write_picture
+from widesr.resize import imresize
+
+SCALES = (2, 4)
+AS_IS = {"spices"}
+PROTOCOL = PROTOCOLS["benchmark-y"]
+PANEL = 480
+"""Side of one panel of a comparison picture, in pixels."""
+GAP = 8
+
+Pixels = NDArray[np.uint8]
+
+# The letters of the labels, 5x7 pixels: one number per column, its lowest bit on top. Drawn here,
+# because a fresh machine may have no font.
+GLYPHS = {
+    "A": (0x7E, 0x11, 0x11, 0x11, 0x7E), "B": (0x7F, 0x49, 0x49, 0x49, 0x36),
+    "C": (0x3E, 0x41, 0x41, 0x41, 0x22), "D": (0x7F, 0x41, 0x41, 0x22, 0x1C),
+    "E": (0x7F, 0x49, 0x49, 0x49, 0x41), "G": (0x3E, 0x41, 0x49, 0x49, 0x7A),
+    "I": (0x00, 0x41, 0x7F, 0x41, 0x00), "L": (0x7F, 0x40, 0x40, 0x40, 0x40),
+    "N": (0x7F, 0x04, 0x08, 0x10, 0x7F), "O": (0x3E, 0x41, 0x41, 0x41, 0x3E),
+    "R": (0x7F, 0x09, 0x19, 0x29, 0x46), "S": (0x46, 0x49, 0x49, 0x49, 0x31),
+    "U": (0x3F, 0x40, 0x40, 0x40, 0x3F), "W": (0x3F, 0x40, 0x38, 0x40, 0x3F),
+}  # fmt: skip
+
+
+class Result(NamedTuple):
+    """One photograph, upscaled: what is written and what is printed."""
+
+    lr: Pixels
+    panels: dict[str, Pixels]
+    """Label to picture; all of one size, "widesr" among them."""
+    seconds: float
+
+
+def label(text: str, *, zoom: int = 2) -> Pixels:
+    """White letters on black, uint8 (16 * zoom, PANEL, 3); the letters are those in `GLYPHS`."""
+    columns = [column for letter in text.upper() for column in (*GLYPHS[letter], 0)]
+    bits = np.array(columns) >> np.arange(7)[:, None] & 1
+    strip = np.zeros((16 * zoom, PANEL, 3), np.uint8)
+    letters = np.kron(bits, np.ones((zoom, zoom), int))[..., None] * 255
+    top = (strip.shape[0] - letters.shape[0]) // 2
+    strip[top : top + letters.shape[0], GAP : GAP + letters.shape[1]] = letters
+    return strip
+
+
+def busiest(pixels: Pixels, *, side: int) -> tuple[int, int]:
+    """Top and left of the `side` x `side` window where neighbouring pixels differ most."""
+    luma = pixels.mean(axis=2)
+    change = np.abs(np.diff(luma, axis=0))[:, 1:] + np.abs(np.diff(luma, axis=1))[1:]
+    sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    n = side - 1
+    windows = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
+    top, left = np.unravel_index(windows.argmax(), windows.shape)
+    return int(top), int(left)
+
+
+def comparison(panels: dict[str, Pixels], *, top: int, left: int, side: int) -> Pixels:
+    """The same window of each picture, enlarged without smoothing, side by side, labelled."""
+    zoom = PANEL // side
+    columns = []
+    for name, pixels in panels.items():
+        crop = pixels[top : top + side, left : left + side]
+        columns.append(np.concatenate([label(name), crop.repeat(zoom, 0).repeat(zoom, 1)]))
+        columns.append(np.zeros((columns[0].shape[0], GAP, 3), np.uint8))
+    return np.concatenate(columns[:-1], axis=1)
+
+
+def upscale(upscaler: Upscaler, lr: Pixels) -> Result:
+    start = perf_counter()
+    sr = upscaler(lr)
+    seconds = perf_counter() - start
+    return Result(lr, {"bicubic": imresize(lr, scale=upscaler.scale), "widesr": sr}, seconds)
+
+
+def show(result: Result, *, name: str, upscaler: Upscaler) -> None:
+    """Print one line: sizes, seconds, model and, where the original is known, decibels."""
+    (height, width), scale = result.lr.shape[:2], upscaler.scale
+    sizes = f"{f'{width}x{height}':>7} -> {f'{scale * width}x{scale * height}':<9}"
+    line = f"{name:8} {sizes} {result.seconds:6.2f} s  {upscaler.model:12}"
+    hr = result.panels.get("original")
+    if hr is None:
+        print(f"{line} original unknown", flush=True)
+        return
+    before, after = (
+        psnr(result.panels[kind], hr, protocol=PROTOCOL, scale=scale)
+        for kind in ("bicubic", "widesr")
+    )
+    print(f"{line} {before:5.2f} -> {after:5.2f} dB  {after - before:+.2f}", flush=True)
+
+
+def demonstrate(photograph: Path, upscaler: Upscaler, out: Path) -> None:
+    """Upscale one photograph, print its line, write the picture and its comparison."""
+    scale, name = upscaler.scale, photograph.stem
+    pixels = read_picture(photograph).pixels
+    if name in AS_IS:
+        result = upscale(upscaler, pixels)
+        side = 60 * scale
+        top, left = (scale * n for n in busiest(pixels, side=60))
+    else:
+        height, width = (n - n % 12 for n in pixels.shape[:2])  # a multiple of every scale
+        hr = pixels[:height, :width]
+        result = upscale(upscaler, imresize(hr, scale=1 / scale))
+        result.panels["original"] = hr
+        side = 120
+        top, left = busiest(hr, side=side)
+
+    show(result, name=name, upscaler=upscaler)
+    sheet = comparison(result.panels, top=top, left=left, side=side)
+    for suffix, picture in (("", result.panels["widesr"]), ("_comparison", sheet)):
+        write_picture(out / f"{name}_x{scale}{suffix}.png", Picture(pixels=picture), overwrite=True)
+
+
+def main(examples: Path, out: Path) -> None:
+    photographs = sorted(examples.glob("*.jpg"))
+    if not photographs:
+        sys.exit(f"demo: no photographs (*.jpg) in {examples}")
+    out.mkdir(parents=True, exist_ok=True)
+    print(f"decibels: PSNR-Y, protocol {PROTOCOL.name}, bicubic -> widesr, against the original")
+    try:
+        for scale in SCALES:
+            upscaler = Upscaler.load(scale=scale)
+            for photograph in photographs:
+                demonstrate(photograph, upscaler, out)
+    except WidesrError as error:
+        sys.exit(f"demo: error[{error.code}]: {error}")
+    print(f"pictures and comparisons (*_comparison.png: bicubic | widesr | original) are in {out}/")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
