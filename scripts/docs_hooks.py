@@ -14,7 +14,7 @@ from widesr.metrics import PROTOCOLS
 def commands() -> str:
     """Every command of `widesr`: its help, its arguments and its options."""
     parts = []
-    for name, command in sorted(get_command(app).commands.items()):  # type: ignore[attr-defined]
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         parts += [
             f"## widesr {name}",
             command.help or "",
