@@ -1,0 +1,228 @@
+"""Which models there are, and what is known about each: its card, from inside the model file.
+
+A model is one `.onnx` file; its card is JSON in the file's `metadata_props["widesr"]`. Cards are
+read by a scan of the protobuf's top fields, so listing models starts no runtime.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from widesr.errors import ModelFileError, ModelNotFoundError
+
+MODELS_DIR = Path(__file__).parent / "models"
+"""The models in the package; a file is named as its model."""
+
+DEFAULTS = {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"}
+"""What the name "default" means, by scale."""
+
+BICUBIC = "bicubic"
+"""A model name everywhere a model is named: `imresize`, any scale, no file."""
+
+CARD_KEY = "widesr"
+"""Under which a model file's `metadata_props` hold its card."""
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Score(_Record):
+    """Quality over one test set, by one named protocol; meaningless without it."""
+
+    dataset: str
+    protocol: str
+    psnr: float
+    """Mean over the set, dB."""
+    ssim: float
+
+
+class TrainingData(_Record):
+    """One source of training pictures."""
+
+    name: str
+    licence: str
+    n: _Count
+    """Pictures."""
+
+
+class ModelCard(_Record):
+    """All that a model file says about itself."""
+
+    name: str
+    family: str
+    scale: Annotated[int, Field(ge=1)]
+    receptive_radius: _Count
+    """LR pixels; a tile with this halo comes out as in the whole picture."""
+    parameters: _Count
+    licence: str
+    degradation: str
+    """How HR became LR in training: "bicubic", "realistic"."""
+    recipe: str = ""
+    commit: str = ""
+    steps: _Count = 0
+    """Optimizer steps."""
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    machine: str = ""
+    training_data: tuple[TrainingData, ...] = ()
+    scores: tuple[Score, ...] = ()
+    weights_sha256: str = ""
+    source: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model on disk, its card read and valid; its graph not looked at yet."""
+
+    path: Path
+    card: ModelCard
+
+
+def list_models() -> list[ModelFile]:
+    """The models in the package, by name.
+
+    Raises:
+        ModelFileError: One of them is damaged.
+    """
+    return [ModelFile(path, read_card(path)) for path in _shipped().values()]
+
+
+def find_model(name: str, *, scale: int) -> ModelFile:
+    """Find the model that a user names.
+
+    Args:
+        name: "default", the name of a model in the package, or the path of an `.onnx` file (known
+            by its suffix or by a separator in it).
+        scale: What the model must do.
+
+    Raises:
+        ModelNotFoundError: There is no such model or file, or it has another scale.
+        ModelFileError: The file is not a widesr model.
+    """
+    if name == "default":
+        if scale not in DEFAULTS:
+            raise ModelNotFoundError(
+                f"no default model for x{scale}; there is one for {_scales(DEFAULTS)}, "
+                f"and {BICUBIC!r} takes any scale"
+            )
+        name = DEFAULTS[scale]
+    path = Path(name) if _is_path(name) else _shipped().get(name)
+    if path is None:
+        raise ModelNotFoundError(_unknown(name))
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path}: no such file, expected a widesr model (.onnx)")
+    card = read_card(path)
+    if card.scale != scale:
+        others = [n for n in _shipped() if n.endswith(f"-x{scale}")]
+        raise ModelNotFoundError(
+            f"model {name!r} upscales x{card.scale}, not x{scale}; "
+            f"for x{scale} there is {', '.join([*others, BICUBIC])}"
+        )
+    return ModelFile(path, card)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a model file's card.
+
+    Raises:
+        ModelFileError: The file cannot be read, is not ONNX, or holds no valid card.
+    """
+    try:
+        message = memoryview(path.read_bytes())
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        text = _metadata(message).get(CARD_KEY.encode())
+    except _NotProtobufError as error:
+        raise ModelFileError(
+            f"{path}: not an ONNX file, or cut short ({len(message):,} bytes); get it again"
+        ) from error
+    if text is None:
+        raise ModelFileError(
+            f"{path}: an ONNX file without a widesr card; make models with `widesr export`"
+        )
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        raise ModelFileError(
+            f"{path}: its widesr card is not valid: {where}: {first['msg']}; "
+            "it may be of another version of widesr"
+        ) from error
+
+
+def _shipped() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(MODELS_DIR.glob("*.onnx"))}
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".onnx") or os.sep in name
+
+
+def _scales(scales: dict[int, str]) -> str:
+    return ", ".join(f"x{scale}" for scale in sorted(scales))
+
+
+def _unknown(name: str) -> str:
+    if name == BICUBIC:
+        return f"{BICUBIC!r} is computed, there is no model file of it"
+    names = [*_shipped(), BICUBIC]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no model {name!r}; {hint}there is {', '.join(names)}, or the path of an .onnx file"
+
+
+# Just enough protobuf for ModelProto.metadata_props (field 14: entries of key 1, value 2).
+
+
+class _NotProtobufError(Exception):
+    pass
+
+
+def _metadata(model: memoryview) -> dict[bytes, bytes]:
+    entries = (dict(_fields(value)) for number, value in _fields(model) if number == 14)
+    return {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of each length-delimited field; other fields are passed over."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        match tag & 7:
+            case 0:
+                _, at = _varint(message, at)
+            case 1:
+                at += 8
+            case 2:
+                size, at = _varint(message, at)
+                if at + size > len(message):
+                    raise _NotProtobufError
+                yield tag >> 3, message[at : at + size]
+                at += size
+            case 5:
+                at += 4
+            case _:
+                raise _NotProtobufError
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """The number that starts at byte `at`, and where the next thing starts."""
+    value = 0
+    for i in range(10):
+        if at + i >= len(message):
+            break
+        byte = message[at + i]
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            return value, at + i + 1
+    raise _NotProtobufError

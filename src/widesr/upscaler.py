@@ -1,0 +1,256 @@
+"""Picture in, larger picture out: tiles, self-ensemble, grey, 16 bit, alpha."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from math import isqrt
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.catalog import BICUBIC, ModelCard, find_model
+from widesr.engine import Engine, load_engine
+from widesr.errors import ShapeError, UsageError
+from widesr.picture import Picture
+from widesr.resize import imresize
+from widesr.tiling import plan_tiles
+
+Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
+Progress = Callable[[int, int], None]
+"""Called with the tiles done and the tiles in all, after each tile."""
+
+MIN_TILE = 16
+"""LR pixels; below it nearly all the work is halo."""
+
+_BUDGET = 400 * 2**20
+"""Bytes that the engine may hold at once with tile="auto"."""
+_BYTES_PER_PIXEL = 1536
+"""What a WDSR-A of 24 features, expansion 4, takes per LR pixel in fp32, measured at its worst."""
+
+
+class Upscaler:
+    """Upscales pictures by a network, `upscaler(pixels)`; tiled and whole give the same picture."""
+
+    model: str
+    """Name for reports; a "+" at its end is the self-ensemble."""
+    scale: int
+    card: ModelCard | None
+    """None for bicubic and for an engine of one's own."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        tile: int | Literal["auto"] | None = "auto",
+        self_ensemble: bool = False,
+        card: ModelCard | None = None,
+    ) -> None:
+        """Use any engine.
+
+        Args:
+            engine: The network.
+            tile: Largest side of a tile's core, LR pixels, from 16; None is the whole picture at
+                once; "auto" keeps the engine to about 400 MiB with the models in the package.
+            self_ensemble: Take the mean over the eight flips and turns: eight times the work.
+            card: What is known about the network.
+
+        Raises:
+            UsageError: `tile` is below 16.
+        """
+        self.model = (card.name if card else engine.name) + ("+" if self_ensemble else "")
+        self.scale = engine.scale
+        self.card = card
+        self._run = _ensemble(engine.run) if self_ensemble else engine.run
+        self._halo = engine.receptive_radius
+        self._tile = _auto_tile(self._halo) if tile == "auto" else tile
+        if self._tile is not None and self._tile < MIN_TILE:
+            raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "default",
+        *,
+        scale: int,
+        tile: int | Literal["auto"] | None = "auto",
+        self_ensemble: bool = False,
+        threads: int | None = None,
+    ) -> "Upscaler":
+        """Load a model by name: "default", one of `list_models()`, a path, or "bicubic".
+
+        Args:
+            name: As `find_model` takes it; "bicubic" is `imresize`, and ignores what follows
+                `scale`.
+            scale: Output pixels per input pixel, along each axis.
+            tile: As for `Upscaler`.
+            self_ensemble: As for `Upscaler`.
+            threads: For the runtime; None is one per CPU that this process may use.
+
+        Raises:
+            ModelNotFoundError: There is no such model, or none for this scale.
+            ModelFileError: The model file cannot be used.
+            UsageError: A value that cannot be meant.
+        """
+        if name == BICUBIC:
+            return _Bicubic(scale)
+        model = find_model(name, scale=scale)
+        engine = load_engine(model, threads=threads)
+        return cls(engine, tile=tile, self_ensemble=self_ensemble, card=model.card)
+
+    def __call__(
+        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
+    ) -> NDArray[Pixels]:
+        """Upscale a picture.
+
+        Beside the result, only one tile is held in memory.
+
+        Args:
+            pixels: uint8 or uint16; RGB (H, W, 3), or grey (H, W, 1) or (H, W).
+            progress: Called after each tile.
+
+        Returns:
+            A new array of the same type and channels, (sH, sW, ...), rounded half up.
+
+        Raises:
+            ShapeError: `pixels` is no such array.
+        """
+        _check(pixels)
+        if pixels.ndim == 2:
+            return self(pixels[..., np.newaxis], progress=progress)[..., 0]
+        height, width, channels = pixels.shape
+        sr = np.empty((height * self.scale, width * self.scale, channels), pixels.dtype)
+        tiles = plan_tiles(height, width, tile=self._tile, halo=self._halo)
+        for done, tile in enumerate(tiles, 1):
+            part = self._run(_to_network(pixels[tile.read_y, tile.read_x]))
+            rows, columns = tile.kept(self.scale)
+            sr[tile.placed(self.scale)] = _from_network(part[:, :, rows, columns], like=sr)
+            if progress is not None:
+                progress(done, len(tiles))
+        return sr
+
+    def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
+        """Upscale a picture with its alpha; profile and metadata go along unchanged.
+
+        Alpha goes by `imresize`, not through the network. Colours that no one sees (alpha 0) are
+        first replaced by those beside them, so that they do not shine through at the edges.
+        """
+        pixels, alpha = picture.pixels, picture.alpha
+        if alpha is not None:
+            if (alpha == alpha.flat[0]).all():
+                size = (picture.height * self.scale, picture.width * self.scale)
+                alpha = np.full(size, alpha.flat[0])
+            else:
+                pixels = bleed(pixels, hidden=alpha == 0)
+                alpha = imresize(alpha, scale=self.scale)
+        return replace(picture, pixels=self(pixels, progress=progress), alpha=alpha)
+
+
+class _Bicubic(Upscaler):
+    """MATLAB's bicubic under the face of a model: the baseline of every table."""
+
+    def __init__(self, scale: int) -> None:
+        if scale < 1:
+            raise UsageError(f"expected a scale of at least 1, got {scale}")
+        self.model, self.scale, self.card = BICUBIC, scale, None
+
+    def __call__(
+        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
+    ) -> NDArray[Pixels]:
+        _check(pixels)
+        sr = imresize(pixels, scale=self.scale)
+        if progress is not None:
+            progress(1, 1)
+        return sr
+
+
+def bleed(pixels: NDArray[Pixels], *, hidden: NDArray[np.bool_], reach: int = 8) -> NDArray[Pixels]:
+    """Replace hidden colours by those of the seen pixels beside them.
+
+    Args:
+        pixels: uint8 or uint16, (H, W, C).
+        hidden: (H, W); not all True.
+        reach: How far seen colours grow, pixel by pixel, each the mean of its known neighbours.
+            Farther off, hidden pixels get the mean seen colour.
+
+    Returns:
+        A new array; where `hidden` is False, equal to `pixels`.
+    """
+    height, width, channels = pixels.shape
+    known = np.zeros((height + 2, width + 2), bool)
+    known[1:-1, 1:-1] = ~hidden
+    colour = np.zeros((height + 2, width + 2, channels), np.float32)
+    colour[1:-1, 1:-1] = pixels
+    colour[1:-1, 1:-1][hidden] = pixels[~hidden].mean(axis=0)
+    inside = np.zeros_like(known)
+    inside[1:-1, 1:-1] = True
+    stride = width + 2
+    around = np.array([dy * stride + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx])
+    flat_known, flat_colour = known.reshape(-1), colour.reshape(-1, channels)
+    for _ in range(reach):
+        grown = known.copy()
+        grown[1:] |= known[:-1]
+        grown[:-1] |= known[1:]
+        grown[:, 1:] |= grown[:, :-1].copy()
+        grown[:, :-1] |= grown[:, 1:].copy()
+        (front,) = np.nonzero((grown & ~known & inside).reshape(-1))
+        if not len(front):
+            break
+        neighbours = front[:, np.newaxis] + around
+        weight = flat_known[neighbours].astype(np.float32)
+        total = np.einsum("pn,pnc->pc", weight, flat_colour[neighbours])
+        flat_colour[front] = total / weight.sum(axis=1, keepdims=True)
+        flat_known[front] = True
+    return np.floor(colour[1:-1, 1:-1] + 0.5).astype(pixels.dtype)
+
+
+def _auto_tile(halo: int) -> int:
+    read = isqrt(_BUDGET // _BYTES_PER_PIXEL)
+    return max(read - 2 * halo, 128)
+
+
+def _check(pixels: NDArray[Pixels]) -> None:
+    is_shape = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
+    if not is_shape or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16):
+        raise ShapeError(
+            "expected uint8 or uint16 pixels (H, W, 3), (H, W, 1) or (H, W), got "
+            f"{pixels.dtype} {pixels.shape}"
+        )
+
+
+def _to_network(pixels: NDArray[Pixels]) -> NDArray[np.float32]:
+    """(H, W, 1 or 3) integers to (1, 3, H, W) in [0, 1]; grey goes into all three channels."""
+    lr = pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
+    lr /= np.float32(np.iinfo(pixels.dtype).max)
+    return np.ascontiguousarray(np.broadcast_to(lr, (1, 3, *lr.shape[2:])))
+
+
+def _from_network(sr: NDArray[np.float32], *, like: NDArray[Pixels]) -> NDArray[Pixels]:
+    """(1, 3, H, W) to (H, W, channels of `like`) of its type, clipped and rounded half up."""
+    if like.shape[2] == 1:
+        sr = sr.mean(axis=1, keepdims=True)
+    top = np.float32(np.iinfo(like.dtype).max)
+    levels = np.clip(sr[0], 0, 1) * top
+    levels += np.float32(0.5)
+    np.floor(levels, out=levels)
+    pixels: NDArray[Pixels] = levels.transpose(1, 2, 0).astype(like.dtype)
+    return pixels
+
+
+_AS_IS, _MIRRORED = slice(None), slice(None, None, -1)
+
+
+def _ensemble(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The mean of `run` over the eight flips and turns of its input, each turned back."""
+
+    def turned(lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        def one(turns: int, flip: slice) -> NDArray[np.float32]:
+            view = np.ascontiguousarray(np.rot90(lr, turns, axes=(2, 3))[..., flip])
+            return np.rot90(run(view)[..., flip], -turns, axes=(2, 3))
+
+        eight = (one(turns, flip) for turns in range(4) for flip in (_AS_IS, _MIRRORED))
+        return reduce(np.add, eight) / np.float32(8)
+
+    return turned
