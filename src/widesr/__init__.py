@@ -1,3 +1,64 @@
-"""Faithful single-image super-resolution with WDSR."""
+"""Faithful single-image super-resolution with WDSR.
+
+Importing the package loads nothing heavy: each name loads its module when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from widesr.catalog import ModelCard, ModelFile, find_model, list_models
+    from widesr.engine import Engine, load_engine
+    from widesr.errors import WidesrError
+    from widesr.evaluate import Report, evaluate_folder
+    from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
+    from widesr.picture import Picture, read_picture, write_picture
+    from widesr.resize import imresize
+    from widesr.upscaler import Upscaler
 
 __version__ = "0.1.0.dev0"
+
+__all__ = [
+    "PROTOCOLS",
+    "Engine",
+    "ModelCard",
+    "ModelFile",
+    "Picture",
+    "Protocol",
+    "Report",
+    "Upscaler",
+    "WidesrError",
+    "evaluate_folder",
+    "find_model",
+    "imresize",
+    "list_models",
+    "load_engine",
+    "psnr",
+    "read_picture",
+    "ssim",
+    "write_picture",
+]
+
+_MODULES = {
+    "catalog": ("ModelCard", "ModelFile", "find_model", "list_models"),
+    "engine": ("Engine", "load_engine"),
+    "errors": ("WidesrError",),
+    "evaluate": ("Report", "evaluate_folder"),
+    "metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
+    "picture": ("Picture", "read_picture", "write_picture"),
+    "resize": ("imresize",),
+    "upscaler": ("Upscaler",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (any of the public names)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next look-up finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
