@@ -48,7 +48,7 @@ PROTOCOLS: dict[str, Protocol] = {
             border_per_scale=1,
             border_extra=0,
             y_rounded=False,
-            source="EDSR-PyTorch utility.py, ychfan/wdsr, BasicSR with test_y_channel, crop = scale",
+            source="EDSR-PyTorch utility.py, ychfan/wdsr, BasicSR with test_y_channel; border = sc",
         ),
         Protocol(
             name="matlab-y",
@@ -64,7 +64,7 @@ PROTOCOLS: dict[str, Protocol] = {
             border_per_scale=1,
             border_extra=6,
             y_rounded=False,
-            source="JiahuiYu/wdsr_ntire2018 and EDSR-PyTorch utility.py on DIV2K: border = scale + 6",
+            source="JiahuiYu/wdsr_ntire2018, EDSR-PyTorch utility.py on DIV2K: border = scale + 6",
         ),
         Protocol(
             name="basicsr-rgb",
@@ -136,7 +136,7 @@ def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
     Source: ITU-R BT.601 as in MATLAB's rgb2ycbcr. Full-range luma (piq, pyiqa, OpenCV) reads
     20 log10(255 / 219) = 1.32 dB lower: never put both in one table.
     """
-    y = 16.0 + (rgb @ np.array([65.481, 128.553, 24.966]))[..., None] / 255.0
+    y: NDArray[np.float64] = 16.0 + (rgb @ np.array([65.481, 128.553, 24.966]))[..., None] / 255.0
     return np.floor(y + 0.5) if rounded else y
 
 
@@ -146,7 +146,8 @@ def _comparable(
     """Both pictures as the protocol sees them: float64 (h, w, channels) inside the border."""
     if sr.shape != hr.shape or sr.dtype != hr.dtype:
         raise ShapeError(
-            f"pictures to compare must be alike, got {sr.shape} {sr.dtype} and {hr.shape} {hr.dtype}"
+            f"pictures to compare must be alike, got {sr.shape} {sr.dtype} "
+            f"and {hr.shape} {hr.dtype}"
         )
     if sr.ndim not in (2, 3) or (sr.ndim == 3 and sr.shape[2] not in (1, 3)):
         raise ShapeError(f"expected grey or RGB pictures, got {sr.shape}")

@@ -1,4 +1,4 @@
-"""MATLAB's bicubic `imresize`, in NumPy: the resampler that made the field's low-resolution pictures.
+"""MATLAB's bicubic `imresize`, in NumPy: the resampler that made the field's LR pictures.
 
 Source: MATLAB R2023b documentation of `imresize` and `doc cubic`; R. Keys, "Cubic convolution
 interpolation for digital image processing", 1981 (a = -1/2). Held to the published LR pictures of
@@ -66,9 +66,9 @@ def imresize(
     if min(size) < 1:
         raise ShapeError(f"expected a result with pixels, got {size[1]}x{size[0]}")
 
-    dtype = image.dtype
+    dtype: np.dtype[Any] = image.dtype
     working = np.float32 if dtype == np.float32 else np.float64
-    planes = np.moveaxis(np.atleast_3d(image), 2, 0).astype(working)  # (C, H, W)
+    planes: NDArray[Any] = np.moveaxis(np.atleast_3d(image), 2, 0).astype(working)  # (C, H, W)
     # MATLAB resizes the axis that shrinks most first, and rows first when both are alike.
     for axis in (0, 1) if factors[0] <= factors[1] else (1, 0):
         planes = _resample(planes, axis + 1, size[axis], factors[axis], edges)

@@ -1,0 +1,91 @@
+"""EDSR: residual blocks without batch norm, the yardstick that WDSR is measured against.
+
+Source: Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", 2017;
+the authors' code sanghyun-son/EDSR-PyTorch, src/model/edsr.py.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDSRConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    n_resblocks: int
+    n_feats: int
+    res_scale: float = 1.0
+    """Factor on each residual branch; the authors take 0.1 for 256 features."""
+    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
+    """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    rgb_std: float = 1.0
+    """Divided by after the mean is taken off; the authors' 0..255 range is 1/255 here."""
+
+
+class _ResBlock(nn.Module):
+    def __init__(self, n: int, res_scale: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(n, n, 3, padding=1), nn.ReLU(), nn.Conv2d(n, n, 3, padding=1)
+        )
+        self.res_scale = res_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch: Tensor = self.body(x)
+        return x + branch * self.res_scale
+
+
+class EDSR(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    rgb_mean: Tensor
+
+    def __init__(self, cfg: EDSRConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        n = cfg.n_feats
+        self.head = nn.Conv2d(3, n, 3, padding=1)
+        blocks = [_ResBlock(n, cfg.res_scale) for _ in range(cfg.n_resblocks)]
+        self.body = nn.Sequential(*blocks, nn.Conv2d(n, n, 3, padding=1))
+        upsampler: list[nn.Module] = []
+        for factor in _stages(cfg.scale):
+            upsampler += [nn.Conv2d(n, n * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
+        self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 3, padding=1))
+        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
+        self.register_buffer("rgb_mean", mean, persistent=False)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        feats = self.head((lr - self.rgb_mean) / self.cfg.rgb_std)  # (N, n_feats, H, W)
+        feats = feats + self.body(feats)
+        sr: Tensor = self.tail(feats)
+        return sr * self.cfg.rgb_std + self.rgb_mean
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        trunk = 1 + 2 * self.cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
+        grid, reach = 1, 0.0  # each 3x3 of the tail reaches one pixel of the grid it runs on
+        for factor in _stages(self.cfg.scale):
+            reach += 1 / grid
+            grid *= factor
+        return trunk + ceil(reach + 1 / grid)
+
+    def fused(self) -> Self:
+        """Return a new network with the same weights; EDSR has no normalisation to fold."""
+        twin = type(self)(self.cfg)
+        twin.load_state_dict(self.state_dict())
+        return twin.to(self.rgb_mean.device)
+
+
+def _stages(scale: int) -> list[int]:
+    """Factors of the upsampler: powers of two in steps of two, 3 in one."""
+    return [3] if scale == 3 else [2] * (scale.bit_length() - 1)

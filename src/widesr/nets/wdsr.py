@@ -1,0 +1,105 @@
+"""WDSR: wide activation before the ReLU, a narrow identity path, one linear skip.
+
+Source: Yu et al., "Wide Activation for Efficient and Accurate Image Super-Resolution", 2018
+(arXiv 1808.08718); the authors' code JiahuiYu/wdsr_ntire2018 and ychfan/wdsr at b782562.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from widesr.nets.weight_norm import WeightNormConv2d, conv2d, fuse_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class WDSRConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    block: Literal["a", "b"]
+    n_resblocks: int
+    n_feats: int
+    expansion: float
+    """Channels before the ReLU divided by `n_feats`; the authors' code has 4 for A, 6 for B."""
+    linear_ratio: float = 0.8
+    """Channels of B's low-rank 1x1 convolution divided by `n_feats`."""
+    res_scale: float = 1.0
+    """Factor on each residual branch; the authors take 0.1 for very deep networks."""
+    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
+    """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    rgb_std: float = 1.0
+    """Divided by after the mean is taken off; JiahuiYu's 127.5 of 255 is 0.5 here."""
+
+
+class WDSR(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    rgb_mean: Tensor
+
+    def __init__(self, cfg: WDSRConfig, *, normed: bool = True) -> None:
+        """Start from random weights; `normed=False` gives plain convolutions, for inference."""
+        super().__init__()
+        self.cfg = cfg
+        n, n_out = cfg.n_feats, 3 * cfg.scale**2
+        wide, low = int(n * cfg.expansion), int(n * cfg.linear_ratio)
+
+        def conv(n_in: int, n_out: int, kernel: int) -> nn.Module:
+            return conv2d(n_in, n_out, kernel, normed=normed)
+
+        def block() -> nn.Module:
+            if cfg.block == "a":  # widen 3x3, ReLU, narrow 3x3
+                return nn.Sequential(conv(n, wide, 3), nn.ReLU(), conv(wide, n, 3))
+            # widen 1x1, ReLU, low rank 1x1, 3x3
+            return nn.Sequential(conv(n, wide, 1), nn.ReLU(), conv(wide, low, 1), conv(low, n, 3))
+
+        self.head, self.tail, self.skip = conv(3, n, 3), conv(n, n_out, 3), conv(3, n_out, 5)
+        self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
+        self.shuffle = nn.PixelShuffle(cfg.scale)
+        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
+        self.register_buffer("rgb_mean", mean, persistent=False)
+        if normed:
+            self._init_gains()
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        x = (lr - self.rgb_mean) / self.cfg.rgb_std  # a new tensor: `lr` is never written to
+        feats = self.head(x)  # (N, n_feats, H, W)
+        for block in self.body:
+            feats = feats + block(feats) * self.cfg.res_scale
+        sr: Tensor = self.shuffle(self.tail(feats) + self.skip(x))
+        return sr * self.cfg.rgb_std + self.rgb_mean
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        per_block = 2 if self.cfg.block == "a" else 1
+        return max(1 + per_block * self.cfg.n_resblocks + 1, 2)  # the 5x5 skip reaches 2
+
+    def fused(self) -> Self:
+        """Return a new network with plain convolutions that gives the same pictures."""
+        twin = type(self)(self.cfg, normed=False)
+        twin.load_state_dict(fuse_state(self.state_dict()))
+        return twin.to(self.rgb_mean.device)
+
+    @torch.no_grad()
+    def _init_gains(self) -> None:
+        """Set gains so that the sum over the blocks starts at about the size of one block's.
+
+        With torch's own start, a deep network needs a smaller learning rate. Source: ychfan/wdsr.
+        """
+        for module in self.modules():
+            if isinstance(module, WeightNormConv2d):
+                module.weight_g.fill_(1.0)
+                module.bias.zero_()
+        for block in self.body:
+            assert isinstance(block, nn.Sequential)
+            widen, narrow = block[0], block[-1]
+            assert isinstance(widen, WeightNormConv2d)
+            assert isinstance(narrow, WeightNormConv2d)
+            widen.weight_g.fill_(2.0)
+            narrow.weight_g.fill_(len(self.body) ** -0.5)

@@ -1,0 +1,1 @@
+"""Learning: recipe and photographs in, weights and a log out. Needs the `train` extra."""
