@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from widesr.batch import upscale
     from widesr.catalog import ModelCard, ModelFile, find_model, list_models
     from widesr.engine import Engine, load_engine
     from widesr.errors import WidesrError
-    from widesr.evaluate import Report, evaluate_folder
+    from widesr.evaluate import evaluate_folder
     from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
     from widesr.picture import Picture, read_picture, write_picture
+    from widesr.report import Report
     from widesr.resize import imresize
     from widesr.upscaler import Upscaler
 
@@ -36,16 +38,19 @@ __all__ = [
     "psnr",
     "read_picture",
     "ssim",
+    "upscale",
     "write_picture",
 ]
 
 _MODULES = {
+    "batch": ("upscale",),
     "catalog": ("ModelCard", "ModelFile", "find_model", "list_models"),
     "engine": ("Engine", "load_engine"),
     "errors": ("WidesrError",),
-    "evaluate": ("Report", "evaluate_folder"),
+    "evaluate": ("evaluate_folder",),
     "metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
     "picture": ("Picture", "read_picture", "write_picture"),
+    "report": ("Report",),
     "resize": ("imresize",),
     "upscaler": ("Upscaler",),
 }

@@ -1,1 +1,124 @@
-"""x"""
+"""The `widesr` command: arguments, limits and messages; no mathematics.
+
+One file per group of commands. A command imports what it needs when it runs, so that help is
+quick, and what upscales never loads what trains.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from widesr import __version__
+from widesr.cli.degrade import degrade_pictures
+from widesr.cli.doctor import examine
+from widesr.cli.judge import compare_pictures, evaluate_model
+from widesr.cli.models import show_models
+from widesr.cli.terminal import print_error
+from widesr.cli.upscale import upscale_pictures
+from widesr.errors import InternalError, WidesrError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "upscale": upscale_pictures,
+    "degrade": degrade_pictures,
+    "compare": compare_pictures,
+    "evaluate": evaluate_model,
+    "models": show_models,
+    "doctor": examine,
+}
+"""What the user types, in the order of the help."""
+
+ALIASES = {
+    "outscale": "scale",
+    "model_name": "model",
+    "model-name": "model",
+    "tile-size": "tile",
+    "tile_size": "tile",
+    "ext": "format",
+    "tta": "self-ensemble",
+    "self_ensemble": "self-ensemble",
+    "max_pixels": "max-pixels",
+}
+"""Names of options that users bring from other tools; they work and are left out of the help."""
+
+_INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, by the shells' convention."""
+_ParserError: Any = typer.BadParameter.__base__
+"""All that typer's parser refuses; typer names only this subclass in public."""
+
+app = typer.Typer(
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # it flows the lines of a paragraph together
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: ALIASES.get(name, name),
+    },
+)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"widesr {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Make photographs larger, with more detail than interpolation gives."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line (`sys.argv` by default) and return the exit code.
+
+    0: done. 1: failed. 2: the arguments cannot be meant. 3: some of several pictures failed.
+    130: interrupted. What goes wrong is one line on stderr, `widesr: error[code]: message`;
+    WIDESR_DEBUG=1 in the environment shows the traceback of a defect.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app(args, prog_name="widesr", standalone_mode=False)
+        sys.stdout.flush()
+    except WidesrError as error:
+        return _refuse(error)
+    except _ParserError as error:
+        command = error.ctx.command_path if error.ctx else "widesr"
+        message = error.format_message().rstrip(".")
+        return _say(f"{message}; see {command} --help", code="usage", exit_code=2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted", code="interrupted", exit_code=_INTERRUPTED)
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("WIDESR_DEBUG"):
+            raise
+        return _refuse(InternalError(error))
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: WidesrError) -> int:
+    return _say(str(error), code=error.code, exit_code=error.exit_code)
+
+
+def _say(message: str, *, code: str, exit_code: int) -> int:
+    print_error(message, code=code)
+    return exit_code

@@ -1,0 +1,8 @@
+"""`python -m widesr`."""
+
+import sys
+
+from widesr.cli import run
+
+if __name__ == "__main__":
+    sys.exit(run())

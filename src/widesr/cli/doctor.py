@@ -1,0 +1,144 @@
+"""`widesr doctor`: does this installation work, and what is it made of?"""
+
+import importlib.metadata
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import table
+from widesr.errors import DataError, ModelFileError, WidesrError
+
+_SIDE = 48
+"""Of the picture that the checks work on, in pixels."""
+_WORST_DB = 30.0
+"""A working model is far above this on a smooth picture; a broken one is far below."""
+
+
+def examine(as_json: options.Json = False) -> None:
+    """Check this installation: versions, decoders, models, and an upscaled picture."""
+    results = []
+    for name, check in _checks():
+        try:
+            detail, ok = check(), True
+        except WidesrError as error:
+            detail, ok = f"error[{error.code}]: {error}", False
+        except Exception as error:  # what a broken installation raises cannot be foreseen
+            detail, ok = f"{type(error).__name__}: {error}", False
+        results.append({"check": name, "ok": ok, "detail": " ".join(detail.split())})
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+    else:
+        rows = [("ok" if r["ok"] else "BROKEN", str(r["check"]), str(r["detail"])) for r in results]
+        typer.echo("\n".join(table(rows, left=frozenset({0, 1, 2}))))
+    broken = [str(r["check"]) for r in results if not r["ok"]]
+    if broken:
+        raise typer.Exit(1)
+
+
+def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "versions", _versions
+    yield "machine", _machine
+    yield "back ends", _back_ends
+    yield "formats", _formats
+    yield "models", _models
+    for scale in options.UPSCALES:
+        yield f"upscale x{scale}", partial(_upscale, scale)
+
+
+def _versions() -> str:
+    from widesr.report import versions
+
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def _machine() -> str:
+    from widesr.report import machine
+
+    this = machine()
+    return f"{this.cpu}, {this.cores} cores, {this.system}"
+
+
+def _back_ends() -> str:
+    found = {
+        name: importlib.metadata.version(name)
+        for name in ("onnxruntime", "openvino")
+        if list(importlib.metadata.distributions(name=name))
+    }
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def _formats() -> str:
+    """Write and read back a picture in each format."""
+    import numpy as np
+
+    from widesr.picture import FORMATS, Picture, read_picture, write_picture
+
+    picture = Picture(pixels=np.full((16, 16, 3), 128, np.uint8))
+    kinds = {kind: suffix for suffix, kind in FORMATS.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, suffix in kinds.items():
+            path = Path(folder) / f"picture{suffix}"
+            write_picture(path, picture)
+            if abs(read_picture(path).pixels.astype(int) - 128).max() > 2:
+                raise DataError(f"a grey picture came back from {kind} with other colours")
+    return ", ".join(kinds)
+
+
+def _models() -> str:
+    """Read every card, and hold each file to the hash that the installer recorded."""
+    import base64
+    import hashlib
+
+    from widesr.catalog import MODELS_DIR, list_models
+
+    recorded = {
+        Path(str(file.locate())).resolve(): file.hash.value
+        for file in importlib.metadata.files("widesr") or ()
+        if file.hash and file.hash.mode == "sha256"
+    }
+    found = []
+    for model in list_models():
+        digest = hashlib.sha256(model.path.read_bytes())
+        expected = recorded.get(model.path.resolve())
+        actual = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+        if expected not in (None, actual):
+            raise ModelFileError(
+                f"{model.path}: is not the file that was installed; reinstall widesr"
+            )
+        how = "verified" if expected else "no recorded hash"
+        found.append(f"{model.card.name} sha256 {digest.hexdigest()[:12]} {how}")
+    if not found:
+        raise ModelFileError(f"{MODELS_DIR}: no models; reinstall widesr")
+    return ", ".join(found)
+
+
+def _upscale(scale: int) -> str:
+    """Upscale a smooth picture whose true larger self is known."""
+    import numpy as np
+
+    from widesr.evaluate import degrade
+    from widesr.metrics import PROTOCOLS, psnr
+    from widesr.upscaler import Upscaler
+
+    side = _SIDE * scale
+    y, x = np.mgrid[:side, :side] / side
+    waves = np.stack([np.sin(9 * x + 5 * y), np.cos(7 * x - 6 * y), np.sin(8 * y)], axis=2)
+    hr = np.round(127.5 + 100 * waves).astype(np.uint8)
+    upscaler = Upscaler.load(scale=scale)
+    start = time.perf_counter()
+    sr = upscaler(degrade(hr, scale=scale))
+    seconds = time.perf_counter() - start
+    protocol = PROTOCOLS["benchmark-y"]
+    quality = psnr(sr, hr, protocol=protocol, scale=scale)
+    if quality < _WORST_DB:
+        raise ModelFileError(
+            f"{upscaler.model} made {quality:.1f} dB {protocol.name} of a smooth picture, expected "
+            f"more than {_WORST_DB:.0f}; reinstall widesr"
+        )
+    return f"{upscaler.model}, {_SIDE}x{_SIDE} in {seconds:.2f} s, {quality:.1f} dB {protocol.name}"

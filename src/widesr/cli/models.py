@@ -1,0 +1,83 @@
+"""`widesr models`: what there is to choose from."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import table
+from widesr.errors import UsageError
+
+if TYPE_CHECKING:
+    from widesr.catalog import ModelCard, Score
+
+
+def show_models(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[show] [NAME]", help="Print this model's whole card."),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option("-s", "--scale", metavar="N", help="Models of this scale only.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the models, or print the card of one."""
+    from widesr.catalog import list_models
+
+    names = [word for word in name or [] if word != "show"]
+    if len(names) > 1:
+        raise UsageError(f"expected one model, got {' '.join(names)}")
+    if names:
+        card = _find_card(names[0], scale)
+        typer.echo(card.model_dump_json(indent=2) if as_json else "\n".join(_card_lines(card)))
+        return
+    cards = [model.card for model in list_models() if scale in (None, model.card.scale)]
+    if as_json:
+        typer.echo(json.dumps([card.model_dump(mode="json") for card in cards], indent=2))
+        return
+    head = ("model", "scale", "parameters", "radius", "licence", "scores")
+    rows = [head, *(_row(card) for card in cards)]
+    rows.append(("bicubic", "any", "0", "2", "", "the baseline: imresize, no model file"))
+    typer.echo("\n".join(table(rows, left=frozenset({0, 4, 5}))))
+
+
+def _find_card(name: str, scale: int | None) -> "ModelCard":
+    from widesr.catalog import find_model, list_models, read_card
+
+    if scale is not None:
+        return find_model(name, scale=scale).card
+    if name == "default":
+        raise UsageError("each scale has its own default model; say which with -s")
+    if name.endswith(".onnx") and Path(name).is_file():
+        return read_card(Path(name))
+    scales = {model.card.name: model.card.scale for model in list_models()}
+    return find_model(name, scale=scales.get(name, 2)).card  # its error names what there is
+
+
+def _row(card: "ModelCard") -> tuple[str, ...]:
+    return (
+        card.name,
+        f"x{card.scale}",
+        f"{card.parameters:,}",
+        str(card.receptive_radius),
+        card.licence,
+        ", ".join(f"{each.dataset} {each.psnr:.2f} dB {each.protocol}" for each in card.scores),
+    )
+
+
+def _card_lines(card: "ModelCard") -> list[str]:
+    plain = card.model_dump(mode="json", exclude={"scores", "training_data"})
+    rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value != ""]
+    rows += [("score", _score(each)) for each in card.scores]
+    rows += [
+        ("training data", f"{each.name}: {each.n} pictures, {each.licence}")
+        for each in card.training_data
+    ]
+    return table(rows, left=frozenset({0, 1}))
+
+
+def _score(score: "Score") -> str:
+    return f"{score.dataset}: {score.psnr:.2f} dB, SSIM {score.ssim:.4f} ({score.protocol})"

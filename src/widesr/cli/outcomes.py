@@ -1,0 +1,100 @@
+"""What became of the pictures: a line or a JSON object each, and the exit code of the whole."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from widesr.cli.terminal import print_error, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from widesr.batch import Job, Outcome
+    from widesr.upscaler import Progress
+
+_SOME_FAILED = 3
+"""Exit code when some of several pictures failed, and others did not."""
+
+
+def report_outcomes(
+    start: "Callable[[Progress], Iterator[Outcome]]",
+    *,
+    jobs: "Sequence[Job]",
+    by: str,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Print each outcome as it comes, a summary if there are several, and end the command.
+
+    Args:
+        start: Gives the outcomes of `jobs`, in order; what it gets is to be told of the parts of
+            each picture.
+        jobs: All that is to do.
+        by: What makes the pictures, as a user calls it.
+        as_json: One JSON object per picture on stdout instead of text.
+        quiet: Errors only.
+
+    Raises:
+        typer.Exit: With the exit code, if anything failed.
+    """
+    counts: Counter[str] = Counter()
+    seconds = 0.0
+    with progress(len(jobs), quiet=quiet) as show:
+
+        def show_part(done: int, parts: int) -> None:
+            i = counts.total()
+            show(i + done / parts, str(jobs[i].source))
+
+        for outcome in start(show_part):
+            counts[outcome.status] += 1
+            seconds += outcome.seconds
+            show(counts.total(), str(outcome.job.target))
+            if outcome.error:
+                print_error(str(outcome.error), code=outcome.error.code)
+            if as_json:
+                typer.echo(json.dumps(_as_json(outcome, by)))
+            elif not quiet and not outcome.error:
+                typer.echo(_as_line(outcome, by))
+    if len(jobs) > 1 and not as_json and not quiet:
+        parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+        typer.echo(f"{len(jobs)} pictures: {parts}  {seconds:.1f} s")
+    if counts["failed"]:
+        raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
+
+
+def _as_line(outcome: "Outcome", by: str) -> str:
+    job = outcome.job
+    if outcome.input_size is None or outcome.output_size is None:
+        return f"{job.source} -> {job.target}  {outcome.status}: the output exists"
+    line = (
+        f"{job.source} -> {job.target}  {_size(outcome.input_size)} -> "
+        f"{_size(outcome.output_size)}  {by}  {outcome.seconds:.1f} s"
+    )
+    if job.becomes_png:
+        line += f"  ({job.source.suffix or 'its format'} is not written, so PNG)"
+    return line
+
+
+def _as_json(outcome: "Outcome", by: str) -> dict[str, Any]:
+    (in_height, in_width), (out_height, out_width) = (
+        size or (None, None) for size in (outcome.input_size, outcome.output_size)
+    )
+    error = outcome.error
+    return {
+        "input": str(outcome.job.source),
+        "output": str(outcome.job.target),
+        "status": outcome.status,
+        "model": by,
+        "input_width": in_width,
+        "input_height": in_height,
+        "output_width": out_width,
+        "output_height": out_height,
+        "seconds": round(outcome.seconds, 3),
+        "error": {"code": error.code, "message": str(error)} if error else None,
+    }
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

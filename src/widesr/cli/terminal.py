@@ -1,0 +1,62 @@
+"""What people see: result lines, and a bar while they wait."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+
+def print_error(message: str, *, code: str) -> None:
+    """Print one line on stderr, the form of all that goes wrong."""
+    line = " ".join(part.strip() for part in message.splitlines())
+    typer.echo(f"widesr: error[{code}]: {line}", err=True)
+
+
+@contextmanager
+def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, str], None]]:
+    """Show a bar on stderr where that is a terminal, and nothing in a pipe or a log.
+
+    Args:
+        total: Pictures to do.
+        quiet: Show nothing.
+
+    Yields:
+        A function to call with the pictures done, parts of one too, and what is being done.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done, _doing: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # a pipe must get the result lines, not the terminal
+    )
+    with bar:
+        task = bar.add_task("", total=total)
+        yield lambda done, doing: bar.update(task, completed=done, description=doing)
+
+
+def table(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset({0})) -> list[str]:
+    """Align rows of cells: columns in `left` to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,91 @@
+"""`widesr upscale`: pictures in, larger pictures out."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.outcomes import report_outcomes
+
+
+def upscale_pictures(
+    inputs: options.Inputs = None,
+    input_option: options.InputOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="A file for one picture, a folder for more; default: beside the input.",
+        ),
+    ] = None,
+    scale: options.Scale = 2,
+    model: options.Model = "default",
+    tile: options.Tile = "auto",
+    format: Annotated[  # noqa: A002 (users' word)
+        str | None,
+        typer.Option(
+            "-f", "--format", metavar="png|jpg|webp|tiff|avif", help="Default: as the input."
+        ),
+    ] = None,
+    quality: Annotated[
+        int,
+        typer.Option(
+            "-q", "--quality", metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF."
+        ),
+    ] = 95,
+    self_ensemble: options.SelfEnsemble = False,
+    overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    recursive: options.Recursive = False,
+    suffix: Annotated[
+        str | None,
+        typer.Option("--suffix", metavar="TEXT", help="End of output names, instead of _x2."),
+    ] = None,
+    threads: options.Threads = None,
+    max_pixels: options.MaxPixels = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make pictures larger.
+
+    photo.jpg becomes photo_x2.jpg beside it; the pictures of a folder go to folder_x2, under
+    their own names. Nothing is overwritten unless you say --overwrite, and no input ever.
+    """
+    from widesr.batch import plan_jobs, upscale_many
+    from widesr.upscaler import Upscaler
+
+    options.check_scale(scale, options.UPSCALES)
+    jobs = plan_jobs(
+        options.gather_inputs(inputs, input_option),
+        output=output,
+        name_end=f"_x{scale}",
+        suffix=suffix,
+        format=None if format == "auto" else format,
+        recursive=recursive,
+    )
+    upscaler = Upscaler.load(
+        model,
+        scale=scale,
+        tile=options.parse_tile(tile),
+        self_ensemble=self_ensemble,
+        threads=threads,
+    )
+    outcomes = partial(
+        upscale_many,
+        jobs,
+        upscaler=upscaler,
+        existing=options.existing(overwrite=overwrite, skip=skip_existing),
+        quality=quality,
+        **options.pixel_limit(max_pixels),
+    )
+    report_outcomes(
+        lambda on_tile: outcomes(progress=on_tile),
+        jobs=jobs,
+        by=upscaler.model,
+        as_json=as_json,
+        quiet=quiet,
+    )

@@ -1,0 +1,342 @@
+"""A model over a folder of HR pictures: scores by protocol, and all that one needs to trust them.
+
+`degrade` makes the LR picture from the HR one as the field's published LR pictures were made.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.catalog import BICUBIC, find_model
+from widesr.engine import load_engine
+from widesr.errors import DataError, ShapeError, UsageError
+from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
+from widesr.picture import FORMATS, MAX_PIXELS, read_picture
+from widesr.report import (
+    Comparison,
+    ImageReport,
+    ModelReport,
+    Report,
+    Scores,
+    machine,
+    protocol_report,
+    versions,
+)
+from widesr.resize import Edges, imresize
+from widesr.upscaler import Upscaler
+
+Arithmetic = Literal["integer", "float"]
+"""Whether `imresize` rounds between its two passes (MATLAB on uint8), or once at the end."""
+
+
+def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:
+    """Leave out rows below and columns at the right, so that `scale` divides (H, W, ...).
+
+    Raises:
+        ShapeError: Nothing would be left.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < scale:
+        raise ShapeError(f"{width}x{height} pixels are too few to shrink by {scale}")
+    return pixels[: height - height % scale, : width - width % scale]
+
+
+def degrade(
+    hr: NDArray[Any],
+    *,
+    scale: int,
+    edges: Edges = "symmetric",
+    arithmetic: Arithmetic = "integer",
+) -> NDArray[Any]:
+    """Shrink by MATLAB's bicubic, as the published LR pictures were made.
+
+    Args:
+        hr: uint8 or uint16, (H, W) or (H, W, C); first cropped to a multiple of `scale`.
+        scale: The factor, 2 or more.
+        edges: What lies beyond the border, as in `imresize`.
+        arithmetic: `"integer"` made Set5's X2, X3 and X4, `"float"` its X8.
+
+    Returns:
+        (H // scale, W // scale, ...) of the same type.
+
+    Raises:
+        ShapeError: Fewer pixels on a side than `scale`.
+    """
+    whole = cropped_to_multiple(hr, scale)
+    if arithmetic == "integer":
+        return imresize(whole, scale=1 / scale, edges=edges)
+    lr = imresize(whole.astype(np.float64), scale=1 / scale, edges=edges)
+    return np.clip(np.floor(lr + 0.5), 0, np.iinfo(hr.dtype).max).astype(hr.dtype)
+
+
+def evaluate_folder(
+    hr_dir: Path,
+    *,
+    model: str,
+    scale: int,
+    protocol: str | Sequence[str],
+    lr_dir: Path | None = None,
+    tile: int | Literal["auto"] | None = "auto",
+    self_ensemble: bool = False,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_image: Callable[[ImageReport], None] = lambda _: None,
+) -> Report:
+    """Upscale the LR of every HR picture in a folder, and score the 8- or 16-bit results.
+
+    Each HR picture is first cropped to a multiple of `scale`, as the field does. Grey pictures
+    are scored as grey; an alpha channel is left out.
+
+    Args:
+        hr_dir: Its pictures, not those of folders in it.
+        model: As for `find_model`, "bicubic" too.
+        scale: The factor between LR and HR.
+        protocol: One or more names from `PROTOCOLS`.
+        lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
+            "baby.png" at x2); by default `degrade` makes them.
+        tile: As for `Upscaler.load`, with `self_ensemble` and `threads`.
+        self_ensemble: Mean over eight flips and turns.
+        threads: Of the engine.
+        max_pixels: The largest picture that is read.
+        on_image: Told of every picture when it is scored.
+
+    Raises:
+        UsageError: An unknown protocol.
+        DataError: No pictures, or an LR picture that is missing or does not fit its HR picture.
+        ImageReadError: A picture that cannot be read; a mean over the others would mislead.
+        ModelNotFoundError: No such model at this scale.
+    """
+    protocols = find_protocols(protocol)
+    pairs = _pairs(hr_dir, lr_dir, scale)
+    upscaler, judged = _load(
+        model, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
+    )
+    images = []
+    for hr_path, lr_path in pairs:
+        hr, lr = _read_pair(hr_path, lr_path, scale=scale, max_pixels=max_pixels)
+        start = time.perf_counter()
+        sr = upscaler(lr)
+        seconds = time.perf_counter() - start
+        images.append(
+            ImageReport(
+                name=hr_path.name,
+                lr=lr_path.name if lr_path else "",
+                width=hr.shape[1],
+                height=hr.shape[0],
+                seconds=seconds,
+                scores=score(sr, hr, protocols=protocols, scale=scale, name=str(hr_path)),
+            )
+        )
+        on_image(images[-1])
+    return Report(
+        folder=str(hr_dir),
+        scale=scale,
+        model=judged,
+        degradation=f"pictures of {lr_dir}"
+        if lr_dir
+        else "imresize: bicubic, antialiased, rounded between the passes, symmetric edges",
+        protocols=[protocol_report(each, scale) for each in protocols],
+        images=images,
+        mean={
+            each.name: _mean([image.scores[each.name] for image in images]) for each in protocols
+        },
+        seconds=sum(image.seconds for image in images),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        machine=machine(),
+    )
+
+
+def compare_files(
+    sr_path: Path,
+    hr_path: Path,
+    *,
+    scale: int,
+    protocol: str | Sequence[str],
+    max_pixels: int = MAX_PIXELS,
+) -> Comparison:
+    """Score one picture against another; an alpha channel is left out.
+
+    Args:
+        sr_path: The picture to judge.
+        hr_path: The true picture; cropped to a multiple of `scale` if SR has that size.
+        scale: Sets the border that is left out.
+        protocol: One or more names from `PROTOCOLS`.
+        max_pixels: The largest picture that is read.
+
+    Raises:
+        UsageError: An unknown protocol.
+        ImageReadError: One of them cannot be read.
+        DataError: The two cannot be compared.
+    """
+    protocols = find_protocols(protocol)
+    sr = read_picture(sr_path, max_pixels=max_pixels).pixels
+    hr = read_picture(hr_path, max_pixels=max_pixels).pixels
+    height, width = (side - side % scale for side in hr.shape[:2])
+    if sr.shape[:2] == (height, width):
+        hr = hr[:height, :width]
+    return Comparison(
+        sr=str(sr_path),
+        hr=str(hr_path),
+        scale=scale,
+        protocols=[protocol_report(each, scale) for each in protocols],
+        scores=score(sr, hr, protocols=protocols, scale=scale, name=f"{sr_path} and {hr_path}"),
+    )
+
+
+def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
+    """Look one or more names up, in order, each once.
+
+    Raises:
+        UsageError: An unknown name; the message lists the known ones.
+    """
+    names = [names] if isinstance(names, str) else names
+    unknown = [name for name in names if name not in PROTOCOLS]
+    if unknown or not names:
+        found = f"protocol {unknown[0]!r} is not known" if unknown else "no protocol was given"
+        raise UsageError(f"{found}; expected one of {', '.join(PROTOCOLS)}")
+    return [PROTOCOLS[name] for name in dict.fromkeys(names)]
+
+
+def score(
+    sr: NDArray[Any], hr: NDArray[Any], *, protocols: Sequence[Protocol], scale: int, name: str
+) -> dict[str, Scores]:
+    """Score a picture under each protocol; `name` is what an error calls it.
+
+    Raises:
+        DataError: Pictures that cannot be compared, or that are too small for a protocol.
+    """
+    try:
+        return {
+            each.name: Scores(
+                psnr=psnr(sr, hr, protocol=each, scale=scale),
+                ssim=ssim(sr, hr, protocol=each, scale=scale),
+            )
+            for each in protocols
+        }
+    except ShapeError as error:
+        raise DataError(f"{name}: cannot be scored: {error}") from error
+
+
+def _load(
+    model: str,
+    *,
+    scale: int,
+    tile: int | Literal["auto"] | None,
+    self_ensemble: bool,
+    threads: int | None,
+) -> tuple[Upscaler, ModelReport]:
+    if model == BICUBIC:
+        upscaler = Upscaler.load(BICUBIC, scale=scale)
+        return upscaler, ModelReport(
+            name=BICUBIC,
+            engine="imresize",
+            card_name=None,
+            sha256=None,
+            self_ensemble=False,
+            tile=None,
+        )
+    file = find_model(model, scale=scale)
+    engine = load_engine(file, threads=threads)
+    upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
+    return upscaler, ModelReport(
+        name=upscaler.model,
+        engine=engine.name,
+        card_name=file.card.name,
+        sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
+        self_ensemble=self_ensemble,
+        tile=tile,
+    )
+
+
+def _mean(scores: Sequence[Scores]) -> Scores:
+    return Scores(
+        psnr=sum(each.psnr for each in scores) / len(scores),
+        ssim=sum(each.ssim for each in scores) / len(scores),
+    )
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """List the pictures of a folder by name, in order.
+
+    Raises:
+        DataError: It is no folder, cannot be listed, or holds none.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {what}; expected a folder of pictures")
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
+    known = {*FORMATS, ".gif"}
+    found = [each for each in paths if each.suffix.lower() in known and each.name[0] != "."]
+    if not found:
+        raise DataError(
+            f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"
+        )
+    return found
+
+
+def _stem(path: Path, scale: int) -> str:
+    """Strip what benchmark archives add: "babyx2" and "baby_SRF_2_LR" are both "baby" at x2."""
+    stem = re.sub(r"[_-](LR|HR)(_bicubic)?$", "", path.stem, flags=re.IGNORECASE)
+    stem = re.sub(rf"[_-]SRF[_-]{scale}$", "", stem, flags=re.IGNORECASE)
+    return re.sub(rf"[_-]?x{scale}$", "", stem, flags=re.IGNORECASE) or path.stem
+
+
+def _pairs(hr_dir: Path, lr_dir: Path | None, scale: int) -> list[tuple[Path, Path | None]]:
+    hr_paths = list_pictures(hr_dir)
+    if lr_dir is None:
+        return [(path, None) for path in hr_paths]
+    lr_by_stem: dict[str, Path] = {}
+    for path in list_pictures(lr_dir):
+        other = lr_by_stem.setdefault(_stem(path, scale), path)
+        if other != path:
+            raise DataError(f"{path}: is the LR of the same picture as {other}; remove one")
+    pairs: list[tuple[Path, Path | None]] = []
+    for path in hr_paths:
+        stem = _stem(path, scale)
+        if stem not in lr_by_stem:
+            raise DataError(
+                f"{path}: no LR picture for it in {lr_dir}; expected there {stem}.png, "
+                f"{stem}x{scale}.png or {stem}_LR.png"
+            )
+        pairs.append((path, lr_by_stem[stem]))
+    return pairs
+
+
+def _read_pair(
+    hr_path: Path, lr_path: Path | None, *, scale: int, max_pixels: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give HR, cropped to a multiple of the scale, and its LR, (H, W, C) both."""
+    picture = read_picture(hr_path, max_pixels=max_pixels)
+    try:
+        hr = cropped_to_multiple(picture.pixels, scale)
+    except ShapeError as error:
+        raise DataError(f"{hr_path}: {error}") from error
+    if lr_path is None:
+        return hr, degrade(hr, scale=scale)
+    lr = read_picture(lr_path, max_pixels=max_pixels).pixels
+    height, width = lr.shape[:2]
+    if (height * scale, width * scale) != hr.shape[:2]:
+        raise DataError(
+            f"{lr_path}: {width}x{height} times {scale} is not the {hr.shape[1]}x{hr.shape[0]} of "
+            f"{hr_path} (cropped to a multiple of {scale}); is it the LR of another scale?"
+        )
+    if lr.shape[2] != hr.shape[2] or lr.dtype != hr.dtype:
+        raise DataError(
+            f"{lr_path}: {_kind(lr)}, but {hr_path} is {_kind(hr)}; expected the same of both"
+        )
+    return hr, lr
+
+
+def _kind(pixels: NDArray[Any]) -> str:
+    return f"{pixels.dtype.itemsize * 8}-bit {'grey' if pixels.shape[2] == 1 else 'colour'}"

@@ -1,0 +1,184 @@
+"""What an evaluation found, and where and with what: the report, and its JSON file."""
+
+import importlib.metadata
+import os
+import platform
+import secrets
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyvips
+from pydantic import BaseModel, ConfigDict
+
+from widesr import __version__
+from widesr.errors import ImageWriteError
+from widesr.metrics import Channel, Protocol
+
+
+class _Frozen(BaseModel):
+    """Fields are fixed, unknown ones refused; an infinite PSNR is the JSON string "Infinity"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Scores(_Frozen):
+    """PSNR in dB, `inf` for equal pictures, and SSIM, under one protocol."""
+
+    psnr: float
+    ssim: float
+
+
+class ImageReport(_Frozen):
+    """One picture."""
+
+    name: str
+    lr: str
+    """File name of the LR picture; "" where it was made from the HR one."""
+    width: int
+    """Of the HR picture as compared, in pixels."""
+    height: int
+    seconds: float
+    """Of upscaling alone: no reading, no scoring."""
+    scores: dict[str, Scores]
+    """By the protocol's name."""
+
+
+class ProtocolReport(_Frozen):
+    """What a protocol's numbers mean."""
+
+    name: str
+    channel: Channel
+    shave: int
+    """Border left out on each side, in HR pixels."""
+    rounding: str
+    source: str
+
+
+class Comparison(_Frozen):
+    """The result of `compare_files`."""
+
+    sr: str
+    hr: str
+    scale: int
+    protocols: list[ProtocolReport]
+    scores: dict[str, Scores]
+    """By the protocol's name."""
+
+
+class ModelReport(_Frozen):
+    """What was judged."""
+
+    name: str
+    engine: str
+    """What ran it; "imresize" for bicubic."""
+    card_name: str | None
+    """Of the card inside the model file; None for bicubic, as `sha256`."""
+    sha256: str | None
+    """Of the model file."""
+    self_ensemble: bool
+    tile: int | Literal["auto"] | None
+
+
+class MachineReport(_Frozen):
+    """Where the seconds were measured."""
+
+    cpu: str
+    cores: int
+    """Cores that this process may use."""
+    system: str
+
+
+class Report(_Frozen):
+    """The result of `evaluate_folder`; `model_validate_json` reads the JSON back."""
+
+    folder: str
+    scale: int
+    model: ModelReport
+    degradation: str
+    """How the LR pictures came about."""
+    protocols: list[ProtocolReport]
+    images: list[ImageReport]
+    mean: dict[str, Scores]
+    """Over the pictures, by the protocol's name."""
+    seconds: float
+    """Of upscaling all pictures."""
+    date: str
+    """ISO 8601, UTC."""
+    versions: dict[str, str]
+    machine: MachineReport
+
+
+def protocol_report(protocol: Protocol, scale: int) -> ProtocolReport:
+    """Spell a protocol out for one scale."""
+    luma = "Y rounded to whole levels" if protocol.y_rounded else "Y not rounded"
+    return ProtocolReport(
+        name=protocol.name,
+        channel=protocol.channel,
+        shave=protocol.shave(scale),
+        rounding="SR rounded to integers" + (f", {luma}" if protocol.channel == "y" else ""),
+        source=protocol.source,
+    )
+
+
+def check_report_path(path: Path) -> None:
+    """Refuse a report that could not be written, before the work and not after it.
+
+    Raises:
+        ImageWriteError: The folder is missing or takes no file.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise ImageWriteError(f"{path}: is a folder, expected a file name for the report")
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        found = "may not be written to" if folder.is_dir() else "is not a folder"
+        raise ImageWriteError(f"{path}: {folder} {found}; name another file for the report")
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the report as JSON, the whole file or none; an older file is replaced.
+
+    Raises:
+        ImageWriteError: The folder is missing or takes no file.
+    """
+    part = path.with_name(f".widesr-{secrets.token_hex(8)}.part")
+    try:
+        try:
+            part.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise ImageWriteError(
+            f"{path}: the report cannot be written: {error.strerror}; name another file"
+        ) from error
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of all that moves a number or a second, by name."""
+    return {
+        "widesr": __version__,
+        "numpy": np.__version__,
+        "onnxruntime": importlib.metadata.version("onnxruntime"),
+        "pyvips": pyvips.__version__,
+        "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),
+        "python": platform.python_version(),
+    }
+
+
+def machine() -> MachineReport:
+    """Say what this runs on."""
+    return MachineReport(
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        system=f"{platform.system()} {platform.machine()}",
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
