@@ -62,6 +62,9 @@ class ModelCard(_Record):
     receptive_radius: _Count
     """LR pixels; a tile with this halo comes out as in the whole picture."""
     parameters: _Count
+    """As trained, with the gains of weight norm, as papers count them."""
+    parameters_fused: _Count = 0
+    """As run, weight norm folded."""
     licence: str
     degradation: str
     """How HR became LR in training: "bicubic", "realistic"."""
@@ -71,6 +74,8 @@ class ModelCard(_Record):
     """Optimizer steps."""
     seconds: Annotated[float, Field(ge=0)] = 0.0
     machine: str = ""
+    started_from: str = ""
+    """Weights that training began with, and their SHA-256; empty: random."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
     weights_sha256: str = ""

@@ -5,6 +5,7 @@ No pickle: a checkpoint from a stranger runs nothing. Files are written whole or
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from widesr.catalog import TrainingData
 from widesr.errors import CheckpointError
 from widesr.nets import Network, build, family_of, parse_config
 from widesr.train.recipe import Recipe
 
 _KEY = "widesr"
-
-
-class DataSource(BaseModel):
-    """Photographs of one origin that a network learned from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    licence: str
-    n: int
 
 
 class Provenance(BaseModel):
@@ -45,7 +37,7 @@ class Provenance(BaseModel):
     commit: str
     """Of the widesr checkout that trained, or the installed version."""
     machine: str
-    training_data: tuple[DataSource, ...]
+    training_data: tuple[TrainingData, ...]
     validation_psnr: float | None
     """Mean over the held-out photographs, by `benchmark-y`, in dB."""
 
@@ -61,8 +53,7 @@ class _Header(BaseModel):
 def save_weights(path: Path, network: Network, provenance: Provenance | None) -> None:
     """Write a network's weights, with all that rebuilds it in the header."""
     family = family_of(network.cfg)
-    net = {name: getattr(network.cfg, name) for name in type(network.cfg).__dataclass_fields__}
-    header = _Header(family=family, net=net, provenance=provenance)
+    header = _Header(family=family, net=asdict(network.cfg), provenance=provenance)
     _write(path, network.state_dict(), header.model_dump_json())
 
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import widesr
+from widesr.catalog import TrainingData
 from widesr.errors import CheckpointError, DataError, TrainingError
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.nets import Network, build
 from widesr.train.checkpoint import (
-    DataSource,
     Provenance,
     load_state,
     load_weights,
@@ -297,11 +297,11 @@ def _validate(network: Network, pairs: Sequence[Pair], scale: int) -> float:
     return float(np.mean(scores))
 
 
-def _sources(data: Path, photographs: Sequence[Path]) -> tuple[DataSource, ...]:
+def _sources(data: Path, photographs: Sequence[Path]) -> tuple[TrainingData, ...]:
     """Count the photographs by origin and licence, as the folder's MANIFEST.csv has them."""
     manifest = data / "MANIFEST.csv"
     if not manifest.is_file():
-        return (DataSource(name=data.resolve().name, licence="not stated", n=len(photographs)),)
+        return (TrainingData(name=data.resolve().name, licence="not stated", n=len(photographs)),)
     with manifest.open(encoding="utf-8", newline="") as file:
         rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
     unlisted = [path.name for path in photographs if path.name not in rows]
@@ -309,7 +309,7 @@ def _sources(data: Path, photographs: Sequence[Path]) -> tuple[DataSource, ...]:
         raise DataError(f"{manifest}: has no row for {unlisted[0]} and {len(unlisted) - 1} others")
     counts = Counter((rows[p.name]["origin"], rows[p.name]["licence"]) for p in photographs)
     return tuple(
-        DataSource(name=origin, licence=licence, n=n)
+        TrainingData(name=origin, licence=licence, n=n)
         for (origin, licence), n in sorted(counts.items())
     )
 

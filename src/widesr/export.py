@@ -1,0 +1,208 @@
+"""Network to ONNX: fused, any size, its card inside, kept only if the runtime agrees with torch."""
+
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card
+from widesr.engine import load_engine
+from widesr.errors import ExportError, OutputExistsError
+from widesr.nets import Network, family_of
+from widesr.train.checkpoint import load_weights
+
+Stored = Literal["fp16", "fp32"]
+
+_OPSET = 18
+_SIZES = ((1, 1), (24, 33), (64, 48))
+"""(height, width) on which the file is compared with torch: one pixel, odd sides, even ones."""
+_TOLERANCE = 1e-5
+"""Largest difference from torch, of a range of 1: some ulps of fp32 through all layers."""
+
+
+def export_onnx(
+    weights: Path,
+    out: Path,
+    *,
+    licence: str,
+    source: str = "",
+    notes: str = "",
+    stored: Stored = "fp16",
+    overwrite: bool = False,
+) -> ModelCard:
+    """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
+
+    Weight norm is folded, normalisation is part of the graph, height and width are free.
+
+    Args:
+        weights: What `widesr train` wrote.
+        out: The `.onnx` file to write; its stem is the model's name.
+        licence: Of the weights, as an SPDX expression.
+        source: Where the model comes from, for the card.
+        notes: For the card.
+        stored: `"fp16"` halves the file; the graph widens the weights again and computes in
+            float32. The network compared with has the same rounded weights.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        CheckpointError: The weights cannot be loaded.
+        ExportError: The file's pictures differ from the network's, or it cannot be written.
+        OutputExistsError: `out` is there already.
+    """
+    if out.exists() and not overwrite:
+        raise OutputExistsError(f"{out}: is there already; add --overwrite to replace it")
+    network, provenance = load_weights(weights)
+    trained = sum(p.numel() for p in network.parameters())
+    plain = network.fused().eval()
+    if stored == "fp16":
+        plain.load_state_dict({n: t.half().float() for n, t in plain.state_dict().items()})
+    model = _graph(plain, stored)
+    card = ModelCard(
+        name=out.stem,
+        family=family_of(network.cfg),
+        scale=network.cfg.scale,
+        receptive_radius=network.receptive_radius,
+        parameters=trained,
+        parameters_fused=sum(p.numel() for p in plain.parameters()),
+        licence=licence,
+        degradation=provenance.recipe.data.degradation if provenance else "unknown",
+        recipe=provenance.recipe.name if provenance else "",
+        commit=provenance.commit if provenance else "",
+        steps=provenance.steps if provenance else 0,
+        seconds=provenance.seconds if provenance else 0.0,
+        machine=provenance.machine if provenance else "",
+        started_from=(provenance.started_from or "") if provenance else "",
+        training_data=provenance.training_data if provenance else (),
+        weights_sha256=hashlib.sha256(model.graph.SerializeToString()).hexdigest(),
+        source=source,
+        notes=notes,
+    )
+    _set_card(model, card)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial.onnx")
+    try:
+        _write(partial, model)
+        _compare(partial, plain)
+        partial.replace(out)
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return card
+
+
+def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
+    """Replace the scores on a model file's card; the graph stays as it is, byte for byte."""
+    model = onnx.load(path)
+    card = read_card(path).model_copy(update={"scores": tuple(scores)})
+    _set_card(model, card)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        _write(partial, model)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return card
+
+
+def _graph(plain: Network, stored: Stored) -> ModelProto:
+    """Trace the network into an ONNX graph that holds nothing but what computes the picture."""
+    free = torch.export.Dim.DYNAMIC
+    loud = logging.getLogger("torch.onnx")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own deprecations: nothing a user can mend
+            program = torch.onnx.export(
+                plain,
+                (torch.rand(1, 3, 24, 32),),
+                dynamo=True,
+                input_names=["lr"],
+                output_names=["sr"],
+                dynamic_shapes=({0: free, 2: free, 3: free},),
+                opset_version=_OPSET,
+                verbose=False,
+            )
+    finally:
+        loud.setLevel(level)
+    if program is None:
+        raise ExportError("torch gave no ONNX program for this network")
+    model: ModelProto = program.model_proto
+    graph = model.graph
+    for notes in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del notes.metadata_props[:]
+        notes.doc_string = ""
+    del graph.value_info[:]
+    graph.name, model.producer_name = "super_resolution", "widesr"
+    for value, axes in ((graph.input[0], "N H W"), (graph.output[0], "N sH sW")):
+        n, _, height, width = value.type.tensor_type.shape.dim
+        n.dim_param, height.dim_param, width.dim_param = axes.split()
+    if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
+        raise ExportError("the pixel shuffle was not exported in CRD order")
+    if stored == "fp16":
+        _store_fp16(model)
+    return model
+
+
+def _is_crd(node: onnx.NodeProto) -> bool:
+    return any(a.name == "mode" and a.s == b"CRD" for a in node.attribute)
+
+
+def _store_fp16(model: ModelProto) -> None:
+    """Keep weights of two or more axes as fp16, each widened by a Cast that runtimes fold away.
+
+    Biases and the mean stay in fp32: they weigh nothing.
+    """
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 256:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _set_card(model: ModelProto, card: ModelCard) -> None:
+    helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
+
+
+def _write(path: Path, model: ModelProto) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    with path.open("wb") as file:
+        file.write(model.SerializeToString())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _compare(path: Path, plain: Network) -> None:
+    """Hold the file against the network on pictures of several sizes.
+
+    Raises:
+        ExportError: They differ.
+    """
+    engine = load_engine(ModelFile(path, read_card(path)), threads=1)
+    random = np.random.default_rng(0)
+    for height, width in _SIZES:
+        lr: NDArray[np.float32] = random.random((2, 3, height, width), np.float32)
+        with torch.inference_mode():
+            expected = plain(torch.from_numpy(lr)).numpy()
+        difference = float(np.abs(engine.run(lr) - expected).max())
+        if not difference <= _TOLERANCE:
+            raise ExportError(
+                f"{path.name}: differs from its network by {difference:.1e} on {width}x{height}, "
+                f"more than {_TOLERANCE:.0e}; not kept"
+            )
