@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from widesr.upscaler import Upscaler
 
 from widesr.errors import WidesrError
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.picture import Picture, read_picture, write_picture
 from widesr.resize import imresize
+from widesr.upscaler import Upscaler
 
 SCALES = (2, 4)
 AS_IS = {"spices"}

@@ -13,24 +13,26 @@ from widesr.metrics import PROTOCOLS
 
 def commands() -> str:
     """Every command of `widesr`: its help, its arguments and its options."""
-    parts = []
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        parts += [
-            f"## widesr {name}",
-            command.help or "",
-            "| option | default | |",
-            "|---|---|---|",
-        ]
-        parts[-2:] = ["\n".join(parts[-2:] + [_row(param) for param in command.params])]
-    return "\n\n".join(parts)
+    group: Any = get_command(app)
+    return "\n\n".join(_section(name, command) for name, command in group.commands.items())
 
 
-def _row(param: Any) -> str:  # noqa: ANN401 (click's, or the copy that typer brings)
-    is_argument = param.param_type_name == "argument"
-    names = [param.make_metavar()] if is_argument else [*param.opts, *param.secondary_opts]
-    default = "" if param.default in (None, False, ()) or callable(param.default) else param.default
-    meaning = (getattr(param, "help", "") or "").replace("|", r"\|").replace("\n", " ")
-    return f"| {', '.join(f'`{name}`' for name in names)} | {default} | {meaning} |"
+def _section(name: str, command: Any) -> str:  # noqa: ANN401 (typer's own copy of click)
+    rows = [_row(param) for param in command.params if not param.hidden]
+    table = ["| argument or option | default | |", "|---|---|---|", *rows]
+    return "\n\n".join([f"## widesr {name}", command.help or "", "\n".join(table)])
+
+
+def _row(param: Any) -> str:  # noqa: ANN401
+    if param.param_type_name == "argument":
+        names = [param.metavar or param.name.upper()]
+    else:
+        names = [*param.opts, *param.secondary_opts]
+    default = "" if param.default in (None, False) else param.default
+    if isinstance(default, list):
+        default = ", ".join(default)
+    cells = [", ".join(f"`{name}`" for name in names), str(default), param.help or ""]
+    return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
 
 
 def protocols() -> str:
@@ -41,7 +43,7 @@ def protocols() -> str:
     ]
     for p in PROTOCOLS.values():
         border = " + ".join(
-            part for part in ("scale" * p.border_per_scale, str(p.border_extra or "")) if part
+            ["scale"] * p.border_per_scale + [str(p.border_extra)] * bool(p.border_extra)
         )
         rounded = {"y": "yes" if p.y_rounded else "no", "rgb": ""}[p.channel]
         rows.append(
