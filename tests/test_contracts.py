@@ -112,6 +112,17 @@ def test_every_error_code_has_its_anchor_and_its_line_in_the_table():
         assert re.search(rf"{error.__name__} +{error.code} ", table)
 
 
+def test_every_extra_that_a_message_names_can_be_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {
+        extra
+        for path in PACKAGE.rglob("*.py")
+        for extra in re.findall(r'MissingExtraError\(\s*extra="([^"]+)"', path.read_text())
+    }
+    assert named
+    assert named <= set(project["optional-dependencies"])
+
+
 # ---- recipes and models --------------------------------------------------------------------
 
 
