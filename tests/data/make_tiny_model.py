@@ -2,7 +2,7 @@
 
 Run: `python tests/data/make_tiny_model.py` (needs the `train` extra, for onnx). Its weights are
 random, so its pictures are no good; but every node of a shipped model is in it: fp16 weights cast
-to fp32, 3x3 and 5x5 convolutions, ReLU, residual sums, DepthToSpace, the mean taken off and put back.
+to fp32, 3x3 and 5x5 convolutions, ReLU, residual sums, DepthToSpace, the mean taken off and back.
 """
 
 import hashlib

@@ -1,0 +1,151 @@
+"""Cards out of model files, and models by name: what is found, and what is said when nothing is."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from widesr import catalog
+from widesr.catalog import ModelCard, find_model, list_models, read_card
+from widesr.errors import ModelFileError, ModelNotFoundError
+
+TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A package that holds the tiny model alone, under two names."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for name in ("tiny-x2", "huge-x2"):
+        shutil.copyfile(TINY, folder / f"{name}.onnx")
+    monkeypatch.setattr(catalog, "MODELS_DIR", folder)
+    monkeypatch.setattr(catalog, "DEFAULTS", {2: "tiny-x2", 3: "gone-x3"})
+    return folder
+
+
+def _edited(tmp_path: Path, old: bytes, new: bytes) -> Path:
+    """The tiny model with a word of its card replaced by one as long."""
+    data = TINY.read_bytes()
+    assert data.count(old) == 1
+    assert len(old) == len(new)
+    path = tmp_path / "edited.onnx"
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
+def test_a_card_comes_out_of_its_model_file():
+    card = read_card(TINY)
+    assert (card.name, card.family, card.scale, card.receptive_radius) == ("tiny-x2", "wdsr", 2, 4)
+    assert card.licence == "Apache-2.0"
+
+
+def test_a_card_is_the_text_that_onnx_itself_finds():
+    onnx = pytest.importorskip("onnx")
+    (prop,) = onnx.load(TINY).metadata_props
+    assert prop.key == catalog.CARD_KEY
+    assert ModelCard.model_validate_json(prop.value) == read_card(TINY)
+
+
+def test_a_card_survives_being_written_and_read():
+    card = ModelCard(
+        name="wdsr-a8-x2",
+        family="wdsr",
+        scale=2,
+        receptive_radius=18,
+        parameters=335_000,
+        licence="Apache-2.0",
+        degradation="bicubic",
+        training_data=({"name": "photographs", "licence": "CC0-1.0", "n": 200},),
+        scores=({"dataset": "Set5", "protocol": "benchmark-y", "psnr": 37.5, "ssim": 0.95},),
+    )
+    assert ModelCard.model_validate_json(card.model_dump_json()) == card
+
+
+def test_a_card_cannot_be_changed_and_takes_no_unknown_field():
+    card = read_card(TINY)
+    with pytest.raises(ValidationError, match="frozen"):
+        card.scale = 3
+    with pytest.raises(ValidationError, match="colour"):
+        ModelCard.model_validate(card.model_dump() | {"colour": "blue"})
+
+
+@given(st.integers(0, TINY.stat().st_size - 1))
+def test_a_model_file_cut_short_anywhere_is_refused(tmp_path_factory, size):
+    path = tmp_path_factory.mktemp("cut") / "cut.onnx"
+    path.write_bytes(TINY.read_bytes()[:size])
+    with pytest.raises(ModelFileError, match=r"cut\.onnx"):
+        read_card(path)
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_model_are_refused_whatever_they_are(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("noise") / "noise.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"noise\.onnx") as refusal:
+        read_card(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_onnx_file_without_a_card_is_told_how_to_get_one(tmp_path):
+    path = _edited(tmp_path, b"\n\x06widesr\x12", b"\n\x06foreig\x12")
+    with pytest.raises(ModelFileError, match=r"without a widesr card.*widesr export"):
+        read_card(path)
+
+
+def test_a_card_with_a_mistake_is_refused_by_the_name_of_the_field(tmp_path):
+    with pytest.raises(ModelFileError, match=r"edited\.onnx: .* not valid: motes: "):
+        read_card(_edited(tmp_path, b'"notes"', b'"motes"'))
+    with pytest.raises(ModelFileError, match="not valid: scale: "):
+        read_card(_edited(tmp_path, b'"scale": 2', b'"scale": 0'))
+    with pytest.raises(ModelFileError, match="not valid: JSON: "):
+        read_card(_edited(tmp_path, b'{"name"', b'["name"'))
+
+
+def test_a_model_file_that_cannot_be_opened_is_refused(tmp_path):
+    with pytest.raises(ModelFileError, match="cannot be read: Is a directory"):
+        read_card(tmp_path)
+
+
+def test_models_are_found_by_name_by_default_and_by_path(shelf):
+    assert find_model("tiny-x2", scale=2).path == shelf / "tiny-x2.onnx"
+    assert find_model("default", scale=2).path == shelf / "tiny-x2.onnx"
+    assert find_model(str(TINY), scale=2).path == TINY
+    assert find_model(str(TINY), scale=2).card == read_card(TINY)
+
+
+def test_the_models_in_the_package_are_listed_by_name(shelf):
+    assert [model.path.stem for model in list_models()] == ["huge-x2", "tiny-x2"]
+
+
+def test_an_unknown_model_is_answered_with_the_nearest_name_and_all_there_are(shelf):
+    with pytest.raises(
+        ModelNotFoundError,
+        match=r"no model 'tinny-x2'; did you mean 'tiny-x2'\? there is huge-x2, tiny-x2, bicubic",
+    ):
+        find_model("tinny-x2", scale=2)
+    with pytest.raises(ModelNotFoundError, match="no model 'qqq'; there is huge-x2"):
+        find_model("qqq", scale=2)
+
+
+def test_a_scale_without_a_default_is_answered_with_the_scales_there_are(shelf):
+    with pytest.raises(ModelNotFoundError, match="x8; there is one for x2, x3, and 'bicubic'"):
+        find_model("default", scale=8)
+
+
+def test_a_model_of_another_scale_is_refused(shelf):
+    with pytest.raises(ModelNotFoundError, match="'tiny-x2' upscales x2, not x4; for x4 there is"):
+        find_model("tiny-x2", scale=4)
+
+
+def test_a_model_path_that_leads_nowhere_is_refused(tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"none\.onnx: no such file"):
+        find_model(str(tmp_path / "none.onnx"), scale=2)
+
+
+def test_bicubic_has_no_file():
+    with pytest.raises(ModelNotFoundError, match="'bicubic' is computed"):
+        find_model("bicubic", scale=2)

@@ -1,0 +1,313 @@
+"""The upscaler, on networks with a known right answer and on a small real one."""
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from widesr.catalog import read_card
+from widesr.errors import ModelNotFoundError, ShapeError, UsageError
+from widesr.picture import Picture
+from widesr.resize import imresize
+from widesr.upscaler import Upscaler, bleed
+
+TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
+
+DTYPES = st.sampled_from([np.uint8, np.uint16])
+SIDES = st.integers(1, 70)
+TILES = st.integers(16, 80)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+class Nearest:
+    """Repeats every pixel; notes the sizes that it was given."""
+
+    name = "nearest"
+    receptive_radius = 0
+
+    def __init__(self, scale: int = 2) -> None:
+        self.scale = scale
+        self.shapes = []
+
+    def run(self, lr):
+        assert lr.dtype == np.float32
+        assert lr.shape[:2] == (1, 3)
+        self.shapes.append(lr.shape[2:])
+        return lr.repeat(self.scale, axis=2).repeat(self.scale, axis=3)
+
+
+class Checksum:
+    """The sum over the window of its radius, zeros beyond the border, modulo 256: one pixel of the
+    window missing, or one too many, and the answer is another. In whole numbers, so exact."""
+
+    name = "checksum"
+    scale = 1
+    receptive_radius = 3
+
+    def run(self, lr):
+        levels = np.pad(np.rint(lr * 255), ((0, 0), (0, 0), (3, 3), (3, 3)))
+        windows = np.lib.stride_tricks.sliding_window_view(levels, (7, 7), axis=(2, 3))
+        return (windows.sum(axis=(4, 5)) % 256 / 255).astype(np.float32)
+
+
+class Constant:
+    """Gives the same three values everywhere."""
+
+    name = "constant"
+    scale = 2
+    receptive_radius = 0
+
+    def __init__(self, *rgb: float) -> None:
+        self.rgb = np.array(rgb, np.float32).reshape(1, 3, 1, 1)
+
+    def run(self, lr):
+        return np.broadcast_to(self.rgb, (1, 3, 2 * lr.shape[2], 2 * lr.shape[3]))
+
+
+def _pixels(seed, shape, dtype=np.uint8):
+    top = np.iinfo(dtype).max
+    return np.random.default_rng(seed).integers(0, top, shape, dtype, endpoint=True)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """The tiny model by its tile; each is loaded once."""
+    loaded = {}
+
+    def load(tile):
+        if tile not in loaded:
+            loaded[tile] = Upscaler.load(TINY, scale=2, tile=tile, threads=1)
+        return loaded[tile]
+
+    return load
+
+
+@given(SIDES, SIDES, st.sampled_from([(), (1,), (3,)]), TILES, st.integers(1, 4), DTYPES, SEEDS)
+def test_pixels_go_through_the_network_and_back_at_their_place_unharmed(
+    height, width, channels, tile, scale, dtype, seed
+):
+    lr = _pixels(seed, (height, width, *channels), dtype)
+    before = lr.copy()
+    sr = Upscaler(Nearest(scale), tile=tile)(lr)
+    assert sr.dtype == dtype
+    np.testing.assert_array_equal(sr, lr.repeat(scale, axis=0).repeat(scale, axis=1))
+    np.testing.assert_array_equal(lr, before)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_level_of_the_type_comes_back_as_itself(dtype):
+    levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(-1, 256)
+    np.testing.assert_array_equal(Upscaler(Nearest(1))(levels), levels)
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(-0.2, 0), (0.0, 0), (0.3, 77), (0.5, 128), (254.4 / 255, 254), (1.0, 255), (1.7, 255)],
+)
+def test_values_are_clipped_and_rounded_half_up(value, level):
+    # 0.3 is level 76.5: half to even would give 76.
+    sr = Upscaler(Constant(value, value, value))(np.zeros((2, 3, 3), np.uint8))
+    assert (sr == level).all()
+
+
+@given(SIDES, SIDES, TILES, SEEDS)
+def test_each_tile_sees_all_that_the_network_looks_at_and_the_border_where_it_is(
+    height, width, tile, seed
+):
+    lr = _pixels(seed, (height, width, 3))
+    whole = Upscaler(Checksum(), tile=None)(lr)
+    np.testing.assert_array_equal(Upscaler(Checksum(), tile=tile)(lr), whole)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, TILES, DTYPES, SEEDS)
+def test_a_real_network_gives_the_same_picture_tiled_and_whole(
+    tiny, height, width, tile, dtype, seed
+):
+    lr = _pixels(seed, (height, width, 3), dtype)
+    sr = tiny(tile)(lr)
+    assert sr.shape == (2 * height, 2 * width, 3)
+    np.testing.assert_array_equal(sr, tiny(None)(lr))
+    np.testing.assert_array_equal(sr, tiny("auto")(lr))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(16, 40), SEEDS)
+def test_self_ensemble_is_the_mean_of_the_eight_turns_tiled_or_whole(height, width, tile, seed):
+    lr = _pixels(seed, (height, width, 3))
+    from widesr.catalog import find_model
+    from widesr.engine import load_engine
+
+    engine = load_engine(find_model(TINY, scale=2), threads=1)
+    x = (lr / 255).astype(np.float32).transpose(2, 0, 1)[None]
+    there = [lambda a: a, lambda a: a[..., ::-1], lambda a: a[..., ::-1, :]]
+    there.append(lambda a: a[..., ::-1, ::-1])
+    turns = [engine.run(f(x)) for f in there]
+    turned = [engine.run(f(x).swapaxes(2, 3)).swapaxes(2, 3) for f in there]
+    mean = np.mean(
+        [f(sr.astype(np.float64)) for f, sr in zip(there * 2, turns + turned, strict=True)], axis=0
+    )
+    expected = np.clip(mean[0], 0, 1).transpose(1, 2, 0) * 255
+    sr = Upscaler(engine, tile=tile, self_ensemble=True)(lr)
+    assert np.abs(sr - expected).max() < 0.5 + 1e-3
+    np.testing.assert_array_equal(sr, Upscaler(engine, tile=None, self_ensemble=True)(lr))
+
+
+def test_grey_goes_in_as_rgb_and_comes_out_as_the_mean_of_its_channels():
+    lr = np.zeros((4, 5), np.uint8)
+    sr = Upscaler(Constant(0.1, 0.2, 0.6))(lr)
+    assert sr.shape == (8, 10)
+    assert (sr == round(0.3 * 255 + 0.1)).all()
+    rgb = Upscaler.load(TINY, scale=2)(np.full((9, 9, 3), 77, np.uint8)).astype(float).mean(axis=2)
+    grey = Upscaler.load(TINY, scale=2)(np.full((9, 9, 1), 77, np.uint8))[..., 0]
+    assert np.abs(rgb - grey).max() <= 1
+
+
+def test_beside_the_result_only_one_tile_is_held():
+    lr = _pixels(0, (600, 600, 3))
+    upscaler = Upscaler(Nearest(2), tile=32)
+    tracemalloc.start()
+    try:
+        sr = upscaler(lr)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < sr.nbytes + 2**20
+
+
+def test_tile_auto_cuts_a_large_picture_into_large_tiles_and_leaves_a_small_one_whole():
+    engine = Nearest()
+    Upscaler(engine)(np.zeros((1400, 900, 1), np.uint8))
+    assert len(engine.shapes) > 1
+    assert all(min(shape) >= 250 and max(shape) <= 600 for shape in engine.shapes)
+    engine.shapes.clear()
+    Upscaler(engine)(np.zeros((300, 400, 1), np.uint8))
+    assert engine.shapes == [(300, 400)]
+
+
+def test_no_tile_means_the_whole_picture_at_once():
+    engine = Nearest()
+    Upscaler(engine, tile=None)(np.zeros((1400, 900, 1), np.uint8))
+    assert engine.shapes == [(1400, 900)]
+
+
+def test_progress_counts_the_tiles():
+    calls = []
+    upscaler = Upscaler(Nearest(), tile=16)
+    upscaler(np.zeros((40, 20), np.uint8), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 6) for i in range(1, 7)]
+
+
+def test_an_upscaler_says_what_it_is():
+    upscaler = Upscaler.load(TINY, scale=2)
+    assert (upscaler.model, upscaler.scale) == ("tiny-x2", 2)
+    assert upscaler.card == read_card(Path(TINY))
+    assert Upscaler.load(TINY, scale=2, self_ensemble=True).model == "tiny-x2+"
+    assert (Upscaler(Nearest()).model, Upscaler(Nearest()).card) == ("nearest", None)
+    bicubic = Upscaler.load("bicubic", scale=3)
+    assert (bicubic.model, bicubic.scale, bicubic.card) == ("bicubic", 3, None)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_bicubic_is_imresize_on_the_integers(scale, dtype):
+    calls = []
+    for shape in [(5, 7, 3), (5, 7, 1), (5, 7)]:
+        lr = _pixels(1, shape, dtype)
+        sr = Upscaler.load("bicubic", scale=scale)(lr, progress=lambda *c: calls.append(c))
+        np.testing.assert_array_equal(sr, imresize(lr, scale=scale))
+    assert calls == [(1, 1)] * 3
+
+
+@pytest.mark.parametrize("upscaler", [Upscaler(Nearest()), Upscaler.load("bicubic", scale=2)])
+def test_arrays_that_are_no_picture_are_refused(upscaler):
+    for wrong in [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+    ]:
+        with pytest.raises(ShapeError, match=r"expected uint8 or uint16 pixels .* got "):
+            upscaler(wrong)
+
+
+def test_a_tile_below_16_and_a_scale_below_1_are_refused():
+    Upscaler(Nearest(), tile=16)
+    with pytest.raises(UsageError, match="at least 16 pixels, got 15"):
+        Upscaler(Nearest(), tile=15)
+    with pytest.raises(UsageError, match="scale of at least 1, got 0"):
+        Upscaler.load("bicubic", scale=0)
+    with pytest.raises(ModelNotFoundError, match="no default model for x7"):
+        Upscaler.load(scale=7)
+
+
+# Pictures with alpha.
+
+
+def _cut_out(seed: int) -> Picture:
+    """Random pixels, alpha a soft disc: opaque, half and hidden pixels."""
+    ys, xs = np.mgrid[:30, :40]
+    alpha = np.clip(600 - 2 * ((ys - 15) ** 2 + (xs - 20) ** 2), 0, 255).astype(np.uint8)
+    return Picture(pixels=_pixels(seed, (30, 40, 3)), alpha=alpha, icc=b"profile", format="png")
+
+
+def test_alpha_goes_by_imresize_and_the_rest_of_the_picture_goes_along():
+    picture = _cut_out(0)
+    sr = Upscaler(Nearest()).upscale_picture(picture)
+    np.testing.assert_array_equal(sr.alpha, imresize(picture.alpha, scale=2))
+    seen = picture.alpha.repeat(2, axis=0).repeat(2, axis=1) > 0
+    expected = picture.pixels.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(sr.pixels[seen], expected[seen])
+    assert (sr.icc, sr.format) == (b"profile", "png")
+
+
+@pytest.mark.parametrize("load", [lambda: Upscaler.load(TINY, scale=2),
+                                  lambda: Upscaler.load("bicubic", scale=2)])  # fmt: skip
+def test_colours_that_no_one_sees_do_not_shine_through(load):
+    picture, upscaler = _cut_out(1), load()
+    painted = picture.pixels.copy()
+    painted[picture.alpha == 0] = (255, 0, 255)
+    first = upscaler.upscale_picture(picture)
+    second = upscaler.upscale_picture(replace(picture, pixels=painted))
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+
+
+@pytest.mark.parametrize("value", [0, 9, 255])
+def test_an_alpha_that_is_the_same_everywhere_stays_so_and_changes_no_colour(value):
+    lr = _pixels(2, (6, 7, 1))
+    picture = Picture(pixels=lr, alpha=np.full((6, 7), value, np.uint8))
+    sr = Upscaler(Nearest()).upscale_picture(picture)
+    np.testing.assert_array_equal(sr.alpha, np.full((12, 14), value, np.uint8))
+    np.testing.assert_array_equal(sr.pixels, Upscaler(Nearest())(lr))
+
+
+def test_a_picture_without_alpha_stays_without():
+    picture = Picture(pixels=_pixels(3, (6, 7, 3)))
+    assert Upscaler(Nearest()).upscale_picture(picture).alpha is None
+
+
+def test_hidden_pixels_take_the_mean_of_the_seen_ones_that_touch_them():
+    pixels = np.array([[10, 0, 0, 0], [20, 0, 0, 0], [60, 0, 0, 0]], np.uint8)[..., None]
+    hidden = np.ones((3, 4), bool)
+    hidden[:, 0] = False
+    bled = bleed(pixels, hidden=hidden, reach=1)[..., 0]
+    assert bled[:, 0].tolist() == [10, 20, 60]
+    assert bled[:, 1].tolist() == [15, 30, 40]
+    assert (bled[:, 2:] == 30).all()  # out of reach: the mean of all that is seen
+
+
+@given(SIDES, SIDES, DTYPES, st.sampled_from([1, 3]), SEEDS)
+def test_bleeding_changes_no_seen_pixel_and_invents_no_colour(height, width, dtype, channels, seed):
+    pixels = _pixels(seed, (height, width, channels), dtype)
+    hidden = np.random.default_rng(seed).random((height, width)) < 0.7
+    hidden[0, 0] = False
+    bled = bleed(pixels, hidden=hidden)
+    assert bled.dtype == dtype
+    np.testing.assert_array_equal(bled[~hidden], pixels[~hidden])
+    seen = pixels[~hidden]
+    assert (bled >= seen.min(axis=0)).all()
+    assert (bled <= seen.max(axis=0)).all()
