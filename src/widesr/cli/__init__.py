@@ -15,17 +15,21 @@ import typer
 from widesr import __version__
 from widesr.cli.degrade import degrade_pictures
 from widesr.cli.doctor import examine
+from widesr.cli.export import export_model
 from widesr.cli.judge import compare_pictures, evaluate_model
 from widesr.cli.models import show_models
 from widesr.cli.terminal import print_error
+from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
-from widesr.errors import InternalError, WidesrError
+from widesr.errors import InternalError, UsageError, WidesrError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "upscale": upscale_pictures,
     "degrade": degrade_pictures,
     "compare": compare_pictures,
     "evaluate": evaluate_model,
+    "train": train_network,
+    "export": export_model,
     "models": show_models,
     "doctor": examine,
 }
@@ -102,9 +106,9 @@ def run(args: Sequence[str] | None = None) -> int:
     except _ParserError as error:
         command = error.ctx.command_path if error.ctx else "widesr"
         message = error.format_message().rstrip(".")
-        return _say(f"{message}; see {command} --help", code="usage", exit_code=2)
+        return _refuse(UsageError(f"{message}; see {command} --help"))
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted", code="interrupted", exit_code=_INTERRUPTED)
+        return _INTERRUPTED
     except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -116,9 +120,5 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _refuse(error: WidesrError) -> int:
-    return _say(str(error), code=error.code, exit_code=error.exit_code)
-
-
-def _say(message: str, *, code: str, exit_code: int) -> int:
-    print_error(message, code=code)
-    return exit_code
+    print_error(error)
+    return error.exit_code

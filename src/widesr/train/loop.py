@@ -51,6 +51,8 @@ class Progress(NamedTuple):
     seconds_left: float
     psnr: float | None
     """Of the last validation, `benchmark-y`, in dB."""
+    validated: bool
+    """Whether that validation was at this step; a checkpoint goes with it."""
 
 
 def train(
@@ -154,6 +156,7 @@ def train(
                         images_per_second=rate * recipe.data.batch,
                         seconds_left=(optim.steps - run.step) / rate,
                         psnr=run.psnr,
+                        validated=validates,
                     )
                     report(progress)
                     if validates:
