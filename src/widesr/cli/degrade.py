@@ -22,7 +22,7 @@ def degrade_pictures(
             "-o", "--output", metavar="PATH", help="A file for one picture, a folder for more."
         ),
     ],
-    scale: Annotated[int, typer.Option("-s", "--scale", metavar="2|3|4|8", help="Times smaller.")],
+    scale: options.Shrink,
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
     edges: Annotated[
@@ -51,7 +51,6 @@ def degrade_pictures(
     from widesr.batch import plan_jobs, transform_many
     from widesr.evaluate import degrade
 
-    options.check_scale(scale, options.SHRINKS)
     if edges not in ("symmetric", "replicate"):
         raise UsageError(f"edges {edges!r} is not known; expected symmetric or replicate")
 

@@ -34,16 +34,12 @@ ProtocolNames = Annotated[
         help='May be given several times; "list" prints what there is.',
     ),
 ]
-Scale = Annotated[
-    int,
-    typer.Option("-s", "--scale", metavar="2|3|4|8", help="The factor between LR and HR."),
-]
 
 
 def compare_pictures(
     sr: Annotated[Path, typer.Argument(metavar="SR", help="The picture to judge.")],
     hr: Annotated[Path, typer.Argument(metavar="HR", help="The true picture.")],
-    scale: Scale,
+    scale: options.Shrink,
     protocol: ProtocolNames = ["benchmark-y"],  # noqa: B006 (typer gives each call its own)
     max_pixels: options.MaxPixels = None,
     as_json: options.Json = False,
@@ -54,7 +50,6 @@ def compare_pictures(
     """
     from widesr.evaluate import compare_files
 
-    options.check_scale(scale, options.SHRINKS)
     comparison = compare_files(
         sr, hr, scale=scale, protocol=protocol, **options.pixel_limit(max_pixels)
     )
@@ -71,7 +66,7 @@ def compare_pictures(
 
 def evaluate_model(
     hr_dir: Annotated[Path, typer.Argument(metavar="DIR", help="HR pictures.")],
-    scale: Scale,
+    scale: options.Shrink,
     model: options.Model = "default",
     protocol: ProtocolNames = ["benchmark-y"],  # noqa: B006 (typer gives each call its own)
     lr_dir: Annotated[
@@ -97,7 +92,6 @@ def evaluate_model(
     from widesr.evaluate import evaluate_folder, list_pictures
     from widesr.report import check_report_path, write_report
 
-    options.check_scale(scale, options.SHRINKS)
     if json_path is not None:
         check_report_path(json_path)
     count = len(list_pictures(hr_dir))

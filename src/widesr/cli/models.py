@@ -20,7 +20,14 @@ def show_models(
         typer.Argument(metavar="[show] [NAME]", help="Print this model's whole card."),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("-s", "--scale", metavar="N", help="Models of this scale only.")
+        int | None,
+        typer.Option(
+            "-s",
+            "--scale",
+            metavar="N",
+            parser=options.whole_number("scale"),
+            help="Models of this scale only.",
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -70,7 +77,7 @@ def _row(card: "ModelCard") -> tuple[str, ...]:
 
 def _card_lines(card: "ModelCard") -> list[str]:
     plain = card.model_dump(mode="json", exclude={"scores", "training_data"})
-    rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value != ""]
+    rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value]
     rows += [("score", _score(each)) for each in card.scores]
     rows += [
         ("training data", f"{each.name}: {each.n} pictures, {each.licence}")

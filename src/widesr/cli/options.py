@@ -1,5 +1,6 @@
 """Options that several commands share, and how their words are read."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,8 +8,7 @@ import typer
 
 from widesr.errors import UsageError
 
-UPSCALES = (2, 3, 4)
-SHRINKS = (2, 3, 4, 8)
+_SMALLEST_TILE = 16
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:
@@ -22,21 +22,41 @@ def parse_tile(text: str) -> int | Literal["auto"] | None:
     )
 
 
-_SMALLEST_TILE = 16
+def one_of(name: str, *known: int) -> Callable[[str | int], int]:
+    """Make the reader of an option that takes one of a few numbers."""
+
+    def parse(text: str | int) -> int:
+        if str(text) not in map(str, known):
+            words = ", ".join(map(str, known[:-1]))
+            raise UsageError(f"{name} {text} is not available; expected {words} or {known[-1]}")
+        return int(text)
+
+    return parse
 
 
-def check_scale(scale: int, known: tuple[int, ...]) -> None:
-    """Refuse a scale that is not in `known`.
+def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int], int]:
+    """Make the reader of an option that takes a number from 1 to `most`."""
+    expected = f"from 1 to {most}" if most else "of at least 1"
 
-    Raises:
-        UsageError: With the scales that are.
-    """
-    if scale not in known:
-        words = ", ".join(str(each) for each in known[:-1])
-        raise UsageError(f"scale {scale} is not available; expected {words} or {known[-1]}")
+    def parse(text: str | int) -> int:
+        digits = str(text)
+        if not (digits.isascii() and digits.isdecimal()) or not 1 <= int(digits) <= (most or 2**62):
+            raise UsageError(f"{name} {text} cannot be meant; expected a whole number {expected}")
+        return int(digits)
+
+    return parse
 
 
-Scale = Annotated[int, typer.Option("-s", "--scale", metavar="2|3|4", help="Times larger.")]
+Shrink = Annotated[
+    int,
+    typer.Option(
+        "-s",
+        "--scale",
+        metavar="2|3|4|8",
+        parser=one_of("scale", 2, 3, 4, 8),
+        help="The factor between LR and HR.",
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -64,7 +84,10 @@ Threads = Annotated[
 MaxPixels = Annotated[
     int | None,
     typer.Option(
-        "--max-pixels", metavar="N", min=1, help="Refuse larger inputs; default: 268 million."
+        "--max-pixels",
+        metavar="N",
+        parser=whole_number("max-pixels"),
+        help="Refuse larger inputs; default: 268 million.",
     ),
 ]
 Inputs = Annotated[

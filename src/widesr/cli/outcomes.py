@@ -52,7 +52,7 @@ def report_outcomes(
             seconds += outcome.seconds
             show(counts.total(), str(outcome.job.target))
             if outcome.error:
-                print_error(str(outcome.error), code=outcome.error.code)
+                print_error(outcome.error)
             if as_json:
                 typer.echo(json.dumps(_as_json(outcome, by)))
             elif not quiet and not outcome.error:

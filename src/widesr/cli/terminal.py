@@ -6,11 +6,13 @@ from contextlib import contextmanager
 
 import typer
 
+from widesr.errors import WidesrError
 
-def print_error(message: str, *, code: str) -> None:
+
+def print_error(error: WidesrError) -> None:
     """Print one line on stderr, the form of all that goes wrong."""
-    line = " ".join(part.strip() for part in message.splitlines())
-    typer.echo(f"widesr: error[{code}]: {line}", err=True)
+    message = " ".join(part.strip() for part in str(error).splitlines())
+    typer.echo(f"widesr: error[{error.code}]: {message}", err=True)
 
 
 @contextmanager

@@ -22,7 +22,16 @@ def upscale_pictures(
             help="A file for one picture, a folder for more; default: beside the input.",
         ),
     ] = None,
-    scale: options.Scale = 2,
+    scale: Annotated[
+        int,
+        typer.Option(
+            "-s",
+            "--scale",
+            metavar="2|3|4",
+            parser=options.one_of("scale", 2, 3, 4),
+            help="Times larger.",
+        ),
+    ] = 2,
     model: options.Model = "default",
     tile: options.Tile = "auto",
     format: Annotated[  # noqa: A002 (users' word)
@@ -34,7 +43,11 @@ def upscale_pictures(
     quality: Annotated[
         int,
         typer.Option(
-            "-q", "--quality", metavar="1..100", min=1, max=100, help="Of JPEG, WebP and AVIF."
+            "-q",
+            "--quality",
+            metavar="1..100",
+            parser=options.whole_number("quality", most=100),
+            help="Of JPEG, WebP and AVIF.",
         ),
     ] = 95,
     self_ensemble: options.SelfEnsemble = False,
@@ -58,7 +71,6 @@ def upscale_pictures(
     from widesr.batch import plan_jobs, upscale_many
     from widesr.upscaler import Upscaler
 
-    options.check_scale(scale, options.UPSCALES)
     jobs = plan_jobs(
         options.gather_inputs(inputs, input_option),
         output=output,

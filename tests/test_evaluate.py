@@ -1,0 +1,368 @@
+"""Scores that equal published ones, and reports that say all that moves a number."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+import widesr
+from widesr.errors import (
+    DataError,
+    ImageReadError,
+    ImageWriteError,
+    ModelNotFoundError,
+    ShapeError,
+    UsageError,
+)
+from widesr.evaluate import (
+    compare_files,
+    cropped_to_multiple,
+    degrade,
+    evaluate_folder,
+    find_protocols,
+)
+from widesr.metrics import PROTOCOLS
+from widesr.report import Report, check_report_path, write_report
+from widesr.resize import imresize
+
+TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+
+
+def decoded(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def noise(height: int, width: int, *channels: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, *channels), np.uint8)
+
+
+@pytest.fixture
+def hr_dir(tmp_path) -> Path:
+    folder = tmp_path / "hr"
+    save(folder / "a.png", noise(41, 50, 3))
+    save(folder / "b.png", noise(44, 44, 3, seed=1))
+    return folder
+
+
+def scored(hr_dir: Path, **options) -> Report:
+    defaults = {"model": "bicubic", "scale": 2, "protocol": "benchmark-y"}
+    return evaluate_folder(hr_dir, **{**defaults, **options})
+
+
+# ---- degradation ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "arithmetic"), [(2, "integer"), (3, "integer"), (4, "integer"), (8, "float")]
+)
+def test_the_lr_of_set5_is_the_published_one(bench, scale, arithmetic):
+    hr_paths = sorted((bench / "Set5/HR").glob("*.png"))
+    assert len(hr_paths) == 5
+    for path in hr_paths:
+        published = decoded(bench / f"Set5/LR_bicubic/X{scale}/{path.stem}x{scale}.png")
+        assert np.array_equal(degrade(decoded(path), scale=scale, arithmetic=arithmetic), published)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_lr_of_set14_is_the_one_of_an_older_matlab(bench, scale):
+    hr_paths = sorted((bench / f"Set14/HR_x{scale}").glob("*.png"))
+    assert len(hr_paths) == 14
+    for path in hr_paths:
+        published = decoded(bench / f"Set14/LR_x{scale}" / path.name.replace("_HR", "_LR"))
+        assert np.array_equal(degrade(decoded(path), scale=scale, edges="replicate"), published)
+
+
+@given(
+    st.integers(2, 8), st.integers(8, 40), st.integers(8, 40), st.sampled_from(["integer", "float"])
+)
+def test_the_lr_of_a_flat_picture_is_flat_and_of_the_right_size(scale, height, width, arithmetic):
+    for dtype, level in ((np.uint8, 200), (np.uint16, 60000)):
+        lr = degrade(np.full((height, width, 3), level, dtype), scale=scale, arithmetic=arithmetic)
+        assert lr.dtype == dtype
+        assert lr.shape == (height // scale, width // scale, 3)
+        assert (lr == level).all()
+
+
+def test_float_arithmetic_rounds_half_up_once():
+    hr = noise(16, 24)
+    exact = imresize(hr.astype(np.float64), scale=1 / 4)
+    lr = degrade(hr, scale=4, arithmetic="float")
+    assert np.abs(lr - np.clip(exact, 0, 255)).max() <= 0.5
+    assert not np.array_equal(lr, degrade(hr, scale=4))
+
+
+def test_a_picture_too_small_to_shrink_is_refused():
+    with pytest.raises(ShapeError, match="5x2 pixels are too few to shrink by 3"):
+        degrade(noise(2, 5), scale=3)
+
+
+def test_cropping_leaves_the_top_left():
+    pixels = noise(7, 9, 3)
+    assert np.array_equal(cropped_to_multiple(pixels, 4), pixels[:4, :8])
+
+
+# ---- golden scores -------------------------------------------------------------------------
+
+# Golden: bicubic of Set5's published LR, computed by a script independent of this project; the
+# matlab-y row is the "Bicubic" row of the tables in EDSR, RCAN and others.
+GOLDEN = {
+    ("matlab-y", 2): (33.6396, 0.9292),
+    ("matlab-y", 3): (30.3850, 0.8678),
+    ("matlab-y", 4): (28.4165, 0.8101),
+    ("benchmark-y", 2): (33.6734, 0.9303),
+    ("benchmark-y", 3): (30.4033, 0.8689),
+    ("benchmark-y", 4): (28.4290, 0.8111),
+}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("made", [False, True])
+def test_bicubic_on_set5_scores_as_published(bench, scale, made):
+    report = evaluate_folder(
+        bench / "Set5/HR",
+        model="bicubic",
+        scale=scale,
+        protocol=["matlab-y", "benchmark-y"],
+        lr_dir=None if made else bench / f"Set5/LR_bicubic/X{scale}",
+    )
+    assert len(report.images) == 5
+    for name in ("matlab-y", "benchmark-y"):
+        psnr, ssim = GOLDEN[name, scale]
+        assert report.mean[name].psnr == pytest.approx(psnr, abs=5e-4)
+        assert report.mean[name].ssim == pytest.approx(ssim, abs=5e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_set14_pairs_by_its_own_names_and_scores_grey_as_grey(bench, scale):
+    report = evaluate_folder(
+        bench / f"Set14/HR_x{scale}",
+        model="bicubic",
+        scale=scale,
+        protocol="matlab-y",
+        lr_dir=bench / f"Set14/LR_x{scale}",
+    )
+    assert len(report.images) == 14
+    grey = report.images[2]
+    assert grey.lr == f"img_003_SRF_{scale}_LR.png"
+    # Oracle: scikit-image's PSNR of the grey levels themselves, inside the border.
+    hr = decoded(bench / f"Set14/HR_x{scale}" / grey.name)
+    sr = imresize(decoded(bench / f"Set14/LR_x{scale}" / grey.lr), scale=scale)
+    inside = np.s_[scale:-scale, scale:-scale]
+    expected = peak_signal_noise_ratio(hr[inside], sr[inside], data_range=255)
+    assert grey.scores["matlab-y"].psnr == pytest.approx(expected, abs=1e-6)
+
+
+# ---- the report ----------------------------------------------------------------------------
+
+
+def test_a_report_says_all_that_moves_a_number(hr_dir):
+    report = scored(hr_dir, model=str(TINY), protocol=["benchmark-y", "div2k-rgb"])
+    assert [image.name for image in report.images] == ["a.png", "b.png"]
+    assert [(image.width, image.height) for image in report.images] == [(50, 40), (44, 44)]
+    assert report.model.name == "tiny-x2"
+    assert report.model.engine == "onnxruntime"
+    assert report.model.sha256 == hashlib.sha256(TINY.read_bytes()).hexdigest()
+    assert [(each.name, each.shave) for each in report.protocols] == [
+        ("benchmark-y", 2),
+        ("div2k-rgb", 8),
+    ]
+    assert "imresize" in report.degradation
+    assert report.versions["widesr"] == widesr.__version__
+    assert {"numpy", "onnxruntime", "pyvips", "libvips", "python"} <= set(report.versions)
+    assert report.machine.cores >= 1
+    assert report.seconds == pytest.approx(sum(image.seconds for image in report.images))
+    assert 0 < report.seconds < 60
+
+
+def test_the_mean_is_that_of_the_pictures(hr_dir):
+    report = scored(hr_dir)
+    scores = [image.scores["benchmark-y"] for image in report.images]
+    assert report.mean["benchmark-y"].psnr == pytest.approx(np.mean([s.psnr for s in scores]))
+    assert report.mean["benchmark-y"].ssim == pytest.approx(np.mean([s.ssim for s in scores]))
+
+
+def test_the_model_sees_the_lr_and_nothing_else(hr_dir):
+    report = scored(hr_dir)
+    hr = decoded(hr_dir / "b.png")
+    sr = imresize(imresize(hr, scale=1 / 2), scale=2)
+    expected = widesr.psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=2)
+    assert report.images[1].scores["benchmark-y"].psnr == expected
+
+
+def test_self_ensemble_is_said_in_the_name(hr_dir):
+    report = scored(hr_dir, model=str(TINY), self_ensemble=True)
+    assert (report.model.name, report.model.self_ensemble) == ("tiny-x2+", True)
+
+
+def test_a_report_is_read_back_as_it_was_written(hr_dir, tmp_path):
+    report = scored(hr_dir)
+    path = tmp_path / "report.json"
+    path.write_text("older")
+    write_report(path, report)
+    assert Report.model_validate_json(path.read_text()) == report
+    assert {each.name for each in tmp_path.iterdir()} == {"hr", "report.json"}
+
+
+def test_equal_pictures_score_infinity_which_json_has_as_a_string(tmp_path):
+    save(tmp_path / "hr" / "flat.png", np.full((40, 40, 3), 77, np.uint8))
+    report = scored(tmp_path / "hr")
+    assert report.mean["benchmark-y"].psnr == float("inf")
+    write_report(tmp_path / "r.json", report)
+    text = (tmp_path / "r.json").read_text()
+    plain = json.loads(text, parse_constant=pytest.fail)  # bare Infinity is no JSON
+    assert plain["mean"]["benchmark-y"] == {"psnr": "Infinity", "ssim": 1.0}
+    assert Report.model_validate_json(text) == report
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(hr_dir, tmp_path):
+    report = scored(hr_dir)
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "missing" / "r.json", tmp_path / "file" / "r.json", tmp_path / "hr"):
+        with pytest.raises(ImageWriteError, match="for the report"):
+            check_report_path(path)
+        with pytest.raises(ImageWriteError, match="the report cannot be written"):
+            write_report(path, report)
+    assert {each.name for each in tmp_path.iterdir()} == {"hr", "file"}
+
+
+def test_every_picture_is_announced_when_it_is_scored(hr_dir):
+    seen = []
+    report = scored(hr_dir, on_image=seen.append)
+    assert seen == report.images
+
+
+# ---- pairing -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        ("baby.png", "babyx2.png"),
+        ("baby.png", "baby.png"),
+        ("baby.png", "baby_x2.png"),
+        ("baby.png", "baby_LR.png"),
+        ("baby_HR.png", "baby_LR.png"),
+        ("img_001_SRF_2_HR.png", "img_001_SRF_2_LR.png"),
+        ("baby_LRBI.png", "baby_LRBI_x2.png"),
+        ("0801.png", "0801x2.png"),
+        ("x2.png", "x2.png"),
+    ],
+)
+def test_lr_pictures_are_found_by_the_names_of_the_usual_archives(tmp_path, hr, lr):
+    pixels = noise(40, 30, 3)
+    save(tmp_path / "hr" / hr, pixels)
+    save(tmp_path / "lr" / lr, degrade(pixels, scale=2))
+    report = scored(tmp_path / "hr", lr_dir=tmp_path / "lr")
+    assert (report.images[0].name, report.images[0].lr) == (hr, lr)
+    assert report.mean == scored(tmp_path / "hr").mean
+
+
+def test_an_hr_picture_without_lr_is_named(hr_dir, tmp_path):
+    save(tmp_path / "lr" / "ax2.png", noise(20, 25, 3))
+    with pytest.raises(
+        DataError, match=r"hr/b\.png: no LR picture for it in .*lr; expected there b"
+    ):
+        scored(hr_dir, lr_dir=tmp_path / "lr")
+
+
+def test_two_lr_pictures_of_one_hr_picture_are_named(hr_dir, tmp_path):
+    for name in ("a.png", "ax2.png"):
+        save(tmp_path / "lr" / name, noise(20, 25, 3))
+    with pytest.raises(DataError, match=r"ax2\.png: is the LR of the same picture as .*a\.png"):
+        scored(hr_dir, lr_dir=tmp_path / "lr")
+
+
+@pytest.mark.parametrize(
+    ("lr", "found"),
+    [
+        (noise(10, 12, 3), r"a\.png: 12x10 times 2 is not the 50x40 of"),
+        (noise(20, 25), r"8-bit grey, but .*a\.png is 8-bit colour"),
+    ],
+)
+def test_an_lr_picture_that_does_not_fit_is_named(hr_dir, tmp_path, lr, found):
+    save(tmp_path / "lr" / "a.png", lr)
+    save(tmp_path / "lr" / "b.png", noise(22, 22, 3))
+    with pytest.raises(DataError, match=found):
+        scored(hr_dir, lr_dir=tmp_path / "lr")
+
+
+def test_an_lr_picture_of_another_scale_is_not_taken_for_this_one(hr_dir, tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / "lr" / f"{name}x4.png", noise(10, 12, 3))
+    with pytest.raises(DataError, match="no LR picture"):
+        scored(hr_dir, lr_dir=tmp_path / "lr")
+
+
+# ---- refusals ------------------------------------------------------------------------------
+
+
+def test_an_empty_folder_is_refused_rather_than_scored_nan(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match="no pictures in this folder"):
+        scored(tmp_path)
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    file = save(tmp_path / "a.png", noise(4, 4))
+    with pytest.raises(DataError, match="is a file; expected a folder"):
+        scored(file)
+    with pytest.raises(DataError, match="no such folder"):
+        scored(tmp_path / "missing")
+
+
+def test_a_picture_that_cannot_be_read_stops_the_evaluation(hr_dir):
+    (hr_dir / "b.png").write_bytes(b"")
+    with pytest.raises(ImageReadError, match=r"b\.png: the file is empty"):
+        scored(hr_dir)
+
+
+@pytest.mark.parametrize("side", [1, 12])
+def test_a_picture_too_small_to_score_is_named(tmp_path, side):
+    save(tmp_path / "hr" / "a.png", noise(side, side, 3))
+    with pytest.raises(DataError, match=r"a\.png: "):
+        scored(tmp_path / "hr")
+
+
+def test_an_unknown_model_or_protocol_is_refused(hr_dir):
+    with pytest.raises(ModelNotFoundError, match="bicubik"):
+        scored(hr_dir, model="bicubik")
+    with pytest.raises(
+        UsageError, match="'psnr' is not known; expected one of benchmark-y, matlab"
+    ):
+        scored(hr_dir, protocol=["benchmark-y", "psnr"])
+    with pytest.raises(UsageError, match="no protocol was given"):
+        scored(hr_dir, protocol=[])
+
+
+def test_a_protocol_that_was_named_twice_counts_once():
+    names = [each.name for each in find_protocols(["matlab-y", "krasserm", "matlab-y"])]
+    assert names == ["matlab-y", "krasserm"]
+
+
+# ---- two files -----------------------------------------------------------------------------
+
+
+def test_comparing_crops_hr_only_where_sr_has_that_size(tmp_path):
+    hr = noise(41, 50, 3)
+    sr = save(tmp_path / "sr.png", noise(40, 50, 3, seed=2))
+    hr_path = save(tmp_path / "hr.png", hr)
+    comparison = compare_files(sr, hr_path, scale=2, protocol="krasserm")
+    # Oracle: scikit-image, on the whole picture as this protocol has it.
+    expected = peak_signal_noise_ratio(hr[:40], decoded(sr))
+    assert comparison.scores["krasserm"].psnr == pytest.approx(expected, abs=1e-9)
+    with pytest.raises(DataError, match=r"sr\.png and .*hr\.png: cannot be scored"):
+        compare_files(sr, hr_path, scale=3, protocol="krasserm")
