@@ -53,8 +53,8 @@ clean: ## remove the environments, build outputs and caches
 .venv-light/ready: $(SOURCES)
 	rm -rf dist
 	$(PYTHON) -m venv .venv-light
-	.venv-light/bin/python $(PIP) install --upgrade pip build
-	.venv-light/bin/python -m build --wheel --outdir dist . > /dev/null
+	.venv-light/bin/python $(PIP) install --upgrade pip
+	.venv-light/bin/python $(PIP) wheel --no-deps --wheel-dir dist .
 	.venv-light/bin/python $(PIP) install --force-reinstall --no-deps dist/*.whl
 	.venv-light/bin/python $(PIP) install dist/*.whl --group test
 	@touch $@
