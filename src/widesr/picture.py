@@ -3,17 +3,22 @@
 `read_picture` decides by a file's content what it is, checks its size on the header, and gives
 upright pixels. `write_picture` makes the whole file or none.
 
-Decoding and encoding is libvips' work; its loaders for untrusted formats are blocked.
+libvips decodes and encodes, its untrusted loaders blocked. EXIF is ours to read and to write:
+libvips passes it through libexif, which loses maker notes, ratings and private tags.
 """
 
+import errno
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+import struct
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyvips
@@ -50,35 +55,37 @@ FORMATS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One still picture in memory, upright, with all that its file said about it."""
+    """One still picture in memory, upright, with what its file said about it."""
 
     pixels: Pixels
-    """uint8 or uint16, (H, W, 1) grey or (H, W, 3) RGB."""
+    """uint8 or uint16, (H, W, 1) grey or (H, W, 3) RGB, in the colours of `icc`."""
     alpha: Pixels | None = None
     """Opacity, (H, W), of the pixels' type; the colours are not premultiplied by it."""
     icc: bytes | None = None
-    """The colour profile that the numbers in `pixels` are meant in; None is sRGB."""
+    """Colour profile, as it was in the file; None: sRGB is meant."""
     exif: bytes | None = None
-    """A TIFF structure without the "Exif" prefix; orientation 1, no thumbnail."""
+    """A TIFF structure, no "Exif" before it; orientation 1, no thumbnail."""
     xmp: bytes | None = None
+    """An XMP packet; orientation 1, no thumbnail."""
     iptc: bytes | None = None
+    """IPTC-IIM records, without Photoshop's wrapping."""
     pixels_per_mm: tuple[float, float] | None = None
     """Resolution, horizontal and vertical, where the file states one."""
     format: str = ""
-    """Of the file it came from, as in `FORMATS` or "gif"; empty for pixels from elsewhere."""
+    """Of the file it came from: a value of `FORMATS` or "gif"; empty if from no file."""
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
         if dtype not in (np.uint8, np.uint16) or len(shape) != 3 or shape[2] not in (1, 3):
             raise ShapeError(
-                f"pixels are {dtype} {shape}, not uint8 or uint16 (height, width, 1 or 3)"
+                f"pixels are {dtype} {shape}, expected uint8 or uint16 (height, width, 1 or 3)"
             )
         if 0 in shape:
             raise ShapeError(f"pixels are {shape}, a picture has at least one pixel")
         alpha = self.alpha
         if alpha is not None and (alpha.shape != shape[:2] or alpha.dtype != dtype):
             raise ShapeError(
-                f"alpha is {alpha.dtype} {alpha.shape}, the pixels want {dtype} {shape[:2]}"
+                f"alpha is {alpha.dtype} {alpha.shape}, expected {dtype} {shape[:2]} as the pixels"
             )
 
     @property
@@ -92,11 +99,14 @@ class Picture:
         return int(self.pixels.shape[1])
 
 
-# ---- reading -------------------------------------------------------------------------------
+# Reading
 
 
 def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a still picture, whole, whatever its name says it is.
+
+    Palettes become RGB, fewer than 8 bits become 8. CMYK becomes 8-bit or 16-bit sRGB through
+    its profile. 10 and 12 bits (AVIF) become 16.
 
     Raises:
         ImageReadError: The file is missing, empty, damaged, cut short or not a picture.
@@ -104,14 +114,17 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         ImageTooLargeError: The header claims more than `max_pixels`; nothing was decoded.
     """
     with _opened(path) as fd:
-        kind = _kind(path, os.pread(fd, 64, 0))
+        file = _Bytes(fd)
+        kind = _kind(path, file)
+        if kind == "tiff":
+            _check_tiff(path, file)
         try:
             image = _load(fd, kind)
             _check_header(path, image, max_pixels=max_pixels)
-            return _decode(path, image, kind)
+            return _decode(image, kind, file)
         except pyvips.Error as error:
             raise ImageReadError(
-                f"{path}: the {_TITLES[kind]} file is damaged or cut short ({_reason(error)}); "
+                f"{path}: this {_title(kind)} file is damaged or cut short ({_reason(error)}); "
                 "get a whole copy of it"
             ) from error
 
@@ -124,24 +137,45 @@ _LOADERS = {
     "avif": "heifload_source",
     "gif": "gifload_source",
 }
-_TITLES = {kind: {"webp": "WebP"}.get(kind, kind.upper()) for kind in _LOADERS}
+
+
+def _title(kind: str) -> str:
+    return "WebP" if kind == "webp" else kind.upper()
+
+
+class _Bytes:
+    """A file as a byte string that is read slice by slice."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __len__(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def __getitem__(self, span: slice) -> bytes:
+        start, stop, _ = span.indices(len(self))
+        return os.pread(self._fd, max(stop - start, 0), start)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """Open a regular file for reading; its descriptor spares libvips the file's name."""
+    """Open a regular file; libvips gets its descriptor, and never reads options in its name."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait for its writer
     except FileNotFoundError as error:
         raise ImageReadError(f"{path}: no such file; check the name and the folder") from error
     except OSError as error:
-        raise ImageReadError(f"{path}: cannot be opened: {error.strerror}") from error
+        raise ImageReadError(
+            f"{path}: cannot be opened ({error.strerror}); check its permissions"
+        ) from error
+    except ValueError as error:
+        raise ImageReadError(f"{str(path)!r}: not a file name ({error})") from error
     try:
         info = os.fstat(fd)
         if stat.S_ISDIR(info.st_mode):
-            raise ImageReadError(f"{path}: is a folder, not a picture; name a file in it")
+            raise ImageReadError(f"{path}: is a folder, a picture was expected; name a file in it")
         if not stat.S_ISREG(info.st_mode):
-            raise ImageReadError(f"{path}: is not a regular file; copy it to a file first")
+            raise ImageReadError(f"{path}: is not a regular file; save the picture to one first")
         if info.st_size == 0:
             raise ImageReadError(f"{path}: the file is empty; get a whole copy of it")
         yield fd
@@ -149,9 +183,42 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _kind(path: Path, head: bytes) -> str:
-    """Tell a format by its first bytes, as in `_LOADERS`."""
+_READABLE = "PNG, JPEG, WebP, TIFF, AVIF and GIF"
+_ELSEWHERE = "open it in another program and save it as PNG or TIFF"
+_DEVELOP = "develop it in a raw converter and save a 16-bit TIFF"
+_REFUSED = (
+    (b"\xff\x0a", "JPEG XL", _ELSEWHERE),
+    (b"\0\0\0\x0cJXL ", "JPEG XL", _ELSEWHERE),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000", _ELSEWHERE),
+    (b"\xff\x4f\xff\x51", "JPEG 2000", _ELSEWHERE),
+    (b"BM", "BMP", _ELSEWHERE),
+    (b"8BPS", "a Photoshop document", _ELSEWHERE),
+    (b"\0\0\1\0", "an icon", _ELSEWHERE),
+    (b"\x76\x2f\x31\x01", "OpenEXR", _ELSEWHERE),
+    (b"#?RADIANCE", "Radiance HDR", _ELSEWHERE),
+    (b"%PDF", "PDF", "render its page as PNG at the size you need"),
+    (b"%!PS", "PostScript", "render its page as PNG at the size you need"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file", _DEVELOP),
+    (b"IIRO", "a camera raw file", _DEVELOP),
+    (b"IIRS", "a camera raw file", _DEVELOP),
+    (b"MMOR", "a camera raw file", _DEVELOP),
+    (b"IIU\0", "a camera raw file", _DEVELOP),
+    (b"II*\0\x10\0\0\0CR", "a camera raw file", _DEVELOP),
+)
+"""First bytes of what people try, its name, and the way out."""
+
+
+def _kind(path: Path, file: _Bytes) -> str:
+    """Tell a format, a key of `_LOADERS`, by the content alone."""
+    head = file[:1024]
+    for start, name, way_out in _REFUSED:
+        if head.startswith(start):
+            raise _unread(path, name, way_out)
+    if re.match(rb"P[1-7][\s#]", head):
+        raise _unread(path, "a Netpbm picture", _ELSEWHERE)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if _has_chunk_before_pixels(file, b"acTL"):
+            raise _unread(path, "an animated PNG", _ONE_FRAME)
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -159,69 +226,164 @@ def _kind(path: Path, head: bytes) -> str:
         return "webp"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "tiff"
-    if head[:4] == b"GIF8":
+    if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"mif1", b"miaf"):
+    if head[4:8] == b"ftyp":
+        return _kind_of_box_file(path, head)
+    if re.search(rb"<svg[\s>]", head):
+        raise _unread(path, "SVG", "render it as PNG at the size you need")
+    raise ImageReadError(f"{path}: not a picture; expected one of {_READABLE}")
+
+
+_ONE_FRAME = "save the one that you want as PNG"
+
+
+def _unread(path: Path, name: str, way_out: str) -> ImageFormatError:
+    return ImageFormatError(f"{path}: this is {name}; widesr reads {_READABLE}; {way_out}")
+
+
+def _kind_of_box_file(path: Path, head: bytes) -> str:
+    """AVIF and its relatives begin with a box that lists their brands."""
+    size = int.from_bytes(head[:4], "big")
+    major = head[8:12]
+    brands = {major} | {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
+    if major == b"avis":
+        raise _unread(path, "an AVIF animation", _ONE_FRAME)
+    if b"avif" in brands:
         return "avif"
-    raise ImageReadError(
-        f"{path}: not a picture that widesr can read; it reads PNG, JPEG, WebP, TIFF, AVIF, GIF"
-    )
+    if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
+        raise _unread(path, "HEIC", _ELSEWHERE)
+    if major == b"crx ":
+        raise _unread(path, "a camera raw file", _DEVELOP)
+    raise ImageReadError(f"{path}: not a picture but a film or sound; expected {_READABLE}")
+
+
+def _has_chunk_before_pixels(file: _Bytes, name: bytes) -> bool:
+    at = 8
+    while len(head := file[at : at + 8]) == 8 and head[4:] != b"IDAT":
+        if head[4:] == name:
+            return True
+        at += 12 + int.from_bytes(head[:4], "big")
+    return False
+
+
+def _check_tiff(path: Path, file: _Bytes) -> None:
+    """Refuse by its tags what libvips would take for another kind of picture."""
+    try:
+        tiff = _Tiff.open(file)
+        tags = tiff.directory(tiff.first)
+        photometric = tiff.number(tags, 262, default=1)
+        preview = tiff.number(tags, 254, default=0) & 1 == 1 and 330 in tags
+    except _BAD_TIFF as error:
+        raise ImageReadError(
+            f"{path}: this TIFF file is damaged or cut short; get a whole copy of it"
+        ) from error
+    if photometric in (32803, 34892) or 50706 in tags or preview:
+        raise _unread(path, "a camera raw file", _DEVELOP)
+    if photometric not in (0, 1, 2, 3, 5, 6):
+        name = "Lab" if photometric in (8, 9, 10) else f"of photometric type {photometric}"
+        raise ImageFormatError(
+            f"{path}: the colours are {name}, RGB, grey or CMYK was expected; save it as RGB"
+        )
 
 
 def _load(fd: int, kind: str) -> pyvips.Image:
-    """Read the header; what is wrong from the level of errors up ends the decoding."""
+    """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
     load = getattr(pyvips.Image, _LOADERS[kind])
-    source = pyvips.Source.new_from_descriptor(fd)
-    return load(source, access="sequential", fail_on="error")
+    return load(pyvips.Source.new_from_descriptor(fd), access="sequential", fail_on="error")
 
 
 def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
-    width, height = image.width, image.height
+    width, height, bands = image.width, image.height, image.bands
     if width * height > max_pixels:
         raise ImageTooLargeError(name=str(path), width=width, height=height, max_pixels=max_pixels)
-    pages = _field(image, "n-pages", 1)
+    pages = _number(image, "n-pages", 1)
     if pages > 1:
         raise ImageFormatError(
-            f"{path}: holds {pages} pages or frames, a still picture was expected; "
-            "save the one that you want as a PNG"
+            f"{path}: holds {pages} pages or frames, one was expected; {_ONE_FRAME}"
         )
     if image.format not in ("uchar", "ushort"):
         raise ImageFormatError(
-            f"{path}: its values are of type {image.format}, 8-bit or 16-bit integers were "
-            "expected; save it as a 16-bit TIFF or PNG"
+            f"{path}: the values are of type {image.format}, unsigned 8-bit or 16-bit integers "
+            "were expected; save it as a 16-bit TIFF or PNG"
+        )
+    expected = {"cmyk": (4, 5), "b-w": (1, 2), "grey16": (1, 2)}.get(image.interpretation, (3, 4))
+    if bands not in expected:
+        raise ImageFormatError(
+            f"{path}: has {bands} channels, expected grey, RGB or CMYK, with or without alpha; "
+            "save it as RGB"
         )
 
 
-def _decode(path: Path, image: pyvips.Image, kind: str) -> Picture:
-    profile = _blob(image, "icc-profile-data")
-    orientation = _field(image, "orientation", 1)
-    xres, yres = image.xres, image.yres
+def _decode(image: pyvips.Image, kind: str, file: _Bytes) -> Picture:
+    orientation = _number(image, "orientation", 1)
+    icc = _blob(image, "icc-profile-data")
+    exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
+    if kind == "tiff":
+        exif, iptc = _metadata_of_tiff(file)
+    exif = exif and _clean_exif(exif)
+    dots = _resolution(image, exif)
+    bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
     if image.interpretation == "cmyk":
-        image = image.icc_transform(
-            "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=8
-        )
-        profile = _blob(image, "icc-profile-data")
-    if image.bands > 4:
-        raise ImageFormatError(f"{path}: has {image.bands} channels, at most 4 were expected")
-    array = _upright(image.numpy().reshape(image.height, image.width, image.bands), orientation)
-    colours = 1 if array.shape[2] < 3 else 3
-    alpha = array[..., colours] if array.shape[2] > colours else None
-    if orientation > 4:
-        xres, yres = yres, xres
+        image = _srgb(image)
+        icc = _blob(image, "icc-profile-data")
+    array = image.numpy().reshape(image.height, image.width, image.bands)
+    if kind == "avif" and bits in (10, 12):  # libvips leaves the low bits 0: white is not white
+        array = array | array >> bits
+    array = _upright(array, orientation)
+    colours = 1 if image.bands < 3 else 3
+    pixels, alpha = array[..., :colours], array[..., colours] if image.bands > colours else None
+    if kind == "avif" and _is_monochrome(file) and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., :1]
     return Picture(
-        pixels=np.ascontiguousarray(array[..., :colours]),
+        pixels=np.ascontiguousarray(pixels),
         alpha=None if alpha is None else np.ascontiguousarray(alpha),
-        icc=profile,
-        exif=None,
-        xmp=_blob(image, "xmp-data"),
-        iptc=_blob(image, "iptc-data"),
-        pixels_per_mm=None if xres == yres == 1.0 else (xres, yres),
+        icc=icc if icc and _space(icc) in _SPACES[pixels.shape[2]] else None,
+        exif=exif,
+        xmp=xmp and _clean_xmp(xmp),
+        iptc=iptc and _unwrapped_iptc(iptc),
+        pixels_per_mm=dots[::-1] if dots and orientation > 4 else dots,
         format=kind,
     )
 
 
+def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
+    """Pixels per mm from the file's own header, else from EXIF, its only place in WebP and AVIF."""
+    if (image.xres, image.yres) != (1.0, 1.0):  # what libvips says where it knows nothing
+        return image.xres, image.yres
+    if not exif:
+        return None
+    tiff = _Tiff.open(exif)
+    fields = tiff.directory(tiff.first)
+    per_unit = {2: 25.4, 3: 10.0}.get(tiff.number(fields, 0x0128, default=2))
+    across, down = tiff.ratio(fields, 0x011A), tiff.ratio(fields, 0x011B)
+    return (across / per_unit, down / per_unit) if per_unit and across and down else None
+
+
+_SPACES = {1: (b"GRAY", b"RGB "), 3: (b"RGB ",)}
+"""Profiles that mean something for so many channels; others are as good as none."""
+
+
+def _is_monochrome(file: _Bytes) -> bool:
+    """Tell grey AVIF, which libvips reads as RGB, by the configuration of its codec."""
+    configuration = re.search(rb"av1C..(.)", file[:65536], flags=re.DOTALL)
+    return configuration is not None and configuration[1][0] & 0x10 != 0
+
+
+def _srgb(image: pyvips.Image) -> pyvips.Image:
+    """Convert through the embedded profile, or libvips' own for CMYK that has none."""
+    return image.icc_transform(
+        "srgb",
+        embedded=True,
+        input_profile="cmyk" if image.interpretation == "cmyk" else "srgb",
+        intent="relative",
+        black_point_compensation=True,
+        depth=16 if image.format == "ushort" else 8,
+    )
+
+
 def _upright(array: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation (1 to 8) of (H, W, C)."""
+    """Apply an EXIF orientation, 1 to 8, to (H, W, C)."""
     if orientation > 4:
         array = array.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -231,7 +393,7 @@ def _upright(array: Pixels, orientation: int) -> Pixels:
     return array
 
 
-def _field(image: pyvips.Image, name: str, default: int) -> int:
+def _number(image: pyvips.Image, name: str, default: int) -> int:
     return int(image.get(name)) if image.get_typeof(name) else default
 
 
@@ -240,45 +402,316 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
 
 
 def _reason(error: pyvips.Error) -> str:
-    """The last line that libvips said, where it names the cause."""
+    """The last line that libvips said: nearest to the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown cause"
 
 
-# ---- writing -------------------------------------------------------------------------------
+# Metadata
+
+
+class _Sliceable(Protocol):
+    def __len__(self) -> int: ...
+    def __getitem__(self, span: slice) -> bytes: ...
+
+
+class _Field(NamedTuple):
+    type: int
+    n_values: int
+    entry: int
+    """Where its directory entry lies."""
+    at: int
+    """Where its value lies."""
+
+
+_Tree = dict[int, "tuple[int, bytes] | _Tree"]
+"""A directory by tags: type and little-endian value, or the directory that the tag points to."""
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_SIZES |= {16: 8, 17: 8, 18: 8}
+_WORDS = _SIZES | {5: 4, 10: 4}
+"""Bytes that turn round together between byte orders: a rational is two words."""
+_EXIF_POINTER, _GPS_POINTER, _INTEROP_POINTER = 0x8769, 0x8825, 0xA005
+_POINTERS = {_EXIF_POINTER, _GPS_POINTER, _INTEROP_POINTER}
+_BAD_TIFF = (ValueError, struct.error)
+
+
+@dataclass(frozen=True)
+class _Tiff:
+    """The directories of a TIFF file or of an EXIF block; BigTIFF too."""
+
+    data: _Sliceable
+    order: str
+    big: bool
+
+    @classmethod
+    def open(cls, data: _Sliceable) -> "_Tiff":
+        marks = {b"II*\0": ("<", False), b"MM\0*": (">", False)}
+        marks |= {b"II+\0": ("<", True), b"MM\0+": (">", True)}
+        if (mark := bytes(data[:4])) not in marks:
+            raise ValueError(f"not a TIFF structure: it starts with {mark!r}")
+        return cls(data, *marks[mark])
+
+    @property
+    def first(self) -> int:
+        return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
+
+    def unpack(self, code: str, at: int) -> int:
+        size = struct.calcsize(code)
+        return int(struct.unpack(self.order + code, self.data[at : at + size])[0])
+
+    def directory(self, at: int) -> dict[int, _Field]:
+        """Fields of the directory at `at`; those of unknown type or outside the data left out."""
+        head, step, word = (8, 20, 8) if self.big else (2, 12, 4)
+        if not 0 < at <= len(self.data) - head:
+            return {}
+        count = self.unpack("Q" if self.big else "H", at)
+        table = self.data[at + head : at + head + min(count, 0xFFFF) * step]
+        code = self.order + ("HHQ" if self.big else "HHI")
+        fields = {}
+        for n in range(len(table) // step):
+            tag, type_, n_values = struct.unpack_from(code, table, n * step)
+            entry = at + head + n * step
+            size = _SIZES.get(type_, 0) * n_values
+            value = entry + step - word
+            if size > word:
+                value = self.unpack("Q" if self.big else "I", value)
+            if 0 < size <= len(self.data) - value:
+                fields[tag] = _Field(type_, n_values, entry, value)
+        return fields
+
+    def after(self, at: int) -> int:
+        """Where the offset of the next directory is written (classic TIFF)."""
+        return at + 2 + 12 * self.unpack("H", at)
+
+    def number(self, fields: dict[int, _Field], tag: int, *, default: int) -> int:
+        field = fields.get(tag)
+        code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(field.type if field else 0)
+        return self.unpack(code, field.at) if field and code else default
+
+    def ratio(self, fields: dict[int, _Field], tag: int) -> float | None:
+        """A RATIONAL; None where there is none, or it is divided by zero."""
+        field = fields.get(tag)
+        if field is None or field.type != 5:
+            return None
+        above, below = self.unpack("I", field.at), self.unpack("I", field.at + 4)
+        return above / below if below else None
+
+    def tree(self, at: int, *, depth: int = 2) -> _Tree:
+        """The directory and those for EXIF, GPS and interoperability below it, values and all."""
+        fields = self.directory(at)
+        tree: _Tree = {}
+        for tag, (type_, count, _, value) in fields.items():
+            if tag in _POINTERS:
+                if depth:  # a directory that points to itself ends here
+                    at = self.number(fields, tag, default=0)
+                    tree[tag] = self.tree(at, depth=depth - 1)
+                continue
+            data = self.data[value : value + count * _SIZES[type_]]
+            if self.order == ">" and (word := _WORDS[type_]) > 1:
+                data = np.frombuffer(data, f">u{word}").astype(f"<u{word}").tobytes()
+            tree[tag] = (type_, data)
+        return tree
+
+
+def _packed(tree: _Tree, start: int, *, big: bool = False) -> bytes:
+    """A little-endian directory with all below it, to lie at `start`."""
+    head, step, word = ("<Q", 20, "<Q") if big else ("<H", 12, "<I")
+    size = struct.calcsize(word)
+    beyond = start + struct.calcsize(head) + step * len(tree) + size
+    rows, values = bytearray(), bytearray()
+    for tag in sorted(tree):
+        value = tree[tag]
+        at = beyond + len(values)
+        if isinstance(value, dict):
+            values += _packed(value, at, big=big)
+            type_, data = (16 if big else 4), struct.pack(word, at)
+        else:
+            type_, data = value
+        count = len(data) // _SIZES[type_]
+        if len(data) > size:
+            values += data + bytes(len(data) % 2)  # values begin at even places
+            data = struct.pack(word, at)
+        rows += struct.pack("<HH", tag, type_) + struct.pack(word, count) + data.ljust(size, b"\0")
+    return struct.pack(head, len(tree)) + bytes(rows) + bytes(size) + bytes(values)
+
+
+_IPTC = 0x83BB
+_DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C}  # camera, date
+_DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
+_DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
+_DESCRIPTIVE |= {_EXIF_POINTER, _GPS_POINTER}
+"""Tags of a TIFF file's first directory that speak of the photograph, not of the file."""
+
+
+def _descriptive(tiff: _Tiff) -> _Tree:
+    return {tag: value for tag, value in tiff.tree(tiff.first).items() if tag in _DESCRIPTIVE}
+
+
+def _exif_of(tree: _Tree) -> bytes | None:
+    return b"II*\0\x08\0\0\0" + _packed(tree, 8) if tree else None
+
+
+def _metadata_of_tiff(file: _Bytes) -> tuple[bytes | None, bytes | None]:
+    """EXIF and IPTC, which libvips does not read, or not whole, from a TIFF."""
+    tiff = _Tiff.open(file)
+    iptc = tiff.directory(tiff.first).get(_IPTC)
+    records = iptc and file[iptc.at : iptc.at + iptc.n_values * _SIZES[iptc.type]]
+    return _exif_of(_descriptive(tiff)), records
+
+
+def _clean_exif(exif: bytes) -> bytes | None:
+    """Set the orientation to 1 and drop the thumbnail; None for what is not EXIF.
+
+    All else stays where it is, byte for byte: maker notes hold offsets into the block.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    try:
+        tiff = _Tiff.open(exif)
+        fields = tiff.directory(tiff.first)
+        after = tiff.after(tiff.first)
+        following = tiff.unpack("I", after)
+        thumbnail = tiff.directory(following) if following else {}
+        start = tiff.number(thumbnail, 0x0201, default=0)
+        stop = start + tiff.number(thumbnail, 0x0202, default=0)
+    except _BAD_TIFF:
+        return None
+    clean = bytearray(exif)
+    _set_number(clean, tiff, fields.get(0x0112), 1)
+    clean[after : after + 4] = bytes(4)
+    if start > following and stop >= len(exif) - 1:  # last in the block, as a rule
+        del clean[start:]
+    elif 0 < start < stop <= len(exif):
+        clean[start:stop] = bytes(stop - start)
+    return bytes(clean)
+
+
+def _exif_to_write(picture: Picture, kind: str) -> bytes | None:
+    """The picture's EXIF with its size; where EXIF alone has a place for it, the resolution."""
+    exif = picture.exif and _clean_exif(picture.exif)
+    if exif:
+        return _sized_exif(exif, width=picture.width, height=picture.height)
+    if kind in ("webp", "avif") and picture.pixels_per_mm:
+        across, down = (struct.pack("<II", round(25400 * n), 1000) for n in picture.pixels_per_mm)
+        return _exif_of({0x011A: (5, across), 0x011B: (5, down), 0x0128: (3, b"\2\0")})
+    return None
+
+
+def _sized_exif(exif: bytes, *, width: int, height: int) -> bytes:
+    """Set the tags that state the picture's size, where there are any."""
+    tiff = _Tiff.open(exif)
+    fields = tiff.directory(tiff.first)
+    sized = bytearray(exif)
+    _set_number(sized, tiff, fields.get(0x0100), width)
+    _set_number(sized, tiff, fields.get(0x0101), height)
+    if _EXIF_POINTER in fields:
+        fields = tiff.directory(tiff.number(fields, _EXIF_POINTER, default=0))
+        _set_number(sized, tiff, fields.get(0xA002), width)
+        _set_number(sized, tiff, fields.get(0xA003), height)
+    return bytes(sized)
+
+
+def _set_number(exif: bytearray, tiff: _Tiff, field: _Field | None, value: int) -> None:
+    """Overwrite a single SHORT or LONG; a SHORT that is too short becomes a LONG."""
+    if field is None or field.n_values != 1 or field.type not in (3, 4):
+        return
+    code = "H2x" if field.type == 3 and value < 2**16 else "I"
+    struct.pack_into(tiff.order + "H", exif, field.entry + 2, 3 if code == "H2x" else 4)
+    struct.pack_into(tiff.order + code, exif, field.at, value)
+
+
+def _clean_xmp(xmp: bytes) -> bytes:
+    xmp = re.sub(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", b"", xmp, flags=re.DOTALL)
+    return _with_xmp_number(xmp, rb"tiff:Orientation", 1)
+
+
+def _sized_xmp(xmp: bytes, *, width: int, height: int) -> bytes:
+    xmp = _with_xmp_number(xmp, rb"tiff:ImageWidth|exif:PixelXDimension", width)
+    return _with_xmp_number(xmp, rb"tiff:ImageLength|exif:PixelYDimension", height)
+
+
+def _with_xmp_number(xmp: bytes, names: bytes, value: int) -> bytes:
+    """Set properties, be they written as attributes or as elements."""
+    pattern = rb"\b(%s)(\s*=\s*[\"']|\s*>\s*)\d+" % names
+    return re.sub(pattern, lambda found: found[1] + found[2] + str(value).encode(), xmp)
+
+
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_IPTC_RESOURCE = b"8BIM\x04\x04"
+
+
+def _unwrapped_iptc(data: bytes) -> bytes | None:
+    """The IPTC records among the Photoshop resources of a JPEG; a TIFF has them bare."""
+    if not data.startswith(_PHOTOSHOP):
+        return data
+    at = len(_PHOTOSHOP)
+    while data[at : at + 4] == b"8BIM" and len(data) > at + 6:
+        name = data[at + 6] + 1
+        body = at + 6 + name + name % 2 + 4
+        size = int.from_bytes(data[body - 4 : body], "big")
+        if data[at : at + 6] == _IPTC_RESOURCE:
+            return data[body : body + size]
+        at = body + size + size % 2
+    return None
+
+
+def _wrapped_iptc(records: bytes) -> bytes:
+    size = len(records)
+    return (
+        _PHOTOSHOP
+        + _IPTC_RESOURCE
+        + b"\0\0"
+        + struct.pack(">I", size)
+        + records
+        + b"\0" * (size % 2)
+    )
+
+
+# Writing
 
 
 class _Encoder(NamedTuple):
     save: str
     options: dict[str, Any]
-    max_side: int
+    longest: int
+    """Pixels a side that the format, or libvips, can hold."""
+    bits: int
+    """Of a channel, at most."""
     alpha: bool = True
-    deep: bool = False
+    grey: bool = True
 
 
 _ENCODERS = {
-    "png": _Encoder("pngsave_target", {}, 2**31 - 1, deep=True),
-    "jpeg": _Encoder("jpegsave_target", {"subsample_mode": "off"}, 65500, alpha=False),
-    "webp": _Encoder("webpsave_target", {}, 16383),
+    "png": _Encoder("pngsave_target", {}, 2**31 - 1, bits=16),
+    "jpeg": _Encoder("jpegsave_target", {"subsample_mode": "off"}, 65500, bits=8, alpha=False),
+    "webp": _Encoder("webpsave_buffer", {}, 16383, bits=8, grey=False),
     "tiff": _Encoder(
         "tiffsave_target",
-        {"compression": "deflate", "predictor": "horizontal"},
+        {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
         2**31 - 1,
-        deep=True,
+        bits=16,
     ),
-    "avif": _Encoder("heifsave_target", {"compression": "av1", "subsample_mode": "off"}, 16384),
+    "avif": _Encoder(
+        "heifsave_target",
+        {"compression": "av1", "subsample_mode": "off"},
+        16384,
+        bits=12,
+        grey=False,
+    ),
 }
+_JPEG_BLOCK = 65533 - 64
+"""Bytes of metadata in a JPEG segment, less the longest of the names before them."""
 
 
 def output_format(path: Path, *, format: str | None = None) -> str:  # noqa: A002 (users' word)
-    """Say in which of `FORMATS` a file will be written: by `format`, else by its suffix.
+    """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
 
     Raises:
         ImageFormatError: There is no writer for it.
     """
     suffix = f".{format.lower().removeprefix('.')}" if format else path.suffix.lower()
     if suffix not in FORMATS:
-        found = f"the format {format!r}" if format else f"the suffix {path.suffix!r}"
+        found = repr(format or path.suffix) if format or path.suffix else "a name without suffix"
         raise ImageFormatError(
             f"{path}: {found} cannot be written; expected one of {', '.join(FORMATS)}"
         )
@@ -296,86 +729,254 @@ def write_picture(
 ) -> None:
     """Write the whole file or none.
 
+    16 bits stay 16 in PNG and TIFF, and are rounded to 12 in AVIF, to 8 in JPEG and WebP. IPTC
+    goes into JPEG and TIFF, which alone have a place for it.
+
     Args:
-        path: Where to; its folder exists.
-        picture: 16 bits stay 16 in PNG and TIFF, and are rounded to 8 elsewhere.
-        format: As in `FORMATS`, with or without the dot; by default the suffix decides.
+        path: Where to; its folder is there.
+        picture: What to write.
+        format: A key or a value of `FORMATS`; by default the path's suffix decides.
         quality: 1 to 100, of JPEG, WebP and AVIF.
-        lossless: WebP and AVIF keep every value; nothing to the others.
-        overwrite: Replace a file that is there already.
+        lossless: WebP and AVIF keep every 8-bit value.
+        overwrite: Replace a file that is there.
 
     Raises:
-        ImageFormatError: The format cannot hold this picture, or is not known.
+        ImageFormatError: No such format, or it cannot hold this picture.
         OutputExistsError: `path` is there, and `overwrite` is not set.
-        ImageWriteError: The folder is missing, or takes no file.
+        ImageWriteError: The folder is missing, full, or takes no file.
     """
     kind = output_format(path, format=format)
-    encoder = _ENCODERS[kind]
     _check_fits(path, picture, kind)
+    encoder = _ENCODERS[kind]
     options = dict(encoder.options)
     if kind in ("jpeg", "webp", "avif"):
         options["Q"] = quality
     if kind in ("webp", "avif"):
         options["lossless"] = lossless
-    image = _to_vips(picture, deep=encoder.deep, alpha=encoder.alpha)
+    if kind == "avif":
+        options["bitdepth"] = 12 if picture.pixels.dtype == np.uint16 else 8
+    if kind == "tiff":  # offsets have 32 bits
+        options["bigtiff"] = picture.pixels.nbytes + picture.pixels.nbytes // 3 > 3 * 2**30
+    exif = _exif_to_write(picture, kind)
     with _replacing(path, overwrite=overwrite) as fd:
         try:
-            getattr(image, encoder.save)(pyvips.Target.new_to_descriptor(fd), **options)
+            _encode(_to_vips(picture, kind), fd, kind, exif, options)
+            if kind == "tiff":
+                _add_metadata_to_tiff(fd, exif, picture.iptc)
         except pyvips.Error as error:
             raise ImageWriteError(
-                f"{path}: cannot be written ({_reason(error)}); check the free space"
+                f"{path}: cannot be written ({_reason(error)}); check the space left there"
             ) from error
 
 
 def _check_fits(path: Path, picture: Picture, kind: str) -> None:
-    limit = _ENCODERS[kind].max_side
-    if max(picture.width, picture.height) > limit:
+    encoder, name = _ENCODERS[kind], _title(kind)
+    if max(picture.width, picture.height) > encoder.longest:
         raise ImageFormatError(
-            f"{path}: the picture is {picture.width}x{picture.height}, {kind.upper()} holds at "
-            f"most {limit} a side; write PNG or TIFF (-f png)"
+            f"{path}: the picture is {picture.width}x{picture.height}, {name} holds at most "
+            f"{encoder.longest} pixels a side; write PNG or TIFF (-f png)"
         )
-    if picture.alpha is not None and not _ENCODERS[kind].alpha:
-        if (picture.alpha != np.iinfo(picture.alpha.dtype).max).any():
+    if not encoder.alpha and not _is_opaque(picture):
+        raise ImageFormatError(
+            f"{path}: the picture is partly transparent, which {name} cannot hold; "
+            "write PNG, WebP, TIFF or AVIF (-f png)"
+        )
+    blocks = {"EXIF": picture.exif, "XMP": picture.xmp, "IPTC": picture.iptc}
+    for block, data in blocks.items():
+        if kind == "jpeg" and data and len(data) > _JPEG_BLOCK:
             raise ImageFormatError(
-                f"{path}: the picture is partly transparent, {kind.upper()} is not; "
-                "write PNG, WebP, TIFF or AVIF (-f png)"
+                f"{path}: the {block} metadata is {len(data):,} bytes, JPEG holds at most "
+                f"{_JPEG_BLOCK:,}; write PNG or TIFF (-f png)"
             )
 
 
-def _to_vips(picture: Picture, *, deep: bool, alpha: bool) -> pyvips.Image:
-    array = picture.pixels
-    if alpha and picture.alpha is not None:
+def _is_opaque(picture: Picture) -> bool:
+    alpha = picture.alpha
+    return alpha is None or bool((alpha == np.iinfo(alpha.dtype).max).all())
+
+
+def _to_vips(picture: Picture, kind: str) -> pyvips.Image:
+    """The picture as libvips is to encode it, with all metadata but EXIF."""
+    encoder, array = _ENCODERS[kind], picture.pixels
+    if encoder.alpha and picture.alpha is not None:
         array = np.concatenate([array, picture.alpha[..., None]], axis=2)
-    if array.dtype == np.uint16 and not deep:
-        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    grey, sixteen = picture.pixels.shape[2] == 1, array.dtype == np.uint16
-    space = ("grey16" if sixteen else "b-w") if grey else ("rgb16" if sixteen else "srgb")
+    deep = array.dtype == np.uint16
+    if deep and encoder.bits < 16:
+        top = 2**encoder.bits - 1
+        array = ((array.astype(np.uint32) * top + 32767) // 65535).astype(np.uint16)
+        # libvips takes the upper 12 of 16 bits
+        array, deep = (array << 4, True) if encoder.bits == 12 else (array.astype(np.uint8), False)
+    grey = picture.pixels.shape[2] == 1
+    space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
     image = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=space)
-    if picture.pixels_per_mm:
-        xres, yres = picture.pixels_per_mm
-        image = image.copy(xres=xres, yres=yres)
-    for name, data in (
-        ("icc-profile-data", picture.icc),
-        ("xmp-data", picture.xmp),
-        ("iptc-data", picture.iptc),
-    ):
+    if grey and _space(picture.icc) == b"RGB ":  # such a profile is refused for one channel
+        colours = image.extract_band(0)
+        image = colours.bandjoin([colours, colours, *image.bandsplit()[1:]])
+        image = image.copy(interpretation="rgb16" if deep else "srgb")
+    dots = picture.pixels_per_mm or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
+    image = image.copy(xres=dots[0], yres=dots[1])
+    xmp = picture.xmp and _sized_xmp(picture.xmp, width=picture.width, height=picture.height)
+    iptc = _wrapped_iptc(picture.iptc) if picture.iptc and kind == "jpeg" else None
+    for name, data in (("icc-profile-data", picture.icc), ("xmp-data", xmp), ("iptc-data", iptc)):
         if data:
             image.set_type(pyvips.GValue.blob_type, name, data)
+    if grey and not encoder.grey and _space(picture.icc) == b"GRAY":
+        return _srgb(image)
     return image
+
+
+def _space(icc: bytes | None) -> bytes:
+    """What a profile's numbers are: b"RGB ", b"GRAY", b"CMYK", ..."""
+    return icc[16:20] if icc else b""
+
+
+def _encode(
+    image: pyvips.Image, fd: int, kind: str, exif: bytes | None, options: dict[str, Any]
+) -> None:
+    """Encode with libvips, and bring the EXIF block to its place in the file."""
+    keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP | pyvips.ForeignKeep.IPTC
+    if kind == "jpeg":
+        target = _Splice(fd, at=2, extra=_jfif(image) + _jpeg_exif(exif))
+        target.take(image.jpegsave_target, keep=keep, **options)
+    elif kind == "png":
+        target = _Splice(fd, at=33, extra=_png_exif(exif))  # behind the header chunk
+        target.take(image.pngsave_target, keep=keep, **options)
+    elif kind == "webp":
+        keep |= pyvips.ForeignKeep.EXIF if exif else 0
+        encoded = image.webpsave_buffer(keep=keep, **options)
+        _write_all(fd, _webp_with_exif(encoded, exif) if exif else encoded)
+    elif kind == "tiff":
+        image.tiffsave_target(pyvips.Target.new_to_descriptor(fd), keep=keep, **options)
+    else:
+        if exif:
+            image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+            keep |= pyvips.ForeignKeep.EXIF
+        image.heifsave_target(pyvips.Target.new_to_descriptor(fd), keep=keep, **options)
+        if exif:
+            _set_exif_of_avif(fd, exif)
+
+
+class _Splice:
+    """What libvips encodes, into a file, with `extra` put in behind the first `at` bytes."""
+
+    def __init__(self, fd: int, *, at: int, extra: bytes) -> None:
+        self._fd, self._at, self._extra = fd, at, extra
+        self._failure: BaseException | None = None
+
+    def take(self, save: Callable[..., None], **options: Any) -> None:  # noqa: ANN401
+        """Run a saver of libvips."""
+        target = pyvips.TargetCustom()
+        target.on_write(self._write)
+        try:
+            save(target, **options)
+        except pyvips.Error as error:
+            raise self._failure or error from None
+
+    def _write(self, chunk: bytes) -> int:
+        try:
+            data = bytes(chunk)
+            if self._extra and self._at <= len(data):
+                data = data[: self._at] + self._extra + data[self._at :]
+                self._extra = b""
+            self._at -= len(chunk)
+            _write_all(self._fd, data)
+        except BaseException as error:  # none may cross C, not even Ctrl-C: `take` raises it
+            self._failure = error
+            return -1
+        return len(chunk)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _jfif(image: pyvips.Image) -> bytes:
+    """The segment with a JPEG's resolution; libvips leaves it out where it writes no EXIF."""
+    dots = (min(max(round(25.4 * res), 1), 65535) for res in (image.xres, image.yres))
+    return b"\xff\xe0\0\x10JFIF\0\1\1\1" + struct.pack(">HHxx", *dots)
+
+
+def _jpeg_exif(exif: bytes | None) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif if exif else b""
+
+
+def _png_exif(exif: bytes | None) -> bytes:
+    if not exif:
+        return b""
+    chunk = b"eXIf" + exif
+    return struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+def _webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
+    """Put a block in the place of the one that libvips wrote."""
+    chunks, at = [], 12
+    while at < len(encoded):
+        name, size = struct.unpack_from("<4sI", encoded, at)
+        body = exif if name == b"EXIF" else encoded[at + 8 : at + 8 + size]
+        chunks.append(struct.pack("<4sI", name, len(body)) + body + bytes(len(body) % 2))
+        at += 8 + size + size % 2
+    body = b"WEBP" + b"".join(chunks)
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
+def _add_metadata_to_tiff(fd: int, exif: bytes | None, iptc: bytes | None) -> None:
+    """Append a copy of the first directory that has these too.
+
+    libvips writes no EXIF into a TIFF, and a quarter of the IPTC.
+    """
+    tree = _descriptive(_Tiff.open(exif)) if exif else {}
+    if iptc:
+        tree[_IPTC] = (7, iptc)
+    if not tree:
+        return
+    file = _Bytes(fd)
+    written = _Tiff.open(file)
+    end = len(file) + len(file) % 2
+    packed = _packed(tree | written.tree(written.first), end, big=written.big)
+    os.lseek(fd, 0, os.SEEK_END)
+    _write_all(fd, bytes(end - len(file)) + packed)
+    word, pointer = ("<Q", 8) if written.big else ("<I", 4)
+    os.pwrite(fd, struct.pack(word, end), pointer)
+
+
+def _set_exif_of_avif(fd: int, exif: bytes) -> None:
+    """Append the block, and turn to it the pointer to the one that libvips wrote."""
+    file = _Bytes(fd)
+    head = file[:65536]
+    item = re.search(rb"infe\x02...(..)..Exif", head, flags=re.DOTALL)
+    places = re.search(rb"iloc\0\0\0\0\x44\x40(..)", head, flags=re.DOTALL)
+    if item is None or places is None:
+        return  # another layout than libheif's: what libexif made of the block stays
+    payload = struct.pack(">I", 6) + b"Exif\0\0" + exif
+    for n in range(int.from_bytes(places[1], "big")):
+        at = places.end() + 18 * n  # item, reference, base, one extent: its offset and length
+        if head[at : at + 2] == item[1]:
+            os.pwrite(fd, struct.pack(">IHII", len(file) + 8, 1, 0, len(payload)), at + 4)
+            os.lseek(fd, 0, os.SEEK_END)
+            _write_all(fd, struct.pack(">I", len(payload) + 8) + b"mdat" + payload)
+            return
 
 
 @contextmanager
 def _replacing(path: Path, *, overwrite: bool) -> Iterator[int]:
-    """Give a descriptor of a file that takes the name `path` when all has gone well."""
+    """Open a file beside `path` that takes its name when all has gone well, and else goes."""
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
+    if os.path.isdir(path):  # noqa: PTH112 (False, not an error, for a name that is too long)
+        raise ImageWriteError(f"{path}: is a folder, a file name was expected")
     part = path.parent / f".widesr-{secrets.token_hex(8)}.part"
     try:
         fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     except FileNotFoundError as error:
-        raise ImageWriteError(f"{path}: its folder does not exist; make it first") from error
+        raise ImageWriteError(
+            f"{path}: the folder {path.parent} does not exist; make it first"
+        ) from error
     except OSError as error:
-        raise ImageWriteError(f"{path}: cannot be written: {error.strerror}") from error
+        raise ImageWriteError(
+            f"{path}: cannot be written ({error.strerror}); name another folder"
+        ) from error
     try:
         try:
             yield fd
@@ -385,16 +986,26 @@ def _replacing(path: Path, *, overwrite: bool) -> Iterator[int]:
         if overwrite:
             part.replace(path)
         else:
-            _name_unless_taken(part, path)
+            _take_name(part, path)
     except OSError as error:
-        raise ImageWriteError(f"{path}: cannot be written: {error.strerror}") from error
+        raise ImageWriteError(
+            f"{path}: cannot be written ({error.strerror}); name another file or folder"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _name_unless_taken(part: Path, path: Path) -> None:
+def _take_name(part: Path, path: Path) -> None:
+    """Rename, but never over a file that came there meanwhile."""
     try:
-        os.link(part, path)  # unlike a rename, fails where the name was taken meanwhile
+        try:
+            os.link(part, path)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+                raise
+            # a file system without hard links: take the name with an empty file, then fill it
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            part.replace(path)
     except FileExistsError as error:
         raise _exists(path) from error
 

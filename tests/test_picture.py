@@ -1,0 +1,930 @@
+"""Pictures in and out, held against Pillow, tifffile and PNGs written here by hand."""
+
+import errno
+import io
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps, IptcImagePlugin
+
+from widesr.errors import (
+    ImageFormatError,
+    ImageReadError,
+    ImageTooLargeError,
+    ImageWriteError,
+    OutputExistsError,
+    ShapeError,
+    WidesrError,
+)
+from widesr.picture import FORMATS, Picture, output_format, read_picture, write_picture
+
+SIXTEEN_BIT = {"png", "tiff", "avif"}
+PILLOW_NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "tiff": "TIFF", "avif": "AVIF"}
+
+
+def smooth(height=40, width=56, channels=3, dtype=np.uint8):
+    """Gradients that JPEG keeps within a few levels."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [x / width, y / height, (x + y) / (width + height), 1 - x / width][:channels]
+    return (np.stack(planes, axis=2) * np.iinfo(dtype).max).astype(dtype)
+
+
+def noise(height=23, width=31, channels=3, dtype=np.uint8):
+    rng = np.random.default_rng(7)
+    return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
+
+
+def by_pillow(image, name, **options):
+    data = io.BytesIO()
+    image.save(data, name, **options)
+    return data.getvalue()
+
+
+def pillow_image(array):
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def chunk(name, body=b""):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(array, *, bits, colour_type, extra=b"", width=None, height=None):
+    """A PNG of (H, W, C); bits below 8 take `array` as one packed byte row each."""
+    rows = b"".join(b"\0" + row.astype(">u2" if bits == 16 else "u1").tobytes() for row in array)
+    size = struct.pack(">II", width or array.shape[1], height or array.shape[0])
+    header = chunk(b"IHDR", size + bytes([bits, colour_type, 0, 0, 0]))
+    body = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND")
+    return b"\x89PNG\r\n\x1a\n" + header + extra + body
+
+
+def tiff(array, **options):
+    data = io.BytesIO()
+    tifffile.imwrite(data, array, **options)
+    return data.getvalue()
+
+
+def profile(space=b"RGB ", gamma=2.2):
+    """A small ICC v2 profile with the primaries of Adobe RGB, or one grey curve."""
+
+    def xyz(*values):
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78 + 3)
+    tags = {b"desc": text, b"cprt": b"text\0\0\0\0none\0\0\0\0", b"wtpt": xyz(0.9642, 1, 0.8249)}
+    if space == b"GRAY":
+        tags |= {b"kTRC": curve}
+    else:
+        tags |= {b"rXYZ": xyz(0.6097, 0.3111, 0.0195), b"rTRC": curve, b"gTRC": curve}
+        tags |= {b"gXYZ": xyz(0.2053, 0.6257, 0.0609), b"bXYZ": xyz(0.1492, 0.0632, 0.7446)}
+        tags |= {b"bTRC": curve}
+    table, data = struct.pack(">I", len(tags)), b""
+    for name, body in tags.items():
+        table += name + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(body))
+        data += body + bytes(-len(body) % 4)
+    size = 128 + len(table) + len(data)
+    header = struct.pack(">I4sI4s4s4s", size, b"test", 0x02100000, b"mntr", space, b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + table + data
+
+
+def full_exif(*, orientation=1, width=56, thumbnail=b"", order="<"):
+    """EXIF with all that libexif is known to lose: maker note, rating, private tags."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0110], exif[0x0112] = "Canon", "EOS X", orientation
+    exif[0x0132], exif[0x013B] = "2024:01:02 03:04:05", "An Artist"
+    exif[0x4746], exif[0x9C9B] = 5, "Title".encode("utf-16le")
+    camera = exif.get_ifd(0x8769)
+    camera[0x829A], camera[0x9003], camera[0xA002], camera[0xA003] = 0.004, "2024:01:02", width, 40
+    camera[0x927C] = b"Maker\0" + bytes(range(256))
+    camera[0xA434], camera[0xFDE8] = "RF 50mm", "private"
+    place = exif.get_ifd(0x8825)
+    place[1], place[2], place[3], place[4] = "N", (48.0, 51.0, 24.5), "E", (2.0, 21.0, 3.0)
+    block = bytearray(exif.tobytes().removeprefix(b"Exif\0\0"))
+    if thumbnail:
+        here = len(block)
+        n = struct.unpack_from(order + "H", block, 8)[0]
+        struct.pack_into(order + "I", block, 10 + 12 * n, here)
+        block += struct.pack(order + "H", 2)
+        block += struct.pack(order + "HHII", 0x0201, 4, 1, here + 30)
+        block += struct.pack(order + "HHII", 0x0202, 4, 1, len(thumbnail))
+        block += struct.pack(order + "I", 0) + thumbnail
+    return bytes(block)
+
+
+def all_tags(file):
+    """Every EXIF tag that Pillow finds, by directory."""
+    with Image.open(file) as image:
+        exif = image.getexif()
+        tags = {(0, tag): value for tag, value in exif.items()}
+        for directory in (0x8769, 0x8825):
+            tags |= {(directory, tag): v for tag, v in exif.get_ifd(directory).items()}
+    return {key: v for key, v in tags.items() if key not in {(0, 0x8769), (0, 0x8825)}}
+
+
+def names_in(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def put(folder, data, name="in.bin"):
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+RGB, GREY = noise(), noise(channels=1)
+RGBA, GREY_ALPHA = noise(channels=4), noise(channels=2)
+PALETTE = Image.fromarray(RGB).quantize(64)
+DEEP = noise(dtype=np.uint16)
+PIXELS = {
+    "png rgb": (by_pillow(pillow_image(RGB), "PNG"), RGB),
+    "png rgba": (by_pillow(Image.fromarray(RGBA, "RGBA"), "PNG"), RGBA),
+    "png grey": (by_pillow(pillow_image(GREY), "PNG"), GREY),
+    "png grey and alpha": (by_pillow(Image.fromarray(GREY_ALPHA, "LA"), "PNG"), GREY_ALPHA),
+    "png palette": (by_pillow(PALETTE, "PNG"), np.asarray(PALETTE.convert("RGB"))),
+    "png palette with a clear colour": (
+        by_pillow(PALETTE, "PNG", transparency=3),
+        np.dstack(
+            [np.asarray(PALETTE.convert("RGB")), np.where(np.asarray(PALETTE) == 3, 0, 255)]
+        ).astype(np.uint8),
+    ),
+    "png grey with a clear level": (
+        by_pillow(pillow_image(GREY), "PNG", transparency=int(GREY[0, 0, 0])),
+        np.dstack([GREY, np.where(GREY[0, 0, 0] == GREY, 0, 255)]).astype(np.uint8),
+    ),
+    "png 1 bit": (
+        png(np.array([[0b10110000], [0b01010000]], np.uint8), bits=1, colour_type=0, width=4),
+        np.array([[255, 0, 255, 255], [0, 255, 0, 255]], np.uint8)[..., None],
+    ),
+    "png 2 bit": (
+        png(np.array([[0b00011011]], np.uint8), bits=2, colour_type=0, width=4),
+        np.array([[0, 85, 170, 255]], np.uint8)[..., None],
+    ),
+    "png 16 bit": (png(DEEP, bits=16, colour_type=2), DEEP),
+    "png 16 bit grey": (png(DEEP[..., :1], bits=16, colour_type=0), DEEP[..., :1]),
+    "png 16 bit grey and alpha": (png(DEEP[..., :2], bits=16, colour_type=4), DEEP[..., :2]),
+    "tiff rgb": (tiff(RGB, photometric="rgb"), RGB),
+    "tiff 16 bit": (tiff(DEEP, photometric="rgb"), DEEP),
+    "tiff 16 bit big endian": (tiff(DEEP, photometric="rgb", byteorder=">"), DEEP),
+    "tiff grey": (tiff(GREY[..., 0]), GREY),
+    "tiff white is zero": (tiff(GREY[..., 0], photometric="miniswhite"), 255 - GREY),
+    "tiff tiles": (tiff(RGB, photometric="rgb", tile=(16, 16)), RGB),
+    "tiff planes": (
+        tiff(RGB.transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate"),
+        RGB,
+    ),
+    "tiff big": (tiff(RGB, photometric="rgb", bigtiff=True), RGB),
+    "tiff deflate": (by_pillow(pillow_image(RGB), "TIFF", compression="tiff_adobe_deflate"), RGB),
+    "tiff lzw": (by_pillow(pillow_image(RGB), "TIFF", compression="tiff_lzw"), RGB),
+    "tiff fax": (
+        by_pillow(pillow_image(GREY).convert("1"), "TIFF", compression="group4"),
+        np.asarray(pillow_image(GREY).convert("1").convert("L"))[..., None],
+    ),
+    "tiff palette": (by_pillow(PALETTE, "TIFF"), np.asarray(PALETTE.convert("RGB"))),
+    "tiff alpha": (tiff(RGBA, photometric="rgb", extrasamples=["unassalpha"]), RGBA),
+    "webp": (by_pillow(pillow_image(RGB), "WEBP", lossless=True), RGB),
+    "webp alpha": (
+        by_pillow(Image.fromarray(RGBA, "RGBA"), "WEBP", lossless=True, exact=True),
+        RGBA,
+    ),
+    "gif": (by_pillow(PALETTE, "GIF"), np.asarray(PALETTE.convert("RGB"))),
+}
+
+
+@pytest.mark.parametrize("kind", PIXELS)
+def test_every_value_of_a_lossless_file_is_read_as_its_writer_meant_it(tmp_path, kind):
+    data, expected = PIXELS[kind]
+    picture = read_picture(put(tmp_path, data))
+    colours = 1 if expected.shape[2] < 3 else 3
+    np.testing.assert_array_equal(picture.pixels, expected[..., :colours], strict=True)
+    if expected.shape[2] > colours:
+        np.testing.assert_array_equal(picture.alpha, expected[..., colours], strict=True)
+    else:
+        assert picture.alpha is None
+    assert picture.format == kind.split()[0]
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("JPEG", 2), ("WEBP", 2), ("AVIF", 2)])
+def test_lossy_files_decode_as_pillow_decodes_them(tmp_path, name, tolerance):
+    options = {"subsampling": "4:4:4"} if name == "AVIF" else {}
+    data = by_pillow(pillow_image(smooth()), name, quality=90, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB")).astype(int)
+    pixels = read_picture(put(tmp_path, data)).pixels
+    assert np.abs(pixels - expected).max() <= tolerance
+
+
+def test_a_grey_jpeg_stays_grey(tmp_path):
+    picture = read_picture(put(tmp_path, by_pillow(pillow_image(smooth(channels=1)), "JPEG")))
+    assert picture.pixels.shape == (40, 56, 1)
+
+
+def test_a_grey_avif_stays_grey(tmp_path):
+    grey = smooth(channels=1)
+    picture = read_picture(put(tmp_path, by_pillow(pillow_image(grey), "AVIF", quality=100)))
+    assert picture.pixels.shape == (40, 56, 1)
+    assert np.abs(picture.pixels.astype(int) - grey).max() <= 2
+
+
+def test_premultiplied_alpha_of_a_tiff_is_divided_out(tmp_path):
+    straight = np.full((4, 4, 4), (200, 100, 50, 128), np.uint8)
+    premultiplied = straight.copy()
+    premultiplied[..., :3] = np.round(straight[..., :3] * (128 / 255))
+    data = tiff(premultiplied, photometric="rgb", extrasamples=["assocalpha"])
+    picture = read_picture(put(tmp_path, data))
+    assert np.abs(picture.pixels.astype(int) - straight[..., :3]).max() <= 1
+    assert (picture.alpha == 128).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_a_dark_16_bit_picture_stays_16_bit_and_dark(tmp_path, suffix):
+    dark = np.arange(200, dtype=np.uint16).repeat(3).reshape(10, 20, 3)
+    picture = read_picture(put(tmp_path, png(dark, bits=16, colour_type=2)))
+    np.testing.assert_array_equal(picture.pixels, dark, strict=True)
+    write_picture(tmp_path / f"out{suffix}", picture)
+    again = read_picture(tmp_path / f"out{suffix}")
+    np.testing.assert_array_equal(again.pixels, dark, strict=True)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF", "JPEG"])
+def test_the_orientation_is_applied_as_pillow_applies_it(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if name == "WEBP" else {}
+    source = smooth() if name == "JPEG" else RGB
+    data = by_pillow(pillow_image(source), name, exif=exif, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).astype(int)
+    picture = read_picture(put(tmp_path, data))
+    assert picture.pixels.shape == expected.shape
+    assert np.abs(picture.pixels - expected).max() <= (2 if name == "JPEG" else 0)
+    for suffix in FORMATS:
+        write_picture(tmp_path / f"out{suffix}", picture)
+        assert all_tags(tmp_path / f"out{suffix}").get((0, 0x0112), 1) == 1
+
+
+def test_avif_is_turned_by_its_own_header_and_not_again_by_exif(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = by_pillow(pillow_image(smooth()), "AVIF", exif=exif, quality=95)
+    picture = read_picture(put(tmp_path, data))
+    expected = np.rot90(smooth(), -1).astype(int)
+    assert np.abs(picture.pixels - expected).max() <= 12
+    write_picture(tmp_path / "out.png", picture)
+    assert all_tags(tmp_path / "out.png").get((0, 0x0112), 1) == 1
+
+
+@pytest.mark.parametrize("container", ["JPEG", "TIFF"])
+def test_cmyk_becomes_srgb_and_is_not_inverted(tmp_path, container):
+    # Of any press profile: bare paper is nearly white, all inks nearly black, cyan is blue-green.
+    inks = np.zeros((16, 48, 4), np.uint8)
+    inks[:, 16:32] = (255, 255, 255, 255)
+    inks[:, 32:] = (255, 0, 0, 0)
+    options = {"quality": 100} if container == "JPEG" else {}
+    data = by_pillow(Image.fromarray(inks, "CMYK"), container, **options)
+    picture = read_picture(put(tmp_path, data))
+    white, black, cyan = (picture.pixels[8, x].astype(int) for x in (8, 24, 40))
+    assert picture.pixels.shape == (16, 48, 3)
+    assert white.min() >= 250
+    assert black.max() <= 30
+    assert cyan[0] < 60 < 120 < cyan[1] < 190 < cyan[2]
+    assert picture.icc is not None
+    assert picture.icc[16:20] == b"RGB "
+
+
+PNG_DATA = PIXELS["png rgb"][0]
+REFUSED = {
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "this is HEIC.*save it as PNG"),
+    "HEIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "this is HEIC.*save it as PNG"),
+    "JXL": (b"\xff\x0a" + bytes(40), "JPEG XL.*save it as PNG"),
+    "JXL in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    "CR2": (b"II*\0\x10\0\0\0CR\2\0", "camera raw.*raw converter"),
+    "CR3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "camera raw"),
+    "RAF": (b"FUJIFILMCCD-RAW 0201", "camera raw"),
+    "DNG": (tiff(GREY[..., 0], extratags=[(50706, 1, 4, (1, 4, 0, 0), True)]), "camera raw"),
+    "sensor mosaic": (tiff(GREY[..., 0], photometric=32803), "camera raw"),
+    "SVG": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="a"/>', "this is SVG.*render"),
+    "PDF": (b"%PDF-1.7\n", "this is PDF.*render"),
+    "PSD": (b"8BPS\0\1", "Photoshop"),
+    "BMP": (by_pillow(pillow_image(RGB), "BMP"), "this is BMP.*save it as PNG"),
+    "PPM": (by_pillow(pillow_image(RGB), "PPM"), "Netpbm.*save it as PNG"),
+    "EXR": (b"\x76\x2f\x31\x01\2\0\0\0", "OpenEXR"),
+    "animated PNG": (
+        by_pillow(PALETTE, "PNG", save_all=True, append_images=[PALETTE.rotate(180)]),
+        "animated PNG.*save the one that you want",
+    ),
+    "animated GIF": (
+        by_pillow(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(180)]),
+        "2 pages or frames.*save the one that you want",
+    ),
+    "animated WebP": (
+        by_pillow(
+            pillow_image(RGB), "WEBP", save_all=True, append_images=[pillow_image(255 - RGB)]
+        ),
+        "2 pages or frames",
+    ),
+    "animated AVIF": (
+        by_pillow(
+            pillow_image(RGB), "AVIF", save_all=True, append_images=[pillow_image(255 - RGB)]
+        ),
+        "animation",
+    ),
+    "pages": (tiff(np.stack([RGB, RGB]), photometric="rgb"), "2 pages or frames"),
+    "float": (tiff(RGB.astype(np.float32), photometric="rgb"), "float.*save it as a 16-bit"),
+    "half": (tiff(RGB.astype(np.float16), photometric="rgb"), "float"),
+    "signed": (tiff(GREY[..., 0].astype(np.int16)), "short.*save it as a 16-bit"),
+    "32 bit": (tiff(GREY[..., 0].astype(np.uint32)), "uint.*save it as a 16-bit"),
+    "Lab": (tiff(RGB, photometric="cielab"), "Lab.*save it as RGB"),
+    "five channels": (
+        tiff(np.dstack([RGBA, GREY]), photometric="minisblack", planarconfig="contig"),
+        "5 channels",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_picture_of_another_kind_is_refused_with_a_way_out(tmp_path, kind):
+    data, message = REFUSED[kind]
+    with pytest.raises(ImageFormatError, match=message) as refusal:
+        read_picture(put(tmp_path, data, "some [1] name.png"))
+    assert "some [1] name.png" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", sorted({kind.split()[0] for kind in PIXELS} | {"jpeg", "avif"}))
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99])
+def test_a_file_cut_short_fails(tmp_path, kind, share):
+    if kind == "gif":
+        data = by_pillow(Image.fromarray(noise(99, 99)).quantize(64), "GIF")
+    else:
+        data = by_pillow(Image.fromarray(noise(99, 99)), PILLOW_NAMES[kind])
+    path = put(tmp_path, data[: int(len(data) * share)], f"cut.{kind}")
+    with pytest.raises(ImageReadError, match=r"cut\.\w+: this \w+ file is damaged or cut short"):
+        read_picture(path)
+
+
+def test_what_is_no_picture_file_gets_one_line(tmp_path):
+    with pytest.raises(ImageReadError, match="no such file"):
+        read_picture(tmp_path / "absent.png")
+    with pytest.raises(ImageReadError, match="is a folder"):
+        read_picture(tmp_path)
+    with pytest.raises(ImageReadError, match="is empty"):
+        read_picture(put(tmp_path, b""))
+    with pytest.raises(ImageReadError, match="not a picture; expected one of PNG, JPEG"):
+        read_picture(put(tmp_path, b"Thumbs and notes", "notes.png"))
+    with pytest.raises(ImageReadError, match="film or sound"):
+        read_picture(put(tmp_path, b"\0\0\0\x18ftypisom\0\0\0\0isomavc1"))
+    with pytest.raises(ImageReadError, match="cannot be opened"):
+        read_picture(tmp_path / ("x" * 300))
+    with pytest.raises(ImageReadError, match="not a file name"):
+        read_picture(Path("nul\0nul"))
+
+
+def test_a_pipe_is_refused_and_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ImageReadError, match="not a regular file"):
+        read_picture(tmp_path / "pipe")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(tmp_path):
+    path = put(tmp_path, PNG_DATA)
+    path.chmod(0)
+    with pytest.raises(ImageReadError, match="Permission denied"):
+        read_picture(path)
+
+
+def test_a_header_that_claims_too_much_is_refused_before_decoding(tmp_path):
+    bomb = png(np.zeros((1, 1, 3)), bits=8, colour_type=2, width=60_000, height=50_000)
+    with pytest.raises(ImageTooLargeError, match=r"60000x50000 = 3,000,000,000 pixels.*max-pixels"):
+        read_picture(put(tmp_path, bomb))
+
+
+def test_the_limit_of_pixels_is_the_last_size_that_is_read(tmp_path):
+    path = put(tmp_path, PNG_DATA)
+    assert read_picture(path, max_pixels=23 * 31).pixels.shape == (23, 31, 3)
+    with pytest.raises(ImageTooLargeError, match="limit is 712"):
+        read_picture(path, max_pixels=23 * 31 - 1)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_a_damaged_file_gives_a_picture_or_one_of_our_errors(tmp_path, data):
+    kind = data.draw(st.sampled_from([*PILLOW_NAMES, "gif"]), label="kind")
+    image = Image.fromarray(smooth())
+    options = {} if kind == "gif" else {"exif": full_exif(thumbnail=b"\xff\xd8\xff" + bytes(50))}
+    broken = bytearray(by_pillow(image, kind.upper(), **options))
+    for _ in range(data.draw(st.integers(1, 6), label="flips")):
+        broken[data.draw(st.integers(0, len(broken) - 1))] ^= data.draw(st.integers(1, 255))
+    path = put(tmp_path, bytes(broken))
+    refused = None
+    try:
+        picture = read_picture(path, max_pixels=2**22)
+    except WidesrError as error:
+        refused = str(error)
+    if refused is None:
+        for suffix in (".jpg", ".tif"):
+            write_picture(tmp_path / f"out{suffix}", picture, overwrite=True)
+    else:
+        assert refused.startswith(str(path))
+        assert "\n" not in refused
+
+
+def test_a_file_that_changed_is_read_anew(tmp_path):
+    path = put(tmp_path, by_pillow(Image.new("RGB", (4, 4), (1, 2, 3)), "PNG"))
+    assert read_picture(path).pixels[0, 0].tolist() == [1, 2, 3]
+    put(tmp_path, by_pillow(Image.new("RGB", (4, 4), (9, 8, 7)), "PNG"))
+    assert read_picture(path).pixels[0, 0].tolist() == [9, 8, 7]
+
+
+NAMES = [
+    "two words",
+    "emoji 😀",
+    "写真",
+    "-leading",
+    "page[2]",
+    "x.png[page=1,n=2]",
+    "a%b'c\"d",
+    "é" * 122,
+    os.fsdecode(b"not utf-8 \xff"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_read_and_written(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path(f"{name}.png")
+    picture = Picture(pixels=RGB)
+    write_picture(path, picture)
+    np.testing.assert_array_equal(read_picture(path).pixels, RGB)
+    assert [entry.name for entry in tmp_path.iterdir()] == [f"{name}.png"]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_is_written_is_read_again(tmp_path, suffix, dtype, colours, alpha):
+    kind = FORMATS[suffix]
+    if kind == "jpeg" and alpha:
+        pytest.skip("JPEG has no transparency")
+    pixels, opacity = smooth(channels=colours, dtype=dtype), smooth(channels=4, dtype=dtype)[..., 3]
+    picture = Picture(pixels=pixels, alpha=opacity if alpha else None)
+    write_picture(tmp_path / f"out{suffix}", picture)
+    again = read_picture(tmp_path / f"out{suffix}")
+    assert again.format == kind
+    assert again.pixels.dtype == (dtype if kind in SIXTEEN_BIT else np.uint8)
+    assert again.pixels.shape[2] == (3 if kind in ("webp", "avif") else colours)
+    lossless = kind in ("png", "tiff")
+    step = np.iinfo(again.pixels.dtype).max / np.iinfo(dtype).max
+    difference = np.abs(again.pixels - pixels * step)
+    assert difference.max() <= (0 if lossless else 8 * np.iinfo(again.pixels.dtype).max / 255)
+    if alpha:
+        assert np.abs(again.alpha - opacity * step).max() <= (0 if lossless else 2 / step * 257)
+    else:
+        assert again.alpha is None
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_pillow_opens_what_is_written_in_the_right_mode(tmp_path, suffix):
+    kind = FORMATS[suffix]
+    for colours in (1, 3):
+        path = tmp_path / f"{colours}{suffix}"
+        write_picture(path, Picture(pixels=smooth(channels=colours)))
+        with Image.open(path) as image:
+            assert image.format == PILLOW_NAMES[kind]
+            assert image.mode == (
+                "L" if colours == 1 and kind in ("png", "jpeg", "tiff") else "RGB"
+            )
+            shown = np.asarray(image.convert("RGB")).astype(int)
+        assert np.abs(shown - smooth(channels=colours)).max() <= 8
+
+
+def test_tifffile_reads_16_bit_tiff_value_for_value(tmp_path):
+    write_picture(tmp_path / "out.tif", Picture(pixels=DEEP, alpha=DEEP[..., 0]))
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "out.tif"), np.dstack([DEEP, DEEP[..., :1]])
+    )
+
+
+def test_webp_can_be_lossless(tmp_path):
+    write_picture(tmp_path / "out.webp", Picture(pixels=RGB), lossless=True)
+    with Image.open(tmp_path / "out.webp") as image:
+        np.testing.assert_array_equal(np.asarray(image), RGB)
+
+
+def test_avif_can_be_lossless(tmp_path):
+    write_picture(tmp_path / "out.avif", Picture(pixels=RGB), lossless=True)
+    np.testing.assert_array_equal(read_picture(tmp_path / "out.avif").pixels, RGB)
+
+
+def test_white_of_a_16_bit_avif_is_white(tmp_path):
+    pixels = np.full((8, 8, 3), 65535, np.uint16)
+    write_picture(tmp_path / "out.avif", Picture(pixels=pixels), lossless=True)
+    np.testing.assert_array_equal(read_picture(tmp_path / "out.avif").pixels, pixels)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_16_bits_are_rounded_to_the_nearest_of_8(tmp_path, suffix):
+    nearest = smooth()
+    low = nearest.astype(np.uint16) * 257
+    off_by_less_than_half = np.clip(low.astype(int) + 128, 0, 65535).astype(np.uint16)
+    off_by_less_than_half[::2] = np.clip(low[::2].astype(int) - 128, 0, 65535)
+    write_picture(tmp_path / f"a{suffix}", Picture(pixels=nearest))
+    write_picture(tmp_path / f"b{suffix}", Picture(pixels=off_by_less_than_half))
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_jpeg_is_written_at_quality_95_with_full_colour(tmp_path):
+    write_picture(tmp_path / "out.jpg", Picture(pixels=smooth()))
+    golden = by_pillow(pillow_image(smooth()), "JPEG", quality=95, subsampling=0)
+    with Image.open(tmp_path / "out.jpg") as ours, Image.open(io.BytesIO(golden)) as theirs:
+        assert ours.quantization == theirs.quantization
+        assert [component[1:3] for component in ours.layer] == [(1, 1)] * 3
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif"])
+def test_a_lower_quality_makes_a_smaller_file(tmp_path, suffix):
+    for quality in (30, 95):
+        write_picture(tmp_path / f"{quality}{suffix}", Picture(pixels=RGB), quality=quality)
+    low, high = ((tmp_path / f"{q}{suffix}").stat().st_size for q in (30, 95))
+    assert low < high
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_profile_is_kept_byte_for_byte(tmp_path, suffix):
+    icc = profile()
+    source = put(tmp_path, by_pillow(pillow_image(smooth()), "PNG", icc_profile=icc))
+    write_picture(tmp_path / f"out{suffix}", read_picture(source))
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        assert image.info["icc_profile"] == icc
+    assert read_picture(tmp_path / f"out{suffix}").icc == icc
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_grey_profile_stays_with_a_grey_picture(tmp_path, suffix):
+    icc = profile(b"GRAY", gamma=1.8)
+    write_picture(tmp_path / f"out{suffix}", Picture(pixels=smooth(channels=1), icc=icc))
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        assert (image.mode, image.info["icc_profile"]) == ("L", icc)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+def test_grey_through_its_profile_becomes_srgb_where_only_rgb_is_held(tmp_path, suffix):
+    # Oracle: level 128 in gamma 1.8 is 128/255^1.8 = 0.289 of the light, sRGB's level 147.
+    picture = Picture(pixels=np.full((16, 16, 1), 128, np.uint8), icc=profile(b"GRAY", gamma=1.8))
+    write_picture(tmp_path / f"out{suffix}", picture)
+    again = read_picture(tmp_path / f"out{suffix}")
+    assert again.icc is None or again.icc[16:20] == b"RGB "
+    assert np.abs(again.pixels.astype(int) - 147).max() <= 2
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_grey_under_an_rgb_profile_becomes_rgb_and_keeps_it(tmp_path, suffix):
+    icc = profile()
+    write_picture(tmp_path / f"out{suffix}", Picture(pixels=smooth(channels=1), icc=icc))
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        assert (image.mode, image.info["icc_profile"]) == ("RGB", icc)
+
+
+def test_a_profile_of_other_channels_is_not_kept(tmp_path):
+    data = by_pillow(pillow_image(RGB), "PNG", icc_profile=profile(b"GRAY"))
+    assert read_picture(put(tmp_path, data)).icc is None
+
+
+@pytest.mark.parametrize("source", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif"])
+def test_the_resolution_is_kept(tmp_path, source, suffix):
+    data = by_pillow(pillow_image(smooth()), source, dpi=(300, 150))
+    picture = read_picture(put(tmp_path, data))
+    assert picture.pixels_per_mm == pytest.approx((300 / 25.4, 150 / 25.4), rel=1e-3)
+    write_picture(tmp_path / f"out{suffix}", picture)
+    again = read_picture(tmp_path / f"out{suffix}")
+    assert again.pixels_per_mm == pytest.approx((300 / 25.4, 150 / 25.4), rel=2e-3)
+
+
+def test_the_resolution_turns_with_the_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = by_pillow(pillow_image(RGB), "TIFF", dpi=(300, 150), exif=exif)
+    picture = read_picture(put(tmp_path, data))
+    assert picture.pixels_per_mm == pytest.approx((150 / 25.4, 300 / 25.4), rel=1e-3)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_every_exif_tag_arrives_with_the_new_size(tmp_path, source, suffix, order):
+    path = put(
+        tmp_path,
+        by_pillow(pillow_image(smooth()), source, exif=b"Exif\0\0" + full_exif(order=order)),
+    )
+    expected = all_tags(path) | {(0x8769, 0xA002): 112, (0x8769, 0xA003): 80}
+    assert expected[0x8769, 0x927C] == b"Maker\0" + bytes(range(256))
+    picture = read_picture(path)
+    larger = Picture(pixels=picture.pixels.repeat(2, axis=0).repeat(2, axis=1), exif=picture.exif)
+    write_picture(tmp_path / f"out{suffix}", larger)
+    written = all_tags(tmp_path / f"out{suffix}")
+    of_the_file = {
+        (0, tag)
+        for tag in (
+            *range(0x0100, 0x0104),
+            0x0106,
+            0x0111,
+            0x0112,
+            *range(0x0115, 0x0129),
+            0x013D,
+            0x0153,
+        )
+    }
+    assert {k: v for k, v in written.items() if k not in of_the_file} == {
+        k: v for k, v in expected.items() if k not in of_the_file
+    }
+
+
+def test_a_size_beyond_16_bits_fits_into_the_exif(tmp_path):
+    picture = Picture(pixels=np.zeros((1, 70_000, 1), np.uint8), exif=full_exif())
+    write_picture(tmp_path / "out.png", picture)
+    assert all_tags(tmp_path / "out.png")[0x8769, 0xA002] == 70_000
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_thumbnail_is_dropped_and_nothing_else(tmp_path, order):
+    secret = b"\xff\xd8\xffthe uncropped picture\xff\xd9"
+    exif = full_exif(thumbnail=secret, order=order)
+    data = by_pillow(pillow_image(smooth()), "JPEG", exif=b"Exif\0\0" + exif)
+    assert secret in data
+    picture = read_picture(put(tmp_path, data))
+    write_picture(tmp_path / "out.jpg", picture)
+    written = (tmp_path / "out.jpg").read_bytes()
+    assert b"uncropped" not in written
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.getexif().get_ifd(1) == {}
+    assert all_tags(tmp_path / "out.jpg") == all_tags(tmp_path / "in.bin")
+
+
+XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
+ xmlns:xmp="http://ns.adobe.com/xap/1.0/" tiff:Orientation="6" exif:PixelXDimension="56"
+ xmp:Rating="4"><exif:PixelYDimension>40</exif:PixelYDimension>
+<xmp:Thumbnails><rdf:Alt>uncropped</rdf:Alt></xmp:Thumbnails></rdf:Description></rdf:RDF>
+</x:xmpmeta><?xpacket end="w"?>"""
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_xmp_arrives_upright_with_the_new_size(tmp_path, source, suffix):
+    options = {"xmp": XMP}
+    if source == "PNG":
+        from PIL import PngImagePlugin
+
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        options = {"pnginfo": text}
+    elif source == "TIFF":
+        options = {"tiffinfo": {700: XMP}}
+    data = by_pillow(pillow_image(smooth()), source, **options)
+    picture = read_picture(put(tmp_path, data))
+    larger = Picture(pixels=picture.pixels.repeat(2, axis=1), xmp=picture.xmp)
+    write_picture(tmp_path / f"out{suffix}", larger)
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        image.load()
+        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    packet = packet if isinstance(packet, bytes) else packet.encode()
+    assert b'tiff:Orientation="1" exif:PixelXDimension="112"' in packet
+    assert b"<exif:PixelYDimension>40</exif:PixelYDimension>" in packet
+    assert b'xmp:Rating="4"' in packet
+    assert b"uncropped" not in packet
+
+
+IPTC = b"\x1c\x02\x00\x00\x02\x00\x04" + b"\x1c\x02\x05\x00\x05title" + b"\x1c\x02\x19\x00\x03sea"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_iptc_goes_between_jpeg_and_tiff(tmp_path, suffix):
+    picture = Picture(pixels=smooth(), iptc=IPTC)
+    for step in range(3):
+        path = tmp_path / f"{step}{suffix if step % 2 == 0 else '.jpg'}"
+        write_picture(path, picture)
+        with Image.open(path) as image:
+            info = IptcImagePlugin.getiptcinfo(image)
+        assert (info[2, 5], info[2, 25]) == (b"title", b"sea")
+        picture = read_picture(path)
+        assert picture.iptc is not None
+        assert picture.iptc.rstrip(b"\0") == IPTC
+
+
+def test_the_suffix_decides_unless_a_format_is_named():
+    assert output_format(Path("a.JPG")) == "jpeg"
+    assert output_format(Path("a.png"), format="webp") == "webp"
+    assert output_format(Path("a"), format=".TIF") == "tiff"
+    with pytest.raises(ImageFormatError, match=r"'.gif' cannot be written.*\.png, \.jpg"):
+        output_format(Path("a.gif"))
+    with pytest.raises(ImageFormatError, match="'bmp' cannot be written"):
+        output_format(Path("a.png"), format="bmp")
+    with pytest.raises(ImageFormatError, match="a name without suffix cannot be written"):
+        output_format(Path("a"))
+
+
+def test_transparency_is_not_written_into_jpeg(tmp_path):
+    alpha = np.full(RGB.shape[:2], 255, np.uint8)
+    write_picture(tmp_path / "opaque.jpg", Picture(pixels=RGB, alpha=alpha))
+    alpha[0, 0] = 254
+    with pytest.raises(ImageFormatError, match=r"partly transparent.*-f png"):
+        write_picture(tmp_path / "out.jpg", Picture(pixels=RGB, alpha=alpha))
+    assert names_in(tmp_path) == ["opaque.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "longest"), [(".jpg", 65500), (".webp", 16383), (".avif", 16384)]
+)
+def test_a_side_beyond_the_format_is_refused_and_the_longest_is_not(tmp_path, suffix, longest):
+    pixels = np.zeros((1, longest + 1, 1), np.uint8)
+    with pytest.raises(ImageFormatError, match=f"at most {longest} pixels a side.*-f png"):
+        write_picture(tmp_path / f"out{suffix}", Picture(pixels=pixels))
+    assert names_in(tmp_path) == []
+    write_picture(tmp_path / f"out{suffix}", Picture(pixels=pixels[:, 1:]))
+    assert read_picture(tmp_path / f"out{suffix}").width == longest
+
+
+def test_metadata_too_large_for_jpeg_is_refused_and_not_dropped(tmp_path):
+    picture = Picture(pixels=RGB, xmp=XMP + b" " * 70_000)
+    with pytest.raises(ImageFormatError, match=r"XMP metadata is .* JPEG holds at most"):
+        write_picture(tmp_path / "out.jpg", picture)
+    write_picture(tmp_path / "out.png", picture)
+
+
+def test_an_output_that_exists_is_kept_unless_told(tmp_path):
+    path = put(tmp_path, b"mine", "out.png")
+    with pytest.raises(OutputExistsError, match=r"exists already.*--overwrite"):
+        write_picture(path, Picture(pixels=RGB))
+    assert path.read_bytes() == b"mine"
+    write_picture(path, Picture(pixels=RGB), overwrite=True)
+    np.testing.assert_array_equal(read_picture(path).pixels, RGB)
+    assert names_in(tmp_path) == ["out.png"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_output_that_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
+    path = tmp_path / "out.png"
+    monkeypatch.setattr(os, "fsync", lambda fd: path.write_bytes(b"theirs"))
+    if not links:
+        monkeypatch.setattr(os, "link", refuse(OSError(errno.EPERM, "no hard links")))
+    with pytest.raises(OutputExistsError):
+        write_picture(path, Picture(pixels=RGB))
+    assert path.read_bytes() == b"theirs"
+    assert names_in(tmp_path) == ["out.png"]
+
+
+def refuse(error):
+    def call(*args, **kwargs):
+        raise error
+
+    return call
+
+
+def test_a_file_system_without_links_takes_the_file_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", refuse(OSError(errno.EPERM, "no hard links")))
+    write_picture(tmp_path / "out.png", Picture(pixels=RGB))
+    np.testing.assert_array_equal(read_picture(tmp_path / "out.png").pixels, RGB)
+    assert names_in(tmp_path) == ["out.png"]
+
+
+def test_a_folder_that_is_missing_or_no_folder_is_said(tmp_path):
+    picture = Picture(pixels=RGB)
+    with pytest.raises(ImageWriteError, match="absent does not exist; make it first"):
+        write_picture(tmp_path / "absent" / "out.png", picture)
+    put(tmp_path, b"", "file")
+    with pytest.raises(ImageWriteError, match="Not a directory"):
+        write_picture(tmp_path / "file" / "out.png", picture)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(ImageWriteError, match="is a folder"):
+        write_picture(tmp_path / "folder.png", picture, overwrite=True)
+    with pytest.raises(ImageWriteError, match="File name too long"):
+        write_picture(tmp_path / f"{'x' * 300}.png", picture)
+    assert names_in(tmp_path) == ["file", "folder.png"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "disk full")])
+def test_a_failure_at_the_end_leaves_nothing(tmp_path, monkeypatch, suffix, error):
+    monkeypatch.setattr(os, "fsync", refuse(error))
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ImageWriteError
+    with pytest.raises(expected):
+        write_picture(tmp_path / f"out{suffix}", Picture(pixels=RGB))
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "disk full")])
+def test_a_failure_while_encoding_leaves_nothing_and_is_quiet(
+    tmp_path, monkeypatch, capfd, suffix, error
+):
+    monkeypatch.setattr(os, "write", refuse(error))
+    expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else ImageWriteError
+    with pytest.raises(expected):
+        write_picture(tmp_path / f"out{suffix}", Picture(pixels=RGB))
+    assert names_in(tmp_path) == []
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+def test_a_full_disk_leaves_nothing_and_is_one_line(tmp_path, suffix):
+    # A limit on the size of files stands for the full disk: real writes fail half way.
+    code = """
+import sys, numpy as np
+from pathlib import Path
+from widesr.errors import ImageWriteError
+from widesr.picture import Picture, write_picture
+pixels = np.random.default_rng(0).integers(0, 255, (160, 160, 3), np.uint8)
+try:
+    write_picture(Path(sys.argv[1]), Picture(pixels=pixels))
+except ImageWriteError as error:
+    print(error)
+"""
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / f"out{suffix}")],
+        preexec_fn=small_files,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.count("\n") == 1
+    assert "cannot be written" in run.stdout
+    assert run.stderr == ""
+    assert names_in(tmp_path) == []
+
+
+def test_the_file_gets_the_permissions_that_the_user_wants(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_picture(tmp_path / "out.png", Picture(pixels=RGB))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.png").stat().st_mode & 0o777 == 0o640
+
+
+def test_libvips_does_not_speak_on_stderr(tmp_path, capfd):
+    broken_profile = by_pillow(pillow_image(RGB), "JPEG", icc_profile=b"no profile" * 20)
+    picture = read_picture(put(tmp_path, broken_profile))
+    for suffix in FORMATS:
+        write_picture(tmp_path / f"out{suffix}", picture)
+    with pytest.raises(ImageReadError):
+        read_picture(put(tmp_path, PNG_DATA[:200]))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_picture_says_which_shapes_it_wants():
+    with pytest.raises(ShapeError, match=r"float64 \(2, 2, 3\), expected uint8 or uint16"):
+        Picture(pixels=np.zeros((2, 2, 3)))
+    with pytest.raises(ShapeError, match=r"\(2, 2\), expected"):
+        Picture(pixels=np.zeros((2, 2), np.uint8))
+    with pytest.raises(ShapeError, match="at least one pixel"):
+        Picture(pixels=np.zeros((0, 2, 3), np.uint8))
+    with pytest.raises(ShapeError, match=r"alpha is uint16 \(2, 2\), expected uint8 \(2, 2\)"):
+        Picture(pixels=np.zeros((2, 2, 3), np.uint8), alpha=np.zeros((2, 2), np.uint16))
+
+
+def test_a_photograph_survives_by_pixels_and_profile(bench, tmp_path):
+    files = sorted((bench / "Set5").rglob("*.png"))
+    assert files
+    for path in files[:5]:
+        picture = read_picture(path)
+        with Image.open(path) as image:
+            expected = np.asarray(image)
+        np.testing.assert_array_equal(picture.pixels.squeeze(), expected)
+        write_picture(tmp_path / "out.jpg", picture, overwrite=True)
+        with Image.open(tmp_path / "out.jpg") as image:
+            ours = np.abs(np.asarray(image).astype(int) - expected).mean()
+        golden = by_pillow(Image.fromarray(expected), "JPEG", quality=95, subsampling=0)
+        with Image.open(io.BytesIO(golden)) as image:
+            theirs = np.abs(np.asarray(image).astype(int) - expected).mean()
+        assert ours == pytest.approx(theirs, rel=0.02)
+
+
+def test_the_srgb_profile_of_another_maker_is_kept(tmp_path):
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = by_pillow(pillow_image(RGB), "WEBP", icc_profile=icc)
+    assert read_picture(put(tmp_path, data)).icc == icc
