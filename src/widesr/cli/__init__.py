@@ -84,7 +84,7 @@ def _main(
 ) -> None:
     """Make photographs larger, with more detail than interpolation gives."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
+        typer.echo(context.get_help())
         raise typer.Exit(2)
 
 

@@ -1,5 +1,6 @@
 """Options that several commands share, and how their words are read."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,15 +12,21 @@ from widesr.errors import UsageError
 _SMALLEST_TILE = 16
 
 
+def _number(text: str) -> int | None:
+    """Read digits, as many as a count of anything has."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
 def parse_tile(text: str) -> int | Literal["auto"] | None:
     """Read `-t`: "auto", 0 for no tiles (None), or a side in LR pixels."""
     if text == "auto":
         return "auto"
-    if text.isascii() and text.isdecimal() and (int(text) == 0 or int(text) >= _SMALLEST_TILE):
-        return int(text) or None
-    raise UsageError(
-        f"tile {text!r}: expected auto, 0 (no tiles) or a side of at least {_SMALLEST_TILE} pixels"
-    )
+    tile = _number(text)
+    if tile is None or 0 < tile < _SMALLEST_TILE:
+        raise UsageError(
+            f"tile {text} cannot be meant; expected auto, 0 (no tiles) or at least {_SMALLEST_TILE}"
+        )
+    return tile or None
 
 
 def one_of(name: str, *known: int) -> Callable[[str | int], int]:
@@ -39,10 +46,10 @@ def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int],
     expected = f"from 1 to {most}" if most else "of at least 1"
 
     def parse(text: str | int) -> int:
-        digits = str(text)
-        if not (digits.isascii() and digits.isdecimal()) or not 1 <= int(digits) <= (most or 2**62):
+        number = _number(str(text))
+        if not number or (most and number > most):
             raise UsageError(f"{name} {text} cannot be meant; expected a whole number {expected}")
-        return int(digits)
+        return number
 
     return parse
 
@@ -79,7 +86,13 @@ SelfEnsemble = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Cores to use; default: all.")
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        parser=whole_number("threads"),
+        help="Cores to use; default: all.",
+    ),
 ]
 MaxPixels = Annotated[
     int | None,

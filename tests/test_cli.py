@@ -1,0 +1,670 @@
+"""What people type and what they get: lines, files, exit codes."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import widesr
+from widesr.catalog import list_models
+from widesr.cli import ALIASES, COMMANDS, run
+from widesr.picture import MAX_PIXELS
+from widesr.report import Report
+from widesr.resize import imresize
+
+TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+ERROR = re.compile(r"widesr: error\[([a-z-]+)\]: (.+)\n")
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    def refused(self) -> tuple[int, str, str]:
+        """Exit code, error code and message of a run that failed in one line."""
+        line = ERROR.fullmatch(self.err)
+        assert line, self.err
+        assert "Traceback" not in self.err
+        return self.code, line[1], line[2]
+
+
+@pytest.fixture
+def cli(capfd):
+    def call(*args: object) -> Ran:
+        capfd.readouterr()
+        code = run([str(arg) for arg in args])
+        return Ran(code, *capfd.readouterr())
+
+    return call
+
+
+def noise(height: int, width: int, *channels: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, *channels), np.uint8)
+
+
+def save(path: Path, *, width: int = 6, height: int = 4) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(noise(height, width, 3)).save(path)
+    return path
+
+
+def decoded(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def files_under(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- upscale -------------------------------------------------------------------------------
+
+
+def test_upscaling_says_in_one_line_what_became_of_the_picture(cli, tmp_path):
+    photo = save(tmp_path / "photo.jpg")
+    ran = cli("upscale", photo, "-n", "bicubic")
+    line = rf"{photo} -> {tmp_path}/photo_x2\.jpg  6x4 -> 12x8  bicubic  \d+\.\d s\n"
+    assert re.fullmatch(line, ran.out)
+    assert (ran.code, ran.err) == (0, "")
+    assert decoded(tmp_path / "photo_x2.jpg").shape == (8, 12, 3)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_is_a_model_at_every_scale(cli, tmp_path, scale):
+    photo, out = save(tmp_path / "in.png"), tmp_path / "out.png"
+    assert cli("upscale", photo, "-o", out, "-s", scale, "-n", "bicubic").code == 0
+    assert np.array_equal(decoded(out), imresize(decoded(photo), scale=scale))
+
+
+def test_a_model_file_is_a_model(cli, tmp_path):
+    photo, out = save(tmp_path / "in.png", width=40, height=30), tmp_path / "out.png"
+    ran = cli("upscale", photo, "-o", out, "-n", TINY)
+    assert (ran.code, ran.err) == (0, "")
+    assert "  tiny-x2  " in ran.out
+    whole = decoded(out)
+    assert whole.shape == (60, 80, 3)
+    assert cli("upscale", photo, "-o", out, "-n", TINY, "-t", 16, "--overwrite").code == 0
+    assert np.array_equal(decoded(out), whole)
+
+
+def test_self_ensemble_is_another_picture_and_says_so(cli, tmp_path):
+    photo, out = save(tmp_path / "in.png"), tmp_path / "out.png"
+    cli("upscale", photo, "-o", out, "-n", TINY)
+    plain = decoded(out)
+    ran = cli("upscale", photo, "-o", out, "-n", TINY, "-x", "--overwrite")
+    assert "  tiny-x2+  " in ran.out
+    assert not np.array_equal(decoded(out), plain)
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_default_model_is_there_at_every_scale(cli, tmp_path, scale):
+    photo, out = save(tmp_path / "in.png"), tmp_path / "out.png"
+    assert cli("upscale", photo, "-o", out, "-s", scale).code == 0
+    assert decoded(out).shape == (4 * scale, 6 * scale, 3)
+
+
+def test_the_words_of_other_tools_work_too(cli, tmp_path):
+    photo, out = save(tmp_path / "in.png", width=20, height=20), tmp_path / "out.webp"
+    ours = ["-i", photo, "-s", 2, "-n", TINY, "-t", 16, "-f", "webp", "-x", "-o", out]
+    theirs = ["--input", photo, "--outscale=2", "--model_name", TINY, "--tile-size", 16]
+    theirs += ["--ext", "webp", "--tta", "--output", out, "--overwrite"]
+    assert cli("upscale", *ours).code == 0
+    made = decoded(out)
+    ran = cli("upscale", *theirs)
+    assert (ran.code, ran.err) == (0, "")
+    assert "tiny-x2+" in ran.out
+    assert np.array_equal(decoded(out), made)
+
+
+def test_the_words_of_other_tools_are_left_out_of_the_help(cli):
+    ran = cli("upscale", "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert "--scale" in ran.out
+    assert not [alias for alias in ALIASES if f"--{alias} " in ran.out]
+
+
+def test_a_folder_becomes_a_folder(cli, tmp_path):
+    for name in ("a.png", "b.jpg", "deeper/c.gif"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").touch()
+    ran = cli("upscale", tmp_path / "in", "-o", tmp_path / "out", "-n", "bicubic", "-r")
+    assert (ran.code, ran.err) == (0, "")
+    assert files_under(tmp_path / "out") == {"a.png", "b.jpg", "deeper/c.png"}
+    lines = ran.out.splitlines()
+    assert len(lines) == 4
+    assert lines[2].endswith("(.gif is not written, so PNG)")
+    assert re.fullmatch(r"3 pictures: 3 done  \d+\.\d s", lines[3])
+
+
+def test_when_some_of_several_fail_the_others_are_done_and_the_exit_code_is_3(cli, tmp_path):
+    for name in ("a.png", "c.png"):
+        save(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").touch()
+    ran = cli("upscale", tmp_path / "in", "-n", "bicubic")
+    code, error, message = ran.refused()
+    assert (code, error) == (3, "image-read")
+    assert f"{tmp_path}/in/b.png: the file is empty" in message
+    assert ran.out.splitlines()[-1].startswith("3 pictures: 2 done, 1 failed")
+    assert files_under(tmp_path / "in_x2") == {"a.png", "c.png"}
+
+
+def test_when_all_of_several_fail_the_exit_code_is_1(cli, tmp_path):
+    ran = cli("upscale", tmp_path / "a.png", tmp_path / "b.png", "-n", "bicubic")
+    assert ran.code == 1
+    assert len(ERROR.findall(ran.err)) == 2
+
+
+def test_existing_outputs_are_refused_passed_over_or_replaced(cli, tmp_path):
+    photo, out = save(tmp_path / "in.png"), tmp_path / "out.png"
+    out.write_text("mine")
+    words = ["upscale", photo, "-o", out, "-n", "bicubic"]
+    code, error, message = cli(*words).refused()
+    assert (code, error) == (1, "output-exists")
+    assert "--overwrite" in message
+    ran = cli(*words, "--skip-existing")
+    assert ran == Ran(0, f"{photo} -> {out}  skipped: the output exists\n", "")
+    assert out.read_text() == "mine"
+    assert cli(*words, "--overwrite").code == 0
+    assert decoded(out).shape == (8, 12, 3)
+
+
+def test_json_is_one_object_per_picture(cli, tmp_path):
+    photo = save(tmp_path / "a.png")
+    missing = tmp_path / "b.png"
+    ran = cli("upscale", photo, missing, "-n", "bicubic", "--json")
+    assert ran.code == 3
+    done, failed = map(json.loads, ran.out.splitlines())
+    assert done.pop("seconds") >= 0
+    assert done == {
+        "input": str(photo),
+        "output": f"{tmp_path}/a_x2.png",
+        "status": "done",
+        "model": "bicubic",
+        "input_width": 6,
+        "input_height": 4,
+        "output_width": 12,
+        "output_height": 8,
+        "error": None,
+    }
+    assert (failed["status"], failed["output_width"]) == ("failed", None)
+    assert failed["error"]["code"] == "image-read"
+    assert failed["error"]["message"] == ran.refused()[2]
+
+
+def test_quiet_prints_errors_only(cli, tmp_path):
+    photo = save(tmp_path / "a.png")
+    assert cli("upscale", photo, "-n", "bicubic", "--quiet") == Ran(0, "", "")
+    assert cli("upscale", photo, "-n", "bicubic", "--quiet").refused()[1] == "output-exists"
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.png", "日本語 😀.png", "-o.png", "[bold]x.png", "x" * 240 + ".png"]
+)
+def test_any_file_name_works(cli, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / name)
+    ran = cli("upscale", "-n", "bicubic", "--", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"{name} -> {name[:-4]}_x2.png  ")
+    assert len(files_under(tmp_path)) == 2
+
+
+def test_a_file_name_that_is_no_text_works(cli, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    save(tmp_path / "plain.png").rename(tmp_path / name)
+    ran = cli("upscale", tmp_path / name, "-n", "bicubic")
+    assert (ran.code, ran.err) == (0, "")
+    assert r"caf\udce9_x2.png" in ran.out
+    assert len(files_under(tmp_path)) == 2
+
+
+# ---- refusals ------------------------------------------------------------------------------
+
+
+def bad_inputs(folder: Path) -> None:
+    whole = save(folder / "whole.png", width=64, height=64).read_bytes()
+    save(folder / "whole.jpg", width=64, height=64)
+    (folder / "empty.png").touch()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "truncated.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:1500])
+    (folder / "text.png").write_text("no picture\n" * 50)
+    (folder / "noise.png").write_bytes(noise(40, 100).tobytes())
+    (folder / "drawing.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    (folder / "file.txt").touch()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "found"),
+    [
+        ("missing.png", "image-read", "no such file"),
+        ("empty.png", "image-read", "the file is empty"),
+        ("truncated.png", "image-read", "damaged or cut short"),
+        ("truncated.jpg", "image-read", "damaged or cut short"),
+        ("text.png", "image-(read|format)", "text.png"),
+        ("noise.png", "image-(read|format)", "noise.png"),
+        ("drawing.svg", "image-(read|format)", "drawing.svg"),
+    ],
+)
+def test_a_bad_input_is_one_line_and_leaves_nothing(cli, tmp_path, name, error, found):
+    bad_inputs(tmp_path)
+    before = files_under(tmp_path)
+    for words in (["-o", tmp_path / "out.png"], []):
+        code, kind, message = cli("upscale", tmp_path / name, "-n", "bicubic", *words).refused()
+        assert code == 1
+        assert re.fullmatch(error, kind)
+        assert str(tmp_path / name) in message
+        assert found in message
+        assert files_under(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        ("missing/out.png", "missing does not exist; make it first"),
+        ("file.txt/out.png", "file.txt is a file, expected a folder"),
+        ("out", "no file name that says a format"),
+        ("/proc/out.png", "/proc/out.png"),
+        ("/proc/out/out.png", "/proc/out does not exist"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line_and_leaves_nothing(
+    cli, tmp_path, output, found
+):
+    bad_inputs(tmp_path)
+    before = files_under(tmp_path)
+    ran = cli("upscale", tmp_path / "whole.png", "-o", tmp_path / output, "-n", "bicubic")
+    code, error, message = ran.refused()
+    assert (code, error) == (1, "image-write")
+    assert found in message
+    assert files_under(tmp_path) == before
+
+
+@pytest.mark.parametrize("output", ["/proc/new", "file.txt", "file.txt/new"])
+def test_an_output_folder_that_cannot_be_made_is_refused(cli, tmp_path, output):
+    save(tmp_path / "in" / "a.png")
+    (tmp_path / "file.txt").touch()
+    ran = cli("upscale", tmp_path / "in", "-o", tmp_path / output, "-n", "bicubic")
+    code, error, _ = ran.refused()
+    assert (code, error) == (1, "image-write")
+    assert files_under(tmp_path) == {"in/a.png", "file.txt"}
+
+
+def test_an_unknown_model_is_one_line_that_lists_what_there_is(cli, tmp_path):
+    photo = save(tmp_path / "a.png")
+    code, error, message = cli("upscale", photo, "-n", "bicubik").refused()
+    assert (code, error) == (1, "model-not-found")
+    assert "'bicubic'" in message
+    code, error, message = cli("upscale", photo, "-n", TINY, "-s", 3).refused()
+    assert (code, error) == (1, "model-not-found")
+    assert "x2, not x3" in message
+    assert files_under(tmp_path) == {"a.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["-s", "5"], "scale 5 is not available; expected 2, 3 or 4"),
+        (["-s", "1.5"], "scale 1.5 is not available; expected 2, 3 or 4"),
+        (["-s", "x"], "scale x is not available"),
+        (["-t", "8"], "tile 8 cannot be meant; expected auto, 0 (no tiles) or at least 16"),
+        (["-t", "big"], "tile big"),
+        (["-t", "9" * 5000], "cannot be meant"),
+        (["-q", "0"], "quality 0 cannot be meant; expected a whole number from 1 to 100"),
+        (["-q", "101"], "quality 101"),
+        (["-f", "bmp"], "format 'bmp' cannot be written; expected one of png"),
+        (["--threads", "0"], "threads 0"),
+        (["--max-pixels", "many"], "max-pixels many"),
+        (["--overwrite", "--skip-existing"], "exclude each other"),
+        (["--sclae", "2"], "--sclae"),
+        (["-o"], "-o"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_one_line_with_exit_code_2(cli, tmp_path, words, found):
+    photo = save(tmp_path / "a.png")
+    code, error, message = cli("upscale", photo, "-n", "bicubic", *words).refused()
+    assert (code, error) == (2, "usage")
+    assert found in message
+    assert files_under(tmp_path) == {"a.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["upscale"], "no input was given"),
+        (["upscayl"], "No such command 'upscayl'"),
+        (["degrade", "a.png", "-s", "2"], "--output"),
+        (["degrade", "a.png", "-o", "b.png"], "--scale"),
+        (["degrade", "a.png", "-o", "b.png", "-s", "5"], "expected 2, 3, 4 or 8"),
+        (["degrade", "a.png", "-o", "b.png", "-s", "2", "--edges", "wrap"], "'wrap'"),
+        (["compare", "a.png"], "HR"),
+        (["compare", "a.png", "b.png", "-s", "2", "--protocol", "psnr"], "benchmark-y, matlab-y"),
+        (["evaluate", "-s", "2"], "DIR"),
+        (["models", "default"], "-s"),
+        (["models", "a", "b"], "expected one model"),
+        (["--wat"], "--wat"),
+    ],
+)
+def test_every_command_refuses_in_the_same_form(cli, tmp_path, monkeypatch, words, found):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name, width=30, height=30)
+    code, error, message = cli(*words).refused()
+    assert (code, error) == (2, "usage")
+    assert found in message
+
+
+def test_without_a_command_the_help_is_shown(cli):
+    ran = cli()
+    assert (ran.code, ran.err) == (2, "")
+    assert all(f" {name} " in ran.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_help(cli, name):
+    ran = cli(name, "-h")
+    assert (ran.code, ran.err) == (0, "")
+    assert f"widesr {name}" in ran.out
+
+
+def test_the_help_names_the_limit_that_is_meant(cli):
+    assert f"{MAX_PIXELS / 1e6:.0f} million" in cli("upscale", "--help").out
+
+
+def test_a_large_picture_is_refused_with_the_way_to_raise_the_limit(cli, tmp_path):
+    photo = save(tmp_path / "a.png", width=40, height=30)
+    words = ["upscale", photo, "-n", "bicubic", "--max-pixels"]
+    code, error, message = cli(*words, 1199).refused()
+    assert (code, error) == (1, "image-too-large")
+    assert "--max-pixels" in message
+    assert cli(*words, 1200).code == 0
+
+
+def test_a_defect_is_one_line_that_asks_for_a_report(cli, tmp_path, monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("widesr.batch.plan_jobs", broken)
+    monkeypatch.delenv("WIDESR_DEBUG", raising=False)
+    code, error, message = cli("upscale", save(tmp_path / "a.png")).refused()
+    assert (code, error) == (1, "internal")
+    assert (
+        "unexpected RuntimeError: two lines; this is a defect of widesr: please report" in message
+    )
+    monkeypatch.setenv("WIDESR_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="two"):
+        cli("upscale", tmp_path / "a.png")
+
+
+# ---- degrade -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scale", "words"), [(2, []), (3, []), (4, []), (8, ["--float"])])
+def test_degrade_writes_the_published_lr_of_set5(cli, bench, tmp_path, scale, words):
+    hr_paths = sorted((bench / "Set5/HR").glob("*.png"))
+    assert len(hr_paths) == 5
+    for hr in hr_paths:
+        lr = tmp_path / hr.name
+        assert cli("degrade", hr, "-o", lr, "-s", scale, *words).code == 0
+        published = bench / f"Set5/LR_bicubic/X{scale}/{hr.stem}x{scale}.png"
+        assert np.array_equal(decoded(lr), decoded(published))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_degrade_writes_the_lr_of_set14_and_keeps_grey(cli, bench, tmp_path, scale):
+    words = ["-s", scale, "--edges", "replicate", "--quiet"]
+    assert cli("degrade", bench / f"Set14/HR_x{scale}", "-o", tmp_path / "lr", *words).code == 0
+    made = sorted((tmp_path / "lr").iterdir())
+    assert len(made) == 14
+    for lr in made:
+        published = bench / f"Set14/LR_x{scale}" / lr.name.replace("_HR", "_LR")
+        assert np.array_equal(decoded(lr), decoded(published))
+    assert decoded(made[2]).ndim == 2
+
+
+def test_degrade_writes_a_folder_as_png_and_keeps_16_bits_and_alpha(cli, tmp_path):
+    deep = noise(9, 9).astype(np.uint16) * 257
+    (tmp_path / "in").mkdir()
+    Image.fromarray(deep).save(tmp_path / "in" / "deep.tif")
+    Image.fromarray(noise(9, 9, 4)).save(tmp_path / "in" / "clear.webp", lossless=True)
+    ran = cli("degrade", tmp_path / "in", "-o", tmp_path / "lr", "-s", 3)
+    assert (ran.code, ran.err) == (0, "")
+    assert files_under(tmp_path / "lr") == {"deep.png", "clear.png"}
+    assert np.array_equal(decoded(tmp_path / "lr" / "deep.png"), imresize(deep, scale=1 / 3))
+    assert decoded(tmp_path / "lr" / "clear.png").shape == (3, 3, 4)
+
+
+# ---- compare and evaluate ------------------------------------------------------------------
+
+
+def test_every_number_has_its_protocol(cli, tmp_path):
+    sr, hr = save(tmp_path / "sr.png", width=40, height=40), tmp_path / "hr.png"
+    Image.fromarray(noise(40, 40, 3, seed=1)).save(hr)
+    ran = cli("compare", sr, hr, "-s", 2)
+    number = r"\d+\.\d\d dB PSNR-Y  0\.\d{4} SSIM-Y  benchmark-y: Y, border 2 px at x2, .*\n"
+    assert re.fullmatch(number, ran.out)
+    ran = cli("compare", sr, hr, "-s", 2, "--protocol", "matlab-y", "--protocol", "krasserm")
+    assert [line.split("  ")[2].split(":")[0] for line in ran.out.splitlines()] == [
+        "matlab-y",
+        "krasserm",
+    ]
+    as_json = json.loads(cli("compare", sr, hr, "-s", 2, "--json").out)
+    expected = widesr.psnr(
+        decoded(sr), decoded(hr), protocol=widesr.PROTOCOLS["benchmark-y"], scale=2
+    )
+    assert as_json["scores"]["benchmark-y"]["psnr"] == expected
+
+
+@pytest.mark.parametrize("words", [["compare"], ["evaluate"]])
+def test_the_protocols_can_be_listed(cli, words):
+    ran = cli(*words, "--protocol", "list")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split()[0] for line in ran.out.splitlines()] == list(widesr.PROTOCOLS)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_evaluate_gives_the_published_row_of_bicubic(cli, bench, tmp_path, scale):
+    # Golden: the matlab-y row of bicubic on Set5, as in the tables of EDSR, RCAN and others.
+    psnr, ssim = {2: (33.6396, 0.9292), 3: (30.3850, 0.8678), 4: (28.4165, 0.8101)}[scale]
+    path = tmp_path / "report.json"
+    ran = cli(
+        *("evaluate", bench / "Set5/HR", "-n", "bicubic", "-s", scale, "--json", path),
+        *("--protocol", "matlab-y", "--lr", bench / f"Set5/LR_bicubic/X{scale}"),
+    )
+    assert (ran.code, ran.err) == (0, "")
+    mean = Report.model_validate_json(path.read_text()).mean["matlab-y"]
+    assert mean.psnr == pytest.approx(psnr, abs=5e-4)
+    assert mean.ssim == pytest.approx(ssim, abs=5e-4)
+    (line,) = (line for line in ran.out.splitlines() if line.startswith("mean"))
+    assert line.split()[1:3] == [f"{psnr:.2f}", f"{ssim:.4f}"]
+
+
+def test_evaluate_needs_a_place_for_its_report_before_it_starts(cli, tmp_path):
+    save(tmp_path / "hr" / "a.png", width=40, height=40)
+    words = ["evaluate", tmp_path / "hr", "-s", 2, "-n", "bicubic"]
+    code, error, message = cli(*words, "--json", tmp_path / "missing" / "r.json").refused()
+    assert (code, error) == (1, "image-write")
+    assert "missing is not a folder" in message
+
+
+@pytest.mark.parametrize(("name", "error"), [("missing", "data"), ("empty", "data")])
+def test_evaluate_refuses_a_folder_without_pictures(cli, tmp_path, name, error):
+    (tmp_path / "empty").mkdir()
+    code, kind, _ = cli("evaluate", tmp_path / name, "-s", 2, "-n", "bicubic").refused()
+    assert (code, kind) == (1, error)
+
+
+# ---- models and doctor ---------------------------------------------------------------------
+
+
+def test_models_lists_what_there_is(cli):
+    ran = cli("models")
+    assert (ran.code, ran.err) == (0, "")
+    names = [line.split()[0] for line in ran.out.splitlines()[1:]]
+    assert names == [*(model.card.name for model in list_models()), "bicubic"]
+    cards = json.loads(cli("models", "--json").out)
+    assert [card["name"] for card in cards] == names[:-1]
+
+
+@pytest.mark.parametrize("words", [["show", TINY], [TINY], [TINY, "-s", 2]])
+def test_models_shows_one_card(cli, words):
+    ran = cli("models", *words)
+    assert (ran.code, ran.err) == (0, "")
+    rows = dict(re.split(r" {2,}", line, maxsplit=1) for line in ran.out.splitlines())
+    assert rows["name"] == "tiny-x2"
+    assert rows["receptive radius"] == "4"
+    assert json.loads(cli("models", *words, "--json").out)["name"] == "tiny-x2"
+
+
+def test_models_knows_no_model_of_a_wrong_name(cli):
+    assert cli("models", "wdsr-zzz").refused()[:2] == (1, "model-not-found")
+
+
+def test_doctor_finds_an_installation_without_models_broken(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("widesr.catalog.MODELS_DIR", tmp_path)
+    ran = cli("doctor")
+    assert ran.code == 1
+    states = {line[8:].split("  ")[0]: line.split()[0] for line in ran.out.splitlines()}
+    assert states.pop("models") == "BROKEN"
+    assert {states.pop(f"upscale x{scale}") for scale in (2, 3, 4)} == {"BROKEN"}
+    assert states == dict.fromkeys(["versions", "machine", "back ends", "formats"], "ok")
+
+
+def test_doctor_finds_a_model_that_makes_no_pictures_broken(cli, tmp_path, monkeypatch):
+    (tmp_path / TINY.name).write_bytes(TINY.read_bytes())  # random weights
+    monkeypatch.setattr("widesr.catalog.MODELS_DIR", tmp_path)
+    monkeypatch.setattr("widesr.catalog.DEFAULTS", {2: "tiny-x2"})
+    results = {each["check"]: each for each in json.loads(cli("doctor", "--json").out)}
+    assert results["models"]["ok"]
+    assert not results["upscale x2"]["ok"]
+    assert "expected more than" in results["upscale x2"]["detail"]
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+def test_doctor_finds_this_installation_sound(cli):
+    ran = cli("doctor")
+    assert (ran.code, ran.err) == (0, "")
+    assert "BROKEN" not in ran.out
+
+
+# ---- the program itself --------------------------------------------------------------------
+
+WITHOUT_TORCH = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "onnx", "onnxscript", "safetensors"}:
+            raise AssertionError(f"{name} was imported")
+
+sys.meta_path.insert(0, Blocker())
+from widesr.cli import run
+for words in %r:
+    assert run(words) == 0, words
+"""
+
+
+def program(*args: object, **options) -> subprocess.CompletedProcess:
+    words = [sys.executable, "-m", "widesr", *map(str, args)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_nothing_imports_torch_on_the_way_of_use(tmp_path):
+    hr, lr, sr = (str(tmp_path / name) for name in ("hr/a.png", "lr.png", "sr.png"))
+    save(Path(hr), width=40, height=40)
+    commands = [
+        ["degrade", hr, "-o", lr, "-s", "2"],
+        ["upscale", lr, "-o", sr, "-n", str(TINY)],
+        ["upscale", lr, "-n", "bicubic"],
+        ["compare", sr, hr, "-s", "2"],
+        ["evaluate", str(tmp_path / "hr"), "-s", "2", "-n", str(TINY)],
+        ["models"],
+        ["models", str(TINY)],
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH % commands],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert decoded(Path(sr)).shape == (40, 40, 3)
+
+
+def test_the_blocker_of_torch_blocks():
+    code = WITHOUT_TORCH % [] + "\nimport torch"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "torch was imported" in ran.stderr
+
+
+def test_the_program_has_a_version_and_exit_codes():
+    ran = program("--version")
+    assert (ran.returncode, ran.stdout) == (0, f"widesr {widesr.__version__}\n")
+    assert program("upscale", "missing.png", "-n", "bicubic").returncode == 1
+    ran = program("upscale", "missing.png", "-s", "7")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ERROR.fullmatch(ran.stderr)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    for i in range(4):
+        save(tmp_path / "in" / f"{i}.png")
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "in"), "-n", "bicubic"]
+    ran = subprocess.run(
+        words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    os.close(writer)
+    assert ran.stderr == ""
+    assert ran.returncode == 1
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing_half_done(tmp_path):
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in" / "b.png", width=1500, height=1500)
+    words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "in"), "-n", str(TINY)]
+    running = subprocess.Popen(
+        [*words, "-x", "-t", "16"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    assert "a.png" in running.stdout.readline()  # the large one is next
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out, err) == (130, "", "")
+    assert files_under(tmp_path) == {"in/a.png", "in/b.png", "in_x2/a.png"}
+
+
+def test_the_bar_is_for_terminals_and_the_lines_for_pipes(tmp_path):
+    save(tmp_path / "a.png")
+    terminal, child = pty.openpty()
+    words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "a.png"), "-n", "bicubic"]
+    ran = subprocess.run(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=child,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(child)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert ran.returncode == 0
+    assert re.fullmatch(r".*a\.png -> .*a_x2\.png  6x4 -> 12x8  bicubic  \d\.\d s\n", ran.stdout)
+    assert "\x1b[" in shown
+    assert "%" in shown
