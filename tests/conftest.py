@@ -1,11 +1,20 @@
 """What all tests share: where the pictures are, and which tests are skipped without them."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+collect_ignore = [] if find_spec("torch") else ["test_export.py", "test_nets.py", "test_train.py"]
+"""These need the `train` extra; the rest must pass without it."""
+
+
+def pytest_report_header() -> list[str]:
+    return [f"left out, no torch here: {', '.join(collect_ignore)}"] if collect_ignore else []
+
+
 SHARED = Path(__file__).parents[2] / "shared"
-"""Benchmark pictures and golden tensors that lie beside a contributor's checkout; not in a user's clone."""
+"""Benchmark pictures and golden tensors beside a contributor's checkout; a user's clone has none."""
 
 
 @pytest.fixture(scope="session")
