@@ -25,6 +25,7 @@ from widesr.errors import (
     ImageWriteError,
     OutputExistsError,
     ShapeError,
+    UsageError,
     WidesrError,
 )
 from widesr.picture import FORMATS, Picture, output_format, read_picture, write_picture
@@ -585,14 +586,20 @@ def test_a_grey_profile_stays_with_a_grey_picture(tmp_path, suffix):
         assert (image.mode, image.info["icc_profile"]) == ("L", icc)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", [".webp", ".avif"])
-def test_grey_through_its_profile_becomes_srgb_where_only_rgb_is_held(tmp_path, suffix):
-    # Oracle: level 128 in gamma 1.8 is 128/255^1.8 = 0.289 of the light, sRGB's level 147.
-    picture = Picture(pixels=np.full((16, 16, 1), 128, np.uint8), icc=profile(b"GRAY", gamma=1.8))
+def test_grey_through_its_profile_becomes_srgb_where_only_rgb_is_held(tmp_path, suffix, dtype):
+    # Oracle: level 128 in gamma 1.8 is 0.289 of the light, which is level 147 in sRGB.
+    unit = np.iinfo(dtype).max // 255
+    pixels, alpha = np.full((16, 16, 1), 128 * unit, dtype), np.full((16, 16), 200 * unit, dtype)
+    picture = Picture(pixels=pixels, alpha=alpha, icc=profile(b"GRAY", gamma=1.8))
     write_picture(tmp_path / f"out{suffix}", picture)
     again = read_picture(tmp_path / f"out{suffix}")
-    assert again.icc is None or again.icc[16:20] == b"RGB "
-    assert np.abs(again.pixels.astype(int) - 147).max() <= 2
+    step = np.iinfo(again.pixels.dtype).max / 255
+    assert again.icc is not None
+    assert again.icc[16:20] == b"RGB "
+    assert np.abs(again.pixels / step - 147).max() <= 2
+    assert np.abs(again.alpha / step - 200).max() <= 1
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -928,3 +935,49 @@ def test_the_srgb_profile_of_another_maker_is_kept(tmp_path):
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = by_pillow(pillow_image(RGB), "WEBP", icc_profile=icc)
     assert read_picture(put(tmp_path, data)).icc == icc
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 1)])
+def test_the_smallest_pictures_pass(tmp_path, suffix, size):
+    for dtype in (np.uint8, np.uint16):
+        path = tmp_path / f"{dtype.__name__}{suffix}"
+        write_picture(path, Picture(pixels=np.full((*size, 3), 99, dtype), exif=full_exif()))
+        assert read_picture(path).pixels.shape == (*size, 3)
+
+
+@pytest.mark.parametrize("block", ["xmp", "iptc"])
+def test_the_largest_metadata_that_jpeg_holds_arrives_whole(tmp_path, block):
+    data = {"xmp": b"<x:xmpmeta/>".ljust(65_504), "iptc": IPTC.ljust(65_504, b"\0")}[block]
+    write_picture(tmp_path / "out.jpg", Picture(pixels=RGB, **{block: data}))
+    assert getattr(read_picture(tmp_path / "out.jpg"), block) == data
+
+
+@pytest.mark.parametrize("quality", [0, 101])
+def test_a_quality_outside_its_range_is_a_usage_error(tmp_path, quality):
+    with pytest.raises(UsageError, match=f"quality is {quality}, expected 1 to 100"):
+        write_picture(tmp_path / "out.jpg", Picture(pixels=RGB), quality=quality)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_cmyk_with_alpha_and_of_16_bits_keeps_both(tmp_path, dtype):
+    cyan = np.zeros((8, 8, 5), dtype)
+    cyan[..., 0], cyan[..., 4] = np.iinfo(dtype).max, 100
+    path = put(tmp_path, tiff(cyan, photometric="separated", extrasamples=["unassalpha"]))
+    picture = read_picture(path)
+    assert picture.pixels.dtype == dtype
+    assert (picture.alpha == 100).all()
+    red, green, blue = picture.pixels[0, 0] / np.iinfo(dtype).max
+    assert red < 0.25 < 0.45 < green < 0.75 < blue
+
+
+def test_exif_that_claims_more_than_it_has_costs_no_memory(tmp_path):
+    # 5,000 tags that all point at the same 60,000 bytes: 300 MB for 120 KB of file.
+    n, shared = 5_000, 60_000
+    table = struct.pack("<H", n) + b"".join(
+        struct.pack("<HHII", 0x8298 if k == 0 else 0x9000 + k, 7, shared, 60_100) for k in range(n)
+    )
+    block = b"II*\0\x08\0\0\0" + table + bytes(4)
+    block = block.ljust(60_100, b"\0") + bytes(shared)
+    write_picture(tmp_path / "out.tif", Picture(pixels=RGB, exif=block))
+    assert (tmp_path / "out.tif").stat().st_size < 300_000
