@@ -223,6 +223,18 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path):
         tmp_path.chmod(0o700)
 
 
+def test_names_that_no_file_system_has_are_refused_and_not_a_defect(tmp_path):
+    (tmp_path / "out").mkdir()
+    for inputs, output in (
+        ([tmp_path / ("x" * 300 + ".png")], None),
+        ([save(tmp_path / "a.png")], tmp_path / "out" / ("x" * 300 + ".png")),
+        ([save(tmp_path / ("x" * 250 + ".png"))], None),
+    ):
+        (outcome,) = bicubic(plan_jobs(inputs, name_end="_x2", output=output))
+        assert isinstance(outcome.error, ImageReadError | ImageWriteError)
+    assert files_under(tmp_path) == {"a.png", "x" * 250 + ".png"}
+
+
 # ---- doing ---------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from widesr.errors import (
     ModelNotFoundError,
     ShapeError,
     UsageError,
+    WidesrError,
 )
 from widesr.evaluate import (
     compare_files,
@@ -327,6 +328,12 @@ def test_what_is_no_folder_is_refused(tmp_path):
 def test_a_picture_that_cannot_be_read_stops_the_evaluation(hr_dir):
     (hr_dir / "b.png").write_bytes(b"")
     with pytest.raises(ImageReadError, match=r"b\.png: the file is empty"):
+        scored(hr_dir)
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_not_left_out_silently(hr_dir):
+    (hr_dir / "c.bmp").write_bytes(b"BM" + bytes(60))
+    with pytest.raises(WidesrError, match=r"c\.bmp"):
         scored(hr_dir)
 
 

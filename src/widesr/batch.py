@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -24,6 +25,7 @@ from widesr.errors import (
     UsageError,
     WidesrError,
 )
+from widesr.folder import is_folder, pictures_in
 from widesr.picture import (
     FORMATS,
     MAX_PIXELS,
@@ -37,13 +39,6 @@ from widesr.upscaler import Progress, Upscaler
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""
-
-PICTURE_SUFFIXES = frozenset(FORMATS) | {
-    *(".apng", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".pgm", ".pnm", ".ppm"),
-    *(".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd"),
-}
-"""Names of pictures, also of kinds that are not read: in a folder these are refused with a reason,
-where a text file is passed over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +103,12 @@ def plan_jobs(
         ImageWriteError: The output's folder is missing or takes no file.
     """
     ending = _ending(format)
-    if output is not None and not output.is_dir() and len(inputs) == 1 and not inputs[0].is_dir():
+    if (
+        output is not None
+        and not is_folder(output)
+        and len(inputs) == 1
+        and not is_folder(inputs[0])
+    ):
         return [Job(source=inputs[0], target=_checked_file(output, format=format))]
     if output is not None:
         _check_folder(output, inputs)
@@ -123,7 +123,7 @@ def plan_jobs(
 
     jobs = []
     for given in inputs:
-        if given.is_dir():
+        if is_folder(given):
             root = output or _folder_beside(given, name_end)
             jobs += [
                 job(source, root / source.parent.relative_to(given), suffix or "", made=True)
@@ -159,7 +159,7 @@ def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
     written = output_format(output)
     if format is not None and written != output_format(output, format=format):
         raise UsageError(f"-o {output} and -f {format} are two formats; give one of them")
-    if not output.parent.exists():
+    if not lexists(output.parent):
         raise ImageWriteError(
             f"{output}: the folder {output.parent} does not exist; make it first, or name another"
         )
@@ -168,17 +168,17 @@ def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
 
 
 def _check_folder(output: Path, inputs: Sequence[Path]) -> None:
-    if not output.exists() and output.suffix.lower() in FORMATS:
+    if not lexists(output) and output.suffix.lower() in FORMATS:
         found = f"the folder {inputs[0]}" if len(inputs) == 1 else f"{len(inputs)} inputs"
         raise UsageError(f"{found} cannot go into the one file {output}; give a folder with -o")
     ancestor = output
-    while not ancestor.exists() and ancestor != ancestor.parent:
+    while not lexists(ancestor) and ancestor != ancestor.parent:
         ancestor = ancestor.parent
     _check_takes_files(ancestor, output=output)
 
 
 def _check_takes_files(folder: Path, *, output: Path) -> None:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ImageWriteError(f"{output}: {folder} is a file, expected a folder; name another -o")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ImageWriteError(
@@ -194,24 +194,7 @@ def _folder_beside(folder: Path, name_end: str) -> Path:
 
 
 def _pictures_in(folder: Path, *, recursive: bool, but: Path) -> list[Path]:
-    """List pictures by name, in order; hidden ones and those in the folder `but` are left out."""
-
-    def refuse(error: OSError) -> None:
-        raise ImageReadError(f"{error.filename}: cannot be listed: {error.strerror}") from error
-
-    pictures = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        here = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if recursive and not name.startswith(".") and (here / name).resolve() != but.resolve()
-        )
-        pictures += [
-            here / name
-            for name in sorted(names)
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
-        ]
+    pictures = pictures_in(folder, recursive=recursive, but=but)
     if not pictures:
         raise ImageReadError(
             f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"
@@ -272,11 +255,11 @@ def transform_many(
     sources = {job.source.resolve() for job in jobs}
 
     def work(job: Job) -> Outcome:
-        if existing == "skip" and job.target.exists():
+        if existing == "skip" and lexists(job.target):
             return Outcome(job=job, status="skipped")
         if job.target.resolve() in sources:
             raise OutputExistsError(f"{job.target}: is an input too; name another output with -o")
-        if existing == "refuse" and job.target.exists():  # before the work and not after it
+        if existing == "refuse" and lexists(job.target):  # before the work and not after it
             raise OutputExistsError(
                 f"{job.target}: exists already; name another output, or say --overwrite or "
                 "--skip-existing"

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from widesr.catalog import BICUBIC, find_model
 from widesr.engine import load_engine
 from widesr.errors import DataError, ShapeError, UsageError
+from widesr.folder import is_folder, pictures_in
 from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.picture import FORMATS, MAX_PIXELS, read_picture
 from widesr.report import (
@@ -267,17 +269,13 @@ def list_pictures(folder: Path) -> list[Path]:
     """List the pictures of a folder by name, in order.
 
     Raises:
-        DataError: It is no folder, cannot be listed, or holds none.
+        DataError: It is no folder, or holds none.
+        ImageReadError: It may not be listed.
     """
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "no such folder"
+    if not is_folder(folder):
+        what = "is a file" if lexists(folder) else "no such folder"
         raise DataError(f"{folder}: {what}; expected a folder of pictures")
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
-    known = {*FORMATS, ".gif"}
-    found = [each for each in paths if each.suffix.lower() in known and each.name[0] != "."]
+    found = pictures_in(folder)
     if not found:
         raise DataError(
             f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"

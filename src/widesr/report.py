@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from widesr import __version__
 from widesr.errors import ImageWriteError
+from widesr.folder import is_folder
 from widesr.metrics import Channel, Protocol
 
 
@@ -128,10 +129,10 @@ def check_report_path(path: Path) -> None:
         ImageWriteError: The folder is missing or takes no file.
     """
     folder = path.parent
-    if path.is_dir():
+    if is_folder(path):
         raise ImageWriteError(f"{path}: is a folder, expected a file name for the report")
-    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        found = "may not be written to" if folder.is_dir() else "is not a folder"
+    if not (is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        found = "may not be written to" if is_folder(folder) else "is not a folder"
         raise ImageWriteError(f"{path}: {folder} {found}; name another file for the report")
 
 

@@ -10,6 +10,7 @@ import typer
 from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
 from widesr.errors import UsageError
+from widesr.folder import is_folder
 
 if TYPE_CHECKING:
     from widesr.picture import Picture
@@ -68,7 +69,7 @@ def degrade_pictures(
         )
 
     sources = options.gather_inputs(inputs, input_option)
-    one_file = len(sources) == 1 and not sources[0].is_dir() and not output.is_dir()
+    one_file = len(sources) == 1 and not is_folder(sources[0]) and not is_folder(output)
     jobs = plan_jobs(
         sources,
         output=output,

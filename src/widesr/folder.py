@@ -1,0 +1,55 @@
+"""What is a folder, and which of its files are pictures; by their names, nothing is opened."""
+
+import os
+from pathlib import Path
+
+from widesr.errors import ImageReadError
+
+PICTURE_SUFFIXES = frozenset(
+    (
+        *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".gif"),
+        *(".apng", ".bmp", ".dib", ".jfif", ".jpe", ".pbm", ".pgm", ".pnm", ".ppm"),
+        *(".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd"),
+    )
+)
+"""Also of kinds that are not read: those are refused by name, where a text file is passed over."""
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether this is a folder; unlike `Path.is_dir`, also of a name too long for any file."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def pictures_in(folder: Path, *, recursive: bool = False, but: Path | None = None) -> list[Path]:
+    """List the pictures of a folder in the order of their names, hidden ones left out.
+
+    Args:
+        folder: An existing folder.
+        recursive: Also those of the folders in it; a folder's own pictures come first.
+        but: A folder that is left out, with all that is in it.
+
+    Raises:
+        ImageReadError: A folder may not be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise ImageReadError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+
+    pictures: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        here = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and name[0] != "." and not (but and _same(here / name, but))
+        )
+        pictures += (
+            here / name
+            for name in sorted(names)
+            if name[0] != "." and Path(name).suffix.lower() in PICTURE_SUFFIXES
+        )
+    return pictures
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()

@@ -1,0 +1,55 @@
+"""Which files of a folder are pictures."""
+
+from pathlib import Path
+
+import pytest
+
+from widesr.folder import PICTURE_SUFFIXES, pictures_in
+from widesr.picture import FORMATS
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name in (
+        "b.PNG",
+        "a.jpg",
+        "c.heic",
+        "n.txt",
+        ".d.png",
+        "Thumbs.db",
+        "e",
+        "x/f.png",
+        "y/g.gif",
+        ".git/h.png",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(pictures: list[Path], folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in pictures]
+
+
+def test_pictures_come_in_order_and_nothing_else_does(folder):
+    assert names(pictures_in(folder), folder) == ["a.jpg", "b.PNG", "c.heic"]
+
+
+def test_folders_in_a_folder_are_looked_into_when_asked(folder):
+    found = pictures_in(folder, recursive=True)
+    assert names(found, folder) == ["a.jpg", "b.PNG", "c.heic", "x/f.png", "y/g.gif"]
+
+
+def test_one_folder_can_be_left_out_by_any_of_its_names(folder):
+    found = pictures_in(folder, recursive=True, but=folder / "y" / ".." / "x")
+    assert names(found, folder) == ["a.jpg", "b.PNG", "c.heic", "y/g.gif"]
+
+
+def test_a_link_that_leads_back_up_is_not_followed_for_ever(folder):
+    (folder / "x" / "up").symlink_to(folder)
+    assert len(pictures_in(folder, recursive=True)) == 5
+
+
+def test_all_that_is_written_is_a_picture():
+    assert set(FORMATS) <= PICTURE_SUFFIXES
