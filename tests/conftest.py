@@ -14,7 +14,7 @@ def pytest_report_header() -> list[str]:
 
 
 SHARED = Path(__file__).parents[2] / "shared"
-"""Benchmark pictures and golden tensors beside a contributor's checkout; a user's clone has none."""
+"""Benchmark pictures and golden tensors beside a contributor's checkout; users have none."""
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,24 @@
 """What can go wrong, each with a stable code and a message that names the way out.
 
-    WidesrError
-    ├── UsageError             usage             an argument that cannot be meant (exit code 2)
-    ├── ImageReadError         image-read        missing, empty, truncated, or not an image
-    ├── ImageFormatError       image-format      an image, but of a kind that is not read or written
-    ├── ImageTooLargeError     image-too-large   more pixels than the caller allows
-    ├── ImageWriteError        image-write       the output cannot be written
-    ├── OutputExistsError      output-exists     the output is there already, or is the input
-    ├── ShapeError             shape             arrays that do not fit one another
-    ├── ModelNotFoundError     model-not-found   no model of that name and scale
-    ├── ModelFileError         model-file        a model file that cannot be used
-    ├── RecipeError            recipe            a recipe with mistakes, all of them listed
-    ├── DataError              data              training or test pictures that cannot be used
-    ├── CheckpointError        checkpoint        weights or run state that cannot be loaded
-    ├── TrainingError          training          a run that cannot go on
-    ├── ExportError            export            an exported file that disagrees with its network
-    ├── MissingExtraError      missing-extra     a part of widesr that is not installed
-    └── InternalError          internal          a defect of widesr itself
+```text
+WidesrError
+├── UsageError             usage             an argument that cannot be meant (exit code 2)
+├── ImageReadError         image-read        missing, empty, truncated, or not an image
+├── ImageFormatError       image-format      an image of a kind not read or written
+├── ImageTooLargeError     image-too-large   more pixels than the caller allows
+├── ImageWriteError        image-write       the output cannot be written
+├── OutputExistsError      output-exists     the output is there already, or is the input
+├── ShapeError             shape             arrays that do not fit one another
+├── ModelNotFoundError     model-not-found   no model of that name and scale
+├── ModelFileError         model-file        a model file that cannot be used
+├── RecipeError            recipe            a recipe with mistakes, all of them listed
+├── DataError              data              training or test pictures that cannot be used
+├── CheckpointError        checkpoint        weights or run state that cannot be loaded
+├── TrainingError          training          a run that cannot go on
+├── ExportError            export            an exported file that disagrees with its network
+├── MissingExtraError      missing-extra     a part of widesr that is not installed
+└── InternalError          internal          a defect of widesr itself
+```
 """
 
 from pathlib import Path
@@ -128,7 +130,9 @@ class MissingExtraError(WidesrError):
     code = "missing-extra"
 
     def __init__(self, *, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs more than the base install: pip install 'widesr[{extra}]'")
+        super().__init__(
+            f"{needed_for} needs more than the base install: pip install 'widesr[{extra}]'"
+        )
 
 
 class InternalError(WidesrError):
@@ -139,6 +143,6 @@ class InternalError(WidesrError):
     def __init__(self, cause: Exception, *, at: Path | None = None) -> None:
         where = f"{at}: " if at else ""
         super().__init__(
-            f"{where}unexpected {type(cause).__name__}: {cause}; this is a defect of widesr: please "
-            "report it with this line and what WIDESR_DEBUG=1 in the environment shows"
+            f"{where}unexpected {type(cause).__name__}: {cause}; this is a defect of widesr: "
+            "please report it with this line and what WIDESR_DEBUG=1 in the environment shows"
         )

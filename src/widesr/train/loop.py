@@ -106,9 +106,13 @@ def train(
         run.started_from = f"{start_from.name} sha256:{_sha256(start_from)}"
     if resume:
         run.restore(*load_state(state_file))
-    options: dict[str, Any] = {"scale": cfg.scale, "degradation": recipe.data.degradation}
-    pairs = load_pairs(training, lr_patch=recipe.data.lr_patch, **options)
-    held_out = [_centre(pair, cfg.scale) for pair in load_pairs(validation, lr_patch=1, **options)]
+    options: dict[str, Any] = {
+        "scale": cfg.scale,
+        "degradation": recipe.data.degradation,
+        "lr_patch": recipe.data.lr_patch,
+    }
+    pairs = load_pairs(training, **options)
+    held_out = [_centre(pair, cfg.scale) for pair in load_pairs(validation, **options)]
     sampler = PatchSampler(pairs, scale=cfg.scale, lr_patch=recipe.data.lr_patch, seed=recipe.seed)
     if run.sampler_state:
         sampler.state = run.sampler_state

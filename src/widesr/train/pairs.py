@@ -77,11 +77,10 @@ def load_pairs(
         if pixels.dtype != np.uint8:
             raise DataError(f"{path}: 16-bit pictures are not trained on; convert it to 8 bits")
         rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8, copy=False)
-        lr, hr = degrade(rgb, scale=scale, degradation=degradation)
-        if min(lr.shape[:2]) < lr_patch:
-            height, width = pixels.shape[:2]
-            side = lr_patch * scale
+        (height, width), side = pixels.shape[:2], lr_patch * scale
+        if min(height, width) < side:
             raise DataError(f"{path}: {width}x{height} is smaller than a patch of {side}x{side}")
+        lr, hr = degrade(rgb, scale=scale, degradation=degradation)
         return Pair(path.name, lr, hr)
 
     with ThreadPoolExecutor() as pool:
