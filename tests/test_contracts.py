@@ -208,6 +208,16 @@ def test_documents_name_only_commands_and_flags_that_exist(path):
                 assert (program, words[0]) == ("pip", "install"), line
 
 
+def test_the_architecture_page_has_every_module_on_its_floor():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = settings["contracts"][0]["layers"]
+    page = (ROOT / "docs/architecture.md").read_text()
+    for layer in layers:
+        assert re.search(rf"^{re.escape(layer)}  ", page, re.MULTILINE), layer
+        for module in layer.split(" | "):
+            assert f"| `{module}` |" in page, module
+
+
 def test_the_readme_shows_the_two_commands():
     assert {"make demo", "make test"} <= set(shell_lines(ROOT / "README.md"))
 
