@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore = [] if find_spec("torch") else ["test_export.py", "test_nets.py", "test_train.py"]
+NEED_TORCH = ["test_cli_train.py", "test_export.py", "test_nets.py", "test_train.py"]
+collect_ignore = [] if find_spec("torch") else NEED_TORCH
 """These need the `train` extra; the rest must pass without it."""
 
 

@@ -1,0 +1,82 @@
+"""Score every model of the package, and bicubic, on Set5 and Set14; put the scores on their cards.
+
+    python benchmarks/quality.py BENCH [--cards] [--json benchmarks/results/quality.json]
+
+BENCH is a folder with `Set5/HR`, `Set5/LR_bicubic/X2` ... and `Set14/HR_x2`, `Set14/LR_x2` ...,
+as the usual archives have them. `--cards` writes the scores into the model files (needs the
+`train` extra), and `scripts/models_table.py` takes them from there into the README.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from widesr import evaluate_folder, list_models
+from widesr.catalog import BICUBIC, Score
+
+PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
+
+
+def sets(bench, scale):
+    """Name, HR folder and LR folder of each test set at a scale."""
+    yield "Set5", bench / "Set5" / "HR", bench / "Set5" / "LR_bicubic" / f"X{scale}"
+    yield "Set14", bench / "Set14" / f"HR_x{scale}", bench / "Set14" / f"LR_x{scale}"
+
+
+def judged(name, scale, bench):
+    """Scores of one model, one for each set and protocol, and the reports they come from."""
+    scores, reports = [], []
+    for dataset, hr_dir, lr_dir in sets(bench, scale):
+        report = evaluate_folder(hr_dir, model=name, scale=scale, protocol=PROTOCOLS, lr_dir=lr_dir)
+        reports.append(report)
+        for protocol in PROTOCOLS:
+            mean = report.mean[protocol]
+            scores.append(
+                Score(
+                    dataset=dataset,
+                    protocol=protocol,
+                    psnr=round(mean.psnr, 4),
+                    ssim=round(mean.ssim, 4),
+                )
+            )
+            print(f"{name:12}  x{scale}  {dataset:5}  {protocol:11}  "
+                  f"{mean.psnr:7.4f} dB  {mean.ssim:.4f}")  # fmt: skip
+    return scores, reports
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bench", type=Path)
+    parser.add_argument("--cards", action="store_true", help="write scores into the model files")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    models = list_models()
+    found = {}
+    for scale in sorted({model.card.scale for model in models}):
+        found[f"{BICUBIC}-x{scale}"] = judged(BICUBIC, scale, options.bench)[1]
+    for model in models:
+        scores, reports = judged(model.card.name, model.card.scale, options.bench)
+        found[model.card.name] = reports
+        if options.cards:
+            from widesr.export import put_scores
+
+            put_scores(model.path, scores)
+    if options.json:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+        plain = {name: [json.loads(r.model_dump_json()) for r in rs] for name, rs in found.items()}
+        result = {
+            "command": " ".join(["python", *sys.argv]),
+            "commit": commit,
+            "reports": plain,
+        }
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
