@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import DataError, ImageReadError
+from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
+from widesr.folder import is_folder, pictures_in
 from widesr.picture import read_picture
 from widesr.train.degrade import Degradation, degrade
 
@@ -23,21 +24,16 @@ class Pair(NamedTuple):
 
 
 def list_photographs(folder: Path, *, exclude: Iterable[str] = ()) -> list[Path]:
-    """List the pictures of a folder and those below it, sorted by name, hidden files left out.
+    """List the pictures of a folder and of those in it; `exclude` names files to leave out.
 
     Raises:
         DataError: No such folder, or no picture in it.
+        ImageReadError: A folder that may not be listed.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"{folder}: no such folder; --data takes a folder of HR photographs")
     left_out = set(exclude)
-    photographs = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
-        and path.name not in left_out
-        and not path.name.startswith(".")
-    ]
+    photographs = [p for p in pictures_in(folder, recursive=True) if p.name not in left_out]
     if not photographs:
         raise DataError(f"{folder}: no pictures in it; --data takes a folder of HR photographs")
     return photographs
@@ -64,14 +60,13 @@ def load_pairs(
     """Decode photographs and make their LR, on all cores; both stay in memory as uint8.
 
     Raises:
-        DataError: A picture that cannot be read, is grey or transparent or has 16 bits, or is
-            smaller than a patch.
+        DataError: A picture that cannot be read, has 16 bits, or is smaller than a patch.
     """
 
     def load(path: Path) -> Pair:
         try:
             picture = read_picture(path)
-        except ImageReadError as error:
+        except (ImageReadError, ImageFormatError, ImageTooLargeError) as error:
             raise DataError(str(error)) from error
         pixels = picture.pixels
         if pixels.dtype != np.uint8:
