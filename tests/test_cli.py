@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import FunctionType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from PIL import Image
 import widesr
 from widesr.catalog import list_models
 from widesr.cli import ALIASES, COMMANDS, run
+from widesr.cli.interrupt import interruptible
 from widesr.picture import MAX_PIXELS
 from widesr.report import Report
 from widesr.resize import imresize
@@ -633,19 +636,42 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
     assert ran.returncode == 1
 
 
-def test_ctrl_c_ends_with_130_and_leaves_nothing_half_done(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("wait", [0, 0.2])
+def test_a_stopped_run_leaves_nothing_half_done(tmp_path, number, code, wait):
     save(tmp_path / "in" / "a.png")
     save(tmp_path / "in" / "b.png", width=1500, height=1500)
     words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "in"), "-n", str(TINY)]
-    running = subprocess.Popen(
+    with subprocess.Popen(
         [*words, "-x", "-t", "16"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert running.stdout is not None
-    assert "a.png" in running.stdout.readline()  # the large one is next
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
-    assert (running.returncode, out, err) == (130, "", "")
+    ) as running:
+        assert running.stdout is not None
+        try:
+            assert "a.png" in running.stdout.readline()  # the large one is next
+            time.sleep(wait)
+            running.send_signal(number)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert (running.returncode, out, err) == (code, "", "")
     assert files_under(tmp_path) == {"in/a.png", "in/b.png", "in_x2/a.png"}
+
+
+def test_an_interrupt_inside_libvips_is_not_lost():
+    finished = []
+
+    def callback():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.1)
+        finished.append(True)
+
+    world = {"__name__": "pyvips.vobject", "signal": signal, "time": time, "finished": finished}
+    in_pyvips = FunctionType(callback.__code__, world, closure=callback.__closure__)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        in_pyvips()
+        time.sleep(10)
+    assert finished
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_bar_is_for_terminals_and_the_lines_for_pipes(tmp_path):

@@ -16,6 +16,7 @@ from widesr import __version__
 from widesr.cli.degrade import degrade_pictures
 from widesr.cli.doctor import examine
 from widesr.cli.export import export_model
+from widesr.cli.interrupt import interruptible
 from widesr.cli.judge import compare_pictures, evaluate_model
 from widesr.cli.models import show_models
 from widesr.cli.terminal import print_error
@@ -99,8 +100,9 @@ def run(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(args, prog_name="widesr", standalone_mode=False)
-        sys.stdout.flush()
+        with interruptible():
+            code = app(args, prog_name="widesr", standalone_mode=False)
+            sys.stdout.flush()
     except WidesrError as error:
         return _refuse(error)
     except _ParserError as error:

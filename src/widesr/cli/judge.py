@@ -101,7 +101,7 @@ def evaluate_model(
         def count_up(image: "ImageReport") -> None:
             nonlocal done
             done += 1
-            show(done, image.name)
+            show(done, f"{image.name} done")
 
         report = evaluate_folder(
             hr_dir,

@@ -41,16 +41,17 @@ def report_outcomes(
     """
     counts: Counter[str] = Counter()
     seconds = 0.0
+    names = [*(job.source.name for job in jobs), ""]
     with progress(len(jobs), quiet=quiet) as show:
+        show(0, names[0])
 
         def show_part(done: int, parts: int) -> None:
-            i = counts.total()
-            show(i + done / parts, str(jobs[i].source))
+            show(counts.total() + done / parts, names[counts.total()])
 
         for outcome in start(show_part):
             counts[outcome.status] += 1
             seconds += outcome.seconds
-            show(counts.total(), str(outcome.job.target))
+            show(counts.total(), names[counts.total()])
             if outcome.error:
                 print_error(outcome.error)
             if as_json:

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM end a command at once, and never get lost."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_AGAIN_S = 0.02
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGINT into KeyboardInterrupt and SIGTERM into SystemExit, so that files are cleaned up.
+
+    Only where the signals have their usual meaning: a shell's background job ignores SIGINT, and
+    a program that runs us in a thread, or has handlers of its own, keeps them.
+    """
+    usual: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    in_main = threading.current_thread() is threading.main_thread()
+    ours = [each for each in usual if in_main and signal.getsignal(each) == usual[each]]
+    for each in ours:
+        signal.signal(each, _stop)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, usual[each])
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # libvips calls back into Python, where an exception would be printed and forgotten.
+    if _in_pyvips(frame):
+        again = threading.Timer(_AGAIN_S, signal.raise_signal, [number])
+        again.daemon = True
+        again.start()
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise SystemExit(128 + number)
+
+
+def _in_pyvips(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == "pyvips":
+            return True
+        frame = frame.f_back
+    return False
