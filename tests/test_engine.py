@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr import engine as engine_module
-from widesr.catalog import ModelCard, ModelFile, find_model, read_card
+from widesr.catalog import MODELS_DIR, ModelCard, ModelFile, find_model, read_card
 from widesr.engine import load_engine
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
 from widesr.tiling import plan_tiles
@@ -74,6 +74,20 @@ def test_a_runtime_gives_the_same_bits_for_tiles_as_for_the_whole_and_for_any_th
             part = (one, two)[i % 2].run(lr[:, :, t.read_y, t.read_x])
             sr[(..., *t.placed(2))] = part[:, :, rows, columns]
         np.testing.assert_array_equal(sr, whole)
+
+
+@pytest.mark.parametrize("path", sorted(MODELS_DIR.glob("*.onnx")), ids=lambda path: path.stem)
+def test_every_model_in_the_package_gives_the_same_bits_tiled_and_whole(path):
+    # That there are any is checked in test_contracts.
+    engine = load_engine(ModelFile(path, read_card(path)), threads=2)
+    height, width, scale = 61, 83, engine.scale
+    lr = _picture(7, 1, 3, height, width)
+    whole = engine.run(lr)
+    for tile in (16, 45):
+        for t in plan_tiles(height, width, tile=tile, halo=engine.receptive_radius):
+            part = engine.run(lr[:, :, t.read_y, t.read_x])
+            kept, placed = (..., *t.kept(scale)), (..., *t.placed(scale))
+            np.testing.assert_array_equal(part[kept], whole[placed])
 
 
 def test_pictures_of_a_batch_do_not_mix():
