@@ -17,8 +17,8 @@ Edges = Literal["symmetric", "replicate"]
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
 
 _KERNEL_RADIUS = 2.0
-_BLOCK = 16
-"""Output lines per matrix product: wide enough to keep BLAS busy, narrow enough to stay banded."""
+_BLOCK = 8
+"""Output lines per matrix product: enough to keep BLAS busy, with few zeros in the band."""
 
 
 def imresize(
@@ -66,18 +66,14 @@ def imresize(
     if min(size) < 1:
         raise ShapeError(f"expected a result with pixels, got {size[1]}x{size[0]}")
 
-    dtype: np.dtype[Any] = image.dtype
-    working = np.float32 if dtype == np.float32 else np.float64
-    planes: NDArray[Any] = np.moveaxis(np.atleast_3d(image), 2, 0).astype(working)  # (C, H, W)
+    resized: NDArray[Any] = image
     # MATLAB resizes the axis that shrinks most first, and rows first when both are alike.
     for axis in (0, 1) if factors[0] <= factors[1] else (1, 0):
-        planes = _resample(planes, axis + 1, size[axis], factors[axis], edges)
-        if dtype.kind == "u":
-            planes += 0.5
-            np.floor(planes, out=planes)
-            np.clip(planes, 0, np.iinfo(dtype).max, out=planes)
-    result = np.ascontiguousarray(np.moveaxis(planes, 0, 2), dtype=dtype)
-    return result[..., 0] if image.ndim == 2 else result
+        lines = np.moveaxis(resized, axis, 0)
+        rest = lines.shape[1:]
+        lines = _resample(lines.reshape(len(lines), -1), size[axis], factors[axis], edges)
+        resized = np.moveaxis(lines.reshape(size[axis], *rest), 0, axis)
+    return np.ascontiguousarray(resized)
 
 
 class _Taps(NamedTuple):
@@ -108,34 +104,38 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-def _resample(
-    planes: NDArray[Any], axis: int, n_out: int, factor: float, edges: Edges
-) -> NDArray[Any]:
-    """Resample (C, H, W) along `axis` (1 or 2): banded matrix products over blocks of lines.
+def _resample(lines: NDArray[Any], n_out: int, factor: float, edges: Edges) -> NDArray[Any]:
+    """Resample (n, values) along its first axis, block by block, each a banded matrix product.
 
-    A dense product over a block multiplies some zeros, but runs in BLAS: several times faster
-    than adding up weighted slices, which is bound by memory.
+    A dense product over a block multiplies some zeros, but runs in BLAS on what is in the cache:
+    several times faster than adding up weighted slices, which is bound by memory.
     """
+    dtype = lines.dtype
+    working = np.float32 if dtype == np.float32 else np.float64
     start, weights = _taps(n_out, factor)
-    n_taps = weights.shape[1]
-    before, after = max(0, -start[0]), max(0, start[-1] + n_taps - planes.shape[axis])
-    padding = [(0, 0)] * 3
-    padding[axis] = (int(before), int(after))
-    planes = np.pad(planes, padding, mode="symmetric" if edges == "symmetric" else "edge")
-    start = start + before
-
-    shape = list(planes.shape)
-    shape[axis] = n_out
-    out = np.empty(shape, planes.dtype)
+    out = np.empty((n_out, lines.shape[1]), dtype)
     for first in range(0, n_out, _BLOCK):
         block = slice(first, min(first + _BLOCK, n_out))
         offset = start[block] - start[first]
-        lines = slice(start[first], start[first] + offset[-1] + n_taps)
-        band = np.zeros((len(offset), offset[-1] + n_taps), planes.dtype)
-        columns = offset[:, None] + np.arange(n_taps)
+        span = np.arange(offset[-1] + weights.shape[1])
+        band = np.zeros((len(offset), len(span)), working)
+        columns = offset[:, None] + span[: weights.shape[1]]
         band[np.arange(len(offset))[:, None], columns] = weights[block]
-        if axis == 1:
-            np.matmul(band, planes[:, lines], out=out[:, block])
-        else:
-            np.matmul(planes[:, :, lines], band.T, out=out[:, :, block])
+        source = lines[_inside(start[first] + span, len(lines), edges)]
+        values = band @ source.astype(working, copy=False)
+        if dtype.kind == "u":
+            values += 0.5
+            np.floor(values, out=values)
+            np.clip(values, 0, np.iinfo(dtype).max, out=values)
+        out[block] = values
     return out
+
+
+def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp] | slice:
+    """Where each of these consecutive lines lies among `n`, some of them beyond the border."""
+    if index[0] >= 0 and index[-1] < n:
+        return slice(int(index[0]), int(index[-1]) + 1)  # a view, no copy
+    if edges == "replicate":
+        return np.clip(index, 0, n - 1)
+    mirrored = index % (2 * n)
+    return np.minimum(mirrored, 2 * n - 1 - mirrored)
