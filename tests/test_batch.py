@@ -93,6 +93,11 @@ def test_the_folder_that_one_is_in_goes_beside_itself_too(tmp_path, monkeypatch)
     assert targets([Path("..") / "in"]) == [Path("..") / "in_x2" / "a.jpg"]
 
 
+def test_a_folder_that_nothing_can_lie_beside_needs_an_output():
+    with pytest.raises(UsageError, match="/: say with -o where"):
+        plan_jobs([Path("/")], name_end="_x2")
+
+
 def test_a_folder_is_taken_in_order_without_what_is_no_picture(tmp_path):
     names = ["b.PNG", "a.jpeg", "notes.txt", ".hidden.png", "Thumbs.db", ".DS_Store", "c"]
     for name in names:

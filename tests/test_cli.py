@@ -1,5 +1,6 @@
 """What people type and what they get: lines, files, exit codes."""
 
+import io
 import json
 import os
 import pty
@@ -20,6 +21,7 @@ import widesr
 from widesr.catalog import list_models
 from widesr.cli import ALIASES, COMMANDS, run
 from widesr.cli.interrupt import interruptible
+from widesr.cli.terminal import progress
 from widesr.picture import MAX_PIXELS
 from widesr.report import Report
 from widesr.resize import imresize
@@ -613,6 +615,10 @@ def test_the_blocker_of_torch_blocks():
     assert "torch was imported" in ran.stderr
 
 
+def test_the_version_is_printed(cli):
+    assert cli("--version") == Ran(0, f"widesr {widesr.__version__}\n", "")
+
+
 def test_the_program_has_a_version_and_exit_codes():
     ran = program("--version")
     assert (ran.returncode, ran.stdout) == (0, f"widesr {widesr.__version__}\n")
@@ -622,14 +628,20 @@ def test_the_program_has_a_version_and_exit_codes():
     assert ERROR.fullmatch(ran.stderr)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+@pytest.mark.parametrize("words", [["upscale", "in", "-n", "bicubic"], ["--help"], ["models"]])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, words):
     for i in range(4):
         save(tmp_path / "in" / f"{i}.png")
     reader, writer = os.pipe()
     os.close(reader)
-    words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "in"), "-n", "bicubic"]
     ran = subprocess.run(
-        words, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        [sys.executable, "-m", "widesr", *words],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
     )
     os.close(writer)
     assert ran.stderr == ""
@@ -667,11 +679,34 @@ def test_an_interrupt_inside_libvips_is_not_lost():
 
     world = {"__name__": "pyvips.vobject", "signal": signal, "time": time, "finished": finished}
     in_pyvips = FunctionType(callback.__code__, world, closure=callback.__closure__)
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        in_pyvips()
-        time.sleep(10)
+
+    def interrupted():
+        with interruptible():
+            in_pyvips()
+            time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert finished
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_bar_shows_how_much_is_done_and_of_what(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress(4) as show:
+        show(1.5, "[b]photo.png")
+    shown = terminal.getvalue()
+    assert "[b]photo.png" in shown
+    assert "38%" in shown
+    with progress(4, quiet=True) as show:
+        show(1.5, "photo.png")
+    assert terminal.getvalue() == shown
 
 
 def test_the_bar_is_for_terminals_and_the_lines_for_pipes(tmp_path):

@@ -94,7 +94,8 @@ def run(args: Sequence[str] | None = None) -> int:
 
     0: done. 1: failed. 2: the arguments cannot be meant. 3: some of several pictures failed.
     130: interrupted. What goes wrong is one line on stderr, `widesr: error[code]: message`;
-    WIDESR_DEBUG=1 in the environment shows the traceback of a defect.
+    WIDESR_DEBUG=1 in the environment shows the traceback of a defect. A reader of our output that
+    has seen enough, `head` perhaps, ends the program quietly.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
@@ -102,7 +103,6 @@ def run(args: Sequence[str] | None = None) -> int:
     try:
         with interruptible():
             code = app(args, prog_name="widesr", standalone_mode=False)
-            sys.stdout.flush()
     except WidesrError as error:
         return _refuse(error)
     except _ParserError as error:
@@ -111,9 +111,6 @@ def run(args: Sequence[str] | None = None) -> int:
         return _refuse(UsageError(f"{message}; see {command} --help"))
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
         if os.environ.get("WIDESR_DEBUG"):
             raise
