@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -73,6 +73,7 @@ def test_a_card_cannot_be_changed_and_takes_no_unknown_field():
         ModelCard.model_validate(card.model_dump() | {"colour": "blue"})
 
 
+@settings(deadline=None)
 @given(st.integers(0, TINY.stat().st_size - 1))
 def test_a_model_file_cut_short_anywhere_is_refused(tmp_path_factory, size):
     path = tmp_path_factory.mktemp("cut") / "cut.onnx"
@@ -81,6 +82,7 @@ def test_a_model_file_cut_short_anywhere_is_refused(tmp_path_factory, size):
         read_card(path)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_model_are_refused_whatever_they_are(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("noise") / "noise.onnx"

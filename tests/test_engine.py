@@ -112,10 +112,14 @@ def test_an_earlier_result_is_not_overwritten_by_the_next_run(backend):
     np.testing.assert_array_equal(first, kept)
 
 
-def test_an_engine_says_what_it_is():
-    engine = load_engine(TINY)
-    assert (engine.name, engine.scale, engine.receptive_radius) == ("onnxruntime", 2, 4)
-    assert _load("openvino").name == "openvino"
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_engine_says_what_it_is(backend):
+    engine = _load(backend)
+    assert (engine.name, engine.scale, engine.receptive_radius) == (backend, 2, 4)
+
+
+def test_the_back_end_is_onnx_runtime_unless_asked_otherwise():
+    assert load_engine(TINY).name == "onnxruntime"
 
 
 def test_threads_default_to_the_cpus_that_this_process_may_use(monkeypatch):

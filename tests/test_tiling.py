@@ -4,7 +4,7 @@ from math import ceil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.errors import ShapeError, UsageError
@@ -15,6 +15,7 @@ TILES = st.integers(1, 20)
 HALOS = st.integers(0, 9)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, TILES, HALOS)
 def test_tile_cores_cover_every_pixel_exactly_once(height, width, tile, halo):
     seen = np.zeros((height, width), int)
@@ -23,6 +24,7 @@ def test_tile_cores_cover_every_pixel_exactly_once(height, width, tile, halo):
     assert (seen == 1).all()
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, TILES, HALOS)
 def test_a_tile_reads_its_core_and_every_pixel_within_the_halo_and_no_other(
     height, width, tile, halo
@@ -36,6 +38,7 @@ def test_a_tile_reads_its_core_and_every_pixel_within_the_halo_and_no_other(
         np.testing.assert_array_equal(read, near_y & near_x)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, TILES)
 def test_tiles_are_as_few_as_can_be_and_none_is_larger_than_asked(height, width, tile):
     tiles = plan_tiles(height, width, tile=tile, halo=0)
@@ -45,6 +48,7 @@ def test_tiles_are_as_few_as_can_be_and_none_is_larger_than_asked(height, width,
         assert 1 <= t.core_x.stop - t.core_x.start <= tile
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, TILES, HALOS, st.integers(1, 4))
 def test_kept_pixels_put_in_their_place_make_the_whole_picture(height, width, tile, halo, scale):
     lr = np.arange(height * width).reshape(height, width)

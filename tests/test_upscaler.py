@@ -86,6 +86,7 @@ def tiny():
     return load
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, st.sampled_from([(), (1,), (3,)]), TILES, st.integers(1, 4), DTYPES, SEEDS)
 def test_pixels_go_through_the_network_and_back_at_their_place_unharmed(
     height, width, channels, tile, scale, dtype, seed
@@ -114,6 +115,7 @@ def test_values_are_clipped_and_rounded_half_up(value, level):
     assert (sr == level).all()
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, TILES, SEEDS)
 def test_each_tile_sees_all_that_the_network_looks_at_and_the_border_where_it_is(
     height, width, tile, seed
@@ -124,13 +126,13 @@ def test_each_tile_sees_all_that_the_network_looks_at_and_the_border_where_it_is
 
 
 @settings(deadline=None, max_examples=60)
-@given(SIDES, SIDES, TILES, DTYPES, SEEDS)
+@given(SIDES, SIDES, st.sampled_from([1, 3]), TILES, DTYPES, SEEDS)
 def test_a_real_network_gives_the_same_picture_tiled_and_whole(
-    tiny, height, width, tile, dtype, seed
+    tiny, height, width, channels, tile, dtype, seed
 ):
-    lr = _pixels(seed, (height, width, 3), dtype)
+    lr = _pixels(seed, (height, width, channels), dtype)
     sr = tiny(tile)(lr)
-    assert sr.shape == (2 * height, 2 * width, 3)
+    assert sr.shape == (2 * height, 2 * width, channels)
     np.testing.assert_array_equal(sr, tiny(None)(lr))
     np.testing.assert_array_equal(sr, tiny("auto")(lr))
 
@@ -300,6 +302,7 @@ def test_hidden_pixels_take_the_mean_of_the_seen_ones_that_touch_them():
     assert (bled[:, 2:] == 30).all()  # out of reach: the mean of all that is seen
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, DTYPES, st.sampled_from([1, 3]), SEEDS)
 def test_bleeding_changes_no_seen_pixel_and_invents_no_colour(height, width, dtype, channels, seed):
     pixels = _pixels(seed, (height, width, channels), dtype)
