@@ -788,12 +788,9 @@ def test_an_output_that_exists_is_kept_unless_told(tmp_path):
     assert names_in(tmp_path) == ["out.png"]
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_an_output_that_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
+def test_an_output_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "out.png"
     monkeypatch.setattr(os, "fsync", lambda fd: path.write_bytes(b"theirs"))
-    if not links:
-        monkeypatch.setattr(os, "link", refuse(OSError(errno.EPERM, "no hard links")))
     with pytest.raises(OutputExistsError):
         write_picture(path, Picture(pixels=RGB))
     assert path.read_bytes() == b"theirs"
@@ -805,13 +802,6 @@ def refuse(error):
         raise error
 
     return call
-
-
-def test_a_file_system_without_links_takes_the_file_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "link", refuse(OSError(errno.EPERM, "no hard links")))
-    write_picture(tmp_path / "out.png", Picture(pixels=RGB))
-    np.testing.assert_array_equal(read_picture(tmp_path / "out.png").pixels, RGB)
-    assert names_in(tmp_path) == ["out.png"]
 
 
 def test_a_folder_that_is_missing_or_no_folder_is_said(tmp_path):
@@ -882,15 +872,6 @@ except ImageWriteError as error:
     assert "cannot be written" in run.stdout
     assert run.stderr == ""
     assert names_in(tmp_path) == []
-
-
-def test_the_file_gets_the_permissions_that_the_user_wants(tmp_path):
-    before = os.umask(0o027)
-    try:
-        write_picture(tmp_path / "out.png", Picture(pixels=RGB))
-    finally:
-        os.umask(before)
-    assert (tmp_path / "out.png").stat().st_mode & 0o777 == 0o640
 
 
 def test_libvips_does_not_speak_on_stderr(tmp_path, capfd):

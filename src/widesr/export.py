@@ -2,9 +2,9 @@
 
 import hashlib
 import logging
-import os
 import warnings
 from collections.abc import Sequence
+from io import BufferedRandom
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card
 from widesr.engine import load_engine
-from widesr.errors import ExportError, OutputExistsError
+from widesr.errors import ExportError, OutputExistsError, WidesrError
+from widesr.files import whole_file
 from widesr.nets import Network, family_of
 from widesr.train.checkpoint import load_weights
 
@@ -59,7 +60,7 @@ def export_onnx(
         OutputExistsError: `out` is there already.
     """
     if out.exists() and not overwrite:
-        raise OutputExistsError(f"{out}: is there already; add --overwrite to replace it")
+        raise _exists(out)
     network, provenance = load_weights(weights)
     trained = sum(p.numel() for p in network.parameters())
     plain = network.fused().eval()
@@ -87,29 +88,30 @@ def export_onnx(
         notes=notes,
     )
     _set_card(model, card)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial.onnx")
     try:
-        _write(partial, model)
-        _compare(partial, plain)
-        partial.replace(out)
+        with whole_file(out, overwrite=overwrite) as file:
+            _write(file, model)
+            _compare(Path(file.name), plain, out=out)
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise _write_error(out, error) from error
     return card
 
 
 def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
-    """Replace the scores on a model file's card; the graph stays as it is, byte for byte."""
-    model = onnx.load(path)
+    """Replace the scores on a model file's card; the graph stays as it is, byte for byte.
+
+    Raises:
+        ModelFileError: `path` is not a model file of widesr.
+        ExportError: The file cannot be written; it is as it was.
+    """
     card = read_card(path).model_copy(update={"scores": tuple(scores)})
+    model = onnx.load(path)
     _set_card(model, card)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        _write(partial, model)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        with whole_file(path, overwrite=True) as file:
+            _write(file, model)
+    except OSError as error:
+        raise _write_error(path, error) from error
     return card
 
 
@@ -180,15 +182,23 @@ def _set_card(model: ModelProto, card: ModelCard) -> None:
     helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
 
 
-def _write(path: Path, model: ModelProto) -> None:
+def _write(file: BufferedRandom, model: ModelProto) -> None:
     onnx.checker.check_model(model, full_check=True)
-    with path.open("wb") as file:
-        file.write(model.SerializeToString())
-        file.flush()
-        os.fsync(file.fileno())
+    file.write(model.SerializeToString())
+    file.flush()  # so that it can be opened by name
 
 
-def _compare(path: Path, plain: Network) -> None:
+def _exists(out: Path) -> OutputExistsError:
+    return OutputExistsError(f"{out}: is there already; add --overwrite to replace it")
+
+
+def _write_error(out: Path, error: OSError) -> WidesrError:
+    if isinstance(error, FileExistsError):  # it came while the network was traced
+        return _exists(out)
+    return ExportError(f"{out}: cannot be written: {error.strerror}")
+
+
+def _compare(path: Path, plain: Network, *, out: Path) -> None:
     """Hold the file against the network on pictures of several sizes.
 
     Raises:
@@ -203,6 +213,6 @@ def _compare(path: Path, plain: Network) -> None:
         difference = float(np.abs(engine.run(lr) - expected).max())
         if not difference <= _TOLERANCE:
             raise ExportError(
-                f"{path.name}: differs from its network by {difference:.1e} on {width}x{height}, "
+                f"{out}: differs from its network by {difference:.1e} on {width}x{height}, "
                 f"more than {_TOLERANCE:.0e}; not kept"
             )

@@ -7,10 +7,8 @@ libvips decodes and encodes, its untrusted loaders blocked. EXIF is ours to read
 libvips passes it through libexif, which loses maker notes, ratings and private tags.
 """
 
-import errno
 import os
 import re
-import secrets
 import stat
 import struct
 import zlib
@@ -32,7 +30,9 @@ from widesr.errors import (
     OutputExistsError,
     ShapeError,
     UsageError,
+    WidesrError,
 )
+from widesr.files import whole_file
 
 pyvips.block_untrusted_set(True)
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
@@ -769,13 +769,11 @@ def write_picture(
     if kind == "tiff":  # offsets have 32 bits
         options["bigtiff"] = picture.pixels.nbytes + picture.pixels.nbytes // 3 > 3 * 2**30
     image, blocks = _to_vips(picture, kind), _sized_blocks(picture, kind)
-    with _replacing(path, overwrite=overwrite) as fd:
-        try:
-            _encode(image, fd, kind, blocks, options)
-        except pyvips.Error as error:
-            raise ImageWriteError(
-                f"{path}: cannot be written ({_reason(error)}); check the space left there"
-            ) from error
+    try:
+        with whole_file(path, overwrite=overwrite) as file:
+            _encode(image, file.fileno(), kind, blocks, options)
+    except (pyvips.Error, OSError) as error:
+        raise _write_error(path, error) from error
 
 
 def _check_fits(path: Path, picture: Picture, kind: str) -> None:
@@ -976,58 +974,24 @@ def _set_exif_of_avif(fd: int, exif: bytes) -> None:
             return
 
 
-@contextmanager
-def _replacing(path: Path, *, overwrite: bool) -> Iterator[int]:
-    """Open a file beside `path` that takes its name when all has gone well, and else goes."""
-    if not overwrite and os.path.lexists(path):
-        raise _exists(path)
-    if os.path.isdir(path):  # noqa: PTH112 (False, not an error, for a name that is too long)
-        raise ImageWriteError(f"{path}: is a folder, a file name was expected")
-    part = path.parent / f".widesr-{secrets.token_hex(8)}.part"
-    try:
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileNotFoundError as error:
-        raise ImageWriteError(
-            f"{path}: the folder {path.parent} does not exist; make it first"
-        ) from error
-    except OSError as error:
-        raise ImageWriteError(
-            f"{path}: cannot be written ({error.strerror}); name another folder"
-        ) from error
-    try:
-        try:
-            yield fd
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if overwrite:
-            part.replace(path)
-        else:
-            _take_name(part, path)
-    except OSError as error:
-        raise ImageWriteError(
-            f"{path}: cannot be written ({error.strerror}); name another file or folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _take_name(part: Path, path: Path) -> None:
-    """Rename, but never over a file that came there meanwhile."""
-    try:
-        try:
-            os.link(part, path)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
-                raise
-            # a file system without hard links: take the name with an empty file, then fill it
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            part.replace(path)
-    except FileExistsError as error:
-        raise _exists(path) from error
-
-
-def _exists(path: Path) -> OutputExistsError:
-    return OutputExistsError(
-        f"{path}: exists already; name another output, or say --overwrite (API: overwrite=True)"
-    )
+def _write_error(path: Path, error: pyvips.Error | OSError) -> WidesrError:
+    match error:
+        case FileExistsError():
+            return OutputExistsError(
+                f"{path}: exists already; name another output, or say --overwrite "
+                "(API: overwrite=True)"
+            )
+        case IsADirectoryError():
+            return ImageWriteError(f"{path}: is a folder, a file name was expected")
+        case FileNotFoundError():
+            return ImageWriteError(
+                f"{path}: the folder {path.parent} does not exist; make it first"
+            )
+        case OSError():
+            return ImageWriteError(
+                f"{path}: cannot be written ({error.strerror}); name another file or folder"
+            )
+        case _:
+            return ImageWriteError(
+                f"{path}: cannot be written ({_reason(error)}); check the space left there"
+            )

@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import secrets
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from widesr import __version__
 from widesr.errors import ImageWriteError
+from widesr.files import whole_file
 from widesr.folder import is_folder
 from widesr.metrics import Channel, Protocol
 
@@ -142,13 +142,9 @@ def write_report(path: Path, report: Report) -> None:
     Raises:
         ImageWriteError: The folder is missing or takes no file.
     """
-    part = path.with_name(f".widesr-{secrets.token_hex(8)}.part")
     try:
-        try:
-            part.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path, overwrite=True) as file:
+            file.write(report.model_dump_json(indent=2).encode() + b"\n")
     except OSError as error:
         raise ImageWriteError(
             f"{path}: the report cannot be written: {error.strerror}; name another file"

@@ -4,7 +4,6 @@ No pickle: a checkpoint from a stranger runs nothing. Files are written whole or
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from widesr.catalog import TrainingData
 from widesr.errors import CheckpointError
+from widesr.files import whole_file
 from widesr.nets import Network, build, family_of, parse_config
 from widesr.train.recipe import Recipe
 
@@ -95,17 +95,11 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:
     plain = {name: t.detach().contiguous() for name, t in tensors.items()}
     data = save(plain, metadata={_KEY: header})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with whole_file(path, overwrite=True) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:

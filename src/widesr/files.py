@@ -1,0 +1,82 @@
+"""Files that are written whole or not at all, whatever happens meanwhile."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedRandom
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
+    """Open a hidden file beside `path` that takes its name when all has gone well, and else goes.
+
+    What has the name is on the disk before it has it, so that not even a loss of power leaves half
+    a file. Only a process that is killed may leave `.widesr-*.part` behind.
+
+    Args:
+        path: The file to be; a symbolic link is replaced, not followed.
+        overwrite: Replace a file that is there. If False, none is replaced, not even one that
+            comes there while this one is written.
+
+    Yields:
+        The hidden file, empty, for writing and reading back; its `name` is its path.
+
+    Raises:
+        FileExistsError: `path` is there, and `overwrite` is False.
+        IsADirectoryError: `path` is a folder.
+        FileNotFoundError: The folder is missing.
+        OSError: The folder takes no file, or is full.
+    """
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    if os.path.isdir(path):  # noqa: PTH112 (False, not an error, for a name that is too long)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    part = path.parent / f".widesr-{secrets.token_hex(8)}.part"
+    try:  # around `open` too: Ctrl-C may come between the file and its name in `file`
+        file = part.open("x+b")
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        finally:
+            with suppress(OSError):  # of what a failed write left over; that failure is raised
+                file.close()
+        if overwrite:
+            part.replace(path)
+        else:
+            _take_name(part, path)
+        _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # never made, or named by now
+            part.unlink()
+
+
+def _take_name(part: Path, path: Path) -> None:
+    """Give the file its name, unless another has it by now."""
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+            raise
+    else:
+        return
+    # a file system without hard links: take the name with an empty file, then fill it
+    path.open("xb").close()
+    try:
+        part.replace(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name to the disk; where that cannot be had, the file is there all the same."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
