@@ -1,13 +1,27 @@
 """What all tests share: where the pictures are, and which tests are skipped without them."""
 
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import settings
+
+settings.register_profile("widesr", deadline=None)
+settings.load_profile("widesr")  # a deadline measures the machine's other work
 
 NEED_TORCH = ["test_cli_train.py", "test_export.py", "test_nets.py", "test_train.py"]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 """These need the `train` extra; the rest must pass without it."""
+
+# How long an example takes says more about the machine's other work than about the code.
+hypothesis.settings.register_profile("widesr", deadline=None)
+hypothesis.settings.load_profile("widesr")
+
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
