@@ -1,7 +1,4 @@
-"""A model over a folder of HR pictures: scores by protocol, and all that one needs to trust them.
-
-`degrade` makes the LR picture from the HR one as the field's published LR pictures were made.
-"""
+"""A model over a folder of HR pictures: scores by protocol, with all that makes them trusted."""
 
 import hashlib
 import re
@@ -12,10 +9,10 @@ from os.path import lexists  # unlike Path.exists, False also for a name that is
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from widesr.catalog import BICUBIC, find_model
+from widesr.degradation import cropped_to_multiple, degrade
 from widesr.engine import load_engine
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.folder import is_folder, pictures_in
@@ -31,51 +28,7 @@ from widesr.report import (
     protocol_report,
     versions,
 )
-from widesr.resize import Edges, imresize
 from widesr.upscaler import Upscaler
-
-Arithmetic = Literal["integer", "float"]
-"""Whether `imresize` rounds between its two passes (MATLAB on uint8), or once at the end."""
-
-
-def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Leave out rows below and columns at the right, so that `scale` divides (H, W, ...).
-
-    Raises:
-        ShapeError: Nothing would be left.
-    """
-    height, width = pixels.shape[:2]
-    if min(height, width) < scale:
-        raise ShapeError(f"{width}x{height} pixels are too few to shrink by {scale}")
-    return pixels[: height - height % scale, : width - width % scale]
-
-
-def degrade(
-    hr: NDArray[Any],
-    *,
-    scale: int,
-    edges: Edges = "symmetric",
-    arithmetic: Arithmetic = "integer",
-) -> NDArray[Any]:
-    """Shrink by MATLAB's bicubic, as the published LR pictures were made.
-
-    Args:
-        hr: uint8 or uint16, (H, W) or (H, W, C); first cropped to a multiple of `scale`.
-        scale: The factor, 2 or more.
-        edges: What lies beyond the border, as in `imresize`.
-        arithmetic: `"integer"` made Set5's X2, X3 and X4, `"float"` its X8.
-
-    Returns:
-        (H // scale, W // scale, ...) of the same type.
-
-    Raises:
-        ShapeError: Fewer pixels on a side than `scale`.
-    """
-    whole = cropped_to_multiple(hr, scale)
-    if arithmetic == "integer":
-        return imresize(whole, scale=1 / scale, edges=edges)
-    lr = imresize(whole.astype(np.float64), scale=1 / scale, edges=edges)
-    return np.clip(np.floor(lr + 0.5), 0, np.iinfo(hr.dtype).max).astype(hr.dtype)
 
 
 def evaluate_folder(

@@ -48,7 +48,7 @@ PROTOCOLS: dict[str, Protocol] = {
             border_per_scale=1,
             border_extra=0,
             y_rounded=False,
-            source="EDSR-PyTorch utility.py, ychfan/wdsr, BasicSR with test_y_channel; border = sc",
+            source="EDSR-PyTorch utility.py, ychfan/wdsr, BasicSR test_y_channel: border = scale",
         ),
         Protocol(
             name="matlab-y",

@@ -50,7 +50,7 @@ def degrade_pictures(
     so that no value changes.
     """
     from widesr.batch import plan_jobs, transform_many
-    from widesr.evaluate import degrade
+    from widesr.degradation import degrade
 
     if edges not in ("symmetric", "replicate"):
         raise UsageError(f"edges {edges!r} is not known; expected symmetric or replicate")

@@ -122,7 +122,7 @@ def _upscale(scale: int) -> str:
     """Upscale a smooth picture whose true larger self is known."""
     import numpy as np
 
-    from widesr.evaluate import degrade
+    from widesr.degradation import degrade
     from widesr.metrics import PROTOCOLS, psnr
     from widesr.upscaler import Upscaler
 

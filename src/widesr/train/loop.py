@@ -106,14 +106,10 @@ def train(
         run.started_from = f"{start_from.name} sha256:{_sha256(start_from)}"
     if resume:
         run.restore(*load_state(state_file))
-    options: dict[str, Any] = {
-        "scale": cfg.scale,
-        "degradation": recipe.data.degradation,
-        "lr_patch": recipe.data.lr_patch,
-    }
-    pairs = load_pairs(training, **options)
-    held_out = [_centre(pair, cfg.scale) for pair in load_pairs(validation, **options)]
-    sampler = PatchSampler(pairs, scale=cfg.scale, lr_patch=recipe.data.lr_patch, seed=recipe.seed)
+    scale, lr_patch = cfg.scale, recipe.data.lr_patch
+    pairs = load_pairs(training, scale=scale, lr_patch=lr_patch)
+    held_out = [_centre(p, scale) for p in load_pairs(validation, scale=scale, lr_patch=lr_patch)]
+    sampler = PatchSampler(pairs, scale=scale, lr_patch=lr_patch, seed=recipe.seed)
     if run.sampler_state:
         sampler.state = run.sampler_state
     commit, machine, sources = _commit(), _machine(), _sources(data, training)
@@ -150,7 +146,7 @@ def train(
                             f"{weights_file} has the last good weights; lower optim.learning_rate"
                         )
                     if validates:
-                        run.psnr = _validate(run.average, held_out, cfg.scale)
+                        run.psnr = _validate(run.average, held_out, scale)
                     rate = (run.step - reported) / (now - since)
                     progress = Progress(
                         step=run.step,

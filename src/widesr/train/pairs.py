@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.degradation import cropped_to_multiple, degrade
 from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.folder import is_folder, pictures_in
 from widesr.picture import read_picture
-from widesr.train.degrade import Degradation, degrade
 
 
 class Pair(NamedTuple):
@@ -54,9 +54,7 @@ def hold_out(photographs: Sequence[Path], n: int) -> tuple[list[Path], list[Path
     return [path for path in photographs if path not in held], sorted(held)
 
 
-def load_pairs(
-    photographs: Sequence[Path], *, scale: int, degradation: Degradation, lr_patch: int
-) -> list[Pair]:
+def load_pairs(photographs: Sequence[Path], *, scale: int, lr_patch: int) -> list[Pair]:
     """Decode photographs and make their LR, on all cores; both stay in memory as uint8.
 
     Raises:
@@ -75,8 +73,8 @@ def load_pairs(
         (height, width), side = pixels.shape[:2], lr_patch * scale
         if min(height, width) < side:
             raise DataError(f"{path}: {width}x{height} is smaller than a patch of {side}x{side}")
-        lr, hr = degrade(rgb, scale=scale, degradation=degradation)
-        return Pair(path.name, lr, hr)
+        hr = np.ascontiguousarray(cropped_to_multiple(rgb, scale))
+        return Pair(path.name, degrade(hr, scale=scale), hr)
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(load, photographs))

@@ -1,0 +1,52 @@
+"""From HR to LR: how the field's published pictures lost their detail, and ours in training."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import ShapeError
+from widesr.resize import Edges, imresize
+
+Arithmetic = Literal["integer", "float"]
+"""Whether `imresize` rounds between its two passes (MATLAB on uint8), or once at the end."""
+
+
+def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:
+    """Leave out rows below and columns at the right, so that `scale` divides (H, W, ...).
+
+    Raises:
+        ShapeError: Nothing would be left.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < scale:
+        raise ShapeError(f"{width}x{height} pixels are too few to shrink by {scale}")
+    return pixels[: height - height % scale, : width - width % scale]
+
+
+def degrade(
+    hr: NDArray[Any],
+    *,
+    scale: int,
+    edges: Edges = "symmetric",
+    arithmetic: Arithmetic = "integer",
+) -> NDArray[Any]:
+    """Shrink by MATLAB's bicubic, as the published LR pictures were made.
+
+    Args:
+        hr: uint8 or uint16, (H, W) or (H, W, C); first cropped to a multiple of `scale`.
+        scale: The factor, 2 or more.
+        edges: What lies beyond the border, as in `imresize`.
+        arithmetic: `"integer"` made Set5's X2, X3 and X4, `"float"` its X8.
+
+    Returns:
+        (H // scale, W // scale, ...) of the same type.
+
+    Raises:
+        ShapeError: Fewer pixels on a side than `scale`.
+    """
+    whole = cropped_to_multiple(hr, scale)
+    if arithmetic == "integer":
+        return imresize(whole, scale=1 / scale, edges=edges)
+    lr = imresize(whole.astype(np.float64), scale=1 / scale, edges=edges)
+    return np.clip(np.floor(lr + 0.5), 0, np.iinfo(hr.dtype).max).astype(hr.dtype)
