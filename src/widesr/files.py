@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever happens meanwhile."""
+"""Files that are written whole or not at all, and files as byte strings."""
 
 import errno
 import os
@@ -80,3 +80,28 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+class FileBytes:
+    """An open file as a byte string: read slice by slice, changed in places, made longer."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __len__(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def __getitem__(self, span: slice) -> bytes:
+        start, stop, _ = span.indices(len(self))
+        return os.pread(self._fd, max(stop - start, 0), start)
+
+    def put(self, at: int, data: bytes) -> None:
+        """Overwrite what lies at an offset."""
+        os.pwrite(self._fd, data, at)
+
+    def append(self, data: bytes) -> None:
+        """Write behind the end, all of it."""
+        os.lseek(self._fd, 0, os.SEEK_END)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]

@@ -1,0 +1,173 @@
+"""EXIF, XMP and IPTC: what is true of a picture after it was turned upright and made larger.
+
+Bytes in, bytes out. All that need not change stays where it is, byte for byte.
+"""
+
+import re
+import struct
+from typing import NamedTuple
+
+from widesr.tiff import EXIF_POINTER, GPS_POINTER, Field, Tiff, Tree, packed
+
+
+class Metadata(NamedTuple):
+    """What a file says about its picture."""
+
+    exif: bytes | None = None
+    """A TIFF structure."""
+    xmp: bytes | None = None
+    """An XMP packet."""
+    iptc: bytes | None = None
+    """IPTC-IIM records, bare or among Photoshop's resources."""
+
+
+def cleaned(metadata: Metadata) -> Metadata:
+    """Say that the picture is upright and has no thumbnail; leave out what is no metadata.
+
+    EXIF has no "Exif" before it then, and IPTC nothing of Photoshop's around it.
+    """
+    exif, xmp, iptc = metadata
+    return Metadata(
+        exif and _cleaned_exif(exif), xmp and _cleaned_xmp(xmp), iptc and _unwrapped_iptc(iptc)
+    )
+
+
+def sized(metadata: Metadata, *, width: int, height: int) -> Metadata:
+    """Set the size of the picture, in pixels, where cleaned metadata states one."""
+    exif, xmp, iptc = metadata
+    return Metadata(
+        exif and _sized_exif(exif, width=width, height=height),
+        xmp and _sized_xmp(xmp, width=width, height=height),
+        iptc,
+    )
+
+
+def exif_of_resolution(pixels_per_mm: tuple[float, float]) -> bytes:
+    """An EXIF block that says nothing else."""
+    across, down = (struct.pack("<II", round(25400 * n), 1000) for n in pixels_per_mm)
+    return exif_of({0x011A: (5, across), 0x011B: (5, down), 0x0128: (3, b"\2\0")})
+
+
+def resolution_of_exif(exif: bytes) -> tuple[float, float] | None:
+    """Pixels per mm, horizontal and vertical, where a cleaned block states them."""
+    tiff = Tiff.open(exif)
+    fields = tiff.directory(tiff.first)
+    per_unit = {2: 25.4, 3: 10.0}.get(tiff.number(fields, 0x0128, default=2))
+    across, down = tiff.ratio(fields, 0x011A), tiff.ratio(fields, 0x011B)
+    return (across / per_unit, down / per_unit) if per_unit and across and down else None
+
+
+IPTC_TAG = 0x83BB
+"""Of a TIFF file's first directory."""
+_DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C}  # camera, date
+_DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
+_DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
+_DESCRIPTIVE |= {EXIF_POINTER, GPS_POINTER}
+"""Tags of a TIFF file's first directory that speak of the photograph, not of the file."""
+
+
+def descriptive(tiff: Tiff) -> Tree:
+    """Pick the tags of a first directory that speak of the photograph."""
+    return tiff.tree(tiff.first, only=_DESCRIPTIVE)
+
+
+def exif_of(tree: Tree) -> bytes:
+    """Pack a directory as an EXIF block."""
+    return b"II*\0\x08\0\0\0" + packed(tree, 8)
+
+
+def _cleaned_exif(exif: bytes) -> bytes | None:
+    """Set the orientation to 1 and drop the thumbnail; None for what is not EXIF.
+
+    All else stays where it is, byte for byte: maker notes hold offsets into the block.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    try:
+        tiff = Tiff.open(exif)
+        fields = tiff.directory(tiff.first)
+        after = tiff.first + 2 + 12 * tiff.unpack("H", tiff.first)
+    except ValueError:
+        return None
+    if tiff.big or not fields:
+        return None
+    clean = bytearray(exif)
+    _set_number(clean, tiff, fields.get(0x0112), 1)
+    if after + 4 > len(exif):  # some writers leave out the offset of a second directory
+        return bytes(clean)
+    following = tiff.unpack("I", after)
+    thumbnail = tiff.directory(following)
+    start = tiff.number(thumbnail, 0x0201, default=0)
+    stop = start + tiff.number(thumbnail, 0x0202, default=0)
+    clean[after : after + 4] = bytes(4)
+    if start > following and stop >= len(exif) - 1:  # last in the block, as a rule
+        del clean[start:]
+    elif 0 < start < stop <= len(exif):
+        clean[start:stop] = bytes(stop - start)
+    return bytes(clean)
+
+
+def _sized_exif(exif: bytes, *, width: int, height: int) -> bytes:
+    """Set the tags that state the picture's size, where there are any."""
+    tiff = Tiff.open(exif)
+    fields = tiff.directory(tiff.first)
+    sized = bytearray(exif)
+    _set_number(sized, tiff, fields.get(0x0100), width)
+    _set_number(sized, tiff, fields.get(0x0101), height)
+    if EXIF_POINTER in fields:
+        fields = tiff.directory(tiff.number(fields, EXIF_POINTER, default=0))
+        _set_number(sized, tiff, fields.get(0xA002), width)
+        _set_number(sized, tiff, fields.get(0xA003), height)
+    return bytes(sized)
+
+
+def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) -> None:
+    """Overwrite a single SHORT or LONG; a SHORT that is too short becomes a LONG."""
+    if field is None or field.n_values != 1 or field.type not in (3, 4):
+        return
+    code = "H2x" if field.type == 3 and value < 2**16 else "I"
+    struct.pack_into(tiff.order + "H", exif, field.entry + 2, 3 if code == "H2x" else 4)
+    struct.pack_into(tiff.order + code, exif, field.at, value)
+
+
+def _cleaned_xmp(xmp: bytes) -> bytes:
+    for name in (b"xmp:Thumbnails", b"xap:Thumbnails"):
+        # up to the last end: a search for an end that never comes would start at every beginning
+        head, end, tail = xmp.rpartition(b"</%s>" % name)
+        xmp = re.sub(rb"<%s\b.*?%s" % (name, end), b"", head + end, flags=re.DOTALL) + tail
+    return _with_xmp_number(xmp, rb"tiff:Orientation", 1)
+
+
+def _sized_xmp(xmp: bytes, *, width: int, height: int) -> bytes:
+    xmp = _with_xmp_number(xmp, rb"tiff:ImageWidth|exif:PixelXDimension", width)
+    return _with_xmp_number(xmp, rb"tiff:ImageLength|exif:PixelYDimension", height)
+
+
+def _with_xmp_number(xmp: bytes, names: bytes, value: int) -> bytes:
+    """Set properties, be they written as attributes or as elements."""
+    pattern = rb"\b(%s)(\s*=\s*[\"']|\s*>\s*)\d+" % names
+    return re.sub(pattern, lambda found: found[1] + found[2] + str(value).encode(), xmp)
+
+
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_IPTC_RESOURCE = b"8BIM\x04\x04"
+
+
+def _unwrapped_iptc(data: bytes) -> bytes | None:
+    """The IPTC records among the Photoshop resources of a JPEG; a TIFF has them bare."""
+    if not data.startswith(_PHOTOSHOP):
+        return data
+    at = len(_PHOTOSHOP)
+    while data[at : at + 4] == b"8BIM" and len(data) > at + 6:
+        name = data[at + 6] + 1
+        body = at + 6 + name + name % 2 + 4
+        size = int.from_bytes(data[body - 4 : body], "big")
+        if data[at : at + 6] == _IPTC_RESOURCE:
+            return data[body : body + size]
+        at = body + size + size % 2
+    return None
+
+
+def wrapped_iptc(records: bytes) -> bytes:
+    """Make Photoshop resources of bare records, as JPEG has them."""
+    header = _PHOTOSHOP + _IPTC_RESOURCE + struct.pack(">HI", 0, len(records))
+    return header + records + bytes(len(records) % 2)

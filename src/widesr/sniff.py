@@ -1,0 +1,131 @@
+"""What a file is, by its content alone: a kind of picture that is read, or why it is refused."""
+
+import re
+from pathlib import Path
+
+from widesr.errors import ImageFormatError, ImageReadError
+from widesr.files import FileBytes
+from widesr.tiff import Tiff
+
+KINDS = ("png", "jpeg", "webp", "tiff", "avif", "gif")
+"""Of pictures that are read."""
+
+
+def title(kind: str) -> str:
+    """A kind as people write it."""
+    return "WebP" if kind == "webp" else kind.upper()
+
+
+_READABLE = "PNG, JPEG, WebP, TIFF, AVIF and GIF"
+_ELSEWHERE = "open it in another program and save it as PNG or TIFF"
+_DEVELOP = "develop it in a raw converter and save a 16-bit TIFF"
+_REFUSED = (
+    (b"\xff\x0a", "JPEG XL", _ELSEWHERE),
+    (b"\0\0\0\x0cJXL ", "JPEG XL", _ELSEWHERE),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000", _ELSEWHERE),
+    (b"\xff\x4f\xff\x51", "JPEG 2000", _ELSEWHERE),
+    (b"BM", "BMP", _ELSEWHERE),
+    (b"8BPS", "a Photoshop document", _ELSEWHERE),
+    (b"\0\0\1\0", "an icon", _ELSEWHERE),
+    (b"\x76\x2f\x31\x01", "OpenEXR", _ELSEWHERE),
+    (b"#?RADIANCE", "Radiance HDR", _ELSEWHERE),
+    (b"%PDF", "PDF", "render its page as PNG at the size you need"),
+    (b"%!PS", "PostScript", "render its page as PNG at the size you need"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file", _DEVELOP),
+    (b"IIRO", "a camera raw file", _DEVELOP),
+    (b"IIRS", "a camera raw file", _DEVELOP),
+    (b"MMOR", "a camera raw file", _DEVELOP),
+    (b"IIU\0", "a camera raw file", _DEVELOP),
+    (b"II*\0\x10\0\0\0CR", "a camera raw file", _DEVELOP),
+)
+"""First bytes of what people try, its name, and the way out."""
+
+
+def kind_of(path: Path, file: FileBytes) -> str:
+    """Tell which of `KINDS` a file is.
+
+    Raises:
+        ImageFormatError: A picture of a kind that is not read; the message says what to do.
+        ImageReadError: Not a picture, or a TIFF file without a directory.
+    """
+    head = file[:1024]
+    for start, name, way_out in _REFUSED:
+        if head.startswith(start):
+            raise _unread(path, name, way_out)
+    if re.match(rb"P[1-7][\s#]", head):
+        raise _unread(path, "a Netpbm picture", _ELSEWHERE)
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        if _has_chunk_before_pixels(file, b"acTL"):
+            raise _unread(path, "an animated PNG", ONE_FRAME)
+        return "png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        _check_tiff(path, file)
+        return "tiff"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if head[4:8] == b"ftyp":
+        return _kind_of_box_file(path, head)
+    if re.search(rb"<svg[\s>]", head):
+        raise _unread(path, "SVG", "render it as PNG at the size you need")
+    raise ImageReadError(f"{path}: not a picture; expected one of {_READABLE}")
+
+
+ONE_FRAME = "save the one that you want as PNG"
+
+
+def _unread(path: Path, name: str, way_out: str) -> ImageFormatError:
+    return ImageFormatError(f"{path}: this is {name}; widesr reads {_READABLE}; {way_out}")
+
+
+def _kind_of_box_file(path: Path, head: bytes) -> str:
+    """AVIF and its relatives begin with a box that lists their brands."""
+    size = int.from_bytes(head[:4], "big")
+    major = head[8:12]
+    brands = {major} | {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
+    if major == b"avis":
+        raise _unread(path, "an AVIF animation", ONE_FRAME)
+    if b"avif" in brands:
+        return "avif"
+    if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
+        raise _unread(path, "HEIC", _ELSEWHERE)
+    if major == b"crx ":
+        raise _unread(path, "a camera raw file", _DEVELOP)
+    raise ImageReadError(f"{path}: not a picture but a film or sound; expected {_READABLE}")
+
+
+def _has_chunk_before_pixels(file: FileBytes, name: bytes) -> bool:
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        head = file[at : at + 8]
+        if len(head) < 8 or head[4:] in (name, b"IDAT"):
+            return head[4:] == name
+        at += 12 + int.from_bytes(head[:4], "big")
+    return False
+
+
+_MOST_CHUNKS = 10_000
+"""Far more than any file has before its pixels; a made-up one must not keep us busy."""
+
+
+def _check_tiff(path: Path, file: FileBytes) -> None:
+    """Refuse by its tags what libvips would take for another kind of picture."""
+    try:
+        tiff = Tiff.open(file)
+        tags = tiff.directory(tiff.first)
+        photometric = tiff.number(tags, 262, default=1)
+        preview = tiff.number(tags, 254, default=0) & 1 == 1 and 330 in tags
+    except ValueError as error:
+        raise ImageReadError(
+            f"{path}: this TIFF file is damaged or cut short; get a whole copy of it"
+        ) from error
+    if photometric in (32803, 34892) or 50706 in tags or preview:
+        raise _unread(path, "a camera raw file", _DEVELOP)
+    if photometric not in (0, 1, 2, 3, 5, 6):
+        name = "Lab" if photometric in (8, 9, 10) else f"of photometric type {photometric}"
+        raise ImageFormatError(
+            f"{path}: the colours are {name}, RGB, grey or CMYK was expected; save it as RGB"
+        )

@@ -1,0 +1,159 @@
+"""The structure that TIFF files and EXIF blocks share: directories of tagged values.
+
+Nothing here trusts the bytes: a field that claims more than there is, is left out.
+"""
+
+import struct
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Sliceable(Protocol):
+    """Bytes, or a file read slice by slice."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, span: slice) -> bytes: ...
+
+
+class Field(NamedTuple):
+    """An entry of a directory."""
+
+    type: int
+    """A key of `SIZES`."""
+    n_values: int
+    entry: int
+    """Where its directory entry lies."""
+    at: int
+    """Where its value lies."""
+
+
+Tree = dict[int, "tuple[int, bytes] | Tree"]
+"""A directory by tags: type and little-endian value, or the directory that the tag points to."""
+
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+SIZES |= {16: 8, 17: 8, 18: 8}
+"""Bytes of a value of each type."""
+_WORDS = SIZES | {5: 4, 10: 4}
+"""Bytes that turn round together between byte orders: a rational is two words."""
+EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
+_POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
+
+
+@dataclass(frozen=True)
+class Tiff:
+    """The directories of a TIFF file or of an EXIF block; BigTIFF too."""
+
+    data: Sliceable
+    order: str
+    big: bool
+
+    @classmethod
+    def open(cls, data: Sliceable) -> "Tiff":
+        """Read the first bytes.
+
+        Raises:
+            ValueError: They are not those of a TIFF structure.
+        """
+        marks = {b"II*\0": ("<", False), b"MM\0*": (">", False)}
+        marks |= {b"II+\0": ("<", True), b"MM\0+": (">", True)}
+        if (mark := bytes(data[:4])) not in marks:
+            raise ValueError(f"not a TIFF structure: it starts with {mark!r}")
+        return cls(data, *marks[mark])
+
+    @property
+    def first(self) -> int:
+        """Where the first directory lies."""
+        return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
+
+    def unpack(self, code: str, at: int) -> int:
+        """Read an integer by its `struct` code.
+
+        Raises:
+            ValueError: The data end before it does.
+        """
+        size = struct.calcsize(code)
+        data = self.data[at : at + size]
+        if len(data) < size:
+            raise ValueError("the TIFF structure is cut short")
+        return int(struct.unpack(self.order + code, data)[0])
+
+    def directory(self, at: int) -> dict[int, Field]:
+        """Fields of the directory at `at`; those of unknown type or outside the data left out.
+
+        All together are no longer than the data: in an honest file no two fields share bytes.
+        """
+        head, step, word = (8, 20, 8) if self.big else (2, 12, 4)
+        if not 0 < at <= len(self.data) - head:
+            return {}
+        count = self.unpack("Q" if self.big else "H", at)
+        table = self.data[at + head : at + head + min(count, 0xFFFF) * step]
+        code = self.order + ("HHQ" if self.big else "HHI")
+        fields, room = {}, len(self.data)
+        for n in range(len(table) // step):
+            tag, type_, n_values = struct.unpack_from(code, table, n * step)
+            entry = at + head + n * step
+            size = SIZES.get(type_, 0) * n_values
+            value = entry + step - word
+            if size > word:
+                value = self.unpack("Q" if self.big else "I", value)
+            if 0 < size <= min(room, len(self.data) - value):
+                room -= size
+                fields[tag] = Field(type_, n_values, entry, value)
+        return fields
+
+    def number(self, fields: dict[int, Field], tag: int, *, default: int) -> int:
+        """The first value of an integer field; the default where there is none."""
+        field = fields.get(tag)
+        code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(field.type if field else 0)
+        return self.unpack(code, field.at) if field and code else default
+
+    def ratio(self, fields: dict[int, Field], tag: int) -> float | None:
+        """A RATIONAL; None where there is none, or it is divided by zero."""
+        field = fields.get(tag)
+        if field is None or field.type != 5:
+            return None
+        above, below = self.unpack("I", field.at), self.unpack("I", field.at + 4)
+        return above / below if below else None
+
+    def tree(self, at: int, *, only: Container[int] | None = None, depth: int = 2) -> Tree:
+        """The directory, or `only` these tags of it, and all EXIF, GPS and such below it."""
+        fields = self.directory(at)
+        tree: Tree = {}
+        for tag, (type_, count, _, value) in fields.items():
+            if only is not None and tag not in only:
+                continue
+            if tag in _POINTERS:
+                if depth:  # a directory that points to itself ends here
+                    at = self.number(fields, tag, default=0)
+                    tree[tag] = self.tree(at, depth=depth - 1)
+                continue
+            data = self.data[value : value + count * SIZES[type_]]
+            if self.order == ">" and (word := _WORDS[type_]) > 1:
+                data = np.frombuffer(data, f">u{word}").astype(f"<u{word}").tobytes()
+            tree[tag] = (type_, data)
+        return tree
+
+
+def packed(tree: Tree, start: int, *, big: bool = False) -> bytes:
+    """A little-endian directory with all below it, to lie at `start`."""
+    head, step, word = ("<Q", 20, "<Q") if big else ("<H", 12, "<I")
+    size = struct.calcsize(word)
+    beyond = start + struct.calcsize(head) + step * len(tree) + size
+    rows, values = bytearray(), bytearray()
+    for tag in sorted(tree):
+        value = tree[tag]
+        at = beyond + len(values)
+        if isinstance(value, dict):
+            values += packed(value, at, big=big)
+            type_, data = (16 if big else 4), struct.pack(word, at)
+        else:
+            type_, data = value
+        count = len(data) // SIZES[type_]
+        if len(data) > size:
+            values += data + bytes(len(data) % 2)  # values begin at even places
+            data = struct.pack(word, at)
+        rows += struct.pack("<HH", tag, type_) + struct.pack(word, count) + data.ljust(size, b"\0")
+    return struct.pack(head, len(tree)) + bytes(rows) + bytes(size) + bytes(values)
