@@ -59,6 +59,7 @@ def test_a_card_survives_being_written_and_read():
         parameters=335_000,
         licence="Apache-2.0",
         degradation="bicubic",
+        weights_sha256="0" * 64,
         training_data=({"name": "photographs", "licence": "CC0-1.0", "n": 200},),
         scores=({"dataset": "Set5", "protocol": "benchmark-y", "psnr": 37.5, "ssim": 0.95},),
     )
@@ -71,6 +72,16 @@ def test_a_card_cannot_be_changed_and_takes_no_unknown_field():
         card.scale = 3
     with pytest.raises(ValidationError, match="colour"):
         ModelCard.model_validate(card.model_dump() | {"colour": "blue"})
+
+
+@given(st.integers(100, TINY.read_bytes().index(b'{"name"') - 100), st.integers(0, 7))
+def test_a_bit_that_flipped_among_a_models_weights_is_found(tmp_path_factory, at, bit):
+    data = bytearray(TINY.read_bytes())
+    data[at] ^= 1 << bit
+    path = tmp_path_factory.mktemp("flipped") / "flipped.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"flipped\.onnx: damaged"):
+        read_card(path)
 
 
 @settings(deadline=None)

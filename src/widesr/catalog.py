@@ -5,6 +5,7 @@ read by a scan of the protobuf's top fields, so listing models starts no runtime
 """
 
 import difflib
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ class ModelCard(_Record):
     """Weights that training began with, and their SHA-256; empty: random."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
-    weights_sha256: str = ""
+    weights_sha256: str
+    """Of the file's graph, structure and weights, as bytes; held to it whenever it is read."""
     source: str = ""
     notes: str = ""
 
@@ -135,17 +137,17 @@ def find_model(name: str, *, scale: int) -> ModelFile:
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read a model file's card.
+    """Read a model file's card, and hold the file to the hash in it.
 
     Raises:
-        ModelFileError: The file cannot be read, is not ONNX, or holds no valid card.
+        ModelFileError: The file cannot be read, is not ONNX, holds no valid card, or is damaged.
     """
     try:
         message = memoryview(path.read_bytes())
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        text = _metadata(message).get(CARD_KEY.encode())
+        text, graph_sha256 = _card_text(message), _graph_sha256(message)
     except _NotProtobufError as error:
         raise ModelFileError(
             f"{path}: not an ONNX file, or cut short ({len(message):,} bytes); get it again"
@@ -155,7 +157,7 @@ def read_card(path: Path) -> ModelCard:
             f"{path}: an ONNX file without a widesr card; make models with `widesr export`"
         )
     try:
-        return ModelCard.model_validate_json(text)
+        card = ModelCard.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "JSON"
@@ -163,6 +165,11 @@ def read_card(path: Path) -> ModelCard:
             f"{path}: its widesr card is not valid: {where}: {first['msg']}; "
             "it may be of another version of widesr"
         ) from error
+    if card.weights_sha256 != graph_sha256:
+        raise ModelFileError(
+            f"{path}: damaged, its weights are not those that its card was made for; get it again"
+        )
+    return card
 
 
 def _shipped() -> dict[str, Path]:
@@ -186,16 +193,23 @@ def _unknown(name: str) -> str:
     return f"no model {name!r}; {hint}there is {', '.join(names)}, or the path of an .onnx file"
 
 
-# Just enough protobuf for ModelProto.metadata_props (field 14: entries of key 1, value 2).
+# Just enough protobuf for two fields of ModelProto: the graph, 7, and metadata_props, 14, whose
+# entries are of key 1 and value 2.
 
 
 class _NotProtobufError(Exception):
     pass
 
 
-def _metadata(model: memoryview) -> dict[bytes, bytes]:
+def _card_text(model: memoryview) -> bytes | None:
     entries = (dict(_fields(value)) for number, value in _fields(model) if number == 14)
-    return {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
+    texts = (bytes(e.get(2, b"")) for e in entries if e.get(1) == CARD_KEY.encode())
+    return next(texts, None)
+
+
+def _graph_sha256(model: memoryview) -> str:
+    graphs = (value for number, value in _fields(model) if number == 7)
+    return hashlib.sha256(next(graphs, b"")).hexdigest()
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
