@@ -203,8 +203,8 @@ class _NotProtobufError(Exception):
 
 def _card_text(model: memoryview) -> bytes | None:
     entries = (dict(_fields(value)) for number, value in _fields(model) if number == 14)
-    texts = (bytes(e.get(2, b"")) for e in entries if e.get(1) == CARD_KEY.encode())
-    return next(texts, None)
+    texts = {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
+    return texts.get(CARD_KEY.encode())
 
 
 def _graph_sha256(model: memoryview) -> str:
