@@ -1,0 +1,178 @@
+"""EXIF, XMP, IPTC and resolution from any container into any other, read back by Pillow."""
+
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image, IptcImagePlugin, PngImagePlugin
+
+from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, put, smooth
+from widesr.errors import ImageFormatError
+from widesr.metadata import Metadata, cleaned
+from widesr.picture import Picture, read_picture, write_picture
+
+
+@pytest.mark.parametrize("source", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif"])
+def test_the_resolution_is_kept(tmp_path, source, suffix):
+    data = by_pillow(pillow_image(smooth()), source, dpi=(300, 150))
+    picture = read_picture(put(tmp_path, data))
+    assert picture.pixels_per_mm == pytest.approx((300 / 25.4, 150 / 25.4), rel=1e-3)
+    write_picture(tmp_path / f"out{suffix}", picture)
+    again = read_picture(tmp_path / f"out{suffix}")
+    assert again.pixels_per_mm == pytest.approx((300 / 25.4, 150 / 25.4), rel=2e-3)
+
+
+def test_the_resolution_turns_with_the_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = by_pillow(pillow_image(RGB), "TIFF", dpi=(300, 150), exif=exif)
+    picture = read_picture(put(tmp_path, data))
+    assert picture.pixels_per_mm == pytest.approx((150 / 25.4, 300 / 25.4), rel=1e-3)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_every_exif_tag_arrives_with_the_new_size(tmp_path, source, suffix, order):
+    path = put(
+        tmp_path,
+        by_pillow(pillow_image(smooth()), source, exif=b"Exif\0\0" + full_exif(order=order)),
+    )
+    expected = all_tags(path) | {(0x8769, 0xA002): 112, (0x8769, 0xA003): 80}
+    assert expected[0x8769, 0x927C] == b"Maker\0" + bytes(range(256))
+    picture = read_picture(path)
+    larger = Picture(pixels=picture.pixels.repeat(2, axis=0).repeat(2, axis=1), exif=picture.exif)
+    write_picture(tmp_path / f"out{suffix}", larger)
+    written = all_tags(tmp_path / f"out{suffix}")
+    of_the_file = {
+        (0, tag)
+        for tag in (
+            *range(0x0100, 0x0104),
+            0x0106,
+            0x0111,
+            0x0112,
+            *range(0x0115, 0x0129),
+            0x013D,
+            0x0153,
+        )
+    }
+    assert {k: v for k, v in written.items() if k not in of_the_file} == {
+        k: v for k, v in expected.items() if k not in of_the_file
+    }
+
+
+def test_a_size_beyond_16_bits_fits_into_the_exif(tmp_path):
+    picture = Picture(pixels=np.zeros((1, 70_000, 1), np.uint8), exif=full_exif())
+    write_picture(tmp_path / "out.png", picture)
+    assert all_tags(tmp_path / "out.png")[0x8769, 0xA002] == 70_000
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_thumbnail_is_dropped_and_nothing_else(tmp_path, order):
+    secret = b"\xff\xd8\xffthe uncropped picture\xff\xd9"
+    exif = full_exif(thumbnail=secret, order=order)
+    data = by_pillow(pillow_image(smooth()), "JPEG", exif=b"Exif\0\0" + exif)
+    assert secret in data
+    picture = read_picture(put(tmp_path, data))
+    write_picture(tmp_path / "out.jpg", picture)
+    written = (tmp_path / "out.jpg").read_bytes()
+    assert b"uncropped" not in written
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.getexif().get_ifd(1) == {}
+    assert all_tags(tmp_path / "out.jpg") == all_tags(tmp_path / "in.bin")
+
+
+XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
+ xmlns:xmp="http://ns.adobe.com/xap/1.0/" tiff:Orientation="6" exif:PixelXDimension="56"
+ xmp:Rating="4"><exif:PixelYDimension>40</exif:PixelYDimension>
+<xmp:Thumbnails><rdf:Alt>uncropped</rdf:Alt></xmp:Thumbnails></rdf:Description></rdf:RDF>
+</x:xmpmeta><?xpacket end="w"?>"""
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_xmp_arrives_upright_with_the_new_size(tmp_path, source, suffix):
+    options = {"xmp": XMP}
+    if source == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        options = {"pnginfo": text}
+    elif source == "TIFF":
+        options = {"tiffinfo": {700: XMP}}
+    data = by_pillow(pillow_image(smooth()), source, **options)
+    picture = read_picture(put(tmp_path, data))
+    larger = Picture(pixels=picture.pixels.repeat(2, axis=1), xmp=picture.xmp)
+    write_picture(tmp_path / f"out{suffix}", larger)
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        image.load()
+        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    packet = packet if isinstance(packet, bytes) else packet.encode()
+    assert b'tiff:Orientation="1" exif:PixelXDimension="112"' in packet
+    assert b"<exif:PixelYDimension>40</exif:PixelYDimension>" in packet
+    assert b'xmp:Rating="4"' in packet
+    assert b"uncropped" not in packet
+
+
+IPTC = b"\x1c\x02\x00\x00\x02\x00\x04" + b"\x1c\x02\x05\x00\x05title" + b"\x1c\x02\x19\x00\x03sea"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_iptc_goes_between_jpeg_and_tiff(tmp_path, suffix):
+    picture = Picture(pixels=smooth(), iptc=IPTC)
+    for step in range(3):
+        path = tmp_path / f"{step}{suffix if step % 2 == 0 else '.jpg'}"
+        write_picture(path, picture)
+        with Image.open(path) as image:
+            info = IptcImagePlugin.getiptcinfo(image)
+        assert (info[2, 5], info[2, 25]) == (b"title", b"sea")
+        picture = read_picture(path)
+        assert picture.iptc is not None
+        assert picture.iptc.rstrip(b"\0") == IPTC
+
+
+def test_metadata_too_large_for_jpeg_is_refused_and_not_dropped(tmp_path):
+    picture = Picture(pixels=RGB, xmp=XMP + b" " * 70_000)
+    with pytest.raises(ImageFormatError, match=r"XMP metadata is .* JPEG holds at most"):
+        write_picture(tmp_path / "out.jpg", picture)
+    write_picture(tmp_path / "out.png", picture)
+
+
+@pytest.mark.parametrize("block", ["xmp", "iptc"])
+def test_the_largest_metadata_that_jpeg_holds_arrives_whole(tmp_path, block):
+    data = {"xmp": b"<x:xmpmeta/>".ljust(65_504), "iptc": IPTC.ljust(65_504, b"\0")}[block]
+    write_picture(tmp_path / "out.jpg", Picture(pixels=RGB, **{block: data}))
+    assert getattr(read_picture(tmp_path / "out.jpg"), block) == data
+
+
+def test_exif_that_claims_more_than_it_has_costs_no_memory(tmp_path):
+    # 5,000 tags that all point at the same 60,000 bytes: 300 MB for 120 KB of file.
+    n, shared = 5_000, 60_000
+    table = struct.pack("<H", n) + b"".join(
+        struct.pack("<HHII", 0x8298 if k == 0 else 0x9000 + k, 7, shared, 60_100) for k in range(n)
+    )
+    block = b"II*\0\x08\0\0\0" + table + bytes(4)
+    block = block.ljust(60_100, b"\0") + bytes(shared)
+    write_picture(tmp_path / "out.tif", Picture(pixels=RGB, exif=block))
+    assert (tmp_path / "out.tif").stat().st_size < 300_000
+
+
+def test_what_is_clean_stays_as_it_is():
+    once = cleaned(Metadata(full_exif(orientation=6, thumbnail=b"\xff\xd8\xff"), XMP, IPTC))
+    assert cleaned(once) == once
+
+
+def test_what_is_no_metadata_is_left_out():
+    for block in (b"II*\0", b"no TIFF", b"II+\0\x08\0\0\0" + bytes(30), b"Exif\0\0", b""):
+        assert not cleaned(Metadata(exif=block)).exif
+    assert cleaned(Metadata(iptc=b"Photoshop 3.0\x008BIM\4\5\0\0\0\0\0\0")).iptc is None
+
+
+@pytest.mark.timeout(20)
+def test_thumbnails_that_never_end_cost_no_time():
+    packet = b"<xmp:Thumbnails " * 200_000
+    assert cleaned(Metadata(xmp=packet)).xmp == packet
+    packet = b"<xmp:Thumbnails>a</xmp:Thumbnails>" * 100_000
+    assert cleaned(Metadata(xmp=packet)).xmp == b""
