@@ -1,6 +1,7 @@
 """A file is whole or not there: under errors, interrupts, races, full disks and kills."""
 
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.files import whole_file
+from widesr.files import remove_leftovers, whole_file
 
 
 class StopError(Exception):
@@ -175,7 +176,7 @@ def test_an_interrupt_is_not_hidden_by_a_disk_that_is_full_too(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from widesr.files import whole_file
+from widesr.files import remove_leftovers, whole_file
 
 moment, overwrite = sys.argv[2], sys.argv[3] == "True"
 
@@ -279,3 +280,52 @@ def test_the_file_gets_the_permissions_that_the_user_wants(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    killed = [sys.executable, "-c", KILLED, str(tmp_path / "file"), "half", "True"]
+    for _ in range(2):
+        assert subprocess.run(killed, timeout=60).returncode == -signal.SIGKILL
+    assert len(content(tmp_path)) == 2
+    others = [".widesr-0123456789abcdef.part.bak", ".widesr-notes.part", "widesr.part"]
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / f".widesr-{'a' * 16}.part").mkdir()
+    (tmp_path / f".widesr-{'b' * 16}.part").symlink_to("widesr.part")
+    with whole_file(tmp_path / "file", overwrite=True) as live:
+        remove_leftovers(tmp_path)
+        kept = {path.name for path in tmp_path.iterdir()}
+        live.write(NEW)
+    assert kept >= {Path(live.name).name, *others}
+    assert len(kept) == len(others) + 3
+    assert (tmp_path / "file").read_bytes() == NEW
+
+
+def test_leftovers_of_a_folder_that_is_not_there_are_none(tmp_path):
+    remove_leftovers(tmp_path / "missing")
+
+
+def test_a_file_that_was_taken_for_a_leftover_as_it_was_made_is_made_anew(tmp_path, monkeypatch):
+    real, removed = fcntl.flock, []
+
+    def be_late(fd, how):
+        if not removed:
+            removed.append(True)
+            remove_leftovers(tmp_path)  # before the lock is ours
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", be_late)
+    write(tmp_path / "file", NEW)
+    assert removed
+    assert content(tmp_path) == {"file": NEW}
+
+
+def test_where_nothing_can_be_locked_files_are_written_and_nothing_is_removed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fcntl, "flock", refuse(OSError(errno.ENOLCK, "no locks")))
+    leftover = tmp_path / f".widesr-{'a' * 16}.part"
+    leftover.touch()
+    remove_leftovers(tmp_path)
+    write(tmp_path / "file", NEW)
+    assert content(tmp_path) == {"file": NEW, leftover.name: b""}

@@ -1,7 +1,9 @@
 """Files that are written whole or not at all, and files as byte strings."""
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +16,8 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
     """Open a hidden file beside `path` that takes its name when all has gone well, and else goes.
 
     What has the name is on the disk before it has it, so that not even a loss of power leaves half
-    a file. Only a process that is killed may leave `.widesr-*.part` behind.
+    a file. Only a process that is killed may leave `.widesr-*.part` behind; `remove_leftovers`
+    tells it from that of a live one.
 
     Args:
         path: The file to be; a symbolic link is replaced, not followed.
@@ -36,22 +39,60 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = path.parent / f".widesr-{secrets.token_hex(8)}.part"
     try:  # around `open` too: Ctrl-C may come between the file and its name in `file`
-        file = part.open("x+b")
+        file = _open_locked(part)
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if overwrite:
+                part.replace(path)
+            else:
+                _take_name(part, path)
         finally:
             with suppress(OSError):  # of what a failed write left over; that failure is raised
                 file.close()
-        if overwrite:
-            part.replace(path)
-        else:
-            _take_name(part, path)
         _sync_folder(path.parent)
     finally:
         with suppress(OSError):  # never made, or named by now
             part.unlink()
+
+
+_PART = re.compile(r"\.widesr-[0-9a-f]{16}\.part")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the hidden files of `whole_file` that killed processes left; live ones keep theirs.
+
+    A live process holds a lock on its file, which ends with the process, however that ends. What
+    cannot be locked or removed stays.
+    """
+    with suppress(OSError):  # no such folder, or not ours to look into
+        for part in folder.iterdir():
+            if _PART.fullmatch(part.name):
+                with suppress(OSError):  # locked: alive
+                    _remove_unlocked(part)
+
+
+def _remove_unlocked(part: Path) -> None:
+    fd = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Of files that have this name only who holds the lock removes it, so it stays this one.
+        if os.path.samestat(os.fstat(fd), part.lstat()):
+            part.unlink()
+    finally:
+        os.close(fd)
+
+
+def _open_locked(part: Path) -> BufferedRandom:
+    """Make a file that `remove_leftovers` leaves alone for as long as it is open."""
+    while True:
+        file = part.open("x+b")
+        with suppress(OSError):  # a file system without locks, where nothing is removed either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # it was taken for a leftover between the two calls
 
 
 def _take_name(part: Path, path: Path) -> None:
