@@ -8,6 +8,7 @@ WidesrError
 ├── ImageTooLargeError     image-too-large   more pixels than the caller allows
 ├── ImageWriteError        image-write       the output cannot be written
 ├── OutputExistsError      output-exists     the output is there already, or is the input
+├── OutOfMemoryError       memory            a picture that the free memory is not enough for
 ├── ShapeError             shape             arrays that do not fit one another
 ├── ModelNotFoundError     model-not-found   no model of that name and scale
 ├── ModelFileError         model-file        a model file that cannot be used
@@ -74,6 +75,20 @@ class OutputExistsError(WidesrError):
     """An output that is there already, or that would replace its own input."""
 
     code = "output-exists"
+
+
+class OutOfMemoryError(WidesrError):
+    """A picture that the free memory is not enough for."""
+
+    code = "memory"
+
+    def __init__(self, cause: MemoryError, *, at: Path | None = None) -> None:
+        where = f"{at}: " if at else ""
+        found = " ".join(str(cause).split()) or "an allocation failed"
+        super().__init__(
+            f"{where}not enough memory ({found}); take smaller tiles (-t 128), end other programs, "
+            "or upscale less"
+        )
 
 
 class ShapeError(WidesrError):

@@ -22,7 +22,7 @@ from widesr.cli.models import show_models
 from widesr.cli.terminal import print_error
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
-from widesr.errors import InternalError, UsageError, WidesrError
+from widesr.errors import InternalError, OutOfMemoryError, UsageError, WidesrError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "upscale": upscale_pictures,
@@ -111,6 +111,8 @@ def run(args: Sequence[str] | None = None) -> int:
         return _refuse(UsageError(f"{message}; see {command} --help"))
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
+    except MemoryError as error:
+        return _refuse(OutOfMemoryError(error))
     except Exception as error:
         if os.environ.get("WIDESR_DEBUG"):
             raise
