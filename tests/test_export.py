@@ -81,6 +81,26 @@ def test_the_graph_holds_plain_convolutions_and_shuffles_in_crd_order(exported):
             assert all(axis.dim_param for axis in (n, height, width))
 
 
+@pytest.mark.parametrize("low", [5, 9, 13, 19, 25])
+def test_tiles_of_wdsr_b_are_equal_to_the_bit_at_any_width(tmp_path, low):
+    torch.manual_seed(low)
+    cfg = WDSRConfig(
+        scale=2, block="b", n_resblocks=2, n_feats=32, expansion=2, linear_ratio=(low + 0.5) / 32
+    )
+    save_weights(tmp_path / "b.safetensors", build(cfg), None)
+    export_onnx(tmp_path / "b.safetensors", tmp_path / "b.onnx", licence="CC0-1.0")
+    file = tmp_path / "b.onnx"
+    engine = load_engine(ModelFile(file, read_card(file)), threads=1)
+    lr = np.random.default_rng(low).random((1, 3, 61, 83), np.float32)
+    whole, radius = engine.run(lr), engine.receptive_radius
+    for y, x in ((0, 0), (20, 31), (33, 50)):
+        part = engine.run(lr[:, :, y : y + 28, x : x + 33])
+        inside = part[:, :, 2 * radius : -2 * radius, 2 * radius : -2 * radius]
+        height, width = inside.shape[2:]
+        top, left = 2 * (y + radius), 2 * (x + radius)
+        assert np.array_equal(inside, whole[:, :, top : top + height, left : left + width])
+
+
 def test_the_card_says_what_the_file_is(exported):
     file = exported["wdsr-b"]
     card = read_card(file)

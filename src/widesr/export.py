@@ -4,9 +4,10 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BufferedRandom
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -18,8 +19,8 @@ from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card
 from widesr.engine import load_engine
 from widesr.errors import ExportError, OutputExistsError, WidesrError
 from widesr.files import whole_file
-from widesr.nets import Network, family_of
-from widesr.train.checkpoint import load_weights
+from widesr.nets import WDSR, Network, WDSRConfig, family_of
+from widesr.train.checkpoint import Provenance, load_weights
 
 Stored = Literal["fp16", "fp32"]
 
@@ -66,7 +67,7 @@ def export_onnx(
     plain = network.fused().eval()
     if stored == "fp16":
         plain.load_state_dict({n: t.half().float() for n, t in plain.state_dict().items()})
-    model = _graph(plain, stored)
+    model = _graph(_aligned(plain), stored)
     card = ModelCard(
         name=out.stem,
         family=family_of(network.cfg),
@@ -75,17 +76,10 @@ def export_onnx(
         parameters=trained,
         parameters_fused=sum(p.numel() for p in plain.parameters()),
         licence=licence,
-        degradation=provenance.recipe.data.degradation if provenance else "unknown",
-        recipe=provenance.recipe.name if provenance else "",
-        commit=provenance.commit if provenance else "",
-        steps=provenance.steps if provenance else 0,
-        seconds=provenance.seconds if provenance else 0.0,
-        machine=provenance.machine if provenance else "",
-        started_from=(provenance.started_from or "") if provenance else "",
-        training_data=provenance.training_data if provenance else (),
         weights_sha256=hashlib.sha256(model.graph.SerializeToString()).hexdigest(),
         source=source,
         notes=notes,
+        **_origin(provenance),
     )
     _set_card(model, card)
     try:
@@ -113,6 +107,43 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
     except OSError as error:
         raise _write_error(path, error) from error
     return card
+
+
+def _origin(provenance: Provenance | None) -> dict[str, Any]:
+    """Fields of the card that tell how the weights came to be."""
+    if provenance is None:
+        return {"degradation": "unknown"}
+    return {
+        "degradation": provenance.recipe.data.degradation,
+        "recipe": provenance.recipe.name,
+        "commit": provenance.commit,
+        "steps": provenance.steps,
+        "seconds": provenance.seconds,
+        "machine": provenance.machine,
+        "started_from": provenance.started_from or "",
+        "training_data": provenance.training_data,
+    }
+
+
+def _aligned(plain: Network) -> Network:
+    """Widen WDSR-B's low-rank layer by channels of zeros to a multiple of 4; the same picture.
+
+    On other widths ONNX Runtime sums in an order that depends on the tile's size, and tiles would
+    differ from the whole picture in the last bits (see `widesr.engine`).
+    """
+    cfg = plain.cfg
+    if not isinstance(cfg, WDSRConfig) or cfg.block != "b" or not plain.body:
+        return plain
+    low = int(cfg.n_feats * cfg.linear_ratio)
+    # The half a channel more keeps int(n_feats * linear_ratio) from falling below it.
+    ratio = (low + -low % 4 + 0.5) / cfg.n_feats
+    twin = WDSR(replace(cfg, linear_ratio=ratio), normed=False)
+    state = plain.state_dict()
+    padded = {name: torch.zeros_like(tensor) for name, tensor in twin.state_dict().items()}
+    for name, tensor in padded.items():
+        tensor[tuple(slice(side) for side in state[name].shape)] = state[name]
+    twin.load_state_dict(padded)
+    return twin.eval()
 
 
 def _graph(plain: Network, stored: Stored) -> ModelProto:
