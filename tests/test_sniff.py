@@ -25,8 +25,8 @@ REFUSED = {
     "SVG": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="a"/>', "this is SVG.*render"),
     "PDF": (b"%PDF-1.7\n", "this is PDF.*render"),
     "PSD": (b"8BPS\0\1", "Photoshop"),
-    "BMP": (by_pillow(pillow_image(RGB), "BMP"), "this is BMP.*save it as PNG"),
-    "PPM": (by_pillow(pillow_image(RGB), "PPM"), "Netpbm.*save it as PNG"),
+    "PAM": (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n0", "PAM.*save it as PNG"),
+    "PFM": (b"PF\n1 1\n-1.0\n" + bytes(12), "PFM.*save it as PNG"),
     "EXR": (b"\x76\x2f\x31\x01\2\0\0\0", "OpenEXR"),
     "animated PNG": (
         by_pillow(PALETTE, "PNG", save_all=True, append_images=[PALETTE.rotate(180)]),

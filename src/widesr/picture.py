@@ -19,6 +19,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from widesr.bitmaps import Bitmap, open_bitmap
 from widesr.containers import (
     JPEG_BLOCK,
     add_metadata_to_tiff,
@@ -82,7 +83,7 @@ class Picture:
     pixels_per_mm: tuple[float, float] | None = None
     """Resolution, horizontal and vertical, where the file states one."""
     format: str = ""
-    """Of the file it came from: a value of `FORMATS` or "gif"; empty if from no file."""
+    """Of the file it came from: of `sniff.KINDS`; empty if from no file."""
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -126,6 +127,8 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     with _opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
+        if kind in ("bmp", "netpbm"):
+            return _decode_bitmap(path, open_bitmap(path, file, kind), kind, max_pixels=max_pixels)
         try:
             image = _load(fd, kind)
             _check_header(path, image, max_pixels=max_pixels)
@@ -179,10 +182,14 @@ def _load(fd: int, kind: str) -> pyvips.Image:
     return load(pyvips.Source.new_from_descriptor(fd), access="sequential", fail_on="error")
 
 
-def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
-    width, height, bands = image.width, image.height, image.bands
+def _check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLargeError(name=str(path), width=width, height=height, max_pixels=max_pixels)
+
+
+def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
+    _check_size(path, image.width, image.height, max_pixels=max_pixels)
+    bands = image.bands
     pages = _number(image, "n-pages", 1)
     if pages > 1:
         raise ImageFormatError(
@@ -199,6 +206,19 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
             f"{path}: has {bands} channels, expected grey, RGB or CMYK, with or without alpha; "
             "save it as RGB"
         )
+
+
+def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) -> Picture:
+    _check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
+    array, icc = bitmap.decode(), bitmap.icc
+    pixels, alpha = (array[..., :3], array[..., 3]) if array.shape[2] == 4 else (array, None)
+    return Picture(
+        pixels=np.ascontiguousarray(pixels),
+        alpha=None if alpha is None else np.ascontiguousarray(alpha),
+        icc=icc if _space(icc) in _SPACES[pixels.shape[2]] else None,
+        pixels_per_mm=bitmap.pixels_per_mm,
+        format=kind,
+    )
 
 
 def _decode(image: pyvips.Image, kind: str, file: FileBytes) -> Picture:
@@ -224,7 +244,7 @@ def _decode(image: pyvips.Image, kind: str, file: FileBytes) -> Picture:
     return Picture(
         pixels=np.ascontiguousarray(pixels),
         alpha=None if alpha is None else np.ascontiguousarray(alpha),
-        icc=icc if icc and _space(icc) in _SPACES[pixels.shape[2]] else None,
+        icc=icc if _space(icc) in _SPACES[pixels.shape[2]] else None,
         exif=exif,
         xmp=xmp,
         iptc=iptc,

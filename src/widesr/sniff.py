@@ -7,16 +7,16 @@ from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
 from widesr.tiff import Tiff
 
-KINDS = ("png", "jpeg", "webp", "tiff", "avif", "gif")
+KINDS = ("png", "jpeg", "webp", "tiff", "avif", "gif", "bmp", "netpbm")
 """Of pictures that are read."""
 
 
 def title(kind: str) -> str:
     """A kind as people write it."""
-    return "WebP" if kind == "webp" else kind.upper()
+    return {"webp": "WebP", "netpbm": "Netpbm"}.get(kind, kind.upper())
 
 
-_READABLE = "PNG, JPEG, WebP, TIFF, AVIF and GIF"
+_READABLE = "PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP and PPM"
 _ELSEWHERE = "open it in another program and save it as PNG or TIFF"
 _DEVELOP = "develop it in a raw converter and save a 16-bit TIFF"
 _REFUSED = (
@@ -24,7 +24,6 @@ _REFUSED = (
     (b"\0\0\0\x0cJXL ", "JPEG XL", _ELSEWHERE),
     (b"\0\0\0\x0cjP  ", "JPEG 2000", _ELSEWHERE),
     (b"\xff\x4f\xff\x51", "JPEG 2000", _ELSEWHERE),
-    (b"BM", "BMP", _ELSEWHERE),
     (b"8BPS", "a Photoshop document", _ELSEWHERE),
     (b"\0\0\1\0", "an icon", _ELSEWHERE),
     (b"\x76\x2f\x31\x01", "OpenEXR", _ELSEWHERE),
@@ -52,14 +51,18 @@ def kind_of(path: Path, file: FileBytes) -> str:
     for start, name, way_out in _REFUSED:
         if head.startswith(start):
             raise _unread(path, name, way_out)
-    if re.match(rb"P[1-7][\s#]", head):
-        raise _unread(path, "a Netpbm picture", _ELSEWHERE)
+    if re.match(rb"P[1-6][\s#]", head):
+        return "netpbm"
+    if re.match(rb"P[7Ff]\s", head):
+        raise _unread(path, "a Netpbm picture of the kind PAM or PFM", _ELSEWHERE)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         if _has_chunk_before_pixels(file, b"acTL"):
             raise _unread(path, "an animated PNG", ONE_FRAME)
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
+    if head.startswith(b"BM"):
+        return "bmp"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):

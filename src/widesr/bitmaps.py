@@ -1,0 +1,334 @@
+"""BMP and Netpbm pictures, which libvips' wheel does not read: their headers, then their pixels."""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import ImageFormatError, ImageReadError
+from widesr.files import FileBytes
+
+Array = NDArray[np.uint8 | np.uint16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bitmap:
+    """What a header says; nothing is decoded before `decode` is called."""
+
+    width: int
+    height: int
+    pixel_bytes: int
+    """Of one decoded pixel, at most."""
+    decode: Callable[[], Array]
+    """Gives uint8 or uint16 (H, W, C): grey, RGB, or RGB and alpha. Raises ImageReadError."""
+    icc: bytes | None = None
+    pixels_per_mm: tuple[float, float] | None = None
+
+
+def open_bitmap(path: Path, file: FileBytes, kind: str) -> Bitmap:
+    """Read the header of a file that is of the kind "bmp" or "netpbm" by its first bytes.
+
+    Raises:
+        ImageReadError: It is damaged or cut short.
+        ImageFormatError: A variant that is not read.
+    """
+    return _open_bmp(path, file) if kind == "bmp" else _open_netpbm(path, file)
+
+
+def _damaged(path: Path, name: str, why: str) -> ImageReadError:
+    return ImageReadError(
+        f"{path}: this {name} file is damaged or cut short ({why}); get a whole copy of it"
+    )
+
+
+def _scaled(values: NDArray[np.unsignedinteger], top: int) -> Array:
+    """Stretch values from 0 to `top` over 8 bits, or over 16 where 8 would lose some."""
+    full, dtype = (255, np.uint8) if top < 256 else (65535, np.uint16)
+    if top == full:
+        return values.astype(dtype)
+    return ((values.astype(np.uint32) * full + top // 2) // top).astype(dtype)
+
+
+# Netpbm
+
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_NETPBM_HEADER = re.compile(
+    rb"P(?:([14])%b(\d{1,9})%b(\d{1,9})|([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,9}))\s"
+    % ((_GAP,) * 5)
+)
+
+
+def _open_netpbm(path: Path, file: FileBytes) -> Bitmap:
+    found = _NETPBM_HEADER.match(file[:65536])
+    if found is None:
+        raise _damaged(path, "Netpbm", "its header is not whole")
+    variant, width, height, top = (
+        (*map(int, found.group(1, 2, 3)), 1) if found[1] else map(int, found.group(4, 5, 6, 7))
+    )
+    if not (width and height and 0 < top < 65536):
+        raise _damaged(path, "Netpbm", f"it claims {width}x{height} pixels up to {top}")
+    shape = (height, width, 3 if variant in (3, 6) else 1)
+
+    def decode() -> Array:
+        read = {1: _plain_bits, 2: _plain_numbers, 3: _plain_numbers, 4: _raw_bits}
+        values, end = read.get(variant, _raw_numbers)(path, file, found.end(), shape, top)
+        if re.match(rb"\s*P[1-7]\s", file[end : end + 64]):
+            raise ImageFormatError(
+                f"{path}: holds more than one picture, one was expected; save the one that you "
+                "want as PNG"
+            )
+        if values.max() > top:
+            raise _damaged(path, "Netpbm", f"a value is above {top}, its maximum")
+        return _scaled(1 - values if variant in (1, 4) else values, top)
+
+    pixel_bytes = shape[2] * (2 if top > 255 else 1)
+    return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)
+
+
+_Shape = tuple[int, int, int]
+_Values = tuple[NDArray[np.unsignedinteger], int]
+"""Values of a picture, and where they end in the file."""
+
+
+def _taken(path: Path, file: FileBytes, at: int, size: int) -> bytes:
+    if len(file) - at < size:
+        raise _damaged(path, "Netpbm", "its pixels are not all there")
+    return file[at : at + size]
+
+
+def _raw_bits(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
+    height, width, _ = shape
+    row = -(-width // 8)
+    data = np.frombuffer(_taken(path, file, at, row * height), np.uint8).reshape(height, row)
+    return np.unpackbits(data, axis=1, count=width)[..., None], at + row * height
+
+
+def _raw_numbers(path: Path, file: FileBytes, at: int, shape: _Shape, top: int) -> _Values:
+    dtype = np.dtype(">u2" if top > 255 else "u1")
+    size = shape[0] * shape[1] * shape[2] * dtype.itemsize
+    return np.frombuffer(_taken(path, file, at, size), dtype).reshape(shape), at + size
+
+
+_BLOCK = 2**20
+"""Bytes of text that are read at once: a list of all numbers would take 20 times the file."""
+_LONGEST = 20
+
+
+def _plain_bits(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
+    count, parts = shape[0] * shape[1], []
+    _taken(path, file, at, count)
+    while count > 0 and (block := file[at : at + _BLOCK]):
+        digits = np.frombuffer(block.translate(None, b" \t\n\r\v\f"), np.uint8) - 48
+        parts.append(digits[:count])
+        count -= len(digits)
+        at += len(block)
+    return _joined(path, parts, shape), len(file)
+
+
+def _plain_numbers(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
+    count, parts, rest = shape[0] * shape[1] * shape[2], [], b""
+    _taken(path, file, at, 2 * count - 1)
+    while count > 0:
+        block = file[at : at + _BLOCK]
+        at += len(block)
+        numbers = (rest + block).split()
+        rest = numbers.pop() if numbers and block and not block[-1:].isspace() else b""
+        if len(rest) > _LONGEST or any(
+            len(each) > _LONGEST or not each.isdigit() for each in numbers
+        ):
+            raise _damaged(path, "Netpbm", "a value is not a number")
+        parts.append(np.array([min(int(each), 65536) for each in numbers[:count]], np.uint32))
+        count -= len(numbers)
+        if not block:
+            break
+    return _joined(path, parts, shape), len(file)
+
+
+def _joined(
+    path: Path, parts: list[NDArray[np.unsignedinteger]], shape: _Shape
+) -> NDArray[np.unsignedinteger]:
+    if sum(map(len, parts)) < shape[0] * shape[1] * shape[2]:
+        raise _damaged(path, "Netpbm", "its pixels are not all there")
+    return np.concatenate(parts).reshape(shape)
+
+
+# BMP
+
+
+class _Dib(NamedTuple):
+    """The header behind the first 14 bytes, of any age."""
+
+    size: int
+    width: int
+    height: int
+    """Of the picture; rows run upwards unless `downwards`."""
+    downwards: bool
+    bits: int
+    """Of a pixel."""
+    packing: int
+    """0: none, 1: RLE8, 2: RLE4, 3 and 6: channels by masks."""
+    n_colours: int
+    """Of the palette; 0: as many as there can be."""
+    dots: tuple[int, int]
+    """Pixels per metre; 0 where not said."""
+
+
+_DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
+
+
+def _open_bmp(path: Path, file: FileBytes) -> Bitmap:
+    head = file[: 14 + max(_DIB_SIZES) + 16]
+    try:
+        dib = _dib(path, head)
+        start = struct.unpack_from("<I", head, 10)[0]
+        masks = _masks(dib, head)
+    except struct.error as error:
+        raise _damaged(path, "BMP", "its header is not whole") from error
+    if not (dib.width > 0 and dib.height > 0):
+        raise _damaged(path, "BMP", f"it claims {dib.width}x{dib.height} pixels")
+    known = {0: (1, 2, 4, 8, 16, 24, 32), 1: (8,), 2: (4,), 3: (16, 32), 6: (16, 32)}
+    if dib.bits not in known.get(dib.packing, ()) or (dib.size == 64 and dib.packing):
+        raise ImageFormatError(
+            f"{path}: this is BMP of {dib.bits} bits packed by method {dib.packing}, which is not "
+            "read; open it in another program and save it as PNG or TIFF"
+        )
+
+    def decode() -> Array:
+        if dib.packing in (1, 2):
+            numbers = _unpacked(path, file[start:], dib)
+        else:
+            numbers = _bmp_rows(path, file, start, dib)
+        if dib.bits > 8:
+            return _channels(numbers, dib, masks)
+        palette = _palette(path, file, dib)
+        if numbers.max() >= len(palette):
+            raise _damaged(path, "BMP", "a pixel has a colour that is not in its palette")
+        if (palette == palette[:, :1]).all():
+            palette = palette[:, :1]
+        return palette[numbers]
+
+    across, down = dib.dots
+    return Bitmap(
+        width=dib.width,
+        height=dib.height,
+        pixel_bytes=len(masks) * (2 if max(map(int.bit_count, masks)) > 8 else 1),
+        decode=decode,
+        icc=_bmp_profile(dib, file, head),
+        pixels_per_mm=(across / 1000, down / 1000) if across > 0 and down > 0 else None,
+    )
+
+
+def _dib(path: Path, head: bytes) -> _Dib:
+    size = struct.unpack_from("<I", head, 14)[0]
+    if size == 12:
+        width, height, _, bits = struct.unpack_from("<HhHH", head, 18)
+        return _Dib(size, width, abs(height), height < 0, bits, 0, 0, (0, 0))
+    if size not in _DIB_SIZES:
+        raise _damaged(path, "BMP", f"its header of {size} bytes is of no known kind")
+    width, height, _, bits, packing, _, across, down, n_colours = struct.unpack_from(
+        "<iiHHIIiiI", head, 18
+    )
+    return _Dib(size, width, abs(height), height < 0, bits, packing, n_colours, (across, down))
+
+
+def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
+    """Which bits of a pixel are red, green, blue and, where there is any, alpha."""
+    if dib.packing in (3, 6):
+        n = 4 if dib.packing == 6 or dib.size >= 56 else 3
+        masks = struct.unpack_from(f"<{n}I", head, 54)
+        return masks if n == 3 or masks[3] else masks[:3]
+    return (0x7C00, 0x3E0, 0x1F) if dib.bits == 16 else (0xFF0000, 0xFF00, 0xFF)
+
+
+def _bmp_rows(path: Path, file: FileBytes, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
+    """One number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
+    row = (dib.width * dib.bits + 31) // 32 * 4
+    if len(file) - start < row * (dib.height - 1) + (dib.width * dib.bits + 7) // 8:
+        raise _damaged(path, "BMP", "its pixels are not all there")
+    data = file[start : start + row * dib.height].ljust(row * dib.height, b"\0")
+    rows = np.frombuffer(data, np.uint8).reshape(dib.height, row)
+    rows = rows if dib.downwards else rows[::-1]
+    if dib.bits == 24:
+        return rows[:, : 3 * dib.width].reshape(dib.height, dib.width, 3)
+    if dib.bits >= 8:
+        return np.ascontiguousarray(rows).view(f"<u{dib.bits // 8}")[:, : dib.width]
+    bits = np.unpackbits(rows, axis=1, count=dib.width * dib.bits)
+    weights = 1 << np.arange(dib.bits - 1, -1, -1, dtype=np.uint8)
+    bits = bits.reshape(dib.height, dib.width, dib.bits)
+    numbers: NDArray[np.uint8] = bits @ weights
+    return numbers
+
+
+def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int, ...]) -> Array:
+    """Take pixels apart: (H, W, 3), or 4 with alpha."""
+    if dib.bits == 24:
+        return numbers[..., ::-1].astype(np.uint8)
+    planes = []
+    for mask in masks:
+        unused = (mask & -mask).bit_length() - 1 if mask else 0
+        shift = max(unused, mask.bit_length() - 16)
+        values = (numbers & np.uint32(mask)) >> np.uint32(shift)
+        planes.append(_scaled(values, max(mask >> shift, 1)))
+    if any(plane.dtype == np.uint16 for plane in planes):
+        planes = [p if p.dtype == np.uint16 else p.astype(np.uint16) * 257 for p in planes]
+    return np.stack(planes, axis=2)
+
+
+def _palette(path: Path, file: FileBytes, dib: _Dib) -> NDArray[np.uint8]:
+    """(N, 3), RGB."""
+    at, step, most = 14 + dib.size, 3 if dib.size == 12 else 4, 2**dib.bits
+    n = min(dib.n_colours, most) or most
+    data = file[at : at + n * step]
+    if len(data) < n * step:
+        raise _damaged(path, "BMP", "its palette is not whole")
+    return np.frombuffer(data, np.uint8).reshape(n, step)[:, 2::-1]
+
+
+def _bmp_profile(dib: _Dib, file: FileBytes, head: bytes) -> bytes | None:
+    if dib.size < 124 or head[70:74] != b"DEBM":  # "MBED" as a little-endian number
+        return None
+    offset, size = struct.unpack_from("<II", head, 126)
+    return file[14 + offset : 14 + offset + size] or None
+
+
+def _unpacked(path: Path, data: bytes, dib: _Dib) -> NDArray[np.uint8]:
+    """Undo run lengths: (H, W) numbers, from the top; what no run covers is 0."""
+    wide, rle4 = dib.width, dib.bits == 4
+    out = np.zeros((dib.height, wide), np.uint8)
+    x, y, at = 0, 0, 0
+
+    def put(pixels: NDArray[np.uint8]) -> None:
+        nonlocal x
+        if y < dib.height:
+            out[y, x : x + len(pixels)] = pixels[: max(wide - x, 0)]
+        x += len(pixels)
+
+    while True:
+        if at + 2 > len(data):
+            raise _damaged(path, "BMP", "its pixels are not all there")
+        count, value = data[at], data[at + 1]
+        at += 2
+        if count:
+            pair = (value >> 4, value & 15) if rle4 else (value, value)
+            put(np.resize(np.array(pair, np.uint8), count))
+        elif value == 0:
+            x, y = 0, y + 1
+        elif value == 1:
+            break
+        elif value == 2:
+            if at + 2 > len(data):
+                raise _damaged(path, "BMP", "its pixels are not all there")
+            x, y, at = x + data[at], y + data[at + 1], at + 2
+        else:
+            size = (value + 1) // 2 if rle4 else value
+            raw = np.frombuffer(data[at : at + size], np.uint8)
+            if len(raw) < size:
+                raise _damaged(path, "BMP", "its pixels are not all there")
+            put(np.stack([raw >> 4, raw & 15], axis=1).ravel()[:value] if rle4 else raw)
+            at += size + size % 2
+    return out if dib.downwards else out[::-1]

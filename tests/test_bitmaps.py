@@ -1,0 +1,308 @@
+"""BMP and Netpbm, held against Pillow and against files written here by hand."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from samples import DEEP, GREY, PALETTE, RGB, RGBA, by_pillow, pillow_image, profile, put
+from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
+from widesr.picture import read_picture
+
+GREY_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+COLOURS = np.random.default_rng(3).integers(0, 256, (256, 3), np.uint8)
+
+
+def rows(array, *, bits):
+    """Rows from the bottom, each filled up to 4 bytes: (H, W) of `bits` each, or (H, W, 3)."""
+    made = b""
+    for row in array[::-1]:
+        if bits < 8:
+            numbers = np.unpackbits(row[:, None].astype(np.uint8), axis=1)[:, -bits:]
+            data = np.packbits(numbers).tobytes()
+        else:
+            data = row.astype("u1" if row.ndim == 2 else f"<u{bits // 8}").tobytes()
+        made += data.ljust(-(-len(data) // 4) * 4, b"\0")
+    return made
+
+
+def bmp(
+    array,
+    *,
+    bits,
+    body=None,
+    size=40,
+    packing=0,
+    palette=None,
+    masks=(),
+    height=None,
+    icc=b"",
+    dots=(0, 0),
+):
+    """A BMP with a header of any age."""
+    table = b""
+    if palette is not None:
+        filling = b"" if size == 12 else b"\0"
+        table = b"".join(bytes(colour[::-1]) + filling for colour in palette)
+    body = rows(array, bits=bits) if body is None else body
+    wide, high = array.shape[1], array.shape[0] if height is None else height
+    if size == 12:
+        header = struct.pack("<IHHHH", 12, wide, high, 1, bits)
+    else:
+        n_colours = len(palette) if palette is not None else 0
+        numbers = (size, wide, high, 1, bits, packing, len(body), *dots, n_colours, 0)
+        header = struct.pack("<IiiHHIIiiII", *numbers)
+        header += b"".join(struct.pack("<I", mask) for mask in masks)
+        if icc:
+            header = header.ljust(56, b"\0") + b"DEBM"
+            header = header.ljust(112, b"\0") + struct.pack(
+                "<II", size + len(table) + len(body), len(icc)
+            )
+        header = header.ljust(size, b"\0")
+    start = 14 + len(header) + len(table)
+    whole = start + len(body) + len(icc)
+    return struct.pack("<2sIII", b"BM", whole, 0, start) + header + table + body + icc
+
+
+def by_eye(data):
+    """As Pillow reads it, (H, W, C)."""
+    with Image.open(io.BytesIO(data)) as image:
+        mode = "L" if image.mode in ("1", "L") else "RGBA" if image.mode == "RGBA" else "RGB"
+        return np.asarray(image.convert(mode)).reshape(image.height, image.width, -1)
+
+
+def read(folder, data, **options):
+    picture = read_picture(put(folder, data), **options)
+    if picture.alpha is None:
+        return picture.pixels
+    return np.dstack([picture.pixels, picture.alpha])
+
+
+INDEX = GREY[..., 0]
+FIFTEEN = (DEEP[..., 0] & 0x7FFF).astype(np.uint16)
+WIDE = np.random.default_rng(5).integers(0, 2**32, (5, 7), np.uint32)
+MADE_BY_HAND = {
+    "1 bit": bmp(INDEX & 1, bits=1, palette=COLOURS[:2]),
+    "1 bit grey": bmp(INDEX & 1, bits=1, palette=[(0, 0, 0), (255, 255, 255)]),
+    "4 bit": bmp(INDEX & 15, bits=4, palette=COLOURS[:16]),
+    "4 bit with few colours": bmp(INDEX % 5, bits=4, palette=COLOURS[:5]),
+    "8 bit": bmp(INDEX, bits=8, palette=COLOURS),
+    "8 bit grey": bmp(INDEX, bits=8, palette=GREY_PALETTE),
+    "OS/2": bmp(INDEX, bits=8, palette=COLOURS, size=12),
+    "OS/2 24 bit": bmp(RGB[..., ::-1], bits=8, size=12).replace(
+        struct.pack("<HH", 1, 8), struct.pack("<HH", 1, 24), 1
+    ),
+    "16 bit": bmp(FIFTEEN, bits=16),
+    "16 bit 5-6-5": bmp(DEEP[..., 0], bits=16, packing=3, masks=(0xF800, 0x7E0, 0x1F), size=56),
+    "32 bit": bmp(WIDE, bits=32),
+    "32 bit by masks": bmp(
+        WIDE, bits=32, packing=3, masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000), size=124
+    ),
+}
+MADE_BY_PILLOW = {
+    "1": by_pillow(pillow_image(GREY).convert("1"), "BMP"),
+    "grey": by_pillow(pillow_image(GREY), "BMP"),
+    "palette": by_pillow(PALETTE, "BMP"),
+    "rgb": by_pillow(pillow_image(RGB), "BMP"),
+    "rgba": by_pillow(Image.fromarray(RGBA, "RGBA"), "BMP"),
+}
+BMPS = {f"by hand: {k}": v for k, v in MADE_BY_HAND.items()}
+BMPS |= {f"by Pillow: {k}": v for k, v in MADE_BY_PILLOW.items()}
+
+
+@pytest.mark.parametrize("kind", BMPS)
+def test_bmp_is_read_as_pillow_reads_it(tmp_path, kind):
+    expected = by_eye(BMPS[kind])
+    found = read(tmp_path, BMPS[kind])
+    if found.shape[2] == 1:  # grey stays grey, where Pillow may make RGB of it
+        expected = expected[..., :1]
+    # Pillow repeats bits where a channel has 5 or 6: up to 1 level from the nearest.
+    tolerance = 1 if "16 bit" in kind else 0
+    assert found.dtype == np.uint8
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() <= tolerance
+    assert ("grey" in kind or kind.endswith(" 1")) == (found.shape[2] == 1)
+
+
+def test_five_bits_of_a_channel_are_stretched_over_all_levels(tmp_path):
+    numbers = np.arange(32, dtype=np.uint16)[None]
+    found = read(tmp_path, bmp(numbers, bits=16))
+    np.testing.assert_array_equal(found[0, :, 2], np.round(np.arange(32) * 255 / 31))
+
+
+def test_ten_bits_of_a_channel_become_sixteen(tmp_path):
+    masks = (0x3FF00000, 0xFFC00, 0x3FF)
+    data = bmp(WIDE, bits=32, packing=3, masks=masks, size=52)
+    expected = np.stack([(WIDE >> shift) & 1023 for shift in (20, 10, 0)], axis=2)
+    np.testing.assert_array_equal(
+        read(tmp_path, data), np.round(expected * (65535 / 1023)).astype(np.uint16), strict=True
+    )
+
+
+def test_two_bits_and_rows_from_the_top_are_read(tmp_path):
+    upwards = bmp(INDEX & 3, bits=2, palette=COLOURS[:4])
+    downwards = bmp((INDEX & 3)[::-1], bits=2, palette=COLOURS[:4], height=-INDEX.shape[0])
+    np.testing.assert_array_equal(read(tmp_path, upwards), COLOURS[INDEX & 3])
+    np.testing.assert_array_equal(read(tmp_path, downwards), COLOURS[INDEX & 3])
+
+
+def test_the_profile_and_the_resolution_of_a_bmp_are_kept(tmp_path):
+    data = bmp(RGB[..., ::-1], bits=24, body=rows(RGB[..., ::-1], bits=8))
+    assert read_picture(put(tmp_path, data)).icc is None
+    data = bmp(
+        RGB,
+        bits=24,
+        body=rows(RGB[..., ::-1], bits=8),
+        size=124,
+        icc=profile(),
+        dots=(11811, 5906),
+    )
+    picture = read_picture(put(tmp_path, data))
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert picture.icc == profile()
+    assert picture.pixels_per_mm == (11.811, 5.906)
+    assert picture.format == "bmp"
+
+
+def runs(index, *, bits):
+    """Run lengths: repeated pixels, pixels as they are, ends of rows, and the end."""
+    made = b""
+    for row in index[::-1]:
+        x = 0
+        while x < len(row):
+            same = 1
+            while x + same < len(row) and same < 255 and row[x + same] == row[x]:
+                same += 1
+            if same > 1 or len(row) - x < 3:
+                value = int(row[x]) * (17 if bits == 4 else 1)
+                made += bytes([same, value])
+                x += same
+            else:
+                raw = row[x : x + min(len(row) - x, 9)]
+                data = rows(raw[None], bits=4) if bits == 4 else raw.tobytes()
+                data = data[: (len(raw) + 1) // 2] if bits == 4 else data
+                made += bytes([0, len(raw)]) + data + bytes(len(data) % 2)
+                x += len(raw)
+        made += b"\0\0"
+    return made + b"\0\1"
+
+
+INDICES = hnp.arrays(
+    np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 40)), elements=st.integers(0, 3)
+)
+
+
+@pytest.mark.parametrize(("bits", "packing"), [(8, 1), (4, 2)])
+@given(index=INDICES)
+def test_run_lengths_give_the_pixels_that_they_were_made_of(tmp_path_factory, bits, packing, index):
+    body = runs(index, bits=bits)
+    data = bmp(index, bits=bits, body=body, packing=packing, palette=COLOURS[:4])
+    np.testing.assert_array_equal(read(tmp_path_factory.mktemp("rle"), data), COLOURS[index])
+
+
+def test_run_lengths_may_leap_over_pixels(tmp_path):
+    body = b"\2\1" + b"\0\2\1\1" + b"\1\2" + b"\0\1"  # two, a leap by (1, 1), one
+    data = bmp(np.zeros((3, 4)), bits=8, body=body, packing=1, palette=GREY_PALETTE[:3])
+    expected = np.array([[0, 0, 0, 0], [0, 0, 0, 2], [1, 1, 0, 0]], np.uint8)
+    np.testing.assert_array_equal(read(tmp_path, data)[..., 0], expected)
+
+
+PGM_TEXT = b"P2 # a comment\n# another\n3 2\n# and one\n 255\n0 1 2\n\n253\t254 255\n"
+NETPBM = {
+    "P1": (b"P1\n4 2\n1 0 1 0\n0110\n", np.array([[0, 255, 0, 255], [255, 0, 0, 255]])),
+    "P2": (PGM_TEXT, np.array([[0, 1, 2], [253, 254, 255]])),
+    "P2 of 4 levels": (b"P2 4 1 3 0 1 2 3", np.array([[0, 85, 170, 255]])),
+    "P2 without a last space": (b"P2\n1 1\n255\n7", np.array([[7]])),
+    "P3": (b"P3\n1 2\n255\n1 2 3\n4 5 6", np.array([[[1, 2, 3]], [[4, 5, 6]]])),
+    "P4": (b"P4\n10 1\n\x80\x40", np.array([[0] + [255] * 8 + [0]])),
+    "P5": (b"P5\n3 1\n255\n\n\x0c\xff", np.array([[10, 12, 255]])),
+    "P6": (b"P6\r1\t1\r255\r\1\2\3", np.array([[[1, 2, 3]]])),
+}
+NETPBM_16 = {
+    "P2": (b"P2\n2 1\n65535\n0 65535\n", np.array([[0, 65535]])),
+    "P2 of 10 bits": (b"P2\n3 1\n1023\n0 1 1023\n", np.array([[0, 64, 65535]])),
+    "P5": (b"P5\n2 1\n65535\n\1\2\3\4", np.array([[0x0102, 0x0304]])),
+    "P6": (b"P6\n1 1\n65535\n\1\2\3\4\5\6", np.array([[[0x0102, 0x0304, 0x0506]]])),
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected", "dtype"),
+    [(*case, np.uint8) for case in NETPBM.values()]
+    + [(*case, np.uint16) for case in NETPBM_16.values()],
+)
+def test_netpbm_is_read_as_its_description_says(tmp_path, data, expected, dtype):
+    expected = expected.reshape(*expected.shape[:2], -1).astype(dtype)
+    np.testing.assert_array_equal(read(tmp_path, data), expected, strict=True)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])
+def test_netpbm_by_pillow_is_read(tmp_path, mode):
+    image = Image.fromarray(DEEP[..., 0]) if mode == "I;16" else pillow_image(RGB).convert(mode)
+    expected = np.asarray(image.convert("L") if mode == "1" else image)
+    found = read(tmp_path, by_pillow(image, "PPM"))
+    np.testing.assert_array_equal(found, expected.reshape(*expected.shape[:2], -1), strict=True)
+
+
+def test_text_of_many_blocks_is_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("widesr.bitmaps._BLOCK", 7)
+    for data, expected in (*NETPBM.values(), *NETPBM_16.values()):
+        found = read(tmp_path, data)
+        np.testing.assert_array_equal(found, expected.reshape(found.shape))
+
+
+@pytest.mark.parametrize("kind", [*BMPS, "P1", "P2", "P3", "P4", "P5", "P6"])
+def test_a_bitmap_cut_short_fails(tmp_path, kind):
+    data = BMPS.get(kind) or NETPBM[kind][0].rstrip()
+    for length in {len(data) * 2 // 3, len(data) // 2, 9}:
+        with pytest.raises(ImageReadError, match=r"file is damaged or cut short \(.*whole copy"):
+            read(tmp_path, data[:length])
+
+
+DAMAGED = {
+    "no width": (b"P5\n0 5\n255\n", "claims 0x5 pixels"),
+    "no maximum": (b"P5\n1 1\n0\n\0", "up to 0"),
+    "a maximum of 17 bits": (b"P2\n1 1\n65536\n0\n", "up to 65536"),
+    "a value above the maximum": (b"P5\n1 1\n9\n\x0a", "above 9"),
+    "a text value above the maximum": (b"P2\n1 1\n9\n10\n", "above 9"),
+    "a huge number": (b"P2\n1 1\n255\n" + b"9" * 5000, "not a number"),
+    "a word": (b"P2\n2 1\n255\n12 x1\n", "not a number"),
+    "a bit that is none": (b"P1\n2 1\n02\n", "above 1"),
+    "a header of letters": (b"P6\nwide high\n255\n", "header is not whole"),
+    "BMP of no known age": (b"BM" + bytes(12) + struct.pack("<I", 41) + bytes(80), "41 bytes"),
+    "BMP without width": (bmp(np.zeros((1, 0)), bits=8, palette=COLOURS), "claims 0x1"),
+    "a colour beyond the palette": (bmp(INDEX, bits=8, palette=COLOURS[:9]), "not in its palette"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_bitmap_that_contradicts_itself_is_damaged(tmp_path, kind):
+    data, message = DAMAGED[kind]
+    with pytest.raises(ImageReadError, match=message):
+        read(tmp_path, data)
+
+
+def test_what_a_bmp_may_hide_is_refused_by_name(tmp_path):
+    jpeg = bmp(RGB, bits=0, body=b"\xff\xd8\xff", packing=4)
+    with pytest.raises(ImageFormatError, match=r"BMP of 0 bits packed by method 4.*save it as PNG"):
+        read(tmp_path, jpeg)
+    with pytest.raises(ImageFormatError, match="more than one picture"):
+        read(tmp_path, NETPBM["P5"][0] + b"\n" + NETPBM["P5"][0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P1 99999 99999 ",
+        b"P6 99999 99999 255 ",
+        bmp(np.zeros((1, 1)), bits=8, palette=COLOURS, height=-(2**31)),
+    ],
+)
+def test_a_bitmap_that_claims_too_much_is_refused_before_decoding(tmp_path, data):
+    with pytest.raises(ImageTooLargeError, match="pixels, the limit"):
+        read(tmp_path, data)
