@@ -34,7 +34,8 @@ from widesr.picture import (
     read_picture,
     write_picture,
 )
-from widesr.upscaler import Progress, Upscaler
+from widesr.sizing import Target
+from widesr.upscaler import Progress, SizedUpscaler, Upscaler, load_upscaler
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 Existing = Literal["refuse", "overwrite", "skip"]
@@ -217,7 +218,7 @@ def _check_no_shared_target(jobs: Iterable[Job]) -> None:
 def upscale_many(
     jobs: Sequence[Job],
     *,
-    upscaler: Upscaler,
+    upscaler: Upscaler | SizedUpscaler,
     existing: Existing = "refuse",
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
@@ -265,7 +266,10 @@ def transform_many(
                 "--skip-existing"
             )
         picture = read_picture(job.source, max_pixels=max_pixels)
-        made = transform(picture)
+        try:
+            made = transform(picture)
+        except UsageError as error:  # one picture may be too small for what suits the others
+            raise UsageError(f"{job.source}: {error}") from error
         if job.makes_folder:
             _make_folder(job.target.parent)
         write_picture(job.target, made, quality=quality, overwrite=existing == "overwrite")
@@ -300,7 +304,11 @@ def _make_folder(folder: Path) -> None:
 def upscale(
     picture: Picture | Path | str,
     *,
-    scale: int = ...,
+    scale: float | None = ...,
+    width: int | None = ...,
+    height: int | None = ...,
+    longest: int | None = ...,
+    fit: tuple[int, int] | None = ...,
     model: str = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
@@ -311,7 +319,11 @@ def upscale(
 def upscale(
     picture: NDArray[Pixels],
     *,
-    scale: int = ...,
+    scale: float | None = ...,
+    width: int | None = ...,
+    height: int | None = ...,
+    longest: int | None = ...,
+    fit: tuple[int, int] | None = ...,
     model: str = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
@@ -321,16 +333,28 @@ def upscale(
 def upscale(
     picture: Picture | Path | str | NDArray[Any],
     *,
-    scale: int = 2,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    longest: int | None = None,
+    fit: tuple[int, int] | None = None,
     model: str = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
 ) -> Picture | NDArray[Any]:
     """Upscale one picture; for several, `Upscaler.load` once and call it.
 
+    At x2, x3 and x4 the picture goes through one network. Any other size takes the nearest network
+    at or above it, above x4 that of x4 and then that of x2, and is shrunk to the pixel by
+    `imresize`, which alone does what is x1 or less.
+
     Args:
         picture: A file, a `Picture`, or an array as `Upscaler` takes it.
-        scale: Output pixels per input pixel, along each axis.
+        scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
+        width: Of the output, in pixels, instead of a scale; the aspect is kept.
+        height: The same for the height.
+        longest: The same for the longer side.
+        fit: (height, width) of a box that the output fills as far as its aspect allows.
         model: As for `Upscaler.load`, with `tile` and `self_ensemble`.
         tile: Side of the tiles, LR pixels; None is the whole picture at once.
         self_ensemble: Mean over eight flips and turns.
@@ -341,7 +365,10 @@ def upscale(
     Raises:
         WidesrError: As `Upscaler.load`, `read_picture` and `Upscaler` say.
     """
-    upscaler = Upscaler.load(model, scale=scale, tile=tile, self_ensemble=self_ensemble)
+    if (scale, width, height, longest, fit) == (None,) * 5:
+        scale = 2
+    target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
+    upscaler = load_upscaler(model, target=target, tile=tile, self_ensemble=self_ensemble)
     if isinstance(picture, np.ndarray):
         return upscaler(picture)
     if not isinstance(picture, Picture):

@@ -121,19 +121,27 @@ def find_model(name: str, *, scale: int) -> ModelFile:
                 f"and {BICUBIC!r} takes any scale"
             )
         name = DEFAULTS[scale]
-    path = Path(name) if _is_path(name) else _shipped().get(name)
-    if path is None:
-        raise ModelNotFoundError(_unknown(name))
-    if not path.is_file():
-        raise ModelNotFoundError(f"{path}: no such file, expected a widesr model (.onnx)")
-    card = read_card(path)
+    model = _find(name)
+    card = model.card
     if card.scale != scale:
         others = [n for n in _shipped() if n.endswith(f"-x{scale}")]
         raise ModelNotFoundError(
             f"model {name!r} upscales x{card.scale}, not x{scale}; "
             f"for x{scale} there is {', '.join([*others, BICUBIC])}"
         )
-    return ModelFile(path, card)
+    return model
+
+
+def native_scales(name: str) -> tuple[int, ...]:
+    """The scales of the networks that a name stands for; none for bicubic.
+
+    Raises:
+        ModelNotFoundError: There is no such model or file.
+        ModelFileError: The file is not a widesr model.
+    """
+    if name == BICUBIC:
+        return ()
+    return tuple(DEFAULTS) if name == "default" else (_find(name).card.scale,)
 
 
 def read_card(path: Path) -> ModelCard:
@@ -170,6 +178,15 @@ def read_card(path: Path) -> ModelCard:
             f"{path}: damaged, its weights are not those that its card was made for; get it again"
         )
     return card
+
+
+def _find(name: str) -> ModelFile:
+    path = Path(name) if _is_path(name) else _shipped().get(name)
+    if path is None:
+        raise ModelNotFoundError(_unknown(name))
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path}: no such file, expected a widesr model (.onnx)")
+    return ModelFile(path, read_card(path))
 
 
 def _shipped() -> dict[str, Path]:

@@ -1,24 +1,25 @@
 """Picture in, larger picture out: tiles, self-ensemble, grey, 16 bit, alpha."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
-from math import isqrt
-from typing import Literal, TypeVar
+from math import isqrt, prod
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import BICUBIC, ModelCard, find_model
+from widesr.catalog import BICUBIC, DEFAULTS, ModelCard, find_model, native_scales
 from widesr.engine import Engine, load_engine
 from widesr.errors import ShapeError, UsageError
 from widesr.picture import Picture
 from widesr.resize import imresize
+from widesr.sizing import Target, plan_scales
 from widesr.tiling import plan_tiles
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 Progress = Callable[[int, int], None]
-"""Called with the tiles done and the tiles in all, after each tile."""
+"""Called after each tile with the work done and the work in all, in tiles or shares of them."""
 
 MIN_TILE = 16
 """LR pixels; below it nearly all the work is halo."""
@@ -129,20 +130,18 @@ class Upscaler:
                 progress(done, len(tiles))
         return sr
 
+    def made_by(self, _height: int, _width: int) -> str:
+        """What a picture of this size goes through, for reports: here always the model."""
+        return self.model
+
     def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
         """Upscale a picture with its alpha; profile and metadata go along unchanged.
 
         Alpha goes by `imresize`, not through the network. Colours that no one sees (alpha 0) are
         first replaced by those beside them, so that they do not shine through at the edges.
         """
-        pixels, alpha = picture.pixels, picture.alpha
-        if alpha is not None:
-            if (alpha == alpha.flat[0]).all():
-                size = (picture.height * self.scale, picture.width * self.scale)
-                alpha = np.full(size, alpha.flat[0])
-            else:
-                pixels = bleed(pixels, hidden=alpha == 0)
-                alpha = imresize(alpha, scale=self.scale)
+        size = (picture.height * self.scale, picture.width * self.scale)
+        pixels, alpha = _without_hidden_colours(picture), _resized_alpha(picture, size=size)
         return replace(picture, pixels=self(pixels, progress=progress), alpha=alpha)
 
 
@@ -162,6 +161,145 @@ class _Bicubic(Upscaler):
         if progress is not None:
             progress(1, 1)
         return sr
+
+
+class SizedUpscaler:
+    """Gives each picture the size that a `Target` asks for: networks in turn, then `imresize`.
+
+    It is used as an `Upscaler`, but the scale is each picture's own.
+    """
+
+    model: str
+    """The names of all the networks it may run; "bicubic" if none."""
+
+    def __init__(self, target: Target, *, networks: Mapping[int, Upscaler]) -> None:
+        """Use any networks.
+
+        Args:
+            target: The size to reach.
+            networks: By their scale; none is interpolation alone.
+        """
+        self._target, self._networks = target, networks
+        self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "default",
+        *,
+        target: Target,
+        tile: int | Literal["auto"] | None = "auto",
+        self_ensemble: bool = False,
+        threads: int | None = None,
+    ) -> "SizedUpscaler":
+        """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
+
+        Raises:
+            UsageError: Also if the scale is more than the model called `name` gives.
+        """
+        native = native_scales(name)
+        if target.scale is not None:  # the same for every picture, so refused before the first
+            native = plan_scales(target.factor(1, 1), native=native)
+        networks = {
+            scale: Upscaler.load(
+                name, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
+            )
+            for scale in native
+        }
+        return cls(target, networks=networks)
+
+    def __call__(
+        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
+    ) -> NDArray[Pixels]:
+        """Upscale, or shrink, a picture; between two steps it is rounded to its own type.
+
+        Args:
+            pixels: As `Upscaler` takes them.
+            progress: Called after each tile of each network.
+
+        Returns:
+            A new array of the same type and channels, of the size that was asked for.
+
+        Raises:
+            ShapeError: `pixels` is no such array.
+            UsageError: This picture is too small for that size.
+        """
+        _check(pixels)
+        height, width = pixels.shape[:2]
+        size, scales = self._target.size(height, width), self._scales(height, width)
+        for step, scale in enumerate(scales):
+            on_tile = progress and _share(progress, scales, step)
+            pixels = self._networks[scale](pixels, progress=on_tile)
+        if not scales or pixels.shape[:2] != size:
+            pixels = imresize(pixels, size=size)
+        if not scales and progress is not None:
+            progress(1, 1)
+        return pixels
+
+    def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
+        """Upscale a picture with its alpha, which goes to the last size at once."""
+        size = self._target.size(picture.height, picture.width)
+        pixels, alpha = _without_hidden_colours(picture), _resized_alpha(picture, size=size)
+        return replace(picture, pixels=self(pixels, progress=progress), alpha=alpha)
+
+    def made_by(self, height: int, width: int) -> str:
+        """What a picture of this size goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
+        scales = self._scales(height, width)
+        reached = (height * prod(scales), width * prod(scales))
+        names = [self._networks[scale].model for scale in scales]
+        if not scales or reached != self._target.size(height, width):
+            names.append(BICUBIC)
+        return " then ".join(names)
+
+    def _scales(self, height: int, width: int) -> tuple[int, ...]:
+        return plan_scales(self._target.factor(height, width), native=self._networks)
+
+
+def load_upscaler(
+    name: str = "default",
+    *,
+    target: Target,
+    tile: int | Literal["auto"] | None = "auto",
+    self_ensemble: bool = False,
+    threads: int | None = None,
+) -> Upscaler | SizedUpscaler:
+    """Load what gives the size asked for: at x2, x3 and x4 one network and nothing after it.
+
+    Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`.
+    """
+    if target.scale is not None and target.scale in DEFAULTS:
+        return Upscaler.load(
+            name, scale=int(target.scale), tile=tile, self_ensemble=self_ensemble, threads=threads
+        )
+    return SizedUpscaler.load(
+        name, target=target, tile=tile, self_ensemble=self_ensemble, threads=threads
+    )
+
+
+def _share(progress: Progress, scales: tuple[int, ...], step: int) -> Progress:
+    """Tell of one step's tiles as a share of the work of all steps, which grows with the area."""
+    costs = [prod(scales[:i]) ** 2 for i in range(len(scales))]
+    before, cost = sum(costs[:step]), costs[step]
+    return lambda done, tiles: progress(before * tiles + cost * done, sum(costs) * tiles)
+
+
+def _without_hidden_colours(picture: Picture) -> NDArray[Any]:
+    """The pixels, those that alpha hides replaced if alpha varies: they would shine through."""
+    alpha = picture.alpha
+    if alpha is None or _is_constant(alpha):
+        return picture.pixels
+    return bleed(picture.pixels, hidden=alpha == 0)
+
+
+def _resized_alpha(picture: Picture, *, size: tuple[int, int]) -> NDArray[Any] | None:
+    alpha = picture.alpha
+    if alpha is None:
+        return None
+    return np.full(size, alpha.flat[0]) if _is_constant(alpha) else imresize(alpha, size=size)
+
+
+def _is_constant(alpha: NDArray[Any]) -> bool:
+    return bool((alpha == alpha.flat[0]).all())
 
 
 def bleed(pixels: NDArray[Pixels], *, hidden: NDArray[np.bool_], reach: int = 8) -> NDArray[Pixels]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from widesr.errors import UsageError
+from widesr.sizing import Target
 
 _SMALLEST_TILE = 16
 
@@ -54,6 +55,57 @@ def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int],
     return parse
 
 
+def parse_scale(text: str | float) -> float:
+    """Read `-s` of upscale: digits, perhaps with a decimal point; `Target` says which it takes."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(text)):
+        raise UsageError(f"scale {text} cannot be meant; expected a number as 2 or 1.5")
+    return float(text)
+
+
+def parse_box(text: str) -> tuple[int, int]:
+    """Read `--fit`, width first as people say it, to (height, width)."""
+    sides = [_number(side) for side in text.lower().split("x")]
+    if len(sides) != 2 or not all(sides):
+        raise UsageError(f"fit {text} cannot be meant; expected width x height, as 1920x1080")
+    width, height = (side or 0 for side in sides)
+    return height, width
+
+
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "-s",
+        "--scale",
+        metavar="NUMBER",
+        parser=parse_scale,
+        help="Times larger, as 2 or 1.5; at most 8; default: 2.",
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        "--width",
+        metavar="N",
+        parser=whole_number("width"),
+        help="Of the output in pixels, instead of a scale; the aspect is kept.",
+    ),
+]
+Height = Annotated[
+    int | None,
+    typer.Option("--height", metavar="N", parser=whole_number("height"), help="The same."),
+]
+Longest = Annotated[
+    int | None,
+    typer.Option(
+        "--longest",
+        metavar="N",
+        parser=whole_number("longest"),
+        help="The same for the longer side.",
+    ),
+]
+Fit = Annotated[
+    str | None, typer.Option("--fit", metavar="WxH", help="The same: the largest that fits inside.")
+]
 Shrink = Annotated[
     int,
     typer.Option(
@@ -130,6 +182,32 @@ def gather_inputs(positional: list[Path] | None, option: list[Path] | None) -> l
     if not inputs:
         raise UsageError("no input was given; expected a picture or a folder of pictures")
     return inputs
+
+
+def gather_target(
+    scale: float | None,
+    *,
+    width: int | None,
+    height: int | None,
+    longest: int | None,
+    fit: str | None,
+) -> Target:
+    """Join all ways to say a size; x2 if none.
+
+    Raises:
+        UsageError: There are several, or one that cannot be meant.
+    """
+    flags = {"-s": scale, "--width": width, "--height": height, "--longest": longest, "--fit": fit}
+    given = [flag for flag, value in flags.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
+    return Target(
+        scale=scale if given else 2,
+        width=width,
+        height=height,
+        longest=longest,
+        fit=None if fit is None else parse_box(fit),
+    )
 
 
 def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "skip"]:

@@ -23,6 +23,7 @@ def report_outcomes(
     *,
     jobs: "Sequence[Job]",
     by: str,
+    made_by: "Callable[[int, int], str] | None" = None,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -33,6 +34,7 @@ def report_outcomes(
             each picture.
         jobs: All that is to do.
         by: What makes the pictures, as a user calls it.
+        made_by: What makes a picture of this height and width, if it is not the same for all.
         as_json: One JSON object per picture on stdout instead of text.
         quiet: Errors only.
 
@@ -54,10 +56,12 @@ def report_outcomes(
             show(counts.total(), names[counts.total()])
             if outcome.error:
                 print_error(outcome.error)
+            size = outcome.input_size
+            name = made_by(*size) if made_by and size else by
             if as_json:
-                typer.echo(json.dumps(_as_json(outcome, by)))
+                typer.echo(json.dumps(_as_json(outcome, name)))
             elif not quiet and not outcome.error:
-                typer.echo(_as_line(outcome, by))
+                typer.echo(_as_line(outcome, name))
     if len(jobs) > 1 and not as_json and not quiet:
         parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
         typer.echo(f"{len(jobs)} pictures: {parts}  {seconds:.1f} s")

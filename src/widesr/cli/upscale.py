@@ -22,16 +22,11 @@ def upscale_pictures(
             help="A file for one picture, a folder for more; default: beside the input.",
         ),
     ] = None,
-    scale: Annotated[
-        int,
-        typer.Option(
-            "-s",
-            "--scale",
-            metavar="2|3|4",
-            parser=options.one_of("scale", 2, 3, 4),
-            help="Times larger.",
-        ),
-    ] = 2,
+    scale: options.Scale = None,
+    width: options.Width = None,
+    height: options.Height = None,
+    longest: options.Longest = None,
+    fit: options.Fit = None,
     model: options.Model = "default",
     tile: options.Tile = "auto",
     format: Annotated[  # noqa: A002 (users' word)
@@ -66,22 +61,24 @@ def upscale_pictures(
     """Make pictures larger.
 
     photo.jpg becomes photo_x2.jpg beside it; the pictures of a folder go to folder_x2, under
-    their own names. Nothing is overwritten unless you say --overwrite, and no input ever.
+    their own names; with a size instead of a scale, as photo_1920w.jpg. Nothing is overwritten
+    unless you say --overwrite, and no input ever.
     """
     from widesr.batch import plan_jobs, upscale_many
-    from widesr.upscaler import Upscaler
+    from widesr.upscaler import load_upscaler
 
+    target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     jobs = plan_jobs(
         options.gather_inputs(inputs, input_option),
         output=output,
-        name_end=f"_x{scale}",
+        name_end=target.name_end,
         suffix=suffix,
         format=None if format == "auto" else format,
         recursive=recursive,
     )
-    upscaler = Upscaler.load(
+    upscaler = load_upscaler(
         model,
-        scale=scale,
+        target=target,
         tile=options.parse_tile(tile),
         self_ensemble=self_ensemble,
         threads=threads,
@@ -98,6 +95,7 @@ def upscale_pictures(
         lambda on_tile: outcomes(progress=on_tile),
         jobs=jobs,
         by=upscaler.model,
+        made_by=upscaler.made_by,
         as_json=as_json,
         quiet=quiet,
     )

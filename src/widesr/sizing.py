@@ -1,0 +1,125 @@
+"""How large a picture is to become, and by which networks: exact arithmetic, no pixels.
+
+Rounding, in one rule: both sides are the input's times one exact factor, rounded half up, and at
+least 1. So a side that was asked for comes out exactly, the other keeps the aspect to half a pixel,
+and a picture on its side comes out on its side.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import floor
+
+from widesr.errors import UsageError
+
+MAX_SCALE = 8
+"""Beyond it nothing but interpolation is left, and a slip of the finger would fill the memory."""
+
+_TWICE = (4, 2)
+"""What is run in turn, where both are to be had, for more than the largest network gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The size that was asked for, in exactly one of these ways.
+
+    Raises:
+        UsageError: None or several of them, or a value that cannot be meant.
+    """
+
+    scale: float | Fraction | None = None
+    """Output pixels per input pixel, above 0; a float is the decimal that it prints as."""
+    width: int | None = None
+    height: int | None = None
+    longest: int | None = None
+    """The longer side."""
+    fit: tuple[int, int] | None = None
+    """(height, width) of a box to fill as far as the aspect allows."""
+
+    def __post_init__(self) -> None:
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given = {name: value for name, value in given.items() if value is not None}
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise UsageError(f"expected one of scale, width, height, longest and fit, got {found}")
+        if self.scale is not None:
+            if not 0 < self.scale <= MAX_SCALE:
+                found = f"{float(self.scale):.15g}"
+                raise UsageError(f"expected a scale above 0 and at most {MAX_SCALE}, got {found}")
+            return
+        ((name, value),) = given.items()
+        if min(self.fit or (value,)) < 1:
+            raise UsageError(f"expected {name} of at least 1 pixel, got {value}")
+
+    def factor(self, height: int, width: int) -> Fraction:
+        """Output pixels per input pixel, before rounding, for a picture of this size.
+
+        Raises:
+            UsageError: It is above `MAX_SCALE`.
+        """
+        factor = self._factor(height, width)
+        if factor > MAX_SCALE:
+            raise UsageError(
+                f"the size asked for is {float(factor):.4g} times that of a picture of "
+                f"{width}x{height} pixels, expected at most {MAX_SCALE} times; ask for less"
+            )
+        return factor
+
+    def _factor(self, height: int, width: int) -> Fraction:
+        if self.scale is not None:
+            return Fraction(str(self.scale))
+        if self.width is not None:
+            return Fraction(self.width, width)
+        if self.height is not None:
+            return Fraction(self.height, height)
+        if self.longest is not None:
+            return Fraction(self.longest, max(height, width))
+        assert self.fit is not None
+        return min(Fraction(self.fit[0], height), Fraction(self.fit[1], width))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that a picture of this size is to have; raises as `factor`."""
+        factor = self.factor(height, width)
+        return _rounded(height * factor), _rounded(width * factor)
+
+    @property
+    def name_end(self) -> str:
+        """What ends the names of outputs: "_x1.5", "_1920w", "_1080h", "_2048px", "_1920x1080"."""
+        if self.scale is not None:
+            return f"_x{float(self.scale):.15g}"
+        if self.fit is not None:
+            return f"_{self.fit[1]}x{self.fit[0]}"
+        if self.width is not None:
+            return f"_{self.width}w"
+        return f"_{self.height}h" if self.height is not None else f"_{self.longest}px"
+
+
+def plan_scales(factor: Fraction | float, *, native: Collection[int]) -> tuple[int, ...]:
+    """Choose the networks to run in turn, so that what is left to do is to shrink, or nothing.
+
+    It is the nearest network at or above the factor; none where nothing is enlarged; x4 and then
+    x2 above the largest.
+
+    Args:
+        factor: Output pixels per input pixel.
+        native: Scales of the networks there are; empty is interpolation alone.
+
+    Raises:
+        UsageError: These networks do not get there.
+    """
+    if factor <= 1 or not native:
+        return ()
+    enough = [scale for scale in sorted(native) if scale >= factor]
+    if enough:
+        return (enough[0],)
+    if factor <= _TWICE[0] * _TWICE[1] and set(_TWICE) <= set(native):
+        return _TWICE
+    there_is = " and ".join(f"x{scale}" for scale in sorted(native))
+    raise UsageError(
+        f"x{float(factor):.4g} is more than this model gives, which is {there_is}; ask for less, "
+        "or take the default models or bicubic"
+    )
+
+
+def _rounded(side: Fraction) -> int:
+    return max(1, floor(side + Fraction(1, 2)))
