@@ -14,7 +14,8 @@ from PIL import Image
 import widesr
 from widesr.catalog import DEFAULTS, list_models, native_scales
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
-from widesr.picture import Picture
+from widesr.metrics import PROTOCOLS, psnr
+from widesr.picture import Picture, read_picture
 from widesr.resize import imresize
 from widesr.sizing import MAX_SCALE, Target, plan_scales
 from widesr.upscaler import SizedUpscaler, Upscaler, bleed, load_upscaler
@@ -333,7 +334,7 @@ def test_arrays_that_are_no_picture_are_refused():
         sized(width=5)(np.zeros((4, 4, 3), np.float32))
 
 
-def test_between_two_sizes_a_real_network_is_nearer_to_itself_than_to_plain_bicubic():
+def test_between_two_scales_it_is_the_real_network_shrunk():
     lr = noise(3, (24, 32, 3))
     sr = load_upscaler(TINY, target=Target(scale=1.5))(lr)
     twice = Upscaler.load(TINY, scale=2)(lr)
@@ -400,6 +401,28 @@ def test_the_default_models_give_any_size():
         upscaler = load_upscaler(target=Target(**target), threads=1)
         assert upscaler.made_by(12, 16) == by
         assert upscaler(lr).shape[:2] == Target(**target).size(12, 16)
+
+
+@pytest.mark.skipif(
+    DEFAULTS[2] not in [model.card.name for model in list_models()], reason="needs the x2 model"
+)
+@pytest.mark.parametrize("scale", [Fraction(5, 4), Fraction(7, 4)])
+def test_between_two_scales_the_network_is_far_above_bicubic(bench, scale):
+    network, bicubic = (
+        load_upscaler(name, target=Target(scale=scale), threads=1)
+        for name in (DEFAULTS[2], "bicubic")
+    )
+    gains = []
+    for path in (bench / "Set5/HR").glob("*.png"):
+        hr = read_picture(path).pixels[:210, :210]  # a multiple of both scales
+        lr = imresize(hr, size=(int(210 / scale), int(210 / scale)))
+        better, plain = (
+            psnr(upscaler(lr), hr, protocol=PROTOCOLS["benchmark-y"], scale=2)
+            for upscaler in (network, bicubic)
+        )
+        gains.append(better - plain)
+    assert len(gains) == 5
+    assert np.mean(gains) > 2  # dB
 
 
 # ---- one call ------------------------------------------------------------------------------
