@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -17,6 +16,7 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.adapt import Icc, Kept, adapted
 from widesr.errors import (
     ImageReadError,
     ImageWriteError,
@@ -30,6 +30,7 @@ from widesr.picture import (
     FORMATS,
     MAX_PIXELS,
     Picture,
+    check_lossless,
     output_format,
     read_picture,
     write_picture,
@@ -221,15 +222,27 @@ def upscale_many(
     upscaler: Upscaler | SizedUpscaler,
     existing: Existing = "refuse",
     quality: int = 95,
+    lossless: bool = False,
+    icc: Icc = "keep",
+    metadata: Kept = "keep",
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
-    """Upscale in order, as `transform_many`; `progress` is told of the tiles of each picture."""
+    """Upscale in order, as `transform_many`.
+
+    `progress` is told of the tiles of each picture; `icc` and `metadata` are those of `adapted`.
+    """
+
+    def transform(picture: Picture) -> Picture:
+        picture = adapted(picture, icc=icc, metadata=metadata)
+        return upscaler.upscale_picture(picture, progress=progress)
+
     return transform_many(
         jobs,
-        transform=partial(upscaler.upscale_picture, progress=progress),
+        transform=transform,
         existing=existing,
         quality=quality,
+        lossless=lossless,
         max_pixels=max_pixels,
     )
 
@@ -240,6 +253,7 @@ def transform_many(
     transform: Callable[[Picture], Picture],
     existing: Existing = "refuse",
     quality: int = 95,
+    lossless: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Outcome]:
     """Read, transform and write each picture; yield what became of it when it is over.
@@ -251,6 +265,7 @@ def transform_many(
         transform: Makes the output from the input.
         existing: What to do with an output that is there already.
         quality: 1 to 100, of JPEG, WebP and AVIF.
+        lossless: Every value is kept, or the picture refused.
         max_pixels: The largest picture that is read.
     """
     sources = {job.source.resolve() for job in jobs}
@@ -265,6 +280,8 @@ def transform_many(
                 f"{job.target}: exists already; name another output, or say --overwrite or "
                 "--skip-existing"
             )
+        if lossless:
+            check_lossless(job.target)
         picture = read_picture(job.source, max_pixels=max_pixels)
         try:
             made = transform(picture)
@@ -272,7 +289,13 @@ def transform_many(
             raise UsageError(f"{job.source}: {error}") from error
         if job.makes_folder:
             _make_folder(job.target.parent)
-        write_picture(job.target, made, quality=quality, overwrite=existing == "overwrite")
+        write_picture(
+            job.target,
+            made,
+            quality=quality,
+            lossless=lossless,
+            overwrite=existing == "overwrite",
+        )
         return Outcome(
             job=job,
             status="done",

@@ -365,7 +365,7 @@ def write_picture(
         picture: What to write.
         format: A key or a value of `FORMATS`; by default the path's suffix decides.
         quality: 1 to 100, of JPEG, WebP and AVIF.
-        lossless: WebP and AVIF keep every 8-bit value.
+        lossless: Every value is kept, or the picture refused.
         overwrite: Replace a file that is there.
 
     Raises:
@@ -378,6 +378,9 @@ def write_picture(
     if not 1 <= quality <= 100:
         raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
     _check_fits(path, picture, kind)
+    if lossless:
+        check_lossless(path, format=format)
+        _check_lossless_picture(path, picture, kind)
     options = dict(_ENCODERS[kind].options)
     if kind in ("jpeg", "webp", "avif"):
         options["Q"] = quality
@@ -416,6 +419,30 @@ def _check_fits(path: Path, picture: Picture, kind: str) -> None:
                 f"{path}: the {block} metadata is {len(data):,} bytes, JPEG holds at most "
                 f"{JPEG_BLOCK:,}; write PNG or TIFF (-f png)"
             )
+
+
+def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A002 (users' word)
+    """Refuse a format that keeps no picture whole.
+
+    Raises:
+        ImageFormatError: It is JPEG, or there is no writer for it.
+    """
+    if output_format(path, format=format) == "jpeg":
+        raise ImageFormatError(
+            f"{path}: JPEG is never lossless; write PNG, TIFF, WebP or AVIF (-f png)"
+        )
+
+
+def _check_lossless_picture(path: Path, picture: Picture, kind: str) -> None:
+    encoder = _ENCODERS[kind]
+    is_grey = picture.pixels.shape[2] == 1
+    if picture.pixels.dtype == np.uint16 and encoder.bits < 16:
+        found = f"has 16 bits, of which {title(kind)} holds {encoder.bits}"
+    elif is_grey and not encoder.grey and _space(picture.icc) == b"GRAY":
+        found = f"has a grey profile, which {title(kind)} cannot hold"
+    else:
+        return
+    raise ImageFormatError(f"{path}: the picture {found}; for no loss write PNG or TIFF (-f png)")
 
 
 def _is_opaque(picture: Picture) -> bool:

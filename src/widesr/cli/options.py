@@ -42,6 +42,18 @@ def one_of(name: str, *known: int) -> Callable[[str | int], int]:
     return parse
 
 
+def one_word(name: str, *known: str) -> Callable[[str], str]:
+    """Make the reader of an option that takes one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in known:
+            words = ", ".join(known[:-1])
+            raise UsageError(f"{name} {text} cannot be meant; expected {words} or {known[-1]}")
+        return text
+
+    return parse
+
+
 def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int], int]:
     """Make the reader of an option that takes a number from 1 to `most`."""
     expected = f"from 1 to {most}" if most else "of at least 1"
@@ -129,6 +141,28 @@ Tile = Annotated[
     str,
     typer.Option(
         "-t", "--tile", metavar="auto|0|N", help="Side of the tiles in input pixels; 0: no tiles."
+    ),
+]
+Lossless = Annotated[
+    bool,
+    typer.Option("--lossless", help="Keep every value in WebP and AVIF too; refuse JPEG."),
+]
+Icc = Annotated[
+    str,
+    typer.Option(
+        "--icc",
+        metavar="keep|srgb|strip",
+        parser=one_word("icc", "keep", "srgb", "strip"),
+        help="Colour profile: keep it, convert the colours to sRGB, or drop it.",
+    ),
+]
+Metadata = Annotated[
+    str,
+    typer.Option(
+        "--metadata",
+        metavar="keep|strip",
+        parser=one_word("metadata", "keep", "strip"),
+        help="EXIF, XMP, IPTC and resolution: keep or drop them.",
     ),
 ]
 SelfEnsemble = Annotated[

@@ -2,12 +2,15 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
+
+if TYPE_CHECKING:
+    from widesr.adapt import Icc, Kept
 
 
 def upscale_pictures(
@@ -45,6 +48,9 @@ def upscale_pictures(
             help="Of JPEG, WebP and AVIF.",
         ),
     ] = 95,
+    lossless: options.Lossless = False,
+    icc: options.Icc = "keep",
+    metadata: options.Metadata = "keep",
     self_ensemble: options.SelfEnsemble = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
@@ -89,6 +95,9 @@ def upscale_pictures(
         upscaler=upscaler,
         existing=options.existing(overwrite=overwrite, skip=skip_existing),
         quality=quality,
+        lossless=lossless,
+        icc=cast("Icc", icc),
+        metadata=cast("Kept", metadata),
         **options.pixel_limit(max_pixels),
     )
     report_outcomes(

@@ -1,0 +1,137 @@
+"""What `widesr upscale` keeps of a file, as its options say: profile, metadata, every value."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from samples import (
+    RGB,
+    all_tags,
+    by_pillow,
+    full_exif,
+    names_in,
+    pillow_image,
+    png,
+    profile,
+    put,
+    smooth,
+)
+from widesr.adapt import adapted
+from widesr.cli import run
+from widesr.picture import read_picture
+from widesr.resize import imresize
+
+
+@pytest.fixture
+def upscale(capfd, monkeypatch, tmp_path):
+    """Run `widesr upscale` x2 by bicubic in `tmp_path`; gives the exit code and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        capfd.readouterr()
+        code = run(["upscale", "-n", "bicubic", *words])
+        return code, capfd.readouterr().err
+
+    return call
+
+
+def save_full(folder, name="a.jpg"):
+    exif = b"Exif\0\0" + full_exif()
+    data = by_pillow(
+        pillow_image(smooth()),
+        "JPEG",
+        quality=100,
+        icc_profile=profile(),
+        exif=exif,
+        dpi=(300, 300),
+    )
+    return put(folder, data, name)
+
+
+def test_all_is_kept_unless_it_is_asked_for(upscale, tmp_path):
+    save_full(tmp_path)
+    assert upscale("a.jpg", "-f", "png") == (0, "")
+    made = read_picture(tmp_path / "a_x2.png")
+    assert made.icc == profile()
+    assert made.pixels_per_mm == pytest.approx((300 / 25.4, 300 / 25.4), rel=1e-3)
+    assert all_tags(tmp_path / "a_x2.png")[0x8769, 0xA002] == 112
+
+
+def test_icc_srgb_converts_the_colours_and_keeps_the_metadata(upscale, tmp_path):
+    source = read_picture(save_full(tmp_path))
+    assert upscale("a.jpg", "-f", "png", "--icc", "srgb") == (0, "")
+    made = read_picture(tmp_path / "a_x2.png")
+    np.testing.assert_array_equal(
+        made.pixels, imresize(adapted(source, icc="srgb").pixels, scale=2)
+    )
+    assert "sRGB" in ImageCms.getProfileDescription(ImageCms.getOpenProfile(io.BytesIO(made.icc)))
+    assert made.exif is not None
+
+
+def test_icc_strip_leaves_the_numbers(upscale, tmp_path):
+    source = read_picture(save_full(tmp_path))
+    assert upscale("a.jpg", "-f", "png", "--icc", "strip") == (0, "")
+    made = read_picture(tmp_path / "a_x2.png")
+    assert made.icc is None
+    np.testing.assert_array_equal(made.pixels, imresize(source.pixels, scale=2))
+
+
+def test_metadata_strip_keeps_the_profile_only(upscale, tmp_path):
+    save_full(tmp_path)
+    assert upscale("a.jpg", "-f", "webp", "--metadata", "strip") == (0, "")
+    made = read_picture(tmp_path / "a_x2.webp")
+    assert made.icc == profile()
+    assert (made.exif, made.xmp, made.iptc, made.pixels_per_mm) == (None, None, None, None)
+    assert b"Canon" not in (tmp_path / "a_x2.webp").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["webp", "avif", "png", "tiff"])
+def test_lossless_keeps_every_value(upscale, tmp_path, suffix):
+    put(tmp_path, by_pillow(pillow_image(RGB), "PNG"), "a.png")
+    assert upscale("a.png", "-f", suffix, "--lossless") == (0, "")
+    made = read_picture(tmp_path / f"a_x2.{suffix}")
+    np.testing.assert_array_equal(made.pixels, imresize(RGB, scale=2))
+
+
+def test_what_cannot_be_lossless_is_refused_and_nothing_is_written(upscale, tmp_path):
+    save_full(tmp_path)
+    deep = png(smooth(dtype=np.uint16), bits=16, colour_type=2)
+    put(tmp_path, deep, "deep.png")
+    grey = by_pillow(pillow_image(smooth(channels=1)), "PNG", icc_profile=profile(b"GRAY"))
+    put(tmp_path, grey, "grey.png")
+    before = names_in(tmp_path)
+    for words, message in (
+        (["a.jpg"], r"a_x2\.jpg: JPEG is never lossless; write PNG"),
+        (["deep.png", "-f", "webp"], "has 16 bits, of which WebP holds 8"),
+        (["deep.png", "-f", "avif"], "has 16 bits, of which AVIF holds 12"),
+        (["grey.png", "-f", "webp"], "has a grey profile, which WebP cannot hold"),
+    ):
+        code, err = upscale(*words, "--lossless")
+        assert code == 1
+        assert re.fullmatch(rf"widesr: error\[image-format\]: .*{message}.*\n", err)
+    assert names_in(tmp_path) == before
+    assert upscale("deep.png", "--lossless") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--icc", "p3"], "icc p3 cannot be meant; expected keep, srgb or strip"),
+        (["--metadata", "some"], "metadata some cannot be meant; expected keep or strip"),
+    ],
+)
+def test_another_word_is_a_usage_error(upscale, tmp_path, words, message):
+    save_full(tmp_path)
+    assert upscale("a.jpg", *words) == (2, f"widesr: error[usage]: {message}\n")
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.ppm"])
+def test_bmp_and_ppm_become_png(upscale, tmp_path, name):
+    data = by_pillow(Image.fromarray(RGB), "BMP" if name == "a.bmp" else "PPM")
+    put(tmp_path, data, name)
+    assert upscale(name) == (0, "")
+    with Image.open(tmp_path / "a_x2.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), imresize(RGB, scale=2))
