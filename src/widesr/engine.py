@@ -7,9 +7,9 @@ some five times as fast where the CPU has AMX, would be a reason to choose anew.
 
 Both give a pixel the same bits wherever it lies in a tile, whatever the tile's size and the number
 of threads. So tiled and whole pictures are equal to the bit, and round alike at every tie. With
-ONNX Runtime this needs convolutions whose input channels are at most 8 or a multiple of 4: those
-run in blocked (NCHWc) kernels. Others fall back on a matrix product whose order of summation
-depends on the picture's size: 3e-7 between tiled and whole, and slower.
+ONNX Runtime this holds for its blocked (NCHWc) kernels, which every convolution of our WDSR runs
+in. A foreign network's convolutions may fall back on a matrix product whose order of summation
+depends on the picture's size: some 3e-7 between tiled and whole, and slower.
 """
 
 import os

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card
 from widesr.engine import load_engine
 from widesr.errors import ExportError, OutputExistsError, WidesrError
 from widesr.files import whole_file
-from widesr.nets import WDSR, Network, WDSRConfig, family_of
+from widesr.nets import Network, family_of
 from widesr.train.checkpoint import Provenance, load_weights
 
 Stored = Literal["fp16", "fp32"]
@@ -67,7 +66,7 @@ def export_onnx(
     plain = network.fused().eval()
     if stored == "fp16":
         plain.load_state_dict({n: t.half().float() for n, t in plain.state_dict().items()})
-    model = _graph(_aligned(plain), stored)
+    model = _graph(plain, stored)
     card = ModelCard(
         name=out.stem,
         family=family_of(network.cfg),
@@ -123,27 +122,6 @@ def _origin(provenance: Provenance | None) -> dict[str, Any]:
         "started_from": provenance.started_from or "",
         "training_data": provenance.training_data,
     }
-
-
-def _aligned(plain: Network) -> Network:
-    """Widen WDSR-B's low-rank layer by channels of zeros to a multiple of 4; the same picture.
-
-    On other widths ONNX Runtime sums in an order that depends on the tile's size, and tiles would
-    differ from the whole picture in the last bits (see `widesr.engine`).
-    """
-    cfg = plain.cfg
-    if not isinstance(cfg, WDSRConfig) or cfg.block != "b" or not plain.body:
-        return plain
-    low = int(cfg.n_feats * cfg.linear_ratio)
-    # The half a channel more keeps int(n_feats * linear_ratio) from falling below it.
-    ratio = (low + -low % 4 + 0.5) / cfg.n_feats
-    twin = WDSR(replace(cfg, linear_ratio=ratio), normed=False)
-    state = plain.state_dict()
-    padded = {name: torch.zeros_like(tensor) for name, tensor in twin.state_dict().items()}
-    for name, tensor in padded.items():
-        tensor[tuple(slice(side) for side in state[name].shape)] = state[name]
-    twin.load_state_dict(padded)
-    return twin.eval()
 
 
 def _graph(plain: Network, stored: Stored) -> ModelProto:
