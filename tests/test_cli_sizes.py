@@ -123,8 +123,10 @@ def test_in_a_folder_each_picture_takes_what_its_own_size_needs(upscale):
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["-s", "9"], "expected a scale above 0 and at most 8, got 9"),
-        (["-s", "0"], "expected a scale above 0 and at most 8, got 0"),
+        (["-s", "9"], "scale 9 is not available; expected 2, 3, 4 or 8"),
+        (["-s", "5"], "scale 5 is not available; expected 2, 3, 4 or 8"),
+        (["-s", "4.01"], "scale 4.01 is not available"),
+        (["-s", "0"], "scale 0 is not available"),
         (["-s", "-2"], "scale -2 cannot be meant; expected a number as 2 or 1.5"),
         (["-s", "1,5"], "scale 1,5 cannot be meant"),
         (["-s", "nan"], "scale nan cannot be meant"),

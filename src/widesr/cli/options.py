@@ -68,10 +68,19 @@ def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int],
 
 
 def parse_scale(text: str | float) -> float:
-    """Read `-s` of upscale: digits, perhaps with a decimal point; `Target` says which it takes."""
+    """Read `-s` of upscale: a number up to 4, or 8, which is x4 and then x2.
+
+    Between them there is no network to ask for by its scale; an exact size may lie there.
+    """
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(text)):
         raise UsageError(f"scale {text} cannot be meant; expected a number as 2 or 1.5")
-    return float(text)
+    scale = float(text)
+    if not (0 < scale <= 4 or scale == 8):
+        raise UsageError(
+            f"scale {text} is not available; expected 2, 3, 4 or 8, or a number below 4 as 1.5 "
+            "(an exact size: --width, --height, --longest or --fit)"
+        )
+    return scale
 
 
 def parse_box(text: str) -> tuple[int, int]:
@@ -90,7 +99,7 @@ Scale = Annotated[
         "--scale",
         metavar="NUMBER",
         parser=parse_scale,
-        help="Times larger, as 2 or 1.5; at most 8; default: 2.",
+        help="Times larger: 2, 3, 4, 8, or a number below 4 as 1.5; default: 2.",
     ),
 ]
 Width = Annotated[
