@@ -129,6 +129,7 @@ def test_turning_by_half_a_turn_and_resizing_commute(image, scale, edges):
 
 def test_the_argument_is_not_written_to_and_its_type_is_kept():
     random = np.random.default_rng(0)
+    assert imresize(random.random((9, 7)), 1 / 2).shape == (5, 4)
     for dtype in (np.uint8, np.uint16, np.float32, np.float64):
         image = (random.random((9, 7, 3)) * 200).astype(dtype)
         before = image.copy()

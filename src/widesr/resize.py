@@ -23,8 +23,8 @@ _BLOCK = 8
 
 def imresize(
     image: NDArray[Pixels],
-    *,
     scale: float | None = None,
+    *,
     size: tuple[int, int] | None = None,
     edges: Edges = "symmetric",
 ) -> NDArray[Pixels]:
