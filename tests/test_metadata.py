@@ -176,3 +176,13 @@ def test_thumbnails_that_never_end_cost_no_time():
     assert cleaned(Metadata(xmp=packet)).xmp == packet
     packet = b"<xmp:Thumbnails>a</xmp:Thumbnails>" * 100_000
     assert cleaned(Metadata(xmp=packet)).xmp == b""
+
+
+@pytest.mark.parametrize("absurd", [(2e6, 2e6), (1e-9, 10.0), (float("nan"), 1.0), (-1.0, -1.0)])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_a_resolution_that_no_picture_has_is_left_out(tmp_path, capfd, suffix, absurd):
+    path = tmp_path / f"out{suffix}"
+    write_picture(path, Picture(pixels=RGB, pixels_per_mm=absurd))
+    assert capfd.readouterr().err == ""
+    found = read_picture(path).pixels_per_mm
+    assert found is None or found == pytest.approx((72 / 25.4, 72 / 25.4), rel=1e-3)

@@ -468,7 +468,7 @@ def _to_vips(picture: Picture, kind: str) -> pyvips.Image:
         colours = image.extract_band(0)
         image = colours.bandjoin([colours, colours, *image.bandsplit()[1:]])
         image = image.copy(interpretation="rgb16" if deep else "srgb")
-    dots = picture.pixels_per_mm or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
+    dots = _stated_resolution(picture) or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
     image = image.copy(xres=dots[0], yres=dots[1])
     if picture.icc:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
@@ -485,9 +485,16 @@ def _space(icc: bytes | None) -> bytes:
 def _metadata_to_write(picture: Picture, kind: str) -> Metadata:
     """The picture's metadata with its size; where EXIF alone can tell, the resolution too."""
     metadata = cleaned(Metadata(picture.exif, picture.xmp, picture.iptc))
-    if not metadata.exif and picture.pixels_per_mm and kind in ("webp", "avif"):
-        metadata = metadata._replace(exif=exif_of_resolution(picture.pixels_per_mm))
+    dots = _stated_resolution(picture)
+    if not metadata.exif and dots and kind in ("webp", "avif"):
+        metadata = metadata._replace(exif=exif_of_resolution(dots))
     return sized(metadata, width=picture.width, height=picture.height)
+
+
+def _stated_resolution(picture: Picture) -> tuple[float, float] | None:
+    """The resolution, unless it is one that no picture has: files claim anything."""
+    dots = picture.pixels_per_mm
+    return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
 
 
 def _encode(
