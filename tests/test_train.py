@@ -1,7 +1,9 @@
 """Recipes, patches, the loop and its checkpoints: what someone who trains relies on."""
 
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+import widesr
 from widesr.errors import CheckpointError, DataError, RecipeError, TrainingError
 from widesr.resize import imresize
 from widesr.train import loop
@@ -329,6 +332,19 @@ def test_the_licences_of_the_photographs_go_into_the_weights(photographs, recipe
     (folder / "MANIFEST.csv").write_text("file,licence,origin\n")
     with pytest.raises(DataError, match="has no row for"):
         train(load_recipe(recipe_file()), data=folder, out=tmp_path / "again", threads=1)
+
+
+def test_weights_name_the_commit_only_of_widesr_itself(tmp_path, monkeypatch):
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|widesr .*", loop._commit())
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    commit = ["commit", "-q", "--allow-empty", "-m", "theirs"]
+    subprocess.run(["git", "-C", tmp_path, *author, *commit], check=True)
+    installed = tmp_path / ".venv" / "widesr" / "train" / "loop.py"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setattr(loop, "__file__", str(installed))
+    assert loop._commit() == f"widesr {widesr.__version__}"
 
 
 def test_recipes_of_the_package_leave_the_examples_out():

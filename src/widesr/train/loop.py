@@ -319,17 +319,18 @@ def _sources(data: Path, photographs: Sequence[Path]) -> tuple[TrainingData, ...
 
 def _commit() -> str:
     """Name the widesr that trains: its commit in a checkout, else its version."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        command = ["git", "-C", str(here), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        return done.stdout.strip()
+
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        git("ls-files", "--error-unmatch", __file__)  # else the repository is somebody else's
+        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return f"widesr {widesr.__version__}"
-    return described.stdout.strip()
 
 
 def _machine() -> str:
