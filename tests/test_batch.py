@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from widesr.batch import Job, Outcome, plan_jobs, transform_many, upscale, upscale_many
+from widesr.batch import Outcome, transform_many, upscale, upscale_many
 from widesr.errors import (
     ImageFormatError,
     ImageReadError,
@@ -18,6 +18,7 @@ from widesr.errors import (
     ShapeError,
     UsageError,
 )
+from widesr.jobs import Job, plan_jobs
 from widesr.picture import Picture, read_picture
 from widesr.resize import imresize
 from widesr.upscaler import Upscaler
@@ -261,7 +262,7 @@ def test_one_bad_picture_does_not_stop_the_others(tmp_path):
     assert [outcome.status for outcome in outcomes] == ["done", "failed", "done"]
     assert outcomes[1].error is not None
     assert outcomes[1].error.code == "image-read"
-    assert files_under(tmp_path / "in_x2") == {"a.png", "c.png"}
+    assert files_under(tmp_path / "in_x2") == {"a.png", "c.png", "manifest.jsonl"}
 
 
 def test_a_run_in_which_all_fails_leaves_no_folder(tmp_path):
@@ -329,13 +330,6 @@ def test_a_defect_is_raised_for_those_who_look_for_it(tmp_path, monkeypatch):
     jobs = plan_jobs([save(tmp_path / "a.png")], name_end="_x2")
     with pytest.raises(ZeroDivisionError):
         list(transform_many(jobs, transform=lambda picture: 1 / 0))
-
-
-def test_outcomes_come_one_by_one(tmp_path):
-    jobs = plan_jobs([save(tmp_path / n) for n in ("a.png", "b.png")], name_end="_x2")
-    outcomes = upscale_many(jobs, upscaler=Upscaler.load("bicubic", scale=2))
-    assert next(outcomes).job == jobs[0]
-    assert files_under(tmp_path) == {"a.png", "b.png", "a_x2.png"}
 
 
 # ---- one call ------------------------------------------------------------------------------

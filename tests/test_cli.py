@@ -145,7 +145,7 @@ def test_a_folder_becomes_a_folder(cli, tmp_path):
     (tmp_path / "in" / "notes.txt").touch()
     ran = cli("upscale", tmp_path / "in", "-o", tmp_path / "out", "-n", "bicubic", "-r")
     assert (ran.code, ran.err) == (0, "")
-    assert files_under(tmp_path / "out") == {"a.png", "b.jpg", "deeper/c.png"}
+    assert files_under(tmp_path / "out") == {"a.png", "b.jpg", "deeper/c.png", "manifest.jsonl"}
     lines = ran.out.splitlines()
     assert len(lines) == 4
     assert lines[2].endswith("(.gif is not written, so PNG)")
@@ -161,7 +161,7 @@ def test_when_some_of_several_fail_the_others_are_done_and_the_exit_code_is_3(cl
     assert (code, error) == (3, "image-read")
     assert f"{tmp_path}/in/b.png: the file is empty" in message
     assert ran.out.splitlines()[-1].startswith("3 pictures: 2 done, 1 failed")
-    assert files_under(tmp_path / "in_x2") == {"a.png", "c.png"}
+    assert files_under(tmp_path / "in_x2") == {"a.png", "c.png", "manifest.jsonl"}
 
 
 def test_when_all_of_several_fail_the_exit_code_is_1(cli, tmp_path):
@@ -397,7 +397,7 @@ def test_a_defect_is_one_line_that_asks_for_a_report(cli, tmp_path, monkeypatch)
     def broken(*args, **options):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("widesr.batch.plan_jobs", broken)
+    monkeypatch.setattr("widesr.jobs.plan_jobs", broken)
     monkeypatch.delenv("WIDESR_DEBUG", raising=False)
     code, error, message = cli("upscale", save(tmp_path / "a.png")).refused()
     assert (code, error) == (1, "internal")
@@ -664,7 +664,9 @@ def test_a_stopped_run_leaves_nothing_half_done(tmp_path, number, code, wait):
         finally:
             running.kill()
     assert (running.returncode, out, err) == (code, "", "")
-    assert files_under(tmp_path) == {"in/a.png", "in/b.png", "in_x2/a.png"}
+    assert files_under(tmp_path) == {
+        "in/a.png", "in/b.png", "in_x2/a.png", "in_x2/manifest.jsonl",
+    }  # fmt: skip
 
 
 def test_an_interrupt_inside_libvips_is_not_lost():

@@ -116,7 +116,7 @@ def test_in_a_folder_each_picture_takes_what_its_own_size_needs(upscale):
     assert line[1] == "usage"
     assert re.match(r"in/tiny\.png: .* 10 times that of a picture of 4x20 pixels", line[2])
     assert sorted(path.name for path in Path("in_40w").iterdir()) == [
-        "exact.png", "small.png", "wide.png",
+        "exact.png", "manifest.jsonl", "small.png", "wide.png",
     ]  # fmt: skip
 
 

@@ -1,14 +1,16 @@
-"""Many pictures: which file becomes which, and what became of each.
+"""Many pictures: each read, upscaled and written, and what became of it.
 
-`plan_jobs` turns what the user named into pairs of files, and refuses what cannot be meant before
-any picture is computed. `upscale_many` does the jobs one after another; a job that fails is
-reported as such and does not stop the others.
+One picture is read while another is computed and a third written. A job that fails is reported as
+such and does not stop the others. What is done to a folder is kept in a manifest, so that a run
+that was killed can be resumed.
 """
 
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -18,44 +20,38 @@ from numpy.typing import NDArray
 
 from widesr.adapt import Icc, Kept, adapted
 from widesr.errors import (
-    ImageReadError,
     ImageWriteError,
     InternalError,
+    OutOfMemoryError,
     OutputExistsError,
     UsageError,
     WidesrError,
 )
-from widesr.folder import is_folder, pictures_in
+from widesr.files import remove_leftovers
+from widesr.jobs import Job
+from widesr.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
 from widesr.picture import (
-    FORMATS,
     MAX_PIXELS,
     Picture,
     check_lossless,
     output_format,
+    read_header,
     read_picture,
     write_picture,
 )
+from widesr.pipeline import overlapped
 from widesr.sizing import Target
+from widesr.space import Resize, check_space, decoded_bytes
 from widesr.upscaler import Progress, SizedUpscaler, Upscaler, load_upscaler
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""
+Computed = Callable[[float], None]
+"""Called with how many pictures are computed, parts of one too."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One picture to make."""
-
-    source: Path
-    target: Path
-    makes_folder: bool = False
-    """Whether the target's folder is made where it is missing."""
-
-    @property
-    def becomes_png(self) -> bool:
-        """Whether the format changes because that of the source is not written."""
-        return self.source.suffix.lower() not in FORMATS and self.target.suffix == ".png"
+MAX_UNDER_WAY = 2 * 2**30
+"""Decoded bytes of the pictures and outputs that are worked on at once; a larger one goes alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,178 +69,71 @@ class Outcome:
     """Why it failed: its `code` is for programs, its text for people."""
 
 
-def plan_jobs(
-    inputs: Sequence[Path],
-    *,
-    name_end: str,
-    output: Path | None = None,
-    suffix: str | None = None,
-    format: str | None = None,  # noqa: A002 (users' word)
-    recursive: bool = False,
-) -> list[Job]:
-    """Pair each input picture with its output file; nothing is read or written yet.
-
-    A file goes to `output` if that is a file name, into it if it is a folder, else beside the
-    input. The pictures of a folder go, with their tree, into the folder `output`, which is made.
-
-    Args:
-        inputs: Files and folders.
-        name_end: As "_x2": ends the names of files made beside their inputs, and the name of the
-            folder made beside an input folder. In an `output` folder the names stay.
-        output: A file for one file, a folder for more.
-        suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
-        format: One of `FORMATS`, by its suffix; by default each format stays, and becomes PNG
-            where it cannot be written.
-        recursive: Take the folders in a folder too.
-
-    Raises:
-        UsageError: Several inputs for one output file, two inputs that would share an output, or
-            an unknown `format`.
-        ImageReadError: A folder that cannot be listed or holds no picture.
-        ImageFormatError: The name `output` is of no format that can be written.
-        ImageWriteError: The output's folder is missing or takes no file.
-    """
-    ending = _ending(format)
-    if (
-        output is not None
-        and not is_folder(output)
-        and len(inputs) == 1
-        and not is_folder(inputs[0])
-    ):
-        return [Job(source=inputs[0], target=_checked_file(output, format=format))]
-    if output is not None:
-        _check_folder(output, inputs)
-
-    def job(source: Path, folder: Path, end: str, *, made: bool) -> Job:
-        kept = source.suffix if source.suffix.lower() in FORMATS else ".png"
-        return Job(
-            source=source,
-            target=folder / f"{source.stem}{end}{ending or kept}",
-            makes_folder=made,
-        )
-
-    jobs = []
-    for given in inputs:
-        if is_folder(given):
-            root = output or _folder_beside(given, name_end)
-            jobs += [
-                job(source, root / source.parent.relative_to(given), suffix or "", made=True)
-                for source in _pictures_in(given, recursive=recursive, but=root)
-            ]
-        elif output is not None:
-            jobs.append(job(given, output, suffix or "", made=True))
-        else:
-            end = name_end if suffix is None else suffix
-            jobs.append(job(given, given.parent, end, made=False))
-    jobs = list(dict.fromkeys(jobs))  # a file that was named twice is one job
-    _check_no_shared_target(jobs)
-    return jobs
-
-
-def _ending(format: str | None) -> str | None:  # noqa: A002
-    if format is None:
-        return None
-    ending = f".{format.lower().removeprefix('.')}"
-    if ending not in FORMATS:
-        known = ", ".join(name.removeprefix(".") for name in FORMATS)
-        raise UsageError(f"format {format!r} cannot be written; expected one of {known}")
-    return ending
-
-
-def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
-    """Refuse a file name before the work and not after it."""
-    if not output.suffix:
-        raise ImageWriteError(
-            f"{output}: no such folder, and no file name that says a format; make the folder "
-            "first, or name a file as photo.png"
-        )
-    written = output_format(output)
-    if format is not None and written != output_format(output, format=format):
-        raise UsageError(f"-o {output} and -f {format} are two formats; give one of them")
-    if not lexists(output.parent):
-        raise ImageWriteError(
-            f"{output}: the folder {output.parent} does not exist; make it first, or name another"
-        )
-    _check_takes_files(output.parent, output=output)
-    return output
-
-
-def _check_folder(output: Path, inputs: Sequence[Path]) -> None:
-    if not lexists(output) and output.suffix.lower() in FORMATS:
-        found = f"the folder {inputs[0]}" if len(inputs) == 1 else f"{len(inputs)} inputs"
-        raise UsageError(f"{found} cannot go into the one file {output}; give a folder with -o")
-    ancestor = output
-    while not lexists(ancestor) and ancestor != ancestor.parent:
-        ancestor = ancestor.parent
-    _check_takes_files(ancestor, output=output)
-
-
-def _check_takes_files(folder: Path, *, output: Path) -> None:
-    if not is_folder(folder):
-        raise ImageWriteError(f"{output}: {folder} is a file, expected a folder; name another -o")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ImageWriteError(
-            f"{output}: no file may be written in the folder {folder}; name another with -o"
-        )
-
-
-def _folder_beside(folder: Path, name_end: str) -> Path:
-    named = folder if folder.name not in ("", "..") else folder.resolve()
-    if not named.name:
-        raise UsageError(f"{folder}: say with -o where the pictures of this folder go")
-    return named.with_name(f"{named.name}{name_end}")
-
-
-def _pictures_in(folder: Path, *, recursive: bool, but: Path) -> list[Path]:
-    pictures = pictures_in(folder, recursive=recursive, but=but)
-    if not pictures:
-        raise ImageReadError(
-            f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"
-            + ("" if recursive else " (-r also looks into the folders in it)")
-        )
-    return pictures
-
-
-def _check_no_shared_target(jobs: Iterable[Job]) -> None:
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        other = taken.setdefault(job.target.absolute(), job.source)
-        if other != job.source:
-            raise UsageError(
-                f"{other} and {job.source} would both be written to {job.target}; "
-                "give them in two calls with two outputs, or rename one"
-            )
-
-
 def upscale_many(
     jobs: Sequence[Job],
     *,
     upscaler: Upscaler | SizedUpscaler,
     existing: Existing = "refuse",
+    resume: bool = False,
+    settings: Settings | None = None,
     quality: int = 95,
     lossless: bool = False,
     icc: Icc = "keep",
     metadata: Kept = "keep",
     max_pixels: int = MAX_PIXELS,
-    progress: Progress | None = None,
-) -> Iterator[Outcome]:
-    """Upscale in order, as `transform_many`.
+    progress: Computed = lambda _: None,
+) -> Generator[Outcome]:
+    """Upscale as `transform_many`, and keep a manifest in the output folder of each input folder.
 
-    `progress` is told of the tiles of each picture; `icc` and `metadata` are those of `adapted`.
+    Args:
+        jobs: From `plan_jobs`.
+        upscaler: Makes the outputs.
+        existing: What to do with an output that is there already.
+        resume: Pass over an output that the manifest lists, if its input, the model and the
+            settings are still the same; `existing` says what to do with another.
+        settings: What else decides the outputs, such as their size; the manifest keeps it.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        lossless: Every value is kept, or the picture refused.
+        icc: As for `adapted`.
+        metadata: As for `adapted`.
+        max_pixels: The largest picture that is read.
+        progress: Told, in another thread, how far the computing is.
+
+    Raises:
+        UsageError: There is nothing to resume: no input was a folder.
+        OutputExistsError: Another file is in the place of a manifest.
+        ImageWriteError: The outputs surely do not fit on the disk, or a manifest cannot be kept.
     """
+    roots = {job.root for job in jobs if job.root is not None}
+    if resume and not roots:
+        raise UsageError(
+            "--resume goes on with the run of a folder, and no folder was given; for single "
+            "pictures say --skip-existing"
+        )
+    manifests = {root: Manifest(root) for root in roots}
+    _remove_leftovers(jobs)  # first: they take space
+    pairs = ((job.source, job.target) for job in jobs)
+    check_space(pairs, resize=upscaler.output_size, quality=quality)
 
-    def transform(picture: Picture) -> Picture:
+    def transform(picture: Picture, on_tile: Progress) -> Picture:
         picture = adapted(picture, icc=icc, metadata=metadata)
-        return upscaler.upscale_picture(picture, progress=progress)
+        return upscaler.upscale_picture(picture, progress=on_tile)
 
-    return transform_many(
-        jobs,
+    settings = {**(settings or {}), "icc": icc, "metadata": metadata}
+    work = _Work(
         transform=transform,
+        resize=upscaler.output_size,
+        inputs=frozenset(job.source.resolve() for job in jobs),
         existing=existing,
         quality=quality,
         lossless=lossless,
         max_pixels=max_pixels,
+        progress=progress,
+        resume=resume,
+        manifests=manifests,
+        made_by=MadeBy(upscaler.model, upscaler.weights_sha256, settings),
     )
+    return _outcomes(jobs, work)
 
 
 def transform_many(
@@ -255,65 +144,233 @@ def transform_many(
     quality: int = 95,
     lossless: bool = False,
     max_pixels: int = MAX_PIXELS,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Read, transform and write each picture; yield what became of it when it is over.
 
-    No input of any job is ever written over, not even with `existing="overwrite"`.
+    In order; but others are worked on meanwhile, so more may be done than was yielded. No input of
+    any job is ever written over, not even with `existing="overwrite"`.
 
     Args:
         jobs: From `plan_jobs`.
-        transform: Makes the output from the input.
+        transform: Makes the output from the input; called in another thread.
         existing: What to do with an output that is there already.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the picture refused.
         max_pixels: The largest picture that is read.
     """
-    sources = {job.source.resolve() for job in jobs}
+    _remove_leftovers(jobs)
+    work = _Work(
+        transform=lambda picture, _: transform(picture),
+        resize=lambda height, width: (height, width),
+        inputs=frozenset(job.source.resolve() for job in jobs),
+        existing=existing,
+        quality=quality,
+        lossless=lossless,
+        max_pixels=max_pixels,
+    )
+    return _outcomes(jobs, work)
 
-    def work(job: Job) -> Outcome:
-        if existing == "skip" and lexists(job.target):
-            return Outcome(job=job, status="skipped")
-        if job.target.resolve() in sources:
+
+def _outcomes(jobs: Sequence[Job], work: "_Work") -> Generator[Outcome]:
+    return overlapped(
+        (_Task(number=number, job=job) for number, job in enumerate(jobs)),
+        read=work.read,
+        make=work.make,
+        write=work.write,
+        weigh=lambda task: work.weigh(task.job),
+        budget=MAX_UNDER_WAY,
+        stop=work.stop,
+    )
+
+
+def _remove_leftovers(jobs: Sequence[Job]) -> None:
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        remove_leftovers(folder)
+
+
+_NOBODY = MadeBy("", None, {})
+
+
+class _StoppedError(Exception):
+    """The run ends early; no one waits for this picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A job on its way through the stages, and what is known of it by then."""
+
+    number: int
+    job: Job
+    seconds: float = 0.0
+    source: FileState | None = None
+    """None where no manifest is kept."""
+    input_size: tuple[int, int] | None = None
+    """(height, width)"""
+    picture: Picture | None = None
+    """The input, then the output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """The three stages of every job; each gives what the next one takes, or the end of it."""
+
+    transform: Callable[[Picture, Progress], Picture]
+    resize: Resize
+    inputs: frozenset[Path]
+    existing: Existing
+    quality: int
+    lossless: bool
+    max_pixels: int
+    progress: Computed = lambda _: None
+    resume: bool = False
+    manifests: Mapping[Path, Manifest] = field(default_factory=dict)
+    """By `Job.root`."""
+    made_by: MadeBy = _NOBODY
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def weigh(self, job: Job) -> int:
+        """Bytes that a job takes from its start to its end; none where nothing is to be done."""
+        if self.existing != "overwrite" and lexists(job.target):
+            return 0
+        return decoded_bytes(job.source, resize=self.resize)
+
+    def read(self, task: _Task) -> _Task | Outcome:
+        return _guarded(self._read, task)
+
+    def make(self, task: _Task | Outcome) -> _Task | Outcome:
+        return _guarded(self._make, task)
+
+    def write(self, task: _Task | Outcome) -> Outcome:
+        """Write the picture, or list in the manifest why there is none."""
+        outcome = _guarded(self._write, task)
+        assert isinstance(outcome, Outcome)
+        untouched = isinstance(task, Outcome) and isinstance(task.error, OutputExistsError)
+        manifest = self._manifest(outcome.job)
+        if manifest and outcome.error and not untouched:
+            with suppress(ImageWriteError):  # what the picture suffers from is said in any case
+                manifest.add(self._entry(manifest, outcome))
+        return outcome
+
+    def _read(self, task: _Task) -> _Task | Outcome:
+        job, manifest = task.job, self._manifest(task.job)
+        if lexists(job.target):  # before the work and not after it
+            why_not = "exists already"
+            if self.resume and manifest:
+                differs = manifest.difference(job.source, job.target, made_by=self._made_by(job))
+                if differs is None:
+                    return Outcome(job=job, status="skipped")
+                why_not = differs
+            if self.existing == "skip":
+                return Outcome(job=job, status="skipped")
+            if self.existing == "refuse" and job.target.resolve() not in self.inputs:
+                ways_out = "--overwrite or --skip-existing"
+                if manifest and not self.resume:
+                    ways_out = f"--resume, {ways_out}"
+                raise OutputExistsError(
+                    f"{job.target}: {why_not}; name another output, or say {ways_out}"
+                )
+        if job.target.resolve() in self.inputs:
             raise OutputExistsError(f"{job.target}: is an input too; name another output with -o")
-        if existing == "refuse" and lexists(job.target):  # before the work and not after it
-            raise OutputExistsError(
-                f"{job.target}: exists already; name another output, or say --overwrite or "
-                "--skip-existing"
-            )
-        if lossless:
+        if self.lossless:
             check_lossless(job.target)
-        picture = read_picture(job.source, max_pixels=max_pixels)
+        source = None
+        if manifest:
+            read_header(job.source)  # what is no picture is refused for that
+            source = FileState.of_path(job.source)  # first: a change meanwhile is seen next time
+        picture = read_picture(job.source, max_pixels=self.max_pixels)
+        size = (picture.height, picture.width)
+        return replace(task, picture=picture, input_size=size, source=source)
+
+    def _make(self, task: _Task) -> _Task:
+        def on_tile(done: int, tiles: int) -> None:
+            if self.stop.is_set():
+                raise _StoppedError
+            self.progress(task.number + done / tiles)
+
+        assert task.picture is not None
         try:
-            made = transform(picture)
+            return replace(task, picture=self.transform(task.picture, on_tile))
         except UsageError as error:  # one picture may be too small for what suits the others
-            raise UsageError(f"{job.source}: {error}") from error
+            raise UsageError(f"{task.job.source}: {error}") from error
+
+    def _write(self, task: _Task) -> Outcome:
+        assert task.picture is not None
+        job, manifest, start = task.job, self._manifest(task.job), time.perf_counter()
+        done = Outcome(
+            job=job,
+            status="done",
+            input_size=task.input_size,
+            output_size=(task.picture.height, task.picture.width),
+        )
+
+        def list_it(fd: int) -> None:
+            if manifest:
+                outcome = replace(done, seconds=task.seconds + time.perf_counter() - start)
+                entry = self._entry(manifest, outcome)
+                states = {"input_file": task.source, "output_file": FileState.of(fd)}
+                manifest.add(entry.model_copy(update=states))
+
         if job.makes_folder:
             _make_folder(job.target.parent)
         write_picture(
             job.target,
-            made,
-            quality=quality,
-            lossless=lossless,
-            overwrite=existing == "overwrite",
+            task.picture,
+            quality=self.quality,
+            lossless=self.lossless,
+            overwrite=self.existing == "overwrite",
+            sealed=list_it,
         )
-        return Outcome(
-            job=job,
-            status="done",
-            input_size=(picture.height, picture.width),
-            output_size=(made.height, made.width),
+        return done
+
+    def _entry(self, manifest: Manifest, outcome: Outcome) -> Entry:
+        job, error = outcome.job, outcome.error
+        made_by = self._made_by(job)
+        (in_height, in_width), (out_height, out_width) = (
+            size or (None, None) for size in (outcome.input_size, outcome.output_size)
+        )
+        return Entry(
+            input=as_text(job.source),
+            output=manifest.name_of(job.target),
+            status="failed" if error else "done",
+            input_width=in_width,
+            input_height=in_height,
+            output_width=out_width,
+            output_height=out_height,
+            model=made_by.model,
+            model_sha256=made_by.model_sha256,
+            settings=made_by.settings,
+            seconds=round(outcome.seconds, 3),
+            error=Failure(code=error.code, message=as_text(error)) if error else None,
         )
 
-    for job in jobs:
-        start = time.perf_counter()
-        try:
-            outcome = work(job)
-        except WidesrError as error:
-            outcome = Outcome(job=job, status="failed", error=error)
-        except Exception as error:  # a defect met on one picture must not cost the others theirs
-            if os.environ.get("WIDESR_DEBUG"):
-                raise
-            outcome = Outcome(job=job, status="failed", error=InternalError(error, at=job.source))
-        yield replace(outcome, seconds=time.perf_counter() - start)
+    def _manifest(self, job: Job) -> Manifest | None:
+        return self.manifests.get(job.root) if job.root is not None else None
+
+    def _made_by(self, job: Job) -> MadeBy:
+        if output_format(job.target) in ("png", "tiff"):
+            return self.made_by
+        how = {"quality": self.quality, "lossless": self.lossless}
+        return self.made_by._replace(settings=self.made_by.settings | how)
+
+
+def _guarded(stage: Callable[[_Task], _Task | Outcome], task: _Task | Outcome) -> _Task | Outcome:
+    """Do a stage for a job that has not ended; whatever goes wrong in it ends this job alone."""
+    if isinstance(task, Outcome):
+        return task
+    start = time.perf_counter()
+    try:
+        result = stage(task)
+    except WidesrError as error:
+        result = Outcome(job=task.job, status="failed", error=error)
+    except MemoryError as error:
+        memory = OutOfMemoryError(error, at=task.job.source)
+        result = Outcome(job=task.job, status="failed", error=memory)
+    except Exception as error:  # a defect met on one picture must not cost the others theirs
+        if os.environ.get("WIDESR_DEBUG") or isinstance(error, _StoppedError):
+            raise
+        defect = InternalError(error, at=task.job.source)
+        result = Outcome(job=task.job, status="failed", error=defect)
+    return replace(result, seconds=task.seconds + time.perf_counter() - start)
 
 
 def _make_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedRandom
+from io import BufferedRandom, FileIO
 from pathlib import Path
 
 
@@ -121,6 +121,49 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def append_whole(path: Path, lines: bytes) -> None:
+    """Add lines to a file that may be missing, on the disk when this returns, or nothing of them.
+
+    What a killed process left of a last line is cut off first. Several processes may add at once.
+
+    Raises:
+        OSError: The file takes nothing more; it is as it was.
+    """
+    is_new = not os.path.lexists(path)
+    with path.open("a+b", buffering=0) as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        end = _end_of_lines(file)
+        file.truncate(end)
+        try:
+            left = memoryview(lines)
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
+    if is_new:
+        _sync_folder(path.parent)
+
+
+def _end_of_lines(file: FileIO) -> int:
+    """Where the last whole line ends."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(end - _STEP, 0)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+_STEP = 2**16
 
 
 class FileBytes:

@@ -134,10 +134,42 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             _check_header(path, image, max_pixels=max_pixels)
             return _decode(image, kind, file)
         except pyvips.Error as error:
-            raise ImageReadError(
-                f"{path}: this {title(kind)} file is damaged or cut short ({_reason(error)}); "
-                "get a whole copy of it"
-            ) from error
+            raise _damaged(path, kind, error) from error
+
+
+class Header(NamedTuple):
+    """What a file says about its picture before anything is decoded."""
+
+    height: int
+    """Upright, as `width`."""
+    width: int
+    pixel_bytes: int
+    """Of one decoded pixel, all channels together."""
+
+
+def read_header(path: Path) -> Header:
+    """Read how large a picture is, and decode nothing; raises as `read_picture`."""
+    with _opened(path) as fd:
+        file = FileBytes(fd)
+        kind = kind_of(path, file)
+        if kind in ("bmp", "netpbm"):
+            bitmap = open_bitmap(path, file, kind)
+            return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes)
+        try:
+            image = _load(fd, kind)
+        except pyvips.Error as error:
+            raise _damaged(path, kind, error) from error
+        height, width = image.height, image.width
+        if _number(image, "orientation", 1) > 4:
+            height, width = width, height
+        return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
+
+
+def _damaged(path: Path, kind: str, error: pyvips.Error) -> ImageReadError:
+    return ImageReadError(
+        f"{path}: this {title(kind)} file is damaged or cut short ({_reason(error)}); "
+        "get a whole copy of it"
+    )
 
 
 _LOADERS = {
@@ -354,6 +386,7 @@ def write_picture(
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
+    sealed: Callable[[int], None] = lambda _fd: None,
 ) -> None:
     """Write the whole file or none.
 
@@ -367,6 +400,7 @@ def write_picture(
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the picture refused.
         overwrite: Replace a file that is there.
+        sealed: Called with the descriptor of the whole file just before it takes its name.
 
     Raises:
         UsageError: `quality` is not from 1 to 100.
@@ -396,6 +430,7 @@ def write_picture(
     try:
         with whole_file(path, overwrite=overwrite) as file:
             _encode(image, file.fileno(), kind, metadata, options)
+            sealed(file.fileno())
     except (pyvips.Error, OSError) as error:
         raise _write_error(path, error) from error
 

@@ -99,6 +99,15 @@ class Upscaler:
         engine = load_engine(model, threads=threads)
         return cls(engine, tile=tile, self_ensemble=self_ensemble, card=model.card)
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the network, as on its card; None without a card."""
+        return self.card.weights_sha256 if self.card else None
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what becomes of a picture of this size."""
+        return height * self.scale, width * self.scale
+
     def __call__(
         self, pixels: NDArray[Pixels], *, progress: Progress | None = None
     ) -> NDArray[Pixels]:
@@ -207,6 +216,16 @@ class SizedUpscaler:
             for scale in native
         }
         return cls(target, networks=networks)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of all the networks it may run; None if none."""
+        hashes = (network.weights_sha256 for network in self._networks.values())
+        return ", ".join(each for each in hashes if each) or None
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what becomes of a picture of this size; raises as `Target.size`."""
+        return self._target.size(height, width)
 
     def __call__(
         self, pixels: NDArray[Pixels], *, progress: Progress | None = None

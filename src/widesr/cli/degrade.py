@@ -49,8 +49,9 @@ def degrade_pictures(
     Each is first cropped to a multiple of the scale. The pictures of a folder are written as PNG,
     so that no value changes.
     """
-    from widesr.batch import plan_jobs, transform_many
+    from widesr.batch import transform_many
     from widesr.degradation import degrade
+    from widesr.jobs import plan_jobs
 
     if edges not in ("symmetric", "replicate"):
         raise UsageError(f"edges {edges!r} is not known; expected symmetric or replicate")

@@ -210,6 +210,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs th
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Pass over pictures whose output exists.")
 ]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with the run of a folder that was stopped or killed."),
+]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Also the folders in a folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -1,7 +1,9 @@
 """What became of the pictures: a line or a JSON object each, and the exit code of the whole."""
 
 import json
+import time
 from collections import Counter
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -9,17 +11,17 @@ import typer
 from widesr.cli.terminal import print_error, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from widesr.batch import Job, Outcome
-    from widesr.upscaler import Progress
+    from widesr.batch import Computed, Outcome
+    from widesr.jobs import Job
 
 _SOME_FAILED = 3
 """Exit code when some of several pictures failed, and others did not."""
 
 
 def report_outcomes(
-    start: "Callable[[Progress], Iterator[Outcome]]",
+    start: "Callable[[Computed], Generator[Outcome]]",
     *,
     jobs: "Sequence[Job]",
     by: str,
@@ -30,8 +32,8 @@ def report_outcomes(
     """Print each outcome as it comes, a summary if there are several, and end the command.
 
     Args:
-        start: Gives the outcomes of `jobs`, in order; what it gets is to be told of the parts of
-            each picture.
+        start: Gives the outcomes of `jobs`, in order; what it gets is to be told how many pictures
+            are computed, parts of one too.
         jobs: All that is to do.
         by: What makes the pictures, as a user calls it.
         made_by: What makes a picture of this height and width, if it is not the same for all.
@@ -42,18 +44,23 @@ def report_outcomes(
         typer.Exit: With the exit code, if anything failed.
     """
     counts: Counter[str] = Counter()
-    seconds = 0.0
+    begin = time.perf_counter()
     names = [*(job.source.name for job in jobs), ""]
-    with progress(len(jobs), quiet=quiet) as show:
-        show(0, names[0])
+    reached = 0.0
+    with ExitStack() as stack:
+        show = stack.enter_context(progress(len(jobs), quiet=quiet))
 
-        def show_part(done: int, parts: int) -> None:
-            show(counts.total() + done / parts, names[counts.total()])
+        def show_computed(pictures: float) -> None:
+            nonlocal reached
+            reached = max(reached, pictures)  # those before it may be written only now
+            show(reached, names[int(reached)])
 
-        for outcome in start(show_part):
+        show_computed(0)
+        # Closed in any case: pictures that wait must not be begun when this ends early.
+        outcomes = stack.enter_context(closing(start(show_computed)))
+        for outcome in outcomes:
             counts[outcome.status] += 1
-            seconds += outcome.seconds
-            show(counts.total(), names[counts.total()])
+            show_computed(counts.total())
             if outcome.error:
                 print_error(outcome.error)
             size = outcome.input_size
@@ -64,7 +71,7 @@ def report_outcomes(
                 typer.echo(_as_line(outcome, name))
     if len(jobs) > 1 and not as_json and not quiet:
         parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-        typer.echo(f"{len(jobs)} pictures: {parts}  {seconds:.1f} s")
+        typer.echo(f"{len(jobs)} pictures: {parts}  {time.perf_counter() - begin:.1f} s")
     if counts["failed"]:
         raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
 

@@ -54,6 +54,7 @@ def upscale_pictures(
     self_ensemble: options.SelfEnsemble = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
+    resume: options.Resume = False,
     recursive: options.Recursive = False,
     suffix: Annotated[
         str | None,
@@ -70,7 +71,8 @@ def upscale_pictures(
     their own names; with a size instead of a scale, as photo_1920w.jpg. Nothing is overwritten
     unless you say --overwrite, and no input ever.
     """
-    from widesr.batch import plan_jobs, upscale_many
+    from widesr.batch import upscale_many
+    from widesr.jobs import plan_jobs
     from widesr.upscaler import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
@@ -94,6 +96,8 @@ def upscale_pictures(
         jobs,
         upscaler=upscaler,
         existing=options.existing(overwrite=overwrite, skip=skip_existing),
+        resume=resume,
+        settings={"size": target.name_end.removeprefix("_")},
         quality=quality,
         lossless=lossless,
         icc=cast("Icc", icc),
@@ -101,7 +105,7 @@ def upscale_pictures(
         **options.pixel_limit(max_pixels),
     )
     report_outcomes(
-        lambda on_tile: outcomes(progress=on_tile),
+        lambda computed: outcomes(progress=computed),
         jobs=jobs,
         by=upscaler.model,
         made_by=upscaler.made_by,

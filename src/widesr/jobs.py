@@ -1,0 +1,177 @@
+"""Which file becomes which: what the user named, as pairs of files.
+
+What cannot be meant is refused here, before any picture is computed.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
+from pathlib import Path
+
+from widesr.errors import ImageReadError, ImageWriteError, UsageError
+from widesr.folder import is_folder, pictures_in
+from widesr.picture import FORMATS, output_format
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture to make."""
+
+    source: Path
+    target: Path
+    makes_folder: bool = False
+    """Whether the target's folder is made where it is missing."""
+    root: Path | None = None
+    """The output folder, whose manifest lists the target; None if no input was a folder."""
+
+    @property
+    def becomes_png(self) -> bool:
+        """Whether the format changes because that of the source is not written."""
+        return self.source.suffix.lower() not in FORMATS and self.target.suffix == ".png"
+
+
+def plan_jobs(
+    inputs: Sequence[Path],
+    *,
+    name_end: str,
+    output: Path | None = None,
+    suffix: str | None = None,
+    format: str | None = None,  # noqa: A002 (users' word)
+    recursive: bool = False,
+) -> list[Job]:
+    """Pair each input picture with its output file; nothing is read or written yet.
+
+    A file goes to `output` if that is a file name, into it if it is a folder, else beside the
+    input. The pictures of a folder go, with their tree, into the folder `output`, which is made.
+
+    Args:
+        inputs: Files and folders.
+        name_end: As "_x2": ends the names of files made beside their inputs, and the name of the
+            folder made beside an input folder. In an `output` folder the names stay.
+        output: A file for one file, a folder for more.
+        suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
+        format: One of `FORMATS`, by its suffix; by default each format stays, and becomes PNG
+            where it cannot be written.
+        recursive: Take the folders in a folder too.
+
+    Raises:
+        UsageError: Several inputs for one output file, two inputs that would share an output, or
+            an unknown `format`.
+        ImageReadError: A folder that cannot be listed or holds no picture.
+        ImageFormatError: The name `output` is of no format that can be written.
+        ImageWriteError: The output's folder is missing or takes no file.
+    """
+    ending = _ending(format)
+    if (
+        output is not None
+        and not is_folder(output)
+        and len(inputs) == 1
+        and not is_folder(inputs[0])
+    ):
+        return [Job(source=inputs[0], target=_checked_file(output, format=format))]
+    if output is not None:
+        _check_folder(output, inputs)
+
+    some_folder = any(map(is_folder, inputs))
+
+    def job(source: Path, folder: Path, end: str, *, root: Path | None) -> Job:
+        kept = source.suffix if source.suffix.lower() in FORMATS else ".png"
+        return Job(
+            source=source,
+            target=folder / f"{source.stem}{end}{ending or kept}",
+            makes_folder=root is not None,
+            root=root if some_folder else None,
+        )
+
+    jobs = []
+    for given in inputs:
+        if is_folder(given):
+            root = output or _folder_beside(given, name_end)
+            jobs += [
+                job(source, root / source.parent.relative_to(given), suffix or "", root=root)
+                for source in _pictures_in(given, recursive=recursive, but=root)
+            ]
+        elif output is not None:
+            jobs.append(job(given, output, suffix or "", root=output))
+        else:
+            end = name_end if suffix is None else suffix
+            jobs.append(job(given, given.parent, end, root=None))
+    jobs = list(dict.fromkeys(jobs))  # a file that was named twice is one job
+    _check_no_shared_target(jobs)
+    return jobs
+
+
+def _ending(format: str | None) -> str | None:  # noqa: A002
+    if format is None:
+        return None
+    ending = f".{format.lower().removeprefix('.')}"
+    if ending not in FORMATS:
+        known = ", ".join(name.removeprefix(".") for name in FORMATS)
+        raise UsageError(f"format {format!r} cannot be written; expected one of {known}")
+    return ending
+
+
+def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
+    """Refuse a file name before the work and not after it."""
+    if not output.suffix:
+        raise ImageWriteError(
+            f"{output}: no such folder, and no file name that says a format; make the folder "
+            "first, or name a file as photo.png"
+        )
+    written = output_format(output)
+    if format is not None and written != output_format(output, format=format):
+        raise UsageError(f"-o {output} and -f {format} are two formats; give one of them")
+    if not lexists(output.parent):
+        raise ImageWriteError(
+            f"{output}: the folder {output.parent} does not exist; make it first, or name another"
+        )
+    _check_takes_files(output.parent, output=output)
+    return output
+
+
+def _check_folder(output: Path, inputs: Sequence[Path]) -> None:
+    if not lexists(output) and output.suffix.lower() in FORMATS:
+        found = f"the folder {inputs[0]}" if len(inputs) == 1 else f"{len(inputs)} inputs"
+        raise UsageError(f"{found} cannot go into the one file {output}; give a folder with -o")
+    ancestor = output
+    while not lexists(ancestor) and ancestor != ancestor.parent:
+        ancestor = ancestor.parent
+    _check_takes_files(ancestor, output=output)
+
+
+def _check_takes_files(folder: Path, *, output: Path) -> None:
+    if not is_folder(folder):
+        raise ImageWriteError(f"{output}: {folder} is a file, expected a folder; name another -o")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ImageWriteError(
+            f"{output}: no file may be written in the folder {folder}; name another with -o"
+        )
+
+
+def _folder_beside(folder: Path, name_end: str) -> Path:
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    if not named.name:
+        raise UsageError(f"{folder}: say with -o where the pictures of this folder go")
+    return named.with_name(f"{named.name}{name_end}")
+
+
+def _pictures_in(folder: Path, *, recursive: bool, but: Path) -> list[Path]:
+    pictures = pictures_in(folder, recursive=recursive, but=but)
+    if not pictures:
+        raise ImageReadError(
+            f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"
+            + ("" if recursive else " (-r also looks into the folders in it)")
+        )
+    return pictures
+
+
+def _check_no_shared_target(jobs: Iterable[Job]) -> None:
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        other = taken.setdefault(job.target.absolute(), job.source)
+        if other != job.source:
+            raise UsageError(
+                f"{other} and {job.source} would both be written to {job.target}; "
+                "give them in two calls with two outputs, or rename one"
+            )

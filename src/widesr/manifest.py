@@ -1,0 +1,223 @@
+"""What a run over a folder has done: a line for each picture, which no kill takes back.
+
+The line of an output is on the disk before the output has its name. So an output that is there and
+not listed is not ours, and one that is listed and not there is still to be made.
+"""
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from widesr import __version__
+from widesr.errors import ImageReadError, ImageWriteError, OutputExistsError
+from widesr.files import append_whole
+
+MANIFEST = "manifest.jsonl"
+_BEGINS = b'{"widesr":"'
+"""Every line of ours."""
+
+Settings = dict[str, str | int | float | bool | None]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileState(_Record):
+    """What a file held; a copy of it has the same."""
+
+    bytes: int
+    modified_ns: int
+    """Nanoseconds since 1970; another time alone does not make another file."""
+    sha256: str
+
+    @classmethod
+    def of(cls, fd: int) -> "FileState":
+        """Read a whole open file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with open(fd, "rb", closefd=False) as file:
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            info = os.fstat(fd)
+        return cls(bytes=info.st_size, modified_ns=info.st_mtime_ns, sha256=digest)
+
+    @classmethod
+    def of_path(cls, path: Path) -> "FileState":
+        """Read a whole file.
+
+        Raises:
+            ImageReadError: It cannot be read.
+        """
+        try:
+            with path.open("rb") as file:
+                return cls.of(file.fileno())
+        except OSError as error:
+            raise ImageReadError(f"{path}: cannot be read ({error.strerror})") from error
+
+    def is_of(self, path: Path) -> bool:
+        """Say whether a file holds the same; it is read only if its time is another.
+
+        Raises:
+            ImageReadError: It cannot be read.
+        """
+        try:
+            info = path.stat()
+        except OSError as error:
+            raise ImageReadError(f"{path}: cannot be read ({error.strerror})") from error
+        if (info.st_size, info.st_mtime_ns) == (self.bytes, self.modified_ns):
+            return True
+        return info.st_size == self.bytes and FileState.of_path(path).sha256 == self.sha256
+
+
+class MadeBy(NamedTuple):
+    """All that decides an output beside its input."""
+
+    model: str
+    model_sha256: str | None
+    """Of its network, as on its card; None for bicubic."""
+    settings: Settings
+
+    def difference(self, then: "MadeBy") -> str:
+        """How this is another than `then`, in the user's words; empty if it is not."""
+        old, new = (each.settings | {"model": each.model} for each in (then, self))
+        differences = [
+            f"{name} was {old.get(name)} and is {new.get(name)}"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
+        if not differences and self.model_sha256 != then.model_sha256:
+            differences = [f"{self.model} is another network"]
+        return ", ".join(differences)
+
+
+class Failure(_Record):
+    """Why there is no output."""
+
+    code: str
+    message: str
+
+
+class Entry(_Record):
+    """A line: one picture that is done, or that failed; sizes are known of what is done."""
+
+    widesr: str = __version__
+    input: str
+    """As the user named it."""
+    output: str
+    """In the folder of the manifest."""
+    status: Literal["done", "failed"]
+    input_file: FileState | None = None
+    input_width: int | None = None
+    input_height: int | None = None
+    output_file: FileState | None = None
+    output_width: int | None = None
+    output_height: int | None = None
+    model: str
+    model_sha256: str | None
+    settings: Settings
+    seconds: float
+    """Of work on this picture; others are worked on meanwhile."""
+    error: Failure | None = None
+
+    @property
+    def made_by(self) -> MadeBy:
+        """What `model`, `model_sha256` and `settings` say together."""
+        """What `model`, `model_sha256` and `settings` say together."""
+        return MadeBy(self.model, self.model_sha256, self.settings)
+
+
+class Manifest:
+    """The record in an output folder; several runs may write to it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take up the record of a folder, be there one or not.
+
+        Raises:
+            OutputExistsError: A file of its name is there, and is not such a record.
+            ImageWriteError: It cannot be read or added to.
+        """
+        self.path = folder / MANIFEST
+        self._waiting: list[bytes] = []
+        if not os.path.lexists(self.path):
+            return
+        try:
+            with self.path.open("r+b") as file:
+                begins = file.read(len(_BEGINS))
+        except OSError as error:
+            raise self._refused(error) from error
+        if not _BEGINS.startswith(begins):
+            raise OutputExistsError(
+                f"{self.path}: exists already and is no record of widesr; move it away, or name "
+                "another folder with -o"
+            )
+
+    def name_of(self, target: Path) -> str:
+        """What a line calls an output."""
+        return as_text(target.relative_to(self.path.parent).as_posix())
+
+    def difference(self, source: Path, target: Path, *, made_by: MadeBy) -> str | None:
+        """Why an output that is there is not what would be made now; None if it is.
+
+        Raises:
+            ImageReadError: A file cannot be read.
+            ImageWriteError: The manifest cannot be read.
+        """
+        entry = self._done.get(self.name_of(target))
+        if entry is None or entry.input_file is None or entry.output_file is None:
+            return f"exists already, and {MANIFEST} does not list it"
+        if not entry.output_file.is_of(target):
+            return f"is another file than {MANIFEST} lists"
+        if not entry.input_file.is_of(source):
+            return f"was made when {source} was another file"
+        difference = made_by.difference(entry.made_by)
+        return f"was made otherwise ({difference})" if difference else None
+
+    def add(self, entry: Entry) -> None:
+        """Bring a line to the disk; one of a failure waits until there is a folder for it.
+
+        Raises:
+            ImageWriteError: It cannot be written; nothing of it is left.
+        """
+        self._waiting.append(entry.model_dump_json().encode() + b"\n")
+        if entry.status == "failed" and not self.path.parent.is_dir():
+            return
+        lines, self._waiting = b"".join(self._waiting), []
+        try:
+            append_whole(self.path, lines)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    @cached_property
+    def _done(self) -> dict[str, Entry]:
+        """What was made when this run began, by output; the last line of each counts."""
+        try:
+            lines = self.path.read_bytes().splitlines() if os.path.lexists(self.path) else []
+        except OSError as error:
+            raise self._refused(error) from error
+        entries = (_parsed(line) for line in lines)
+        return {each.output: each for each in entries if each and each.status == "done"}
+
+    def _refused(self, error: OSError) -> ImageWriteError:
+        return ImageWriteError(
+            f"{self.path}: cannot be kept ({error.strerror}); make room for it, or name another "
+            "folder with -o"
+        )
+
+
+def _parsed(line: bytes) -> Entry | None:
+    try:
+        return Entry.model_validate_json(line)
+    except ValidationError:
+        return None  # a kill or a loss of power left half of it: it lists nothing
+
+
+def as_text(words: object) -> str:
+    """What JSON can hold: the names of files need not be text in any encoding."""
+    return str(words).encode("utf-8", "backslashreplace").decode()

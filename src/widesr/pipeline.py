@@ -1,0 +1,82 @@
+"""Work in three stages that overlap, each in a thread of its own; results in order."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+Made = TypeVar("Made")
+Result = TypeVar("Result")
+Given = TypeVar("Given")
+Taken = TypeVar("Taken")
+
+MOST = 4
+"""Items under way at once: one in each stage, and one that waits."""
+
+
+def overlapped(
+    items: Iterable[Item],
+    *,
+    read: Callable[[Item], Read],
+    make: Callable[[Read], Made],
+    write: Callable[[Made], Result],
+    weigh: Callable[[Item], int],
+    budget: int,
+    stop: threading.Event,
+) -> Generator[Result]:
+    """Read the next items while one is made and the one before it is written.
+
+    Each stage does one item at a time, in order. Closing the generator, or an exception in its
+    caller, waits for the stages that are at work and begins no other; no thread stays behind.
+
+    Args:
+        items: What to do.
+        read: First stage.
+        make: Second stage.
+        write: Third stage.
+        weigh: How much of the budget an item takes from its start to its end.
+        budget: What all items under way may take together; an item beyond it goes alone.
+        stop: Set when the end comes early, so that a long stage may look at it.
+
+    Yields:
+        Each item's result, in order, as soon as it is there.
+
+    Raises:
+        Exception: What a stage raises.
+    """
+    with ExitStack() as stack:
+        stages = [ThreadPoolExecutor(1, thread_name_prefix="widesr") for _ in range(3)]
+        stack.callback(_end, stages, stop)
+        reading, making, writing = stages
+        under_way: deque[tuple[int, Future[Result]]] = deque()
+        for item in items:
+            weight = weigh(item)
+            while under_way and (
+                len(under_way) == MOST or weight + sum(each for each, _ in under_way) > budget
+            ):
+                yield under_way.popleft()[1].result()
+            was_read = reading.submit(read, item)
+            was_made = making.submit(_after, was_read, make, stop)
+            under_way.append((weight, writing.submit(_after, was_made, write, stop)))
+            del was_read, was_made  # else they would hold a picture longer than its stages do
+        while under_way:
+            yield under_way.popleft()[1].result()
+
+
+def _after(before: Future[Given], stage: Callable[[Given], Taken], stop: threading.Event) -> Taken:
+    given = before.result()
+    if stop.is_set():
+        raise CancelledError
+    return stage(given)
+
+
+def _end(stages: list[ThreadPoolExecutor], stop: threading.Event) -> None:
+    stop.set()
+    for stage in stages:
+        stage.shutdown(wait=False, cancel_futures=True)
+    for stage in stages:
+        stage.shutdown()

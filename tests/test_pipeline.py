@@ -1,0 +1,124 @@
+"""Three stages that overlap, in order, in bounds, and with an end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from widesr.pipeline import MOST, overlapped
+
+WAIT_S = 30
+"""Only a defect takes as long."""
+
+
+def same(item):
+    return item
+
+
+def run(items, *, read=same, make=same, write=same, weigh=lambda _: 0, budget=0, stop=None):
+    return overlapped(
+        items,
+        read=read,
+        make=make,
+        write=write,
+        weigh=weigh,
+        budget=budget,
+        stop=stop or threading.Event(),
+    )
+
+
+def threads() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("widesr")]
+
+
+def test_the_next_is_read_while_one_is_made_and_the_one_before_is_written():
+    begun = {(stage, n): threading.Event() for stage in ("read", "make") for n in range(3)}
+
+    def read(n):
+        begun["read", n].set()
+        return n
+
+    def make(n):
+        begun["make", n].set()
+        assert n == 2 or begun["read", n + 1].wait(WAIT_S)
+        return n
+
+    def write(n):
+        assert n == 2 or begun["make", n + 1].wait(WAIT_S)
+        return n
+
+    assert list(run(range(3), read=read, make=make, write=write)) == [0, 1, 2]
+
+
+def test_a_result_comes_as_soon_as_it_is_there():
+    seen = threading.Event()
+
+    def make(n):
+        assert n == 0 or seen.wait(WAIT_S)
+        return n
+
+    results = run(range(9), make=make)
+    assert next(results) == 0
+    seen.set()
+    assert list(results) == list(range(1, 9))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 7), max_size=30), st.integers(0, 12))
+def test_what_is_under_way_stays_within_the_budget_or_goes_alone(weights, budget):
+    under_way: list[int] = []
+
+    def items() -> Iterator[tuple[int, int]]:
+        yield from enumerate(weights)
+
+    def read(item):
+        under_way.append(item[1])
+        assert len(under_way) <= MOST
+        assert len(under_way) == 1 or sum(under_way) <= budget
+        return item
+
+    def write(item):
+        under_way.remove(item[1])
+        return item
+
+    results = list(run(items(), read=read, write=write, weigh=lambda item: item[1], budget=budget))
+    assert results == list(enumerate(weights))
+    assert not under_way
+
+
+def test_what_a_stage_raises_comes_out_and_ends_it():
+    def make(n):
+        if n == 2:
+            raise ZeroDivisionError
+        return n
+
+    results = run(range(9), make=make)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert not threads()
+
+
+def test_an_early_end_waits_for_what_is_at_work_and_begins_no_more():
+    stop, at_work, log = threading.Event(), threading.Event(), []
+
+    def make(n):
+        if n == 1:
+            at_work.set()
+            assert stop.wait(WAIT_S)
+        log.append(n)
+        return n
+
+    results = run(range(9), make=make, write=lambda n: log.append(f"written {n}"), stop=stop)
+    next(results)
+    assert at_work.wait(WAIT_S)
+    results.close()
+    assert log == [0, "written 0", 1]
+    assert not threads()
+
+
+def test_no_items_are_no_work():
+    assert list(run([])) == []
+    assert not threads()
