@@ -50,6 +50,7 @@ from widesr.picture import Picture, write_picture
 CPU_SECONDS = 10
 WALL_SECONDS = 120
 MIB = 2**20
+REFUSED = {"image-read", "image-format", "image-too-large"}
 REFUSAL = re.compile(r"widesr: error\[([a-z-]+)\]: [^\n]+\n")
 
 
@@ -245,7 +246,7 @@ def upscale(source: Path, folder: Path, *, suffix: str) -> str:
     refusal = REFUSAL.fullmatch(said)
     assert code == 1, (code, said)
     assert refusal, said
-    assert refusal[1] != "internal", said
+    assert refusal[1] in REFUSED, said
     assert left == [], left
     return refusal[1]
 

@@ -4,11 +4,13 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, IptcImagePlugin, PngImagePlugin
 
-from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, put, smooth
+from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
 from widesr.errors import ImageFormatError
-from widesr.metadata import Metadata, cleaned
+from widesr.metadata import Metadata, cleaned, sound_profile
 from widesr.picture import Picture, read_picture, write_picture
 
 
@@ -186,3 +188,22 @@ def test_a_resolution_that_no_picture_has_is_left_out(tmp_path, capfd, suffix, a
     assert capfd.readouterr().err == ""
     found = read_picture(path).pixels_per_mm
     assert found is None or found == pytest.approx((72 / 25.4, 72 / 25.4), rel=1e-3)
+
+
+def test_what_lies_behind_a_profile_is_cut_off():
+    assert sound_profile(profile()) == profile()
+    assert sound_profile(profile() + b"behind") == profile()
+    assert sound_profile(None) is None
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([b"RGB ", b"GRAY"]), st.data())
+def test_a_picture_with_a_damaged_profile_can_be_written(tmp_path, space, data):
+    icc = bytearray(profile(space))
+    for _ in range(data.draw(st.integers(1, 4))):
+        icc[data.draw(st.integers(0, len(icc) - 1))] = data.draw(st.integers(0, 255))
+    icc = bytes(icc[: data.draw(st.integers(0, len(icc) + 50))])
+    picture = Picture(pixels=RGB[..., : 1 if space == b"GRAY" else 3], icc=icc)
+    for suffix in (".png", ".jpg", ".webp", ".tif"):
+        write_picture(tmp_path / f"out{suffix}", picture, overwrite=True)
+    np.testing.assert_array_equal(read_picture(tmp_path / "out.tif").pixels, picture.pixels)

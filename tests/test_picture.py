@@ -305,7 +305,7 @@ def test_avif_can_be_lossless(tmp_path):
 
 def test_white_of_a_16_bit_avif_is_white(tmp_path):
     pixels = np.full((8, 8, 3), 65535, np.uint16)
-    write_picture(tmp_path / "out.avif", Picture(pixels=pixels), lossless=True)
+    write_picture(tmp_path / "out.avif", Picture(pixels=pixels), quality=100)
     np.testing.assert_array_equal(read_picture(tmp_path / "out.avif").pixels, pixels)
 
 
@@ -368,6 +368,14 @@ def test_grey_through_its_profile_becomes_srgb_where_only_rgb_is_held(tmp_path, 
     assert again.icc[16:20] == b"RGB "
     assert np.abs(again.pixels / step - 147).max() <= 2
     assert np.abs(again.alpha / step - 200).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_grey_with_a_damaged_profile_is_written_all_the_same(tmp_path, suffix):
+    broken = profile(b"GRAY")[:150].ljust(300, b"\0")
+    write_picture(tmp_path / f"out{suffix}", Picture(pixels=smooth(channels=1), icc=broken))
+    pixels = read_picture(tmp_path / f"out{suffix}").pixels
+    assert np.abs(pixels.astype(int) - smooth(channels=1)).max() <= 3
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

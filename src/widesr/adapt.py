@@ -18,12 +18,15 @@ def adapted(picture: Picture, *, icc: Icc = "keep", metadata: Kept = "keep") -> 
     Args:
         picture: What was read.
         icc: "srgb" converts the colours to sRGB and says so with its profile, which a picture
-            that is grey does not need; "strip" drops the profile and leaves the numbers, so that
-            viewers take them for sRGB.
+            that is grey does not need; a damaged profile is dropped. "strip" drops any and leaves
+            the numbers, so that viewers take them for sRGB.
         metadata: "strip" drops EXIF, XMP, IPTC and the resolution.
     """
     if icc == "srgb":
-        picture = _in_srgb(picture)
+        try:
+            picture = _in_srgb(picture)
+        except pyvips.Error:  # a damaged profile is as good as none
+            picture = replace(picture, icc=None)
     elif icc == "strip":
         picture = replace(picture, icc=None)
     if metadata == "strip":
@@ -44,12 +47,11 @@ def _in_srgb(picture: Picture) -> Picture:
     image = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=space)
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
     intent = {"intent": "relative", "black_point_compensation": True}
-    fallback = {"embedded": True, "input_profile": "srgb"}  # for a profile that is damaged
     if deep:  # by way of floats: from 16 bits at once, LittleCMS takes a coarse table, 5 % off
-        xyz = image.icc_import(pcs="xyz", **fallback, **intent)
+        xyz = image.icc_import(embedded=True, pcs="xyz", **intent)
         image = xyz.icc_export(output_profile="srgb", depth=16, **intent)
     else:
-        image = image.icc_transform("srgb", depth=8, **fallback, **intent)
+        image = image.icc_transform("srgb", embedded=True, depth=8, **intent)
     pixels = image.numpy().reshape(image.height, image.width, 3)
     if is_grey and _is_neutral(pixels):
         return replace(picture, pixels=np.ascontiguousarray(pixels[..., 1:2]), icc=None)

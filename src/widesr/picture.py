@@ -41,7 +41,14 @@ from widesr.errors import (
     WidesrError,
 )
 from widesr.files import FileBytes, whole_file
-from widesr.metadata import Metadata, cleaned, exif_of_resolution, resolution_of_exif, sized
+from widesr.metadata import (
+    Metadata,
+    cleaned,
+    exif_of_resolution,
+    resolution_of_exif,
+    sized,
+    sound_profile,
+)
 from widesr.sniff import ONE_FRAME, kind_of, title
 
 pyvips.block_untrusted_set(True)
@@ -242,12 +249,12 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
 
 def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) -> Picture:
     _check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
-    array, icc = bitmap.decode(), bitmap.icc
+    array = bitmap.decode()
     pixels, alpha = (array[..., :3], array[..., 3]) if array.shape[2] == 4 else (array, None)
     return Picture(
         pixels=np.ascontiguousarray(pixels),
         alpha=None if alpha is None else np.ascontiguousarray(alpha),
-        icc=icc if _space(icc) in _SPACES[pixels.shape[2]] else None,
+        icc=_meant_profile(bitmap.icc, channels=pixels.shape[2]),
         pixels_per_mm=bitmap.pixels_per_mm,
         format=kind,
     )
@@ -276,7 +283,7 @@ def _decode(image: pyvips.Image, kind: str, file: FileBytes) -> Picture:
     return Picture(
         pixels=np.ascontiguousarray(pixels),
         alpha=None if alpha is None else np.ascontiguousarray(alpha),
-        icc=icc if _space(icc) in _SPACES[pixels.shape[2]] else None,
+        icc=_meant_profile(icc, channels=pixels.shape[2]),
         exif=exif,
         xmp=xmp,
         iptc=iptc,
@@ -292,8 +299,10 @@ def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] 
     return resolution_of_exif(exif) if exif else None
 
 
-_SPACES = {1: (b"GRAY", b"RGB "), 3: (b"RGB ",)}
-"""Profiles that mean something for so many channels; others are as good as none."""
+def _meant_profile(icc: bytes | None, *, channels: int) -> bytes | None:
+    """A sound profile that means something for so many channels; others are as good as none."""
+    icc = sound_profile(icc)
+    return icc if _space(icc) == b"RGB " or (_space(icc), channels) == (b"GRAY", 1) else None
 
 
 def _srgb(image: pyvips.Image) -> pyvips.Image:
@@ -499,16 +508,20 @@ def _to_vips(picture: Picture, kind: str) -> pyvips.Image:
     grey = picture.pixels.shape[2] == 1
     space = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
     image = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=space)
-    if grey and _space(picture.icc) == b"RGB ":  # such a profile is refused for one channel
+    icc = _meant_profile(picture.icc, channels=picture.pixels.shape[2])
+    if grey and _space(icc) == b"RGB ":  # such a profile is refused for one channel
         colours = image.extract_band(0)
         image = colours.bandjoin([colours, colours, *image.bandsplit()[1:]])
         image = image.copy(interpretation="rgb16" if deep else "srgb")
     dots = _stated_resolution(picture) or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
     image = image.copy(xres=dots[0], yres=dots[1])
-    if picture.icc:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
-    if grey and not encoder.grey and _space(picture.icc) == b"GRAY":
-        return _srgb(image)
+    if icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    if grey and not encoder.grey and _space(icc) == b"GRAY":
+        try:
+            return _srgb(image)
+        except pyvips.Error:  # a damaged profile is as good as none
+            image.remove("icc-profile-data")
     return image
 
 
