@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from widesr.errors import ImageWriteError
-from widesr.picture import Picture, read_picture, write_picture
+from widesr.picture import Picture, read_header, read_picture, write_picture
 from widesr.resize import imresize
 from widesr.space import check_space, decoded_bytes
 
@@ -85,3 +85,12 @@ def test_decoded_bytes_are_those_of_the_input_and_the_output(tmp_path):
     Image.fromarray(np.zeros((4, 6), np.uint16)).save(tmp_path / "b.png")
     assert decoded_bytes(tmp_path / "b.png", resize=twice) == 5 * 4 * 6 * 2
     assert decoded_bytes(tmp_path / "missing.png", resize=twice) == 0
+
+
+def test_a_picture_on_its_side_is_measured_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_header(tmp_path / "a.jpg") == (60, 40, 3)
+    picture = read_picture(tmp_path / "a.jpg")
+    assert (picture.height, picture.width) == (60, 40)
