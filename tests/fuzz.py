@@ -19,6 +19,7 @@ import struct
 import sys
 import tempfile
 import time
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -261,6 +262,7 @@ def main() -> int:
     # Kills the process where it hangs, also inside C, and says where.
     faulthandler.register(signal.SIGPROF, file=sys.__stdout__, chain=True)
     Image.MAX_IMAGE_PIXELS = None
+    warnings.filterwarnings("ignore", module="PIL")  # damaged EXIF is carried as it is
     folder = Path(tempfile.mkdtemp(prefix="widesr-fuzz-"))
     source, out = folder / "input", folder / "out"
     out.mkdir()
