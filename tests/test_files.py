@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.files import remove_leftovers, whole_file
+from widesr.files import append_whole, remove_leftovers, whole_file
 
 
 class StopError(Exception):
@@ -176,7 +176,7 @@ def test_an_interrupt_is_not_hidden_by_a_disk_that_is_full_too(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from widesr.files import remove_leftovers, whole_file
+from widesr.files import append_whole, remove_leftovers, whole_file
 
 moment, overwrite = sys.argv[2], sys.argv[3] == "True"
 
@@ -329,3 +329,11 @@ def test_where_nothing_can_be_locked_files_are_written_and_nothing_is_removed(
     remove_leftovers(tmp_path)
     write(tmp_path / "file", NEW)
     assert content(tmp_path) == {"file": NEW, leftover.name: b""}
+
+
+def test_lines_that_do_not_fit_on_the_disk_leave_the_file_as_it_was(tmp_path):
+    path = tmp_path / "lines"
+    append_whole(path, b"first\n")
+    with files_end_at(50), pytest.raises(OSError, match="File too large"):
+        append_whole(path, b"second " * 100 + b"\n")
+    assert content(tmp_path) == {"lines": b"first\n"}

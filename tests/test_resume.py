@@ -162,6 +162,17 @@ def test_a_manifest_that_cannot_be_kept_stops_the_run_before_it_begins(folder):
         upscale_many(jobs, upscaler=Upscaler.load("bicubic", scale=2))
 
 
+def test_no_output_gets_its_name_that_the_manifest_cannot_list(folder):
+    out = folder.with_name("in_x2")
+    jobs = plan_jobs([folder], name_end="_x2")
+    outcomes = upscale_many(jobs, upscaler=Upscaler.load("bicubic", scale=2))
+    (out / MANIFEST).mkdir(parents=True)  # it went bad after the run had begun
+    errors = [outcome.error for outcome in outcomes]
+    assert [error and error.code for error in errors] == ["image-write"] * 4
+    assert all(MANIFEST in str(error) for error in errors)
+    assert [path.name for path in out.iterdir()] == [MANIFEST]
+
+
 @pytest.mark.parametrize("torn", [b"", b"{", b'{"widesr":"0.1', b'{"widesr":"0.1.0"}x' * 9999])
 def test_a_torn_last_line_is_cut_before_the_next_is_added(tmp_path, torn):
     path = tmp_path / "lines"
