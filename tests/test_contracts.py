@@ -241,3 +241,9 @@ def test_every_example_photograph_is_credited_and_small():
     assert photographs
     assert re.findall(r"^\| `(\S+)` \|", page, re.MULTILINE) == [p.name for p in photographs]
     assert sum(path.stat().st_size for path in photographs) < 2.5 * 2**20
+
+
+def test_the_readmes_table_is_that_of_the_cards():
+    program = [sys.executable, ROOT / "scripts" / "models_table.py", "--check"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
