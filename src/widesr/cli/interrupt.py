@@ -35,7 +35,8 @@ def interruptible() -> Iterator[None]:
 def _stop(number: int, frame: FrameType | None) -> None:
     # libvips calls back into Python, where an exception would be printed and forgotten.
     if _in_pyvips(frame):
-        again = threading.Timer(_AGAIN_S, signal.raise_signal, [number])
+        main = threading.main_thread().ident  # in its own thread the signal would wake no sleeper
+        again = threading.Timer(_AGAIN_S, signal.pthread_kill, [main, number])
         again.daemon = True
         again.start()
     elif number == signal.SIGINT:
