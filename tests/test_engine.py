@@ -1,6 +1,7 @@
 """The runtimes: right numbers, the same numbers wherever a tile lies, and plain refusals."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -150,8 +151,31 @@ def test_threads_below_one_and_unknown_back_ends_are_refused():
 
 def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(engine_module, "_openvino_core", engine_module._openvino_core.__wrapped__)
     with pytest.raises(MissingExtraError, match=r"pip install 'widesr\[openvino\]'"):
         load_engine(TINY, backend="openvino")
+
+
+def test_a_signal_after_engines_have_come_and_gone_kills_nothing():
+    pytest.importorskip("openvino")
+    program = """
+import signal, sys
+from pathlib import Path
+from widesr.catalog import ModelFile, read_card
+from widesr.engine import load_engine
+path = Path(sys.argv[1])
+first, second = (load_engine(ModelFile(path, read_card(path)), backend="openvino") for _ in "ab")
+del first
+del second
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, TINY.path], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "interrupted\n"), ran.stderr
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

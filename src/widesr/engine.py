@@ -13,6 +13,7 @@ depends on the picture's size: some 3e-7 between tiled and whole, and slower.
 """
 
 import os
+from functools import cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -130,7 +131,7 @@ class OpenVinoEngine:
 
     def __init__(self, model: ModelFile, *, threads: int) -> None:
         try:
-            import openvino as ov
+            core = _openvino_core()
         except ImportError as error:
             raise MissingExtraError(extra="openvino", needed_for="the openvino back end") from error
         self.scale = model.card.scale
@@ -139,7 +140,7 @@ class OpenVinoEngine:
         # Without the hint OpenVINO computes in bf16 where the CPU can.
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
         try:
-            compiled = ov.Core().compile_model(str(model.path), "CPU", options)
+            compiled = core.compile_model(str(model.path), "CPU", options)
         except RuntimeError as error:
             raise _refused(model, error) from error
         _check_interface(
@@ -161,6 +162,18 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise ModelFileError(_failed(self._path, lr, error)) from error
         return _checked(self._path, lr, results[0], self.scale)
+
+
+@cache
+def _openvino_core() -> Any:  # noqa: ANN401 - the import is in here
+    """Start the one OpenVINO of this process, which is never let go.
+
+    Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also
+    from under another: after that the next signal, Ctrl-C too, would kill the process.
+    """
+    import openvino as ov
+
+    return ov.Core()
 
 
 _BACKENDS: dict[str, type[OnnxRuntimeEngine | OpenVinoEngine]] = {
