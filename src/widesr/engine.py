@@ -1,9 +1,9 @@
 """Runs a model file on a batch of pictures; the only module that knows the inference runtimes.
 
-ONNX Runtime is the default. By `benchmarks/engines.py` both take the same time (within 3 %) and
-the same memory with the default model in fp32, and on wider networks OpenVINO gains a tenth; but
-ONNX Runtime is ready three times as fast and weighs 76 MiB installed against 177. OpenVINO's bf16,
-some five times as fast where the CPU has AMX, would be a reason to choose anew.
+ONNX Runtime is the default. By `benchmarks/engines.py` both take the same processor time (within
+3 %) and the same memory with the default model in fp32; but ONNX Runtime is ready three times as
+fast and weighs 76 MiB installed against 177. OpenVINO's bf16, on CPUs that have AMX, would be a
+reason to choose anew.
 
 Both give a pixel the same bits wherever it lies in a tile, whatever the tile's size and the number
 of threads. So tiled and whole pictures are equal to the bit, and round alike at every tie. With
