@@ -47,7 +47,7 @@ def _in_srgb(picture: Picture) -> Picture:
     image = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=space)
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.icc)
     intent = {"intent": "relative", "black_point_compensation": True}
-    if deep:  # by way of floats: from 16 bits at once, LittleCMS takes a coarse table, 5 % off
+    if deep:  # by way of floats: from 16 bits at once, LittleCMS takes a coarse table, far off
         xyz = image.icc_import(embedded=True, pcs="xyz", **intent)
         image = xyz.icc_export(output_profile="srgb", depth=16, **intent)
     else:

@@ -4,8 +4,6 @@ import csv
 import hashlib
 import json
 import math
-import os
-import platform
 import subprocess
 import time
 from collections import Counter
@@ -23,6 +21,7 @@ from widesr.catalog import TrainingData
 from widesr.errors import CheckpointError, DataError, TrainingError
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.nets import Network, build
+from widesr.report import machine
 from widesr.train.checkpoint import (
     Provenance,
     load_state,
@@ -112,7 +111,7 @@ def train(
     sampler = PatchSampler(pairs, scale=scale, lr_patch=lr_patch, seed=recipe.seed)
     if run.sampler_state:
         sampler.state = run.sampler_state
-    commit, machine, sources = _commit(), _machine(), _sources(data, training)
+    commit, trained_on, sources = _commit(), _machine(), _sources(data, training)
 
     def keep() -> None:
         run.sampler_state = sampler.state
@@ -123,7 +122,7 @@ def train(
             seconds=round(run.seconds, 1),
             started_from=run.started_from,
             commit=commit,
-            machine=machine,
+            machine=trained_on,
             training_data=sources,
             validation_psnr=run.psnr,
         )
@@ -335,13 +334,9 @@ def _commit() -> str:
 
 def _machine() -> str:
     """Name processor, threads and torch, for the model's card."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cpus} CPUs, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    here = machine()
+    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    return f"{here.cpu}, {here.cores} CPUs, {threads}"
 
 
 def _sha256(path: Path) -> str:
