@@ -9,17 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from widesr.batch import Outcome, transform_many, upscale, upscale_many
+from widesr.batch import Outcome, transform_many, upscale_many
 from widesr.errors import (
     ImageFormatError,
     ImageReadError,
     ImageWriteError,
     OutputExistsError,
-    ShapeError,
     UsageError,
 )
 from widesr.jobs import Job, plan_jobs
-from widesr.picture import Picture, read_picture
 from widesr.resize import imresize
 from widesr.upscaler import Upscaler
 
@@ -330,22 +328,3 @@ def test_a_defect_is_raised_for_those_who_look_for_it(tmp_path, monkeypatch):
     jobs = plan_jobs([save(tmp_path / "a.png")], name_end="_x2")
     with pytest.raises(ZeroDivisionError):
         list(transform_many(jobs, transform=lambda picture: 1 / 0))
-
-
-# ---- one call ------------------------------------------------------------------------------
-
-
-def test_upscale_gives_an_array_for_an_array_and_a_picture_for_a_file(tmp_path):
-    source = save(tmp_path / "a.png")
-    pixels = read_picture(source).pixels
-    expected = imresize(pixels, scale=3)
-    assert np.array_equal(upscale(pixels, scale=3, model="bicubic"), expected)
-    for given_picture in (source, str(source), Picture(pixels=pixels)):
-        made = upscale(given_picture, scale=3, model="bicubic")
-        assert isinstance(made, Picture)
-        assert np.array_equal(made.pixels, expected)
-
-
-def test_upscale_refuses_what_is_no_picture():
-    with pytest.raises(ShapeError, match="float64"):
-        upscale(np.zeros((4, 4, 3)), model="bicubic")

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from widesr.batch import upscale
+    from widesr.api import upscale
     from widesr.catalog import ModelCard, ModelFile, find_model, list_models
     from widesr.engine import Engine, load_engine
     from widesr.errors import WidesrError
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "batch": ("upscale",),
+    "api": ("upscale",),
     "catalog": ("ModelCard", "ModelFile", "find_model", "list_models"),
     "engine": ("Engine", "load_engine"),
     "errors": ("WidesrError",),
