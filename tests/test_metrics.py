@@ -1,6 +1,7 @@
 """PSNR and SSIM against published rows, another library, and their own definition."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -149,6 +150,24 @@ def test_sixteen_bit_pictures_score_as_their_eight_bit_likes():
         options = {"protocol": protocol, "scale": 2}
         wide = psnr(sr * np.uint16(257), hr * np.uint16(257), **options)
         assert wide == pytest.approx(psnr(sr.astype(np.uint8), hr.astype(np.uint8), **options))
+
+
+def test_tall_pictures_score_by_the_definition_in_memory_that_does_not_grow_with_the_height():
+    random = np.random.default_rng(0)
+    hr = random.integers(0, 256, (3000, 40, 3), np.uint8)
+    sr = (hr // 2 + random.integers(0, 128, hr.shape)).astype(np.uint8)
+    options = {"protocol": WHOLE_RGB, "scale": 2}
+    tracemalloc.start()
+    decibels, index = psnr(sr, hr, **options), ssim(sr, hr, **options)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * hr.nbytes  # one float64 copy, of which SSIM of the whole would need a dozen
+    assert decibels == pytest.approx(peak_signal_noise_ratio(hr, sr))
+    full = structural_similarity(
+        hr, sr, channel_axis=2, gaussian_weights=True, sigma=1.5, data_range=255,
+        use_sample_covariance=False, full=True,
+    )[1]  # fmt: skip
+    assert index == pytest.approx(full[5:-5, 5:-5].mean())
 
 
 def test_what_cannot_be_compared_is_refused():

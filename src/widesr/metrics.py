@@ -1,5 +1,6 @@
 """PSNR and SSIM under a named protocol; a number without its protocol cannot be compared."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ Channel = Literal["y", "rgb"]
 _PEAK = 255.0
 _WINDOW = 11
 """Side of SSIM's Gaussian window, in pixels."""
+_BAND = 256
+"""Rows that are compared at once: memory does not grow with the height."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +102,11 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
     Raises:
         ShapeError: Shapes or types differ or are not of pictures, or the border leaves no pixel.
     """
-    x, y = _comparable(sr, hr, protocol, scale)
-    mean_square = float(np.mean((x - y) ** 2))
-    return float("inf") if mean_square == 0 else float(10 * np.log10(_PEAK**2 / mean_square))
+    squares, count = 0.0, 0
+    for x, y in _bands(*_inside_border(sr, hr, protocol, scale), protocol):
+        squares += float(np.sum((x - y) ** 2))
+        count += x.size
+    return float("inf") if squares == 0 else float(10 * np.log10(_PEAK**2 * count / squares))
 
 
 def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
@@ -113,21 +118,18 @@ def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
     Source: Wang et al., "Image quality assessment: from error visibility to structural
     similarity", 2004, and the authors' ssim_index.m with K = [0.01 0.03], L = 255.
     """
-    x, y = _comparable(sr, hr, protocol, scale)
-    if min(x.shape[:2]) < _WINDOW:
+    sr, hr = _inside_border(sr, hr, protocol, scale)
+    if min(sr.shape[:2]) < _WINDOW:
         raise ShapeError(
-            f"SSIM's window is {_WINDOW}x{_WINDOW}, but {x.shape[1]}x{x.shape[0]} pixels are left "
-            f"inside the border of {protocol.shave(scale)}"
+            f"SSIM's window is {_WINDOW}x{_WINDOW}, but {sr.shape[1]}x{sr.shape[0]} pixels are "
+            f"left inside the border of {protocol.shave(scale)}"
         )
-    c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
-    mean_x, mean_y = _blurred(x), _blurred(y)
-    variance_x = _blurred(x * x) - mean_x**2
-    variance_y = _blurred(y * y) - mean_y**2
-    covariance = _blurred(x * y) - mean_x * mean_y
-    index = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
-    )
-    return float(index.mean())
+    indices, count = 0.0, 0
+    for x, y in _bands(sr, hr, protocol, overlap=_WINDOW - 1):
+        index = _ssim_index(x, y)
+        indices += float(np.sum(index))
+        count += index.size
+    return indices / count
 
 
 def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
@@ -140,10 +142,10 @@ def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
     return np.floor(y + 0.5) if rounded else y
 
 
-def _comparable(
+def _inside_border(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, scale: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both pictures as the protocol sees them: float64 (h, w, channels) inside the border."""
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both pictures without the protocol's border, (h, w, channels), if they can be compared."""
     if sr.shape != hr.shape or sr.dtype != hr.dtype:
         raise ShapeError(
             f"pictures to compare must be alike, got {sr.shape} {sr.dtype} "
@@ -157,15 +159,40 @@ def _comparable(
     height, width = sr.shape[:2]
     if min(height, width) <= 2 * shave:
         raise ShapeError(f"a border of {shave} leaves nothing of {width}x{height} pixels")
+    inside = slice(shave, height - shave), slice(shave, width - shave)
+    return np.atleast_3d(sr)[inside], np.atleast_3d(hr)[inside]
 
-    def seen(image: NDArray[Any]) -> NDArray[np.float64]:
-        levels = np.atleast_3d(image)[shave : height - shave, shave : width - shave]
-        levels = levels / (257.0 if image.dtype == np.uint16 else 1.0)
+
+def _bands(
+    sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, *, overlap: int = 0
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Both pictures as the protocol sees them, float64, some rows at a time.
+
+    Each band but the first begins with the last `overlap` rows of the one before.
+    """
+
+    def seen(rows: NDArray[Any]) -> NDArray[np.float64]:
+        levels = rows / (257.0 if rows.dtype == np.uint16 else 1.0)
         if protocol.channel == "y" and levels.shape[2] == 3:
             return luma(levels, rounded=protocol.y_rounded)
         return levels
 
-    return seen(sr), seen(hr)
+    for top in range(0, len(sr) - overlap, _BAND):
+        rows = slice(top, top + _BAND + overlap)
+        yield seen(sr[rows]), seen(hr[rows])
+
+
+def _ssim_index(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """SSIM at each place where the window fits whole: (H, W, C) to (H - 10, W - 10, C)."""
+    c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
+    mean_x, mean_y = _blurred(x), _blurred(y)
+    variance_x = _blurred(x * x) - mean_x**2
+    variance_y = _blurred(y * y) - mean_y**2
+    covariance = _blurred(x * y) - mean_x * mean_y
+    index: NDArray[np.float64] = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
+    )
+    return index
 
 
 def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
