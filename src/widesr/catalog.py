@@ -102,13 +102,13 @@ def list_models() -> list[ModelFile]:
     return [ModelFile(path, read_card(path)) for path in _shipped().values()]
 
 
-def find_model(name: str, *, scale: int) -> ModelFile:
+def find_model(name: str, *, scale: int | None) -> ModelFile:
     """Find the model that a user names.
 
     Args:
         name: "default", the name of a model in the package, or the path of an `.onnx` file (known
             by its suffix or by a separator in it).
-        scale: What the model must do.
+        scale: What the model must do; None takes a model of any scale, by its own name or path.
 
     Raises:
         ModelNotFoundError: There is no such model or file, or it has another scale.
@@ -123,7 +123,7 @@ def find_model(name: str, *, scale: int) -> ModelFile:
         name = DEFAULTS[scale]
     model = _find(name)
     card = model.card
-    if card.scale != scale:
+    if scale is not None and card.scale != scale:
         others = [n for n in _shipped() if n.endswith(f"-x{scale}")]
         raise ModelNotFoundError(
             f"model {name!r} upscales x{card.scale}, not x{scale}; "

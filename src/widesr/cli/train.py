@@ -26,8 +26,13 @@ def train_network(
         typer.Option("-o", "--out", metavar="DIR", help="Default: runs/RECIPE."),
     ] = None,
     start_from: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Weights (.safetensors) to begin with."),
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Begin with this model (a name, or an .onnx file) or these weights "
+            "(.safetensors); a smaller network grows.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in --out stopped.")

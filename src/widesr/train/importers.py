@@ -1,22 +1,30 @@
-"""The authors' checkpoints into our networks: family and sizes are read off the tensors.
+"""Others' checkpoints and our own model files into networks: sizes are read off the tensors.
 
-Each function turns foreign tensor names into ours, and the foreign input range into `rgb_mean` and
-`rgb_std`, so that the network gives the same picture for the same [0, 1] input.
+Foreign tensor names become ours, and the foreign input range `rgb_mean` and `rgb_std`, so that the
+network gives the same picture for the same [0, 1] input.
 """
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor
 
+from widesr.catalog import ModelFile
+from widesr.engine import load_engine
 from widesr.errors import CheckpointError
 from widesr.nets import EDSR, WDSR, EDSRConfig, Network, WDSRConfig
 
 AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR)
 
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+_MODEL_TOLERANCE = 1e-4
+"""Largest difference of a network from the model file that it was read from, of a range of 1."""
 
 
 def import_weights(tensors: Mapping[str, Tensor], *, res_scale: float = 1.0) -> Network:
@@ -43,6 +51,72 @@ def import_weights(tensors: Mapping[str, Tensor], *, res_scale: float = 1.0) -> 
         f"no known network has the tensors {', '.join(sorted(tensors)[:3])}, ...; expected WDSR of "
         "JiahuiYu or ychfan, or EDSR of EDSR-PyTorch"
     )
+
+
+def network_of_model(model: ModelFile) -> Network:
+    """Build the network of a model file that `widesr export` wrote, ready to go on training.
+
+    The graph holds plain convolutions under the network's own names; weight norm takes each as a
+    direction and a length.
+
+    Raises:
+        CheckpointError: The graph is no export of widesr, or its network gives other pictures.
+        ModelFileError: The runtime refuses the file.
+    """
+    try:
+        tensors, mean = _convolutions(model.path)
+        network = (_our_edsr if model.card.family == "edsr" else _our_wdsr)(tensors, mean)
+    except (KeyError, ValueError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{model.path}: its graph is not one that `widesr export` writes; start from the "
+            "weights (.safetensors) that it was made of"
+        ) from error
+    lr = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
+    with torch.inference_mode():
+        ours = network(torch.from_numpy(lr)).numpy()
+    difference = float(np.abs(load_engine(model, threads=1).run(lr) - ours).max())
+    if not difference < _MODEL_TOLERANCE:  # a factor in the graph that no tensor shows
+        raise CheckpointError(
+            f"{model.path}: the network read from it differs from the model by {difference:.1e}; "
+            "start from the weights (.safetensors) that it was made of"
+        )
+    return network
+
+
+def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, float]]:
+    """Weights and biases of a graph by their names in the network, and what is taken off RGB.
+
+    A bias is the one that the convolution reads: exporters store equal ones once.
+    """
+    graph = onnx.load(path).graph
+    constants = {
+        t.name.removesuffix(".fp16"): numpy_helper.to_array(t).astype(np.float32)
+        for t in graph.initializer
+    }
+    tensors = {}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            _, weight, bias = node.input
+            tensors[weight] = torch.from_numpy(constants[weight])
+            tensors[f"{weight.removesuffix('.weight')}.bias"] = torch.from_numpy(constants[bias])
+    # The shortest decimals of a float32 are the digits that the configuration was written with.
+    red, green, blue = (float(str(value)) for value in constants["rgb_mean"].flatten())
+    return tensors, (red, green, blue)
+
+
+def _our_wdsr(tensors: Mapping[str, Tensor], mean: tuple[float, float, float]) -> WDSR:
+    return _wdsr(_with_weight_norm(tensors), rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
+
+
+def _our_edsr(tensors: Mapping[str, Tensor], mean: tuple[float, float, float]) -> EDSR:
+    stages = sum(name.startswith("tail.") and name.endswith(".weight") for name in tensors) - 1
+    n_feats = len(tensors["head.weight"])
+    scale = 3 if len(tensors["tail.0.weight"]) == 9 * n_feats else 2**stages
+    blocks = {n.split(".")[1] for n in tensors if re.match(r"^body\.\d+\.body\.", n)}
+    cfg = EDSRConfig(
+        scale=_scale(3 * scale**2), n_resblocks=len(blocks), n_feats=n_feats, rgb_mean=mean
+    )
+    return _load(EDSR(cfg), tensors)
 
 
 def _with_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

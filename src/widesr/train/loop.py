@@ -1,7 +1,6 @@
 """One function: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
 import csv
-import hashlib
 import json
 import math
 import subprocess
@@ -25,10 +24,10 @@ from widesr.report import machine
 from widesr.train.checkpoint import (
     Provenance,
     load_state,
-    load_weights,
     save_state,
     save_weights,
 )
+from widesr.train.grow import Start, grown, load_start
 from widesr.train.losses import LOSSES
 from widesr.train.pairs import Pair, PatchSampler, hold_out, list_photographs, load_pairs
 from widesr.train.recipe import OptimTable, Recipe
@@ -60,7 +59,7 @@ def train(
     data: Path,
     out: Path,
     resume: bool = False,
-    start_from: Path | None = None,
+    start_from: str | Path | None = None,
     threads: int | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Path:
@@ -72,8 +71,8 @@ def train(
             (columns `file`, `licence`, `origin`) in it names their licences for the model's card.
         out: Folder for the results; made where it is missing.
         resume: Go on from the run state in `out`, with the same recipe.
-        start_from: Weights to begin with; tensors that do not fit (the tail of another scale)
-            start anew.
+        start_from: Weights, a model file or the name of a model to begin with, grown to the size
+            of the recipe's network; for another scale, its tail and skip start anew.
         threads: CPU threads; None leaves torch's choice.
         report: Called every few steps.
 
@@ -83,7 +82,8 @@ def train(
     Raises:
         DataError: Photographs that cannot be used.
         CheckpointError: Nothing to resume from, the state of another recipe, or weights that
-            do not load.
+            do not load or cannot grow.
+        ModelNotFoundError: No model of the name to start from.
         TrainingError: The loss is no longer a finite number.
     """
     if threads is not None:
@@ -101,8 +101,7 @@ def train(
 
     run = _Run(recipe, build(cfg))
     if start_from is not None:
-        run.begin_with(load_weights(start_from)[0])
-        run.started_from = f"{start_from.name} sha256:{_sha256(start_from)}"
+        run.begin_with(load_start(start_from, scale=cfg.scale))
     if resume:
         run.restore(*load_state(state_file))
     scale, lr_patch = cfg.scale, recipe.data.lr_patch
@@ -207,14 +206,12 @@ class _Run:
             torch._foreach_lerp_(ours, theirs, 1 - decay)
         return float(loss.detach())
 
-    def begin_with(self, other: Network) -> None:
-        """Take over the weights of another network as far as names and shapes agree."""
-        mine, theirs = self.network.state_dict(), other.state_dict()
-        fitting = {n: t for n, t in theirs.items() if n in mine and mine[n].shape == t.shape}
-        if not fitting:
-            raise CheckpointError("the weights to start from have no tensor that fits this network")
-        self.network.load_state_dict(mine | fitting)
-        self.average.load_state_dict(mine | fitting)
+    def begin_with(self, start: Start) -> None:
+        """Take over a trained network, grown to the size of this one."""
+        state = grown(start.network, self.network)
+        self.network.load_state_dict(state)
+        self.average.load_state_dict(state)
+        self.started_from = start.origin
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that `restore` needs: tensors, and plain values."""
@@ -337,7 +334,3 @@ def _machine() -> str:
     here = machine()
     threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     return f"{here.cpu}, {here.cores} CPUs, {threads}"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

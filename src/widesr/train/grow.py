@@ -1,0 +1,125 @@
+"""What training begins with: a trained network, grown to the size of the one to train.
+
+A grown network gives the pictures of the small one at first, and all of it learns.
+"""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from widesr.catalog import find_model
+from widesr.errors import CheckpointError
+from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
+from widesr.train.checkpoint import load_weights
+from widesr.train.importers import network_of_model
+
+
+class Start(NamedTuple):
+    """A trained network to begin with, and what the provenance says of it."""
+
+    network: Network
+    origin: str
+    """File name and SHA-256 of the file."""
+
+
+def load_start(source: str | Path, *, scale: int) -> Start:
+    """Load what training is to begin with.
+
+    Args:
+        source: Weights (`.safetensors`), a model file (`.onnx`), or the name of a model in the
+            package.
+        scale: Which model the name "default" means; a model of any scale will do otherwise.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds no network known here.
+        ModelNotFoundError: There is no such model.
+        ModelFileError: The model file is damaged.
+    """
+    path = Path(source)
+    if path.suffix == ".safetensors" or (path.is_file() and path.suffix != ".onnx"):
+        network = load_weights(path)[0]
+    else:
+        model = find_model(str(source), scale=scale if source == "default" else None)
+        path, network = model.path, network_of_model(model)
+    return Start(network, f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+
+
+def grown(small: Network, large: Network) -> dict[str, Tensor]:
+    """Return a state for `large` with which it gives the pictures of `small`.
+
+    More blocks, more features and a wider expansion may be needed in any mixture. What `small` has
+    goes to the first blocks and channels; what it has not keeps the random start of `large` but
+    adds nothing yet: new channels are read with weight 0, new blocks end in a gain of 0. Both have
+    a gradient. For another scale, what makes pixels (tail and skip) stays as it is in `large`.
+
+    Raises:
+        CheckpointError: `small` is of another kind, or larger than `large` anywhere.
+    """
+    _refuse_another_kind(small.cfg, large.cfg)
+    old = _renamed(small, large.cfg)
+    state = {name: value.clone() for name, value in large.state_dict().items()}
+    for name, value in state.items():
+        if small.cfg.scale != large.cfg.scale and name.startswith(("tail.", "skip.")):
+            continue
+        if name in old:
+            _put(old[name], value, name)
+        elif _ends_a_block(name, large.cfg):
+            value.zero_()
+    return state
+
+
+def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
+    """Raise unless the networks differ in nothing but scale and size."""
+    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio"}
+    if type(small) is not type(large):
+        raise CheckpointError(
+            f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
+            "start from a network of the same family"
+        )
+    theirs, ours = asdict(small), asdict(large)
+    if wrong := [key for key in ours if key not in sizes and ours[key] != theirs[key]]:
+        found = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
+        raise CheckpointError(f"the weights to start from have {found}; change net in the recipe")
+    if small.n_resblocks > large.n_resblocks:
+        raise CheckpointError(_larger(f"{small.n_resblocks} blocks", f"{large.n_resblocks}"))
+
+
+def _kind(cfg: NetworkConfig) -> str:
+    return type(cfg).__name__.removesuffix("Config")
+
+
+def _renamed(small: Network, large: NetworkConfig) -> dict[str, Tensor]:
+    """The state of `small` by the names of `large`: EDSR counts the body's end as a block."""
+    state = small.state_dict()
+    if isinstance(small.cfg, WDSRConfig):
+        return dict(state)
+    end, new_end = f"body.{small.cfg.n_resblocks}.", f"body.{large.n_resblocks}."
+    return {n.replace(end, new_end) if n.startswith(end) else n: t for n, t in state.items()}
+
+
+def _ends_a_block(name: str, cfg: NetworkConfig) -> bool:
+    """Whether a tensor scales or shifts what a residual branch adds."""
+    if isinstance(cfg, EDSRConfig):
+        return name.endswith((".body.2.weight", ".body.2.bias"))
+    last = 2 if cfg.block == "a" else 3
+    return name.startswith("body.") and name.endswith((f".{last}.weight_g", f".{last}.bias"))
+
+
+def _put(old: Tensor, new: Tensor, name: str) -> None:
+    """Write `old` into the first channels of `new`; its outputs read no other input."""
+    if any(have > room for have, room in zip(old.shape, new.shape, strict=True)):
+        raise CheckpointError(_larger(f"{name} of {tuple(old.shape)}", f"{tuple(new.shape)}"))
+    with torch.no_grad():
+        new[: len(old)] = 0
+        new[tuple(slice(n) for n in old.shape)] = old
+
+
+def _larger(found: str, room: str) -> str:
+    return (
+        f"the weights to start from are of a larger network: {found}, the recipe's has {room}; "
+        "a network can only grow"
+    )
