@@ -5,6 +5,7 @@ interpolation for digital image processing", 1981 (a = -1/2). Held to the publis
 Set5 and Set14, value for value.
 """
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
+from widesr.rows import Band, Rows
 
 Edges = Literal["symmetric", "replicate"]
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
@@ -19,6 +21,8 @@ Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
 _KERNEL_RADIUS = 2.0
 _BLOCK = 8
 """Output lines per matrix product: enough to keep BLAS busy, with few zeros in the band."""
+_CHUNK = 2**23
+"""Values that are worked on together: enough that the blocks are few and long."""
 
 
 def imresize(
@@ -66,14 +70,41 @@ def imresize(
     if min(size) < 1:
         raise ShapeError(f"expected a result with pixels, got {size[1]}x{size[0]}")
 
-    resized: NDArray[Any] = image
+    pixels = image if image.ndim == 3 else image[..., np.newaxis]
+    rows = _resized(Rows.of(pixels), size=size, factors=factors, edges=edges)
+    resized: NDArray[Pixels] = np.ascontiguousarray(rows.whole())
+    return resized if image.ndim == 3 else resized[..., 0]
+
+
+def resize_rows(rows: Rows, *, size: tuple[int, int], edges: Edges = "symmetric") -> Rows:
+    """Resize a picture as it comes, to the same values as `imresize`.
+
+    Args:
+        rows: Of a type that `imresize` takes.
+        size: (height, width) of the result.
+        edges: As for `imresize`.
+    """
+    factors = (size[0] / rows.height, size[1] / rows.width)
+    return _resized(rows, size=size, factors=factors, edges=edges)
+
+
+def _resized(
+    rows: Rows, *, size: tuple[int, int], factors: tuple[float, float], edges: Edges
+) -> Rows:
+    height, width = size
+
+    def vertically(rows: Rows) -> Rows:
+        shape = (height, rows.width, rows.channels)
+        return Rows(_vertical(rows, height, factors[0], edges), shape=shape, dtype=rows.dtype)
+
+    def horizontally(rows: Rows) -> Rows:
+        shape = (rows.height, width, rows.channels)
+        return Rows(_horizontal(rows, width, factors[1], edges), shape=shape, dtype=rows.dtype)
+
     # MATLAB resizes the axis that shrinks most first, and rows first when both are alike.
-    for axis in (0, 1) if factors[0] <= factors[1] else (1, 0):
-        lines = np.moveaxis(resized, axis, 0)
-        rest = lines.shape[1:]
-        lines = _resample(lines.reshape(len(lines), -1), size[axis], factors[axis], edges)
-        resized = np.moveaxis(lines.reshape(size[axis], *rest), 0, axis)
-    return np.ascontiguousarray(resized)
+    if factors[0] <= factors[1]:
+        return horizontally(vertically(rows))
+    return vertically(horizontally(rows))
 
 
 class _Taps(NamedTuple):
@@ -104,15 +135,48 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-def _resample(lines: NDArray[Any], n_out: int, factor: float, edges: Edges) -> NDArray[Any]:
+def _vertical(rows: Rows, n_out: int, factor: float, edges: Edges) -> Iterator[Band]:
+    start, weights = _taps(n_out, factor)
+    height = _chunk_height(rows)
+    for first in range(0, n_out, height):
+        part = slice(first, min(first + height, n_out))
+        lines = _inside(
+            np.arange(start[part][0], start[part][-1] + weights.shape[1]), rows.height, edges
+        )
+        top, bottom = int(lines.min()), int(lines.max()) + 1
+        window = rows.read(top, bottom)
+        flat = window.reshape(len(window), -1)
+        resampled = _resample(flat, lines - top, _Taps(start[part], weights[part]))
+        yield resampled.reshape(-1, rows.width, rows.channels)
+
+
+def _horizontal(rows: Rows, n_out: int, factor: float, edges: Edges) -> Iterator[Band]:
+    taps = _taps(n_out, factor)
+    start, weights = taps
+    columns = _inside(np.arange(start[0], start[-1] + weights.shape[1]), rows.width, edges)
+    for chunk in rows.chunks(_chunk_height(rows)):
+        lines = chunk.transpose(1, 0, 2)
+        resampled = _resample(lines.reshape(rows.width, -1), columns, taps)
+        yield resampled.reshape(n_out, len(chunk), rows.channels).transpose(1, 0, 2)
+
+
+def _resample(lines: NDArray[Any], at: NDArray[np.intp], taps: _Taps) -> NDArray[Any]:
     """Resample (n, values) along its first axis, block by block, each a banded matrix product.
 
     A dense product over a block multiplies some zeros, but runs in BLAS on what is in the cache:
     several times faster than adding up weighted slices, which is bound by memory.
+
+    Args:
+        lines: What is resampled.
+        at: Which of them stands for each line from the first tap of all to the last, as some lie
+            beyond the border.
+        taps: Of the lines to make.
     """
-    dtype = lines.dtype
+    start, weights = taps
+    dtype, n_out = lines.dtype, len(start)
+    if dtype.kind == "u" and _is_flat(lines):  # as most alpha is
+        return np.repeat(lines[:1], n_out, axis=0)
     working = np.float32 if dtype == np.float32 else np.float64
-    start, weights = _taps(n_out, factor)
     out = np.empty((n_out, lines.shape[1]), dtype)
     for first in range(0, n_out, _BLOCK):
         block = slice(first, min(first + _BLOCK, n_out))
@@ -121,7 +185,7 @@ def _resample(lines: NDArray[Any], n_out: int, factor: float, edges: Edges) -> N
         band = np.zeros((len(offset), len(span)), working)
         columns = offset[:, None] + span[: weights.shape[1]]
         band[np.arange(len(offset))[:, None], columns] = weights[block]
-        source = lines[_inside(start[first] + span, len(lines), edges)]
+        source = lines[_as_slice(at[start[first] - start[0] + span])]
         values = band @ source.astype(working, copy=False)
         if dtype.kind == "u":
             values += 0.5
@@ -131,11 +195,30 @@ def _resample(lines: NDArray[Any], n_out: int, factor: float, edges: Edges) -> N
     return out
 
 
-def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp] | slice:
-    """Where each of these consecutive lines lies among `n`, some of them beyond the border."""
-    if index[0] >= 0 and index[-1] < n:
-        return slice(int(index[0]), int(index[-1]) + 1)  # a view, no copy
+def _chunk_height(rows: Rows) -> int:
+    """Rows to work on together.
+
+    By the picture's size alone: in whatever bands it comes, the same products are made, and round
+    the same way.
+    """
+    height = _CHUNK // (rows.width * rows.channels)
+    return max(height // _BLOCK, 1) * _BLOCK
+
+
+def _is_flat(lines: NDArray[Any]) -> bool:
+    return bool((lines[0] == lines[-1]).all() and (lines == lines[0]).all())
+
+
+def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
+    """Where each of these lines lies among `n`, some of them beyond the border."""
     if edges == "replicate":
         return np.clip(index, 0, n - 1)
     mirrored = index % (2 * n)
     return np.minimum(mirrored, 2 * n - 1 - mirrored)
+
+
+def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Consecutive numbers as a slice, which gives a view and no copy."""
+    if (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index

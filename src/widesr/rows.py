@@ -1,0 +1,120 @@
+"""Pictures that come from top to bottom: only the rows that are still needed are held.
+
+A step from picture to picture takes `Rows` and gives `Rows`; nothing happens before the last one
+is read. So a picture of any height goes through any number of steps in bounded memory, and one
+that is whole in memory goes the same way.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import tee
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Band = NDArray[Any]
+"""Some rows of a picture over its whole width, (rows, W, C)."""
+
+
+class Rows:
+    """The rows of one picture, (H, W, C), each read once or a few times, and then forgotten."""
+
+    def __init__(
+        self, bands: Iterable[Band], *, shape: tuple[int, int, int], dtype: DTypeLike
+    ) -> None:
+        """Take bands in order, each as soon as a row of it is asked for.
+
+        Args:
+            bands: All rows, from the top; of any heights.
+            shape: (H, W, C) of the picture.
+            dtype: Of the bands.
+        """
+        self.height, self.width, self.channels = shape
+        self.dtype = np.dtype(dtype)
+        self._bands = iter(bands)
+        self._held: Band = np.empty((0, self.width, self.channels), dtype)
+        self._first = 0  # number of the first row that is held
+
+    @classmethod
+    def of(cls, pixels: Band) -> Self:
+        """Take a picture in memory, (H, W, C); what is read of it are views."""
+        height, width, channels = pixels.shape
+        return cls((pixels,), shape=(height, width, channels), dtype=pixels.dtype)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the whole picture."""
+        return self.height, self.width, self.channels
+
+    @property
+    def nbytes(self) -> int:
+        """Of the whole picture, decoded."""
+        return self.height * self.width * self.channels * self.dtype.itemsize
+
+    def read(self, start: int, stop: int) -> Band:
+        """Read rows `start` to `stop`, and forget those before `start`.
+
+        No read may begin before an earlier one.
+        """
+        parts, end = [self._held], self._first + len(self._held)
+        while end < stop:
+            parts.append(next(self._bands))
+            end += len(parts[-1])
+        parts = [part for part in parts if len(part)] or parts[:1]
+        held = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._held, self._first = held[start - self._first :], start
+        return self._held[: stop - start]
+
+    def __iter__(self) -> Iterator[Band]:
+        """Give what was never read, in bands as they come."""
+        held, self._held = self._held, self._held[:0]
+        if len(held):
+            yield held
+        yield from self._bands
+
+    def chunks(self, height: int) -> Iterator[Band]:
+        """Give what was never read in bands of `height` rows; the last may be lower."""
+        for start in range(0, self.height, height):
+            yield self.read(start, min(start + height, self.height))
+
+    def map(
+        self, change: Callable[[Band], Band], *, channels: int, dtype: DTypeLike | None = None
+    ) -> "Rows":
+        """Change each pixel on its own: `change` may be given any rows together."""
+        shape = (self.height, self.width, channels)
+        return Rows(map(change, self), shape=shape, dtype=dtype or self.dtype)
+
+    def twice(self) -> tuple["Rows", "Rows"]:
+        """Give the rows to two readers; what one has read ahead of the other is held."""
+        first, second = tee(self)
+        return (
+            Rows(first, shape=self.shape, dtype=self.dtype),
+            Rows(second, shape=self.shape, dtype=self.dtype),
+        )
+
+    def beside(self, other: "Rows") -> "Rows":
+        """Join the channels of two pictures of the same size, this one's first."""
+
+        def joined() -> Iterator[Band]:
+            row = 0
+            for band in self:
+                beside = other.read(row, row + len(band))
+                row += len(band)
+                yield np.concatenate([band, beside], axis=2)
+
+        shape = (self.height, self.width, self.channels + other.channels)
+        return Rows(joined(), shape=shape, dtype=self.dtype)
+
+    def whole(self) -> Band:
+        """Read all of it into memory, (H, W, C)."""
+        bands = iter(self)
+        first = next(bands)
+        if len(first) == self.height:
+            return first
+        pixels = np.empty(self.shape, self.dtype)
+        pixels[: len(first)] = first
+        row = len(first)
+        for band in bands:
+            pixels[row : row + len(band)] = band
+            row += len(band)
+        return pixels
