@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from widesr.errors import WidesrError
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.picture import Picture, read_picture, write_picture
+from widesr.picture import Picture
+from widesr.reading import read_picture
 from widesr.resize import imresize
 from widesr.upscaler import Upscaler
+from widesr.writing import write_picture
 
 SCALES = (2, 4)
 AS_IS = {"spices"}

@@ -45,7 +45,8 @@ from samples import (
 from test_bitmaps import BMPS, NETPBM, NETPBM_16
 from test_metadata import IPTC, XMP
 from widesr.cli import run
-from widesr.picture import Picture, write_picture
+from widesr.picture import Picture
+from widesr.writing import write_picture
 
 CPU_SECONDS = 10
 WALL_SECONDS = 120

@@ -8,7 +8,8 @@ from PIL import Image
 
 from widesr.api import upscale
 from widesr.errors import ShapeError
-from widesr.picture import Picture, read_picture
+from widesr.picture import Picture
+from widesr.reading import read_picture
 from widesr.resize import imresize
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from samples import DEEP, GREY, PALETTE, RGB, RGBA, by_pillow, pillow_image, profile, put
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
-from widesr.picture import read_picture
+from widesr.reading import read_picture
 
 GREY_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 COLOURS = np.random.default_rng(3).integers(0, 256, (256, 3), np.uint8)

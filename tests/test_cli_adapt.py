@@ -21,7 +21,7 @@ from samples import (
 )
 from widesr.adapt import adapted
 from widesr.cli import run
-from widesr.picture import read_picture
+from widesr.reading import read_picture
 from widesr.resize import imresize
 
 

@@ -11,7 +11,9 @@ from PIL import Image, IptcImagePlugin, PngImagePlugin
 from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
 from widesr.errors import ImageFormatError
 from widesr.metadata import Metadata, cleaned, sound_profile
-from widesr.picture import Picture, read_picture, write_picture
+from widesr.picture import Picture
+from widesr.reading import read_picture
+from widesr.writing import write_picture
 
 
 @pytest.mark.parametrize("source", ["PNG", "JPEG", "TIFF"])

@@ -20,7 +20,7 @@ from widesr.errors import ImageWriteError, OutputExistsError, UsageError
 from widesr.files import append_whole
 from widesr.jobs import plan_jobs
 from widesr.manifest import MANIFEST, Manifest
-from widesr.resize import imresize
+from widesr.resize import resize_rows
 from widesr.upscaler import Upscaler
 
 TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
@@ -339,7 +339,7 @@ def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, mo
     events = {(what, n): threading.Event() for what in ("read", "computed") for n in range(5)}
     events["read", 4].set()
     events["computed", 4].set()
-    real_read, real_write = widesr.batch.read_picture, widesr.batch.write_picture
+    real_read, real_write = widesr.batch.read_picture, widesr.batch.write_stream
 
     def read(path, **options):
         events["read", int(path.stem)].set()
@@ -354,7 +354,7 @@ def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, mo
         assert events["read", int(fraction)].wait(30)
 
     monkeypatch.setattr(widesr.batch, "read_picture", read)
-    monkeypatch.setattr(widesr.batch, "write_picture", write)
+    monkeypatch.setattr(widesr.batch, "write_stream", write)
     jobs = plan_jobs([folder], name_end="_x2")
     upscaler = Upscaler.load("bicubic", scale=2)
     outcomes = list(upscale_many(jobs, upscaler=upscaler, progress=compute))
@@ -369,8 +369,8 @@ def ask_for_too_much(*args, **options):
 
 
 def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatch, capfd):
-    resizes = iter([imresize, ask_for_too_much, imresize, imresize])
-    monkeypatch.setattr("widesr.upscaler.imresize", lambda *a, **b: next(resizes)(*a, **b))
+    resizes = iter([resize_rows, ask_for_too_much, resize_rows, resize_rows])
+    monkeypatch.setattr("widesr.upscaler.resize_rows", lambda *a, **b: next(resizes)(*a, **b))
     assert run(["upscale", str(folder), "-n", "bicubic"]) == 3
     out, err = capfd.readouterr()
     assert err.startswith(f"widesr: error[memory]: {folder}/1.png: not enough memory (Unable to ")

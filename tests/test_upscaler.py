@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from widesr.bleed import REACH, bled, bleed
 from widesr.catalog import read_card
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.picture import Picture
 from widesr.resize import imresize
-from widesr.upscaler import Upscaler, bleed
+from widesr.rows import Rows
+from widesr.upscaler import Upscaler
 
 TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
 
@@ -222,7 +224,7 @@ def test_bicubic_is_imresize_on_the_integers(scale, dtype):
         lr = _pixels(1, shape, dtype)
         sr = Upscaler.load("bicubic", scale=scale)(lr, progress=lambda *c: calls.append(c))
         np.testing.assert_array_equal(sr, imresize(lr, scale=scale))
-    assert calls == [(1, 1)] * 3
+    assert [done / whole for done, whole in calls] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("upscaler", [Upscaler(Nearest()), Upscaler.load("bicubic", scale=2)])
@@ -293,13 +295,15 @@ def test_a_picture_without_alpha_stays_without():
 
 
 def test_hidden_pixels_take_the_mean_of_the_seen_ones_that_touch_them():
-    pixels = np.array([[10, 0, 0, 0], [20, 0, 0, 0], [60, 0, 0, 0]], np.uint8)[..., None]
-    hidden = np.ones((3, 4), bool)
+    pixels = np.full((3, REACH + 3, 1), 7, np.uint8)
+    pixels[:, 0, 0] = 10, 20, 60
+    hidden = np.ones(pixels.shape[:2], bool)
     hidden[:, 0] = False
-    bled = bleed(pixels, hidden=hidden, reach=1)[..., 0]
-    assert bled[:, 0].tolist() == [10, 20, 60]
-    assert bled[:, 1].tolist() == [15, 30, 40]
-    assert (bled[:, 2:] == 30).all()  # out of reach: the mean of all that is seen
+    grown = bleed(pixels, hidden=hidden)[..., 0]
+    assert grown[:, 0].tolist() == [10, 20, 60]
+    assert grown[:, 1].tolist() == [15, 30, 40]
+    assert (grown[:, 1 : REACH + 1] != 7).all()
+    assert (grown[:, REACH + 1 :] == 7).all()  # out of reach: as they are
 
 
 @settings(deadline=None)
@@ -308,9 +312,20 @@ def test_bleeding_changes_no_seen_pixel_and_invents_no_colour(height, width, dty
     pixels = _pixels(seed, (height, width, channels), dtype)
     hidden = np.random.default_rng(seed).random((height, width)) < 0.7
     hidden[0, 0] = False
-    bled = bleed(pixels, hidden=hidden)
-    assert bled.dtype == dtype
-    np.testing.assert_array_equal(bled[~hidden], pixels[~hidden])
+    grown = bleed(pixels, hidden=hidden)
+    assert grown.dtype == dtype
+    np.testing.assert_array_equal(grown[~hidden], pixels[~hidden])
     seen = pixels[~hidden]
-    assert (bled >= seen.min(axis=0)).all()
-    assert (bled <= seen.max(axis=0)).all()
+    is_between = (grown >= seen.min(axis=0)) & (grown <= seen.max(axis=0))
+    assert (is_between | (grown == pixels)).all()
+
+
+@given(st.integers(1, 90), SIDES, DTYPES, SEEDS, st.lists(st.integers(1, 89), max_size=4))
+def test_bleeding_is_the_same_for_a_picture_that_passes(height, width, dtype, seed, cuts):
+    picture = _pixels(seed, (height, width, 4), dtype)
+    picture[..., 3] *= np.random.default_rng(seed).random((height, width)) < 0.05
+    rows = Rows(np.split(picture, sorted(cuts)), shape=picture.shape, dtype=dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("widesr.bleed._CHUNK", 1)
+        passed = bled(rows).whole()
+    np.testing.assert_array_equal(passed, bleed(picture[..., :3], hidden=picture[..., 3] == 0))

@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.picture import Picture, read_picture
+from widesr.picture import Picture
+from widesr.reading import read_picture
 from widesr.sizing import Target
 from widesr.upscaler import load_upscaler
 

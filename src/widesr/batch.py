@@ -1,21 +1,22 @@
 """Many pictures: each read, upscaled and written, and what became of it.
 
-One picture is read while another is computed and a third written. A job that fails is reported as
-such and does not stop the others. What is done to a folder is kept in a manifest, so that a run
+One picture is read while another is computed and a third written. One that is too large for that
+passes row by row, on its own, and its parts overlap in the same way. A job that fails is reported
+as such and does not stop the others. What is done to a folder is kept in a manifest, so that a run
 that was killed can be resumed.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Literal
 
-from widesr.adapt import Icc, Kept, adapted
+from widesr.adapt import Icc, Kept, adapted_stream
 from widesr.errors import (
     ImageWriteError,
     InternalError,
@@ -27,26 +28,21 @@ from widesr.errors import (
 from widesr.files import remove_leftovers
 from widesr.jobs import Job
 from widesr.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
-from widesr.picture import (
-    MAX_PIXELS,
-    Picture,
-    check_lossless,
-    output_format,
-    read_header,
-    read_picture,
-    write_picture,
-)
-from widesr.pipeline import overlapped
+from widesr.picture import MAX_PIXELS, Picture, PictureStream
+from widesr.pipeline import ahead, overlapped
+from widesr.reading import open_picture, read_header, read_picture
+from widesr.rows import Rows
 from widesr.space import Resize, check_space, decoded_bytes
-from widesr.upscaler import Progress, SizedUpscaler, Upscaler
+from widesr.upscaler import MAX_MEMORY, Progress, SizedUpscaler, Upscaler
+from widesr.writing import check_lossless, check_opaque, output_format, write_stream
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""
 Computed = Callable[[float], None]
 """Called with how many pictures are computed, parts of one too."""
 
-MAX_UNDER_WAY = 2 * 2**30
-"""Decoded bytes of the pictures and outputs that are worked on at once; a larger one goes alone."""
+_UNDER_WAY = 1 / 4
+"""Share of the memory for the pictures and outputs that are decoded at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +72,7 @@ def upscale_many(
     icc: Icc = "keep",
     metadata: Kept = "keep",
     max_pixels: int = MAX_PIXELS,
+    max_memory: int = MAX_MEMORY,
     progress: Computed = lambda _: None,
 ) -> Generator[Outcome]:
     """Upscale as `transform_many`, and keep a manifest in the output folder of each input folder.
@@ -92,6 +89,7 @@ def upscale_many(
         icc: As for `adapted`.
         metadata: As for `adapted`.
         max_pixels: The largest picture that is read.
+        max_memory: Bytes to take at most, about, with what the upscaler was given.
         progress: Told, in another thread, how far the computing is.
 
     Raises:
@@ -110,9 +108,9 @@ def upscale_many(
     pairs = ((job.source, job.target) for job in jobs)
     check_space(pairs, resize=upscaler.output_size, quality=quality)
 
-    def transform(picture: Picture, on_tile: Progress) -> Picture:
-        picture = adapted(picture, icc=icc, metadata=metadata)
-        return upscaler.upscale_picture(picture, progress=on_tile)
+    def transform(lr: PictureStream, on_tile: Progress) -> PictureStream:
+        lr = adapted_stream(lr, icc=icc, metadata=metadata)
+        return upscaler.upscale_stream(lr, progress=on_tile)
 
     settings = {**(settings or {}), "icc": icc, "metadata": metadata}
     work = _Work(
@@ -123,6 +121,7 @@ def upscale_many(
         quality=quality,
         lossless=lossless,
         max_pixels=max_pixels,
+        in_memory=int(max_memory * _UNDER_WAY),
         progress=progress,
         resume=resume,
         manifests=manifests,
@@ -155,7 +154,7 @@ def transform_many(
     """
     _remove_leftovers(jobs)
     work = _Work(
-        transform=lambda picture, _: transform(picture),
+        transform=lambda stream, _: transform(stream.whole()).stream(),
         resize=lambda height, width: (height, width),
         inputs=frozenset(job.source.resolve() for job in jobs),
         existing=existing,
@@ -173,7 +172,7 @@ def _outcomes(jobs: Sequence[Job], work: "_Work") -> Generator[Outcome]:
         make=work.make,
         write=work.write,
         weigh=lambda task: work.weigh(task.job),
-        budget=MAX_UNDER_WAY,
+        budget=work.in_memory,
         stop=work.stop,
     )
 
@@ -202,20 +201,22 @@ class _Task:
     input_size: tuple[int, int] | None = None
     """(height, width)"""
     picture: Picture | None = None
-    """The input, then the output."""
+    """The input, then the output; None where it passes row by row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
     """The three stages of every job; each gives what the next one takes, or the end of it."""
 
-    transform: Callable[[Picture, Progress], Picture]
+    transform: Callable[[PictureStream, Progress], PictureStream]
     resize: Resize
     inputs: frozenset[Path]
     existing: Existing
     quality: int
     lossless: bool
     max_pixels: int
+    in_memory: int = int(MAX_MEMORY * _UNDER_WAY)
+    """Bytes of the pictures that are under way, decoded; a heavier one passes row by row."""
     progress: Computed = lambda _: None
     resume: bool = False
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
@@ -272,49 +273,72 @@ class _Work:
         if manifest:
             read_header(job.source)  # what is no picture is refused for that
             source = FileState.of_path(job.source)  # first: a change meanwhile is seen next time
+        if self.weigh(job) > self.in_memory:
+            with open_picture(job.source, max_pixels=self.max_pixels) as stream:
+                check_opaque(job.target, stream)
+            return replace(task, input_size=stream.rows.shape[:2], source=source)
         picture = read_picture(job.source, max_pixels=self.max_pixels)
         size = (picture.height, picture.width)
         return replace(task, picture=picture, input_size=size, source=source)
 
     def _make(self, task: _Task) -> _Task:
-        def on_tile(done: int, tiles: int) -> None:
+        if task.picture is None:
+            return task
+        return replace(task, picture=self._transformed(task, task.picture.stream()).whole())
+
+    def _transformed(self, task: _Task, stream: PictureStream) -> PictureStream:
+        def on_tile(done: float, tiles: float) -> None:
             if self.stop.is_set():
                 raise _StoppedError
             self.progress(task.number + done / tiles)
 
-        assert task.picture is not None
         try:
-            return replace(task, picture=self.transform(task.picture, on_tile))
+            return self.transform(stream, on_tile)
         except UsageError as error:  # one picture may be too small for what suits the others
             raise UsageError(f"{task.job.source}: {error}") from error
 
+    @contextmanager
+    def _output(self, task: _Task) -> Iterator[PictureStream]:
+        """Give what is to be written; of a picture that passes, it is made meanwhile."""
+        if task.picture is not None:
+            yield task.picture.stream()
+            return
+        with (
+            open_picture(task.job.source, max_pixels=self.max_pixels) as source,
+            closing(ahead(source.rows)) as read,
+        ):
+            lr = replace(source, rows=Rows(read, shape=source.rows.shape, dtype=source.rows.dtype))
+            sr = self._transformed(task, lr)
+            with closing(ahead(sr.rows)) as made:
+                yield replace(sr, rows=Rows(made, shape=sr.rows.shape, dtype=sr.rows.dtype))
+
     def _write(self, task: _Task) -> Outcome:
-        assert task.picture is not None
         job, manifest, start = task.job, self._manifest(task.job), time.perf_counter()
-        done = Outcome(
-            job=job,
-            status="done",
-            input_size=task.input_size,
-            output_size=(task.picture.height, task.picture.width),
-        )
-
-        def list_it(fd: int) -> None:
-            if manifest:
-                outcome = replace(done, seconds=task.seconds + time.perf_counter() - start)
-                entry = self._entry(manifest, outcome)
-                states = {"input_file": task.source, "output_file": FileState.of(fd)}
-                manifest.add(entry.model_copy(update=states))
-
         if job.makes_folder:
             _make_folder(job.target.parent)
-        write_picture(
-            job.target,
-            task.picture,
-            quality=self.quality,
-            lossless=self.lossless,
-            overwrite=self.existing == "overwrite",
-            sealed=list_it,
-        )
+        with self._output(task) as picture:
+            done = Outcome(
+                job=job,
+                status="done",
+                input_size=task.input_size,
+                output_size=picture.rows.shape[:2],
+            )
+
+            def list_it(fd: int) -> None:
+                if manifest:
+                    outcome = replace(done, seconds=task.seconds + time.perf_counter() - start)
+                    entry = self._entry(manifest, outcome)
+                    states = {"input_file": task.source, "output_file": FileState.of(fd)}
+                    manifest.add(entry.model_copy(update=states))
+
+            write_stream(
+                job.target,
+                picture,
+                quality=self.quality,
+                lossless=self.lossless,
+                overwrite=self.existing == "overwrite",
+                sealed=list_it,
+            )
         return done
 
     def _entry(self, manifest: Manifest, outcome: Outcome) -> Entry:

@@ -161,3 +161,9 @@ class InternalError(WidesrError):
             f"{where}unexpected {type(cause).__name__}: {cause}; this is a defect of widesr: "
             "please report it with this line and what WIDESR_DEBUG=1 in the environment shows"
         )
+
+
+def last_line(error: Exception) -> str:
+    """What a library said last, which in libvips' is the nearest to the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown cause"

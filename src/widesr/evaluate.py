@@ -17,7 +17,8 @@ from widesr.engine import load_engine
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.folder import is_folder, pictures_in
 from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
-from widesr.picture import FORMATS, MAX_PIXELS, read_picture
+from widesr.picture import MAX_PIXELS
+from widesr.reading import read_picture
 from widesr.report import (
     Comparison,
     ImageReport,
@@ -29,6 +30,7 @@ from widesr.report import (
     versions,
 )
 from widesr.upscaler import Upscaler
+from widesr.writing import FORMATS
 
 
 def evaluate_folder(

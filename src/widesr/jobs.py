@@ -11,7 +11,7 @@ from pathlib import Path
 
 from widesr.errors import ImageReadError, ImageWriteError, UsageError
 from widesr.folder import is_folder, pictures_in
-from widesr.picture import FORMATS, output_format
+from widesr.writing import FORMATS, output_format
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
-"""Work in three stages that overlap, each in a thread of its own; results in order."""
+"""Work that overlaps, each part of it in a thread of its own; results in order."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TypeVar
+from typing import TypeVar, cast
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -65,6 +65,23 @@ def overlapped(
             del was_read, was_made  # else they would hold a picture longer than its stages do
         while under_way:
             yield under_way.popleft()[1].result()
+
+
+def ahead(items: Iterable[Item]) -> Generator[Item]:
+    """Make each item while the one before it is used; one thread makes them all.
+
+    Closing the generator waits for the item that is being made.
+
+    Raises:
+        Exception: What comes while an item is made, when its turn comes.
+    """
+    each, end = iter(items), object()
+    with ThreadPoolExecutor(1, thread_name_prefix="widesr") as maker:
+        coming = maker.submit(next, each, end)
+        while (item := coming.result()) is not end:
+            coming = maker.submit(next, each, end)
+            yield cast("Item", item)
+            del item  # else it would be held while the next one is waited for
 
 
 def _after(before: Future[Given], stage: Callable[[Given], Taken], stop: threading.Event) -> Taken:

@@ -30,7 +30,7 @@ class Rows:
             dtype: Of the bands.
         """
         self.height, self.width, self.channels = shape
-        self.dtype = np.dtype(dtype)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._bands = iter(bands)
         self._held: Band = np.empty((0, self.width, self.channels), dtype)
         self._first = 0  # number of the first row that is held

@@ -35,7 +35,9 @@ class Tile:
         return _scaled(self.core_y, scale, origin=0), _scaled(self.core_x, scale, origin=0)
 
 
-def plan_tiles(height: int, width: int, *, tile: int | None, halo: int) -> list[Tile]:
+def plan_tiles(
+    height: int, width: int, *, tile: int | None, halo: int, highest: int | None = None
+) -> list[Tile]:
     """Cut a picture into as few tiles as `tile` allows, as even as they can be, row by row.
 
     Args:
@@ -43,20 +45,22 @@ def plan_tiles(height: int, width: int, *, tile: int | None, halo: int) -> list[
         width: Of the picture, LR pixels.
         tile: Largest side of a core, LR pixels; None is one tile, the whole picture.
         halo: Context read on each side of a core, LR pixels.
+        highest: Rows of a core at most, where that is less than `tile`.
 
     Raises:
         ShapeError: The picture has no pixels.
-        UsageError: `tile` is below 1 or `halo` below 0.
+        UsageError: `tile` or `highest` is below 1, or `halo` below 0.
     """
     if height < 1 or width < 1:
         raise ShapeError(f"expected a picture with pixels, got {width}x{height}")
-    if tile is not None and tile < 1:
-        raise UsageError(f"expected a tile of at least 1 pixel, got {tile}")
+    limits = [n for n in (tile, highest) if n is not None]
+    if min(limits, default=1) < 1:
+        raise UsageError(f"expected a tile of at least 1 pixel, got {min(limits)}")
     if halo < 0:
         raise UsageError(f"expected a halo of at least 0 pixels, got {halo}")
     return [
         Tile(core_y=core_y, core_x=core_x, read_y=read_y, read_x=read_x)
-        for core_y, read_y in _cut(height, tile, halo)
+        for core_y, read_y in _cut(height, min(limits, default=None), halo)
         for core_x, read_x in _cut(width, tile, halo)
     ]
 

@@ -1,31 +1,42 @@
-"""Picture in, larger picture out: tiles, self-ensemble, grey, 16 bit, alpha."""
+"""Picture in, larger picture out: tiles, self-ensemble, grey, 16 bit, alpha.
 
-from collections.abc import Callable, Mapping
+Pictures pass row by row, in bands as high as a tile; those that are whole in memory too, so that
+they come out the same.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
+from itertools import groupby
 from math import isqrt, prod
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.bleed import bled
 from widesr.catalog import BICUBIC, DEFAULTS, ModelCard, find_model, native_scales
 from widesr.engine import Engine, load_engine
 from widesr.errors import ShapeError, UsageError
-from widesr.picture import Picture
-from widesr.resize import imresize
+from widesr.picture import Picture, PictureStream
+from widesr.resize import resize_rows
+from widesr.rows import Band, Rows
 from widesr.sizing import Target, plan_scales
 from widesr.tiling import plan_tiles
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, float], None]
 """Called after each tile with the work done and the work in all, in tiles or shares of them."""
 
 MIN_TILE = 16
 """LR pixels; below it nearly all the work is halo."""
 
-_BUDGET = 400 * 2**20
-"""Bytes that the engine may hold at once with tile="auto"."""
+MAX_MEMORY = 2**30
+"""Bytes that a program with one upscaler takes at most, about."""
+_FOR_ENGINE = 0.4
+"""Share of them that the engine may hold at once with tile="auto"."""
+_FOR_BAND = 1 / 32
+"""Share for a band of finished rows; some of them are under way at once."""
 _BYTES_PER_PIXEL = 1536
 """What a WDSR-A of 24 features, expansion 4, takes per LR pixel in fp32, measured at its worst."""
 
@@ -46,15 +57,17 @@ class Upscaler:
         tile: int | Literal["auto"] | None = "auto",
         self_ensemble: bool = False,
         card: ModelCard | None = None,
+        max_memory: int = MAX_MEMORY,
     ) -> None:
         """Use any engine.
 
         Args:
             engine: The network.
             tile: Largest side of a tile's core, LR pixels, from 16; None is the whole picture at
-                once; "auto" keeps the engine to about 400 MiB with the models in the package.
+                once; "auto" is what `max_memory` allows with the models in the package.
             self_ensemble: Take the mean over the eight flips and turns: eight times the work.
             card: What is known about the network.
+            max_memory: Bytes that the program may take, about, when a picture passes row by row.
 
         Raises:
             UsageError: `tile` is below 16.
@@ -64,7 +77,8 @@ class Upscaler:
         self.card = card
         self._run = _ensemble(engine.run) if self_ensemble else engine.run
         self._halo = engine.receptive_radius
-        self._tile = _auto_tile(self._halo) if tile == "auto" else tile
+        self._tile = _auto_tile(self._halo, max_memory) if tile == "auto" else tile
+        self._band_bytes = max_memory * _FOR_BAND
         if self._tile is not None and self._tile < MIN_TILE:
             raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
 
@@ -77,6 +91,7 @@ class Upscaler:
         tile: int | Literal["auto"] | None = "auto",
         self_ensemble: bool = False,
         threads: int | None = None,
+        max_memory: int = MAX_MEMORY,
     ) -> "Upscaler":
         """Load a model by name: "default", one of `list_models()`, a path, or "bicubic".
 
@@ -87,6 +102,7 @@ class Upscaler:
             tile: As for `Upscaler`.
             self_ensemble: As for `Upscaler`.
             threads: For the runtime; None is one per CPU that this process may use.
+            max_memory: As for `Upscaler`.
 
         Raises:
             ModelNotFoundError: There is no such model, or none for this scale.
@@ -97,7 +113,13 @@ class Upscaler:
             return _Bicubic(scale)
         model = find_model(name, scale=scale)
         engine = load_engine(model, threads=threads)
-        return cls(engine, tile=tile, self_ensemble=self_ensemble, card=model.card)
+        return cls(
+            engine,
+            tile=tile,
+            self_ensemble=self_ensemble,
+            card=model.card,
+            max_memory=max_memory,
+        )
 
     @property
     def weights_sha256(self) -> str | None:
@@ -128,16 +150,40 @@ class Upscaler:
         _check(pixels)
         if pixels.ndim == 2:
             return self(pixels[..., np.newaxis], progress=progress)[..., 0]
-        height, width, channels = pixels.shape
-        sr = np.empty((height * self.scale, width * self.scale, channels), pixels.dtype)
-        tiles = plan_tiles(height, width, tile=self._tile, halo=self._halo)
-        for done, tile in enumerate(tiles, 1):
-            part = self._run(_to_network(pixels[tile.read_y, tile.read_x]))
-            rows, columns = tile.kept(self.scale)
-            sr[tile.placed(self.scale)] = _from_network(part[:, :, rows, columns], like=sr)
-            if progress is not None:
-                progress(done, len(tiles))
-        return sr
+        return self.rows(Rows.of(pixels), progress=progress).whole()
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale grey or RGB rows as they come, to the same values as a whole picture."""
+        shape = (lr.height * self.scale, lr.width * self.scale, lr.channels)
+        return Rows(self._bands(lr, progress), shape=shape, dtype=lr.dtype)
+
+    def _bands(self, lr: Rows, progress: Progress | None) -> Iterator[Band]:
+        tiles = plan_tiles(
+            lr.height, lr.width, tile=self._tile, halo=self._halo, highest=self._highest(lr)
+        )
+        done = 0
+        for _, group in groupby(tiles, key=lambda tile: tile.core_y.start):
+            beside = list(group)
+            read, core = beside[0].read_y, beside[0].core_y
+            window = lr.read(read.start, read.stop)
+            height = (core.stop - core.start) * self.scale
+            sr = np.empty((height, lr.width * self.scale, lr.channels), lr.dtype)
+            for tile in beside:
+                part = self._run(_to_network(window[:, tile.read_x]))
+                rows, columns = tile.kept(self.scale)
+                _, across = tile.placed(self.scale)
+                sr[:, across] = _from_network(part[:, :, rows, columns], like=sr)
+                done += 1
+                if progress is not None:
+                    progress(done, len(tiles))
+            yield sr
+
+    def _highest(self, lr: Rows) -> int | None:
+        """Rows of a tile's core at most: of a wide picture not all too much is held at once."""
+        if self._tile is None:
+            return None
+        row_bytes = lr.nbytes // lr.height * self.scale**2
+        return max(int(self._band_bytes) // row_bytes, MIN_TILE)
 
     def made_by(self, _height: int, _width: int) -> str:
         """What a picture of this size goes through, for reports: here always the model."""
@@ -149,9 +195,13 @@ class Upscaler:
         Alpha goes by `imresize`, not through the network. Colours that no one sees (alpha 0) are
         first replaced by those beside them, so that they do not shine through at the edges.
         """
-        size = (picture.height * self.scale, picture.width * self.scale)
-        pixels, alpha = _without_hidden_colours(picture), _resized_alpha(picture, size=size)
-        return replace(picture, pixels=self(pixels, progress=progress), alpha=alpha)
+        return self.upscale_stream(picture.stream(), progress=progress).whole()
+
+    def upscale_stream(
+        self, stream: PictureStream, *, progress: Progress | None = None
+    ) -> PictureStream:
+        """Upscale a picture as it passes, to the same values as `upscale_picture`."""
+        return _with_alpha(stream, lambda rows: self.rows(rows, progress=progress))
 
 
 class _Bicubic(Upscaler):
@@ -162,14 +212,9 @@ class _Bicubic(Upscaler):
             raise UsageError(f"expected a scale of at least 1, got {scale}")
         self.model, self.scale, self.card = BICUBIC, scale, None
 
-    def __call__(
-        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
-    ) -> NDArray[Pixels]:
-        _check(pixels)
-        sr = imresize(pixels, scale=self.scale)
-        if progress is not None:
-            progress(1, 1)
-        return sr
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))
+        return sr if progress is None else _counted(sr, progress)
 
 
 class SizedUpscaler:
@@ -200,6 +245,7 @@ class SizedUpscaler:
         tile: int | Literal["auto"] | None = "auto",
         self_ensemble: bool = False,
         threads: int | None = None,
+        max_memory: int = MAX_MEMORY,
     ) -> "SizedUpscaler":
         """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
 
@@ -209,9 +255,15 @@ class SizedUpscaler:
         native = native_scales(name)
         if target.scale is not None:  # the same for every picture, so refused before the first
             native = plan_scales(target.factor(1, 1), native=native)
+        share = max_memory // max(len(native), 1)  # what a runtime has held it keeps
         networks = {
             scale: Upscaler.load(
-                name, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
+                name,
+                scale=scale,
+                tile=tile,
+                self_ensemble=self_ensemble,
+                threads=threads,
+                max_memory=share,
             )
             for scale in native
         }
@@ -244,22 +296,31 @@ class SizedUpscaler:
             UsageError: This picture is too small for that size.
         """
         _check(pixels)
-        height, width = pixels.shape[:2]
-        size, scales = self._target.size(height, width), self._scales(height, width)
-        for step, scale in enumerate(scales):
-            on_tile = progress and _share(progress, scales, step)
-            pixels = self._networks[scale](pixels, progress=on_tile)
-        if not scales or pixels.shape[:2] != size:
-            pixels = imresize(pixels, size=size)
-        if not scales and progress is not None:
-            progress(1, 1)
-        return pixels
+        if pixels.ndim == 2:
+            return self(pixels[..., np.newaxis], progress=progress)[..., 0]
+        return self.rows(Rows.of(pixels), progress=progress).whole()
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale, or shrink, rows as they come; as `Upscaler.rows`."""
+        size, scales = self.output_size(lr.height, lr.width), self._scales(lr.height, lr.width)
+        rows = lr
+        on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
+        for scale, on_tile in zip(scales, on_tiles, strict=True):
+            rows = self._networks[scale].rows(rows, progress=on_tile)
+        if scales and rows.shape[:2] == size:
+            return rows
+        rows = resize_rows(rows, size=size)
+        return rows if scales or progress is None else _counted(rows, progress)
 
     def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
         """Upscale a picture with its alpha, which goes to the last size at once."""
-        size = self._target.size(picture.height, picture.width)
-        pixels, alpha = _without_hidden_colours(picture), _resized_alpha(picture, size=size)
-        return replace(picture, pixels=self(pixels, progress=progress), alpha=alpha)
+        return self.upscale_stream(picture.stream(), progress=progress).whole()
+
+    def upscale_stream(
+        self, stream: PictureStream, *, progress: Progress | None = None
+    ) -> PictureStream:
+        """Upscale a picture as it passes, to the same values as `upscale_picture`."""
+        return _with_alpha(stream, lambda rows: self.rows(rows, progress=progress))
 
     def made_by(self, height: int, width: int) -> str:
         """What a picture of this size goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
@@ -281,6 +342,7 @@ def load_upscaler(
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
     threads: int | None = None,
+    max_memory: int = MAX_MEMORY,
 ) -> Upscaler | SizedUpscaler:
     """Load what gives the size asked for: at x2, x3 and x4 one network and nothing after it.
 
@@ -288,81 +350,64 @@ def load_upscaler(
     """
     if target.scale is not None and target.scale in DEFAULTS:
         return Upscaler.load(
-            name, scale=int(target.scale), tile=tile, self_ensemble=self_ensemble, threads=threads
+            name,
+            scale=int(target.scale),
+            tile=tile,
+            self_ensemble=self_ensemble,
+            threads=threads,
+            max_memory=max_memory,
         )
     return SizedUpscaler.load(
-        name, target=target, tile=tile, self_ensemble=self_ensemble, threads=threads
+        name,
+        target=target,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        threads=threads,
+        max_memory=max_memory,
     )
 
 
-def _share(progress: Progress, scales: tuple[int, ...], step: int) -> Progress:
-    """Tell of one step's tiles as a share of the work of all steps, which grows with the area."""
-    costs = [prod(scales[:i]) ** 2 for i in range(len(scales))]
-    before, cost = sum(costs[:step]), costs[step]
-    return lambda done, tiles: progress(before * tiles + cost * done, sum(costs) * tiles)
+def _shares(progress: Progress, scales: tuple[int, ...]) -> list[Progress]:
+    """Tell of each step's tiles as a share of the work of all steps, which grows with the area.
 
-
-def _without_hidden_colours(picture: Picture) -> NDArray[Any]:
-    """The pixels, those that alpha hides replaced if alpha varies: they would shine through."""
-    alpha = picture.alpha
-    if alpha is None or _is_constant(alpha):
-        return picture.pixels
-    return bleed(picture.pixels, hidden=alpha == 0)
-
-
-def _resized_alpha(picture: Picture, *, size: tuple[int, int]) -> NDArray[Any] | None:
-    alpha = picture.alpha
-    if alpha is None:
-        return None
-    return np.full(size, alpha.flat[0]) if _is_constant(alpha) else imresize(alpha, size=size)
-
-
-def _is_constant(alpha: NDArray[Any]) -> bool:
-    return bool((alpha == alpha.flat[0]).all())
-
-
-def bleed(pixels: NDArray[Pixels], *, hidden: NDArray[np.bool_], reach: int = 8) -> NDArray[Pixels]:
-    """Replace hidden colours by those of the seen pixels beside them.
-
-    Args:
-        pixels: uint8 or uint16, (H, W, C).
-        hidden: (H, W); not all True.
-        reach: How far seen colours grow, pixel by pixel, each the mean of its known neighbours.
-            Farther off, hidden pixels get the mean seen colour.
-
-    Returns:
-        A new array; where `hidden` is False, equal to `pixels`.
+    The steps take turns: one begins as soon as the one before has made some rows.
     """
-    height, width, channels = pixels.shape
-    # A border that is never seen spares every test for the picture's edge.
-    seen = np.pad(~hidden, 1)
-    colour = np.zeros((height + 2, width + 2, channels), np.float32)
-    colour[1:-1, 1:-1] = pixels
-    colour[1:-1, 1:-1][hidden] = pixels[~hidden].mean(axis=0)
-    flat_seen, flat_colour = seen.reshape(-1), colour.reshape(-1, channels)
-    stride = width + 2
-    around = [dy * stride + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    for _ in range(reach):
-        rows = seen[:-2] | seen[1:-1] | seen[2:]
-        front = np.zeros_like(seen)
-        front[1:-1, 1:-1] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-        at = np.flatnonzero(front & ~seen)
-        if len(at) == 0:
-            break
-        weights = np.zeros((len(at), 1), np.float32)
-        sums = np.zeros((len(at), channels), np.float32)
-        for offset in around:
-            near = flat_seen[at + offset, np.newaxis]
-            weights += near
-            sums += near * flat_colour[at + offset]
-        flat_colour[at] = sums / weights
-        flat_seen[at] = True
-    bled: NDArray[Pixels] = np.floor(colour[1:-1, 1:-1] + 0.5).astype(pixels.dtype)
-    return bled
+    costs = [prod(scales[:step]) ** 2 for step in range(len(scales))]
+    done = [0.0] * len(scales)
+
+    def tell(step: int, tiles_done: float, tiles: float) -> None:
+        done[step] = costs[step] * tiles_done / tiles
+        progress(sum(done), sum(costs))
+
+    return [partial(tell, step) for step in range(len(scales))]
 
 
-def _auto_tile(halo: int) -> int:
-    read = isqrt(_BUDGET // _BYTES_PER_PIXEL)
+def _counted(rows: Rows, progress: Progress) -> Rows:
+    """Tell of rows that no network makes."""
+
+    def counted() -> Iterator[Band]:
+        done = 0
+        for band in rows:
+            done += len(band)
+            progress(done, rows.height)
+            yield band
+
+    return Rows(counted(), shape=rows.shape, dtype=rows.dtype)
+
+
+def _with_alpha(stream: PictureStream, upscaled: Callable[[Rows], Rows]) -> PictureStream:
+    """Upscale the colours, those first replaced that alpha hides, and the alpha by `imresize`."""
+    if not stream.has_alpha:
+        return replace(stream, rows=upscaled(stream.rows))
+    first, second = stream.rows.twice()
+    colours = upscaled(bled(first))
+    alpha = second.map(lambda band: band[..., -1:], channels=1)
+    alpha = resize_rows(alpha, size=colours.shape[:2])
+    return replace(stream, rows=colours.beside(alpha))
+
+
+def _auto_tile(halo: int, max_memory: int) -> int:
+    read = isqrt(int(max_memory * _FOR_ENGINE) // _BYTES_PER_PIXEL)
     return max(read - 2 * halo, 128)
 
 

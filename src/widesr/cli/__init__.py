@@ -46,6 +46,7 @@ ALIASES = {
     "tta": "self-ensemble",
     "self_ensemble": "self-ensemble",
     "max_pixels": "max-pixels",
+    "max_memory": "max-memory",
 }
 """Names of options that users bring from other tools; they work and are left out of the help."""
 

@@ -67,6 +67,24 @@ def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int],
     return parse
 
 
+_SMALLEST_MEMORY = 300 * 2**20
+"""What an idle process takes, and tiles small enough to be slow."""
+
+
+def parse_memory(text: str | int) -> int:
+    """Read `--max-memory`: a number of bytes with K, M, G or T, as 512M or 1.5G."""
+    found = re.fullmatch(
+        r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([KMGT])(?:i?B)?", str(text), re.IGNORECASE
+    )
+    if not found:
+        raise UsageError(f"max-memory {text} cannot be meant; expected a size as 512M or 2G")
+    number, unit = found.groups()
+    size = int(float(number) * 2 ** (10 * (1 + "KMGT".index(unit.upper()))))
+    if size < _SMALLEST_MEMORY:
+        raise UsageError(f"max-memory {text} is too little; expected at least 300M")
+    return size
+
+
 def parse_scale(text: str | float) -> float:
     """Read `-s` of upscale: a number up to 4, or 8, which is x4 and then x2.
 
@@ -198,6 +216,15 @@ MaxPixels = Annotated[
         help="Refuse larger inputs; default: 268 million.",
     ),
 ]
+MaxMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        parser=parse_memory,
+        help="Memory to take at most, about, as 512M or 4G; default: 1G.",
+    ),
+]
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(metavar="INPUT", help="Pictures and folders.", show_default=False),
@@ -271,3 +298,8 @@ def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "
 def pixel_limit(max_pixels: int | None) -> dict[str, Any]:
     """Give `max_pixels=` where the user said one; the default is the picture module's."""
     return {} if max_pixels is None else {"max_pixels": max_pixels}
+
+
+def memory_limit(max_memory: int | None) -> dict[str, Any]:
+    """Give `max_memory=` where the user said one; the default is the upscaler module's."""
+    return {} if max_memory is None else {"max_memory": max_memory}

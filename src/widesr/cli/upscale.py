@@ -62,6 +62,7 @@ def upscale_pictures(
     ] = None,
     threads: options.Threads = None,
     max_pixels: options.MaxPixels = None,
+    max_memory: options.MaxMemory = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -90,6 +91,7 @@ def upscale_pictures(
         tile=options.parse_tile(tile),
         self_ensemble=self_ensemble,
         threads=threads,
+        **options.memory_limit(max_memory),
     )
     outcomes = partial(
         upscale_many,
@@ -103,6 +105,7 @@ def upscale_pictures(
         icc=cast("Icc", icc),
         metadata=cast("Kept", metadata),
         **options.pixel_limit(max_pixels),
+        **options.memory_limit(max_memory),
     )
     report_outcomes(
         lambda computed: outcomes(progress=computed),

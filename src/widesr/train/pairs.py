@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from widesr.degradation import cropped_to_multiple, degrade
 from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.folder import is_folder, pictures_in
-from widesr.picture import read_picture
+from widesr.reading import read_picture
 
 
 class Pair(NamedTuple):

@@ -1,0 +1,80 @@
+"""What a colour profile means, and the way from its colours to sRGB, band by band."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyvips
+
+from widesr.metadata import sound_profile
+from widesr.picture import Pixels
+from widesr.rows import Band
+
+
+class Conversion(NamedTuple):
+    """How pixels of one kind become sRGB."""
+
+    change: Callable[[Band], Band]
+    """From (h, W, C) to (h, W, `channels`), of the same type."""
+    channels: int
+    icc: bytes | None
+    """The profile that says so; grey needs none."""
+
+
+def space_of(icc: bytes | None) -> bytes:
+    """What a profile's numbers are: b"RGB ", b"GRAY", b"CMYK", ..."""
+    return icc[16:20] if icc else b""
+
+
+def meant_profile(icc: bytes | None, *, channels: int) -> bytes | None:
+    """A sound profile that means something for so many channels; others are as good as none."""
+    icc = sound_profile(icc)
+    space = space_of(icc)
+    return icc if space == b"RGB " or (space, channels) == (b"GRAY", 1) else None
+
+
+def to_srgb(icc: bytes, *, channels: int, dtype: np.dtype[Any]) -> Conversion:
+    """Convert by relative colorimetry with black point compensation, as photographers' tools do.
+
+    Grey stays grey where the profile leaves all of its levels neutral.
+
+    Args:
+        icc: Of RGB, or of grey for one channel.
+        channels: 1 or 3.
+        dtype: uint8 or uint16.
+
+    Raises:
+        pyvips.Error: The profile is damaged.
+    """
+    if channels == 3:
+        _, srgb = _converted(np.zeros((1, 1, 3), dtype), icc)
+        return Conversion(lambda band: _converted(band, icc)[0], 3, srgb)
+    levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(256, -1, 1)
+    if space_of(icc) == b"RGB ":
+        levels = np.repeat(levels, 3, axis=2)
+    converted, srgb = _converted(levels, icc)
+    table = converted.reshape(-1, 3)
+    if _is_neutral(table):
+        table = table[:, 1:2]
+        return Conversion(lambda band: table[band[..., 0]], 1, None)
+    return Conversion(lambda band: table[band[..., 0]], 3, srgb)
+
+
+def _converted(array: Pixels, icc: bytes) -> tuple[Pixels, bytes]:
+    deep = array.dtype == np.uint16
+    space = ("grey16" if deep else "b-w") if array.shape[2] == 1 else ("rgb16" if deep else "srgb")
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=space)
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    intent = {"intent": "relative", "black_point_compensation": True}
+    if deep:  # by way of floats: from 16 bits at once, LittleCMS takes a coarse table, far off
+        xyz = image.icc_import(embedded=True, pcs="xyz", **intent)
+        image = xyz.icc_export(output_profile="srgb", depth=16, **intent)
+    else:
+        image = image.icc_transform("srgb", embedded=True, depth=8, **intent)
+    pixels = image.numpy().reshape(image.height, image.width, 3)
+    return pixels, bytes(image.get("icc-profile-data"))
+
+
+def _is_neutral(table: Pixels) -> bool:
+    """Say whether the channels differ by no more than profiles' rounding: one level of 8 bits."""
+    return bool(np.ptp(table, axis=1).max() <= np.iinfo(table.dtype).max // 255)

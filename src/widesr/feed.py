@@ -1,0 +1,123 @@
+"""Rows made by Python for libvips to read as an image, as it needs them.
+
+libvips takes pixels from Python only whole. But it reads files piece by piece, and through
+functions too; so the rows are given to it as what stands in an uncompressed TIFF file, which never
+exists: a header, and then the values as they are.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import pyvips
+
+from widesr.rows import Rows
+
+_STRIP = 2**18
+"""Bytes of a strip, about: what libvips asks for at once."""
+
+
+class Feed:
+    """An image of libvips whose pixels are `rows`, read once, from top to bottom.
+
+    No exception may cross C: one that comes while the rows are made, Ctrl-C too, ends the image as
+    a file that is cut short does, and is kept in `failure` for who ran libvips.
+    """
+
+    image: pyvips.Image
+    """To be read in order; "b-w", "grey16", "srgb" or "rgb16", with alpha where C is 2 or 4."""
+    failure: BaseException | None = None
+
+    def __init__(self, rows: Rows) -> None:
+        """Read nothing yet.
+
+        Args:
+            rows: uint8 or uint16, (H, W, C): grey or RGB, then alpha if there is any.
+        """
+        self._header = _header(rows)
+        self._size = len(self._header) + rows.nbytes
+        self._at = 0
+        self._values = _memory(rows)
+        self._left = memoryview(b"")  # of the band that is being read
+        self._next = len(self._header)  # where it begins
+        self._source = pyvips.SourceCustom()
+        self._source.on_read(self._read)
+        self._source.on_seek(self._seek)
+        self.image = pyvips.Image.tiffload_source(
+            self._source, access="sequential", fail_on="error"
+        )
+
+    def _seek(self, offset: int, whence: int) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def _read(self, size: int) -> bytes:
+        if self._at < len(self._header):
+            piece = self._header[self._at : self._at + size]
+        else:
+            try:
+                piece = self._pixels(min(size, self._size - self._at))
+            except BaseException as error:
+                self.failure = error
+                return b""
+        self._at += len(piece)
+        return piece
+
+    def _pixels(self, size: int) -> bytes:
+        assert self._at == self._next, "libvips went back in an image that is read in order"
+        parts, missing = [], size
+        while missing > 0:
+            if not self._left:
+                self._left = next(self._values)
+            parts.append(self._left[:missing])
+            missing -= len(parts[-1])
+            self._left = self._left[len(parts[-1]) :]
+        self._next += size
+        return b"".join(parts)
+
+
+def _memory(rows: Rows) -> Iterator[memoryview]:
+    for band in rows:
+        yield np.ascontiguousarray(band).data.cast("B")
+
+
+_SHORT, _LONG, _LONG8 = (3, "H"), (4, "I"), (16, "Q")
+
+
+def _header(rows: Rows) -> bytes:
+    """All of a BigTIFF file (TIFF 6.0, and the 64-bit offsets of libtiff 4) before its values."""
+    height, width, channels = rows.shape
+    row_bytes = width * channels * rows.dtype.itemsize
+    per_strip = max(_STRIP // row_bytes, 1)
+    bits = 8 * rows.dtype.itemsize
+
+    def fields(data: int) -> list[tuple[int, tuple[int, str], list[int]]]:
+        tops = range(0, height, per_strip)
+        return [
+            (256, _LONG, [width]),
+            (257, _LONG, [height]),
+            (258, _SHORT, [bits] * channels),
+            (259, _SHORT, [1]),  # not compressed
+            (262, _SHORT, [1 if channels < 3 else 2]),  # grey from black, RGB
+            (273, _LONG8, [data + top * row_bytes for top in tops]),
+            (277, _SHORT, [channels]),
+            (278, _LONG, [per_strip]),
+            (279, _LONG8, [min(per_strip, height - top) * row_bytes for top in tops]),
+            *([(338, _SHORT, [2])] if channels in (2, 4) else []),  # alpha, not premultiplied
+        ]
+
+    # The offsets of the strips have the same length whatever they are, so the second time is true.
+    return _directory(fields(len(_directory(fields(0)))))
+
+
+def _directory(fields: list[tuple[int, tuple[int, str], list[int]]]) -> bytes:
+    entries, outside = [], b""
+    begin = 16
+    end = begin + 8 + 20 * len(fields) + 8
+    for tag, (code, letter), values in fields:
+        data = struct.pack(f"<{len(values)}{letter}", *values)
+        if len(data) > 8:
+            outside, data = outside + data, struct.pack("<Q", end + len(outside))
+        entries.append(struct.pack("<HHQ", tag, code, len(values)) + data.ljust(8, b"\0"))
+    first = struct.pack("<2sHHHQ", b"II", 43, 8, 0, begin)
+    return first + struct.pack("<Q", len(fields)) + b"".join(entries) + bytes(8) + outside

@@ -1,0 +1,324 @@
+"""Files to pixels, with nothing lost on the way: depth, profile, alpha, metadata.
+
+A file is what its content says. Its size is checked on the header, and its pixels come upright,
+row by row, so that no more of it need be in memory than is worked on; of WebP, AVIF, GIF, BMP,
+Netpbm, interlaced PNG and progressive JPEG more is, as their decoders hold the whole picture.
+
+libvips decodes, its untrusted loaders blocked. EXIF is ours to read: libvips passes it through
+libexif, which loses maker notes, ratings and private tags.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyvips
+
+from widesr.bitmaps import Bitmap, open_bitmap
+from widesr.colour import meant_profile
+from widesr.containers import exif_and_iptc_of_tiff, is_monochrome_avif
+from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
+from widesr.files import FileBytes
+from widesr.metadata import Metadata, cleaned, resolution_of_exif
+from widesr.picture import MAX_PIXELS, Picture, PictureStream, Pixels
+from widesr.rows import Band, Rows
+from widesr.sniff import ONE_FRAME, kind_of, title
+
+pyvips.block_untrusted_set(True)
+pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
+
+_BAND = 2**22
+"""Bytes that are decoded at once, about."""
+_IN_MEMORY = 2**26
+"""Bytes of a picture that is turned upright in memory; a larger one goes by way of a file."""
+
+
+def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read a still picture, whole, whatever its name says it is.
+
+    Palettes become RGB, fewer than 8 bits become 8. CMYK becomes 8-bit or 16-bit sRGB through
+    its profile. 10 and 12 bits (AVIF) become 16.
+
+    Raises:
+        ImageReadError: The file is missing, empty, damaged, cut short or not a picture.
+        ImageFormatError: A picture of a kind that is not read; the message says what to do.
+        ImageTooLargeError: The header claims more than `max_pixels`; nothing was decoded.
+    """
+    with open_picture(path, max_pixels=max_pixels) as stream:
+        return stream.whole()
+
+
+@contextmanager
+def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureStream]:
+    """Open a still picture, to be read row by row while the file is open; as `read_picture`.
+
+    What is wrong with the pixels is raised when they are read.
+    """
+    with _opened(path) as fd:
+        file = FileBytes(fd)
+        kind = kind_of(path, file)
+        if kind in ("bmp", "netpbm"):
+            yield _decode_bitmap(path, open_bitmap(path, file, kind), kind, max_pixels=max_pixels)
+            return
+        try:
+            image = _load(fd, kind)
+            _check_header(path, image, max_pixels=max_pixels)
+            stream = _decode(path, image, kind, file)
+        except pyvips.Error as error:
+            raise _damaged(path, kind, error) from error
+        yield stream
+
+
+class Header(NamedTuple):
+    """What a file says about its picture before anything is decoded."""
+
+    height: int
+    """Upright, as `width`."""
+    width: int
+    pixel_bytes: int
+    """Of one decoded pixel, all channels together."""
+
+
+def read_header(path: Path) -> Header:
+    """Read how large a picture is, and decode nothing; raises as `read_picture`."""
+    with _opened(path) as fd:
+        file = FileBytes(fd)
+        kind = kind_of(path, file)
+        if kind in ("bmp", "netpbm"):
+            bitmap = open_bitmap(path, file, kind)
+            return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes)
+        try:
+            image = _load(fd, kind)
+        except pyvips.Error as error:
+            raise _damaged(path, kind, error) from error
+        height, width = image.height, image.width
+        if _number(image, "orientation", 1) > 4:
+            height, width = width, height
+        return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
+
+
+def _damaged(path: Path, kind: str, error: pyvips.Error) -> ImageReadError:
+    return ImageReadError(
+        f"{path}: this {title(kind)} file is damaged or cut short ({last_line(error)}); "
+        "get a whole copy of it"
+    )
+
+
+_LOADERS = {
+    "png": "pngload_source",
+    "jpeg": "jpegload_source",
+    "webp": "webpload_source",
+    "tiff": "tiffload_source",
+    "avif": "heifload_source",
+    "gif": "gifload_source",
+}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """Open a regular file; libvips gets its descriptor, and never reads options in its name."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait for its writer
+    except FileNotFoundError as error:
+        raise ImageReadError(f"{path}: no such file; check the name and the folder") from error
+    except OSError as error:
+        raise ImageReadError(
+            f"{path}: cannot be opened ({error.strerror}); check its permissions"
+        ) from error
+    except ValueError as error:
+        raise ImageReadError(f"{str(path)!r}: not a file name ({error})") from error
+    try:
+        info = os.fstat(fd)
+        if stat.S_ISDIR(info.st_mode):
+            raise ImageReadError(f"{path}: is a folder, a picture was expected; name a file in it")
+        if not stat.S_ISREG(info.st_mode):
+            raise ImageReadError(f"{path}: is not a regular file; save the picture to one first")
+        if info.st_size == 0:
+            raise ImageReadError(f"{path}: the file is empty; get a whole copy of it")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _load(fd: int, kind: str) -> pyvips.Image:
+    """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
+    load = getattr(pyvips.Image, _LOADERS[kind])
+    return load(pyvips.Source.new_from_descriptor(fd), access="sequential", fail_on="error")
+
+
+def _check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageTooLargeError(name=str(path), width=width, height=height, max_pixels=max_pixels)
+
+
+def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
+    _check_size(path, image.width, image.height, max_pixels=max_pixels)
+    bands = image.bands
+    pages = _number(image, "n-pages", 1)
+    if pages > 1:
+        raise ImageFormatError(
+            f"{path}: holds {pages} pages or frames, one was expected; {ONE_FRAME}"
+        )
+    if image.format not in ("uchar", "ushort"):
+        raise ImageFormatError(
+            f"{path}: the values are of type {image.format}, unsigned 8-bit or 16-bit integers "
+            "were expected; save it as a 16-bit TIFF or PNG"
+        )
+    expected = {"cmyk": (4, 5), "b-w": (1, 2), "grey16": (1, 2)}.get(image.interpretation, (3, 4))
+    if bands not in expected:
+        raise ImageFormatError(
+            f"{path}: has {bands} channels, expected grey, RGB or CMYK, with or without alpha; "
+            "save it as RGB"
+        )
+
+
+def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) -> PictureStream:
+    _check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
+    rows = Rows.of(bitmap.decode())
+    return PictureStream(
+        rows=rows,
+        icc=meant_profile(bitmap.icc, channels=min(rows.channels, 3)),
+        pixels_per_mm=bitmap.pixels_per_mm,
+        format=kind,
+    )
+
+
+def _decode(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
+    orientation = _number(image, "orientation", 1)
+    icc = _blob(image, "icc-profile-data")
+    exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
+    if kind == "tiff":
+        exif, iptc = exif_and_iptc_of_tiff(file)
+    exif, xmp, iptc = cleaned(Metadata(exif, xmp, iptc))
+    dots = _resolution(image, exif)
+    bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
+    if image.interpretation == "cmyk":
+        image = _srgb_of_cmyk(image)
+        icc = _blob(image, "icc-profile-data")
+    rows = _rows(path, image, kind)
+    if kind == "avif":
+        if bits in (10, 12):  # libvips leaves the low bits 0: white is not white
+            rows = rows.map(lambda band: band | band >> bits, channels=rows.channels)
+        if rows.channels > 2 and is_monochrome_avif(file):
+            rows = _grey(rows)
+    rows = _upright(path, rows, orientation)
+    return PictureStream(
+        rows=rows,
+        icc=meant_profile(icc, channels=1 if rows.channels < 3 else 3),
+        exif=exif,
+        xmp=xmp,
+        iptc=iptc,
+        pixels_per_mm=dots[::-1] if dots and orientation > 4 else dots,
+        format=kind,
+    )
+
+
+def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
+    dtype = np.uint16 if image.format == "ushort" else np.uint8
+    shape = (image.height, image.width, image.bands)
+    height = max(_BAND // (image.width * image.bands * dtype().itemsize), 1)
+
+    def bands() -> Iterator[Band]:
+        try:
+            region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+            for top in range(0, image.height, height):
+                n = min(height, image.height - top)
+                values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
+                yield values.reshape(n, *shape[1:])
+        except pyvips.Error as error:
+            raise _damaged(path, kind, error) from error
+
+    return Rows(bands(), shape=shape, dtype=dtype)
+
+
+def _grey(rows: Rows) -> Rows:
+    """One channel for three that are equal, with the alpha if there is any."""
+    array = rows.whole()
+    if (array[..., :3] == array[..., :1]).all():
+        array = np.delete(array, (1, 2), axis=2)
+    return Rows.of(array)
+
+
+def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
+    """Pixels per mm from the file's own header, else from EXIF, its only place in WebP and AVIF."""
+    if (image.xres, image.yres) != (1.0, 1.0):  # what libvips says where it knows nothing
+        return image.xres, image.yres
+    return resolution_of_exif(exif) if exif else None
+
+
+def _srgb_of_cmyk(image: pyvips.Image) -> pyvips.Image:
+    """Convert through the picture's profile, or libvips' own CMYK where there is none."""
+    colours = image.extract_band(0, n=4).icc_transform(
+        "srgb",
+        embedded=True,
+        input_profile="cmyk",
+        intent="relative",
+        black_point_compensation=True,
+        depth=16 if image.format == "ushort" else 8,
+    )
+    alpha = image.bandsplit()[4:]  # apart: libvips would scale that of 16 bits
+    return colours.bandjoin(alpha) if alpha else colours
+
+
+def _upright(path: Path, rows: Rows, orientation: int) -> Rows:
+    """Apply an EXIF orientation, 1 to 8."""
+    if orientation == 2:
+        return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
+    if orientation not in range(3, 9):
+        return rows
+    if rows.nbytes <= _IN_MEMORY:
+        return Rows.of(np.ascontiguousarray(_turned(rows.whole(), orientation)))
+    height, width, channels = rows.shape
+    shape = (width, height, channels) if orientation > 4 else rows.shape
+    return Rows(_turned_on_disk(path, rows, orientation), shape=shape, dtype=rows.dtype)
+
+
+def _turned(array: Pixels, orientation: int) -> Pixels:
+    if orientation > 4:
+        array = array.transpose(1, 0, 2)
+    if orientation in (3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return array
+
+
+def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
+    """Turn a picture that is too large for memory: its last row, or column, may come first."""
+    height, width, channels = rows.shape
+    row_bytes = rows.nbytes // height
+    sideways, backwards = orientation > 4, orientation in (3, 4, 7, 8)
+    n_out = width if sideways else height
+    step = max(_BAND // (rows.nbytes // n_out), 1)
+    try:
+        with tempfile.TemporaryFile() as file:
+            for band in rows:
+                file.write(np.ascontiguousarray(band).data)
+            file.flush()
+            for top in range(0, n_out, step):
+                n = min(step, n_out - top)
+                first = n_out - top - n if backwards else top
+                block = (height, n, channels) if sideways else (n, width, channels)
+                part = np.empty(block, rows.dtype)
+                offset = first * row_bytes // (width if sideways else 1)
+                for y, row in enumerate(part):
+                    os.preadv(file.fileno(), [row], offset + y * row_bytes)
+                yield np.ascontiguousarray(_turned(part, orientation))
+    except OSError as error:
+        raise ImageReadError(
+            f"{path}: is turned upright by way of a file in {tempfile.gettempdir()}, which failed "
+            f"({error.strerror}); make room there, or name another folder in TMPDIR"
+        ) from error
+
+
+def _number(image: pyvips.Image, name: str, default: int) -> int:
+    return int(image.get(name)) if image.get_typeof(name) else default
+
+
+def _blob(image: pyvips.Image, name: str) -> bytes | None:
+    return bytes(image.get(name)) if image.get_typeof(name) else None

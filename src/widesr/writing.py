@@ -1,0 +1,387 @@
+"""Pixels to files: the whole file or none, and all that its format can hold.
+
+libvips encodes, row by row where the format allows it: of WebP and AVIF it holds the whole picture.
+EXIF is ours to write, as it is ours to read.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyvips
+
+from widesr.colour import meant_profile, space_of, to_srgb
+from widesr.containers import (
+    JPEG_BLOCK,
+    add_metadata_to_tiff,
+    jpeg_segments,
+    png_chunk,
+    set_exif_of_avif,
+    webp_with_exif,
+)
+from widesr.errors import (
+    ImageFormatError,
+    ImageWriteError,
+    OutputExistsError,
+    UsageError,
+    WidesrError,
+    last_line,
+)
+from widesr.feed import Feed
+from widesr.files import FileBytes, whole_file
+from widesr.metadata import Metadata, cleaned, exif_of_resolution, sized
+from widesr.picture import Picture, PictureStream
+from widesr.rows import Band, Rows
+from widesr.sniff import title
+
+FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".avif": "avif",
+}
+"""What can be written, by suffix; the first suffix of a format is the one to give new files."""
+
+
+class _Encoder(NamedTuple):
+    options: dict[str, Any]
+    longest: int
+    """Pixels a side that the format, or libvips, can hold."""
+    bits: int
+    """Of a channel, at most."""
+    alpha: bool = True
+    grey: bool = True
+
+
+_ENCODERS = {
+    # without filters a photograph takes far more bytes
+    "png": _Encoder({"filter": "all"}, 2**31 - 1, bits=16),
+    "jpeg": _Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
+    "webp": _Encoder({}, 16383, bits=8, grey=False),
+    "tiff": _Encoder(
+        {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
+        2**31 - 1,
+        bits=16,
+    ),
+    "avif": _Encoder({"compression": "av1", "subsample_mode": "off"}, 16384, bits=12, grey=False),
+}
+
+
+def output_format(path: Path, *, format: str | None = None) -> str:  # noqa: A002 (users' word)
+    """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
+
+    Raises:
+        ImageFormatError: There is no writer for it.
+    """
+    suffix = f".{format.lower().removeprefix('.')}" if format else path.suffix.lower()
+    if suffix not in FORMATS:
+        found = repr(format or path.suffix) if format or path.suffix else "a name without suffix"
+        raise ImageFormatError(
+            f"{path}: {found} cannot be written; expected one of {', '.join(FORMATS)}"
+        )
+    return FORMATS[suffix]
+
+
+def write_picture(
+    path: Path,
+    picture: Picture,
+    *,
+    format: str | None = None,  # noqa: A002 (users' word)
+    quality: int = 95,
+    lossless: bool = False,
+    overwrite: bool = False,
+    sealed: Callable[[int], None] = lambda _fd: None,
+) -> None:
+    """Write the whole file or none.
+
+    16 bits stay 16 in PNG and TIFF, and are rounded to 12 in AVIF, to 8 in JPEG and WebP. IPTC
+    goes into JPEG and TIFF, which alone have a place for it.
+
+    Args:
+        path: Where to; its folder is there.
+        picture: What to write.
+        format: A key or a value of `FORMATS`; by default the path's suffix decides.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        lossless: Every value is kept, or the picture refused.
+        overwrite: Replace a file that is there.
+        sealed: Called with the descriptor of the whole file just before it takes its name.
+
+    Raises:
+        UsageError: `quality` is not from 1 to 100.
+        ImageFormatError: No such format, or it cannot hold this picture.
+        OutputExistsError: `path` is there, and `overwrite` is not set.
+        ImageWriteError: The folder is missing, full, or takes no file.
+    """
+    write_stream(
+        path,
+        picture.stream(),
+        format=format,
+        quality=quality,
+        lossless=lossless,
+        overwrite=overwrite,
+        sealed=sealed,
+    )
+
+
+def write_stream(
+    path: Path,
+    stream: PictureStream,
+    *,
+    format: str | None = None,  # noqa: A002 (users' word)
+    quality: int = 95,
+    lossless: bool = False,
+    overwrite: bool = False,
+    sealed: Callable[[int], None] = lambda _fd: None,
+) -> None:
+    """Write a picture while it passes; arguments and errors as for `write_picture`.
+
+    Raises:
+        Exception: Also what comes while its rows are made; no file is left then.
+    """
+    kind = output_format(path, format=format)
+    if not 1 <= quality <= 100:
+        raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
+    _check_fits(path, stream, kind)
+    if lossless:
+        check_lossless(path, format=format)
+        _check_lossless_picture(path, stream, kind)
+    options = dict(_ENCODERS[kind].options)
+    if kind in ("jpeg", "webp", "avif"):
+        options["Q"] = quality
+    if kind in ("webp", "avif"):
+        options["lossless"] = lossless
+    if kind == "webp":
+        options["exact"] = lossless  # the colours under transparent pixels too
+    if kind == "avif":
+        options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
+    if kind == "tiff":  # offsets have 32 bits
+        options["bigtiff"] = stream.rows.nbytes + stream.rows.nbytes // 3 > 3 * 2**30
+    stream, metadata = _prepared(path, stream, kind), _metadata_to_write(stream, kind)
+    feed = Feed(stream.rows)
+    try:
+        with whole_file(path, overwrite=overwrite) as file:
+            _encode(_labelled(feed.image, stream), file.fileno(), kind, metadata, options)
+            sealed(file.fileno())
+    except pyvips.Error as error:
+        raise feed.failure or _write_error(path, error) from error
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _check_fits(path: Path, stream: PictureStream, kind: str) -> None:
+    encoder, name, rows = _ENCODERS[kind], title(kind), stream.rows
+    if max(rows.width, rows.height) > encoder.longest:
+        raise ImageFormatError(
+            f"{path}: the picture is {rows.width}x{rows.height}, {name} holds at most "
+            f"{encoder.longest} pixels a side; write PNG or TIFF (-f png)"
+        )
+    blocks = {"EXIF": stream.exif, "XMP": stream.xmp, "IPTC": stream.iptc}
+    for block, data in blocks.items():
+        if kind == "jpeg" and data and len(data) > JPEG_BLOCK:
+            raise ImageFormatError(
+                f"{path}: the {block} metadata is {len(data):,} bytes, JPEG holds at most "
+                f"{JPEG_BLOCK:,}; write PNG or TIFF (-f png)"
+            )
+
+
+def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A002 (users' word)
+    """Refuse a format that keeps no picture whole.
+
+    Raises:
+        ImageFormatError: It is JPEG, or there is no writer for it.
+    """
+    if output_format(path, format=format) == "jpeg":
+        raise ImageFormatError(
+            f"{path}: JPEG is never lossless; write PNG, TIFF, WebP or AVIF (-f png)"
+        )
+
+
+def _check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None:
+    encoder = _ENCODERS[kind]
+    if stream.rows.dtype == np.uint16 and encoder.bits < 16:
+        found = f"has 16 bits, of which {title(kind)} holds {encoder.bits}"
+    elif stream.colours == 1 and not encoder.grey and space_of(stream.icc) == b"GRAY":
+        found = f"has a grey profile, which {title(kind)} cannot hold"
+    else:
+        return
+    raise ImageFormatError(f"{path}: the picture {found}; for no loss write PNG or TIFF (-f png)")
+
+
+def _prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
+    """The picture in channels, depth and profile that the format can hold."""
+    encoder = _ENCODERS[kind]
+    stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
+    if stream.has_alpha and not encoder.alpha:
+        stream = replace(stream, rows=_opaque(path, stream, kind))
+    if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # refused for one channel
+        stream = stream.with_colours(_tripled, channels=3, icc=stream.icc)
+    if stream.colours == 1 and not encoder.grey and stream.icc:
+        try:
+            to = to_srgb(stream.icc, channels=1, dtype=stream.rows.dtype)
+            stream = stream.with_colours(to.change, channels=to.channels, icc=to.icc)
+        except pyvips.Error:  # a damaged profile is as good as none
+            stream = replace(stream, icc=None)
+    if stream.rows.dtype == np.uint16 and encoder.bits < 16:
+        stream = replace(stream, rows=_shallower(stream.rows, bits=encoder.bits))
+    return stream
+
+
+def check_opaque(path: Path, stream: PictureStream, *, format: str | None = None) -> None:  # noqa: A002
+    """Read a picture to see whether its format can hold it, where that hangs on its alpha.
+
+    Raises:
+        ImageFormatError: It is partly transparent, and the format has no place for that.
+    """
+    kind = output_format(path, format=format)
+    if stream.has_alpha and not _ENCODERS[kind].alpha:
+        for _ in _opaque(path, stream, kind):
+            pass
+
+
+def _opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
+    """The colours alone, as long as nothing shines through."""
+    top = np.iinfo(stream.rows.dtype).max
+
+    def colours(band: Band) -> Band:
+        if (band[..., -1] != top).any():
+            raise ImageFormatError(
+                f"{path}: the picture is partly transparent, which {title(kind)} cannot hold; "
+                "write PNG, WebP, TIFF or AVIF (-f png)"
+            )
+        return band[..., :-1]
+
+    return stream.rows.map(colours, channels=stream.colours)
+
+
+def _tripled(band: Band) -> Band:
+    return np.repeat(band, 3, axis=2)
+
+
+def _shallower(rows: Rows, *, bits: int) -> Rows:
+    """16 bits rounded to 8; or to 12, in the upper bits of 16, where libvips takes them."""
+    top = 2**bits - 1
+
+    dtype = np.uint8 if bits == 8 else np.uint16
+    shift = 8 * dtype().itemsize - bits
+
+    def rounded(band: Band) -> Band:
+        values = (band.astype(np.uint32) * top + 32767) // 65535 << shift
+        return np.asarray(values, dtype)
+
+    return rows.map(rounded, channels=rows.channels, dtype=dtype)
+
+
+def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
+    """The image with its profile and resolution."""
+    dots = _stated_resolution(stream) or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
+    image = image.copy(xres=dots[0], yres=dots[1])
+    if stream.icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
+    return image
+
+
+def _metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
+    """The picture's metadata with its size; where EXIF alone can tell, the resolution too."""
+    metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
+    dots = _stated_resolution(stream)
+    if not metadata.exif and dots and kind in ("webp", "avif"):
+        metadata = metadata._replace(exif=exif_of_resolution(dots))
+    return sized(metadata, width=stream.rows.width, height=stream.rows.height)
+
+
+def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
+    """The resolution, unless it is one that no picture has: files claim anything."""
+    dots = stream.pixels_per_mm
+    return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
+
+
+def _encode(
+    image: pyvips.Image, fd: int, kind: str, metadata: Metadata, options: dict[str, Any]
+) -> None:
+    """Encode with libvips, and bring to its place in the file what libvips would not."""
+    exif, xmp, _ = metadata
+    file = FileBytes(fd)
+    keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
+    target = pyvips.Target.new_to_descriptor(fd)
+    if kind == "jpeg":
+        segments = jpeg_segments(metadata, pixels_per_mm=(image.xres, image.yres))
+        _Splice(file, at=2, extra=segments).take(image.jpegsave_target, keep=keep, **options)
+        return
+    if xmp:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    if exif and kind in ("webp", "avif"):  # makes the place for it
+        image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+        keep |= pyvips.ForeignKeep.EXIF
+    if kind == "png":
+        chunk = png_chunk(exif) if exif else b""
+        after_header = 33
+        splice = _Splice(file, at=after_header, extra=chunk)
+        splice.take(image.pngsave_target, keep=keep, **options)
+    elif kind == "webp":
+        encoded = image.webpsave_buffer(keep=keep, **options)
+        file.append(webp_with_exif(encoded, exif) if exif else encoded)
+    elif kind == "tiff":
+        image.tiffsave_target(target, keep=keep, **options)
+        add_metadata_to_tiff(file, metadata)
+    else:
+        image.heifsave_target(target, keep=keep, **options)
+        if exif:
+            set_exif_of_avif(file, exif)
+
+
+class _Splice:
+    """What libvips encodes, into a file, with `extra` put in behind the first `at` bytes."""
+
+    def __init__(self, file: FileBytes, *, at: int, extra: bytes) -> None:
+        self._file, self._at, self._extra = file, at, extra
+        self._failure: BaseException | None = None
+
+    def take(self, save: Callable[..., None], **options: Any) -> None:  # noqa: ANN401
+        """Run a saver of libvips."""
+        target = pyvips.TargetCustom()
+        target.on_write(self._write)
+        try:
+            save(target, **options)
+        except pyvips.Error as error:
+            raise self._failure or error from None
+
+    def _write(self, chunk: bytes) -> int:
+        try:
+            data = bytes(chunk)
+            if self._extra and self._at <= len(data):
+                data = data[: self._at] + self._extra + data[self._at :]
+                self._extra = b""
+            self._at -= len(chunk)
+            self._file.append(data)
+        except BaseException as error:  # none may cross C, not even Ctrl-C: `take` raises it
+            self._failure = error
+            return -1
+        return len(chunk)
+
+
+def _write_error(path: Path, error: pyvips.Error | OSError) -> WidesrError:
+    match error:
+        case FileExistsError():
+            return OutputExistsError(
+                f"{path}: exists already; name another output, or say --overwrite "
+                "(API: overwrite=True)"
+            )
+        case IsADirectoryError():
+            return ImageWriteError(f"{path}: is a folder, a file name was expected")
+        case FileNotFoundError():
+            return ImageWriteError(
+                f"{path}: the folder {path.parent} does not exist; make it first"
+            )
+        case OSError():
+            return ImageWriteError(
+                f"{path}: cannot be written ({error.strerror}); name another file or folder"
+            )
+        case _:
+            return ImageWriteError(
+                f"{path}: cannot be written ({last_line(error)}); check the space left there"
+            )

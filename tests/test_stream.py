@@ -1,0 +1,206 @@
+"""A picture that passes row by row from its file to its output is the same as one held whole."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from samples import noise, profile, smooth
+from widesr.batch import upscale_many
+from widesr.errors import ImageFormatError, ImageReadError
+from widesr.jobs import plan_jobs
+from widesr.picture import Picture
+from widesr.reading import read_header, read_picture
+from widesr.sizing import Target
+from widesr.upscaler import Upscaler, load_upscaler
+from widesr.writing import write_picture
+
+PASSING = 1
+"""A limit on memory under which every picture passes row by row."""
+
+
+@pytest.fixture(autouse=True)
+def small_bands(monkeypatch):
+    """Bands of a few rows, so that small pictures have many."""
+    monkeypatch.setattr("widesr.reading._BAND", 2000)
+    monkeypatch.setattr("widesr.feed._STRIP", 1000)
+    monkeypatch.setattr("widesr.resize._CHUNK", 4000)
+    monkeypatch.setattr("widesr.bleed._CHUNK", 4000)
+
+
+def upscaled(source, target, *, upscaler, passes, **options):
+    jobs = plan_jobs([source], name_end="", output=target)
+    memory = {"max_memory": PASSING} if passes else {}
+    (outcome,) = upscale_many(jobs, upscaler=upscaler, existing="overwrite", **memory, **options)
+    if outcome.error:
+        raise outcome.error
+    return target
+
+
+def same_both_ways(source, folder, suffix, *, upscaler, **options):
+    held, passed = folder / f"held{suffix}", folder / f"passed{suffix}"
+    upscaled(source, held, upscaler=upscaler, passes=False, **options)
+    upscaled(source, passed, upscaler=upscaler, passes=True, **options)
+    assert held.read_bytes() == passed.read_bytes()
+    return read_picture(passed)
+
+
+def picture_of(*, channels, dtype, alpha, size=(90, 70)):
+    pixels = smooth(*size, channels, dtype)
+    opacity = None
+    if alpha:
+        opacity = smooth(*size, 1, dtype)[..., 0]
+        opacity = np.where(noise(*size, 1)[..., 0] < 120, 0, opacity)
+    return Picture(pixels=pixels, alpha=opacity)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".webp", ".avif"])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_any_mode_is_the_same_either_way(tmp_path, suffix, alpha, channels, dtype):
+    source = tmp_path / "in.png"
+    write_picture(source, picture_of(channels=channels, dtype=dtype, alpha=alpha))
+    upscaler = Upscaler.load(scale=2, tile=32)
+    made = same_both_ways(source, tmp_path, suffix, upscaler=upscaler)
+    assert (made.height, made.width) == (180, 140)
+    assert (made.alpha is not None) == alpha
+
+
+@pytest.mark.parametrize(
+    "target", [{"scale": 1.5}, {"scale": 8}, {"width": 99}, {"scale": 0.37}, {"fit": (200, 77)}]
+)
+def test_any_size_is_the_same_either_way(tmp_path, target):
+    source = tmp_path / "in.png"
+    write_picture(source, picture_of(channels=3, dtype=np.uint8, alpha=True))
+    upscaler = load_upscaler(target=Target(**target), tile=32)
+    same_both_ways(source, tmp_path, ".png", upscaler=upscaler)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_orientation_is_the_same_by_way_of_a_file(tmp_path, monkeypatch, orientation, channels):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    array = noise(70, 40, channels)
+    image = Image.fromarray(array[..., 0] if channels == 1 else array)
+    image.save(tmp_path / "in.png", exif=exif)
+    held = read_picture(tmp_path / "in.png")
+    monkeypatch.setattr("widesr.reading._IN_MEMORY", 0)
+    passed = read_picture(tmp_path / "in.png")
+    np.testing.assert_array_equal(passed.pixels, held.pixels)
+    assert np.array_equal(passed.alpha, held.alpha) or held.alpha is None
+    assert (passed.width > passed.height) == (orientation > 4)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".jpg"])
+@pytest.mark.parametrize("icc", ["keep", "srgb", "strip"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_profiles_are_the_same_either_way(tmp_path, suffix, icc, channels):
+    source = tmp_path / "in.tiff"
+    given_profile = profile(b"GRAY" if channels == 1 else b"RGB ", gamma=1.8)
+    pixels = smooth(90, 70, channels)
+    write_picture(source, Picture(pixels=pixels, icc=given_profile, pixels_per_mm=(10, 20)))
+    upscaler = Upscaler.load("bicubic", scale=2)
+    made = same_both_ways(source, tmp_path, suffix, upscaler=upscaler, icc=icc)
+    assert made.pixels.shape[2] == channels
+    assert (made.icc == given_profile) == (icc == "keep")
+
+
+@given(
+    height=st.integers(1, 80),
+    width=st.integers(1, 80),
+    tile=st.integers(16, 40),
+    channels=st.sampled_from([1, 3]),
+)
+@settings(max_examples=15)
+def test_small_and_odd_pictures_pass_too(tmp_path_factory, height, width, tile, channels):
+    folder = tmp_path_factory.mktemp("odd")
+    write_picture(folder / "in.png", Picture(pixels=noise(height, width, channels)))
+    upscaler = Upscaler.load(scale=2, tile=tile)
+    made = same_both_ways(folder / "in.png", folder, ".tif", upscaler=upscaler)
+    np.testing.assert_array_equal(made.pixels, upscaler(noise(height, width, channels)))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_file_that_is_cut_short_leaves_nothing(tmp_path, suffix):
+    source = tmp_path / f"in{suffix}"
+    write_picture(source, Picture(pixels=noise(200, 100, 3)))
+    source.write_bytes(source.read_bytes()[:-9000])
+    before = set(tmp_path.iterdir())
+    for output in ("out.png", "out.tif", "out.jpg", "out.webp"):
+        with pytest.raises(ImageReadError, match=r"in\..* is damaged or cut short|is damaged"):
+            upscaled(
+                source,
+                tmp_path / output,
+                upscaler=Upscaler.load("bicubic", scale=2),
+                passes=True,
+            )
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_transparency_that_jpeg_cannot_hold_is_refused_before_the_work(tmp_path):
+    source = tmp_path / "in.png"
+    write_picture(source, picture_of(channels=3, dtype=np.uint8, alpha=True))
+    told = []
+    with pytest.raises(ImageFormatError, match="partly transparent, which JPEG cannot hold"):
+        upscaled(
+            source,
+            tmp_path / "out.jpg",
+            upscaler=Upscaler.load(scale=2, tile=16),
+            passes=True,
+            progress=told.append,
+        )
+    assert not told
+    assert not (tmp_path / "out.jpg").exists()
+
+
+def test_opaque_alpha_is_no_hindrance_to_jpeg(tmp_path):
+    source = tmp_path / "in.png"
+    pixels = smooth(90, 70)
+    write_picture(source, Picture(pixels=pixels, alpha=np.full((90, 70), 255, np.uint8)))
+    made = same_both_ways(
+        source, tmp_path, ".jpg", upscaler=Upscaler.load("bicubic", scale=2), quality=90
+    )
+    assert made.alpha is None
+
+
+MEASURED = """
+import resource, sys
+from widesr.cli import run
+code = run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def peak_mib(*args):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, args)], capture_output=True, check=True
+    )
+    per_mib = 2**20 if sys.platform == "darwin" else 2**10
+    return int(done.stderr.split()[-1]) / per_mib
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_memory_does_not_grow_with_the_picture(tmp_path, suffix):
+    peaks = []
+    for side in (4000, 8000):
+        rows = np.tile(smooth(500, side), (side // 500, 1, 1))
+        source = tmp_path / f"{side}{suffix}"
+        Image.fromarray(rows).save(source)
+        peaks.append(
+            peak_mib("upscale", source, "-o", tmp_path / f"out{suffix}", "-n", "bicubic",
+                     "--overwrite", "--max-memory", "300M")
+        )  # fmt: skip
+        header = read_header(tmp_path / f"out{suffix}")
+        assert (header.height, header.width) == (2 * side, 2 * side)
+        del rows
+    decoded_growth = (8000**2 - 4000**2) * 3 * 5 / 2**20  # of input and output, MiB
+    assert peaks[1] - peaks[0] < 0.1 * decoded_growth
+    assert peaks[1] < 600
