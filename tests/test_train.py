@@ -434,6 +434,22 @@ def test_a_network_of_another_scale_starts_from_the_body_it_is_given(
     assert network.tail.weight_v.shape != given_network.tail.weight_v.shape
 
 
+def test_a_run_says_what_the_network_it_began_with_had(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    seen = []
+    first = train(recipe, data=photographs, out=tmp_path / "a", threads=1, report=seen.append)
+    assert {now.psnr_at_start for now in seen} == {None}
+    train(
+        recipe,
+        data=photographs,
+        out=tmp_path / "b",
+        threads=1,
+        start_from=first,
+        report=seen.append,
+    )
+    assert seen[-1].psnr_at_start == pytest.approx(load_weights(first)[1].validation_psnr, abs=1e-4)
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     photographs, recipe_file, tmp_path
 ):

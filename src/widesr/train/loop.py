@@ -48,6 +48,8 @@ class Progress(NamedTuple):
     seconds_left: float
     psnr: float | None
     """Of the last validation, `benchmark-y`, in dB."""
+    psnr_at_start: float | None
+    """Of the network that training began with; None where that was random."""
     validated: bool
     """Whether that validation was at this step; a checkpoint goes with it."""
 
@@ -176,6 +178,8 @@ def _take_steps(
     losses: list[float] = []
     since, reported = time.perf_counter(), run.step
     with held_back() as interrupts:
+        if run.step == 0 and run.started_from:
+            run.psnr_at_start = _validate(run, held_out)
         while run.step < recipe.optim.steps:
             began = time.perf_counter()
             losses.append(run.advance(*sampler.batch(recipe.data.batch)))
@@ -212,6 +216,7 @@ def _progress(run: Run, losses: Sequence[float], *, rate: float, validated: bool
         images_per_second=rate * run.recipe.data.batch,
         seconds_left=(optim.steps - run.step) / rate,
         psnr=run.psnr,
+        psnr_at_start=run.psnr_at_start,
         validated=validated,
     )
 

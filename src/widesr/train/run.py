@@ -31,6 +31,7 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.psnr: float | None = None
+        self.psnr_at_start: float | None = None
         self.started_from: str | None = None
         self.sampler_state: dict[str, Any] = {}
 
@@ -96,6 +97,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "psnr": self.psnr,
+            "psnr_at_start": self.psnr_at_start,
             "started_from": self.started_from,
             "sampler": self.sampler_state,
         }
@@ -128,8 +130,8 @@ class Run:
         self.optimizer.load_state_dict({**blank, "state": moments})
         torch.set_rng_state(tensors["torch_rng"])
         self.step, self.seconds = plain["step"], plain["seconds"]
-        self.psnr, self.started_from = plain["psnr"], plain["started_from"]
-        self.sampler_state = plain["sampler"]
+        self.psnr, self.psnr_at_start = plain["psnr"], plain["psnr_at_start"]
+        self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
 
 
 def learning_rate_at(optim: OptimTable, step: int) -> float:
