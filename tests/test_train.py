@@ -343,6 +343,8 @@ def test_200_steps_are_a_run_that_was_killed_and_resumed_byte_for_byte(
         assert 0 < load_newest_state(out)[1]["step"] <= 200
     assert kills >= 1
     assert same_tensors(tmp_path / "whole", out)
+    log = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert log == list(range(5, 201, 5))
     ours, theirs = (safetensors_tensors(path) for path in (whole, out / whole.name))
     assert ours == theirs
 
@@ -401,6 +403,18 @@ def test_a_state_of_a_past_that_did_not_come_goes(photographs, recipe_file, tmp_
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data=photographs, out=out, threads=1, resume=True)
     assert states_of(out) == [4, 5]
+
+
+def test_a_log_goes_on_where_the_state_stands(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    out = tmp_path / "run"
+    train(recipe, data=photographs, out=out, threads=1)
+    list_states(out)[-1].write_bytes(b"")
+    with (out / "log.jsonl").open("a") as log:
+        log.write('{"step": 16, "lo')  # killed while it wrote
+    train(recipe, data=photographs, out=out, threads=1, resume=True)
+    lines = (out / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [4, 8, 12]
 
 
 def test_when_all_states_are_damaged_that_is_said(photographs, recipe_file, tmp_path):

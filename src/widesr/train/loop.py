@@ -15,6 +15,7 @@ import torch
 import widesr
 from widesr.catalog import TrainingData
 from widesr.errors import CheckpointError, DataError
+from widesr.files import whole_file
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.train.checkpoint import (
     Provenance,
@@ -111,7 +112,9 @@ def train(
         sampler.state = run.sampler_state
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = _Checkpoint(out, recipe, _sources(data, training), _commit())
-    with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+    log_file = out / "log.jsonl"
+    _cut_log(log_file, run.step)
+    with log_file.open("a", encoding="utf-8") as log:
         _take_steps(run, sampler, held_out, checkpoint=checkpoint, report=report, log=log)
     return checkpoint.weights_file
 
@@ -219,6 +222,16 @@ def _progress(run: Run, losses: Sequence[float], *, rate: float, validated: bool
         psnr_at_start=run.psnr_at_start,
         validated=validated,
     )
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Take out of a log what a killed run wrote after the state that is gone on from."""
+    if not path.exists():
+        return
+    *whole, _half = path.read_text(encoding="utf-8").split("\n")
+    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    with whole_file(path, overwrite=True) as file:
+        file.write("".join(f"{line}\n" for line in kept).encode())
 
 
 def _centre(pair: Pair, scale: int) -> Pair:
