@@ -1,10 +1,12 @@
 """Score every model of the package, and bicubic, on Set5 and Set14; put the scores on their cards.
 
     python benchmarks/quality.py BENCH [--cards] [--json benchmarks/results/quality.json]
+    python benchmarks/quality.py BENCH --only MODEL [--cards]
 
 BENCH is a folder with `Set5/HR`, `Set5/LR_bicubic/X2` ... and `Set14/HR_x2`, `Set14/LR_x2` ...,
-as the usual archives have them. `--cards` writes the scores into the model files (needs the
-`train` extra), and `scripts/models_table.py` takes them from there into the README.
+as the usual archives have them. `--only` scores one model, by name or path, and no bicubic: for one
+that is not in the package yet. `--cards` writes the scores into the model files (needs the `train`
+extra), and `scripts/models_table.py` takes them from there into the README.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import sys
 from pathlib import Path
 
 from widesr import evaluate_folder, list_models
-from widesr.catalog import BICUBIC, Score
+from widesr.catalog import BICUBIC, Score, find_model
 
 PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
 
@@ -49,16 +51,19 @@ def judged(name, scale, bench):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bench", type=Path)
+    parser.add_argument("--only", metavar="MODEL", help="a name, or the path of an .onnx file")
     parser.add_argument("--cards", action="store_true", help="write scores into the model files")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
-    models = list_models()
+    models = [find_model(options.only, scale=None)] if options.only else list_models()
+    scales = set() if options.only else {model.card.scale for model in models}
     found = {}
-    for scale in sorted({model.card.scale for model in models}):
+    for scale in sorted(scales):
         found[f"{BICUBIC}-x{scale}"] = judged(BICUBIC, scale, options.bench)[1]
     for model in models:
-        scores, reports = judged(model.card.name, model.card.scale, options.bench)
+        name = options.only or model.card.name
+        scores, reports = judged(name, model.card.scale, options.bench)
         found[model.card.name] = reports
         if options.cards:
             from widesr.export import put_scores

@@ -18,6 +18,7 @@ from widesr.metrics import PROTOCOLS, psnr
 from widesr.picture import Picture
 from widesr.reading import read_picture
 from widesr.resize import imresize
+from widesr.sheet import densest, enlarged, joined, titled
 from widesr.upscaler import Upscaler
 from widesr.writing import write_picture
 
@@ -26,21 +27,8 @@ AS_IS = {"spices"}
 PROTOCOL = PROTOCOLS["benchmark-y"]
 PANEL = 480
 """Side of one panel of a comparison picture, in pixels."""
-GAP = 8
 
 Pixels = NDArray[np.uint8]
-
-# The letters of the labels, 5x7 pixels: one number per column, its lowest bit on top. Drawn here,
-# because a fresh machine may have no font.
-GLYPHS = {
-    "A": (0x7E, 0x11, 0x11, 0x11, 0x7E), "B": (0x7F, 0x49, 0x49, 0x49, 0x36),
-    "C": (0x3E, 0x41, 0x41, 0x41, 0x22), "D": (0x7F, 0x41, 0x41, 0x22, 0x1C),
-    "E": (0x7F, 0x49, 0x49, 0x49, 0x41), "G": (0x3E, 0x41, 0x49, 0x49, 0x7A),
-    "I": (0x00, 0x41, 0x7F, 0x41, 0x00), "L": (0x7F, 0x40, 0x40, 0x40, 0x40),
-    "N": (0x7F, 0x04, 0x08, 0x10, 0x7F), "O": (0x3E, 0x41, 0x41, 0x41, 0x3E),
-    "R": (0x7F, 0x09, 0x19, 0x29, 0x46), "S": (0x46, 0x49, 0x49, 0x49, 0x31),
-    "U": (0x3F, 0x40, 0x40, 0x40, 0x3F), "W": (0x3F, 0x40, 0x38, 0x40, 0x3F),
-}  # fmt: skip
 
 
 class Result(NamedTuple):
@@ -52,37 +40,20 @@ class Result(NamedTuple):
     seconds: float
 
 
-def label(text: str, *, zoom: int = 2) -> Pixels:
-    """White letters on black, uint8 (16 * zoom, PANEL, 3); the letters are those in `GLYPHS`."""
-    columns = [column for letter in text.upper() for column in (*GLYPHS[letter], 0)]
-    bits = np.array(columns) >> np.arange(7)[:, None] & 1
-    strip = np.zeros((16 * zoom, PANEL, 3), np.uint8)
-    letters = np.kron(bits, np.ones((zoom, zoom), int))[..., None] * 255
-    top = (strip.shape[0] - letters.shape[0]) // 2
-    strip[top : top + letters.shape[0], GAP : GAP + letters.shape[1]] = letters
-    return strip
-
-
 def busiest(pixels: Pixels, *, side: int) -> tuple[int, int]:
     """Top and left of the `side` x `side` window where neighbouring pixels differ most."""
     luma = pixels.mean(axis=2)
     change = np.abs(np.diff(luma, axis=0))[:, 1:] + np.abs(np.diff(luma, axis=1))[1:]
-    sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    n = side - 1
-    windows = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
-    top, left = np.unravel_index(windows.argmax(), windows.shape)
-    return int(top), int(left)
+    return densest(change, height=side - 1, width=side - 1)
 
 
 def comparison(panels: dict[str, Pixels], *, top: int, left: int, side: int) -> Pixels:
     """The same window of each picture, enlarged without smoothing, side by side, labelled."""
-    zoom = PANEL // side
     columns = []
     for name, pixels in panels.items():
-        crop = pixels[top : top + side, left : left + side]
-        columns.append(np.concatenate([label(name), crop.repeat(zoom, 0).repeat(zoom, 1)]))
-        columns.append(np.zeros((columns[0].shape[0], GAP, 3), np.uint8))
-    return np.concatenate(columns[:-1], axis=1)
+        crop = enlarged(pixels[top : top + side, left : left + side], zoom=PANEL // side)
+        columns.append(titled(name.upper(), crop, width=PANEL))
+    return joined(columns, axis=1)
 
 
 def upscale(upscaler: Upscaler, lr: Pixels) -> Result:

@@ -1,16 +1,29 @@
 """One call gives back the kind of picture that it was given."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+import widesr
+from samples import smooth
 from widesr.api import upscale
-from widesr.errors import ShapeError
+from widesr.errors import ImageFormatError, ShapeError, UsageError
 from widesr.picture import Picture
 from widesr.reading import read_picture
 from widesr.resize import imresize
+from widesr.sizing import Target
+from widesr.upscaler import SizedUpscaler, Upscaler
+
+ROOT = Path(__file__).parents[1]
+TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
 
 
 def save(path: Path) -> Path:
@@ -33,3 +46,96 @@ def test_upscale_gives_an_array_for_an_array_and_a_picture_for_a_file(tmp_path):
 def test_upscale_refuses_what_is_no_picture():
     with pytest.raises(ShapeError, match="float64"):
         upscale(np.zeros((4, 4, 3)), model="bicubic")
+    with pytest.raises(ShapeError, match="float64"):
+        upscale(np.zeros((4, 4, 4)), model="bicubic")
+    with pytest.raises(ImageFormatError, match="mode F"):
+        upscale(Image.new("F", (4, 4)), model="bicubic")
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: hnp.arrays(
+            dtype,
+            st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4))
+            | st.tuples(st.integers(1, 5), st.integers(1, 5)),
+        )
+    )
+)
+def test_an_array_comes_back_with_its_type_and_its_channels(array):
+    made = upscale(array, scale=2, model="bicubic")
+    height, width, *channels = array.shape
+    assert made.shape == (2 * height, 2 * width, *channels)
+    assert made.dtype == array.dtype
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_the_last_of_2_or_4_channels_is_alpha(channels):
+    array = smooth(channels=4)[..., -channels:]
+    array[:20, :, -1] = 0
+    made = upscale(array, model=TINY)
+    picture = upscale(
+        Picture(pixels=array[..., :-1].copy(), alpha=array[..., -1].copy()), model=TINY
+    )
+    assert np.array_equal(made[..., :-1], picture.pixels)
+    assert np.array_equal(made[..., -1], picture.alpha)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4), ("LA", 2)])
+def test_an_image_an_array_and_a_file_become_the_same(tmp_path, mode, channels):
+    array = smooth(channels=channels)
+    image = Image.fromarray(array[..., 0] if channels == 1 else array)
+    image.save(tmp_path / "a.png")
+    made = upscale(image, scale=1.5, model=TINY)
+    assert isinstance(made, Image.Image)
+    assert (made.mode, made.size) == (mode, (84, 60))
+    picture = upscale(tmp_path / "a.png", scale=1.5, model=TINY)
+    planes = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    assert np.array_equal(np.atleast_3d(np.asarray(made)), np.dstack(planes))
+    assert np.array_equal(upscale(array, scale=1.5, model=TINY), np.dstack(planes))
+
+
+@pytest.mark.parametrize(
+    "upscaler", [Upscaler.load(TINY, scale=2), SizedUpscaler.load(TINY, target=Target(width=100))]
+)
+def test_a_model_that_is_loaded_serves_many_pictures_of_any_kind(upscaler):
+    array = smooth()
+    expected = upscaler(array)
+    assert np.array_equal(upscale(array, model=upscaler), expected)
+    assert np.array_equal(np.asarray(upscale(Image.fromarray(array), model=upscaler)), expected)
+    assert np.array_equal(upscale(Picture(pixels=array), model=upscaler).pixels, expected)
+
+
+@pytest.mark.parametrize("option", [{"scale": 2}, {"fit": (9, 9)}, {"tile": 64},
+                                    {"tile": None}, {"self_ensemble": True}])  # fmt: skip
+def test_a_model_that_is_loaded_takes_no_other_options(option):
+    upscaler = Upscaler.load("bicubic", scale=2)
+    with pytest.raises(UsageError, match="give them where it is loaded"):
+        upscale(smooth(), model=upscaler, **option)
+
+
+def test_pillow_is_not_needed():
+    program = (
+        "import sys; sys.modules['PIL'] = None; import numpy as np, widesr\n"
+        "print(widesr.upscale(np.zeros((4, 6, 3), np.uint8), model='bicubic').shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          check=False, timeout=60)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("(8, 12, 3)\n", "")
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/how-to/python.md"])
+def test_the_examples_in_the_documentation_run(tmp_path, monkeypatch, page):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(smooth()).save("photo.jpg")
+    (tmp_path / "holiday").mkdir()
+    Image.fromarray(smooth()).save("holiday/one.jpg")
+    blocks = python_blocks(page)
+    assert blocks
+    names = {"widesr": widesr, "lr": smooth()}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)  # noqa: S102 (our own page)
+    assert set(tmp_path.rglob("*_x2.*"))

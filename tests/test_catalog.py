@@ -23,7 +23,8 @@ def shelf(tmp_path, monkeypatch):
     for name in ("tiny-x2", "huge-x2"):
         shutil.copyfile(TINY, folder / f"{name}.onnx")
     monkeypatch.setattr(catalog, "MODELS_DIR", folder)
-    monkeypatch.setattr(catalog, "DEFAULTS", {2: "tiny-x2", 3: "gone-x3"})
+    ladder = {"fast": {}, "default": {2: "tiny-x2", 3: "gone-x3"}, "best": {2: "huge-x2"}}
+    monkeypatch.setattr(catalog, "LADDER", ladder)
     return folder
 
 
@@ -144,9 +145,37 @@ def test_an_unknown_model_is_answered_with_the_nearest_name_and_all_there_are(sh
         find_model("qqq", scale=2)
 
 
-def test_a_scale_without_a_default_is_answered_with_the_scales_there_are(shelf):
-    with pytest.raises(ModelNotFoundError, match="x8; there is one for x2, x3, and 'bicubic'"):
-        find_model("default", scale=8)
+def test_a_rung_means_a_model_at_each_scale(shelf):
+    assert find_model("best", scale=2).path == shelf / "huge-x2.onnx"
+    assert catalog.native_scales("default") == (2, 3)
+    assert catalog.native_scales("best") == (2,)
+
+
+@pytest.mark.parametrize(
+    ("rung", "scale", "message"),
+    [
+        ("default", 8, "no default model for x8; there is one for x2, x3; for x8 there is bicubic"),
+        ("best", 3, "no best model for x3; there is one for x2; for x3 there is default, bicubic"),
+        ("fast", 2, "no fast model for x2; there is none yet; for x2 .* default, best, bicubic"),
+        ("best", None, "'best' means another model at each scale; name one: huge-x2"),
+        ("bets", 2, "no model 'bets'; did you mean 'best'"),
+    ],
+)
+def test_a_rung_without_a_model_for_the_scale_says_what_there_is(shelf, rung, scale, message):
+    with pytest.raises(ModelNotFoundError, match=message):
+        find_model(rung, scale=scale)
+
+
+def test_a_model_of_any_scale_is_found_by_its_own_name(shelf):
+    assert find_model("tiny-x2", scale=None).path == shelf / "tiny-x2.onnx"
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+def test_every_rung_names_models_that_are_there_and_of_its_scale():
+    assert catalog.LADDER["default"]
+    for rung, models in catalog.LADDER.items():
+        for scale in models:
+            assert find_model(rung, scale=scale).card.scale == scale
 
 
 def test_a_model_of_another_scale_is_refused(shelf):

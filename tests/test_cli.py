@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import widesr
-from widesr.catalog import list_models
+from widesr.catalog import LADDER, list_models
 from widesr.cli import ALIASES, COMMANDS, run
 from widesr.cli.interrupt import interruptible
 from widesr.cli.terminal import progress
@@ -546,7 +546,7 @@ def test_doctor_finds_an_installation_without_models_broken(cli, tmp_path, monke
 def test_doctor_finds_a_model_that_makes_no_pictures_broken(cli, tmp_path, monkeypatch):
     (tmp_path / TINY.name).write_bytes(TINY.read_bytes())  # random weights
     monkeypatch.setattr("widesr.catalog.MODELS_DIR", tmp_path)
-    monkeypatch.setattr("widesr.catalog.DEFAULTS", {2: "tiny-x2"})
+    monkeypatch.setitem(LADDER, "default", {2: "tiny-x2"})
     results = {each["check"]: each for each in json.loads(cli("doctor", "--json").out)}
     assert results["models"]["ok"]
     assert not results["upscale x2"]["ok"]

@@ -1,14 +1,20 @@
 """From photographs to a sharper picture by four commands, and what they say on the way."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from widesr.catalog import list_models
 from widesr.cli import run
+from widesr.train.checkpoint import load_weights
+from widesr.train.pairs import PatchSampler
 
 pytestmark = pytest.mark.train
 
@@ -81,12 +87,64 @@ def test_a_run_that_exists_is_resumed_only_when_asked(shop, capsys):
     assert capsys.readouterr().out == ""  # nothing was left to do
 
 
+def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--dry-run"]
+    assert run(command) == 0
+    out = capsys.readouterr().out
+    assert "parameters" in out
+    assert "2 to learn from, 1 held out" in out
+    assert run([*command, "--json", "--steps", "7"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    # Golden by hand: 4 patches of 12x12; each weight counts 2 forward, 2 for its gradient, and 2
+    # for that of its input, which the two convolutions that read the picture do not need.
+    reads_picture = 3 * 8 * 9 + 3 * 27 * 25
+    inside = 8 * 24 + 24 * 6 + 6 * 8 * 9 + 8 * 27 * 9
+    gflop = 4 * 144 * (4 * reads_picture + 6 * inside) / 1e9
+    assert plan["gflop_per_step"] == pytest.approx(gflop)
+    assert plan["steps"] == 7
+    assert plan["seconds"] == pytest.approx(7 * plan["seconds_per_step"])
+    assert sorted(p.name for p in shop.iterdir()) == ["photos", "shop.toml"]
+
+
+def test_a_network_is_adapted_to_photographs_without_a_recipe(shop, capsys):
+    assert run(["train", "shop.toml", "--data", "photos", "--threads", "1", "--quiet"]) == 0
+    weights = "runs/shop-x3/shop-x3.safetensors"
+    command = ["train", "--from", weights, "--data", "photos", "--threads", "1", "--steps", "20"]
+    assert run(command) == 0
+    tuned = "runs/shop-x3-tuned/shop-x3-tuned.safetensors"
+    out = capsys.readouterr().out
+    assert re.search(
+        r"step 20/20 .* \d+\.\d\d dB PSNR-Y, benchmark-y \(\d+\.\d\d at the start\)", out
+    )
+    assert f"widesr export {tuned}" in out
+    _, provenance = load_weights(shop / tuned)
+    assert provenance.steps == 20
+    assert provenance.started_from.startswith("shop-x3.safetensors sha256:")
+    assert provenance.recipe.optim.learning_rate == pytest.approx(3e-4)
+    assert provenance.recipe.net == load_weights(shop / weights)[1].recipe.net
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+def test_a_shipped_model_is_adapted_by_its_name(shop, capsys):
+    Image.new("RGB", (64, 64)).save(shop / "photos" / "large.png")
+    for file in (shop / "photos").glob("?.png"):
+        with Image.open(file) as picture:
+            picture.resize((64, 64)).save(file)
+    command = ["train", "--from", "wdsr-a8-x2", "--data", "photos", "--threads", "1"]
+    assert run([*command, "--dry-run"]) == 0
+    assert "wdsr-a8-x2-tuned" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["train", "--data", "photos"], 2, "error[usage]: name a RECIPE to train from the start"),
+        (["train", "--from", "default", "--data", "photos"], 1, "means another model at each"),
+        (["train", "shop.toml", "--data", "photos", "--device", "tpu"], 2, "device tpu cannot be"),
         (["train", "no-such", "--data", "photos"], 1, "error[recipe]: no-such: no such recipe"),
         (["train", "shop.toml", "--data", "none"], 1, "error[data]: none: no such folder"),
         (["train", "shop.toml"], 2, "error[usage]: Missing option '--data'"),
+        (["train", "shop.toml", "--data", "photos", "--steps", "0"], 2, "steps 0 cannot be meant"),
         (["export", "none.safetensors"], 1, "error[checkpoint]: none.safetensors: no such file"),
         (["export", "x.safetensors", "--stored", "int4"], 2, "error[usage]: stored 'int4'"),
     ],
@@ -97,6 +155,39 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(shop, capsys, argume
     assert message in error
     assert error.count("\n") == 1
     assert sorted(p.name for p in shop.iterdir()) == ["photos", "shop.toml"]
+
+
+def test_a_gpu_that_is_not_there_is_one_line(shop, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert run(["train", "shop.toml", "--data", "photos", "--device", "cuda"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("widesr: error[training]: device cuda: torch ")
+    assert error.count("\n") == 1
+
+
+def test_ctrl_c_keeps_the_run_and_a_damaged_state_is_one_line(shop, capsys, monkeypatch):
+    command = ["train", "shop.toml", "--data", "photos", "-o", "run", "--threads", "1", "--quiet"]
+    batch = PatchSampler.batch
+
+    def interrupted(self, n):
+        signal.raise_signal(signal.SIGINT)
+        return batch(self, n)
+
+    assert run([*command, "--steps", "10"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(PatchSampler, "batch", interrupted)
+        assert run([*command[:4], "-o", "other", *command[6:]]) == 130
+    assert [p.name for p in (shop / "other").glob("state-*")] == ["state-000000001.safetensors"]
+    assert run([*command[:4], "-o", "other", *command[6:], "--resume"]) == 0
+    newest = max((shop / "other").glob("state-*"))
+    newest.write_bytes(b"")
+    capsys.readouterr()
+    assert run([*command[:4], "-o", "other", *command[6:], "--resume"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith(f"widesr: other/{newest.name}: not a whole safetensors file")
+    assert error.endswith("going on from the state before it\n")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", [["train", "x", "--data", "."], ["export", "x.safetensors"]])

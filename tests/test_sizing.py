@@ -13,7 +13,7 @@ from PIL import Image
 
 import widesr
 from widesr.bleed import bleed
-from widesr.catalog import DEFAULTS, list_models, native_scales
+from widesr.catalog import LADDER, list_models, native_scales
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.picture import Picture
@@ -383,7 +383,7 @@ def test_a_model_that_is_not_there_is_refused_whatever_the_size():
 
 
 def test_the_default_stands_for_a_network_at_each_scale_and_bicubic_for_none():
-    assert native_scales("default") == tuple(DEFAULTS) == NATIVE
+    assert native_scales("default") == tuple(LADDER["default"]) == NATIVE
     assert native_scales("bicubic") == ()
     assert load_upscaler(target=Target(scale=0.5)).model == "bicubic"
 
@@ -406,13 +406,14 @@ def test_the_default_models_give_any_size():
 
 
 @pytest.mark.skipif(
-    DEFAULTS[2] not in [model.card.name for model in list_models()], reason="needs the x2 model"
+    LADDER["default"][2] not in [model.card.name for model in list_models()],
+    reason="needs the x2 model",
 )
 @pytest.mark.parametrize("scale", [Fraction(5, 4), Fraction(7, 4)])
 def test_between_two_scales_the_network_is_far_above_bicubic(bench, scale):
     network, bicubic = (
         load_upscaler(name, target=Target(scale=scale), threads=1)
-        for name in (DEFAULTS[2], "bicubic")
+        for name in (LADDER["default"][2], "bicubic")
     )
     gains = []
     for path in (bench / "Set5/HR").glob("*.png"):

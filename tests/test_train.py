@@ -3,7 +3,11 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +21,13 @@ import widesr
 from widesr.errors import CheckpointError, DataError, RecipeError, TrainingError
 from widesr.resize import imresize
 from widesr.train import loop
-from widesr.train.checkpoint import load_state, load_weights
+from widesr.train.checkpoint import list_states, load_newest_state, load_weights
+from widesr.train.device import find_device
 from widesr.train.loop import train
+from widesr.train.losses import LOSSES
 from widesr.train.pairs import PatchSampler, hold_out, list_photographs, load_pairs, turned
 from widesr.train.recipe import list_recipes, load_recipe
+from widesr.train.run import Run, learning_rate_at
 
 pytestmark = pytest.mark.train
 
@@ -165,7 +172,12 @@ def test_photographs_are_held_out_by_name_alone(tmp_path):
 
 
 def tensors_of(folder):
-    return load_state(folder / "state.safetensors")[0]
+    return load_newest_state(folder)[0]
+
+
+def same_tensors(one, other):
+    one, other = tensors_of(one), tensors_of(other)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_run_writes_weights_that_beat_their_start_and_say_how_they_came_to_be(
@@ -190,8 +202,7 @@ def test_two_runs_of_one_recipe_give_the_same_weights(photographs, recipe_file, 
     recipe = load_recipe(recipe_file())
     for name in ("one", "two"):
         train(recipe, data=photographs, out=tmp_path / name, threads=1)
-    one, two = tensors_of(tmp_path / "one"), tensors_of(tmp_path / "two")
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert same_tensors(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -210,28 +221,216 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
 
     with pytest.raises(StoppedError):
         train(recipe, data=photographs, out=tmp_path / "parts", threads=1, report=stop)
-    assert load_state(tmp_path / "parts" / "state.safetensors")[1]["step"] == 4
+    assert load_newest_state(tmp_path / "parts")[1]["step"] == 4
     train(recipe, data=photographs, out=tmp_path / "parts", threads=1, resume=True)
-    whole, parts = tensors_of(tmp_path / "whole"), tensors_of(tmp_path / "parts")
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert same_tensors(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_ctrl_c_keeps_what_was_learned(photographs, recipe_file, tmp_path, monkeypatch):
-    batch = PatchSampler.batch
+def during(monkeypatch, cls, name, call, act):
+    """Let `act` happen in the middle of the given call of a method."""
+    method = getattr(cls, name)
     calls = []
 
-    def interrupted(self, n):
-        calls.append(n)
-        if len(calls) == 7:
-            raise KeyboardInterrupt
-        return batch(self, n)
+    def wrapped(self, *arguments):
+        calls.append(name)
+        if len(calls) == call:
+            act()
+        return method(self, *arguments)
 
-    monkeypatch.setattr(PatchSampler, "batch", interrupted)
+    monkeypatch.setattr(cls, name, wrapped)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("cls", "name", "call"),
+    [
+        (PatchSampler, "batch", 7),  # between drawing and learning
+        (torch.optim.Adam, "step", 7),  # between gradients and weights
+    ],
+)
+def test_ctrl_c_in_a_step_ends_the_run_after_it_and_no_bit_is_lost(
+    photographs, recipe_file, tmp_path, monkeypatch, number, cls, name, call
+):
     recipe = load_recipe(recipe_file())
+    train(recipe, data=photographs, out=tmp_path / "whole", threads=1)
+    seen = []
+    before = signal.signal(number, lambda number, _: seen.append(number))
+    try:
+        with monkeypatch.context() as patch:
+            during(patch, cls, name, call, lambda: signal.raise_signal(number))
+            train(recipe, data=photographs, out=tmp_path / "parts", threads=1)
+        assert seen == [number]  # delivered, once the files were there
+        assert load_newest_state(tmp_path / "parts")[1]["step"] == 7
+        train(recipe, data=photographs, out=tmp_path / "parts", threads=1, resume=True)
+    finally:
+        signal.signal(number, before)
+    assert same_tensors(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_ctrl_c_raises_what_it_always_does(photographs, recipe_file, tmp_path, monkeypatch):
+    during(monkeypatch, PatchSampler, "batch", 3, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, data=photographs, out=tmp_path / "run", threads=1)
-    assert load_state(tmp_path / "run" / "state.safetensors")[1]["step"] == 6
+        train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run", threads=1)
+    assert load_newest_state(tmp_path / "run")[1]["step"] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_ends_the_run_at_once(photographs, recipe_file, tmp_path, monkeypatch):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    during(monkeypatch, PatchSampler, "batch", 6, twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run", threads=1)
+    assert load_newest_state(tmp_path / "run")[1]["step"] == 4  # of the last validation
+
+
+def test_ctrl_c_in_another_thread_is_not_ours_to_hold(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    with ThreadPoolExecutor(1) as pool:
+        weights = pool.submit(
+            train, recipe, data=photographs, out=tmp_path / "run", threads=1
+        ).result()
+    assert weights.is_file()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from widesr.train.device import find_device
+from widesr.train.loop import train
+from widesr.train.losses import LOSSES
+from widesr.train.recipe import load_recipe
+recipe, data, out = sys.argv[1:]
+print("started", flush=True)
+train(
+    load_recipe(recipe),
+    data=Path(data),
+    out=Path(out),
+    threads=1,
+    resume=any(Path(out).glob("state-*")),
+    report=lambda now: print(now.step, flush=True),
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_200_steps_are_a_run_that_was_killed_and_resumed_byte_for_byte(
+    photographs, recipe_file, tmp_path
+):
+    file = recipe_file(("steps = 12", "steps = 200"), ("validate_every = 4", "validate_every = 5"))
+    whole = train(load_recipe(file), data=photographs, out=tmp_path / "whole", threads=1)
+    out = tmp_path / "killed"
+    random = np.random.default_rng()  # a new moment each time: none may be the wrong one
+    command = [sys.executable, "-c", KILLED, file, str(photographs), str(out)]
+    kills = 0
+    while True:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            reached = process.stdout.readline()
+            for line in process.stdout:
+                reached = line
+                if kills < 2 and int(line) >= 60 * (kills + 1):
+                    time.sleep(random.uniform(0, 0.1))
+                    process.kill()
+                    break
+            process.stdout.read()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, reached
+        kills += 1
+        assert 0 < load_newest_state(out)[1]["step"] <= 200
+    assert kills >= 1
+    assert same_tensors(tmp_path / "whole", out)
+    log = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert log == list(range(5, 201, 5))
+    ours, theirs = (safetensors_tensors(path) for path in (whole, out / whole.name))
+    assert ours == theirs
+
+
+def safetensors_tensors(path):
+    """The bytes of a safetensors file behind its header, which holds seconds."""
+    data = path.read_bytes()
+    return data[8 + int.from_bytes(data[:8], "little") :]
+
+
+def states_of(folder):
+    return [int(path.stem.removeprefix("state-")) for path in list_states(folder)]
+
+
+def test_the_last_three_run_states_are_kept(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file(("steps = 12", "steps = 20")))
+    train(recipe, data=photographs, out=tmp_path / "run", threads=1)
+    assert states_of(tmp_path / "run") == [12, 16, 20]
+
+
+def cut(data):
+    return data[: len(data) // 2]
+
+
+def flipped(data):
+    return data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
+
+
+@pytest.mark.parametrize("damage", [cut, flipped, lambda _: b""])
+def test_a_damaged_state_is_passed_over_for_the_one_before_it(
+    photographs, recipe_file, tmp_path, damage
+):
+    recipe = load_recipe(recipe_file())
+    train(recipe, data=photographs, out=tmp_path / "whole", threads=1)
+    out = tmp_path / "run"
+    shutil.copytree(tmp_path / "whole", out)
+    newest = list_states(out)[-1]
+    newest.write_bytes(damage(newest.read_bytes()))
+    said = []
+    train(recipe, data=photographs, out=out, threads=1, resume=True, notice=said.append)
+    (line,) = said
+    assert line.startswith(str(newest))
+    assert line.endswith("going on from the state before it")
+    assert "\n" not in line
+    assert same_tensors(tmp_path / "whole", out)
+    assert states_of(out) == [4, 8, 12]
+
+
+def test_a_state_of_a_past_that_did_not_come_goes(photographs, recipe_file, tmp_path, monkeypatch):
+    recipe = load_recipe(recipe_file())
+    out = tmp_path / "run"
+    train(recipe, data=photographs, out=out, threads=1)
+    for state in list_states(out)[1:]:
+        state.write_bytes(b"")
+    during(monkeypatch, PatchSampler, "batch", 1, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, data=photographs, out=out, threads=1, resume=True)
+    assert states_of(out) == [4, 5]
+
+
+def test_a_log_goes_on_where_the_state_stands(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    out = tmp_path / "run"
+    train(recipe, data=photographs, out=out, threads=1)
+    list_states(out)[-1].write_bytes(b"")
+    with (out / "log.jsonl").open("a") as log:
+        log.write('{"step": 16, "lo')  # killed while it wrote
+    train(recipe, data=photographs, out=out, threads=1, resume=True)
+    lines = (out / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [4, 8, 12]
+
+
+def test_when_all_states_are_damaged_that_is_said(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    train(recipe, data=photographs, out=tmp_path / "run", threads=1)
+    for state in list_states(tmp_path / "run"):
+        state.write_bytes(flipped(state.read_bytes()))
+    with pytest.raises(CheckpointError, match="all 3 run states in it are damaged"):
+        train(recipe, data=photographs, out=tmp_path / "run", threads=1, resume=True)
+
+
+def test_weights_in_which_a_bit_flipped_are_refused(photographs, recipe_file, tmp_path):
+    weights = train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run", threads=1)
+    weights.write_bytes(flipped(weights.read_bytes()))
+    with pytest.raises(CheckpointError, match=r"tiny-x2\.safetensors: damaged"):
+        load_weights(weights)
 
 
 def test_a_network_of_another_scale_starts_from_the_body_it_is_given(
@@ -249,6 +448,22 @@ def test_a_network_of_another_scale_starts_from_the_body_it_is_given(
     assert network.tail.weight_v.shape != given_network.tail.weight_v.shape
 
 
+def test_a_run_says_what_the_network_it_began_with_had(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    seen = []
+    first = train(recipe, data=photographs, out=tmp_path / "a", threads=1, report=seen.append)
+    assert {now.psnr_at_start for now in seen} == {None}
+    train(
+        recipe,
+        data=photographs,
+        out=tmp_path / "b",
+        threads=1,
+        start_from=first,
+        report=seen.append,
+    )
+    assert seen[-1].psnr_at_start == pytest.approx(load_weights(first)[1].validation_psnr, abs=1e-4)
+
+
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     photographs, recipe_file, tmp_path
 ):
@@ -258,7 +473,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     other = load_recipe(recipe_file(("seed = 1", "seed = 2"), ("batch = 4", "batch = 5")))
     with pytest.raises(CheckpointError, match=r"other settings \(data, seed\)"):
         train(other, data=photographs, out=tmp_path / "run", resume=True)
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="nothing here: no run state in it"):
         train(other, data=photographs, out=tmp_path / "nothing here", resume=True)
 
 
@@ -266,6 +481,67 @@ def test_a_loss_that_explodes_stops_the_run_and_names_the_knob(photographs, reci
     recipe = load_recipe(recipe_file(("learning_rate = 1e-2", "learning_rate = 1e30")))
     with pytest.raises(TrainingError, match=r"lower optim\.learning_rate"):
         train(recipe, data=photographs, out=tmp_path / "run", threads=1)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_weights_that_are_no_numbers_are_never_kept(
+    photographs, recipe_file, tmp_path, monkeypatch, interrupted
+):
+    recipe = load_recipe(recipe_file())
+    advance = Run.advance
+
+    def spoiled(self, lr, hr):
+        loss = advance(self, lr, hr)
+        if self.step == 8:  # a loss that is still finite, of weights that no longer are
+            next(self.network.parameters()).data.fill_(float("nan"))
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+        return loss
+
+    monkeypatch.setattr(Run, "advance", spoiled)
+    with pytest.raises(TrainingError, match="no longer a finite number at step 8"):
+        train(recipe, data=photographs, out=tmp_path / "run", threads=1)
+    assert states_of(tmp_path / "run") == [4]
+    weights, provenance = load_weights(tmp_path / "run" / "tiny-x2.safetensors")
+    assert provenance.steps == 4
+    assert all(torch.isfinite(p).all() for p in weights.parameters())
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_learned_from(
+    photographs, recipe_file, tmp_path, monkeypatch
+):
+    recipe = load_recipe(recipe_file())
+    run = loop.prepare(recipe, start_from=None, threads=1, device="cpu")
+    before = {n: t.clone() for n, t in run.network.state_dict().items()}
+    monkeypatch.setitem(LOSSES, "l1", lambda sr, _: sr.sum() * float("nan"))
+    batch = np.zeros((1, 12, 12, 3), np.uint8), np.zeros((1, 24, 24, 3), np.uint8)
+    with pytest.raises(TrainingError, match="at step 0"):
+        run.advance(*batch)
+    assert all(torch.equal(t, before[n]) for n, t in run.network.state_dict().items())
+
+
+def test_a_device_that_is_not_there_is_said_with_the_way_out(photographs, recipe_file, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(TrainingError, match=r"device cuda: torch .* --device cpu"):
+        train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run", device="cuda")
+    assert find_device("auto").type == "cpu"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_the_same_twice_and_what_it_writes_loads_anywhere(
+    photographs, recipe_file, tmp_path
+):
+    recipe = load_recipe(recipe_file(('"fp32"', '"bf16"')))
+    for name in ("one", "two"):
+        weights = train(recipe, data=photographs, out=tmp_path / name, device="cuda")
+    assert same_tensors(tmp_path / "one", tmp_path / "two")
+    network, provenance = load_weights(weights)
+    assert next(network.parameters()).device.type == "cpu"
+    assert "NVIDIA" in provenance.machine
+    longer = load_recipe(recipe_file(('"fp32"', '"bf16"')))
+    train(longer, data=photographs, out=tmp_path / "two", device="cpu", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -308,15 +584,15 @@ def test_weights_are_never_unpickled(tmp_path):
 
 def test_the_learning_rate_follows_its_schedule(recipe_file):
     cosine = load_recipe(recipe_file()).optim
-    assert loop._learning_rate(cosine, 0) == pytest.approx(0.5e-2)  # the first of two warm-up steps
-    assert loop._learning_rate(cosine, 6) == pytest.approx(0.5e-2)  # half way
-    assert loop._learning_rate(cosine, 12) == pytest.approx(0)
+    assert learning_rate_at(cosine, 0) == pytest.approx(0.5e-2)  # the first of two warm-up steps
+    assert learning_rate_at(cosine, 6) == pytest.approx(0.5e-2)  # half way
+    assert learning_rate_at(cosine, 12) == pytest.approx(0)
     steps = load_recipe(
         recipe_file(
             ('"cosine"', '"step"\ndecay_at = [5, 9]\ndecay = 0.1'), ("warmup = 2", "warmup = 0")
         )
     ).optim
-    rates = [loop._learning_rate(steps, step) for step in (0, 4, 5, 8, 9, 11)]
+    rates = [learning_rate_at(steps, step) for step in (0, 4, 5, 8, 9, 11)]
     assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
 
 

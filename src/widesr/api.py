@@ -1,29 +1,34 @@
 """One call: a picture in, a larger one of the same kind out."""
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.errors import UsageError
 from widesr.picture import Picture
+from widesr.pil import changed_image, is_pil_image
 from widesr.reading import read_picture
 from widesr.sizing import Target
-from widesr.upscaler import load_upscaler
+from widesr.upscaler import SizedUpscaler, Upscaler, load_upscaler
 
-Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
 
 
 @overload
 def upscale(
-    picture: Picture | Path | str,
+    picture: Path | str,
     *,
     scale: float | None = ...,
     width: int | None = ...,
     height: int | None = ...,
     longest: int | None = ...,
     fit: tuple[int, int] | None = ...,
-    model: str = ...,
+    model: str | Upscaler | SizedUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
 ) -> Picture: ...
@@ -31,60 +36,84 @@ def upscale(
 
 @overload
 def upscale(
-    picture: NDArray[Pixels],
+    picture: Kind,
     *,
     scale: float | None = ...,
     width: int | None = ...,
     height: int | None = ...,
     longest: int | None = ...,
     fit: tuple[int, int] | None = ...,
-    model: str = ...,
+    model: str | Upscaler | SizedUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
-) -> NDArray[Pixels]: ...
+) -> Kind: ...
 
 
 def upscale(
-    picture: Picture | Path | str | NDArray[Any],
+    picture: Any,
     *,
     scale: float | None = None,
     width: int | None = None,
     height: int | None = None,
     longest: int | None = None,
     fit: tuple[int, int] | None = None,
-    model: str = "default",
+    model: str | Upscaler | SizedUpscaler = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
-) -> Picture | NDArray[Any]:
-    """Upscale one picture; for several, `Upscaler.load` once and call it.
+) -> Any:
+    """Upscale one picture and give back the same kind.
 
     At x2, x3 and x4 the picture goes through one network. Any other size takes the nearest network
     at or above it, above x4 that of x4 and then that of x2, and is shrunk to the pixel by
     `imresize`, which alone does what is x1 or less.
 
     Args:
-        picture: A file, a `Picture`, or an array as `Upscaler` takes it.
+        picture: A path; a `Picture`; an array, uint8 or uint16, (H, W) or (H, W, C) with 1 channel
+            for grey, 3 for RGB, and 2 and 4 for the same with alpha; or a PIL image of any mode of
+            at most 16 bits. The mode stays, a palette is made anew, EXIF's orientation is applied.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
         width: Of the output, in pixels, instead of a scale; the aspect is kept.
         height: The same for the height.
         longest: The same for the longer side.
         fit: (height, width) of a box that the output fills as far as its aspect allows.
-        model: As for `Upscaler.load`, with `tile` and `self_ensemble`.
+        model: As for `Upscaler.load`, with `tile` and `self_ensemble`; or what was loaded, for many
+            pictures: then nothing else is given.
         tile: Side of the tiles, LR pixels; None is the whole picture at once.
         self_ensemble: Mean over eight flips and turns.
 
     Returns:
-        An array for an array, else a `Picture`; nothing is written.
+        A new `Picture` for a path, else what was given, larger; nothing is written.
 
     Raises:
         WidesrError: As `Upscaler.load`, `read_picture` and `Upscaler` say.
+        ImageFormatError: A PIL image of a mode that is not taken.
     """
-    if (scale, width, height, longest, fit) == (None,) * 5:
-        scale = 2
-    target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
-    upscaler = load_upscaler(model, target=target, tile=tile, self_ensemble=self_ensemble)
+    sizes = (scale, width, height, longest, fit)
+    if isinstance(model, str):
+        if sizes == (None,) * 5:
+            scale = 2
+        target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
+        upscaler = load_upscaler(model, target=target, tile=tile, self_ensemble=self_ensemble)
+    elif sizes == (None,) * 5 and tile == "auto" and not self_ensemble:
+        upscaler = model
+    else:
+        raise UsageError(
+            "a size, tiles or a self-ensemble were given with a model that is loaded; "
+            "give them where it is loaded"
+        )
     if isinstance(picture, np.ndarray):
-        return upscaler(picture)
+        return _upscaled_array(picture, upscaler)
+    if is_pil_image(picture):
+        return changed_image(picture, upscaler.upscale_picture)
     if not isinstance(picture, Picture):
         picture = read_picture(Path(picture))
     return upscaler.upscale_picture(picture)
+
+
+def _upscaled_array(array: NDArray[Any], upscaler: Upscaler | SizedUpscaler) -> NDArray[Any]:
+    if array.ndim != 3 or array.shape[2] not in (2, 4):
+        return upscaler(array)
+    pixels, alpha = (np.ascontiguousarray(part) for part in (array[..., :-1], array[..., -1]))
+    picture = upscaler.upscale_picture(Picture(pixels=pixels, alpha=alpha))
+    assert picture.alpha is not None
+    return np.dstack([picture.pixels, picture.alpha])

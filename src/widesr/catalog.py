@@ -19,8 +19,12 @@ from widesr.errors import ModelFileError, ModelNotFoundError
 MODELS_DIR = Path(__file__).parent / "models"
 """The models in the package; a file is named as its model."""
 
-DEFAULTS = {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"}
-"""What the name "default" means, by scale."""
+LADDER: dict[str, dict[int, str]] = {
+    "fast": {},
+    "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
+    "best": {},
+}
+"""What these names mean, by scale: the quickest models, the usual ones, and the sharpest."""
 
 BICUBIC = "bicubic"
 """A model name everywhere a model is named: `imresize`, any scale, no file."""
@@ -106,21 +110,16 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
     """Find the model that a user names.
 
     Args:
-        name: "default", the name of a model in the package, or the path of an `.onnx` file (known
-            by its suffix or by a separator in it).
+        name: A rung of the ladder ("fast", "default", "best"), the name of a model in the package,
+            or the path of an `.onnx` file (known by its suffix or by a separator in it).
         scale: What the model must do; None takes a model of any scale, by its own name or path.
 
     Raises:
         ModelNotFoundError: There is no such model or file, or it has another scale.
         ModelFileError: The file is not a widesr model.
     """
-    if name == "default":
-        if scale not in DEFAULTS:
-            raise ModelNotFoundError(
-                f"no default model for x{scale}; there is one for {_scales(DEFAULTS)}, "
-                f"and {BICUBIC!r} takes any scale"
-            )
-        name = DEFAULTS[scale]
+    if name in LADDER:
+        name = _on_rung(name, scale)
     model = _find(name)
     card = model.card
     if scale is not None and card.scale != scale:
@@ -141,7 +140,7 @@ def native_scales(name: str) -> tuple[int, ...]:
     """
     if name == BICUBIC:
         return ()
-    return tuple(DEFAULTS) if name == "default" else (_find(name).card.scale,)
+    return tuple(LADDER[name]) if name in LADDER else (_find(name).card.scale,)
 
 
 def read_card(path: Path) -> ModelCard:
@@ -180,6 +179,23 @@ def read_card(path: Path) -> ModelCard:
     return card
 
 
+def _on_rung(rung: str, scale: int | None) -> str:
+    """The model that a rung of the ladder means at a scale."""
+    models = LADDER[rung]
+    if scale is None:
+        raise ModelNotFoundError(
+            f"{rung!r} means another model at each scale; name one: {', '.join(models.values())}"
+        )
+    if scale not in models:
+        there = f"there is one for {_scales(models)}" if models else "there is none yet"
+        others = [each for each in LADDER if scale in LADDER[each]]
+        raise ModelNotFoundError(
+            f"no {rung} model for x{scale}; {there}; "
+            f"for x{scale} there is {', '.join([*others, BICUBIC])}"
+        )
+    return models[scale]
+
+
 def _find(name: str) -> ModelFile:
     path = Path(name) if _is_path(name) else _shipped().get(name)
     if path is None:
@@ -204,10 +220,11 @@ def _scales(scales: dict[int, str]) -> str:
 def _unknown(name: str) -> str:
     if name == BICUBIC:
         return f"{BICUBIC!r} is computed, there is no model file of it"
-    names = [*_shipped(), BICUBIC]
+    names = [*LADDER, *_shipped(), BICUBIC]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"no model {name!r}; {hint}there is {', '.join(names)}, or the path of an .onnx file"
+    there = ", ".join(names[len(LADDER) :])
+    return f"no model {name!r}; {hint}there is {there}, or the path of an .onnx file"
 
 
 # Just enough protobuf for two fields of ModelProto: the graph, 7, and metadata_props, 14, whose

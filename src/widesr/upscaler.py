@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.bleed import bled
-from widesr.catalog import BICUBIC, DEFAULTS, ModelCard, find_model, native_scales
+from widesr.catalog import BICUBIC, LADDER, ModelCard, find_model, native_scales
 from widesr.engine import Engine, load_engine
 from widesr.errors import ShapeError, UsageError
 from widesr.picture import Picture, PictureStream
@@ -348,7 +348,7 @@ def load_upscaler(
 
     Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`.
     """
-    if target.scale is not None and target.scale in DEFAULTS:
+    if target.scale is not None and target.scale in LADDER["default"]:
         return Upscaler.load(
             name,
             scale=int(target.scale),

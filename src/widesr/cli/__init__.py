@@ -14,6 +14,7 @@ import typer
 
 from widesr import __version__
 from widesr.cli.degrade import degrade_pictures
+from widesr.cli.diff import show_difference
 from widesr.cli.doctor import examine
 from widesr.cli.export import export_model
 from widesr.cli.interrupt import interruptible
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "upscale": upscale_pictures,
     "degrade": degrade_pictures,
     "compare": compare_pictures,
+    "diff": show_difference,
     "evaluate": evaluate_model,
     "train": train_network,
     "export": export_model,

@@ -1,7 +1,6 @@
 """`widesr models`: what there is to choose from."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,28 +44,26 @@ def show_models(
     if as_json:
         typer.echo(json.dumps([card.model_dump(mode="json") for card in cards], indent=2))
         return
-    head = ("model", "scale", "parameters", "radius", "licence", "scores")
+    head = ("model", "rung", "scale", "parameters", "radius", "licence", "scores")
     rows = [head, *(_row(card) for card in cards)]
-    rows.append(("bicubic", "any", "0", "2", "", "the baseline: imresize, no model file"))
-    typer.echo("\n".join(table(rows, left=frozenset({0, 4, 5}))))
+    rows.append(("bicubic", "", "any", "0", "2", "", "the baseline: imresize, no model file"))
+    typer.echo("\n".join(table(rows, left=frozenset({0, 1, 5, 6}))))
 
 
 def _find_card(name: str, scale: int | None) -> "ModelCard":
-    from widesr.catalog import find_model, list_models, read_card
+    from widesr.catalog import LADDER, find_model
 
-    if scale is not None:
-        return find_model(name, scale=scale).card
-    if name == "default":
-        raise UsageError("each scale has its own default model; say which with -s")
-    if name.endswith(".onnx") and Path(name).is_file():
-        return read_card(Path(name))
-    scales = {model.card.name: model.card.scale for model in list_models()}
-    return find_model(name, scale=scales.get(name, 2)).card  # its error names what there is
+    if scale is None and name in LADDER:
+        raise UsageError(f"each scale has its own {name} model; say which with -s")
+    return find_model(name, scale=scale).card
 
 
 def _row(card: "ModelCard") -> tuple[str, ...]:
+    from widesr.catalog import LADDER
+
     return (
         card.name,
+        ", ".join(rung for rung, models in LADDER.items() if card.name in models.values()),
         f"x{card.scale}",
         f"{card.parameters:,}",
         str(card.receptive_radius),

@@ -161,7 +161,7 @@ Model = Annotated[
         "-n",
         "--model",
         metavar="NAME",
-        help='A name from "widesr models", an .onnx file, "default", or "bicubic".',
+        help='fast, default or best; a name from "widesr models", an .onnx file, or "bicubic".',
     ),
 ]
 Tile = Annotated[

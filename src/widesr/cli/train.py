@@ -2,25 +2,33 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import progress
-from widesr.errors import MissingExtraError
+from widesr.cli.terminal import progress, table
+from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from widesr.train.loop import Progress
+    from widesr.train.plan import Plan
+    from widesr.train.recipe import Recipe
 
 
 def train_network(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a .toml file.")
-    ],
     data: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="HR photographs, in any folders below.")
     ],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A recipe's name, or a .toml file; none: adapt the model given by --from.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Default: runs/RECIPE."),
@@ -37,53 +45,132 @@ def train_network(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in --out stopped.")
     ] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="N",
+            parser=options.whole_number("steps"),
+            help="Optimizer steps, instead of the recipe's.",
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="auto|cpu|cuda",
+            parser=options.one_word("device", "auto", "cpu", "cuda"),
+            help="Where to train; auto: a GPU where torch sees one.",
+        ),
+    ] = "auto",
     threads: options.Threads = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Time three steps, say what the run would take, and stop."),
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a network.
+    """Train a network, or adapt one to your photographs.
 
     Weights, a log and all that --resume needs go to the output folder at every validation, and
     when you press Ctrl-C.
     """
     try:
         from widesr.train.loop import train
-        from widesr.train.recipe import load_recipe
+        from widesr.train.plan import plan
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="training") from error
 
-    parsed = load_recipe(recipe)
+    parsed = _recipe(recipe, start_from=start_from, data=data, steps=steps)
+    run: dict[str, Any] = {
+        "data": data,
+        "start_from": start_from,
+        "threads": threads,
+        "device": device,
+    }
+    if dry_run:
+        _print_plan(plan(parsed, **run), parsed, as_json=as_json)
+        return
     out = out or Path("runs") / parsed.name
     with progress(parsed.optim.steps, quiet=quiet or as_json) as show:
-
-        def report(now: "Progress") -> None:
-            show(
-                now.step,
-                f"loss {now.loss:.5f}  {_validated(now)}  {now.images_per_second:.0f} images/s",
-            )
-            if as_json:
-                typer.echo(json.dumps(now._asdict()))
-            elif now.validated and not quiet:
-                typer.echo(
-                    f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}  "
-                    f"{now.images_per_second:.0f} images/s  {_time(now.seconds_left)} left"
-                )
-
         weights = train(
             parsed,
-            data=data,
             out=out,
             resume=resume,
-            start_from=start_from,
-            threads=threads,
-            report=report,
+            report=_reporter(show, as_json=as_json, quiet=quiet),
+            notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+            **run,
         )
     if not as_json and not quiet:
         typer.echo(f"{weights}  (next: widesr export {weights})")
 
 
+def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int | None) -> "Recipe":
+    """The recipe that is named, or that of the network to adapt, made to fit the photographs."""
+    from widesr.train.grow import load_start
+    from widesr.train.pairs import list_photographs
+    from widesr.train.recipe import fine_tuning, load_recipe
+
+    if name:
+        recipe = load_recipe(name)
+    elif start_from is None:
+        raise UsageError("name a RECIPE to train from the start, or --from MODEL to adapt it")
+    else:
+        known = load_start(start_from, scale=None).recipe
+        if known is None:
+            raise CheckpointError(
+                f"{start_from}: how it was trained is not known here; name a RECIPE beside --from"
+            )
+        recipe = fine_tuning(known, photographs=len(list_photographs(data)))
+    if steps is None:
+        return recipe
+    return recipe.model_copy(update={"optim": recipe.optim.model_copy(update={"steps": steps})})
+
+
+def _reporter(
+    show: "Callable[[float, str], None]", *, as_json: bool, quiet: bool
+) -> "Callable[[Progress], None]":
+    """Make the function that tells of a run: a bar, a line per validation, or JSON lines."""
+
+    def report(now: "Progress") -> None:
+        show(
+            now.step,
+            f"loss {now.loss:.5f}  {_validated(now)}  {now.images_per_second:.0f} images/s",
+        )
+        if as_json:
+            typer.echo(json.dumps(now._asdict()))
+        elif now.validated and not quiet:
+            typer.echo(
+                f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}  "
+                f"{now.images_per_second:.0f} images/s  {_time(now.seconds_left)} left"
+            )
+
+    return report
+
+
+def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(plan._asdict()))
+        return
+    side, batch = recipe.data.lr_patch, recipe.data.batch
+    rows = [
+        ("recipe", recipe.name),
+        ("parameters", f"{plan.parameters:,}"),
+        ("photographs", f"{plan.training} to learn from, {plan.validation} held out"),
+        ("a step", f"{batch} patches of {side}x{side}, {plan.gflop_per_step:.3g} GFLOP"),
+        ("", f"{plan.seconds_per_step * 1e3:.0f} ms on {plan.machine}"),
+        ("steps", f"{plan.steps:,}"),
+        ("time", f"{_time(plan.seconds)}, validation not counted"),
+    ]
+    typer.echo("\n".join(table(rows, left=frozenset({0, 1}))))
+
+
 def _validated(now: "Progress") -> str:
-    return "not validated yet" if now.psnr is None else f"{now.psnr:.2f} dB PSNR-Y, benchmark-y"
+    if now.psnr is None:
+        return "not validated yet"
+    start = "" if now.psnr_at_start is None else f" ({now.psnr_at_start:.2f} at the start)"
+    return f"{now.psnr:.2f} dB PSNR-Y, benchmark-y{start}"
 
 
 def _time(seconds: float) -> str:

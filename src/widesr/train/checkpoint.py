@@ -1,9 +1,12 @@
-"""Weights with what made them in the header, and run state to resume from; both safetensors.
+"""Weights with what made them in the header, and run states to resume from; all safetensors.
 
-No pickle: a checkpoint from a stranger runs nothing. Files are written whole or not at all.
+No pickle: a checkpoint from a stranger runs nothing. Files are written whole or not at all, with a
+hash of their content that reading holds them to.
 """
 
+import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,8 @@ from widesr.files import whole_file
 from widesr.nets import Network, build, family_of, parse_config
 from widesr.train.recipe import Recipe
 
-_KEY = "widesr"
+_KEY, _HASH_KEY = "widesr", "sha256"
+_STATES_KEPT = 3
 
 
 class Provenance(BaseModel):
@@ -76,25 +80,69 @@ def load_weights(path: Path) -> tuple[Network, Provenance | None]:
     return network, header.provenance
 
 
-def save_state(path: Path, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-    """Write all that a run needs to go on: tensors, and numbers and text as JSON."""
-    _write(path, tensors, json.dumps(plain))
+def save_state(
+    folder: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any], *, step: int
+) -> None:
+    """Write all that a run needs to go on, as `state-{step}.safetensors`, and keep the last few.
+
+    Args:
+        folder: Of the run.
+        tensors: By name.
+        plain: Numbers and text, kept as JSON.
+        step: Where the run stands; states of later steps are of a past that did not come, and go.
+
+    Raises:
+        CheckpointError: The folder takes no file, or is full; the states in it are as they were.
+    """
+    _write(folder / f"state-{step:09d}.safetensors", tensors, json.dumps(plain))
+    states = list_states(folder)
+    current = [path for path in states if _step_of(path) <= step]
+    for path in {*states} - {*current[-_STATES_KEPT:]}:
+        path.unlink(missing_ok=True)
+
+
+def list_states(folder: Path) -> list[Path]:
+    """The run states in a folder, the newest last."""
+    return sorted(folder.glob("state-*.safetensors"), key=_step_of)
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_state` wrote.
+    """Read a file that `save_state` wrote.
 
     Raises:
-        CheckpointError: Missing or corrupt.
+        CheckpointError: Missing or damaged.
     """
     tensors, text = _read(path)
     plain: dict[str, Any] = json.loads(text)
     return tensors, plain
 
 
-def _write(path: Path, tensors: dict[str, Tensor], header: str) -> None:
-    plain = {name: t.detach().contiguous() for name, t in tensors.items()}
-    data = save(plain, metadata={_KEY: header})
+def load_newest_state(
+    folder: Path, *, notice: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the newest run state that is whole; `notice` is told of each that is passed over.
+
+    Raises:
+        CheckpointError: There is none, or all are damaged.
+    """
+    states = list_states(folder)
+    for path in reversed(states):
+        try:
+            return load_state(path)
+        except CheckpointError as error:
+            notice(f"{error}; going on from the state before it")
+    found = f"all {len(states)} run states in it are damaged" if states else "no run state in it"
+    raise CheckpointError(f"{folder}: {found}; start a new run without --resume")
+
+
+def _step_of(state: Path) -> int:
+    digits = state.stem.removeprefix("state-")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    data = save(plain, metadata={_KEY: header, _HASH_KEY: _hash(plain, header)})
     try:
         with whole_file(path, overwrite=True) as file:
             file.write(data)
@@ -113,4 +161,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
     if _KEY not in metadata:
         raise CheckpointError(f"{path}: not written by widesr train: its header has no {_KEY!r}")
-    return tensors, metadata[_KEY]
+    header = metadata[_KEY]
+    if metadata.get(_HASH_KEY, _hash(tensors, header)) != _hash(tensors, header):
+        raise CheckpointError(f"{path}: damaged: its content is not what its hash was made of")
+    return tensors, header
+
+
+def _hash(tensors: Mapping[str, Tensor], header: str) -> str:
+    """SHA-256 of the header, and of each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -11,28 +11,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from widesr.catalog import find_model
+from widesr.catalog import LADDER, find_model
 from widesr.errors import CheckpointError
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
 from widesr.train.checkpoint import load_weights
 from widesr.train.importers import network_of_model
+from widesr.train.recipe import Recipe, list_recipes, load_recipe
 
 
 class Start(NamedTuple):
-    """A trained network to begin with, and what the provenance says of it."""
+    """A trained network to begin with, and what is known of it."""
 
     network: Network
     origin: str
     """File name and SHA-256 of the file."""
+    recipe: Recipe | None
+    """What it was trained with, where that is known here."""
 
 
-def load_start(source: str | Path, *, scale: int) -> Start:
+def load_start(source: str | Path, *, scale: int | None) -> Start:
     """Load what training is to begin with.
 
     Args:
         source: Weights (`.safetensors`), a model file (`.onnx`), or the name of a model in the
             package.
-        scale: Which model the name "default" means; a model of any scale will do otherwise.
+        scale: Which model a name as "default" means; otherwise a model of any scale will do.
 
     Raises:
         CheckpointError: The file is missing, damaged, or holds no network known here.
@@ -41,11 +44,15 @@ def load_start(source: str | Path, *, scale: int) -> Start:
     """
     path = Path(source)
     if path.suffix == ".safetensors" or (path.is_file() and path.suffix != ".onnx"):
-        network = load_weights(path)[0]
+        network, provenance = load_weights(path)
+        recipe = provenance.recipe if provenance else None
     else:
-        model = find_model(str(source), scale=scale if source == "default" else None)
+        model = find_model(str(source), scale=scale if source in LADDER else None)
         path, network = model.path, network_of_model(model)
-    return Start(network, f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+        known = model.card.recipe in list_recipes()
+        recipe = load_recipe(model.card.recipe) if known else None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Start(network, f"{path.name} sha256:{digest}", recipe)
 
 
 def grown(small: Network, large: Network) -> dict[str, Tensor]:

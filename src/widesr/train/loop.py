@@ -2,38 +2,38 @@
 
 import csv
 import json
-import math
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 import widesr
 from widesr.catalog import TrainingData
-from widesr.errors import CheckpointError, DataError, TrainingError
+from widesr.errors import CheckpointError, DataError
+from widesr.files import whole_file
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.nets import Network, build
-from widesr.report import machine
 from widesr.train.checkpoint import (
     Provenance,
-    load_state,
+    list_states,
+    load_newest_state,
     save_state,
     save_weights,
 )
-from widesr.train.grow import Start, grown, load_start
-from widesr.train.losses import LOSSES
+from widesr.train.device import Device, describe, find_device
+from widesr.train.grow import load_start
 from widesr.train.pairs import Pair, PatchSampler, hold_out, list_photographs, load_pairs
-from widesr.train.recipe import OptimTable, Recipe
+from widesr.train.recipe import Recipe
+from widesr.train.run import Run, as_tensor, learning_rate_at
+from widesr.train.signals import held_back
 
 _VALIDATION_CROP = 128
 """Side of the centre of each held-out photograph that is validated on, in LR pixels at most."""
+_REPORT_S = 2.0
 
 
 class Progress(NamedTuple):
@@ -49,6 +49,8 @@ class Progress(NamedTuple):
     seconds_left: float
     psnr: float | None
     """Of the last validation, `benchmark-y`, in dB."""
+    psnr_at_start: float | None
+    """Of the network that training began with; None where that was random."""
     validated: bool
     """Whether that validation was at this step; a checkpoint goes with it."""
 
@@ -61,20 +63,28 @@ def train(
     resume: bool = False,
     start_from: str | Path | None = None,
     threads: int | None = None,
+    device: Device = "cpu",
     report: Callable[[Progress], None] = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train a network and write `{recipe.name}.safetensors`, a run state and `log.jsonl` to `out`.
+    """Train a network and write `{recipe.name}.safetensors`, run states and `log.jsonl` to `out`.
+
+    Ctrl-C ends the run after the step or validation that it is in, with all that it learned kept;
+    a second Ctrl-C ends it at once.
 
     Args:
         recipe: What to train, and how.
         data: Folder of HR photographs, looked through with the folders below it. A MANIFEST.csv
             (columns `file`, `licence`, `origin`) in it names their licences for the model's card.
         out: Folder for the results; made where it is missing.
-        resume: Go on from the run state in `out`, with the same recipe.
+        resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
+            machine and device to the same weights, bit for bit, as a run that never stopped.
         start_from: Weights, a model file or the name of a model to begin with, grown to the size
             of the recipe's network; for another scale, its tail and skip start anew.
         threads: CPU threads; None leaves torch's choice.
+        device: Where to train; what is written can be loaded anywhere.
         report: Called every few steps.
+        notice: Called with a sentence on what the user should know and the run can live with.
 
     Returns:
         The weights file: the moving average, weight norm still in it.
@@ -84,195 +94,144 @@ def train(
         CheckpointError: Nothing to resume from, the state of another recipe, or weights that
             do not load or cannot grow.
         ModelNotFoundError: No model of the name to start from.
-        TrainingError: The loss is no longer a finite number.
+        TrainingError: The loss is no longer a finite number, or there is no such device.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
-    torch.manual_seed(recipe.seed)
-    torch.use_deterministic_algorithms(mode=True)
-    cfg, optim = recipe.network, recipe.optim
+    run = prepare(recipe, start_from=start_from, threads=threads, device=device)
     training, validation = hold_out(
         list_photographs(data, exclude=recipe.data.exclude), recipe.data.validation
     )
-    out.mkdir(parents=True, exist_ok=True)
-    state_file, weights_file = out / "state.safetensors", out / f"{recipe.name}.safetensors"
-    if state_file.exists() and not resume:
+    if list_states(out) and not resume:
         raise CheckpointError(f"{out}: holds a run already; add --resume, or choose another --out")
-
-    run = _Run(recipe, build(cfg))
-    if start_from is not None:
-        run.begin_with(load_start(start_from, scale=cfg.scale))
     if resume:
-        run.restore(*load_state(state_file))
-    scale, lr_patch = cfg.scale, recipe.data.lr_patch
+        run.restore(*load_newest_state(out, notice=notice))
+    scale, lr_patch = recipe.network.scale, recipe.data.lr_patch
     pairs = load_pairs(training, scale=scale, lr_patch=lr_patch)
     held_out = [_centre(p, scale) for p in load_pairs(validation, scale=scale, lr_patch=lr_patch)]
     sampler = PatchSampler(pairs, scale=scale, lr_patch=lr_patch, seed=recipe.seed)
     if run.sampler_state:
         sampler.state = run.sampler_state
-    commit, trained_on, sources = _commit(), _machine(), _sources(data, training)
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = _Checkpoint(out, recipe, _sources(data, training), _commit())
+    log_file = out / "log.jsonl"
+    _cut_log(log_file, run.step)
+    with log_file.open("a", encoding="utf-8") as log:
+        _take_steps(run, sampler, held_out, checkpoint=checkpoint, report=report, log=log)
+    return checkpoint.weights_file
 
-    def keep() -> None:
-        run.sampler_state = sampler.state
-        save_state(state_file, *run.state())
+
+def prepare(
+    recipe: Recipe, *, start_from: str | Path | None, threads: int | None, device: Device
+) -> Run:
+    """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.manual_seed(recipe.seed)
+    torch.use_deterministic_algorithms(mode=True)
+    run = Run(recipe, device=find_device(device))
+    if start_from is not None:
+        run.begin_with(load_start(start_from, scale=recipe.network.scale))
+    return run
+
+
+class _Checkpoint(NamedTuple):
+    """Where a run's files go, and what goes into them beside the run."""
+
+    out: Path
+    recipe: Recipe
+    sources: tuple[TrainingData, ...]
+    commit: str
+
+    @property
+    def weights_file(self) -> Path:
+        return self.out / f"{self.recipe.name}.safetensors"
+
+    def keep(self, run: Run) -> None:
+        """Write run state and weights.
+
+        Raises:
+            TrainingError: The weights are not finite; the files are as they were.
+            CheckpointError: They cannot be written.
+        """
+        run.require_finite()
+        save_state(self.out, *run.state(), step=run.step)
         provenance = Provenance(
-            recipe=recipe,
+            recipe=self.recipe,
             steps=run.step,
             seconds=round(run.seconds, 1),
             started_from=run.started_from,
-            commit=commit,
-            machine=trained_on,
-            training_data=sources,
+            commit=self.commit,
+            machine=describe(run.device),
+            training_data=self.sources,
             validation_psnr=run.psnr,
         )
-        save_weights(weights_file, run.average, provenance)
-
-    with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-        losses: list[float] = []
-        since, reported = time.perf_counter(), run.step
-        try:
-            while run.step < optim.steps:
-                began = time.perf_counter()
-                losses.append(run.advance(*sampler.batch(recipe.data.batch)))
-                now = time.perf_counter()
-                run.seconds += now - began
-                validates = run.step % recipe.log.validate_every == 0 or run.step == optim.steps
-                if validates or now - since > 2:
-                    if not math.isfinite(sum(losses)):
-                        raise TrainingError(
-                            f"the loss is no longer a finite number at step {run.step}; "
-                            f"{weights_file} has the last good weights; lower optim.learning_rate"
-                        )
-                    if validates:
-                        run.psnr = _validate(run.average, held_out, scale)
-                    rate = (run.step - reported) / (now - since)
-                    progress = Progress(
-                        step=run.step,
-                        steps=optim.steps,
-                        loss=sum(losses) / len(losses),
-                        learning_rate=_learning_rate(optim, run.step),
-                        images_per_second=rate * recipe.data.batch,
-                        seconds_left=(optim.steps - run.step) / rate,
-                        psnr=run.psnr,
-                        validated=validates,
-                    )
-                    report(progress)
-                    if validates:
-                        log.write(json.dumps(progress._asdict() | {"seconds": run.seconds}) + "\n")
-                        log.flush()
-                        keep()
-                    losses.clear()
-                    since, reported = time.perf_counter(), run.step
-        except KeyboardInterrupt:
-            keep()
-            raise
-    return weights_file
+        save_weights(self.weights_file, run.average, provenance)
 
 
-class _Run:
-    """All that changes while training: network, average, optimizer, and where the run stands."""
-
-    def __init__(self, recipe: Recipe, network: Network) -> None:
-        self.recipe = recipe
-        self.network = network
-        self.average = build(recipe.network)
-        self.average.load_state_dict(network.state_dict())
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=0.0, betas=recipe.optim.betas, fused=True
-        )
-        self.step = 0
-        self.seconds = 0.0
-        self.psnr: float | None = None
-        self.started_from: str | None = None
-        self.sampler_state: dict[str, Any] = {}
-
-    def advance(self, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-        """Take one optimizer step on a batch; return its loss."""
-        optim = self.recipe.optim
-        for group in self.optimizer.param_groups:
-            group["lr"] = _learning_rate(optim, self.step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=optim.precision == "bf16"):
-            sr = self.network(_tensor(lr))
-        loss = LOSSES[optim.loss](sr.float(), _tensor(hr))
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        self.step += 1
-        # An average over fewer steps at first, so that the random start is soon forgotten.
-        decay = min(optim.ema_decay, self.step / (self.step + 10))
-        ours = [p.data for p in self.average.parameters()]
-        theirs = [p.data for p in self.network.parameters()]
-        with torch.no_grad():
-            torch._foreach_lerp_(ours, theirs, 1 - decay)
-        return float(loss.detach())
-
-    def begin_with(self, start: Start) -> None:
-        """Take over a trained network, grown to the size of this one."""
-        state = grown(start.network, self.network)
-        self.network.load_state_dict(state)
-        self.average.load_state_dict(state)
-        self.started_from = start.origin
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that `restore` needs: tensors, and plain values."""
-        tensors = {f"network.{n}": t for n, t in self.network.state_dict().items()}
-        tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": t for name, t in moments.items()}
-        tensors["torch_rng"] = torch.get_rng_state()
-        plain = {
-            "recipe": self.recipe.model_dump(mode="json"),
-            "step": self.step,
-            "seconds": self.seconds,
-            "psnr": self.psnr,
-            "started_from": self.started_from,
-            "sampler": self.sampler_state,
-        }
-        return tensors, plain
-
-    def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Stand where the run stood when `state` was taken.
-
-        Raises:
-            CheckpointError: The state is of another recipe.
-        """
-        ours, theirs = self.recipe.model_dump(mode="json"), plain["recipe"]
-        if ours != theirs:
-            keys = ", ".join(sorted(k for k in ours if ours[k] != theirs.get(k)))
-            raise CheckpointError(
-                f"the run was started with other settings ({keys}); resume with its own recipe, "
-                "or start a new run --from its weights"
-            )
-        for part, module in (("network", self.network), ("average", self.average)):
-            prefix = f"{part}."
-            module.load_state_dict(
-                {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            )
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                moments.setdefault(int(index), {})[key] = value
-        blank = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**blank, "state": moments})
-        torch.set_rng_state(tensors["torch_rng"])
-        self.step, self.seconds = plain["step"], plain["seconds"]
-        self.psnr, self.started_from = plain["psnr"], plain["started_from"]
-        self.sampler_state = plain["sampler"]
+def _take_steps(
+    run: Run,
+    sampler: PatchSampler,
+    held_out: Sequence[Pair],
+    *,
+    checkpoint: _Checkpoint,
+    report: Callable[[Progress], None],
+    log: TextIO,
+) -> None:
+    """Learn until the recipe's last step, or until Ctrl-C."""
+    recipe = run.recipe
+    losses: list[float] = []
+    since, reported = time.perf_counter(), run.step
+    with held_back() as interrupts:
+        if run.step == 0 and run.started_from:
+            run.psnr_at_start = _validate(run, held_out)
+        while run.step < recipe.optim.steps:
+            began = time.perf_counter()
+            losses.append(run.advance(*sampler.batch(recipe.data.batch)))
+            now = time.perf_counter()
+            run.seconds += now - began
+            at_end = run.step == recipe.optim.steps
+            validates = run.step % recipe.log.validate_every == 0 or at_end
+            if validates:
+                run.psnr = _validate(run, held_out)
+            if validates or now - since > _REPORT_S:
+                rate = (run.step - reported) / (now - since)
+                progress = _progress(run, losses, rate=rate, validated=validates)
+                report(progress)
+                losses.clear()
+                since, reported = time.perf_counter(), run.step
+                if validates:
+                    log.write(json.dumps(progress._asdict() | {"seconds": run.seconds}) + "\n")
+                    log.flush()
+            if validates or interrupts:
+                run.sampler_state = sampler.state
+                checkpoint.keep(run)
+            if interrupts:
+                break
 
 
-def _learning_rate(optim: OptimTable, step: int) -> float:
-    """Learning rate of optimizer step `step`, counted from 0."""
-    rise = min(1.0, (step + 1) / optim.warmup) if optim.warmup else 1.0
-    if optim.schedule == "cosine":
-        return optim.learning_rate * rise * (1 + math.cos(math.pi * step / optim.steps)) / 2
-    assert optim.decay is not None
-    return optim.learning_rate * rise * optim.decay ** sum(step >= at for at in optim.decay_at)
+def _progress(run: Run, losses: Sequence[float], *, rate: float, validated: bool) -> Progress:
+    """Sum up the steps since the last report; `rate` is steps per second."""
+    optim = run.recipe.optim
+    return Progress(
+        step=run.step,
+        steps=optim.steps,
+        loss=sum(losses) / len(losses),
+        learning_rate=learning_rate_at(optim, run.step),
+        images_per_second=rate * run.recipe.data.batch,
+        seconds_left=(optim.steps - run.step) / rate,
+        psnr=run.psnr,
+        psnr_at_start=run.psnr_at_start,
+        validated=validated,
+    )
 
 
-def _tensor(images: NDArray[np.uint8]) -> Tensor:
-    """Turn uint8 (N, H, W, 3) into float32 (N, 3, H, W) in [0, 1], channels last in memory."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+def _cut_log(path: Path, step: int) -> None:
+    """Take out of a log what a killed run wrote after the state that is gone on from."""
+    if not path.exists():
+        return
+    *whole, _half = path.read_text(encoding="utf-8").split("\n")
+    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    with whole_file(path, overwrite=True) as file:
+        file.write("".join(f"{line}\n" for line in kept).encode())
 
 
 def _centre(pair: Pair, scale: int) -> Pair:
@@ -284,13 +243,13 @@ def _centre(pair: Pair, scale: int) -> Pair:
     return Pair(pair.name, lr, hr)
 
 
-def _validate(network: Network, pairs: Sequence[Pair], scale: int) -> float:
+def _validate(run: Run, pairs: Sequence[Pair]) -> float:
     """Mean PSNR-Y (`benchmark-y`) in dB over the pairs, after rounding to 8 bits."""
-    fused = network.fused().eval()
+    fused, scale = run.average.fused().eval(), run.recipe.network.scale
     scores = []
     for pair in pairs:
         with torch.inference_mode():
-            sr = fused(_tensor(pair.lr[None]))[0].permute(1, 2, 0).numpy()
+            sr = fused(as_tensor(pair.lr[None], run.device))[0].permute(1, 2, 0).cpu().numpy()
         sr = np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8)
         scores.append(psnr(sr, pair.hr, protocol=PROTOCOLS["benchmark-y"], scale=scale))
     return float(np.mean(scores))
@@ -327,10 +286,3 @@ def _commit() -> str:
         return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return f"widesr {widesr.__version__}"
-
-
-def _machine() -> str:
-    """Name processor, threads and torch, for the model's card."""
-    here = machine()
-    threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
-    return f"{here.cpu}, {here.cores} CPUs, {threads}"

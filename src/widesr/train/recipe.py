@@ -123,6 +123,40 @@ def load_recipe(name_or_path: str) -> Recipe:
         raise RecipeError(f"{path}: {_mistakes(error)}") from error
 
 
+def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
+    """Turn the recipe of a trained network into one that adapts it to a few photographs.
+
+    Few steps at a tenth of the learning rate: it must learn what is special about the photographs
+    and forget nothing of what all have in common.
+
+    Args:
+        recipe: What the network was trained with.
+        photographs: How many there are; a tenth of them is held out.
+
+    Source: our own runs, docs/how-to/train.md.
+    """
+    optim = recipe.optim.model_copy(
+        update={
+            "steps": 2000,
+            "learning_rate": recipe.optim.learning_rate / 10,
+            "warmup": 100,
+            "schedule": "cosine",
+            "decay_at": (),
+            "decay": None,
+        }
+    )
+    held_out = min(recipe.data.validation, max(1, photographs // 10))
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name}-tuned",
+            "source": f"fine-tuning of {recipe.name}",
+            "data": recipe.data.model_copy(update={"validation": held_out, "exclude": ()}),
+            "optim": optim,
+            "log": recipe.log.model_copy(update={"validate_every": 200}),
+        }
+    )
+
+
 def _mistakes(error: ValidationError) -> str:
     """Put all mistakes of a recipe on one line, each with its key, value, and what is allowed."""
     tables = (DataTable, OptimTable, LogTable, Recipe)

@@ -1,0 +1,285 @@
+"""`widesr diff`: how two pictures differ, in numbers and for eyes."""
+
+import json
+import math
+import re
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import table
+from widesr.errors import DataError, OutputExistsError, ShapeError, UsageError
+
+if TYPE_CHECKING:
+    from widesr.alike import Matched
+    from widesr.diff import Difference, Window
+    from widesr.picture import Picture
+
+_PANEL = 480
+"""Side of the crop that is found, as it is shown, in pixels."""
+_MOST_SHOWN = 2**25
+"""Pixels of the crop as it is shown, at most."""
+
+
+class _Compared(NamedTuple):
+    paths: tuple[Path, Path]
+    pictures: "tuple[Picture, Picture]"
+    """As they were read."""
+    pair: "Matched"
+    difference: "Difference"
+    window: "Window"
+
+
+def _parse_level(text: str | float) -> float:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", str(text)) or float(text) > 255:
+        raise UsageError(f"level {text} cannot be meant; expected a number from 0 to 255")
+    return float(text)
+
+
+def show_difference(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another, of any size of its aspect.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The drawing; default: A_vs_B.png beside A."
+        ),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop",
+            metavar="X,Y,WxH",
+            help="What to enlarge, in pixels of the larger; default: where they differ most.",
+        ),
+    ] = None,
+    zoom: Annotated[
+        int,
+        typer.Option(
+            "--zoom",
+            metavar="1..64",
+            parser=options.whole_number("zoom", most=64),
+            help="How many times to enlarge it.",
+        ),
+    ] = 4,
+    blink: Annotated[
+        bool, typer.Option("--blink", help="Show the crop of A and of B in turn: WebP or GIF.")
+    ] = False,
+    numbers_only: Annotated[bool, typer.Option("--numbers-only", help="Draw nothing.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a drawing that exists.")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 unless they are identical.")
+    ] = False,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-above",
+            metavar="LEVEL",
+            parser=_parse_level,
+            help="Exit with 1 if a value differs by more than this, of 255 levels.",
+        ),
+    ] = None,
+    max_pixels: options.MaxPixels = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Tell how A and B differ, and draw both and the place where they differ most.
+
+    Sizes, depths, profiles and modes that differ are made alike first, and the output says how.
+    Nothing is drawn where no value differs. The exit code is 0 for different pictures too.
+    """
+    from widesr.alike import are_identical
+
+    output = _output(a, b, output, blink=blink, numbers_only=numbers_only, overwrite=overwrite)
+    compared = _compare(a, b, crop=crop, zoom=zoom, **options.pixel_limit(max_pixels))
+    greatest = compared.difference.greatest
+    if greatest == 0:
+        output = None
+    if output is not None:
+        _draw(output, compared, zoom=zoom, blink=blink, overwrite=overwrite)
+    identical = are_identical(*compared.pictures)
+    if as_json:
+        typer.echo(json.dumps(_as_json(compared, output=output, identical=identical)))
+    elif not quiet:
+        lines = _as_lines(compared, identical=identical)
+        if output is not None:
+            shown = "in turn" if blink else "beside each other"
+            lines.append(f"{output}: {shown}, {compared.window} at {zoom}x")
+        typer.echo("\n".join(lines))
+    if (exit_code and not identical) or (fail_above is not None and greatest > fail_above):
+        raise typer.Exit(1)
+
+
+def _output(
+    a: Path, b: Path, output: Path | None, *, blink: bool, numbers_only: bool, overwrite: bool
+) -> Path | None:
+    """Say where to draw, None for nowhere; refuse what cannot be before the work."""
+    from widesr.blink import check_blink_format
+    from widesr.writing import output_format
+
+    if numbers_only:
+        if output is not None or blink:
+            raise UsageError("--numbers-only draws nothing; leave it out, or -o and --blink")
+        return None
+    output = output or a.parent / f"{a.stem}_vs_{b.stem}{'.webp' if blink else '.png'}"
+    if blink:
+        check_blink_format(output)
+    else:
+        output_format(output)
+    if output.resolve() in (a.resolve(), b.resolve()):
+        raise OutputExistsError(f"{output}: is one of the pictures; name another output with -o")
+    if lexists(output) and not overwrite:
+        raise OutputExistsError(
+            f"{output}: exists already; name another output with -o, or say --overwrite or "
+            "--numbers-only"
+        )
+    return output
+
+
+def _compare(
+    a: Path,
+    b: Path,
+    *,
+    crop: str | None,
+    zoom: int,
+    **limit: Any,  # noqa: ANN401
+) -> _Compared:
+    from widesr.alike import matched
+    from widesr.diff import measured, most_different
+    from widesr.reading import read_picture
+
+    pictures = read_picture(a, **limit), read_picture(b, **limit)
+    try:
+        pair = matched(*pictures)
+    except ShapeError as error:
+        raise DataError(f"{a} and {b}: {error}") from error
+    window = crop and _parse_crop(crop, pair.a.width, pair.a.height)
+    if window and window.width * window.height * zoom**2 > _MOST_SHOWN:
+        raise UsageError(
+            f"crop {window} is too large to show it {zoom} times larger; say --zoom 1, or a "
+            "smaller crop"
+        )
+    difference = measured(pair.a, pair.b)
+    window = window or most_different(difference.levels, side=_PANEL // zoom)
+    return _Compared((a, b), pictures, pair, difference, window)
+
+
+def _parse_crop(text: str, width: int, height: int) -> "Window":
+    from widesr.diff import Window
+
+    found = re.fullmatch(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})[xX]([0-9]{1,9})", text)
+    if not found:
+        raise UsageError(
+            f"crop {text} cannot be meant; expected left,top,width x height, as 120,80,64x48"
+        )
+    window = Window(*(int(number) for number in found.groups()))
+    inside = window.left + window.width <= width and window.top + window.height <= height
+    if not inside or 0 in (window.width, window.height):
+        raise UsageError(f"crop {text} has no pixels or reaches beyond the {width}x{height} there")
+    return window
+
+
+def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrite: bool) -> None:
+    from widesr.blink import write_blinking
+    from widesr.diff import drawn, frames
+    from widesr.picture import Picture
+    from widesr.writing import write_picture
+
+    _, _, pair, difference, window = compared
+    names = (compared.paths[0].name, compared.paths[1].name)
+    if blink:
+        both = frames(pair, window=window, zoom=zoom, names=names)
+        write_blinking(output, both, overwrite=overwrite)
+    else:
+        sheet = drawn(pair, difference, window=window, zoom=zoom, names=names)
+        write_picture(output, Picture(pixels=sheet), overwrite=overwrite)
+
+
+def _as_lines(compared: _Compared, *, identical: bool) -> list[str]:
+    from widesr.alike import differing_metadata
+
+    rows = [
+        (name, str(path), *_facts(picture))
+        for name, path, picture in zip("AB", compared.paths, compared.pictures, strict=True)
+    ]
+    difference, metadata = compared.difference, differing_metadata(*compared.pictures)
+    lines = [
+        *table(rows, left=frozenset(range(len(rows[0])))),
+        *compared.pair.notes,
+        "metadata: " + (", ".join(map(" ".join, metadata.items())) or "the same"),
+    ]
+    if identical:
+        return [*lines, "identical: size, mode, depth, profile and every value"]
+    if difference.greatest == 0:
+        return [*lines, "every value is the same, as compared"]
+    scores = [f"{difference.psnr_y:.2f} dB PSNR-Y"]
+    if difference.psnr_rgb is None:
+        scores = [f"{difference.psnr_y:.2f} dB PSNR of grey"]
+    else:
+        scores.append(f"{difference.psnr_rgb:.2f} dB PSNR-RGB")
+    if difference.ssim_y is not None:
+        scores.append(f"{difference.ssim_y:.4f} SSIM-Y")
+    lines.append(
+        f"different: {100 * difference.share:.3g} % of values, by at most "
+        f"{difference.greatest:.4g} of 255 levels, {difference.mean:.3g} on average"
+    )
+    lines.append(f"{'  '.join(scores)}  (benchmark-y, basicsr-rgb, but no border left out)")
+    return lines
+
+
+def _facts(picture: "Picture") -> tuple[str, ...]:
+    size = f"{picture.width}x{picture.height}"
+    profile = f"profile of {len(picture.icc):,} bytes" if picture.icc else "no profile"
+    return size, _mode(picture), f"{_depth(picture)} bit", profile, picture.format
+
+
+def _mode(picture: "Picture") -> str:
+    colours = "grey" if picture.pixels.shape[2] == 1 else "RGB"
+    return colours if picture.alpha is None else f"{colours}+alpha"
+
+
+def _depth(picture: "Picture") -> int:
+    return 8 * picture.pixels.dtype.itemsize
+
+
+def _as_json(compared: _Compared, *, output: Path | None, identical: bool) -> dict[str, Any]:
+    from widesr.alike import differing_metadata
+
+    (a, b), difference = compared.pictures, compared.difference
+    files = {
+        name: {
+            "path": str(path),
+            "format": picture.format,
+            "width": picture.width,
+            "height": picture.height,
+            "mode": _mode(picture),
+            "depth": _depth(picture),
+            "profile_bytes": len(picture.icc or b""),
+        }
+        for name, path, picture in zip("ab", compared.paths, compared.pictures, strict=True)
+    }
+    return files | {
+        "identical": identical,
+        "same_profile": a.icc == b.icc,
+        "metadata": differing_metadata(a, b),
+        "notes": list(compared.pair.notes),
+        "share_different": difference.share,
+        "max_levels": difference.greatest,
+        "mean_levels": difference.mean,
+        "psnr_y": _finite(difference.psnr_y),
+        "psnr_rgb": _finite(difference.psnr_rgb),
+        "ssim_y": difference.ssim_y,
+        "protocols": "benchmark-y, basicsr-rgb, but no border left out",
+        "crop": compared.window._asdict(),
+        "drawing": None if output is None else str(output),
+    }
+
+
+def _finite(decibels: float | None) -> float | None:
+    """JSON has no infinity: None for equal pictures."""
+    return decibels if decibels is not None and math.isfinite(decibels) else None

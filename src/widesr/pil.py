@@ -1,0 +1,164 @@
+"""PIL images in kind: through a change of pictures, and back to the mode that they had.
+
+Pillow is not needed for it: who has an image has loaded Pillow.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+
+from widesr.errors import ImageFormatError, ImageReadError
+from widesr.metadata import Metadata, cleaned, sized
+from widesr.picture import Picture
+from widesr.tiff import Tiff
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_COMPUTED_IN = {
+    "1": "L",
+    "L": "L",
+    "LA": "LA",
+    "La": "LA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": "RGB",
+    "RGBX": "RGB",
+    "RGBA": "RGBA",
+    "RGBa": "RGBA",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
+"""What Pillow converts a mode to and from; I;16 and CMYK are taken as they are."""
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What Pillow calls the way upright from each of EXIF's orientations."""
+
+
+def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
+    """Say whether a value is a PIL image, without loading Pillow."""
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
+    """Do to a PIL image what is done to pictures.
+
+    The mode stays. Palettes are made anew, with 256 colours; an image with a transparent colour,
+    other than of a palette, becomes one with alpha. Of CMYK, the three colours are a picture and
+    black is another, so that what was printed in black alone still is.
+
+    The image is turned upright as EXIF asks; `info` says so, with the new size in EXIF and XMP.
+
+    Args:
+        image: The frame it is at.
+        change: Gives a picture of the same depth, colours and alpha, of any size.
+
+    Raises:
+        ImageFormatError: A mode of more than 16 bits, or another that is not taken.
+        ImageReadError: Pillow cannot decode the image's file.
+    """
+    from PIL.Image import Transpose
+
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:  # all three mean a damaged file
+        raise ImageReadError(f"the PIL image cannot be decoded: {error}") from error
+    orientation = _orientation(image)
+    turn = _TURNS.get(orientation)
+    upright = image.transpose(Transpose[turn]) if turn else image
+    if upright.mode == "CMYK":
+        changed = _changed_inks(upright, change)
+    elif upright.mode.startswith("I;16") and "transparency" not in upright.info:
+        changed = _changed_16_bits(upright, change)
+    elif upright.mode in _COMPUTED_IN:
+        changed = _changed_8_bits(upright, change)
+    else:
+        what = " with a transparent colour" if "transparency" in upright.info else ""
+        raise ImageFormatError(
+            f"a PIL image of mode {upright.mode}{what} is not taken; expected I;16, CMYK or one of "
+            f"{', '.join(_COMPUTED_IN)}: bring its values to 8 bits or, as I;16, to 16"
+        )
+    changed.info = _info(image, width=changed.width, height=changed.height)
+    if orientation > 4 and "dpi" in changed.info:
+        changed.info["dpi"] = changed.info["dpi"][::-1]
+    return changed
+
+
+def _orientation(image: "Image.Image") -> int:
+    """As EXIF says, 1 for none; Pillow itself fails on a damaged block, and heeds XMP as well."""
+    try:
+        tiff = Tiff.open((_block(image, "exif") or b"").removeprefix(b"Exif\0\0"))
+        return tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
+    except ValueError:
+        return 1
+
+
+def _block(image: "Image.Image", name: str) -> bytes | None:
+    block = image.info.get(name)
+    return block if isinstance(block, bytes) else None
+
+
+def _changed_8_bits(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
+    from PIL import Image
+
+    mode, computed_in = image.mode, _COMPUTED_IN[image.mode]
+    if "transparency" in image.info and mode in ("1", "L", "P", "RGB"):
+        computed_in += "A"
+        mode = mode if mode == "P" else computed_in
+    array = np.atleast_3d(np.asarray(image.convert(computed_in)))
+    n = 1 if array.shape[2] < 3 else 3
+    alpha = np.ascontiguousarray(array[..., n]) if array.shape[2] > n else None
+    picture = change(Picture(pixels=np.ascontiguousarray(array[..., :n]), alpha=alpha))
+    planes = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    changed = Image.fromarray(planes[..., 0] if planes.shape[2] == 1 else planes)
+    match mode:
+        case "P":
+            return changed.quantize(256)
+        case "PA":
+            with_palette = changed.convert("RGB").quantize(256).convert("PA")
+            with_palette.putalpha(changed.getchannel("A"))
+            return with_palette
+        case "1":
+            return changed.convert("1", dither=Image.Dither.NONE)
+        case _:
+            return changed if changed.mode == mode else changed.convert(mode)
+
+
+def _changed_16_bits(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
+    from PIL import Image
+
+    array = np.asarray(image)
+    picture = change(Picture(pixels=array[..., np.newaxis].astype(np.uint16)))
+    return Image.fromarray(picture.pixels[..., 0].astype(array.dtype))
+
+
+def _changed_inks(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
+    """Change CMYK as light: what the colours leave of it, and what black leaves."""
+    from PIL import Image
+
+    light = 255 - np.asarray(image)
+    parts = (np.ascontiguousarray(part) for part in (light[..., :3], light[..., 3:]))
+    inks = 255 - np.dstack([change(Picture(pixels=part)).pixels for part in parts])
+    return Image.merge("CMYK", [Image.fromarray(ink) for ink in np.moveaxis(inks, 2, 0)])
+
+
+def _info(image: "Image.Image", *, width: int, height: int) -> dict[Any, Any]:
+    """What the image says of itself, true of it when it is upright, changed and of that size."""
+    info = {key: value for key, value in image.info.items() if key != "transparency"}
+    exif, xmp = _block(image, "exif"), _block(image, "xmp")
+    blocks = sized(cleaned(Metadata(exif, xmp)), width=width, height=height)
+    if exif and blocks.exif:
+        info["exif"] = (b"Exif\0\0" if exif.startswith(b"Exif\0\0") else b"") + blocks.exif
+    if xmp:
+        info["xmp"] = blocks.xmp
+    return info

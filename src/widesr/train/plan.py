@@ -1,0 +1,73 @@
+"""What a training run would take, before it is begun."""
+
+import statistics
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.flop_counter import FlopCounterMode
+
+from widesr.train.device import Device, describe
+from widesr.train.loop import prepare
+from widesr.train.pairs import hold_out, list_photographs
+from widesr.train.recipe import Recipe
+
+_TIMED_STEPS = 3
+
+
+class Plan(NamedTuple):
+    """The size of a run, with the time of its steps as measured here and now."""
+
+    parameters: int
+    training: int
+    """Photographs learned from."""
+    validation: int
+    """Photographs held out."""
+    steps: int
+    gflop_per_step: float
+    """Of the convolutions, forward and backward; a multiplication with its addition counts two."""
+    seconds_per_step: float
+    """Median of three; drawing the patches and validation are not in it."""
+    seconds: float
+    """Of all steps."""
+    machine: str
+
+
+def plan(
+    recipe: Recipe,
+    *,
+    data: Path,
+    start_from: str | Path | None = None,
+    threads: int | None = None,
+    device: Device = "cpu",
+) -> Plan:
+    """Count what a run is made of, and take a few steps on noise to time them; writes nothing.
+
+    Arguments and errors are those of `widesr.train.loop.train`; photographs are listed, not read.
+    """
+    run = prepare(recipe, start_from=start_from, threads=threads, device=device)
+    photographs = list_photographs(data, exclude=recipe.data.exclude)
+    training, validation = hold_out(photographs, recipe.data.validation)
+    side, scale = recipe.data.lr_patch, recipe.network.scale
+    random = np.random.default_rng(recipe.seed)
+    lr = random.integers(0, 256, (recipe.data.batch, side, side, 3), np.uint8)
+    hr = lr.repeat(scale, axis=1).repeat(scale, axis=2)
+    with FlopCounterMode(display=False) as counter:
+        run.advance(lr, hr)  # also chooses and compiles kernels
+    seconds = []
+    for _ in range(_TIMED_STEPS):
+        began = time.perf_counter()
+        run.advance(lr, hr)
+        seconds.append(time.perf_counter() - began)
+    per_step = statistics.median(seconds)
+    return Plan(
+        parameters=sum(p.numel() for p in run.network.parameters()),
+        training=len(training),
+        validation=len(validation),
+        steps=recipe.optim.steps,
+        gflop_per_step=counter.get_total_flops() / 1e9,
+        seconds_per_step=per_step,
+        seconds=per_step * recipe.optim.steps,
+        machine=describe(run.device),
+    )
