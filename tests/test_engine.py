@@ -369,6 +369,18 @@ def test_a_tile_that_is_bad_in_fp32_too_is_an_error_that_names_it(kind):
         Guarded(exact, path="x.onnx").run(lr)
 
 
+@pytest.mark.parametrize("kind", BAD)
+def test_an_undamaged_network_may_make_any_numbers_in_fp32_but_nothing_else(kind):
+    spoil, message = BAD[kind]
+    engine = Guarded(Known(), path="x", exact=lambda: Known(spoil), is_trusted=True).exact
+    lr = _picture(0, 1, 3, 12, 17)
+    if message == "no numbers":
+        with pytest.raises(ModelFileError, match=message):
+            engine.run(lr)
+    else:
+        np.testing.assert_array_equal(engine.run(lr), Known(spoil).run(lr))
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20), st.floats(0, 1))
 def test_a_good_tile_passes_as_it_is_and_nothing_else_is_loaded(seed, height, width, level):
     lr = _picture(seed, 1, 3, height, width)

@@ -8,7 +8,6 @@ ONNX Runtime is in the base install: in fp32 it is as fast as OpenVINO, is ready
 and takes 78 MiB where OpenVINO takes 177. OpenVINO is worth those on CPUs with AMX alone.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 from widesr.catalog import ModelFile
@@ -59,15 +58,15 @@ def load_engine(
         threads = usable_cpus()
     if threads < 1:
         raise UsageError(f"expected at least 1 thread, got {threads}")
-    choice = choose(
-        backend=backend,
-        precision=precision,
-        device=device,
-        lossless_bf16=model.card.family != FOREIGN,
-    )
+    is_ours = model.card.family != FOREIGN
+    choice = choose(backend=backend, precision=precision, device=device, lossless_bf16=is_ours)
     in_fp32 = partial(_load_runtime, model, Choice("onnxruntime", "fp32"), threads=threads)
-    exact: Callable[[], Runtime] | None = None if choice.precision == "fp32" else in_fp32
-    return Guarded(_load_runtime(model, choice, threads=threads), path=model.path, exact=exact)
+    return Guarded(
+        _load_runtime(model, choice, threads=threads),
+        path=model.path,
+        exact=None if choice.precision == "fp32" else in_fp32,
+        is_trusted=is_ours,
+    )
 
 
 def _load_runtime(model: ModelFile, choice: Choice, *, threads: int) -> Runtime:
