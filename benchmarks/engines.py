@@ -66,7 +66,9 @@ def _measure(backend: str, model: Path, threads: int) -> dict:
     started, resident = time.perf_counter(), _peak_mib()
     from widesr.engine import load_engine
 
-    engine = load_engine(ModelFile(model, read_card(model)), backend=backend, threads=threads)
+    engine = load_engine(
+        ModelFile(model, read_card(model)), backend=backend, precision="fp32", threads=threads
+    )
     load = time.perf_counter() - started
     engine.run(_picture(64, 64))
     row: dict = {

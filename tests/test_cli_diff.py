@@ -225,3 +225,10 @@ def test_other_aspects_and_missing_files_are_named_by_their_paths(diff):
     assert "error[data]: a.png and turned.png: the sizes are 56x40 and 40x56" in ran.err
     assert "crop or turn one of them" in ran.err
     assert "error[image-read]: none.png: no such file" in diff(a, "none.png").err
+
+
+def test_a_link_that_leads_to_itself_is_one_line(diff):
+    a, b = pair()
+    Path("loop.png").symlink_to("loop.png")
+    assert "error[image-read]: loop.png: cannot be opened" in diff("loop.png", a).err
+    assert "error[output-exists]: loop.png" in diff(a, b, "-o", "loop.png").err

@@ -51,7 +51,9 @@ def test_an_exported_file_gives_the_networks_picture_at_any_size(exported, name,
         pytest.importorskip("openvino", reason="needs the openvino extra")
     file = exported[name]
     network, _ = load_weights(file.with_suffix(".safetensors"))
-    engine = load_engine(ModelFile(file, read_card(file)), backend=backend, threads=1)
+    engine = load_engine(
+        ModelFile(file, read_card(file)), backend=backend, precision="fp32", threads=1
+    )
     assert engine.scale == network.cfg.scale
     assert engine.receptive_radius == network.receptive_radius
 
@@ -90,7 +92,7 @@ def test_tiles_of_wdsr_b_are_equal_to_the_bit(tmp_path, low):
     save_weights(tmp_path / "b.safetensors", build(cfg), None)
     export_onnx(tmp_path / "b.safetensors", tmp_path / "b.onnx", licence="CC0-1.0")
     file = tmp_path / "b.onnx"
-    engine = load_engine(ModelFile(file, read_card(file)), threads=1)
+    engine = load_engine(ModelFile(file, read_card(file)), precision="fp32", threads=1)
     lr = np.random.default_rng(low).random((1, 3, 61, 83), np.float32)
     whole, radius = engine.run(lr), engine.receptive_radius
     for y, x in ((0, 0), (20, 31), (33, 50)):
@@ -120,7 +122,10 @@ def test_weights_stored_in_half_precision_halve_the_file_and_hardly_move_the_pic
     weights = 2 * read_card(file).parameters_fused
     assert file.stat().st_size - small.stat().st_size > 0.8 * weights
     lr = np.random.default_rng(0).random((1, 3, 30, 30), np.float32)
-    pictures = [load_engine(ModelFile(f, read_card(f)), threads=1).run(lr) for f in (file, small)]
+    pictures = [
+        load_engine(ModelFile(f, read_card(f)), precision="fp32", threads=1).run(lr)
+        for f in (file, small)
+    ]
     assert 0 < np.abs(pictures[0] - pictures[1]).max() < 2e-3
 
 

@@ -95,6 +95,8 @@ class ModelFile:
 
     path: Path
     card: ModelCard
+    tiles: bool = True
+    """Whether it gives each part of a picture as in the whole, if `receptive_radius` is around."""
 
 
 def list_models() -> list[ModelFile]:
@@ -177,6 +179,18 @@ def read_card(path: Path) -> ModelCard:
             f"{path}: damaged, its weights are not those that its card was made for; get it again"
         )
     return card
+
+
+def foreign_sha256(name: str) -> str | None:
+    """SHA-256 of the graph, where a name is the path of an ONNX file without a card; else None."""
+    path = Path(name)
+    if not (_is_path(name) and path.is_file()):
+        return None
+    try:
+        message = memoryview(path.read_bytes())
+        return None if _card_text(message) is not None else _graph_sha256(message)
+    except (OSError, _NotProtobufError):  # `read_card` says what is wrong
+        return None
 
 
 def _on_rung(rung: str, scale: int | None) -> str:

@@ -201,7 +201,7 @@ def _load(
             tile=None,
         )
     file = find_model(model, scale=scale)
-    engine = load_engine(file, threads=threads)
+    engine = load_engine(file, precision="fp32", threads=threads)  # the same figures on any machine
     upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
     return upscaler, ModelReport(
         name=upscaler.model,

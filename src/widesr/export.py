@@ -213,7 +213,7 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
     Raises:
         ExportError: They differ.
     """
-    engine = load_engine(ModelFile(path, read_card(path)), threads=1)
+    engine = load_engine(ModelFile(path, read_card(path)), precision="fp32", threads=1)
     random = np.random.default_rng(0)
     for height, width in _SIZES:
         lr: NDArray[np.float32] = random.random((2, 3, height, width), np.float32)

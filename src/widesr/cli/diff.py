@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from os.path import lexists  # unlike Path.exists, False also for a name that is too long
+from os.path import lexists, realpath  # Path's fail at some names
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -22,6 +22,8 @@ _PANEL = 480
 """Side of the crop that is found, as it is shown, in pixels."""
 _MOST_SHOWN = 2**25
 """Pixels of the crop as it is shown, at most."""
+
+_PROTOCOLS = "protocols benchmark-y and basicsr-rgb, but no border left out"
 
 
 class _Compared(NamedTuple):
@@ -131,7 +133,7 @@ def _output(
         check_blink_format(output)
     else:
         output_format(output)
-    if output.resolve() in (a.resolve(), b.resolve()):
+    if realpath(output) in (realpath(a), realpath(b)):
         raise OutputExistsError(f"{output}: is one of the pictures; name another output with -o")
     if lexists(output) and not overwrite:
         raise OutputExistsError(
@@ -228,7 +230,7 @@ def _as_lines(compared: _Compared, *, identical: bool) -> list[str]:
         f"different: {100 * difference.share:.3g} % of values, by at most "
         f"{difference.greatest:.4g} of 255 levels, {difference.mean:.3g} on average"
     )
-    lines.append(f"{'  '.join(scores)}  (benchmark-y, basicsr-rgb, but no border left out)")
+    lines.append(f"{'  '.join(scores)}  ({_PROTOCOLS})")
     return lines
 
 
@@ -274,7 +276,7 @@ def _as_json(compared: _Compared, *, output: Path | None, identical: bool) -> di
         "psnr_y": _finite(difference.psnr_y),
         "psnr_rgb": _finite(difference.psnr_rgb),
         "ssim_y": difference.ssim_y,
-        "protocols": "benchmark-y, basicsr-rgb, but no border left out",
+        "protocols": _PROTOCOLS,
         "crop": compared.window._asdict(),
         "drawing": None if output is None else str(output),
     }

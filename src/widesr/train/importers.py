@@ -74,7 +74,7 @@ def network_of_model(model: ModelFile) -> Network:
     lr = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
     with torch.inference_mode():
         ours = network(torch.from_numpy(lr)).numpy()
-    difference = float(np.abs(load_engine(model, threads=1).run(lr) - ours).max())
+    difference = float(np.abs(load_engine(model, precision="fp32", threads=1).run(lr) - ours).max())
     if not difference < _MODEL_TOLERANCE:  # a factor in the graph that no tensor shows
         raise CheckpointError(
             f"{model.path}: the network read from it differs from the model by {difference:.1e}; "

@@ -1,0 +1,168 @@
+"""Models of other makers: ONNX files without a card, whose scale and reach are found by trial.
+
+A network is run on noise, once as it is and then with one pixel changed beyond all measure: as far
+as the output changes, so far it looks. Where that is to the border of the largest trial picture, or
+where crops come out unlike the whole (windows of attention, unshuffled inputs), it is for whole
+pictures only.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr import catalog
+from widesr.catalog import ModelCard, ModelFile
+from widesr.engine.choice import usable_cpus
+from widesr.errors import ModelFileError, ModelNotFoundError
+
+FOREIGN = "foreign"
+"""Family of the networks whose makers are others."""
+
+_SIDES = (48, 96, 192)
+"""Of the trial pictures, LR pixels: multiples of 16, which some networks insist on."""
+_TOLERANCE = 1e-4
+"""Between crops and the whole, range 1: a fortieth of an 8-bit level."""
+_UNHEARD_OF = (1e3, -1e3, float("nan"))
+"""Values of the changed pixel. NaN goes through all that is linear, but not through every ReLU."""
+
+
+def find_model(name: str, *, scale: int | None) -> ModelFile:
+    """Find the model that a user names, as `catalog.find_model`, or an ONNX file of another maker.
+
+    Raises:
+        ModelNotFoundError: There is no such model or file, or it has another scale.
+        ModelFileError: The file is no ONNX network from RGB to larger RGB.
+    """
+    sha256 = catalog.foreign_sha256(name)
+    if sha256 is None:
+        return catalog.find_model(name, scale=scale)
+    model = _probed(Path(name), sha256)
+    if scale not in (None, model.card.scale):
+        raise ModelNotFoundError(f"model {name!r} upscales x{model.card.scale}, not x{scale}")
+    return model
+
+
+def native_scales(name: str) -> tuple[int, ...]:
+    """The scales of the networks that a name stands for, as `catalog.native_scales`.
+
+    Raises:
+        ModelNotFoundError: There is no such model or file.
+        ModelFileError: The file is no ONNX network from RGB to larger RGB.
+    """
+    sha256 = catalog.foreign_sha256(name)
+    if sha256 is None:
+        return catalog.native_scales(name)
+    return (_probed(Path(name), sha256).card.scale,)
+
+
+@lru_cache(maxsize=8)
+def _probed(path: Path, sha256: str) -> ModelFile:
+    """Find out what a card would say."""
+    from widesr.engine.ort import OnnxRuntimeEngine
+
+    card = ModelCard(
+        name=path.stem,
+        family=FOREIGN,
+        scale=1,
+        receptive_radius=0,
+        parameters=0,
+        licence="unknown",
+        degradation="unknown",
+        weights_sha256=sha256,
+    )
+    engine = OnnxRuntimeEngine(ModelFile(path, card), threads=usable_cpus())
+    trial = _Trial(path, run=engine.infer, size=engine.fixed_size)
+    radius = trial.reach()
+    tiles = radius is not None and trial.is_the_same_in_crops(radius)
+    found = {"scale": trial.scale, "receptive_radius": radius if tiles else 0}
+    return ModelFile(path, card.model_copy(update=found), tiles=tiles)
+
+
+class _Trial:
+    """A network under trial."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        size: tuple[int, int] | None,
+    ) -> None:
+        """Find the scale.
+
+        Args:
+            path: Of its file, for messages.
+            run: The network.
+            size: The one (height, width) that it takes; None: any.
+
+        Raises:
+            ModelFileError: The output is not a whole number of times the input.
+        """
+        self._run, self._size = run, size
+        lr = _noise(*(size or (_SIDES[0], _SIDES[0])))
+        sr = run(lr)
+        self.scale = sr.shape[-1] // lr.shape[-1]
+        if sr.shape != (1, 3, lr.shape[2] * self.scale, lr.shape[3] * self.scale) or not self.scale:
+            raise ModelFileError(
+                f"{path}: made {sr.shape} of {lr.shape}; expected a picture 1, 2, 3 ... times "
+                "as high and wide"
+            )
+
+    def reach(self) -> int | None:
+        """How far the network looks, LR pixels; None: as far as the largest trial picture goes."""
+        for size in [(side, side) for side in _SIDES] if self._size is None else [self._size]:
+            lr = _noise(*size)
+            middle = (lr.shape[2] // 2, lr.shape[3] // 2)
+            base = self._run(lr)
+            reach = max(self._changed(lr, base, middle, value) for value in _UNHEARD_OF)
+            if reach <= min(middle) * 3 // 4:  # close to the border, what is beyond may be cut off
+                return reach
+        return None
+
+    def _changed(
+        self,
+        lr: NDArray[np.float32],
+        base: NDArray[np.float32],
+        at: tuple[int, int],
+        value: float,
+    ) -> int:
+        """How far from a pixel the output changes when that pixel does."""
+        changed = lr.copy()
+        changed[:, :, at[0], at[1]] = value
+        differs = (self._run(changed) != base).any(axis=(0, 1))  # NaN differs from everything
+        rows, columns = np.nonzero(differs)
+        far = [np.abs(rows // self.scale - at[0]), np.abs(columns // self.scale - at[1])]
+        return int(max((part.max(initial=0) for part in far), default=0))
+
+    def is_the_same_in_crops(self, radius: int) -> bool:
+        """Whether crops, with the radius around them, come out as in the whole."""
+        height, width = self._size or (2 * radius + 40, 2 * radius + 40)
+        # Of another size too, where it takes any: odd, and not a multiple of anything.
+        less = (0, 0) if self._size else (3, 6)
+        picture = _noise(height + 8, width + 8)
+        one = self._run(picture[:, :, :height, :width])
+        for y, x in ((0, 7), (5, 0), (3, 4)):
+            crop = picture[:, :, y : y + height - less[0], x : x + width - less[1]]
+            try:
+                other = self._run(crop)
+            except ModelFileError:
+                return False
+            size = (height - y - less[0] - 2 * radius, width - x - less[1] - 2 * radius)
+            same = self._part(one, y + radius, x + radius, size)
+            if not np.allclose(same, self._part(other, radius, radius, size), atol=_TOLERANCE):
+                return False
+        return True
+
+    def _part(
+        self, sr: NDArray[np.float32], y: int, x: int, size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Cut out of the output what is at these LR pixels."""
+        s = self.scale
+        return sr[:, :, y * s : (y + size[0]) * s, x * s : (x + size[1]) * s]
+
+
+def _noise(height: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((1, 3, height, width), np.float32)

@@ -1,0 +1,126 @@
+"""ONNX Runtime: the base install's, in fp32, on the CPU or another device.
+
+On the CPU a pixel gets the same bits wherever it lies in a tile, whatever the tile's size and the
+number of threads. This holds for the blocked (NCHWc) kernels, which every convolution of our WDSR
+runs in. A foreign network's convolutions may fall back on a matrix product whose order of summation
+depends on the picture's size: some 3e-7 between tiled and whole, and slower.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from widesr.catalog import ModelFile
+from widesr.engine.interface import Port, checked, failed, fixed_size, refused
+from widesr.errors import UsageError
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+"""ONNX Runtime's names, by ours."""
+
+_PACKAGES = {
+    "cuda": "onnxruntime-gpu",
+    "tensorrt": "onnxruntime-gpu",
+    "directml": "onnxruntime-directml",
+    "coreml": "onnxruntime on macOS",
+}
+_EXACT: dict[str, dict[str, str]] = {"cuda": {"use_tf32": "0"}}
+"""Without it the GPU would round every factor to 11 bits, and call it fp32."""
+
+_ERRORS = tuple(
+    getattr(ort.capi.onnxruntime_pybind11_state, name)
+    for name in (
+        "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf",
+        "ModelLoaded", "NoModel", "NoSuchFile", "NotImplemented", "RuntimeException",
+    )
+)  # fmt: skip
+"""The runtime's exceptions have no common ancestor below Exception."""
+
+
+def devices() -> list[str]:
+    """Names of the devices that the installed ONNX Runtime was built for."""
+    there = ort.get_available_providers()
+    return [device for device, provider in PROVIDERS.items() if provider in there]
+
+
+class OnnxRuntimeEngine:
+    """ONNX Runtime, fp32. Safe to call from several threads at once."""
+
+    name = "onnxruntime"
+    precision = "fp32"
+
+    def __init__(self, model: ModelFile, *, threads: int, device: str = "cpu") -> None:
+        """Load a model.
+
+        Raises:
+            ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
+            UsageError: This ONNX Runtime, or this machine, has no such device.
+        """
+        if device not in devices():
+            raise UsageError(
+                f"this ONNX Runtime has no device {device}, it has {', '.join(devices())}; "
+                f"{device} comes with {_PACKAGES[device]}"
+            )
+        self.scale = model.card.scale
+        self.receptive_radius = model.card.receptive_radius
+        self.smallest_tile = 1 if model.tiles else None
+        self._path = model.path
+        self._session = _session(model, threads=threads, device=device)
+        if self._session.get_providers()[0] != PROVIDERS[device]:
+            raise UsageError(
+                f"ONNX Runtime cannot start {device} on this machine (driver or libraries are "
+                "missing); take --device cpu"
+            )
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self.fixed_size = fixed_size(
+            model, inputs=[_port(x) for x in inputs], outputs=[_port(x) for x in outputs]
+        )
+        self._input = inputs[0].name
+
+    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Upscale; see `Runtime.run`.
+
+        Raises:
+            ModelFileError: The network failed on this picture or gave another size than its card
+                says.
+        """
+        return checked(self._path, lr, self.infer(lr), scale=self.scale)
+
+    def infer(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Upscale, to whatever size comes out.
+
+        Raises:
+            ModelFileError: The network failed on this picture.
+        """
+        try:
+            (sr,) = self._session.run(None, {self._input: np.ascontiguousarray(lr)})
+        except _ERRORS as error:
+            raise failed(self._path, lr, error) from error
+        return sr  # type: ignore[no-any-return]
+
+
+def _session(model: ModelFile, *, threads: int, device: str) -> Any:  # noqa: ANN401 - untyped
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # errors come as exceptions, not on stderr too
+    options.intra_op_num_threads = threads
+    # Idle threads sleep: spinning gains nothing here and burns the cores of others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A memory plan is made per input shape and kept beside the arena: twice the peak.
+    options.enable_mem_pattern = False
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    provider = (PROVIDERS[device], _EXACT.get(device, {}))
+    try:
+        return ort.InferenceSession(str(model.path), options, providers=[provider])
+    except _ERRORS as error:
+        raise refused(model, error) from error
+
+
+def _port(port: Any) -> Port:  # noqa: ANN401 - untyped
+    return Port(port.type == "tensor(float)", port.shape)

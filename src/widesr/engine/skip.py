@@ -1,0 +1,96 @@
+"""WDSR in bf16 without loss: its linear skip, which carries nearly all of the picture, in fp32.
+
+OpenVINO rounds what goes into and out of every convolution to bf16, which has 8 bits. What follows
+the last convolutions it leaves in fp32, and to this it counts transposed ones. With a stride of 1
+and its kernel turned, a transposed convolution is a convolution; so the skip becomes one. The
+biases and the mean, three passes over the large picture, become one bias on the way.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class _Ending(NamedTuple):
+    """The end of a WDSR: shuffle(tail + skip) + mean. All are nodes of OpenVINO's graph."""
+
+    result: Any
+    shuffle: Any
+    total: Any
+    tail: Any
+    skip: Any
+    biases: list[Any]
+    mean: Any
+
+
+def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
+    """Rewrite a graph that ends as a WDSR does; others stay as they are.
+
+    Args:
+        graph: `openvino.Model`; changed in place.
+
+    Returns:
+        Whether it was rewritten.
+    """
+    from openvino import opset13 as op
+
+    end = _ending(graph)
+    if end is None:
+        return False
+    kernel = _values(end.skip.input_value(1))  # (out, in, height, width)
+    turned = np.ascontiguousarray(kernel.swapaxes(0, 1)[:, :, ::-1, ::-1])
+    n_out, _, height, width = kernel.shape
+    bias = sum(_values(bias).reshape(-1) for bias in end.biases)
+    bias = bias + np.repeat(_values(end.mean).reshape(3), n_out // 3)
+    skip = op.convolution_backprop_data(
+        end.skip.input_value(0),
+        op.constant(turned),
+        strides=[1, 1],
+        pads_begin=[height // 2, width // 2],
+        pads_end=[height // 2, width // 2],
+        dilations=[1, 1],
+    )
+    based = op.add(skip, op.constant(bias.reshape(1, n_out, 1, 1).astype(np.float32)))
+    end.total.output(0).replace(op.add(end.tail, based).output(0))
+    end.result.input(0).replace_source_output(end.shuffle.output(0))
+    graph.validate_nodes_and_infer_types()
+    return True
+
+
+def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
+    """Find the parts, from the end backwards; None where there is another kind of node."""
+    (result,) = graph.get_results()
+    with_mean = _before(result, 0, "Add")
+    shuffle = with_mean and _before(with_mean, 0, "DepthToSpace")
+    total = shuffle and _before(shuffle, 0, "Add")
+    if with_mean is None or total is None:
+        return None
+    sides = [_before(total, 0, "Add"), _before(total, 1, "Add")]
+    if None in sides:
+        return None
+    convs = [_before(side, 0, "Convolution") for side in sides]
+    if None in convs:
+        return None
+    from_input = [
+        source is not None and _before(source, 0, "Parameter") is not None
+        for source in (_before(conv, 0, "Subtract") for conv in convs)
+    ]
+    if sorted(from_input) != [False, True]:
+        return None
+    skip, tail = sorted(convs, key=lambda conv: not from_input[convs.index(conv)])
+    biases = [side.input_value(1) for side in sides]
+    return _Ending(result, shuffle, total, tail, skip, biases, with_mean.input_value(1))
+
+
+def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401
+    """The node that feeds an input, if it is of this kind; else None."""
+    source = node.input_value(port).get_node()
+    return source if source.get_type_name() == kind else None
+
+
+def _values(port: Any) -> Any:  # noqa: ANN401
+    """The constant that a port is made of, through casts and reshapes, as float32."""
+    node = port.get_node()
+    while node.get_type_name() != "Constant":
+        node = node.input_value(0).get_node()
+    return node.data.astype(np.float32)

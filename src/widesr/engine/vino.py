@@ -1,0 +1,97 @@
+"""OpenVINO on the CPU: fp32, or bf16 and fp16 where the CPU computes in them.
+
+In fp32 and fp16 a pixel gets the same bits wherever it lies in a tile, as in ONNX Runtime. In bf16
+this holds for inputs at least `_EXACT_SIDE` wide: narrower ones go through other kernels, which add
+in another order, and 0.3 % of their values differ by up to 0.008. `smallest_tile` keeps tiles
+above that.
+"""
+
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.catalog import ModelFile
+from widesr.engine.interface import Port, checked, failed, fixed_size, refused
+from widesr.engine.skip import keep_skip_exact
+from widesr.errors import MissingExtraError
+
+_EXACT_SIDE = 64
+"""LR pixels. Found by `benchmarks/precision.py`: no difference from 48 on, many below."""
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU. One call at a time."""
+
+    name = "openvino"
+
+    def __init__(
+        self, model: ModelFile, *, threads: int, precision: Literal["fp32", "bf16", "fp16"]
+    ) -> None:
+        """Load a model.
+
+        Raises:
+            MissingExtraError: OpenVINO is not installed.
+            ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
+        """
+        try:
+            core = _core()
+        except ImportError as error:
+            raise MissingExtraError(extra="openvino", needed_for="the openvino back end") from error
+        self.precision = precision
+        self.scale = model.card.scale
+        self.receptive_radius = model.card.receptive_radius
+        # Cores are cut even, so half a tile and one halo is the narrowest that is read.
+        narrow = 2 * (_EXACT_SIDE - self.receptive_radius) if precision == "bf16" else 1
+        self.smallest_tile = max(1, narrow) if model.tiles else None
+        self._path = model.path
+        options = {
+            # Without the hint OpenVINO computes in bf16 where the CPU can.
+            "INFERENCE_PRECISION_HINT": precision.replace("fp", "f"),
+            "INFERENCE_NUM_THREADS": threads,
+            # Pinned, the threads of several processes would crowd on the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            graph = core.read_model(str(model.path))
+            keep_skip_exact(graph)
+            compiled = core.compile_model(graph, "CPU", options)
+        except RuntimeError as error:
+            raise refused(model, error) from error
+        self.fixed_size = fixed_size(
+            model,
+            inputs=[_port(port) for port in compiled.inputs],
+            outputs=[_port(port) for port in compiled.outputs],
+        )
+        self._request = compiled.create_infer_request()
+
+    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Upscale; see `Runtime.run`.
+
+        Raises:
+            ModelFileError: The network failed on this picture or gave another size than its card
+                says.
+        """
+        try:
+            results = self._request.infer([np.ascontiguousarray(lr)], share_inputs=True)
+        except RuntimeError as error:
+            raise failed(self._path, lr, error) from error
+        return checked(self._path, lr, results[0], scale=self.scale)
+
+
+@cache
+def _core() -> Any:  # noqa: ANN401 - the import is in here
+    """Start the one OpenVINO of this process, which is never let go.
+
+    Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also
+    from under another: after that the next signal, Ctrl-C too, would kill the process.
+    """
+    import openvino as ov
+
+    return ov.Core()
+
+
+def _port(port: Any) -> Port:  # noqa: ANN401 - the import is in here
+    axes = [axis.get_length() if axis.is_static else None for axis in port.partial_shape]
+    return Port(port.element_type.get_type_name() == "f32", axes)
