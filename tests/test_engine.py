@@ -18,7 +18,7 @@ from widesr.engine.guard import Guarded
 from widesr.engine.skip import keep_skip_exact
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.picture import read_picture
+from widesr.reading import read_picture
 from widesr.tiling import plan_tiles
 
 TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
