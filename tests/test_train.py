@@ -582,6 +582,26 @@ def test_weights_are_never_unpickled(tmp_path):
         load_weights(pickled)
 
 
+def test_losses_are_what_they_are_called():
+    sr, hr = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.8, 0.6])
+    assert LOSSES["l1"](sr, hr) == pytest.approx(0.7 / 3)
+    assert LOSSES["mse"](sr, hr) == pytest.approx(0.25 / 3)
+    charbonnier = (1e-3 + (0.09 + 1e-6) ** 0.5 + (0.16 + 1e-6) ** 0.5) / 3
+    assert LOSSES["charbonnier"](sr, hr) == pytest.approx(charbonnier)
+    for loss in LOSSES.values():
+        assert loss(hr, sr) == pytest.approx(loss(sr, hr))
+
+
+@pytest.mark.parametrize("loss", ["charbonnier", "mse"])
+def test_a_network_learns_by_every_loss(photographs, recipe_file, tmp_path, loss):
+    assert loss in LOSSES
+    recipe = load_recipe(recipe_file(('"l1"', f'"{loss}"'), ("steps = 12", "steps = 40")))
+    seen = []
+    train(recipe, data=photographs, out=tmp_path / "run", threads=1, report=seen.append)
+    validated = [now.psnr for now in seen if now.validated]
+    assert validated[-1] > validated[0] + 3
+
+
 def test_the_learning_rate_follows_its_schedule(recipe_file):
     cosine = load_recipe(recipe_file()).optim
     assert learning_rate_at(cosine, 0) == pytest.approx(0.5e-2)  # the first of two warm-up steps

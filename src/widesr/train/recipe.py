@@ -35,7 +35,8 @@ class DataTable(_Table):
 class OptimTable(_Table):
     """How it is learned. Schedules count optimizer steps."""
 
-    loss: Literal["l1"]
+    loss: Literal["l1", "charbonnier", "mse"]
+    """`"mse"` is what PSNR measures; networks learn faster by the others, and may end with it."""
     steps: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     warmup: Annotated[int, Field(ge=0)]
