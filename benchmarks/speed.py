@@ -1,0 +1,416 @@
+"""How fast: our engine and its peers in turn, against the measured peak of this machine.
+
+    python benchmarks/speed.py            # what is published: half an hour of a quiet machine
+    python benchmarks/speed.py --quick    # a small picture, few rounds; writes nothing, prints only
+
+Each contender is a process of its own that waits while the others run; they take turns, round by
+round, and every ratio is of two runs of the same round. Writes `benchmarks/results/speed.json` and
+`docs/benchmarks/speed.svg` (needs the groups `train` and `plots`, and both runtimes).
+
+"peak" is the best GEMM of the same precision in the same run (torch, 2048x2048). A network's work
+is 2 operations per fused parameter and LR pixel; halos count for nothing. Peers: the same network
+in eager PyTorch, both runtimes as they come, with all defaults, OpenCV's dnn_superres (--dnn, files
+from its authors), and Pillow's and libvips' interpolation as the floor.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "speed.json"
+PLOT = HERE.parent / "docs" / "benchmarks" / "speed.svg"
+GEMM_SIDE, GEMMS = 2048, 10
+PACKAGES = ("widesr", "onnxruntime", "openvino", "torch", "numpy", "pillow", "pyvips",
+            "opencv-contrib-python-headless")  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--models", nargs="+", help="default: the default model of x2, x3 and x4")
+    parser.add_argument("--size", help="of the LR picture; default: 1920x1080")
+    parser.add_argument("--tiles", nargs="*", type=int, default=[256, 1024])
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--dnn", nargs="*", default=[], help="e.g. FSRCNN_x2.pb ESPCN_x2.pb")
+    options = parser.parse_args()
+    if options.worker:
+        work(**json.loads(options.worker))
+        return
+    models = options.models or [
+        "wdsr-a8-x2",
+        *([] if options.quick else ["wdsr-a8-x3", "wdsr-a8-x4"]),
+    ]
+    size = options.size or ("480x270" if options.quick else "1920x1080")
+    rounds = options.rounds or (3 if options.quick else 9)
+    width, height = map(int, size.split("x"))
+    tiles = [] if options.quick else options.tiles
+    runs = [
+        measure(
+            model, contenders(model, tiles, options.dnn), height, width, options.threads, rounds
+        )
+        for model in models
+    ]
+    result = {
+        "command": " ".join(["python", *sys.argv]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine_now(),
+        "versions": versions(),
+        "threads": options.threads,
+        "picture": size,
+        "rounds": rounds,
+        "start_up": start_up(3 if options.quick else 9),
+        "models": runs,
+    }
+    show(result)
+    if not options.quick:
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        draw(result)
+
+
+def contenders(model, tiles, dnn):
+    """Name and specification of all that run in turn, the reference first."""
+    yield "widesr", {"kind": "widesr", "model": model}
+    yield "widesr fp32", {"kind": "widesr", "model": model, "precision": "fp32"}
+    if is_installed("openvino"):
+        ours = {"kind": "widesr", "model": model, "backend": "openvino"}
+        yield "widesr openvino fp32", {**ours, "precision": "fp32"}
+    for tile in tiles:
+        yield f"widesr -t {tile}", {"kind": "widesr", "model": model, "tile": tile}
+    yield "widesr whole", {"kind": "widesr", "model": model, "tile": None}
+    yield "onnxruntime defaults", {"kind": "onnxruntime", "model": model}
+    if is_installed("openvino"):
+        yield "openvino defaults", {"kind": "openvino", "model": model}
+    yield "pytorch eager", {"kind": "torch", "model": model}
+    for path in dnn:
+        yield f"opencv {Path(path).stem}", {"kind": "opencv", "path": path, "model": model}
+    for kind in ("pillow", "libvips"):
+        for kernel in ("bicubic", "lanczos3"):
+            yield f"{kind} {kernel}", {"kind": kind, "kernel": kernel, "model": model}
+    yield "gemm fp32", {"kind": "gemm", "dtype": "float32"}
+    yield "gemm bf16", {"kind": "gemm", "dtype": "bfloat16"}
+
+
+def is_installed(package):
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
+
+
+def measure(model, specs, height, width, threads, rounds):
+    """All contenders in turn; seconds of each round, and what follows from them."""
+    from widesr.catalog import find_model
+
+    card = find_model(model, scale=None).card
+    workers = {name: Worker(spec, height, width, threads) for name, spec in specs}
+    seconds = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            seconds[name].append(worker.run())
+    ends = {name: worker.end() for name, worker in workers.items()}
+    flops = 2 * card.parameters_fused * height * width
+    peaks = {
+        name.removeprefix("gemm "): 2 * GEMMS * GEMM_SIDE**3 / min(times) / 1e9
+        for name, times in seconds.items()
+        if name.startswith("gemm")
+    }
+    rows = {}
+    for name, times in seconds.items():
+        if name.startswith("gemm"):
+            continue
+        ratios = [t / ours for t, ours in zip(times, seconds["widesr"], strict=True)]
+        row = {
+            "seconds": [round(t, 4) for t in times],
+            "megapixels_per_second": round(
+                card.scale**2 * height * width / 1e6 / statistics.median(times), 2
+            ),
+            "times_widesr": [
+                round(f, 2) for f in (statistics.median(ratios), min(ratios), max(ratios))
+            ],
+            **ends[name],
+        }
+        if row["precision"] in peaks:
+            gflops = flops / min(times) / 1e9
+            row["gflop_per_second"] = round(gflops)
+            row["share_of_peak"] = round(gflops / peaks[row["precision"]], 3)
+        rows[name] = row
+    return {
+        "model": model,
+        "parameters": card.parameters_fused,
+        "scale": card.scale,
+        "gflop": round(flops / 1e9),
+        "peak_gflop_per_second": {name: round(peak) for name, peak in peaks.items()},
+        "contenders": rows,
+    }
+
+
+class Worker:
+    """A contender in a process of its own, which waits to be told to run."""
+
+    def __init__(self, spec, height, width, threads):
+        spec = {**spec, "height": height, "width": width, "threads": threads}
+        command = [sys.executable, __file__, "--worker", json.dumps(spec)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._answer()  # it has run once
+
+    def run(self):
+        self._say("run")
+        return self._answer()["seconds"]
+
+    def end(self):
+        self._say("end")
+        answer = self._answer()
+        self._process.wait()
+        return answer
+
+    def _say(self, word):
+        print(word, file=self._process.stdin, flush=True)
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a contender ended: {self._process.args[-1]}")
+        return json.loads(line)
+
+
+def work(kind, height, width, threads, **spec):
+    """Be a contender: make ready, run once, then as often as told."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(**values):
+        print(json.dumps(values), file=answers, flush=True)
+
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    run, precision = KINDS[kind](pixels, threads, **spec)
+    began = time.perf_counter()
+    run()
+    answer(seconds=time.perf_counter() - began)
+    for word in sys.stdin:
+        if word.strip() == "end":
+            break
+        began = time.perf_counter()
+        run()
+        answer(seconds=time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    answer(precision=precision, peak_mib=peak)
+
+
+def widesr(pixels, threads, *, model, backend="auto", precision="auto", tile="auto"):
+    """From 8-bit pixels to 8-bit pixels, as `widesr upscale` does between the files."""
+    from widesr.catalog import find_model
+    from widesr.engine import load_engine
+    from widesr.upscaler import Upscaler
+
+    found = find_model(model, scale=None)
+    engine = load_engine(found, backend=backend, precision=precision, threads=threads)
+    upscaler = Upscaler(engine, tile=tile, card=found.card)
+    return lambda: upscaler(pixels), engine.precision
+
+
+def network_input(pixels):
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[np.newaxis], np.float32) / 255
+
+
+def onnxruntime(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
+    import onnxruntime as ort
+
+    from widesr.catalog import find_model
+
+    lr = network_input(pixels)
+    session = ort.InferenceSession(find_model(model, scale=None).path)
+    return lambda: session.run(None, {session.get_inputs()[0].name: lr}), "fp32"
+
+
+def openvino(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
+    import openvino as ov
+
+    from widesr.catalog import find_model
+
+    lr = network_input(pixels)
+    compiled = ov.Core().compile_model(find_model(model, scale=None).path, "CPU")
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return lambda: compiled(lr), {"f32": "fp32", "f16": "fp16"}.get(hint, hint)
+
+
+def eager(pixels, threads, *, model):
+    """The same network, with random weights, which take as long."""
+    import torch
+
+    from widesr.catalog import find_model
+    from widesr.nets import build
+    from widesr.train.recipe import load_recipe
+
+    torch.set_num_threads(threads)
+    card = find_model(model, scale=None).card
+    network = build(load_recipe(card.recipe).network).fused().eval()
+    lr = torch.from_numpy(network_input(pixels))
+
+    @torch.inference_mode()
+    def run():
+        network(lr)
+
+    return run, "fp32"
+
+
+def opencv(pixels, threads, *, path, model):  # noqa: ARG001
+    import cv2
+
+    cv2.setNumThreads(threads)
+    name, scale = Path(path).stem.split("_x")
+    net = cv2.dnn_superres.DnnSuperResImpl_create()
+    net.readModel(path)
+    net.setModel(name.lower(), int(scale))
+    return lambda: net.upsample(pixels), "other"
+
+
+def pillow(pixels, threads, *, kernel, model):  # noqa: ARG001 - it has one thread
+    from PIL import Image
+
+    from widesr.catalog import find_model
+
+    scale = find_model(model, scale=None).card.scale
+    image = Image.fromarray(pixels)
+    size = (image.width * scale, image.height * scale)
+    method = {"bicubic": Image.Resampling.BICUBIC, "lanczos3": Image.Resampling.LANCZOS}[kernel]
+    return lambda: image.resize(size, method), "other"
+
+
+def libvips(pixels, threads, *, kernel, model):
+    os.environ["VIPS_CONCURRENCY"] = str(threads)
+    import pyvips
+
+    from widesr.catalog import find_model
+
+    scale = find_model(model, scale=None).card.scale
+    image = pyvips.Image.new_from_array(pixels)
+    name = {"bicubic": "cubic", "lanczos3": "lanczos3"}[kernel]
+    return lambda: image.resize(scale, kernel=name).write_to_memory(), "other"
+
+
+def gemm(pixels, threads, *, dtype):  # noqa: ARG001
+    import torch
+
+    torch.set_num_threads(threads)
+    a, b = (torch.rand(GEMM_SIDE, GEMM_SIDE).to(getattr(torch, dtype)) for _ in "ab")
+    out = torch.empty_like(a)
+
+    def run():
+        for _ in range(GEMMS):  # one takes milliseconds: waking up would count
+            torch.matmul(a, b, out=out)
+
+    return run, {"float32": "fp32", "bfloat16": "bf16"}[dtype]
+
+
+KINDS = {
+    "widesr": widesr,
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+    "torch": eager,
+    "opencv": opencv,
+    "pillow": pillow,
+    "libvips": libvips,
+    "gemm": gemm,
+}
+
+
+def start_up(times):
+    """Seconds of `widesr upscale` on a picture of 64x64, from nothing to the file on disk."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        lr, sr = Path(folder) / "lr.png", Path(folder) / "sr.png"
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(lr)
+        seconds = []
+        for _ in range(times):
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "widesr", "upscale", lr, "-o", sr, "--overwrite"]
+            subprocess.run(command, check=True, capture_output=True)
+            seconds.append(round(time.perf_counter() - began, 3))
+    return {"command": "widesr upscale, 64x64", "seconds": seconds}
+
+
+def machine_now():
+    from widesr.report import machine
+
+    here = machine()
+    return {
+        "cpu": here.cpu,
+        "cpus": here.cores,
+        "system": here.system,
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def versions():
+    return {name: version(name) for name in PACKAGES if is_installed(name)}
+
+
+def show(result):
+    machine = result["machine"]
+    print(f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load_average']}")
+    print(f"start-up {min(result['start_up']['seconds']):.2f} s")
+    for run in result["models"]:
+        peaks = ", ".join(f"{k} {v}" for k, v in run["peak_gflop_per_second"].items())
+        print(f"\n{run['model']}, {result['picture']}, GEMM peak in GFLOP/s: {peaks}")
+        print(f"{'':24}{'MP/s':>8}{'x widesr (spread)':>24}{'GFLOP/s':>9}{'of peak':>9}{'MiB':>7}")
+        for name, row in run["contenders"].items():
+            middle, least, most = row["times_widesr"]
+            share = f"{row['share_of_peak']:.0%}" if "share_of_peak" in row else ""
+            print(
+                f"{name:24}{row['megapixels_per_second']:8.2f}"
+                f"{f'{middle:.2f} ({least:.2f}..{most:.2f})':>24}"
+                f"{row.get('gflop_per_second', ''):>9}{share:>9}{row['peak_mib']:7}"
+            )
+
+
+def draw(result):
+    """Megapixels of output per second, a panel for each model."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.hashsalt": "widesr", "svg.fonttype": "path", "font.size": 9}
+    from matplotlib import pyplot as plt
+
+    runs = result["models"]
+    figure, panels = plt.subplots(
+        1,
+        len(runs),
+        figsize=(4.2 * len(runs), 4.4),
+        layout="constrained",
+        sharey=True,
+        squeeze=False,
+    )
+    for run, ax in zip(runs, panels[0], strict=True):
+        rows = list(run["contenders"].items())[::-1]
+        speeds = [row["megapixels_per_second"] for _, row in rows]
+        ours = [name.startswith("widesr") for name, _ in rows]
+        bars = ax.barh(
+            [name for name, _ in rows], speeds, color=["#0b7a75" if o else "#8a8f98" for o in ours]
+        )
+        ax.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
+        ax.set(xscale="log", xlabel="megapixels of output per second", title=run["model"])
+        ax.margins(x=0.2)
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
