@@ -7,7 +7,7 @@ from os.path import lexists  # unlike Path.exists, False also for a name that is
 from pathlib import Path
 
 from widesr.errors import ImageWriteError, WidesrError
-from widesr.reading import read_header
+from widesr.reading import Header, read_header
 from widesr.writing import output_format
 
 Resize = Callable[[int, int], tuple[int, int]]
@@ -19,6 +19,9 @@ and scans by bicubic x4, which is smoothest: from 0.5 in PNG and TIFF."""
 _LOSSY = 1 / 40
 """At the quality 100, and less in proportion; measured in JPEG and WebP: from 0.08 at 95, from
 0.009 at 1."""
+_LOSSY_MOST = 1 / 2
+"""Bytes of an output that loses some, in those of its pixels, at the most; noise at 95 takes so
+much."""
 _SQUEEZED = 1 / 4
 """What is taken of an input that is hardly compressed, in its decoded bytes."""
 _NOT_PIXELS = 2**16
@@ -48,9 +51,10 @@ def check_space(pairs: Iterable[tuple[Path, Path]], *, resize: Resize, quality: 
         disk = os.statvfs(folder)
         free = disk.f_bavail * disk.f_frsize
         if disk.f_blocks and needed[device] > free:  # some file systems do not count
+            least = readable_size(needed[device])
             raise ImageWriteError(
-                f"{folder}: the outputs take at least {_size(needed[device])}, {_size(free)} is "
-                "free there; make room, or name a folder on another disk with -o"
+                f"{folder}: the outputs take at least {least}, {readable_size(free)} is free "
+                "there; make room, or name a folder on another disk with -o"
             )
 
 
@@ -67,15 +71,32 @@ def decoded_bytes(source: Path, *, resize: Resize) -> int:
 def _least(source: Path, target: Path, resize: Resize, quality: int) -> int:
     try:
         header = read_header(source)
-        height, width = resize(header.height, header.width)
-        lossless = output_format(target) in ("png", "tiff")
-        n_bytes = source.stat().st_size - _NOT_PIXELS
+        size = resize(header.height, header.width)
+        return bytes_to_come(source, target, header, size=size, quality=quality)[0]
     except (WidesrError, OSError):
         return 0  # it will be said when its turn comes
-    decoded = header.height * header.width * header.pixel_bytes
-    grown = height * width / max(header.height * header.width, 1)
+
+
+def bytes_to_come(
+    source: Path, target: Path, header: Header, *, size: tuple[int, int], quality: int
+) -> tuple[int, int]:
+    """Say how much an output takes at the least, and at the most.
+
+    Args:
+        source: The input.
+        target: The output; its name says the format.
+        header: Of the input.
+        size: (height, width) of the output.
+        quality: 1 to 100, of an output that loses some.
+    """
+    pixels, grown = header.height * header.width, size[0] * size[1]
+    decoded = pixels * header.pixel_bytes
+    lossless = output_format(target) in ("png", "tiff")
     share = _LOSSLESS if lossless else _LOSSY * quality / 100
-    return max(int(min(n_bytes, decoded * _SQUEEZED) * grown * share), 0)
+    squeezed = min(source.stat().st_size - _NOT_PIXELS, decoded * _SQUEEZED)
+    least = max(int(squeezed * grown / max(pixels, 1) * share), 0)
+    most = grown * header.pixel_bytes
+    return least, max(most if lossless else int(most * _LOSSY_MOST), least) + _NOT_PIXELS
 
 
 def _existing(folder: Path) -> Path:
@@ -84,5 +105,6 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _size(n_bytes: float) -> str:
+def readable_size(n_bytes: float) -> str:
+    """As people write it: "1.2 GB"."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"

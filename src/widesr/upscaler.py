@@ -4,9 +4,10 @@ Pictures pass row by row, in bands as high as a tile; those that are whole in me
 they come out the same.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from itertools import groupby
 from math import isqrt, prod
 from typing import Literal, TypeVar
@@ -185,6 +186,19 @@ class Upscaler:
         row_bytes = lr.nbytes // lr.height * self.scale**2
         return max(int(self._band_bytes) // row_bytes, MIN_TILE)
 
+    def seconds_for(self, height: int, width: int) -> float:
+        """How long a picture of this size will take, about; measured on a small one, once."""
+        return height * width * self._seconds_per_pixel
+
+    @cached_property
+    def _seconds_per_pixel(self) -> float:
+        side = 256
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+        self(noise)  # the first takes longer
+        start = time.perf_counter()
+        self(noise)
+        return (time.perf_counter() - start) / side**2
+
     def made_by(self, _height: int, _width: int) -> str:
         """What a picture of this size goes through, for reports: here always the model."""
         return self.model
@@ -321,6 +335,12 @@ class SizedUpscaler:
     ) -> PictureStream:
         """Upscale a picture as it passes, to the same values as `upscale_picture`."""
         return _with_alpha(stream, lambda rows: self.rows(rows, progress=progress))
+
+    def seconds_for(self, height: int, width: int) -> float:
+        """As `Upscaler.seconds_for`; what the resize takes beside the networks is left out."""
+        scales = self._scales(height, width)
+        steps = [(self._networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
+        return sum(each.seconds_for(height * grown, width * grown) for each, grown in steps)
 
     def made_by(self, height: int, width: int) -> str:
         """What a picture of this size goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""

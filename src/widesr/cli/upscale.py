@@ -11,6 +11,10 @@ from widesr.cli.outcomes import report_outcomes
 
 if TYPE_CHECKING:
     from widesr.adapt import Icc, Kept
+    from widesr.forecast import Forecast
+
+_WORTH_TELLING = 20
+"""Seconds from which on people want to know how long it takes."""
 
 
 def upscale_pictures(
@@ -73,6 +77,7 @@ def upscale_pictures(
     unless you say --overwrite, and no input ever.
     """
     from widesr.batch import upscale_many
+    from widesr.forecast import forecast
     from widesr.jobs import plan_jobs
     from widesr.upscaler import load_upscaler
 
@@ -93,6 +98,8 @@ def upscale_pictures(
         threads=threads,
         **options.memory_limit(max_memory),
     )
+    if not quiet:
+        _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite))
     outcomes = partial(
         upscale_many,
         jobs,
@@ -115,3 +122,15 @@ def upscale_pictures(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+def _tell(to_come: "Forecast | None") -> None:
+    from widesr.space import readable_size
+
+    if to_come is None or to_come.seconds < _WORTH_TELLING:
+        return
+    minutes = to_come.seconds / 60
+    time = f"{max(minutes, 1):.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+    pictures = f"{to_come.pictures} picture{'s' if to_come.pictures > 1 else ''}"
+    most = readable_size(to_come.most_bytes)
+    typer.echo(f"widesr: {pictures}: about {time}, at most {most} on the disk", err=True)

@@ -1,0 +1,63 @@
+"""How long a run will take and how much it will write, told before it starts."""
+
+from collections.abc import Sequence
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
+from typing import NamedTuple
+
+from widesr.errors import WidesrError
+from widesr.jobs import Job
+from widesr.reading import read_header
+from widesr.space import bytes_to_come
+from widesr.upscaler import SizedUpscaler, Upscaler
+
+_SAMPLE = 200
+"""Pictures whose headers are read; what more there are is taken to be like them."""
+
+
+_WORTH_MEASURING = 2**21
+"""Input pixels below which a run is over before a forecast would be read."""
+
+
+class Forecast(NamedTuple):
+    """What a run is likely to take."""
+
+    pictures: int
+    seconds: float
+    most_bytes: int
+    """Of all outputs together."""
+
+
+def forecast(
+    jobs: Sequence[Job],
+    *,
+    upscaler: Upscaler | SizedUpscaler,
+    quality: int = 95,
+    overwrite: bool = False,
+) -> Forecast | None:
+    """Look at the headers, and measure the networks' speed on a small sample.
+
+    Args:
+        jobs: What is to be done; of many pictures, some are looked at.
+        upscaler: Makes the outputs.
+        quality: 1 to 100, of outputs that lose some.
+        overwrite: Outputs that are there already are made again.
+
+    Returns:
+        None for a run that is not worth it.
+    """
+    to_do = [job for job in jobs if overwrite or not lexists(job.target)]
+    sample = to_do[:: -(-len(to_do) // _SAMPLE)] if to_do else []
+    sizes, n_bytes = [], 0
+    for job in sample:
+        try:
+            header = read_header(job.source)
+            size = upscaler.output_size(header.height, header.width)
+        except WidesrError:
+            continue  # it will be said when its turn comes
+        sizes.append((header.height, header.width))
+        n_bytes += bytes_to_come(job.source, job.target, header, size=size, quality=quality)[1]
+    share = len(to_do) / max(len(sample), 1)
+    if sum(height * width for height, width in sizes) * share < _WORTH_MEASURING:
+        return None
+    seconds = sum(upscaler.seconds_for(height, width) for height, width in sizes)
+    return Forecast(len(to_do), seconds * share, int(n_bytes * share))
