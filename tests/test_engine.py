@@ -82,13 +82,15 @@ def test_a_runtime_gives_the_same_bits_for_tiles_as_for_the_whole_and_for_any_th
 
 
 @pytest.mark.parametrize("path", sorted(MODELS_DIR.glob("*.onnx")), ids=lambda path: path.stem)
-def test_every_model_in_the_package_gives_the_same_bits_tiled_and_whole(path):
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_every_model_in_the_package_gives_the_same_bits_tiled_and_whole(path, precision):
     # That there are any is checked in test_contracts.
-    engine = load_engine(ModelFile(path, read_card(path)), threads=2)
-    height, width, scale = 61, 83, engine.scale
+    engine = load_engine(ModelFile(path, read_card(path)), precision=precision, threads=2)
+    height, width, scale = 61, 143, engine.scale
     lr = _picture(7, 1, 3, height, width)
     whole = engine.run(lr)
     for tile in (16, 45):
+        tile = max(tile, engine.smallest_tile)
         for t in plan_tiles(height, width, tile=tile, halo=engine.receptive_radius):
             part = engine.run(lr[:, :, t.read_y, t.read_x])
             kept, placed = (..., *t.kept(scale)), (..., *t.placed(scale))

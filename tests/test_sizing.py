@@ -229,6 +229,11 @@ class Nearest:
 
     name = "nearest"
     receptive_radius = 0
+    smallest_tile = 1
+
+    @property
+    def exact(self):
+        return self
 
     def __init__(self, scale):
         self.scale = scale

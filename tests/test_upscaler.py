@@ -30,6 +30,11 @@ class Nearest:
 
     name = "nearest"
     receptive_radius = 0
+    smallest_tile = 1
+
+    @property
+    def exact(self):
+        return self
 
     def __init__(self, scale: int = 2) -> None:
         self.scale = scale
@@ -49,6 +54,11 @@ class Checksum:
     name = "checksum"
     scale = 1
     receptive_radius = 3
+    smallest_tile = 1
+
+    @property
+    def exact(self):
+        return self
 
     def run(self, lr):
         levels = np.pad(np.rint(lr * 255), ((0, 0), (0, 0), (3, 3), (3, 3)))
@@ -62,6 +72,11 @@ class Constant:
     name = "constant"
     scale = 2
     receptive_radius = 0
+    smallest_tile = 1
+
+    @property
+    def exact(self):
+        return self
 
     def __init__(self, *rgb: float) -> None:
         self.rgb = np.array(rgb, np.float32).reshape(1, 3, 1, 1)
@@ -329,3 +344,52 @@ def test_bleeding_is_the_same_for_a_picture_that_passes(height, width, dtype, se
         patch.setattr("widesr.bleed._CHUNK", 1)
         passed = bled(rows).whole()
     np.testing.assert_array_equal(passed, bleed(picture[..., :3], hidden=picture[..., 3] == 0))
+
+
+class Rough(Nearest):
+    """Computes in bf16, say: black, where its exact twin is the nearest neighbour."""
+
+    smallest_tile = 40
+
+    @property
+    def exact(self):
+        return self._twin
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._twin = Nearest()
+
+    def run(self, lr):
+        return 0 * super().run(lr)
+
+
+def test_16_bits_go_through_the_exact_twin_and_8_through_the_fast_engine():
+    upscaler = Upscaler(Rough())
+    deep = _pixels(0, (9, 11, 3)).astype(np.uint16) * 257
+    assert not upscaler(_pixels(0, (9, 11, 3))).any()
+    np.testing.assert_array_equal(upscaler(deep), deep.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_no_tile_is_smaller_than_the_engine_can_make_as_in_the_whole():
+    engine = Rough()
+    Upscaler(engine, tile=16)(np.zeros((64, 100, 3), np.uint8))
+    assert engine.shapes == [(32, 33), (32, 33), (32, 34)] * 2
+
+
+def test_an_engine_for_whole_pictures_gets_them_and_refuses_tiles():
+    engine = Nearest()
+    engine.smallest_tile = None
+    Upscaler(engine)(np.zeros((1400, 900, 1), np.uint8))
+    assert engine.shapes == [(1400, 900)]
+    with pytest.raises(UsageError, match="nearest looks at the whole picture, tiles would"):
+        Upscaler(engine, tile=64)
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_a_picture_does_not_depend_on_its_tiles_in_any_precision(precision):
+    pixels = _pixels(3, (70, 211, 3))
+    whole, *tiled = (
+        Upscaler.load(scale=2, tile=tile, precision=precision)(pixels) for tile in (None, 16, 50)
+    )
+    for each in tiled:
+        np.testing.assert_array_equal(each, whole)

@@ -10,14 +10,22 @@ from dataclasses import replace
 from functools import cached_property, partial, reduce
 from itertools import groupby
 from math import isqrt, prod
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from widesr.bleed import bled
-from widesr.catalog import BICUBIC, LADDER, ModelCard, find_model, native_scales
-from widesr.engine import Engine, load_engine
+from widesr.catalog import BICUBIC, LADDER, ModelCard
+from widesr.engine import (
+    Backend,
+    Device,
+    Engine,
+    Precision,
+    find_model,
+    load_engine,
+    native_scales,
+)
 from widesr.errors import ShapeError, UsageError
 from widesr.picture import Picture, PictureStream
 from widesr.resize import resize_rows
@@ -26,6 +34,8 @@ from widesr.sizing import Target, plan_scales
 from widesr.tiling import plan_tiles
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
+Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""(1, 3, H, W) to (1, 3, sH, sW), as `Engine.run`."""
 Progress = Callable[[float, float], None]
 """Called after each tile with the work done and the work in all, in tiles or shares of them."""
 
@@ -65,23 +75,22 @@ class Upscaler:
         Args:
             engine: The network.
             tile: Largest side of a tile's core, LR pixels, from 16; None is the whole picture at
-                once; "auto" is what `max_memory` allows with the models in the package.
+                once; "auto" is what `max_memory` allows with the models in the package. An engine
+                whose pictures smaller tiles would change gets its smallest.
             self_ensemble: Take the mean over the eight flips and turns: eight times the work.
             card: What is known about the network.
             max_memory: Bytes that the program may take, about, when a picture passes row by row.
 
         Raises:
-            UsageError: `tile` is below 16.
+            UsageError: `tile` is below 16, or given for an engine that takes whole pictures only.
         """
         self.model = (card.name if card else engine.name) + ("+" if self_ensemble else "")
         self.scale = engine.scale
         self.card = card
-        self._run = _ensemble(engine.run) if self_ensemble else engine.run
+        self._engine, self._self_ensemble = engine, self_ensemble
         self._halo = engine.receptive_radius
-        self._tile = _auto_tile(self._halo, max_memory) if tile == "auto" else tile
+        self._tile = self._settled(tile, max_memory)
         self._band_bytes = max_memory * _FOR_BAND
-        if self._tile is not None and self._tile < MIN_TILE:
-            raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
 
     @classmethod
     def load(
@@ -92,6 +101,9 @@ class Upscaler:
         tile: int | Literal["auto"] | None = "auto",
         self_ensemble: bool = False,
         threads: int | None = None,
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        device: Device = "auto",
         max_memory: int = MAX_MEMORY,
     ) -> "Upscaler":
         """Load a model by name: "default", one of `list_models()`, a path, or "bicubic".
@@ -103,17 +115,24 @@ class Upscaler:
             tile: As for `Upscaler`.
             self_ensemble: As for `Upscaler`.
             threads: For the runtime; None is one per CPU that this process may use.
+            backend: As for `load_engine`, with `precision` and `device`. Pictures of 16 bits are
+                computed in fp32 whatever the precision.
+            precision: See `backend`.
+            device: See `backend`.
             max_memory: As for `Upscaler`.
 
         Raises:
             ModelNotFoundError: There is no such model, or none for this scale.
             ModelFileError: The model file cannot be used.
+            MissingExtraError: The back end is not installed.
             UsageError: A value that cannot be meant.
         """
         if name == BICUBIC:
             return _Bicubic(scale)
         model = find_model(name, scale=scale)
-        engine = load_engine(model, threads=threads)
+        engine = load_engine(
+            model, backend=backend, precision=precision, threads=threads, device=device
+        )
         return cls(
             engine,
             tile=tile,
@@ -162,7 +181,7 @@ class Upscaler:
         tiles = plan_tiles(
             lr.height, lr.width, tile=self._tile, halo=self._halo, highest=self._highest(lr)
         )
-        done = 0
+        run, done = self._run(lr.dtype), 0
         for _, group in groupby(tiles, key=lambda tile: tile.core_y.start):
             beside = list(group)
             read, core = beside[0].read_y, beside[0].core_y
@@ -170,7 +189,7 @@ class Upscaler:
             height = (core.stop - core.start) * self.scale
             sr = np.empty((height, lr.width * self.scale, lr.channels), lr.dtype)
             for tile in beside:
-                part = self._run(_to_network(window[:, tile.read_x]))
+                part = run(_to_network(window[:, tile.read_x]))
                 rows, columns = tile.kept(self.scale)
                 _, across = tile.placed(self.scale)
                 sr[:, across] = _from_network(part[:, :, rows, columns], like=sr)
@@ -179,12 +198,34 @@ class Upscaler:
                     progress(done, len(tiles))
             yield sr
 
+    def _run(self, dtype: np.dtype[Any]) -> Network:
+        """What tiles go through: 16 bits are more than bf16 can tell apart."""
+        engine = self._engine if dtype == np.uint8 else self._engine.exact
+        return _ensemble(engine.run) if self._self_ensemble else engine.run
+
+    def _settled(self, tile: int | Literal["auto"] | None, max_memory: int) -> int | None:
+        """The side of tiles, or None, with which this engine gives the picture as a whole."""
+        least = self._engine.smallest_tile
+        if least is None:
+            if isinstance(tile, int):
+                raise UsageError(
+                    f"{self.model} looks at the whole picture, tiles would show; take -t 0"
+                )
+            return None
+        if tile == "auto":
+            tile = _auto_tile(self._halo, max_memory)
+        if tile is None:
+            return None
+        if tile < MIN_TILE:
+            raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
+        return max(tile, least)
+
     def _highest(self, lr: Rows) -> int | None:
         """Rows of a tile's core at most: of a wide picture not all too much is held at once."""
         if self._tile is None:
             return None
         row_bytes = lr.nbytes // lr.height * self.scale**2
-        return max(int(self._band_bytes) // row_bytes, MIN_TILE)
+        return max(int(self._band_bytes) // row_bytes, MIN_TILE, self._engine.smallest_tile or 0)
 
     def seconds_for(self, height: int, width: int) -> float:
         """How long a picture of this size will take, about; measured on a small one, once."""
@@ -259,6 +300,9 @@ class SizedUpscaler:
         tile: int | Literal["auto"] | None = "auto",
         self_ensemble: bool = False,
         threads: int | None = None,
+        backend: Backend = "auto",
+        precision: Precision = "auto",
+        device: Device = "auto",
         max_memory: int = MAX_MEMORY,
     ) -> "SizedUpscaler":
         """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
@@ -277,6 +321,9 @@ class SizedUpscaler:
                 tile=tile,
                 self_ensemble=self_ensemble,
                 threads=threads,
+                backend=backend,
+                precision=precision,
+                device=device,
                 max_memory=share,
             )
             for scale in native
@@ -362,6 +409,9 @@ def load_upscaler(
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
     threads: int | None = None,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    device: Device = "auto",
     max_memory: int = MAX_MEMORY,
 ) -> Upscaler | SizedUpscaler:
     """Load what gives the size asked for: at x2, x3 and x4 one network and nothing after it.
@@ -375,6 +425,9 @@ def load_upscaler(
             tile=tile,
             self_ensemble=self_ensemble,
             threads=threads,
+            backend=backend,
+            precision=precision,
+            device=device,
             max_memory=max_memory,
         )
     return SizedUpscaler.load(
@@ -383,6 +436,9 @@ def load_upscaler(
         tile=tile,
         self_ensemble=self_ensemble,
         threads=threads,
+        backend=backend,
+        precision=precision,
+        device=device,
         max_memory=max_memory,
     )
 
@@ -463,9 +519,7 @@ def _from_network(sr: NDArray[np.float32], *, like: NDArray[Pixels]) -> NDArray[
 _AS_IS, _MIRRORED = slice(None), slice(None, None, -1)
 
 
-def _ensemble(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def _ensemble(run: Network) -> Network:
     """The mean of `run` over the eight flips and turns of its input, each turned back."""
 
     def turned(lr: NDArray[np.float32]) -> NDArray[np.float32]:

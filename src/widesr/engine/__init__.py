@@ -24,6 +24,7 @@ __all__ = [
     "Engine",
     "Precision",
     "advice",
+    "devices",
     "find_model",
     "load_engine",
     "native_scales",
@@ -34,7 +35,7 @@ def load_engine(
     model: ModelFile,
     *,
     backend: Backend = "auto",
-    precision: Precision = "fp32",
+    precision: Precision = "auto",
     threads: int | None = None,
     device: Device = "auto",
 ) -> Engine:
@@ -67,6 +68,13 @@ def load_engine(
         exact=None if choice.precision == "fp32" else in_fp32,
         is_trusted=is_ours,
     )
+
+
+def devices() -> list[str]:
+    """Names of the devices that the installed ONNX Runtime was built for: "cpu", "cuda"."""
+    from widesr.engine import ort
+
+    return ort.devices()
 
 
 def _load_runtime(model: ModelFile, choice: Choice, *, threads: int) -> Runtime:
