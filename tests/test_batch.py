@@ -328,3 +328,25 @@ def test_a_defect_is_raised_for_those_who_look_for_it(tmp_path, monkeypatch):
     jobs = plan_jobs([save(tmp_path / "a.png")], name_end="_x2")
     with pytest.raises(ZeroDivisionError):
         list(transform_many(jobs, transform=lambda picture: 1 / 0))
+
+
+def test_links_in_a_ring_are_refused_as_inputs_and_as_outputs(tmp_path):
+    ring = tmp_path / "ring.png"
+    ring.symlink_to(tmp_path / "other.png")
+    (tmp_path / "other.png").symlink_to(ring)
+    good = save(tmp_path / "good.png")
+    into = bicubic([Job(source=ring, target=tmp_path / "out.png")])
+    onto = bicubic([Job(source=good, target=ring)])
+    assert [str(outcome.error) for outcome in into] == [
+        f"{ring}: cannot be opened (Too many levels of symbolic links); check its permissions"
+    ]
+    assert isinstance(onto[0].error, OutputExistsError)
+    assert bicubic([Job(source=good, target=ring)], existing="overwrite")[0].error is None
+    assert decoded(ring).shape == (8, 12, 3)
+
+
+def test_a_folder_with_links_in_a_ring_costs_no_other_picture(tmp_path):
+    save(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "ring.png").symlink_to(tmp_path / "in" / "ring.png")
+    jobs = plan_jobs([tmp_path / "in"], name_end="_x2", recursive=True)
+    assert [type(outcome.error) for outcome in bicubic(jobs)] == [type(None), ImageReadError]

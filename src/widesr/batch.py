@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from os.path import lexists  # unlike Path.exists, False also for a name that is too long
+from os.path import lexists, realpath  # Path's fail at some names: too long, or links in a ring
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +116,7 @@ def upscale_many(
     work = _Work(
         transform=transform,
         resize=upscaler.output_size,
-        inputs=frozenset(job.source.resolve() for job in jobs),
+        inputs=frozenset(realpath(job.source) for job in jobs),
         existing=existing,
         quality=quality,
         lossless=lossless,
@@ -156,7 +156,7 @@ def transform_many(
     work = _Work(
         transform=lambda stream, _: transform(stream.whole()).stream(),
         resize=lambda height, width: (height, width),
-        inputs=frozenset(job.source.resolve() for job in jobs),
+        inputs=frozenset(realpath(job.source) for job in jobs),
         existing=existing,
         quality=quality,
         lossless=lossless,
@@ -210,7 +210,8 @@ class _Work:
 
     transform: Callable[[PictureStream, Progress], PictureStream]
     resize: Resize
-    inputs: frozenset[Path]
+    inputs: frozenset[str]
+    """Where they are, links followed."""
     existing: Existing
     quality: int
     lossless: bool
@@ -258,14 +259,14 @@ class _Work:
                 why_not = differs
             if self.existing == "skip":
                 return Outcome(job=job, status="skipped")
-            if self.existing == "refuse" and job.target.resolve() not in self.inputs:
+            if self.existing == "refuse" and realpath(job.target) not in self.inputs:
                 ways_out = "--overwrite or --skip-existing"
                 if manifest and not self.resume:
                     ways_out = f"--resume, {ways_out}"
                 raise OutputExistsError(
                     f"{job.target}: {why_not}; name another output, or say {ways_out}"
                 )
-        if job.target.resolve() in self.inputs:
+        if realpath(job.target) in self.inputs:
             raise OutputExistsError(f"{job.target}: is an input too; name another output with -o")
         if self.lossless:
             check_lossless(job.target)

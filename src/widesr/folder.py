@@ -52,4 +52,4 @@ def pictures_in(folder: Path, *, recursive: bool = False, but: Path | None = Non
 
 
 def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)

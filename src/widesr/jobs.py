@@ -150,7 +150,7 @@ def _check_takes_files(folder: Path, *, output: Path) -> None:
 
 
 def _folder_beside(folder: Path, name_end: str) -> Path:
-    named = folder if folder.name not in ("", "..") else folder.resolve()
+    named = folder if folder.name not in ("", "..") else Path(os.path.realpath(folder))
     if not named.name:
         raise UsageError(f"{folder}: say with -o where the pictures of this folder go")
     return named.with_name(f"{named.name}{name_end}")
