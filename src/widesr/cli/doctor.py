@@ -65,12 +65,23 @@ def _machine() -> str:
 
 
 def _back_ends() -> str:
+    """Name the runtimes, what "auto" takes of them, and what would be faster."""
+    from widesr.catalog import find_model
+    from widesr.engine import advice, devices, load_engine
+
     found = {
         name: importlib.metadata.version(name)
         for name in ("onnxruntime", "openvino")
         if list(importlib.metadata.distributions(name=name))
     }
-    return ", ".join(f"{name} {version}" for name, version in found.items())
+    engine = load_engine(find_model("default", scale=2))
+    facts = [
+        ", ".join(f"{name} {version}" for name, version in found.items()),
+        f"devices: {', '.join(devices())}",
+        f"auto is {engine.name} in {engine.precision}",
+        advice(),
+    ]
+    return "; ".join(filter(None, facts))
 
 
 def _formats() -> str:

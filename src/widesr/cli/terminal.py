@@ -15,6 +15,12 @@ def print_error(error: WidesrError) -> None:
     typer.echo(f"widesr: error[{error.code}]: {message}", err=True)
 
 
+def print_note(note: str) -> None:
+    """Print a line on stderr for someone who looks at it; nothing in a pipe or a log, or of ""."""
+    if note and sys.stderr.isatty():
+        typer.echo(f"widesr: note: {note}", err=True)
+
+
 @contextmanager
 def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, str], None]]:
     """Show a bar on stderr where that is a terminal, and nothing in a pipe or a log.

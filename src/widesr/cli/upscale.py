@@ -8,13 +8,18 @@ import typer
 
 from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
+from widesr.cli.terminal import print_note
 
 if TYPE_CHECKING:
     from widesr.adapt import Icc, Kept
+<<<<<<< ours
     from widesr.forecast import Forecast
 
 _WORTH_TELLING = 20
 """Seconds from which on people want to know how long it takes."""
+=======
+    from widesr.engine import Backend, Device, Precision
+>>>>>>> theirs
 
 
 def upscale_pictures(
@@ -65,6 +70,9 @@ def upscale_pictures(
         typer.Option("--suffix", metavar="TEXT", help="End of output names, instead of _x2."),
     ] = None,
     threads: options.Threads = None,
+    backend: options.Backend = "auto",
+    precision: options.Precision = "auto",
+    device: options.Device = "auto",
     max_pixels: options.MaxPixels = None,
     max_memory: options.MaxMemory = None,
     as_json: options.Json = False,
@@ -77,7 +85,12 @@ def upscale_pictures(
     unless you say --overwrite, and no input ever.
     """
     from widesr.batch import upscale_many
+<<<<<<< ours
     from widesr.forecast import forecast
+=======
+    from widesr.catalog import BICUBIC
+    from widesr.engine import advice
+>>>>>>> theirs
     from widesr.jobs import plan_jobs
     from widesr.upscaler import load_upscaler
 
@@ -96,10 +109,18 @@ def upscale_pictures(
         tile=options.parse_tile(tile),
         self_ensemble=self_ensemble,
         threads=threads,
+        backend=cast("Backend", backend),
+        precision=cast("Precision", precision),
+        device=cast("Device", device),
         **options.memory_limit(max_memory),
     )
+<<<<<<< ours
     if not quiet:
         _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite))
+=======
+    if not quiet and model != BICUBIC and "auto" in (backend, precision):
+        print_note(advice())
+>>>>>>> theirs
     outcomes = partial(
         upscale_many,
         jobs,

@@ -1,0 +1,89 @@
+"""`widesr upscale` and what computes: engines, precisions, devices, models of other makers."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from widesr.cli import run
+from widesr.cli.terminal import print_note
+from widesr.engine import choice
+
+TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def upscaled(picture, *options, suffix="_x2"):
+    """The pixels that a run makes; they are gone from the disk after it."""
+    assert run(["upscale", str(picture), "--quiet", *options]) == 0
+    out = picture.with_name(f"{picture.stem}{suffix}.png")
+    pixels = np.asarray(Image.open(out)).astype(int)
+    out.unlink()
+    return pixels
+
+
+def test_every_engine_and_precision_gives_almost_the_same_picture(picture):
+    pytest.importorskip("openvino")
+    exact = upscaled(picture, "--engine", "onnxruntime")
+    assert exact.shape == (80, 120, 3)
+    other = upscaled(picture, "--engine", "openvino", "--precision", "fp32")
+    assert (other != exact).mean() <= 1e-4
+    assert abs(other - exact).max() <= 1
+    assert abs(upscaled(picture) - exact).max() <= 4
+    if choice.has_amx():
+        np.testing.assert_array_equal(upscaled(picture, "--precision", "bf16"), upscaled(picture))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--engine", "tensorflow"], 2, "engine tensorflow cannot be meant; expected auto, onnx"),
+        (
+            ["--precision", "int8"],
+            2,
+            "precision int8 cannot be meant; expected auto, fp32, bf16",
+        ),
+        (["--device", "tpu"], 2, "device tpu cannot be meant; expected auto, cpu, cuda"),
+        (["--engine", "onnxruntime", "--precision", "bf16"], 2, "bf16 goes with openvino"),
+        (["--device", "cuda", "--engine", "openvino"], 2, "device cuda goes with the onnxruntime"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_and_nothing_is_written(
+    picture, capfd, options, code, message
+):
+    assert run(["upscale", str(picture), *options]) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("widesr: error[usage]: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(picture.parent.iterdir()) == [picture]
+
+
+def test_a_model_of_another_maker_needs_no_card(picture, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(TINY)
+    del model.metadata_props[:]
+    foreign = tmp_path / "foreign.onnx"
+    onnx.save(model, foreign)
+    options = ("--precision", "fp32", "-t", "16")
+    mine, other = (upscaled(picture, "-n", str(path), *options) for path in (TINY, foreign))
+    np.testing.assert_array_equal(mine, other)
+
+
+def test_a_note_is_for_eyes_only(monkeypatch, capsys):
+    print_note("be fast")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    print_note("")
+    assert capsys.readouterr() == ("", "")
+    print_note("be fast")
+    assert capsys.readouterr() == ("", "widesr: note: be fast\n")
