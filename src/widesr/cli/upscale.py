@@ -12,14 +12,11 @@ from widesr.cli.terminal import print_note
 
 if TYPE_CHECKING:
     from widesr.adapt import Icc, Kept
-<<<<<<< ours
+    from widesr.engine import Backend, Device, Precision
     from widesr.forecast import Forecast
 
 _WORTH_TELLING = 20
 """Seconds from which on people want to know how long it takes."""
-=======
-    from widesr.engine import Backend, Device, Precision
->>>>>>> theirs
 
 
 def upscale_pictures(
@@ -85,12 +82,9 @@ def upscale_pictures(
     unless you say --overwrite, and no input ever.
     """
     from widesr.batch import upscale_many
-<<<<<<< ours
-    from widesr.forecast import forecast
-=======
     from widesr.catalog import BICUBIC
     from widesr.engine import advice
->>>>>>> theirs
+    from widesr.forecast import forecast
     from widesr.jobs import plan_jobs
     from widesr.upscaler import load_upscaler
 
@@ -114,13 +108,10 @@ def upscale_pictures(
         device=cast("Device", device),
         **options.memory_limit(max_memory),
     )
-<<<<<<< ours
     if not quiet:
         _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite))
-=======
     if not quiet and model != BICUBIC and "auto" in (backend, precision):
         print_note(advice())
->>>>>>> theirs
     outcomes = partial(
         upscale_many,
         jobs,
