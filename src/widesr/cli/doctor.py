@@ -66,19 +66,18 @@ def _machine() -> str:
 
 def _back_ends() -> str:
     """Name the runtimes, what "auto" takes of them, and what would be faster."""
-    from widesr.catalog import find_model
-    from widesr.engine import advice, devices, load_engine
+    from widesr.engine import advice, choose, devices
 
     found = {
         name: importlib.metadata.version(name)
         for name in ("onnxruntime", "openvino")
         if list(importlib.metadata.distributions(name=name))
     }
-    engine = load_engine(find_model("default", scale=2))
+    auto = choose()
     facts = [
         ", ".join(f"{name} {version}" for name, version in found.items()),
         f"devices: {', '.join(devices())}",
-        f"auto is {engine.name} in {engine.precision}",
+        f"auto is {auto.backend} in {auto.precision}",
         advice(),
     ]
     return "; ".join(filter(None, facts))

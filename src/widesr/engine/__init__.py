@@ -20,10 +20,12 @@ from widesr.errors import UsageError
 
 __all__ = [
     "Backend",
+    "Choice",
     "Device",
     "Engine",
     "Precision",
     "advice",
+    "choose",
     "devices",
     "find_model",
     "load_engine",

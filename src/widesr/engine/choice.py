@@ -27,7 +27,11 @@ class Choice(NamedTuple):
 
 
 def choose(
-    *, backend: Backend, precision: Precision, device: Device, lossless_bf16: bool
+    *,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    device: Device = "auto",
+    lossless_bf16: bool = True,
 ) -> Choice:
     """Settle what "auto" means here.
 
