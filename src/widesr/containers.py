@@ -1,15 +1,19 @@
 """Where metadata lies in the files of each format: what libvips leaves out, loses or changes.
 
-libvips makes EXIF anew through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter, and
-drops XMP of more than 60,000 bytes from JPEG.
+libvips makes EXIF anew through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter,
+drops XMP of more than 60,000 bytes from JPEG, and knows no colours but those of an ICC profile.
 """
 
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
 
+from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
 from widesr.metadata import IPTC_TAG, Metadata, descriptive, exif_of, wrapped_iptc
+from widesr.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.tiff import SIZES, Tiff, packed
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
@@ -30,6 +34,120 @@ def is_monochrome_avif(file: FileBytes) -> bool:
     """Tell grey AVIF, which libvips reads as RGB, by the configuration of its codec."""
     configuration = re.search(rb"av1C..(.)", file[:65536], flags=re.DOTALL)
     return configuration is not None and configuration[1][0] & 0x10 != 0
+
+
+def is_premultiplied_avif(file: FileBytes) -> bool:
+    """Tell an AVIF whose colours are multiplied by its alpha, which libvips leaves as they are."""
+    meta = _avif_meta(file)
+    return any(name == b"prem" for name, _ in _boxes(meta.get(b"iref", b"")[4:]))
+
+
+def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
+    """What a PNG or AVIF file says of its colours otherwise than by an ICC profile.
+
+    Returns:
+        None where it says nothing, or where its ICC profile goes first.
+
+    Raises:
+        ImageFormatError: They are those of HDR.
+    """
+    named = {"png": _colours_of_png, "avif": _colours_of_avif}.get(kind, lambda _: None)(file)
+    if not isinstance(named, tuple) or isinstance(named, Colours):
+        return named
+    primaries, transfer = named
+    if transfer in HDR:
+        raise ImageFormatError(
+            f"{path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
+            "convert it to standard range, and save it as PNG or TIFF with an ICC profile"
+        )
+    return coded_colours(primaries, transfer)
+
+
+def _colours_of_png(file: FileBytes) -> Colours | tuple[int, int] | None:
+    """By the chunk that goes first: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
+    chunks = {name: file[at : at + min(size, 32)] for name, at, size in _png_chunks(file)}
+    if len(code := chunks.get(b"cICP", b"")) == 4:
+        return code[0], code[1]
+    gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
+    if b"iCCP" in chunks or b"sRGB" in chunks or not 1_000 <= gamma <= 1_000_000:
+        return None
+    primaries = SRGB.primaries
+    if len(chunks.get(b"cHRM", b"")) == 32:
+        stated = tuple(n / 100_000 for n in struct.unpack(">8I", chunks[b"cHRM"]))
+        primaries = stated if all(0 < n < 1 for n in stated) else primaries
+    return Colours(primaries, 100_000 / gamma)
+
+
+def _png_chunks(file: FileBytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place and size of what lies before the pixels."""
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        head = file[at : at + 8]
+        if len(head) < 8 or head[4:] == b"IDAT":
+            return
+        size = int.from_bytes(head[:4], "big")
+        yield head[4:], at + 8, size
+        at += 12 + size
+
+
+_MOST_CHUNKS = 10_000
+"""Far more than any file has before its pixels; a made-up one must not keep us busy."""
+
+
+def _colours_of_avif(file: FileBytes) -> tuple[int, int] | None:
+    """By the codes of the main picture, if it has no profile."""
+    meta = _avif_meta(file)
+    properties = dict(_boxes(meta.get(b"iprp", b"")))
+    boxes = list(_boxes(properties.get(b"ipco", b"")))
+    try:
+        numbers = _properties_of_main_item(meta[b"pitm"], properties[b"ipma"])
+    except (KeyError, IndexError, struct.error):  # a broken file, which libvips refuses
+        return None
+    chosen = [boxes[n - 1] for n in numbers if 0 < n <= len(boxes)]
+    colours = [body for name, body in chosen if name == b"colr"]
+    codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
+    if not codes or len(codes) < len(colours):
+        return None
+    primaries, transfer = struct.unpack_from(">HH", codes[0], 4)
+    return primaries, transfer
+
+
+def _avif_meta(file: FileBytes) -> dict[bytes, bytes]:
+    """What lies in the box that describes the file."""
+    meta = dict(_boxes(file[:_MOST_META])).get(b"meta", b"")
+    return dict(_boxes(meta[4:]))
+
+
+_MOST_META = 2**20
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and contents of each box; the last may be cut short."""
+    at = 0
+    while at + 8 <= len(data):
+        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+        end = at + size if size else len(data)
+        if end < start:
+            return
+        yield data[at + 4 : at + 8], data[start:end]
+        at = end
+
+
+def _properties_of_main_item(pitm: bytes, ipma: bytes) -> list[int]:
+    """Numbers, from 1, of the main picture's properties."""
+    main = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
+    head = ">IB" if ipma[0] else ">HB"
+    letter, step, mask = ("H", 2, 0x7FFF) if ipma[3] & 1 else ("B", 1, 0x7F)
+    at = 8
+    for _ in range(struct.unpack_from(">I", ipma, 4)[0]):
+        item, n = struct.unpack_from(head, ipma, at)
+        at += struct.calcsize(head)
+        if item == main:
+            return [number & mask for number in struct.unpack_from(f">{n}{letter}", ipma, at)]
+        at += n * step
+    return []
 
 
 def jpeg_segments(metadata: Metadata, *, pixels_per_mm: tuple[float, float]) -> bytes:

@@ -21,11 +21,17 @@ import pyvips
 
 from widesr.bitmaps import Bitmap, open_bitmap
 from widesr.colour import meant_profile
-from widesr.containers import exif_and_iptc_of_tiff, is_monochrome_avif
+from widesr.containers import (
+    exif_and_iptc_of_tiff,
+    is_monochrome_avif,
+    is_premultiplied_avif,
+    named_colours,
+)
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.files import FileBytes
 from widesr.metadata import Metadata, cleaned, resolution_of_exif
 from widesr.picture import MAX_PIXELS, Picture, PictureStream, Pixels
+from widesr.profiles import profile_of
 from widesr.rows import Band, Rows
 from widesr.sniff import ONE_FRAME, kind_of, title
 
@@ -42,7 +48,8 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a still picture, whole, whatever its name says it is.
 
     Palettes become RGB, fewer than 8 bits become 8. CMYK becomes 8-bit or 16-bit sRGB through
-    its profile. 10 and 12 bits (AVIF) become 16.
+    its profile. 10 and 12 bits (AVIF) become 16. Colours that a file names by codes or a gamma
+    (AVIF, PNG) get the ICC profile that says the same.
 
     Raises:
         ImageReadError: The file is missing, empty, damaged, cut short or not a picture.
@@ -206,6 +213,11 @@ def _decode(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> Pict
             rows = rows.map(lambda band: band | band >> bits, channels=rows.channels)
         if rows.channels > 2 and is_monochrome_avif(file):
             rows = _grey(rows)
+        if rows.channels in (2, 4) and is_premultiplied_avif(file):
+            rows = rows.map(_straight, channels=rows.channels)
+    named = named_colours(path, file, kind)
+    if named is not None:
+        icc = profile_of(named, grey=rows.channels < 3)
     rows = _upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
@@ -242,6 +254,13 @@ def _grey(rows: Rows) -> Rows:
     if (array[..., :3] == array[..., :1]).all():
         array = np.delete(array, (1, 2), axis=2)
     return Rows.of(array)
+
+
+def _straight(band: Band) -> Band:
+    """Divide colours by the alpha that they were multiplied by."""
+    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
+    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
 
 
 def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:

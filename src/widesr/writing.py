@@ -62,7 +62,7 @@ _ENCODERS = {
     # without filters a photograph takes far more bytes
     "png": _Encoder({"filter": "all"}, 2**31 - 1, bits=16),
     "jpeg": _Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
-    "webp": _Encoder({}, 16383, bits=8, grey=False),
+    "webp": _Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
     "tiff": _Encoder(
         {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
         2**31 - 1,

@@ -1,0 +1,112 @@
+"""Colour profiles for pictures that name their colours otherwise: by codes, or by a gamma."""
+
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Colours(NamedTuple):
+    """What the numbers of a picture mean: their primaries and the curve from numbers to light."""
+
+    primaries: tuple[float, ...]
+    """x and y of white, red, green and blue, as CIE 1931 has them."""
+    gamma: float | None = None
+    """Light is the number to this power; None is the curve of sRGB."""
+
+
+_D65 = (0.3127, 0.3290)
+SRGB = Colours((*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06))
+_PRIMARIES = {
+    1: SRGB.primaries,
+    4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
+    5: (*_D65, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    7: (*_D65, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
+}
+_GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
+HDR = {16: "PQ", 18: "HLG"}
+"""Transfer codes whose light goes far beyond white."""
+
+
+def coded_colours(primaries: int, transfer: int) -> Colours:
+    """What codes mean that video, AVIF and PNG share; unknown ones mean those of sRGB.
+
+    The camera curves of television (1, 6, 14, 15) are taken for that of sRGB, as browsers do: who
+    writes them for a still picture means the screen's.
+
+    Source: ITU-T H.273, tables 2 and 3.
+    """
+    return Colours(_PRIMARIES.get(primaries, SRGB.primaries), _GAMMAS.get(transfer))
+
+
+def profile_of(colours: Colours, *, grey: bool) -> bytes | None:
+    """Make the ICC profile, version 4, that says the same; None for sRGB, which needs none.
+
+    With the primaries of sRGB a gamma of about 2.2 is none either: so writers put down its curve.
+    """
+    same = max(abs(a - b) for a, b in zip(colours.primaries, SRGB.primaries, strict=True)) < 0.002
+    is_curve = colours.gamma is None or abs(colours.gamma / 2.2 - 1) < 0.05
+    if is_curve and (same or grey):
+        return None
+    tags = {b"desc": _text("Of the colours named in the file"), b"cprt": _text("No copyright")}
+    curve = _curve(colours.gamma)
+    tags[b"wtpt"] = _numbers(b"XYZ ", _D50)
+    if grey:
+        tags[b"kTRC"] = curve
+    else:
+        adapted, matrix = _adaptation(colours.primaries)
+        tags[b"chad"] = _numbers(b"sf32", adapted)
+        for name, column in zip((b"r", b"g", b"b"), matrix.T, strict=True):
+            tags |= {name + b"XYZ": _numbers(b"XYZ ", column), name + b"TRC": curve}
+    return _packed(b"GRAY" if grey else b"RGB ", tags)
+
+
+_D50 = np.array([0.9642, 1.0, 0.8249])
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+
+
+def _adaptation(primaries: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The matrix from the white of the picture to D50, and that from linear RGB to XYZ at D50."""
+    x, y = np.array(primaries).reshape(4, 2).T
+    xyz = np.stack([x / y, np.ones(4), (1 - x - y) / y])  # columns: white, red, green, blue
+    white, rgb = xyz[:, 0], xyz[:, 1:]
+    rgb = rgb * np.linalg.solve(rgb, white)
+    gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
+    adapted = np.linalg.solve(_BRADFORD, gains @ _BRADFORD)
+    return adapted, adapted @ rgb
+
+
+def _curve(gamma: float | None) -> bytes:
+    if gamma is None:
+        return _numbers(b"para", np.array([2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]), 3)
+    return _numbers(b"para", np.array([gamma]), 0)
+
+
+def _numbers(kind: bytes, values: NDArray[np.float64], function: int | None = None) -> bytes:
+    head = kind + bytes(4) + (b"" if function is None else struct.pack(">Hxx", function))
+    return head + np.round(values.ravel() * 65536).astype(">i4").tobytes()
+
+
+def _text(words: str) -> bytes:
+    data = words.encode("utf-16-be")
+    return b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(data), 28) + data
+
+
+def _packed(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    start, table, data = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, body in tags.items():
+        table += name + struct.pack(">II", start + len(data), len(body))
+        data += body + bytes(-len(body) % 4)
+    size = 128 + len(table) + len(data)
+    header = struct.pack(">I4xI4s4s4s", size, 0x04300000, b"mntr", space, b"XYZ ")
+    header += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28)
+    header += np.round(_D50 * 65536).astype(">i4").tobytes()
+    return header.ljust(128, b"\0") + table + data

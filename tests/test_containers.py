@@ -1,0 +1,91 @@
+"""Colours and premultiplication that files name in their own way; damage is never an exception."""
+
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from samples import PNG_DATA, chunk
+from widesr.containers import is_premultiplied_avif, named_colours
+from widesr.errors import ImageFormatError
+from widesr.profiles import SRGB, coded_colours
+
+PATH = Path("a.png")
+
+
+def png(**chunks):
+    added = b"".join(chunk(name.encode(), body) for name, body in chunks.items())
+    return PNG_DATA[:33] + added + PNG_DATA[33:]
+
+
+def box(name, *bodies):
+    body = b"".join(bodies)
+    return struct.pack(">I", 8 + len(body)) + name + body
+
+
+def avif(*colours, main=1, wide=False, refers=b""):
+    """The boxes that say what the picture `main` is; each of `colours` is a property of it."""
+    properties = [box(b"ispe", bytes(12)), *(box(b"colr", body) for body in colours)]
+    numbers = range(1, len(properties) + 1)
+    ids, code = (">II", ">H") if wide else (">HH", ">B")
+    listed = b"".join(struct.pack(code, number | (0x8000 if wide else 0x80)) for number in numbers)
+    entry = struct.pack(">I" if wide else ">H", main) + bytes([len(properties)]) + listed
+    other = struct.pack(">I" if wide else ">H", main + 7) + b"\1" + struct.pack(code, 1)
+    version = b"\1\0\0\1" if wide else bytes(4)
+    ipma = box(b"ipma", version, struct.pack(">I", 2), other, entry)
+    pitm = box(b"pitm", version[:1] + bytes(3), struct.pack(ids[:2], main))
+    iprp = box(b"iprp", box(b"ipco", *properties), ipma)
+    iref = box(b"iref", bytes(4), refers)
+    return box(b"ftyp", b"avif") + box(b"meta", bytes(4), pitm, iref, iprp)
+
+
+def nclx(primaries, transfer):
+    return b"nclx" + struct.pack(">HHHB", primaries, transfer, 6, 0x80)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_codes_of_the_main_picture_are_found(wide):
+    assert named_colours(PATH, avif(nclx(12, 13), wide=wide), "avif") == coded_colours(12, 13)
+
+
+def test_a_profile_goes_before_codes_in_avif_and_after_them_in_png():
+    assert named_colours(PATH, avif(nclx(12, 13), b"prof" + bytes(99)), "avif") is None
+    both = png(cICP=b"\x0c\x0d\0\1", iCCP=b"x")
+    assert named_colours(PATH, both, "png") == coded_colours(12, 13)
+
+
+def test_gamma_counts_where_nothing_else_speaks():
+    gamma = struct.pack(">I", 100_000)
+    assert named_colours(PATH, png(gAMA=gamma), "png") == (SRGB.primaries, 1.0)
+    for other in ("sRGB", "iCCP"):
+        assert named_colours(PATH, png(gAMA=gamma, **{other: b"\0"}), "png") is None
+    for nonsense in (bytes(4), b"\xff" * 4, b""):
+        assert named_colours(PATH, png(gAMA=nonsense), "png") is None
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_refused_by_its_name(transfer, name):
+    files = {"avif": avif(nclx(9, transfer)), "png": png(cICP=bytes([9, transfer, 0, 1]))}
+    for kind, data in files.items():
+        with pytest.raises(ImageFormatError, match=rf"a\.png: this is an HDR picture \({name}\)"):
+            named_colours(PATH, data, kind)
+
+
+def test_premultiplied_is_what_refers_to_its_alpha_so():
+    assert is_premultiplied_avif(avif(refers=box(b"prem", bytes(6))))
+    assert not is_premultiplied_avif(avif(refers=box(b"auxl", b"prem" + bytes(6))))
+
+
+@given(st.binary(max_size=200), st.integers(0, 200))
+@example(b"\0\0\0\1meta", 0)
+def test_any_bytes_are_read_without_an_exception(data, at):
+    whole = avif(nclx(12, 13))
+    start, end = whole[:at], whole[at + len(data) :]
+    for broken in (data, start, start + data, start + data + end):
+        is_premultiplied_avif(broken)
+        for kind, damaged in (("avif", broken), ("png", PNG_DATA[:8] + broken)):
+            with suppress(ImageFormatError):  # HDR, by chance
+                named_colours(PATH, damaged, kind)
