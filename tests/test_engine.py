@@ -441,6 +441,20 @@ def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeyp
         load_engine(TINY, backend="openvino")
 
 
+def test_openvino_tells_no_one_that_it_is_used():
+    pytest.importorskip("openvino")
+    program = """
+import importlib.util, sys
+from widesr.catalog import find_model
+from widesr.engine import load_engine
+load_engine(find_model("default", scale=2), backend="openvino")
+print([name for name in sys.modules if "telemetry" in name or name == "http.client"])
+assert importlib.util.find_spec("openvino.tools.ovc")  # who asks for it gets it
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
+
+
 def test_a_signal_after_engines_have_come_and_gone_kills_nothing():
     pytest.importorskip("openvino")
     program = """

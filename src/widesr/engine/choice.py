@@ -1,6 +1,6 @@
 """Which back end and precision to take: what was asked for, if this machine has it, or the fastest.
 
-Measured by `benchmarks/precision.py`: on a CPU with AMX, OpenVINO computes our networks in bf16
+Measured by `benchmarks/engines.py`: on a CPU with AMX, OpenVINO computes our networks in bf16
 some five times as fast as any runtime in fp32. Without AMX bf16 is slower than fp32, also where the
 CPU has AVX-512's bf16, and fp16 too; in fp32 both back ends take the same time.
 """

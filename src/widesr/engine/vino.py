@@ -6,6 +6,7 @@ in another order, and 0.3 % of their values differ by up to 0.008. `smallest_til
 above that.
 """
 
+import sys
 from functools import cache
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from widesr.engine.interface import Port, checked, failed, fixed_size, refused
 from widesr.engine.skip import keep_skip_exact
 from widesr.errors import MissingExtraError
 
+_CONVERTER = "openvino.tools.ovc"
 _EXACT_SIDE = 64
-"""LR pixels. Found by `benchmarks/precision.py`: no difference from 48 on, many below."""
+"""LR pixels. Found by `benchmarks/engines.py`: no difference from 48 on, many below."""
 
 
 class OpenVinoEngine:
@@ -87,8 +89,14 @@ def _core() -> Any:  # noqa: ANN401 - the import is in here
     Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also
     from under another: after that the next signal, Ctrl-C too, would kill the process.
     """
-    import openvino as ov
-
+    # OpenVINO imports its model converter along, which reports that over the network, and takes
+    # twice as long as all the rest. It does without where there is none.
+    sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type]
+    try:
+        import openvino as ov
+    finally:
+        if sys.modules[_CONVERTER] is None:
+            del sys.modules[_CONVERTER]
     return ov.Core()
 
 
