@@ -19,8 +19,9 @@ from widesr.errors import ImageFormatError, ShapeError, UsageError
 from widesr.picture import Picture
 from widesr.reading import read_picture
 from widesr.resize import imresize
+from widesr.sized import SizedUpscaler
 from widesr.sizing import Target
-from widesr.upscaler import SizedUpscaler, Upscaler
+from widesr.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
 TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")

@@ -7,8 +7,9 @@ from PIL import Image
 from widesr.cli import run
 from widesr.forecast import forecast
 from widesr.jobs import plan_jobs
+from widesr.sized import load_upscaler
 from widesr.sizing import Target
-from widesr.upscaler import Upscaler, load_upscaler
+from widesr.upscaler import Upscaler
 
 
 @pytest.fixture

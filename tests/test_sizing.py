@@ -19,8 +19,9 @@ from widesr.metrics import PROTOCOLS, psnr
 from widesr.picture import Picture
 from widesr.reading import read_picture
 from widesr.resize import imresize
+from widesr.sized import SizedUpscaler, load_upscaler
 from widesr.sizing import MAX_SCALE, Target, plan_scales
-from widesr.upscaler import SizedUpscaler, Upscaler, load_upscaler
+from widesr.upscaler import Upscaler
 
 TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
 SIDES = st.integers(1, 20_000)

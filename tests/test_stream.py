@@ -15,8 +15,9 @@ from widesr.errors import ImageFormatError, ImageReadError
 from widesr.jobs import plan_jobs
 from widesr.picture import Picture
 from widesr.reading import read_header, read_picture
+from widesr.sized import load_upscaler
 from widesr.sizing import Target
-from widesr.upscaler import Upscaler, load_upscaler
+from widesr.upscaler import Upscaler
 from widesr.writing import write_picture
 
 PASSING = 1

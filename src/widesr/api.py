@@ -10,8 +10,9 @@ from widesr.errors import UsageError
 from widesr.picture import Picture
 from widesr.pil import changed_image, is_pil_image
 from widesr.reading import read_picture
+from widesr.sized import load_upscaler
 from widesr.sizing import Target
-from widesr.upscaler import SizedUpscaler, Upscaler, load_upscaler
+from widesr.upscaler import AnyUpscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +29,7 @@ def upscale(
     height: int | None = ...,
     longest: int | None = ...,
     fit: tuple[int, int] | None = ...,
-    model: str | Upscaler | SizedUpscaler = ...,
+    model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
 ) -> Picture: ...
@@ -43,7 +44,7 @@ def upscale(
     height: int | None = ...,
     longest: int | None = ...,
     fit: tuple[int, int] | None = ...,
-    model: str | Upscaler | SizedUpscaler = ...,
+    model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
 ) -> Kind: ...
@@ -57,7 +58,7 @@ def upscale(
     height: int | None = None,
     longest: int | None = None,
     fit: tuple[int, int] | None = None,
-    model: str | Upscaler | SizedUpscaler = "default",
+    model: str | AnyUpscaler = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
 ) -> Any:
@@ -110,7 +111,7 @@ def upscale(
     return upscaler.upscale_picture(picture)
 
 
-def _upscaled_array(array: NDArray[Any], upscaler: Upscaler | SizedUpscaler) -> NDArray[Any]:
+def _upscaled_array(array: NDArray[Any], upscaler: AnyUpscaler) -> NDArray[Any]:
     if array.ndim != 3 or array.shape[2] not in (2, 4):
         return upscaler(array)
     pixels, alpha = (np.ascontiguousarray(part) for part in (array[..., :-1], array[..., -1]))

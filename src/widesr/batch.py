@@ -33,7 +33,7 @@ from widesr.pipeline import ahead, overlapped
 from widesr.reading import open_picture, read_header, read_picture
 from widesr.rows import Rows
 from widesr.space import Resize, check_space, decoded_bytes
-from widesr.upscaler import MAX_MEMORY, Progress, SizedUpscaler, Upscaler
+from widesr.upscaler import MAX_MEMORY, AnyUpscaler, Progress
 from widesr.writing import check_lossless, check_opaque, output_format, write_stream
 
 Existing = Literal["refuse", "overwrite", "skip"]
@@ -63,7 +63,7 @@ class Outcome:
 def upscale_many(
     jobs: Sequence[Job],
     *,
-    upscaler: Upscaler | SizedUpscaler,
+    upscaler: AnyUpscaler,
     existing: Existing = "refuse",
     resume: bool = False,
     settings: Settings | None = None,

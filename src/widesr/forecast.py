@@ -8,7 +8,7 @@ from widesr.errors import WidesrError
 from widesr.jobs import Job
 from widesr.reading import read_header
 from widesr.space import bytes_to_come
-from widesr.upscaler import SizedUpscaler, Upscaler
+from widesr.upscaler import AnyUpscaler
 
 _SAMPLE = 200
 """Pictures whose headers are read; what more there are is taken to be like them."""
@@ -30,7 +30,7 @@ class Forecast(NamedTuple):
 def forecast(
     jobs: Sequence[Job],
     *,
-    upscaler: Upscaler | SizedUpscaler,
+    upscaler: AnyUpscaler,
     quality: int = 95,
     overwrite: bool = False,
 ) -> Forecast | None:

@@ -5,18 +5,19 @@ they come out the same.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property, partial, reduce
+from functools import cached_property, reduce
 from itertools import groupby
-from math import isqrt, prod
-from typing import Any, Literal, TypeVar
+from math import isqrt
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from widesr.bleed import bled
-from widesr.catalog import BICUBIC, LADDER, ModelCard
+from widesr.catalog import BICUBIC, ModelCard
 from widesr.engine import (
     Backend,
     Device,
@@ -24,13 +25,11 @@ from widesr.engine import (
     Precision,
     find_model,
     load_engine,
-    native_scales,
 )
 from widesr.errors import ShapeError, UsageError
 from widesr.picture import Picture, PictureStream
 from widesr.resize import resize_rows
 from widesr.rows import Band, Rows
-from widesr.sizing import Target, plan_scales
 from widesr.tiling import plan_tiles
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
@@ -52,11 +51,93 @@ _BYTES_PER_PIXEL = 1536
 """What a WDSR-A of 24 features, expansion 4, takes per LR pixel in fp32, measured at its worst."""
 
 
-class Upscaler:
-    """Upscales pictures by a network, `upscaler(pixels)`; tiled and whole give the same picture."""
+class AnyUpscaler(ABC):
+    """What makes larger pictures of arrays, pictures and rows that pass."""
 
     model: str
     """Name for reports; a "+" at its end is the self-ensemble."""
+
+    @abstractmethod
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what becomes of a picture of this size."""
+
+    @abstractmethod
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale grey or RGB rows as they come, to the same values as a whole picture."""
+
+    @abstractmethod
+    def seconds_for(self, height: int, width: int) -> float:
+        """How long a picture of this size will take, about; measured on a small one, once."""
+
+    @abstractmethod
+    def made_by(self, height: int, width: int) -> str:
+        """What a picture of this size goes through, for reports."""
+
+    @property
+    @abstractmethod
+    def weights_sha256(self) -> str | None:
+        """Of the network, as on its card; None without a card."""
+
+    def __call__(
+        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
+    ) -> NDArray[Pixels]:
+        """Upscale a picture.
+
+        Beside the result, only a row of tiles is held in memory.
+
+        Args:
+            pixels: uint8 or uint16; RGB (H, W, 3), or grey (H, W, 1) or (H, W).
+            progress: Called after each tile.
+
+        Returns:
+            A new array of the same type and channels, of `output_size`, rounded half up.
+
+        Raises:
+            ShapeError: `pixels` is no such array.
+            UsageError: This picture is too small for the size that was asked for.
+        """
+        _check(pixels)
+        if pixels.ndim == 2:
+            return self(pixels[..., np.newaxis], progress=progress)[..., 0]
+        return self.rows(Rows.of(pixels), progress=progress).whole()
+
+    def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
+        """Upscale a picture with its alpha; profile and metadata go along unchanged.
+
+        Alpha goes by `imresize`, at once to the last size, not through the network. Colours that
+        no one sees (alpha 0) are first replaced by those beside them, so that they do not shine
+        through at the edges.
+        """
+        return self.upscale_stream(picture.stream(), progress=progress).whole()
+
+    def upscale_stream(
+        self, stream: PictureStream, *, progress: Progress | None = None
+    ) -> PictureStream:
+        """Upscale a picture as it passes, to the same values as `upscale_picture`."""
+        if not stream.has_alpha:
+            return replace(stream, rows=self.rows(stream.rows, progress=progress))
+        first, second = stream.rows.twice()
+        colours = self.rows(bled(first), progress=progress)
+        alpha = second.map(lambda band: band[..., -1:], channels=1)
+        alpha = resize_rows(alpha, size=colours.shape[:2])
+        return replace(stream, rows=colours.beside(alpha))
+
+
+class Running(TypedDict, total=False):
+    """How a network is run; `Upscaler.load` says what each means."""
+
+    tile: int | Literal["auto"] | None
+    self_ensemble: bool
+    threads: int | None
+    backend: Backend
+    precision: Precision
+    device: Device
+    max_memory: int
+
+
+class Upscaler(AnyUpscaler):
+    """Upscales pictures by a network, `upscaler(pixels)`; tiled and whole give the same picture."""
+
     scale: int
     card: ModelCard | None
     """None for bicubic and for an engine of one's own."""
@@ -98,13 +179,7 @@ class Upscaler:
         name: str = "default",
         *,
         scale: int,
-        tile: int | Literal["auto"] | None = "auto",
-        self_ensemble: bool = False,
-        threads: int | None = None,
-        backend: Backend = "auto",
-        precision: Precision = "auto",
-        device: Device = "auto",
-        max_memory: int = MAX_MEMORY,
+        **running: Unpack[Running],
     ) -> "Upscaler":
         """Load a model by name: "default", one of `list_models()`, a path, or "bicubic".
 
@@ -112,14 +187,9 @@ class Upscaler:
             name: As `find_model` takes it; "bicubic" is `imresize`, and ignores what follows
                 `scale`.
             scale: Output pixels per input pixel, along each axis.
-            tile: As for `Upscaler`.
-            self_ensemble: As for `Upscaler`.
-            threads: For the runtime; None is one per CPU that this process may use.
-            backend: As for `load_engine`, with `precision` and `device`. Pictures of 16 bits are
+            **running: `tile`, `self_ensemble` and `max_memory` are those of `Upscaler`; `threads`,
+                `backend`, `precision` and `device` those of `load_engine`. Pictures of 16 bits are
                 computed in fp32 whatever the precision.
-            precision: See `backend`.
-            device: See `backend`.
-            max_memory: As for `Upscaler`.
 
         Raises:
             ModelNotFoundError: There is no such model, or none for this scale.
@@ -130,16 +200,9 @@ class Upscaler:
         if name == BICUBIC:
             return _Bicubic(scale)
         model = find_model(name, scale=scale)
-        engine = load_engine(
-            model, backend=backend, precision=precision, threads=threads, device=device
-        )
-        return cls(
-            engine,
-            tile=tile,
-            self_ensemble=self_ensemble,
-            card=model.card,
-            max_memory=max_memory,
-        )
+        with_engine, with_upscaler = _parted(running)
+        engine = load_engine(model, **with_engine)
+        return cls(engine, card=model.card, **with_upscaler)
 
     @property
     def weights_sha256(self) -> str | None:
@@ -147,33 +210,11 @@ class Upscaler:
         return self.card.weights_sha256 if self.card else None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of what becomes of a picture of this size."""
+        """(height, width), each `scale` times larger."""
         return height * self.scale, width * self.scale
 
-    def __call__(
-        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
-    ) -> NDArray[Pixels]:
-        """Upscale a picture.
-
-        Beside the result, only one tile is held in memory.
-
-        Args:
-            pixels: uint8 or uint16; RGB (H, W, 3), or grey (H, W, 1) or (H, W).
-            progress: Called after each tile.
-
-        Returns:
-            A new array of the same type and channels, (sH, sW, ...), rounded half up.
-
-        Raises:
-            ShapeError: `pixels` is no such array.
-        """
-        _check(pixels)
-        if pixels.ndim == 2:
-            return self(pixels[..., np.newaxis], progress=progress)[..., 0]
-        return self.rows(Rows.of(pixels), progress=progress).whole()
-
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale grey or RGB rows as they come, to the same values as a whole picture."""
+        """Upscale rows as they come, tile by tile."""
         shape = (lr.height * self.scale, lr.width * self.scale, lr.channels)
         return Rows(self._bands(lr, progress), shape=shape, dtype=lr.dtype)
 
@@ -228,7 +269,7 @@ class Upscaler:
         return max(int(self._band_bytes) // row_bytes, MIN_TILE, self._engine.smallest_tile or 0)
 
     def seconds_for(self, height: int, width: int) -> float:
-        """How long a picture of this size will take, about; measured on a small one, once."""
+        """As all of a picture's pixels take the same time."""
         return height * width * self._seconds_per_pixel
 
     @cached_property
@@ -241,22 +282,8 @@ class Upscaler:
         return (time.perf_counter() - start) / side**2
 
     def made_by(self, _height: int, _width: int) -> str:
-        """What a picture of this size goes through, for reports: here always the model."""
+        """Always the model."""
         return self.model
-
-    def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
-        """Upscale a picture with its alpha; profile and metadata go along unchanged.
-
-        Alpha goes by `imresize`, not through the network. Colours that no one sees (alpha 0) are
-        first replaced by those beside them, so that they do not shine through at the edges.
-        """
-        return self.upscale_stream(picture.stream(), progress=progress).whole()
-
-    def upscale_stream(
-        self, stream: PictureStream, *, progress: Progress | None = None
-    ) -> PictureStream:
-        """Upscale a picture as it passes, to the same values as `upscale_picture`."""
-        return _with_alpha(stream, lambda rows: self.rows(rows, progress=progress))
 
 
 class _Bicubic(Upscaler):
@@ -269,196 +296,10 @@ class _Bicubic(Upscaler):
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))
-        return sr if progress is None else _counted(sr, progress)
+        return sr if progress is None else counted_rows(sr, progress)
 
 
-class SizedUpscaler:
-    """Gives each picture the size that a `Target` asks for: networks in turn, then `imresize`.
-
-    It is used as an `Upscaler`, but the scale is each picture's own.
-    """
-
-    model: str
-    """The names of all the networks it may run; "bicubic" if none."""
-
-    def __init__(self, target: Target, *, networks: Mapping[int, Upscaler]) -> None:
-        """Use any networks.
-
-        Args:
-            target: The size to reach.
-            networks: By their scale; none is interpolation alone.
-        """
-        self._target, self._networks = target, networks
-        self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
-
-    @classmethod
-    def load(
-        cls,
-        name: str = "default",
-        *,
-        target: Target,
-        tile: int | Literal["auto"] | None = "auto",
-        self_ensemble: bool = False,
-        threads: int | None = None,
-        backend: Backend = "auto",
-        precision: Precision = "auto",
-        device: Device = "auto",
-        max_memory: int = MAX_MEMORY,
-    ) -> "SizedUpscaler":
-        """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
-
-        Raises:
-            UsageError: Also if the scale is more than the model called `name` gives.
-        """
-        native = native_scales(name)
-        if target.scale is not None:  # the same for every picture, so refused before the first
-            native = plan_scales(target.factor(1, 1), native=native)
-        share = max_memory // max(len(native), 1)  # what a runtime has held it keeps
-        networks = {
-            scale: Upscaler.load(
-                name,
-                scale=scale,
-                tile=tile,
-                self_ensemble=self_ensemble,
-                threads=threads,
-                backend=backend,
-                precision=precision,
-                device=device,
-                max_memory=share,
-            )
-            for scale in native
-        }
-        return cls(target, networks=networks)
-
-    @property
-    def weights_sha256(self) -> str | None:
-        """Of all the networks it may run; None if none."""
-        hashes = (network.weights_sha256 for network in self._networks.values())
-        return ", ".join(each for each in hashes if each) or None
-
-    def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of what becomes of a picture of this size; raises as `Target.size`."""
-        return self._target.size(height, width)
-
-    def __call__(
-        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
-    ) -> NDArray[Pixels]:
-        """Upscale, or shrink, a picture; between two steps it is rounded to its own type.
-
-        Args:
-            pixels: As `Upscaler` takes them.
-            progress: Called after each tile of each network.
-
-        Returns:
-            A new array of the same type and channels, of the size that was asked for.
-
-        Raises:
-            ShapeError: `pixels` is no such array.
-            UsageError: This picture is too small for that size.
-        """
-        _check(pixels)
-        if pixels.ndim == 2:
-            return self(pixels[..., np.newaxis], progress=progress)[..., 0]
-        return self.rows(Rows.of(pixels), progress=progress).whole()
-
-    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale, or shrink, rows as they come; as `Upscaler.rows`."""
-        size, scales = self.output_size(lr.height, lr.width), self._scales(lr.height, lr.width)
-        rows = lr
-        on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
-        for scale, on_tile in zip(scales, on_tiles, strict=True):
-            rows = self._networks[scale].rows(rows, progress=on_tile)
-        if scales and rows.shape[:2] == size:
-            return rows
-        rows = resize_rows(rows, size=size)
-        return rows if scales or progress is None else _counted(rows, progress)
-
-    def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
-        """Upscale a picture with its alpha, which goes to the last size at once."""
-        return self.upscale_stream(picture.stream(), progress=progress).whole()
-
-    def upscale_stream(
-        self, stream: PictureStream, *, progress: Progress | None = None
-    ) -> PictureStream:
-        """Upscale a picture as it passes, to the same values as `upscale_picture`."""
-        return _with_alpha(stream, lambda rows: self.rows(rows, progress=progress))
-
-    def seconds_for(self, height: int, width: int) -> float:
-        """As `Upscaler.seconds_for`; what the resize takes beside the networks is left out."""
-        scales = self._scales(height, width)
-        steps = [(self._networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
-        return sum(each.seconds_for(height * grown, width * grown) for each, grown in steps)
-
-    def made_by(self, height: int, width: int) -> str:
-        """What a picture of this size goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
-        scales = self._scales(height, width)
-        reached = (height * prod(scales), width * prod(scales))
-        names = [self._networks[scale].model for scale in scales]
-        if not scales or reached != self._target.size(height, width):
-            names.append(BICUBIC)
-        return " then ".join(names)
-
-    def _scales(self, height: int, width: int) -> tuple[int, ...]:
-        return plan_scales(self._target.factor(height, width), native=self._networks)
-
-
-def load_upscaler(
-    name: str = "default",
-    *,
-    target: Target,
-    tile: int | Literal["auto"] | None = "auto",
-    self_ensemble: bool = False,
-    threads: int | None = None,
-    backend: Backend = "auto",
-    precision: Precision = "auto",
-    device: Device = "auto",
-    max_memory: int = MAX_MEMORY,
-) -> Upscaler | SizedUpscaler:
-    """Load what gives the size asked for: at x2, x3 and x4 one network and nothing after it.
-
-    Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`.
-    """
-    if target.scale is not None and target.scale in LADDER["default"]:
-        return Upscaler.load(
-            name,
-            scale=int(target.scale),
-            tile=tile,
-            self_ensemble=self_ensemble,
-            threads=threads,
-            backend=backend,
-            precision=precision,
-            device=device,
-            max_memory=max_memory,
-        )
-    return SizedUpscaler.load(
-        name,
-        target=target,
-        tile=tile,
-        self_ensemble=self_ensemble,
-        threads=threads,
-        backend=backend,
-        precision=precision,
-        device=device,
-        max_memory=max_memory,
-    )
-
-
-def _shares(progress: Progress, scales: tuple[int, ...]) -> list[Progress]:
-    """Tell of each step's tiles as a share of the work of all steps, which grows with the area.
-
-    The steps take turns: one begins as soon as the one before has made some rows.
-    """
-    costs = [prod(scales[:step]) ** 2 for step in range(len(scales))]
-    done = [0.0] * len(scales)
-
-    def tell(step: int, tiles_done: float, tiles: float) -> None:
-        done[step] = costs[step] * tiles_done / tiles
-        progress(sum(done), sum(costs))
-
-    return [partial(tell, step) for step in range(len(scales))]
-
-
-def _counted(rows: Rows, progress: Progress) -> Rows:
+def counted_rows(rows: Rows, progress: Progress) -> Rows:
     """Tell of rows that no network makes."""
 
     def counted() -> Iterator[Band]:
@@ -471,15 +312,13 @@ def _counted(rows: Rows, progress: Progress) -> Rows:
     return Rows(counted(), shape=rows.shape, dtype=rows.dtype)
 
 
-def _with_alpha(stream: PictureStream, upscaled: Callable[[Rows], Rows]) -> PictureStream:
-    """Upscale the colours, those first replaced that alpha hides, and the alpha by `imresize`."""
-    if not stream.has_alpha:
-        return replace(stream, rows=upscaled(stream.rows))
-    first, second = stream.rows.twice()
-    colours = upscaled(bled(first))
-    alpha = second.map(lambda band: band[..., -1:], channels=1)
-    alpha = resize_rows(alpha, size=colours.shape[:2])
-    return replace(stream, rows=colours.beside(alpha))
+def _parted(running: Running) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of it the engine takes, and what the upscaler."""
+    for_engine = ("threads", "backend", "precision", "device")
+    return (
+        {name: value for name, value in running.items() if name in for_engine},
+        {name: value for name, value in running.items() if name not in for_engine},
+    )
 
 
 def _auto_tile(halo: int, max_memory: int) -> int:

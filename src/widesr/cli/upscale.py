@@ -86,7 +86,7 @@ def upscale_pictures(
     from widesr.engine import advice
     from widesr.forecast import forecast
     from widesr.jobs import plan_jobs
-    from widesr.upscaler import load_upscaler
+    from widesr.sized import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     jobs = plan_jobs(

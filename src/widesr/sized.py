@@ -1,0 +1,126 @@
+"""Pictures of the size that was asked for: by networks in turn, and then by `imresize`."""
+
+from collections.abc import Mapping
+from functools import partial
+from math import prod
+from typing import Unpack
+
+from widesr.catalog import BICUBIC, LADDER
+from widesr.engine import native_scales
+from widesr.resize import resize_rows
+from widesr.rows import Rows
+from widesr.sizing import Target, plan_scales
+from widesr.upscaler import (
+    MAX_MEMORY,
+    AnyUpscaler,
+    Progress,
+    Running,
+    Upscaler,
+    counted_rows,
+)
+
+
+class SizedUpscaler(AnyUpscaler):
+    """Gives each picture the size that a `Target` asks for: networks in turn, then `imresize`.
+
+    It is used as an `Upscaler`, but the scale is each picture's own.
+    """
+
+    def __init__(self, target: Target, *, networks: Mapping[int, Upscaler]) -> None:
+        """Use any networks.
+
+        Args:
+            target: The size to reach.
+            networks: By their scale; none is interpolation alone.
+        """
+        self._target, self._networks = target, networks
+        self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "default",
+        *,
+        target: Target,
+        **running: Unpack[Running],
+    ) -> "SizedUpscaler":
+        """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
+
+        Raises:
+            UsageError: Also if the scale is more than the model called `name` gives.
+        """
+        native = native_scales(name)
+        if target.scale is not None:  # the same for every picture, so refused before the first
+            native = plan_scales(target.factor(1, 1), native=native)
+        # What a runtime has held it keeps, so the networks share.
+        memory = running.get("max_memory", MAX_MEMORY) // max(len(native), 1)
+        shared: Running = {**running, "max_memory": memory}
+        networks = {scale: Upscaler.load(name, scale=scale, **shared) for scale in native}
+        return cls(target, networks=networks)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of all the networks it may run; None if none."""
+        hashes = (network.weights_sha256 for network in self._networks.values())
+        return ", ".join(each for each in hashes if each) or None
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what becomes of a picture of this size; raises as `Target.size`."""
+        return self._target.size(height, width)
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale, or shrink, rows as they come; as `Upscaler.rows`."""
+        size, scales = self.output_size(lr.height, lr.width), self._scales(lr.height, lr.width)
+        rows = lr
+        on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
+        for scale, on_tile in zip(scales, on_tiles, strict=True):
+            rows = self._networks[scale].rows(rows, progress=on_tile)
+        if scales and rows.shape[:2] == size:
+            return rows
+        rows = resize_rows(rows, size=size)
+        return rows if scales or progress is None else counted_rows(rows, progress)
+
+    def seconds_for(self, height: int, width: int) -> float:
+        """As `Upscaler.seconds_for`; what the resize takes beside the networks is left out."""
+        scales = self._scales(height, width)
+        steps = [(self._networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
+        return sum(each.seconds_for(height * grown, width * grown) for each, grown in steps)
+
+    def made_by(self, height: int, width: int) -> str:
+        """What a picture of this size goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
+        scales = self._scales(height, width)
+        reached = (height * prod(scales), width * prod(scales))
+        names = [self._networks[scale].model for scale in scales]
+        if not scales or reached != self._target.size(height, width):
+            names.append(BICUBIC)
+        return " then ".join(names)
+
+    def _scales(self, height: int, width: int) -> tuple[int, ...]:
+        return plan_scales(self._target.factor(height, width), native=self._networks)
+
+
+def load_upscaler(
+    name: str = "default", *, target: Target, **running: Unpack[Running]
+) -> AnyUpscaler:
+    """Load what gives the size asked for: at x2, x3 and x4 one network and nothing after it.
+
+    Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`.
+    """
+    if target.scale is not None and target.scale in LADDER["default"]:
+        return Upscaler.load(name, scale=int(target.scale), **running)
+    return SizedUpscaler.load(name, target=target, **running)
+
+
+def _shares(progress: Progress, scales: tuple[int, ...]) -> list[Progress]:
+    """Tell of each step's tiles as a share of the work of all steps, which grows with the area.
+
+    The steps take turns: one begins as soon as the one before has made some rows.
+    """
+    costs = [prod(scales[:step]) ** 2 for step in range(len(scales))]
+    done = [0.0] * len(scales)
+
+    def tell(step: int, tiles_done: float, tiles: float) -> None:
+        done[step] = costs[step] * tiles_done / tiles
+        progress(sum(done), sum(costs))
+
+    return [partial(tell, step) for step in range(len(scales))]
