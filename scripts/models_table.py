@@ -6,7 +6,7 @@ python scripts/models_table.py [--check]
 import sys
 from pathlib import Path
 
-from widesr.catalog import ModelCard, list_models
+from widesr.catalog import LADDER, ModelCard, list_models
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- models-table:start -->\n", "<!-- models-table:end -->"
@@ -22,13 +22,14 @@ def score(card: ModelCard, dataset: str) -> str:
 def table() -> str:
     """The whole table, markers left out."""
     lines = [
-        "| model | scale | parameters | file | Set5 | Set14 |",
-        "|---|---|---|---|---|---|",
+        "| model | `-n` | scale | parameters | file | Set5 | Set14 |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for model in sorted(list_models(), key=lambda m: m.card.scale):
+    for model in sorted(list_models(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
+        rung = next(rung for rung, models in LADDER.items() if card.name in models.values())
         lines.append(
-            f"| `{card.name}` | x{card.scale} | {card.parameters_fused:,} | "
+            f"| `{card.name}` | `{rung}` | x{card.scale} | {card.parameters_fused:,} | "
             f"{model.path.stat().st_size / 1e6:.2f} MB | {score(card, 'Set5')} | "
             f"{score(card, 'Set14')} |"
         )

@@ -13,7 +13,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms
 
-from kinds import KINDS, REFUSED, Kind, icc_file, magick, program, sample_of, tags
+from kinds import KINDS, REFUSED, Kind, exiftool, icc_file, magick, program, sample_of, tags
 from widesr.cli import run
 
 CASES = [(name, picture) for name, kind in KINDS.items() for picture in kind.pictures]
@@ -207,3 +207,89 @@ def test_the_checks_see_a_profile_that_is_lost(tmp_path):
     magick(sample, "-strip", "-filter", "Triangle", "-resize", "200%", lost)
     with pytest.raises(AssertionError):
         check_colours(before, shown(lost, tmp_path), "photograph", 2)
+
+
+SAID = {
+    "EXIF:Artist": "A N Other",
+    "EXIF:Copyright": "© nobody",
+    "EXIF:ImageDescription": "Blossom in Évora",
+    "EXIF:Make": "Maker",
+    "EXIF:Model": "Model 1",
+    "EXIF:DateTimeOriginal": "2024:01:02 03:04:05",
+    "EXIF:ExposureTime": "1/250",
+    "EXIF:FNumber": "2.8",
+    "EXIF:ISO": "200",
+    "EXIF:LensModel": "50mm",
+    "EXIF:UserComment": "with a comment",
+    "EXIF:GPSLatitude": "48.85",
+    "EXIF:GPSLatitudeRef": "N",
+    "EXIF:GPSLongitude": "2.35",
+    "EXIF:GPSLongitudeRef": "E",
+    "EXIF:Rating": "4",
+    "XMP-dc:Title": "A title",
+    "XMP-dc:Subject": "blossom",
+    "XMP-xmp:Rating": "4",
+    "XMP-photoshop:City": "Évora",
+    "IPTC:Caption-Abstract": "A caption",
+    "IPTC:Keywords": "blossom",
+    "IPTC:By-line": "A N Other",
+}
+SIZES = ("ExifIFD:ExifImageWidth", "ExifIFD:ExifImageHeight")
+DESCRIPTIVE = re.compile(r"(IFD0|ExifIFD|GPS|XMP-(dc|xmp|photoshop|exif|tiff)|IPTC):")
+OF_THE_FILE = re.compile(  # of the TIFF file or the thumbnail, not of the photograph
+    r".*:(ImageWidth|ImageHeight|BitsPerSample|Compression|Photometric.*|Strip.*|SamplesPerPixel"
+    r"|RowsPerStrip|PlanarConfiguration|Predictor|SampleFormat|PageNumber|WhitePoint|FillOrder"
+    r"|PrimaryChromaticities|YCbCrPositioning|Thumbnail.*|Orientation|NewSubfileType|SubfileType"
+    r"|ExifVersion|FlashpixVersion|ComponentsConfiguration|ColorSpace|.*Resolution(Unit)?)"
+)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "iptc"),
+    [(".jpeg", True), (".tiff", True), (".png", False), (".webp", False), (".avif", False)],
+)
+def test_all_that_exiftool_wrote_into_a_file_it_finds_in_the_output(tmp_path, suffix, iptc):
+    sample = tmp_path / f"sample{suffix}"
+    make_annotated(sample)
+    before, after = tags(sample), tags(upscaled(sample))
+    expected = described(before)
+    if not iptc:  # there is no place for it
+        expected = {name: value for name, value in expected.items() if "IPTC" not in name}
+    assert len(expected) >= len(SAID) - (0 if iptc else 3)
+    assert {name.split(":")[0] for name in expected} >= {"IFD0", "ExifIFD", "GPS", "XMP-dc"}
+    size = (128, 96) if suffix == ".avif" else (96, 128)  # AVIF turns by irot, never by EXIF
+    expected |= dict(zip(SIZES, size, strict=True))
+    assert {name: after.get(name) for name in expected} == expected
+    assert before["IFD0:Orientation"] == "Rotate 90 CW"
+    assert after["IFD0:Orientation"] == "Horizontal (normal)"
+    assert after.get("XMP-tiff:Orientation", "Horizontal (normal)") == "Horizontal (normal)"
+    assert suffix == ".tiff" or any("Thumbnail" in name for name in before)
+    assert not any("Thumbnail" in name for name in after)
+    for axis in "XY":
+        assert after[f"IFD0:{axis}Resolution"] == before[f"IFD0:{axis}Resolution"] == 240
+
+
+def make_annotated(sample: Path) -> None:
+    """A picture, 64x48 and turned by 90 degrees, with all of `SAID` and a thumbnail."""
+    plain, thumbnail = sample.with_name("plain.png"), sample.with_name("thumbnail.jpg")
+    picture = ["-size", "64x48", "gradient:red-blue"]
+    magick(*picture, "-resize", "16x12", thumbnail)
+    if sample.suffix == ".avif":
+        magick(*picture, f"PNG24:{plain}")
+        command = [program("avifenc"), "-s", "9", str(plain), str(sample)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    else:
+        magick(*picture, "-depth", "8", "-density", "240", "-units", "PixelsPerInch", sample)
+    said = [f"-{name}={value}" for name, value in SAID.items()]
+    said += ["-EXIF:Orientation#=6", "-EXIF:ExifImageWidth=64", "-EXIF:ExifImageHeight=48"]
+    said += ["-EXIF:XResolution=240", "-EXIF:YResolution=240", "-EXIF:ResolutionUnit=inches"]
+    exiftool("-overwrite_original", "-m", *said, f"-ThumbnailImage<={thumbnail}", sample)
+
+
+def described(said: dict) -> dict:
+    """What of exiftool's tags is about the photograph."""
+    return {
+        name: value
+        for name, value in said.items()
+        if DESCRIPTIVE.match(name) and not OF_THE_FILE.match(name) and name not in SIZES
+    }

@@ -66,18 +66,18 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
 
     What is wrong with the pixels is raised when they are read.
     """
-    with _opened(path) as fd:
+    with opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
         if kind in ("bmp", "netpbm"):
             yield _decode_bitmap(path, open_bitmap(path, file, kind), kind, max_pixels=max_pixels)
             return
         try:
-            image = _load(fd, kind)
+            image = load_image(fd, kind)
             _check_header(path, image, max_pixels=max_pixels)
-            stream = _decode(path, image, kind, file)
+            stream = decode_image(path, image, kind, file)
         except pyvips.Error as error:
-            raise _damaged(path, kind, error) from error
+            raise damaged(path, kind, error) from error
         yield stream
 
 
@@ -93,23 +93,24 @@ class Header(NamedTuple):
 
 def read_header(path: Path) -> Header:
     """Read how large a picture is, and decode nothing; raises as `read_picture`."""
-    with _opened(path) as fd:
+    with opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
         if kind in ("bmp", "netpbm"):
             bitmap = open_bitmap(path, file, kind)
             return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes)
         try:
-            image = _load(fd, kind)
+            image = load_image(fd, kind)
         except pyvips.Error as error:
-            raise _damaged(path, kind, error) from error
+            raise damaged(path, kind, error) from error
         height, width = image.height, image.width
         if _number(image, "orientation", 1) > 4:
             height, width = width, height
         return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
 
 
-def _damaged(path: Path, kind: str, error: pyvips.Error) -> ImageReadError:
+def damaged(path: Path, kind: str, error: pyvips.Error | ValueError) -> ImageReadError:
+    """Say that a file of this kind cannot be decoded."""
     return ImageReadError(
         f"{path}: this {title(kind)} file is damaged or cut short ({last_line(error)}); "
         "get a whole copy of it"
@@ -127,7 +128,7 @@ _LOADERS = {
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def opened(path: Path) -> Iterator[int]:
     """Open a regular file; libvips gets its descriptor, and never reads options in its name."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait for its writer
@@ -152,19 +153,25 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _load(fd: int, kind: str) -> pyvips.Image:
+def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
     """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
     load = getattr(pyvips.Image, _LOADERS[kind])
-    return load(pyvips.Source.new_from_descriptor(fd), access="sequential", fail_on="error")
+    source = pyvips.Source.new_from_descriptor(fd)
+    return load(source, access="sequential", fail_on="error", **pages)
 
 
-def _check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
+def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
+    """Refuse a picture before it is decoded.
+
+    Raises:
+        ImageTooLargeError: It has more than `max_pixels`.
+    """
     if width * height > max_pixels:
         raise ImageTooLargeError(name=str(path), width=width, height=height, max_pixels=max_pixels)
 
 
 def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
-    _check_size(path, image.width, image.height, max_pixels=max_pixels)
+    check_size(path, image.width, image.height, max_pixels=max_pixels)
     bands = image.bands
     pages = _number(image, "n-pages", 1)
     if pages > 1:
@@ -185,7 +192,7 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
 
 
 def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) -> PictureStream:
-    _check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
+    check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
     rows = Rows.of(bitmap.decode())
     return PictureStream(
         rows=rows,
@@ -195,7 +202,8 @@ def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) ->
     )
 
 
-def _decode(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
+def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
+    """Give what libvips loaded as a picture, upright, to be read while the file is open."""
     orientation = _number(image, "orientation", 1)
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
@@ -243,7 +251,7 @@ def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
                 values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
                 yield values.reshape(n, *shape[1:])
         except pyvips.Error as error:
-            raise _damaged(path, kind, error) from error
+            raise damaged(path, kind, error) from error
 
     return Rows(bands(), shape=shape, dtype=dtype)
 
@@ -291,13 +299,14 @@ def _upright(path: Path, rows: Rows, orientation: int) -> Rows:
     if orientation not in range(3, 9):
         return rows
     if rows.nbytes <= _IN_MEMORY:
-        return Rows.of(np.ascontiguousarray(_turned(rows.whole(), orientation)))
+        return Rows.of(np.ascontiguousarray(turned(rows.whole(), orientation)))
     height, width, channels = rows.shape
     shape = (width, height, channels) if orientation > 4 else rows.shape
     return Rows(_turned_on_disk(path, rows, orientation), shape=shape, dtype=rows.dtype)
 
 
-def _turned(array: Pixels, orientation: int) -> Pixels:
+def turned(array: Pixels, orientation: int) -> Pixels:
+    """Turn and mirror (H, W, C) as an EXIF orientation says, 1 to 8; a view."""
     if orientation > 4:
         array = array.transpose(1, 0, 2)
     if orientation in (3, 6, 7):
@@ -327,7 +336,7 @@ def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
                 offset = first * row_bytes // (width if sideways else 1)
                 for y, row in enumerate(part):
                     os.preadv(file.fileno(), [row], offset + y * row_bytes)
-                yield np.ascontiguousarray(_turned(part, orientation))
+                yield np.ascontiguousarray(turned(part, orientation))
     except OSError as error:
         raise ImageReadError(
             f"{path}: is turned upright by way of a file in {tempfile.gettempdir()}, which failed "

@@ -146,10 +146,10 @@ def write_stream(
     kind = output_format(path, format=format)
     if not 1 <= quality <= 100:
         raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
-    _check_fits(path, stream, kind)
+    check_fits(path, stream, kind)
     if lossless:
         check_lossless(path, format=format)
-        _check_lossless_picture(path, stream, kind)
+        check_lossless_picture(path, stream, kind)
     options = dict(_ENCODERS[kind].options)
     if kind in ("jpeg", "webp", "avif"):
         options["Q"] = quality
@@ -161,19 +161,24 @@ def write_stream(
         options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
     if kind == "tiff":  # offsets have 32 bits
         options["bigtiff"] = stream.rows.nbytes + stream.rows.nbytes // 3 > 3 * 2**30
-    stream, metadata = _prepared(path, stream, kind), _metadata_to_write(stream, kind)
+    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     feed = Feed(stream.rows)
     try:
         with whole_file(path, overwrite=overwrite) as file:
-            _encode(_labelled(feed.image, stream), file.fileno(), kind, metadata, options)
+            _encode(labelled(feed.image, stream), file.fileno(), kind, metadata, options)
             sealed(file.fileno())
     except pyvips.Error as error:
-        raise feed.failure or _write_error(path, error) from error
+        raise feed.failure or write_error(path, error) from error
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
-def _check_fits(path: Path, stream: PictureStream, kind: str) -> None:
+def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
+    """Refuse what the format has no room for.
+
+    Raises:
+        ImageFormatError: The picture or its metadata is too large.
+    """
     encoder, name, rows = _ENCODERS[kind], title(kind), stream.rows
     if max(rows.width, rows.height) > encoder.longest:
         raise ImageFormatError(
@@ -201,7 +206,12 @@ def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A
         )
 
 
-def _check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None:
+def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None:
+    """Refuse a picture of which the format would lose something.
+
+    Raises:
+        ImageFormatError: Its depth or its profile.
+    """
     encoder = _ENCODERS[kind]
     if stream.rows.dtype == np.uint16 and encoder.bits < 16:
         found = f"has 16 bits, of which {title(kind)} holds {encoder.bits}"
@@ -212,7 +222,7 @@ def _check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> Non
     raise ImageFormatError(f"{path}: the picture {found}; for no loss write PNG or TIFF (-f png)")
 
 
-def _prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
+def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
     """The picture in channels, depth and profile that the format can hold."""
     encoder = _ENCODERS[kind]
     stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
@@ -276,7 +286,7 @@ def _shallower(rows: Rows, *, bits: int) -> Rows:
     return rows.map(rounded, channels=rows.channels, dtype=dtype)
 
 
-def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
+def labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
     """The image with its profile and resolution."""
     dots = _stated_resolution(stream) or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
     image = image.copy(xres=dots[0], yres=dots[1])
@@ -285,7 +295,7 @@ def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
     return image
 
 
-def _metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
+def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
     """The picture's metadata with its size; where EXIF alone can tell, the resolution too."""
     metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
     dots = _stated_resolution(stream)
@@ -364,7 +374,8 @@ class _Splice:
         return len(chunk)
 
 
-def _write_error(path: Path, error: pyvips.Error | OSError) -> WidesrError:
+def write_error(path: Path, error: pyvips.Error | OSError) -> WidesrError:
+    """Say why a file cannot be written."""
     match error:
         case FileExistsError():
             return OutputExistsError(
