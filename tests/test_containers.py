@@ -1,6 +1,7 @@
 """Colours and premultiplication that files name in their own way; damage is never an exception."""
 
 import struct
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,9 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from samples import PNG_DATA, chunk
-from widesr.containers import is_premultiplied_avif, named_colours
+from samples import PNG_DATA, chunk, full_exif
+from widesr.containers import (
+    is_premultiplied_avif,
+    metadata_of_png,
+    named_colours,
+    png_chunks,
+)
 from widesr.errors import ImageFormatError
+from widesr.metadata import Metadata, cleaned
 from widesr.profiles import SRGB, coded_colours
 
 PATH = Path("a.png")
@@ -79,6 +86,21 @@ def test_premultiplied_is_what_refers_to_its_alpha_so():
     assert not is_premultiplied_avif(avif(refers=box(b"auxl", b"prem" + bytes(6))))
 
 
+def test_png_metadata_is_found_wherever_and_however_it_is_written():
+    exif, iptc = full_exif(), b"\x1c\x02\x19\0\x01k"
+    written = png_chunks(Metadata(exif, b"<x:xmpmeta/>", iptc))
+    for data in (
+        PNG_DATA[:33] + written + PNG_DATA[33:],
+        PNG_DATA[:-12] + written + PNG_DATA[-12:],
+    ):
+        found = cleaned(metadata_of_png(data))
+        assert (found.exif, found.iptc) == (exif, iptc)
+    digits = b"\nexif\n %d\n%s\n" % (len(exif) + 6, (b"Exif\0\0" + exif).hex("\n", 36).encode())
+    xmp = b"XML:com.adobe.xmp\0\1\0en\0\0" + zlib.compress(b"<x:xmpmeta/>")
+    older = png(tEXt=b"Raw profile type APP1\0" + digits, iTXt=xmp)
+    assert cleaned(metadata_of_png(older)) == (exif, b"<x:xmpmeta/>", None)
+
+
 @given(st.binary(max_size=200), st.integers(0, 200))
 @example(b"\0\0\0\1meta", 0)
 def test_any_bytes_are_read_without_an_exception(data, at):
@@ -86,6 +108,9 @@ def test_any_bytes_are_read_without_an_exception(data, at):
     start, end = whole[:at], whole[at + len(data) :]
     for broken in (data, start, start + data, start + data + end):
         is_premultiplied_avif(broken)
+        metadata_of_png(PNG_DATA[:8] + broken)
+        for name in (b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
+            cleaned(metadata_of_png(PNG_DATA[:8] + chunk(name, b"Raw profile type iptc" + data)))
         for kind, damaged in (("avif", broken), ("png", PNG_DATA[:8] + broken)):
             with suppress(ImageFormatError):  # HDR, by chance
                 named_colours(PATH, damaged, kind)

@@ -246,7 +246,7 @@ OF_THE_FILE = re.compile(  # of the TIFF file or the thumbnail, not of the photo
 
 @pytest.mark.parametrize(
     ("suffix", "iptc"),
-    [(".jpeg", True), (".tiff", True), (".png", False), (".webp", False), (".avif", False)],
+    [(".jpeg", True), (".tiff", True), (".png", True), (".webp", False), (".avif", False)],
 )
 def test_all_that_exiftool_wrote_into_a_file_it_finds_in_the_output(tmp_path, suffix, iptc):
     sample = tmp_path / f"sample{suffix}"
@@ -267,6 +267,20 @@ def test_all_that_exiftool_wrote_into_a_file_it_finds_in_the_output(tmp_path, su
     assert not any("Thumbnail" in name for name in after)
     for axis in "XY":
         assert after[f"IFD0:{axis}Resolution"] == before[f"IFD0:{axis}Resolution"] == 240
+
+
+def test_what_imagemagick_puts_behind_the_pixels_of_a_png_is_found(tmp_path):
+    photograph, sample = tmp_path / "photograph.jpeg", tmp_path / "sample.png"
+    make_annotated(photograph)
+    magick(photograph, sample)
+    data = sample.read_bytes()
+    assert data.index(b"eXIf") > data.index(b"IDAT")
+    before, after = tags(sample), tags(upscaled(sample))
+    assert before["IFD0:Orientation"] == "Rotate 90 CW"
+    assert after["IFD0:Orientation"] == "Horizontal (normal)"
+    assert (after["PNG:ImageWidth"], after["PNG:ImageHeight"]) == (96, 128)
+    for name in ("IFD0:Artist", "GPS:GPSLatitude", "IPTC:Keywords"):
+        assert after[name] == before[name]
 
 
 def make_annotated(sample: Path) -> None:

@@ -1,7 +1,8 @@
 """Where metadata lies in the files of each format: what libvips leaves out, loses or changes.
 
 libvips makes EXIF anew through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter,
-drops XMP of more than 60,000 bytes from JPEG, and knows no colours but those of an ICC profile.
+drops XMP of more than 60,000 bytes from JPEG, overlooks what lies behind the pixels of a PNG, and
+knows no colours but those of an ICC profile.
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
-from widesr.metadata import IPTC_TAG, Metadata, descriptive, exif_of, wrapped_iptc
+from widesr.metadata import IPTC_TAG, PHOTOSHOP, Metadata, descriptive, exif_of, wrapped_iptc
 from widesr.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.tiff import SIZES, Tiff, packed
 
@@ -28,6 +29,58 @@ def exif_and_iptc_of_tiff(file: FileBytes) -> tuple[bytes | None, bytes | None]:
     iptc = tiff.directory(tiff.first).get(IPTC_TAG)
     records = iptc and file[iptc.at : iptc.at + iptc.n_values * SIZES[iptc.type]]
     return exif_of(tree) if tree else None, records
+
+
+def metadata_of_png(file: FileBytes) -> Metadata:
+    """Read all of it: what lies behind the pixels, and what older programs wrote as text."""
+    found: dict[str, bytes] = {}
+    for name, at, size in _png_chunks(file, behind=True):
+        if size > _MOST_TEXT or name not in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+            continue
+        if name == b"eXIf":
+            found["exif"] = file[at : at + size]
+            continue
+        key, text = _png_text(name, file[at : at + size])
+        if key == _XMP_KEY:
+            found["xmp"] = text
+        elif key.startswith(_RAW_PROFILE) and (data := _unhexed(text)):
+            what = key.removeprefix(_RAW_PROFILE).lower()
+            what = b"exif" if what == b"app1" and data.startswith(b"Exif") else what
+            if what in (b"exif", b"xmp"):
+                found.setdefault(what.decode(), data)
+            elif what in (b"iptc", b"8bim"):
+                found["iptc"] = PHOTOSHOP + data if data.startswith(b"8BIM") else data
+    return Metadata(**found)
+
+
+_XMP_KEY = b"XML:com.adobe.xmp"
+_RAW_PROFILE = b"Raw profile type "
+"""Begins the name of a text that is hexadecimal digits: how PNG has IPTC."""
+_MOST_TEXT = 2**24
+
+
+def _png_text(name: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Keyword and text; no text where it is damaged."""
+    key, _, text = body.partition(b"\0")
+    packed_text = name == b"zTXt"
+    if name == b"iTXt":
+        packed_text, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
+    elif packed_text:
+        text = text[1:]
+    if packed_text:
+        try:
+            text = zlib.decompressobj().decompress(text, _MOST_TEXT)
+        except zlib.error:
+            text = b""
+    return key, text
+
+
+def _unhexed(text: bytes) -> bytes:
+    """What stands behind a line with a name and one with a length."""
+    try:
+        return bytes.fromhex(text.lstrip().split(b"\n", 2)[2].decode("ascii"))
+    except (IndexError, ValueError):
+        return b""
 
 
 def is_monochrome_avif(file: FileBytes) -> bool:
@@ -78,20 +131,20 @@ def _colours_of_png(file: FileBytes) -> Colours | tuple[int, int] | None:
     return Colours(primaries, 100_000 / gamma)
 
 
-def _png_chunks(file: FileBytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of what lies before the pixels."""
+def _png_chunks(file: FileBytes, *, behind: bool = False) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place and size of what lies before the pixels, or `behind` them too."""
     at = 8
     for _ in range(_MOST_CHUNKS):
         head = file[at : at + 8]
-        if len(head) < 8 or head[4:] == b"IDAT":
+        if len(head) < 8 or (head[4:] == b"IDAT" and not behind):
             return
         size = int.from_bytes(head[:4], "big")
         yield head[4:], at + 8, size
         at += 12 + size
 
 
-_MOST_CHUNKS = 10_000
-"""Far more than any file has before its pixels; a made-up one must not keep us busy."""
+_MOST_CHUNKS = 2**18
+"""Enough for the pixels of any PNG; a made-up one must not keep us busy."""
 
 
 def _colours_of_avif(file: FileBytes) -> tuple[int, int] | None:
@@ -165,10 +218,22 @@ def jpeg_segments(metadata: Metadata, *, pixels_per_mm: tuple[float, float]) -> 
     )
 
 
-def png_chunk(exif: bytes) -> bytes:
-    """The chunk that holds EXIF."""
-    chunk = b"eXIf" + exif
-    return struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+def png_chunks(metadata: Metadata) -> bytes:
+    """The chunks that hold EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
+    chunks = b""
+    if metadata.exif:
+        chunks += _png_chunk(b"eXIf" + metadata.exif)
+    if metadata.xmp:
+        chunks += _png_chunk(b"iTXt" + _XMP_KEY + bytes(5) + metadata.xmp)
+    if metadata.iptc:
+        records = wrapped_iptc(metadata.iptc).removeprefix(PHOTOSHOP)
+        text = b"\niptc\n%8d\n%s\n" % (len(records), records.hex("\n", -36).encode())
+        chunks += _png_chunk(b"zTXt" + _RAW_PROFILE + b"iptc\0\0" + zlib.compress(text))
+    return chunks
+
+
+def _png_chunk(named: bytes) -> bytes:
+    return struct.pack(">I", len(named) - 4) + named + struct.pack(">I", zlib.crc32(named))
 
 
 def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:

@@ -25,11 +25,12 @@ from widesr.containers import (
     exif_and_iptc_of_tiff,
     is_monochrome_avif,
     is_premultiplied_avif,
+    metadata_of_png,
     named_colours,
 )
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.files import FileBytes
-from widesr.metadata import Metadata, cleaned, resolution_of_exif
+from widesr.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
 from widesr.picture import MAX_PIXELS, Picture, PictureStream, Pixels
 from widesr.profiles import profile_of
 from widesr.rows import Band, Rows
@@ -104,7 +105,7 @@ def read_header(path: Path) -> Header:
         except pyvips.Error as error:
             raise damaged(path, kind, error) from error
         height, width = image.height, image.width
-        if _number(image, "orientation", 1) > 4:
+        if _orientation(image, kind, file) > 4:
             height, width = width, height
         return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
 
@@ -204,11 +205,13 @@ def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) ->
 
 def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
     """Give what libvips loaded as a picture, upright, to be read while the file is open."""
-    orientation = _number(image, "orientation", 1)
+    orientation = _orientation(image, kind, file)
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     if kind == "tiff":
         exif, iptc = exif_and_iptc_of_tiff(file)
+    elif kind == "png":
+        exif, xmp, iptc = metadata_of_png(file)
     exif, xmp, iptc = cleaned(Metadata(exif, xmp, iptc))
     dots = _resolution(image, exif)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
@@ -342,6 +345,13 @@ def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
             f"{path}: is turned upright by way of a file in {tempfile.gettempdir()}, which failed "
             f"({error.strerror}); make room there, or name another folder in TMPDIR"
         ) from error
+
+
+def _orientation(image: pyvips.Image, kind: str, file: FileBytes) -> int:
+    """How the picture lies; in a PNG the block that says so may be one that libvips overlooks."""
+    if kind == "png":
+        return orientation_of_exif(metadata_of_png(file).exif or b"")
+    return _number(image, "orientation", 1)
 
 
 def _number(image: pyvips.Image, name: str, default: int) -> int:

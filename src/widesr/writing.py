@@ -17,7 +17,7 @@ from widesr.containers import (
     JPEG_BLOCK,
     add_metadata_to_tiff,
     jpeg_segments,
-    png_chunk,
+    png_chunks,
     set_exif_of_avif,
     webp_with_exif,
 )
@@ -100,7 +100,7 @@ def write_picture(
     """Write the whole file or none.
 
     16 bits stay 16 in PNG and TIFF, and are rounded to 12 in AVIF, to 8 in JPEG and WebP. IPTC
-    goes into JPEG and TIFF, which alone have a place for it.
+    goes into JPEG, TIFF and PNG, which alone have a place for it.
 
     Args:
         path: Where to; its folder is there.
@@ -328,10 +328,9 @@ def _encode(
         image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
         keep |= pyvips.ForeignKeep.EXIF
     if kind == "png":
-        chunk = png_chunk(exif) if exif else b""
         after_header = 33
-        splice = _Splice(file, at=after_header, extra=chunk)
-        splice.take(image.pngsave_target, keep=keep, **options)
+        splice = _Splice(file, at=after_header, extra=png_chunks(metadata))
+        splice.take(image.pngsave_target, keep=pyvips.ForeignKeep.ICC, **options)
     elif kind == "webp":
         encoded = image.webpsave_buffer(keep=keep, **options)
         file.append(webp_with_exif(encoded, exif) if exif else encoded)
