@@ -1,5 +1,6 @@
 """What all tests share: where the pictures are, and which tests are skipped without them."""
 
+import os
 import signal
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,9 @@ collect_ignore = [] if find_spec("torch") else NEED_TORCH
 # How long an example takes says more about the machine's other work than about the code.
 hypothesis.settings.register_profile("widesr", deadline=None)
 hypothesis.settings.load_profile("widesr")
+
+# What `widesr bench` found on this machine must not decide what is tested.
+os.environ["WIDESR_CACHE"] = str(Path(__file__).parent / "no-such-folder")
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

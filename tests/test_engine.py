@@ -133,7 +133,7 @@ def test_in_bf16_too_tiles_are_as_the_whole_from_the_smallest_tile_on(
 
 def test_the_skip_that_is_kept_exact_gives_the_same_picture():
     openvino = pytest.importorskip("openvino")
-    core = vino._core()
+    core = vino.start_openvino()
     lr = _picture(11, 1, 3, 21, 34)
     in_fp32 = {"INFERENCE_PRECISION_HINT": "f32"}
     graphs = [core.read_model(TINY.path) for _ in "ab"]
@@ -436,7 +436,7 @@ def test_threads_below_one_are_refused():
 
 def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(vino, "_core", vino._core.__wrapped__)
+    monkeypatch.setattr(vino, "start_openvino", vino.start_openvino.__wrapped__)
     with pytest.raises(MissingExtraError, match=r"pip install 'widesr\[openvino\]'"):
         load_engine(TINY, backend="openvino")
 

@@ -14,6 +14,7 @@ from widesr import __version__
 from widesr.errors import ImageWriteError
 from widesr.files import whole_file
 from widesr.folder import is_folder
+from widesr.measured import cpu_name
 from widesr.metrics import Channel, Protocol
 
 
@@ -166,16 +167,7 @@ def versions() -> dict[str, str]:
 def machine() -> MachineReport:
     """Say what this runs on."""
     return MachineReport(
-        cpu=_cpu(),
+        cpu=cpu_name(),
         cores=len(os.sched_getaffinity(0)),
         system=f"{platform.system()} {platform.machine()}",
     )
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")

@@ -27,6 +27,7 @@ from widesr.engine import (
     load_engine,
 )
 from widesr.errors import ShapeError, UsageError
+from widesr.measured import recall_best
 from widesr.picture import Picture, PictureStream
 from widesr.resize import resize_rows
 from widesr.rows import Band, Rows
@@ -156,8 +157,9 @@ class Upscaler(AnyUpscaler):
         Args:
             engine: The network.
             tile: Largest side of a tile's core, LR pixels, from 16; None is the whole picture at
-                once; "auto" is what `max_memory` allows with the models in the package. An engine
-                whose pictures smaller tiles would change gets its smallest.
+                once; "auto" is what `widesr bench` found to be fastest, at most what `max_memory`
+                allows with the models in the package. An engine whose pictures smaller tiles
+                would change gets its smallest.
             self_ensemble: Take the mean over the eight flips and turns: eight times the work.
             card: What is known about the network.
             max_memory: Bytes that the program may take, about, when a picture passes row by row.
@@ -254,7 +256,9 @@ class Upscaler(AnyUpscaler):
                 )
             return None
         if tile == "auto":
-            tile = _auto_tile(self._halo, max_memory)
+            best = recall_best(self.card.weights_sha256) if self.card else None
+            most = _auto_tile(self._halo, max_memory)
+            tile = min(most, best.tile) if best else most
         if tile is None:
             return None
         if tile < MIN_TILE:

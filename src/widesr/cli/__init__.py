@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from widesr import __version__
+from widesr.cli.bench import measure_model
 from widesr.cli.degrade import degrade_pictures
 from widesr.cli.diff import show_difference
 from widesr.cli.doctor import examine
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_network,
     "export": export_model,
     "models": show_models,
+    "bench": measure_model,
     "doctor": examine,
 }
 """What the user types, in the order of the help."""

@@ -14,9 +14,11 @@ from widesr.catalog import ModelFile
 from widesr.engine.choice import Choice, advice, choose, usable_cpus
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
 from widesr.engine.guard import Guarded
+from widesr.engine.peak import measure_peak
 from widesr.engine.protocol import Backend, Device, Engine, Precision, Runtime
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
+from widesr.measured import recall_best
 
 __all__ = [
     "Backend",
@@ -29,7 +31,9 @@ __all__ = [
     "devices",
     "find_model",
     "load_engine",
+    "measure_peak",
     "native_scales",
+    "usable_cpus",
 ]
 
 
@@ -45,7 +49,8 @@ def load_engine(
 
     Args:
         model: What to load, from `find_model`.
-        backend: "auto" is the fastest here: OpenVINO where it computes in bf16, else ONNX Runtime.
+        backend: "auto" is the fastest here: what `widesr bench` found for this model on this
+            machine; if it was not run, OpenVINO where it computes in bf16, else ONNX Runtime.
         precision: "auto" is bf16 where the CPU has AMX, OpenVINO is installed and the model is one
             of widesr's: those lose at most 0.01 dB in it. Else fp32.
         threads: How many the runtime may use; None is one per CPU that this process may use.
@@ -62,6 +67,9 @@ def load_engine(
     if threads < 1:
         raise UsageError(f"expected at least 1 thread, got {threads}")
     is_ours = model.card.family != FOREIGN
+    best = recall_best(model.card.weights_sha256) if is_ours else None
+    if best is not None and backend == precision == device == "auto":
+        backend, precision = best.backend, best.precision
     choice = choose(backend=backend, precision=precision, device=device, lossless_bf16=is_ours)
     in_fp32 = partial(_load_runtime, model, Choice("onnxruntime", "fp32"), threads=threads)
     return Guarded(

@@ -38,7 +38,7 @@ class OpenVinoEngine:
             ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
         """
         try:
-            core = _core()
+            core = start_openvino()
         except ImportError as error:
             raise MissingExtraError(extra="openvino", needed_for="the openvino back end") from error
         self.precision = precision
@@ -83,7 +83,7 @@ class OpenVinoEngine:
 
 
 @cache
-def _core() -> Any:  # noqa: ANN401 - the import is in here
+def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
     """Start the one OpenVINO of this process, which is never let go.
 
     Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also

@@ -1,0 +1,162 @@
+"""How fast a model is on this machine: by which back end, in which tiles; about a minute."""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from widesr.catalog import ModelFile
+from widesr.engine import Choice, Engine, choose, load_engine, measure_peak, usable_cpus
+from widesr.errors import MissingExtraError, UsageError
+from widesr.measured import Best, cpu_name
+
+_SIDE = 256
+"""LR pixels of the core that back ends are compared on."""
+_TILES = (96, 128, 192, 256, 384, 512)
+"""Sides that are tried, LR pixels; larger ones take more than 400 MiB with the default models."""
+_ROUNDS = 5
+_PATIENCE = 20.0
+"""Seconds for each of the two comparisons; at least one round is made."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Speed(_Frozen):
+    """One way to compute, or one size of tile."""
+
+    backend: str
+    precision: str
+    tile: int
+    """Side of the core, LR pixels."""
+    seconds_per_megapixel: float
+    """Of output."""
+    share_of_peak: float
+    """Of the fastest matrix product in the same precision; work on halos counts for nothing."""
+
+
+class Bench(_Frozen):
+    """What was found."""
+
+    model: str
+    scale: int
+    weights_sha256: str
+    cpu: str
+    threads: int
+    backends: list[Speed]
+    """The fastest first."""
+    tiles: list[Speed]
+    """Of the fastest back end, the fastest first."""
+
+    @property
+    def best(self) -> Best:
+        """The settings to take, for `keep_best`."""
+        first = self.tiles[0]
+        return Best.model_validate(first.model_dump(include={"backend", "precision", "tile"}))
+
+
+class _Contender(NamedTuple):
+    choice: Choice
+    engine: Engine
+    tile: int
+
+
+def bench(
+    model: ModelFile, *, threads: int | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Bench:
+    """Measure a model on this machine.
+
+    Args:
+        model: From `find_model`; one with tiles.
+        threads: For the runtimes; None is one per CPU that this process may use.
+        tell: Called with what is being done.
+
+    Raises:
+        ModelFileError: No runtime can run the model.
+    """
+    threads = threads or usable_cpus()
+    engines = {
+        choice: load_engine(
+            model, backend=choice.backend, precision=choice.precision, threads=threads
+        )
+        for choice in _choices()
+    }
+    tell("the peak of the machine")
+    peaks = {
+        precision: measure_peak(precision, threads=threads)
+        for precision in {choice.precision for choice in engines}
+    }
+
+    def speeds(contenders: Sequence[_Contender]) -> list[Speed]:
+        found = [
+            _speed(contender, seconds, model, peaks[contender.choice.precision])
+            for contender, seconds in zip(contenders, _in_turn(contenders), strict=True)
+        ]
+        return sorted(found, key=lambda speed: speed.seconds_per_megapixel)
+
+    tell("the back ends")
+    backends = speeds([_Contender(choice, engine, _SIDE) for choice, engine in engines.items()])
+    fastest = Choice(backends[0].backend, backends[0].precision)  # type: ignore[arg-type]
+    engine = engines[fastest]
+    tell("the tiles")
+    sides = sorted({max(side, engine.smallest_tile or 1) for side in _TILES})
+    return Bench(
+        model=model.card.name,
+        scale=model.card.scale,
+        weights_sha256=model.card.weights_sha256,
+        cpu=cpu_name(),
+        threads=threads,
+        backends=backends,
+        tiles=speeds([_Contender(fastest, engine, side) for side in sides]),
+    )
+
+
+def _choices() -> list[Choice]:
+    """All that this machine can compute by, on the CPU."""
+    found = [Choice("onnxruntime", "fp32")]
+    for precision in ("fp32", "bf16", "fp16"):
+        try:
+            found.append(choose(backend="openvino", precision=precision))
+        except (MissingExtraError, UsageError):
+            continue
+    return found
+
+
+def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
+    """Seconds that each takes for its tile: the middle of rounds in which all take turns."""
+    pictures = [_noise(each) for each in contenders]
+    for each, lr in zip(contenders, pictures, strict=True):
+        each.engine.run(lr)  # the first run prepares
+    seconds: list[list[float]] = [[] for _ in contenders]
+    start = time.perf_counter()
+    for done in range(_ROUNDS):
+        if done and time.perf_counter() - start > _PATIENCE:
+            break
+        for each, lr, its in zip(contenders, pictures, seconds, strict=True):
+            began = time.perf_counter()
+            each.engine.run(lr)
+            its.append(time.perf_counter() - began)
+    return [median(its) for its in seconds]
+
+
+def _noise(contender: _Contender) -> NDArray[np.float32]:
+    """What is read for a tile from the middle of a picture."""
+    side = contender.tile + 2 * contender.engine.receptive_radius
+    return np.random.default_rng(0).random((1, 3, side, side), np.float32)
+
+
+def _speed(contender: _Contender, seconds: float, model: ModelFile, peak: float) -> Speed:
+    core = contender.tile**2
+    flops = 2 * (model.card.parameters_fused or model.card.parameters) * core
+    return Speed(
+        backend=contender.choice.backend,
+        precision=contender.choice.precision,
+        tile=contender.tile,
+        seconds_per_megapixel=seconds / (core * model.card.scale**2) * 1e6,
+        share_of_peak=flops / seconds / peak,
+    )

@@ -1,0 +1,61 @@
+"""The fastest matrix product of this machine: what a network's speed is held against."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SIDE = 1536
+_TIMES = 8
+"""Products in a row, so that casts and layout at the ends weigh little."""
+_ROUNDS = 4
+
+
+def measure_peak(precision: str, *, threads: int) -> float:
+    """Measure operations per second of a product of large matrices, on the CPU.
+
+    Args:
+        precision: "fp32" is by NumPy's BLAS, with as many threads as that takes; "bf16" and
+            "fp16" by OpenVINO, which must be installed.
+        threads: For OpenVINO.
+    """
+    square = np.random.default_rng(0).random((_SIDE, _SIDE), np.float32)
+    square /= np.float32(_SIDE)  # powers of it stay finite
+    run = _by_numpy(square) if precision == "fp32" else _by_openvino(square, precision, threads)
+    run()
+    seconds = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return 2 * _TIMES * _SIDE**3 / min(seconds)
+
+
+def _by_numpy(square: NDArray[np.float32]) -> Callable[[], object]:
+    out = np.empty_like(square)
+
+    def run() -> None:
+        for _ in range(_TIMES):
+            np.matmul(square, square, out=out)
+
+    return run
+
+
+def _by_openvino(square: NDArray[np.float32], precision: str, threads: int) -> Callable[[], object]:
+    from widesr.engine.vino import start_openvino
+
+    core = start_openvino()
+    from openvino import Model, opset13
+
+    lr = opset13.parameter(square.shape)
+    product = lr
+    for _ in range(_TIMES):
+        product = opset13.matmul(product, opset13.constant(square), False, False)
+    options = {
+        "INFERENCE_PRECISION_HINT": precision.replace("fp", "f"),
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+    request = core.compile_model(Model([product], [lr]), "CPU", options).create_infer_request()
+    return lambda: request.infer([square], share_inputs=True)

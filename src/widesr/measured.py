@@ -1,0 +1,101 @@
+"""What `widesr bench` found on this machine, kept so that "auto" goes by it.
+
+One JSON file in the user's cache folder. It holds for the CPU, the number of CPUs and the versions
+of the runtimes that it was measured with; a file that is of others, damaged or absent is none.
+"""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from widesr.files import whole_file
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Best(_Record):
+    """What is fastest for one model."""
+
+    backend: Literal["onnxruntime", "openvino"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    tile: int = Field(ge=1)
+    """Side of a tile's core, LR pixels."""
+
+
+class _File(_Record):
+    machine: dict[str, str]
+    models: dict[str, Best]
+    """By the SHA-256 of their weights."""
+
+
+def best_path() -> Path:
+    """Where the findings are; $WIDESR_CACHE names another folder."""
+    if folder := os.environ.get("WIDESR_CACHE"):
+        return Path(folder) / "bench.json"
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    elif sys.platform == "darwin":
+        caches = Path("~/Library/Caches")
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return caches.expanduser() / "widesr" / "bench.json"
+
+
+def recall_best(weights_sha256: str) -> Best | None:
+    """What was found for a model on this machine; None if nothing was."""
+    return _models(best_path()).get(weights_sha256)
+
+
+def keep_best(weights_sha256: str, best: Best) -> Path:
+    """Keep what was found for a model, beside what is known of others.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: The folder takes no file.
+    """
+    path = best_path()
+    models = {**_models(path), weights_sha256: best}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, overwrite=True) as file:
+        file.write(_File(machine=_machine(), models=models).model_dump_json(indent=1).encode())
+    return path
+
+
+def _models(path: Path) -> dict[str, Best]:
+    try:
+        found = _File.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return {}
+    return dict(found.models) if found.machine == _machine() else {}
+
+
+@cache
+def _machine() -> dict[str, str]:
+    """What the findings hold for."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = {
+        name: next(iter(found)).version
+        for name in ("onnxruntime", "openvino")
+        if (found := list(importlib.metadata.distributions(name=name)))
+    }
+    return {"cpu": cpu_name(), "cpus": str(cpus), **versions}
+
+
+def cpu_name() -> str:
+    """The CPU's name, as its maker writes it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")

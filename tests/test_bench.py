@@ -1,0 +1,162 @@
+"""`widesr bench`: what is fastest here is found, told, kept, and what "auto" goes by."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from widesr import bench as bench_module
+from widesr import measured
+from widesr.bench import bench
+from widesr.catalog import ModelFile, find_model, read_card
+from widesr.cli import run
+from widesr.engine import Choice, choice, load_engine, measure_peak
+from widesr.errors import ModelFileError
+from widesr.measured import Best, best_path, keep_best, recall_best
+from widesr.upscaler import Upscaler
+
+TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
+SHA = TINY.card.weights_sha256
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WIDESR_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Few small tiles, one round."""
+    monkeypatch.setattr(bench_module, "_TILES", (32, 48))
+    monkeypatch.setattr(bench_module, "_SIDE", 32)
+    monkeypatch.setattr(bench_module, "_ROUNDS", 1)
+    monkeypatch.setattr(bench_module, "measure_peak", lambda _, threads: 1e12)
+
+
+def test_what_is_kept_is_recalled_beside_what_was_kept_before(cache):
+    one = Best(backend="openvino", precision="bf16", tile=192)
+    two = Best(backend="onnxruntime", precision="fp32", tile=64)
+    assert recall_best("a") is None
+    assert keep_best("a", one) == keep_best("b", two) == cache / "bench.json"
+    assert (recall_best("a"), recall_best("b"), recall_best("c")) == (one, two, None)
+    keep_best("a", two)
+    assert recall_best("a") == two
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"machine": {}, "models": {}}', b"\xff"])
+def test_a_damaged_file_is_as_none_and_is_replaced(cache, damage):
+    best = Best(backend="onnxruntime", precision="fp32", tile=64)
+    cache.mkdir()
+    best_path().write_bytes(damage)
+    assert recall_best("a") is None
+    keep_best("a", best)
+    assert recall_best("a") == best
+
+
+def test_findings_of_another_machine_or_runtime_do_not_count(monkeypatch):
+    keep_best("a", Best(backend="openvino", precision="bf16", tile=192))
+    this = measured._machine()
+    for other in ({**this, "cpu": "abacus"}, {**this, "cpus": "99"}, {**this, "openvino": "0"}):
+        monkeypatch.setattr(measured, "_machine", lambda other=other: other)
+        assert recall_best("a") is None
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "end"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/some/where"}, "/some/where/widesr/bench.json"),
+        ("linux", {"XDG_CACHE_HOME": ""}, "/home/me/.cache/widesr/bench.json"),
+        ("darwin", {}, "/home/me/Library/Caches/widesr/bench.json"),
+        ("win32", {"LOCALAPPDATA": "/app/data"}, "/app/data/widesr/bench.json"),
+    ],
+)
+def test_the_file_is_where_the_system_keeps_such_things(monkeypatch, platform, variables, end):
+    monkeypatch.delenv("WIDESR_CACHE")
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr(measured.sys, "platform", platform)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert best_path().as_posix() == end
+
+
+def test_auto_goes_by_what_was_found_and_words_of_ones_own_go_first(monkeypatch):
+    monkeypatch.setattr(choice, "cpu_flags", frozenset)
+    keep_best(SHA, Best(backend="onnxruntime", precision="fp32", tile=100))
+    upscaler = Upscaler(load_engine(TINY), card=TINY.card)
+    assert upscaler._tile == 100
+    assert Upscaler(load_engine(TINY), card=TINY.card, tile=64)._tile == 64
+    pytest.importorskip("openvino")
+    keep_best(SHA, Best(backend="openvino", precision="fp32", tile=100))
+    assert load_engine(TINY).name == "openvino"
+    assert load_engine(TINY, backend="onnxruntime").name == "onnxruntime"
+    assert load_engine(TINY, precision="fp32").name == "onnxruntime"
+
+
+def test_all_that_this_machine_can_compute_by_is_compared(quick):
+    told = []
+    found = bench(TINY, threads=1, tell=told.append)
+    assert (found.model, found.scale, found.threads) == ("tiny-x2", 2, 1)
+    assert len(told) == 3
+    ways = {(speed.backend, speed.precision) for speed in found.backends}
+    assert ("onnxruntime", "fp32") in ways
+    assert len(ways) == len(found.backends) == len(bench_module._choices())
+    for speeds in (found.backends, found.tiles):
+        seconds = [speed.seconds_per_megapixel for speed in speeds]
+        assert seconds == sorted(seconds)
+        assert min(seconds) > 0
+    first = found.backends[0]
+    assert {(s.backend, s.precision) for s in found.tiles} == {(first.backend, first.precision)}
+    assert found.best.tile == found.tiles[0].tile
+
+
+def test_a_speed_is_of_the_core_alone():
+    class Stub:
+        receptive_radius = 10
+
+    contender = bench_module._Contender(Choice("onnxruntime", "fp32"), Stub(), 100)
+    speed = bench_module._speed(contender, 2.0, TINY, peak=1e6)
+    assert bench_module._noise(contender).shape == (1, 3, 120, 120)
+    assert speed.seconds_per_megapixel == pytest.approx(2.0 / 0.04)  # 200x200 of output
+    count = TINY.card.parameters_fused or TINY.card.parameters
+    assert speed.share_of_peak == pytest.approx(2 * count * 100**2 / 2.0 / 1e6)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_peak_is_above_what_a_network_reaches(precision, monkeypatch):
+    if precision == "bf16":
+        pytest.importorskip("openvino")
+    monkeypatch.setattr("widesr.engine.peak._ROUNDS", 1)
+    assert 1e9 < measure_peak(precision, threads=1) < 1e14
+
+
+def test_the_command_tells_and_keeps_what_it_found(quick, capsys):
+    assert run(["bench", "-n", str(TINY.path), "--threads", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    best = recall_best(SHA)
+    assert f"best: --engine {best.backend} --precision {best.precision} -t {best.tile}; " in out
+    assert out.endswith(f"kept in {best_path()}\n")
+
+
+def test_the_command_gives_json(quick, capsys):
+    assert run(["bench", "-n", str(TINY.path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == "tiny-x2"
+    assert {"cpu", "threads", "backends", "tiles"} <= set(found)
+
+
+def test_a_folder_that_takes_no_file_spoils_nothing(quick, monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WIDESR_CACHE", str(tmp_path / "file"))
+    assert run(["bench", "-n", str(TINY.path)]) == 0
+    assert "not kept: " in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_bicubic_and_what_is_no_model_are_refused(capsys, tmp_path):
+    assert run(["bench", "-n", "bicubic"]) == 2
+    assert "bicubic is no network" in capsys.readouterr().err
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(TINY.path.read_bytes().replace(b"DepthToSpace", b"DepthToSpade"))
+    with pytest.raises(ModelFileError):
+        bench(ModelFile(path, read_card(TINY.path)), threads=1)
