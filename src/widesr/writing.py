@@ -59,12 +59,13 @@ class _Encoder(NamedTuple):
 
 
 _ENCODERS = {
-    # without filters a photograph takes far more bytes
-    "png": _Encoder({"filter": "all"}, 2**31 - 1, bits=16),
+    # Without filters a photograph takes far more bytes. Deflate's level 3 gains nearly all that its
+    # default 6 does, in about half the time, which is a good part of that of a network.
+    "png": _Encoder({"filter": "all", "compression": 3}, 2**31 - 1, bits=16),
     "jpeg": _Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
     "webp": _Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
     "tiff": _Encoder(
-        {"compression": "deflate", "predictor": "horizontal", "resunit": "inch"},
+        {"compression": "deflate", "level": 3, "predictor": "horizontal", "resunit": "inch"},
         2**31 - 1,
         bits=16,
     ),
