@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find src -type f -not -name "*.pyc")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test light check clean
+.PHONY: help demo test light check tools clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -26,6 +26,9 @@ light: .venv-light/ready ## run the tests that need no torch, on the built wheel
 
 check: .venv-test/checks ## lint, format, types, layers, documentation
 	scripts/check .venv-test/bin
+
+tools: ## install the other programs that some tests need, on Debian as root
+	scripts/tools
 
 clean: ## remove the environments, build outputs and caches
 	rm -rf .venv .venv-test .venv-light out site build dist .coverage .hypothesis
