@@ -10,13 +10,15 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists, realpath  # Path's fail at some names: too long, or links in a ring
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from widesr.adapt import Icc, Kept, adapted_stream
+from widesr.animate import check_animation, write_animation
+from widesr.animation import Animation, is_animation, open_animation
 from widesr.errors import (
     ImageWriteError,
     InternalError,
@@ -26,12 +28,11 @@ from widesr.errors import (
     WidesrError,
 )
 from widesr.files import remove_leftovers
-from widesr.jobs import Job
+from widesr.jobs import Job, Outcome, make_folder
 from widesr.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
 from widesr.picture import MAX_PIXELS, Picture, PictureStream
-from widesr.pipeline import ahead, overlapped
+from widesr.pipeline import overlapped
 from widesr.reading import open_picture, read_header, read_picture
-from widesr.rows import Rows
 from widesr.space import Resize, check_space, decoded_bytes
 from widesr.upscaler import MAX_MEMORY, AnyUpscaler, Progress
 from widesr.writing import check_lossless, check_opaque, output_format, write_stream
@@ -43,21 +44,6 @@ Computed = Callable[[float], None]
 
 _UNDER_WAY = 1 / 4
 """Share of the memory for the pictures and outputs that are decoded at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a job."""
-
-    job: Job
-    status: Literal["done", "skipped", "failed"]
-    seconds: float = 0.0
-    """Reading, computing and writing together."""
-    input_size: tuple[int, int] | None = None
-    """(height, width) of what was read; None unless done, as `output_size`."""
-    output_size: tuple[int, int] | None = None
-    error: WidesrError | None = None
-    """Why it failed: its `code` is for programs, its text for people."""
 
 
 def upscale_many(
@@ -126,6 +112,7 @@ def upscale_many(
         resume=resume,
         manifests=manifests,
         made_by=MadeBy(upscaler.model, upscaler.weights_sha256, settings),
+        animations=True,
     )
     return _outcomes(jobs, work)
 
@@ -201,7 +188,9 @@ class _Task:
     input_size: tuple[int, int] | None = None
     """(height, width)"""
     picture: Picture | None = None
-    """The input, then the output; None where it passes row by row."""
+    """The input, then the output; None where it passes."""
+    frames: int = 1
+    """Of an animation, which passes frame by frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,12 +212,16 @@ class _Work:
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
     """By `Job.root`."""
     made_by: MadeBy = _NOBODY
+    animations: bool = False
+    """Whether they are taken, frame by frame."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def weigh(self, job: Job) -> int:
         """Bytes that a job takes from its start to its end; none where nothing is to be done."""
         if self.existing != "overwrite" and lexists(job.target):
             return 0
+        if self.animations and is_animation(job.source):
+            return self.in_memory + 1  # alone: it is computed while it is written
         return decoded_bytes(job.source, resize=self.resize)
 
     def read(self, task: _Task) -> _Task | Outcome:
@@ -268,12 +261,21 @@ class _Work:
                 )
         if realpath(job.target) in self.inputs:
             raise OutputExistsError(f"{job.target}: is an input too; name another output with -o")
-        if self.lossless:
-            check_lossless(job.target)
+        animated = self.animations and is_animation(job.source)
+        if not animated:
+            output_format(job.target)  # GIF is not one of a still picture
+            if self.lossless:
+                check_lossless(job.target)
         source = None
         if manifest:
-            read_header(job.source)  # what is no picture is refused for that
+            if not animated:
+                read_header(job.source)  # what is no picture is refused for that
             source = FileState.of_path(job.source)  # first: a change meanwhile is seen next time
+        if animated:
+            with open_animation(job.source, max_pixels=self.max_pixels) as animation:
+                check_animation(job.target, animation, lossless=self.lossless)
+            n_frames = len(animation.durations)
+            return replace(task, input_size=animation.size, frames=n_frames, source=source)
         if self.weigh(job) > self.in_memory:
             with open_picture(job.source, max_pixels=self.max_pixels) as stream:
                 check_opaque(job.target, stream)
@@ -287,11 +289,11 @@ class _Work:
             return task
         return replace(task, picture=self._transformed(task, task.picture.stream()).whole())
 
-    def _transformed(self, task: _Task, stream: PictureStream) -> PictureStream:
+    def _transformed(self, task: _Task, stream: PictureStream, *, frame: int = 0) -> PictureStream:
         def on_tile(done: float, tiles: float) -> None:
             if self.stop.is_set():
                 raise _StoppedError
-            self.progress(task.number + done / tiles)
+            self.progress(task.number + (frame + done / tiles) / task.frames)
 
         try:
             return self.transform(stream, on_tile)
@@ -299,30 +301,37 @@ class _Work:
             raise UsageError(f"{task.job.source}: {error}") from error
 
     @contextmanager
-    def _output(self, task: _Task) -> Iterator[PictureStream]:
-        """Give what is to be written; of a picture that passes, it is made meanwhile."""
+    def _output(self, task: _Task) -> Iterator[PictureStream | Animation]:
+        """Give what is to be written; of what passes, it is made meanwhile."""
         if task.picture is not None:
             yield task.picture.stream()
             return
+        source, limit = task.job.source, self.max_pixels
+        if task.frames > 1:
+            with (
+                open_animation(source, max_pixels=limit) as film,
+                film.ahead() as lr,
+                lr.map(lambda each, n: self._transformed(task, each, frame=n)).ahead() as sr,
+            ):
+                yield sr
+            return
         with (
-            open_picture(task.job.source, max_pixels=self.max_pixels) as source,
-            closing(ahead(source.rows)) as read,
+            open_picture(source, max_pixels=limit) as still,
+            still.ahead() as passing,
+            self._transformed(task, passing).ahead() as made,
         ):
-            lr = replace(source, rows=Rows(read, shape=source.rows.shape, dtype=source.rows.dtype))
-            sr = self._transformed(task, lr)
-            with closing(ahead(sr.rows)) as made:
-                yield replace(sr, rows=Rows(made, shape=sr.rows.shape, dtype=sr.rows.dtype))
+            yield made
 
     def _write(self, task: _Task) -> Outcome:
         job, manifest, start = task.job, self._manifest(task.job), time.perf_counter()
         if job.makes_folder:
-            _make_folder(job.target.parent)
+            make_folder(job.target.parent)
         with self._output(task) as picture:
             done = Outcome(
                 job=job,
                 status="done",
                 input_size=task.input_size,
-                output_size=picture.rows.shape[:2],
+                output_size=picture.size,
             )
 
             def list_it(fd: int) -> None:
@@ -332,14 +341,12 @@ class _Work:
                     states = {"input_file": task.source, "output_file": FileState.of(fd)}
                     manifest.add(entry.model_copy(update=states))
 
-            write_stream(
-                job.target,
-                picture,
-                quality=self.quality,
-                lossless=self.lossless,
-                overwrite=self.existing == "overwrite",
-                sealed=list_it,
-            )
+            how: dict[str, Any] = {"quality": self.quality, "lossless": self.lossless}
+            how |= {"overwrite": self.existing == "overwrite", "sealed": list_it}
+            if isinstance(picture, Animation):
+                write_animation(job.target, picture, **how)
+            else:
+                write_stream(job.target, picture, **how)
         return done
 
     def _entry(self, manifest: Manifest, outcome: Outcome) -> Entry:
@@ -367,7 +374,7 @@ class _Work:
         return self.manifests.get(job.root) if job.root is not None else None
 
     def _made_by(self, job: Job) -> MadeBy:
-        if output_format(job.target) in ("png", "tiff"):
+        if output_format(job.target, animated=True) in ("png", "tiff"):
             return self.made_by
         how = {"quality": self.quality, "lossless": self.lossless}
         return self.made_by._replace(settings=self.made_by.settings | how)
@@ -391,10 +398,3 @@ def _guarded(stage: Callable[[_Task], _Task | Outcome], task: _Task | Outcome) -
         defect = InternalError(error, at=task.job.source)
         result = Outcome(job=task.job, status="failed", error=defect)
     return replace(result, seconds=task.seconds + time.perf_counter() - start)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageWriteError(f"{folder}: the folder cannot be made: {error.strerror}") from error

@@ -58,9 +58,12 @@ class ImageTooLargeError(WidesrError):
 
     code = "image-too-large"
 
-    def __init__(self, *, name: str, width: int, height: int, max_pixels: int) -> None:
+    def __init__(
+        self, *, name: str, width: int, height: int, max_pixels: int, frames: int = 1
+    ) -> None:
+        of = f"animation is {frames:,} frames of" if frames > 1 else "image is"
         super().__init__(
-            f"{name}: image is {width}x{height} = {width * height:,} pixels, the limit is "
+            f"{name}: {of} {width}x{height} = {frames * width * height:,} pixels, the limit is "
             f"{max_pixels:,}; if you trust the file, raise it with --max-pixels (API: max_pixels=)"
         )
 

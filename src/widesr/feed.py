@@ -1,4 +1,4 @@
-"""Rows made by Python for libvips to read as an image, as it needs them.
+"""What passes between Python and libvips piece by piece: rows there, encoded bytes back.
 
 libvips takes pixels from Python only whole. But it reads files piece by piece, and through
 functions too; so the rows are given to it as what stands in an uncompressed TIFF file, which never
@@ -6,12 +6,14 @@ exists: a header, and then the values as they are.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyvips
 
-from widesr.rows import Rows
+from widesr.files import FileBytes
+from widesr.rows import Band, Rows
 
 _STRIP = 2**18
 """Bytes of a strip, about: what libvips asks for at once."""
@@ -37,7 +39,7 @@ class Feed:
         self._header = _header(rows)
         self._size = len(self._header) + rows.nbytes
         self._at = 0
-        self._values = _memory(rows)
+        self._values = map(_memory, rows)  # which holds no band that was given
         self._left = memoryview(b"")  # of the band that is being read
         self._next = len(self._header)  # where it begins
         self._source = pyvips.SourceCustom()
@@ -68,17 +70,47 @@ class Feed:
         parts, missing = [], size
         while missing > 0:
             if not self._left:
+                self._left = memoryview(b"")  # for the band before to go while this one is made
                 self._left = next(self._values)
-            parts.append(self._left[:missing])
+            parts.append(bytes(self._left[:missing]))
             missing -= len(parts[-1])
             self._left = self._left[len(parts[-1]) :]
         self._next += size
         return b"".join(parts)
 
 
-def _memory(rows: Rows) -> Iterator[memoryview]:
-    for band in rows:
-        yield np.ascontiguousarray(band).data.cast("B")
+class Splice:
+    """What libvips encodes, into a file, with `extra` put in behind the first `at` bytes."""
+
+    def __init__(self, file: FileBytes, *, at: int, extra: bytes) -> None:
+        self._file, self._at, self._extra = file, at, extra
+        self._failure: BaseException | None = None
+
+    def take(self, save: Callable[..., None], **options: Any) -> None:  # noqa: ANN401
+        """Run a saver of libvips."""
+        target = pyvips.TargetCustom()
+        target.on_write(self._write)
+        try:
+            save(target, **options)
+        except pyvips.Error as error:
+            raise self._failure or error from None
+
+    def _write(self, chunk: bytes) -> int:
+        try:
+            data = bytes(chunk)
+            if self._extra and self._at <= len(data):
+                data = data[: self._at] + self._extra + data[self._at :]
+                self._extra = b""
+            self._at -= len(chunk)
+            self._file.append(data)
+        except BaseException as error:  # none may cross C, not even Ctrl-C: `take` raises it
+            self._failure = error
+            return -1
+        return len(chunk)
+
+
+def _memory(band: Band) -> memoryview:
+    return np.ascontiguousarray(band).data.cast("B")
 
 
 _SHORT, _LONG, _LONG8 = (3, "H"), (4, "I"), (16, "Q")

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
+from typing import Literal
 
-from widesr.errors import ImageReadError, ImageWriteError, UsageError
+from widesr.animation import is_animation
+from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
 from widesr.folder import is_folder, pictures_in
 from widesr.writing import FORMATS, output_format
 
@@ -25,10 +27,23 @@ class Job:
     root: Path | None = None
     """The output folder, whose manifest lists the target; None if no input was a folder."""
 
-    @property
-    def becomes_png(self) -> bool:
-        """Whether the format changes because that of the source is not written."""
-        return self.source.suffix.lower() not in FORMATS and self.target.suffix == ".png"
+    becomes_png: bool = False
+    """Whether the format changes because that of the source is not written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    seconds: float = 0.0
+    """Reading, computing and writing together."""
+    input_size: tuple[int, int] | None = None
+    """(height, width) of what was read; None unless done, as `output_size`."""
+    output_size: tuple[int, int] | None = None
+    error: WidesrError | None = None
+    """Why it failed: its `code` is for programs, its text for people."""
 
 
 def plan_jobs(
@@ -40,7 +55,7 @@ def plan_jobs(
     format: str | None = None,  # noqa: A002 (users' word)
     recursive: bool = False,
 ) -> list[Job]:
-    """Pair each input picture with its output file; nothing is read or written yet.
+    """Pair each input picture with its output file; nothing is written yet.
 
     A file goes to `output` if that is a file name, into it if it is a folder, else beside the
     input. The pictures of a folder go, with their tree, into the folder `output`, which is made.
@@ -51,8 +66,8 @@ def plan_jobs(
             folder made beside an input folder. In an `output` folder the names stay.
         output: A file for one file, a folder for more.
         suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
-        format: One of `FORMATS`, by its suffix; by default each format stays, and becomes PNG
-            where it cannot be written.
+        format: One of `FORMATS`, by its suffix, or "gif"; by default each format stays, and
+            becomes PNG where it cannot be written, as GIF of a still picture.
         recursive: Take the folders in a folder too.
 
     Raises:
@@ -76,10 +91,11 @@ def plan_jobs(
     some_folder = any(map(is_folder, inputs))
 
     def job(source: Path, folder: Path, end: str, *, root: Path | None) -> Job:
-        kept = source.suffix if source.suffix.lower() in FORMATS else ".png"
+        kept = ending or _kept_ending(source)
         return Job(
             source=source,
-            target=folder / f"{source.stem}{end}{ending or kept}",
+            target=folder / f"{source.stem}{end}{kept or '.png'}",
+            becomes_png=kept is None,
             makes_folder=root is not None,
             root=root if some_folder else None,
         )
@@ -102,12 +118,31 @@ def plan_jobs(
     return jobs
 
 
+def make_folder(folder: Path) -> None:
+    """Make a target's folder, with those that it lies in.
+
+    Raises:
+        ImageWriteError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageWriteError(f"{folder}: the folder cannot be made: {error.strerror}") from error
+
+
+def _kept_ending(source: Path) -> str | None:
+    """That of a picture whose format is written too; of GIF, of animations alone."""
+    ending = source.suffix.lower()
+    stays = ending in FORMATS or (ending == ".gif" and is_animation(source))
+    return source.suffix if stays else None
+
+
 def _ending(format: str | None) -> str | None:  # noqa: A002
     if format is None:
         return None
     ending = f".{format.lower().removeprefix('.')}"
-    if ending not in FORMATS:
-        known = ", ".join(name.removeprefix(".") for name in FORMATS)
+    if ending not in (*FORMATS, ".gif"):
+        known = ", ".join(name.removeprefix(".") for name in (*FORMATS, ".gif"))
         raise UsageError(f"format {format!r} cannot be written; expected one of {known}")
     return ending
 
@@ -119,8 +154,8 @@ def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
             f"{output}: no such folder, and no file name that says a format; make the folder "
             "first, or name a file as photo.png"
         )
-    written = output_format(output)
-    if format is not None and written != output_format(output, format=format):
+    written = output_format(output, animated=True)
+    if format is not None and written != output_format(output, format=format, animated=True):
         raise UsageError(f"-o {output} and -f {format} are two formats; give one of them")
     if not lexists(output.parent):
         raise ImageWriteError(

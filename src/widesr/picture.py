@@ -1,6 +1,7 @@
 """Pictures, whole in memory or coming row by row, with what their files said about them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
+from widesr.pipeline import ahead
 from widesr.rows import Band, Rows
 
 Pixels = NDArray[np.uint8 | np.uint16]
@@ -96,6 +98,18 @@ class PictureStream(About):
     def has_alpha(self) -> bool:
         """Whether the last channel is opacity."""
         return self.rows.channels > self.colours
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.rows.shape[:2]
+
+    @contextmanager
+    def ahead(self) -> Iterator["PictureStream"]:
+        """Let rows be made while those before them are used."""
+        rows = self.rows
+        with closing(ahead(rows)) as bands:
+            yield replace(self, rows=Rows(bands, shape=rows.shape, dtype=rows.dtype))
 
     def with_colours(
         self, change: Callable[[Band], Band], *, channels: int, icc: bytes | None

@@ -105,7 +105,7 @@ def read_header(path: Path) -> Header:
         except pyvips.Error as error:
             raise damaged(path, kind, error) from error
         height, width = image.height, image.width
-        if _orientation(image, kind, file) > 4:
+        if orientation_of(image, kind, file) > 4:
             height, width = width, height
         return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
 
@@ -205,7 +205,7 @@ def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) ->
 
 def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
     """Give what libvips loaded as a picture, upright, to be read while the file is open."""
-    orientation = _orientation(image, kind, file)
+    orientation = orientation_of(image, kind, file)
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     if kind == "tiff":
@@ -347,7 +347,7 @@ def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
         ) from error
 
 
-def _orientation(image: pyvips.Image, kind: str, file: FileBytes) -> int:
+def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:
     """How the picture lies; in a PNG the block that says so may be one that libvips overlooks."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")

@@ -56,7 +56,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
     if re.match(rb"P[7Ff]\s", head):
         raise _unread(path, "a Netpbm picture of the kind PAM or PFM", _ELSEWHERE)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        if _has_chunk_before_pixels(file, b"acTL"):
+        if _claims_frames(file):
             raise _unread(path, "an animated PNG", ONE_FRAME)
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -77,7 +77,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
     raise ImageReadError(f"{path}: not a picture; expected one of {_READABLE}")
 
 
-ONE_FRAME = "save the one that you want as PNG"
+ONE_FRAME = "`widesr upscale` takes all frames; or save the one that you want as PNG"
 
 
 def _unread(path: Path, name: str, way_out: str) -> ImageFormatError:
@@ -100,12 +100,15 @@ def _kind_of_box_file(path: Path, head: bytes) -> str:
     raise ImageReadError(f"{path}: not a picture but a film or sound; expected {_READABLE}")
 
 
-def _has_chunk_before_pixels(file: FileBytes, name: bytes) -> bool:
+def _claims_frames(file: FileBytes) -> bool:
+    """Tell an animated PNG by the chunk before its pixels that counts its frames."""
     at = 8
     for _ in range(_MOST_CHUNKS):
         head = file[at : at + 8]
-        if len(head) < 8 or head[4:] in (name, b"IDAT"):
-            return head[4:] == name
+        if head[4:] == b"acTL":
+            return int.from_bytes(file[at + 8 : at + 12], "big") > 1
+        if len(head) < 8 or head[4:] == b"IDAT":
+            return False
         at += 12 + int.from_bytes(head[:4], "big")
     return False
 

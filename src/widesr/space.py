@@ -91,7 +91,7 @@ def bytes_to_come(
     """
     pixels, grown = header.height * header.width, size[0] * size[1]
     decoded = pixels * header.pixel_bytes
-    lossless = output_format(target) in ("png", "tiff")
+    lossless = output_format(target, animated=True) in ("png", "tiff")
     share = _LOSSLESS if lossless else _LOSSY * quality / 100
     squeezed = min(source.stat().st_size - _NOT_PIXELS, decoded * _SQUEEZED)
     least = max(int(squeezed * grown / max(pixels, 1) * share), 0)

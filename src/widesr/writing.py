@@ -29,7 +29,7 @@ from widesr.errors import (
     WidesrError,
     last_line,
 )
-from widesr.feed import Feed
+from widesr.feed import Feed, Splice
 from widesr.files import FileBytes, whole_file
 from widesr.metadata import Metadata, cleaned, exif_of_resolution, sized
 from widesr.picture import Picture, PictureStream
@@ -44,8 +44,11 @@ FORMATS = {
     ".tif": "tiff",
     ".tiff": "tiff",
     ".avif": "avif",
+    ".apng": "png",
 }
 """What can be written, by suffix; the first suffix of a format is the one to give new files."""
+_GIF = {".gif": "gif"}
+"""Of animations alone: a still picture would lose its colours for nothing."""
 
 
 class _Encoder(NamedTuple):
@@ -73,19 +76,31 @@ _ENCODERS = {
 }
 
 
-def output_format(path: Path, *, format: str | None = None) -> str:  # noqa: A002 (users' word)
+def output_format(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 (users' word)
+    animated: bool = False,
+) -> str:
     """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
+
+    Args:
+        path: The output.
+        format: A suffix, with or without its dot.
+        animated: GIF is a format too.
 
     Raises:
         ImageFormatError: There is no writer for it.
     """
     suffix = f".{format.lower().removeprefix('.')}" if format else path.suffix.lower()
-    if suffix not in FORMATS:
+    formats = FORMATS | _GIF if animated else FORMATS
+    if suffix not in formats:
         found = repr(format or path.suffix) if format or path.suffix else "a name without suffix"
+        of_what = "" if animated or suffix not in _GIF else " of a still picture"
         raise ImageFormatError(
-            f"{path}: {found} cannot be written; expected one of {', '.join(FORMATS)}"
+            f"{path}: {found} cannot be written{of_what}; expected one of {', '.join(formats)}"
         )
-    return FORMATS[suffix]
+    return formats[suffix]
 
 
 def write_picture(
@@ -321,7 +336,7 @@ def _encode(
     target = pyvips.Target.new_to_descriptor(fd)
     if kind == "jpeg":
         segments = jpeg_segments(metadata, pixels_per_mm=(image.xres, image.yres))
-        _Splice(file, at=2, extra=segments).take(image.jpegsave_target, keep=keep, **options)
+        Splice(file, at=2, extra=segments).take(image.jpegsave_target, keep=keep, **options)
         return
     if xmp:
         image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
@@ -330,7 +345,7 @@ def _encode(
         keep |= pyvips.ForeignKeep.EXIF
     if kind == "png":
         after_header = 33
-        splice = _Splice(file, at=after_header, extra=png_chunks(metadata))
+        splice = Splice(file, at=after_header, extra=png_chunks(metadata))
         splice.take(image.pngsave_target, keep=pyvips.ForeignKeep.ICC, **options)
     elif kind == "webp":
         encoded = image.webpsave_buffer(keep=keep, **options)
@@ -342,36 +357,6 @@ def _encode(
         image.heifsave_target(target, keep=keep, **options)
         if exif:
             set_exif_of_avif(file, exif)
-
-
-class _Splice:
-    """What libvips encodes, into a file, with `extra` put in behind the first `at` bytes."""
-
-    def __init__(self, file: FileBytes, *, at: int, extra: bytes) -> None:
-        self._file, self._at, self._extra = file, at, extra
-        self._failure: BaseException | None = None
-
-    def take(self, save: Callable[..., None], **options: Any) -> None:  # noqa: ANN401
-        """Run a saver of libvips."""
-        target = pyvips.TargetCustom()
-        target.on_write(self._write)
-        try:
-            save(target, **options)
-        except pyvips.Error as error:
-            raise self._failure or error from None
-
-    def _write(self, chunk: bytes) -> int:
-        try:
-            data = bytes(chunk)
-            if self._extra and self._at <= len(data):
-                data = data[: self._at] + self._extra + data[self._at :]
-                self._extra = b""
-            self._at -= len(chunk)
-            self._file.append(data)
-        except BaseException as error:  # none may cross C, not even Ctrl-C: `take` raises it
-            self._failure = error
-            return -1
-        return len(chunk)
 
 
 def write_error(path: Path, error: pyvips.Error | OSError) -> WidesrError:

@@ -1,0 +1,213 @@
+"""Animations, frame by frame: GIF, animated WebP and animated PNG.
+
+Every frame is a picture of its own, whole in memory while it is worked on; of how many there are,
+memory does not depend.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from numpy.typing import DTypeLike
+
+from widesr.apng import claimed_frames, open_apng
+from widesr.errors import ImageReadError, ImageTooLargeError, WidesrError
+from widesr.files import FileBytes
+from widesr.gif import gif_timing, is_animated_gif
+from widesr.picture import MAX_PIXELS, About, PictureStream
+from widesr.pipeline import ahead
+from widesr.reading import (
+    check_size,
+    damaged,
+    decode_image,
+    load_image,
+    opened,
+    orientation_of,
+    turned,
+)
+from widesr.rows import Band, Rows
+
+_FRAMES = 16
+"""Pixels of all frames together, in times those that one may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Animation(About):
+    """Pictures of one size, upright, that pass once and in order."""
+
+    frames: Iterator[Band]
+    """uint8 or uint16, (H, W, C), as they are shown; channels as of `PictureStream`."""
+    shape: tuple[int, int, int]
+    """(H, W, C) of a frame."""
+    dtype: DTypeLike
+    """Of the frames."""
+    durations: tuple[Fraction, ...]
+    """Of each frame, in seconds."""
+    plays: int
+    """How often all of it is shown; 0 is for ever."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a frame."""
+        return self.shape[:2]
+
+    @property
+    def still(self) -> PictureStream:
+        """What is true of every frame, without pixels."""
+        return PictureStream(rows=Rows((), shape=self.shape, dtype=self.dtype), **self.about)
+
+    @contextmanager
+    def ahead(self) -> Iterator["Animation"]:
+        """Let each frame be made while the one before it is used."""
+        with closing(ahead(self.frames)) as frames:
+            yield replace(self, frames=frames)
+
+    def map(self, change: Callable[[PictureStream, int], PictureStream]) -> "Animation":
+        """Change each frame as a picture on its own; `change` gets its number, from 0, too.
+
+        It must make each of them alike in size, channels and type, whatever the pixels are, and
+        may not read any until what it gives is read.
+        """
+        made, still = change(self.still, 0), self.still
+
+        def frames() -> Iterator[Band]:
+            for number, frame in enumerate(self.frames):
+                yield change(replace(still, rows=Rows.of(frame)), number).rows.whole()
+
+        return replace(
+            self, frames=frames(), shape=made.rows.shape, dtype=made.rows.dtype, **made.about
+        )
+
+
+def is_animation(path: Path) -> bool:
+    """Say whether a file holds several frames; not so what cannot be read."""
+    try:
+        with opened(path) as fd:
+            return _animated_kind(fd) is not None
+    except (WidesrError, OSError):
+        return False
+
+
+def _animated_kind(fd: int) -> str | None:
+    """The format of an animation, by its content and not to its end; None of anything else."""
+    file = FileBytes(fd)
+    head = file[:32]
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        with open(fd, "rb", closefd=False) as data:
+            data.seek(0)
+            return "gif" if is_animated_gif(data) else None
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
+        try:
+            image = load_image(fd, "webp")
+        except pyvips.Error:
+            return None
+        return "webp" if image.get("n-pages") > 1 else None
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        try:
+            return "png" if claimed_frames(file)[0] > 1 else None
+        except ValueError:
+            return None
+    return None
+
+
+@contextmanager
+def open_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Animation]:
+    """Open an animation, to be read frame by frame while the file is open.
+
+    What is wrong with the pixels is raised when they are read.
+
+    Args:
+        path: GIF, WebP or PNG, whatever its name says.
+        max_pixels: The largest frame that is read; all together may have 16 times as many.
+
+    Raises:
+        ImageReadError: The file is missing, damaged, cut short or no animation.
+        ImageFormatError: Its colours are of a kind that is not read.
+        ImageTooLargeError: It claims more pixels; nothing was decoded.
+    """
+    with opened(path) as fd:
+        kind = _animated_kind(fd)
+        if kind is None:
+            raise ImageReadError(
+                f"{path}: is no animation; expected GIF, WebP or PNG with several frames"
+            )
+        try:
+            opening = _png_frames if kind == "png" else _libvips_frames
+            animation = opening(path, fd, kind, max_pixels)
+            first = load_image(fd, kind)
+            about = decode_image(path, first, kind, FileBytes(fd)).about
+        except (pyvips.Error, ValueError) as error:
+            raise damaged(path, kind, error) from error
+        orientation = orientation_of(first, kind, FileBytes(fd))
+        yield replace(_upright(animation, orientation), **about)
+
+
+def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels: int) -> None:
+    check_size(path, width, height, max_pixels=max_pixels)
+    limit = _FRAMES * max_pixels
+    if frames * width * height > limit:
+        raise ImageTooLargeError(
+            name=str(path), width=width, height=height, max_pixels=limit, frames=frames
+        )
+
+
+def _png_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
+    file = FileBytes(fd)
+    n_frames, height, width = claimed_frames(file)
+    _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
+    apng = open_apng(file)
+
+    def frames() -> Iterator[Band]:
+        try:
+            yield from apng.drawn()
+        except ValueError as error:
+            raise damaged(path, kind, error) from error
+
+    return Animation(
+        frames=frames(),
+        shape=apng.shape,
+        dtype=apng.dtype,
+        durations=apng.durations,
+        plays=apng.plays,
+    )
+
+
+def _libvips_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
+    head = load_image(fd, kind)
+    n_frames, width, height = head.get("n-pages"), head.width, head.height
+    _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
+    plays = head.get("loop")
+    if kind == "gif":
+        with open(fd, "rb", closefd=False) as data:
+            data.seek(0)
+            durations, plays = gif_timing(data)
+        if len(durations) != n_frames:
+            raise ValueError(f"{len(durations)} frames are there, {n_frames} can be read")
+    image = load_image(fd, kind, n=-1)
+    if kind == "webp":
+        durations = tuple(Fraction(delay, 1000) for delay in image.get("delay"))
+    shape = (height, width, image.bands)
+
+    def frames() -> Iterator[Band]:
+        try:
+            region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+            for number in range(n_frames):
+                values = region.fetch(0, number * height, width, height)
+                yield np.frombuffer(values, np.uint8).reshape(shape)
+        except pyvips.Error as error:
+            raise damaged(path, kind, error) from error
+
+    return Animation(frames=frames(), shape=shape, dtype=np.uint8, durations=durations, plays=plays)
+
+
+def _upright(animation: Animation, orientation: int) -> Animation:
+    if orientation not in range(2, 9):
+        return animation
+    height, width, channels = animation.shape
+    shape = (width, height, channels) if orientation > 4 else animation.shape
+    frames = (np.ascontiguousarray(turned(frame, orientation)) for frame in animation.frames)
+    return replace(animation, frames=frames, shape=shape)

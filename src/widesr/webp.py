@@ -1,0 +1,100 @@
+"""Animated WebP, chunk by chunk: libvips writes the frames, and would join those that are equal.
+
+Source: WebP Container Specification, VP8X, ANIM and ANMF.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from widesr.files import FileBytes
+from widesr.metadata import Metadata
+
+_MOST_BYTES = 2**32 - 2
+
+
+class WebpFrame(NamedTuple):
+    """A box of a frame that replaces what was there."""
+
+    x: int
+    """Even, as `y`."""
+    y: int
+    width: int
+    height: int
+    milliseconds: int
+    still: bytes
+    """A WebP file of it."""
+
+
+def write_webp(
+    file: FileBytes,
+    frames: Iterable[WebpFrame],
+    *,
+    size: tuple[int, int],
+    has_alpha: bool,
+    plays: int,
+    icc: bytes | None,
+    metadata: Metadata,
+) -> None:
+    """Put WebP files together to one.
+
+    Args:
+        file: Empty.
+        frames: The first covers all.
+        size: (height, width).
+        has_alpha: Whether any frame has.
+        plays: How often they are shown; 0 is for ever.
+        icc: The profile of all.
+        metadata: EXIF and XMP of all.
+
+    Raises:
+        OverflowError: The file would be larger than the format allows.
+    """
+    height, width = size
+    exif, xmp, _ = metadata
+    flags = 0x02 | 0x20 * bool(icc) | 0x10 * has_alpha | 0x08 * bool(exif) | 0x04 * bool(xmp)
+    file.append(b"RIFF\0\0\0\0WEBP")
+    file.append(_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + _three(width - 1) + _three(height - 1)))
+    if icc:
+        file.append(_chunk(b"ICCP", icc))
+    file.append(_chunk(b"ANIM", struct.pack("<IH", 0, plays)))
+    for frame in frames:
+        file.append(_chunk(b"ANMF", _frame(frame)))
+        if len(file) > _MOST_BYTES:
+            raise OverflowError
+    if exif:
+        file.append(_chunk(b"EXIF", exif))
+    if xmp:
+        file.append(_chunk(b"XMP ", xmp))
+    file.put(4, struct.pack("<I", len(file) - 8))
+
+
+_REPLACES = 0x02
+"""Is not blended with what was there, and stays for the next frame."""
+
+
+def _frame(frame: WebpFrame) -> bytes:
+    places = (frame.x // 2, frame.y // 2, frame.width - 1, frame.height - 1, frame.milliseconds)
+    pixels = (
+        _chunk(name, body)
+        for name, body in _chunks(frame.still)
+        if name in (b"ALPH", b"VP8 ", b"VP8L")
+    )
+    return b"".join([*map(_three, places), bytes([_REPLACES]), *pixels])
+
+
+def _chunks(webp: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 12
+    while at < len(webp):
+        name, size = struct.unpack_from("<4sI", webp, at)
+        yield name, webp[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack("<4sI", name, len(body)) + body + bytes(len(body) % 2)
+
+
+def _three(number: int) -> bytes:
+    """24 bits."""
+    return number.to_bytes(3, "little")
