@@ -34,16 +34,21 @@ def exif_and_iptc_of_tiff(file: FileBytes) -> tuple[bytes | None, bytes | None]:
 def metadata_of_png(file: FileBytes) -> Metadata:
     """Read all of it: what lies behind the pixels, and what older programs wrote as text."""
     found: dict[str, bytes] = {}
+    left = _MOST_TEXT
     for name, at, size in _png_chunks(file, behind=True):
-        if size > _MOST_TEXT or name not in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+        if size > left or name not in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
             continue
         if name == b"eXIf":
             found["exif"] = file[at : at + size]
             continue
-        key, text = _png_text(name, file[at : at + size])
+        key = file[at : at + min(size, 80)].partition(b"\0")[0]
+        if key != _XMP_KEY and not key.startswith(_RAW_PROFILE):
+            continue
+        text = _png_text(name, file[at + len(key) + 1 : at + size], most=left)
+        left -= len(text)
         if key == _XMP_KEY:
             found["xmp"] = text
-        elif key.startswith(_RAW_PROFILE) and (data := _unhexed(text)):
+        elif data := _unhexed(text):
             what = key.removeprefix(_RAW_PROFILE).lower()
             what = b"exif" if what == b"app1" and data.startswith(b"Exif") else what
             if what in (b"exif", b"xmp"):
@@ -57,11 +62,11 @@ _XMP_KEY = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
 """Begins the name of a text that is hexadecimal digits: how PNG has IPTC."""
 _MOST_TEXT = 2**24
+"""Of all such texts together: a few bytes may unpack to any number."""
 
 
-def _png_text(name: bytes, body: bytes) -> tuple[bytes, bytes]:
-    """Keyword and text; no text where it is damaged."""
-    key, _, text = body.partition(b"\0")
+def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
+    """What stands behind the keyword; nothing where it is damaged."""
     packed_text = name == b"zTXt"
     if name == b"iTXt":
         packed_text, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
@@ -69,10 +74,10 @@ def _png_text(name: bytes, body: bytes) -> tuple[bytes, bytes]:
         text = text[1:]
     if packed_text:
         try:
-            text = zlib.decompressobj().decompress(text, _MOST_TEXT)
+            text = zlib.decompressobj().decompress(text, max(most, 1))  # 0 is no limit
         except zlib.error:
             text = b""
-    return key, text
+    return text
 
 
 def _unhexed(text: bytes) -> bytes:
@@ -133,9 +138,11 @@ def _colours_of_png(file: FileBytes) -> Colours | tuple[int, int] | None:
 
 def _png_chunks(file: FileBytes, *, behind: bool = False) -> Iterator[tuple[bytes, int, int]]:
     """Name, place and size of what lies before the pixels, or `behind` them too."""
-    at = 8
+    at, start, block = 8, 0, b""
     for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 8]
+        if at + 8 > start + len(block):
+            start, block = at, file[at : at + 4096]  # thousands of empty ones must not take long
+        head = block[at - start : at - start + 8]
         if len(head) < 8 or (head[4:] == b"IDAT" and not behind):
             return
         size = int.from_bytes(head[:4], "big")

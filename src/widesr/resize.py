@@ -138,7 +138,8 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def _vertical(rows: Rows, n_out: int, factor: float, edges: Edges) -> Iterator[Band]:
     start, weights = _taps(n_out, factor)
     height = _chunk_height(rows)
-    for first in range(0, n_out, height):
+
+    def chunk(first: int) -> Band:
         part = slice(first, min(first + height, n_out))
         lines = _inside(
             np.arange(start[part][0], start[part][-1] + weights.shape[1]), rows.height, edges
@@ -147,17 +148,22 @@ def _vertical(rows: Rows, n_out: int, factor: float, edges: Edges) -> Iterator[B
         window = rows.read(top, bottom)
         flat = window.reshape(len(window), -1)
         resampled = _resample(flat, lines - top, _Taps(start[part], weights[part]))
-        yield resampled.reshape(-1, rows.width, rows.channels)
+        return resampled.reshape(-1, rows.width, rows.channels)
+
+    return map(chunk, range(0, n_out, height))  # which holds no chunk that was given
 
 
 def _horizontal(rows: Rows, n_out: int, factor: float, edges: Edges) -> Iterator[Band]:
     taps = _taps(n_out, factor)
     start, weights = taps
     columns = _inside(np.arange(start[0], start[-1] + weights.shape[1]), rows.width, edges)
-    for chunk in rows.chunks(_chunk_height(rows)):
+
+    def stretched(chunk: Band) -> Band:
         lines = chunk.transpose(1, 0, 2)
         resampled = _resample(lines.reshape(rows.width, -1), columns, taps)
-        yield resampled.reshape(n_out, len(chunk), rows.channels).transpose(1, 0, 2)
+        return resampled.reshape(n_out, len(chunk), rows.channels).transpose(1, 0, 2)
+
+    return map(stretched, rows.chunks(_chunk_height(rows)))
 
 
 def _resample(lines: NDArray[Any], at: NDArray[np.intp], taps: _Taps) -> NDArray[Any]:

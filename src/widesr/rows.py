@@ -56,13 +56,17 @@ class Rows:
 
         No read may begin before an earlier one.
         """
-        parts, end = [self._held], self._first + len(self._held)
-        while end < stop:
-            parts.append(next(self._bands))
-            end += len(parts[-1])
-        parts = [part for part in parts if len(part)] or parts[:1]
-        held = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        self._held, self._first = held[start - self._first :], start
+        end = self._first + len(self._held)
+        if end < stop:
+            # A copy: as a view it would keep those before it in memory while more are made.
+            self._held = self._held[start - self._first :].copy()
+            self._first = min(start, end)
+            parts = [self._held] if len(self._held) else []
+            while end < stop:
+                parts.append(next(self._bands))
+                end += len(parts[-1])
+            self._held = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self._held, self._first = self._held[start - self._first :], start
         return self._held[: stop - start]
 
     def __iter__(self) -> Iterator[Band]:
@@ -70,6 +74,7 @@ class Rows:
         held, self._held = self._held, self._held[:0]
         if len(held):
             yield held
+        del held
         yield from self._bands
 
     def chunks(self, height: int) -> Iterator[Band]:
@@ -94,16 +99,14 @@ class Rows:
 
     def beside(self, other: "Rows") -> "Rows":
         """Join the channels of two pictures of the same size, this one's first."""
+        row = 0
 
-        def joined() -> Iterator[Band]:
-            row = 0
-            for band in self:
-                beside = other.read(row, row + len(band))
-                row += len(band)
-                yield np.concatenate([band, beside], axis=2)
+        def joined(band: Band) -> Band:
+            nonlocal row
+            top, row = row, row + len(band)
+            return np.concatenate([band, other.read(top, row)], axis=2)
 
-        shape = (self.height, self.width, self.channels + other.channels)
-        return Rows(joined(), shape=shape, dtype=self.dtype)
+        return self.map(joined, channels=self.channels + other.channels)
 
     def whole(self) -> Band:
         """Read all of it into memory, (H, W, C)."""
