@@ -97,9 +97,7 @@ def _animated_kind(fd: int) -> str | None:
     file = FileBytes(fd)
     head = file[:32]
     if head[:6] in (b"GIF87a", b"GIF89a"):
-        with open(fd, "rb", closefd=False) as data:
-            data.seek(0)
-            return "gif" if is_animated_gif(data) else None
+        return "gif" if is_animated_gif(fd) else None
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
         try:
             image = load_image(fd, "webp")
@@ -182,9 +180,7 @@ def _libvips_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animatio
     _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
     plays = head.get("loop")
     if kind == "gif":
-        with open(fd, "rb", closefd=False) as data:
-            data.seek(0)
-            durations, plays = gif_timing(data)
+        durations, plays = gif_timing(fd)
         if len(durations) != n_frames:
             raise ValueError(f"{len(durations)} frames are there, {n_frames} can be read")
     image = load_image(fd, kind, n=-1)

@@ -17,14 +17,14 @@ class GifTiming(NamedTuple):
     """How often all of them are; 0 is for ever."""
 
 
-def gif_timing(file: BinaryIO) -> GifTiming:
-    """Walk through a whole file, from its start.
+def gif_timing(fd: int) -> GifTiming:
+    """Walk through a whole open file.
 
     Raises:
         ValueError: It is damaged or cut short.
     """
     durations, plays = [], 1
-    for block in _blocks(file):
+    for block in _blocks(fd):
         if isinstance(block, Fraction):
             durations.append(block)
         else:
@@ -32,11 +32,11 @@ def gif_timing(file: BinaryIO) -> GifTiming:
     return GifTiming(tuple(durations), plays)
 
 
-def is_animated_gif(file: BinaryIO) -> bool:
-    """Say whether a file has a second frame, as far as it can be read."""
+def is_animated_gif(fd: int) -> bool:
+    """Say whether an open file has a second frame, or the beginning of one."""
     images = 0
     try:
-        for block in _blocks(file):
+        for block in _blocks(fd):
             images += isinstance(block, Fraction)
             if images == 2:
                 return True
@@ -45,32 +45,32 @@ def is_animated_gif(file: BinaryIO) -> bool:
     return False
 
 
-def _blocks(file: BinaryIO) -> Iterator[Fraction | int]:
+def _blocks(fd: int) -> Iterator[Fraction | int]:
     """The duration of each frame, and how often all of them are to be shown where that is said."""
-    header = _exactly(file, 13)
-    _skip_palette(file, header[10])
-    duration = Fraction(0)
-    while (mark := file.read(1)) not in (b";", b""):  # many files have no end mark
-        if mark == b",":
-            _skip_palette(file, _exactly(file, 9)[8])
-            _exactly(file, 1)
-            _skip_chain(file)
-            yield duration
-            duration = Fraction(0)
-        elif mark == b"!":
-            label = _exactly(file, 1)
-            first = _sub_block(file)
-            if label == b"\xf9" and len(first) == 4:
-                duration = Fraction(int.from_bytes(first[1:3], "little"), 100)
-            elif label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
-                first = _sub_block(file)
-                if len(first) == 3 and first[0] == 1:
-                    again = int.from_bytes(first[1:], "little")
-                    yield again + 1 if again else 0
-            if first:
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        _skip_palette(file, _exactly(file, 13)[10])
+        duration = Fraction(0)
+        while (mark := _exactly(file, 1)) != b";":
+            if mark == b",":
+                yield duration
+                duration = Fraction(0)
+                _skip_palette(file, _exactly(file, 9)[8])
+                _exactly(file, 1)
                 _skip_chain(file)
-        elif mark != b"\0":  # between blocks, some writers leave one
-            raise ValueError("a block of unknown kind")
+            elif mark == b"!":
+                label, first = _exactly(file, 1), _sub_block(file)
+                if label == b"\xf9" and len(first) == 4:
+                    duration = Fraction(int.from_bytes(first[1:3], "little"), 100)
+                elif label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
+                    first = _sub_block(file)
+                    if len(first) == 3 and first[0] == 1:
+                        again = int.from_bytes(first[1:], "little")
+                        yield again + 1 if again else 0
+                if first:
+                    _skip_chain(file)
+            elif mark != b"\0":  # which some writers leave between blocks
+                raise ValueError("a block is of unknown kind")
 
 
 def _skip_palette(file: BinaryIO, flags: int) -> None:

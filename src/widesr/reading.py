@@ -30,6 +30,7 @@ from widesr.containers import (
 )
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.files import FileBytes
+from widesr.gif import gif_timing
 from widesr.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
 from widesr.picture import MAX_PIXELS, Picture, PictureStream, Pixels
 from widesr.profiles import profile_of
@@ -76,8 +77,10 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
         try:
             image = load_image(fd, kind)
             _check_header(path, image, max_pixels=max_pixels)
+            if kind == "gif":
+                gif_timing(fd)  # libvips gives what is there of one that is cut short
             stream = decode_image(path, image, kind, file)
-        except pyvips.Error as error:
+        except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
         yield stream
 
