@@ -16,7 +16,7 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import pyvips
 import tifffile
 from PIL import Image, ImageCms
 
-from samples import chunk, profile
+from samples import chunk, png, profile
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 GHOSTSCRIPT = Path("/usr/share/color/icc/ghostscript")
@@ -324,6 +324,14 @@ def _by_pillow(mode: str, **options: Any) -> Callable[[Studio], None]:
         image.save(studio.sample, **options)
 
     return make
+
+
+def _clear_bits(studio: Studio) -> None:
+    bits = np.packbits(studio.levels(1)[..., 0] > 127, axis=1)
+    width = studio.picture.shape[1]
+    clear = chunk(b"tRNS", b"\0\1")
+    data = png(bits[..., np.newaxis], bits=1, colour_type=0, width=width, extra=clear)
+    studio.sample.write_bytes(data)
 
 
 PNG_KINDS = {
@@ -957,6 +965,17 @@ REFUSED = {
         ),
         "the values are of type float",
     ),
+    "tiff 12 bit": (
+        Kind(make=GREY + " -depth 12 {sample}", found={"IFD0:BitsPerSample": 12}),
+        "this is a variant of TIFF that is not read",
+    ),
+    "tiff lzma": (
+        Kind(
+            make="magick {rgb} -depth 8 -compress lzma {sample}",
+            found={"IFD0:Compression": "LZMA2"},
+        ),
+        "this is a variant of TIFF that is not read",
+    ),
     "png hdr": (
         Kind(make=_with_chunks(("rgb",), cICP=b"\x09\x10\0\1"), holds=b"cICP"),
         r"this is an HDR picture \(PQ\)",
@@ -979,7 +998,90 @@ REFUSED = {
 }
 """Kinds that are not read, and what is said of them."""
 
-KINDS = PNG_KINDS | JPEG_KINDS | TIFF_KINDS | WEBP_KINDS | AVIF_KINDS | OTHER_KINDS
+RARE_KINDS = {
+    "png grey 1 bit with a clear level": Kind(
+        make=_clear_bits,
+        found={"PNG:BitDepth": 1, "PNG:Transparency": 1},
+        mode="LA",
+        pictures=BLOCKS,
+    ),
+    "png grey and alpha by ffmpeg": Kind(
+        make="ffmpeg -v error -i {rgba} -pix_fmt ya16be {sample}",
+        found={"PNG:ColorType": "Grayscale with Alpha", "PNG:BitDepth": 16},
+        mode="LA",
+        bits=16,
+    ),
+    "jpeg 4:1:1": Kind(
+        make=PPM + "cjpeg -quality 99 -sample 4x1 -outfile {sample} {folder}/a.ppm",
+        found={"File:YCbCrSubSampling": "YCbCr4:1:1 (4 1)"},
+    ),
+    "jpeg 4:4:0": Kind(
+        make=PPM + "cjpeg -quality 99 -sample 1x2 -outfile {sample} {folder}/a.ppm",
+        found={"File:YCbCrSubSampling": "YCbCr4:4:0 (1 2)"},
+    ),
+    "tiff grey 4 bit": Kind(
+        make=GREY + " -depth 4 {sample}",
+        found={"IFD0:BitsPerSample": 4},
+        mode="L",
+        pictures=BLOCKS,
+    ),
+    "tiff palette 2 bit": Kind(
+        make="magick {rgb} -colors 8 -type palette -depth 4 {sample}",
+        found={"IFD0:PhotometricInterpretation": "RGB Palette", "IFD0:BitsPerSample": 2},
+        pictures=BLOCKS,
+    ),
+    "tiff group 3": Kind(
+        make=GREY + " -threshold 50% -type bilevel -depth 1 -compress fax {sample}",
+        found={"IFD0:Compression": "T4/Group 3 Fax"},
+        mode="L",
+        pictures=BLOCKS,
+    ),
+    "tiff ycbcr": Kind(
+        make="magick {rgb} -depth 8 -colorspace YCbCr -compress none {sample}",
+        found={
+            "IFD0:Compression": "Uncompressed",
+            "IFD0:PhotometricInterpretation": "YCbCr",
+        },
+    ),
+    "tiff webp": Kind(
+        make="magick {rgb} -depth 8 -quality 99 -compress webp {sample}",
+        holds=b"WEBPVP8 ",
+    ),
+    "tiff planes with alpha": Kind(
+        make="magick {rgba} -depth 8 -interlace plane {sample}",
+        found={"IFD0:PlanarConfiguration": "Planar", "IFD0:SamplesPerPixel": 4},
+        mode="RGBA",
+    ),
+    "tiff grey, premultiplied alpha": Kind(
+        make=_by_tifffile(2, extrasamples=["assocalpha"], photometric="minisblack"),
+        found={"IFD0:SamplesPerPixel": 2, "IFD0:ExtraSamples": "Associated Alpha"},
+        mode="LA",
+    ),
+    "avif grid": Kind(
+        make="magick {rgb} -resize 256x128! PNG24:{folder}/a.png\n"
+        "magick {folder}/a.png -crop 128x128 +repage PNG24:{folder}/%d.png\n"
+        + AVIFENC
+        + " --grid 2x1 {folder}/0.png {folder}/1.png {sample}",
+        holds=b"grid",
+    ),
+    "avif 10 bit alpha": Kind(
+        make=f"magick {{rgba}} PNG64:{{folder}}/a.png\n{AVIFENC} -d 10 {{folder}}/a.png {{sample}}",
+        holds=b"auxiliary:alpha",
+        mode="RGBA",
+        bits=12,
+    ),
+    "avif monochrome 10 bit": Kind(
+        make=f"magick {{rgb}} PNG48:{{folder}}/a.png\n"
+        f"{AVIFENC} -d 10 -y 400 {{folder}}/a.png {{sample}}",
+        found={"QuickTime:ChromaFormat": "Monochrome 4:0:0"},
+        bits=12,
+    ),
+    "bmp of os/2": Kind(make="magick {rgb} BMP2:{sample}", found={"File:BMPVersion": "OS/2 V1"}),
+    "bmp grey": Kind(make=GREY + " -type palette BMP3:{sample}", mode="L"),
+}
+RARE_KINDS = {name: replace(each, pictures=each.pictures[:1]) for name, each in RARE_KINDS.items()}
+
+KINDS = PNG_KINDS | JPEG_KINDS | TIFF_KINDS | WEBP_KINDS | AVIF_KINDS | OTHER_KINDS | RARE_KINDS
 
 
 def sample_of(name: str, picture: str, folder: Path) -> Path:

@@ -9,6 +9,7 @@ libexif, which loses maker notes, ratings and private tags.
 """
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -113,12 +114,23 @@ def read_header(path: Path) -> Header:
         return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
 
 
-def damaged(path: Path, kind: str, error: pyvips.Error | ValueError) -> ImageReadError:
-    """Say that a file of this kind cannot be decoded."""
+def damaged(
+    path: Path, kind: str, error: pyvips.Error | ValueError
+) -> ImageReadError | ImageFormatError:
+    """Say that a file of this kind cannot be decoded: it is damaged, or of a variant not read."""
+    why = last_line(error)
+    if _VARIANT.search(why):
+        return ImageFormatError(
+            f"{path}: this is a variant of {title(kind)} that is not read ({why}); open it in "
+            "another program and save it as PNG or TIFF with 8 or 16 bits"
+        )
     return ImageReadError(
-        f"{path}: this {title(kind)} file is damaged or cut short ({last_line(error)}); "
-        "get a whole copy of it"
+        f"{path}: this {title(kind)} file is damaged or cut short ({why}); get a whole copy of it"
     )
+
+
+_VARIANT = re.compile("not supported|not configured|nsupported|not a whole number of bytes")
+"""What decoders say of files that are whole."""
 
 
 _LOADERS = {
