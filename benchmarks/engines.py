@@ -1,9 +1,15 @@
-"""ONNX Runtime or OpenVINO: speed, start-up, memory, exactness and size, on one network.
+"""ONNX Runtime or OpenVINO, fp32, bf16 or fp16: speed, memory, exactness, loss, on one network.
 
-Run: `python benchmarks/engines.py` (needs both runtimes; about a minute). Writes
-`benchmarks/results/engines.json`. Each row is measured in a process of its own, and the back ends
-take turns, so that what else the machine does falls on both. Each time is the best of several;
+    python benchmarks/engines.py         # needs both runtimes; some minutes
+
+Writes `benchmarks/results/engines.json`. Each row is measured in a process of its own, and they
+take turns, so that what else the machine does falls on all. Each time is the best of several;
 `cpu_s`, processor time, is what to compare where the machine had other work (see `load_average`).
+
+`isa` limits the instructions that OpenVINO may use, as on lesser CPUs. `widest_that_differs` is the
+width of the widest crop of which some value beyond the halo is not that of the whole picture, among
+300 at random. `lost_db` is PSNR-Y against ONNX Runtime, over `training/held_out.txt`, where the
+photographs are there (--photographs).
 """
 
 import argparse
@@ -22,8 +28,17 @@ import numpy as np
 
 from widesr.catalog import MODELS_DIR, ModelFile, read_card
 
-RESULT = Path(__file__).parent / "results" / "engines.json"
-BACKENDS = ("onnxruntime", "openvino")
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "engines.json"
+ENGINES = (
+    "onnxruntime fp32",
+    "openvino fp32",
+    "openvino bf16",
+    "openvino fp16",
+    "openvino fp32 AVX512_CORE_BF16",
+    "openvino bf16 AVX512_CORE_BF16",
+)
+"""Back end, precision and, of some, the instructions that it is held to."""
 SIZES = ((270, 480), (540, 960))
 ROUNDS = 2
 RUNS = 3
@@ -33,42 +48,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=MODELS_DIR / "wdsr-a8-x2.onnx")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--worker", choices=BACKENDS, help=argparse.SUPPRESS)
+    parser.add_argument("--photographs", type=Path, default=ROOT.parent / "shared/data/train")
+    parser.add_argument("--worker", choices=ENGINES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        print(json.dumps(_measure(args.worker, args.model, args.threads)))
+        print(json.dumps(_measure(args.worker, args.model, args.threads, args.photographs)))
         return
-    rounds = [
-        {backend: _in_own_process(backend, args.model, args.threads) for backend in BACKENDS}
-        for _ in range(ROUNDS)
-    ]
+    rounds = [{engine: _in_own_process(engine, args) for engine in ENGINES} for _ in range(ROUNDS)]
     card = read_card(args.model)
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": _machine(),
-        "load_average": os.getloadavg()[0],
+        "load_average": round(os.getloadavg()[0], 2),
         "threads": args.threads,
         "network": {"name": card.name, "parameters": card.parameters, "scale": card.scale},
-        "backends": {backend: _best([r[backend] for r in rounds]) for backend in BACKENDS},
+        "engines": {engine: _best([r[engine] for r in rounds]) for engine in ENGINES},
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(RESULT.read_text())
 
 
-def _in_own_process(backend: str, model: Path, threads: int) -> dict:
-    command = [sys.executable, __file__, "--worker", backend]
-    command += ["--model", str(model), "--threads", str(threads)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+def _in_own_process(engine: str, args: argparse.Namespace) -> dict:
+    command = [sys.executable, __file__, "--worker", engine, "--model", str(args.model)]
+    command += ["--threads", str(args.threads), "--photographs", str(args.photographs)]
+    _, _, *isa = engine.split()
+    environment = os.environ | ({"ONEDNN_MAX_CPU_ISA": isa[0]} if isa else {})
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout)
 
 
-def _measure(backend: str, model: Path, threads: int) -> dict:
+def _measure(engine_name: str, model: Path, threads: int, photographs: Path) -> dict:
+    backend, precision, *isa = engine_name.split()
     started, resident = time.perf_counter(), _peak_mib()
     from widesr.engine import load_engine
 
-    engine = load_engine(
-        ModelFile(model, read_card(model)), backend=backend, precision="fp32", threads=threads
-    )
+    file = ModelFile(model, read_card(model))
+    engine = load_engine(file, backend=backend, precision=precision, threads=threads)
     load = time.perf_counter() - started
     engine.run(_picture(64, 64))
     row: dict = {
@@ -83,7 +98,11 @@ def _measure(backend: str, model: Path, threads: int) -> dict:
         row[f"{width}x{height}_s"] = min(walls)
         row[f"{width}x{height}_cpu_s"] = min(cpus)
         row[f"{width}x{height}_peak_mib"] = _peak_mib() - resident
-    row["tiles_differ"] = _values_that_differ_between_tiles_and_whole(engine)
+    row["widest_that_differs"] = _widest_that_differs(engine)
+    if photographs.is_dir() and not isa and precision != "fp32":
+        exact = load_engine(file, backend="onnxruntime", threads=threads)
+        losses = [_loss(engine, exact, path) for path in _held_out(photographs)]
+        row["lost_db"], row["most_lost_db"] = float(np.mean(losses)), max(losses)
     return row
 
 
@@ -94,18 +113,58 @@ def _timed(engine, lr) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _values_that_differ_between_tiles_and_whole(engine) -> int:
-    from widesr.tiling import plan_tiles
+def _widest_that_differs(engine) -> int:
+    random, widest, scale = np.random.default_rng(0), 0, engine.scale
+    for _ in range(20):
+        size = random.integers(40, 300, 2)
+        lr = random.random((1, 3, *size), np.float32)
+        whole = engine.run(lr)
+        for _ in range(15):
+            read = [_span(random, int(side)) for side in size]
+            part = engine.run(lr[:, :, *read])
+            rows, columns = (
+                _inner(r, int(side), engine) for r, side in zip(read, size, strict=True)
+            )
+            there = [slice(r.start * scale, r.stop * scale) for r in read]
+            same = whole[:, :, *there][:, :, rows, columns] == part[:, :, rows, columns]
+            if not same.all():
+                widest = max(widest, read[1].stop - read[1].start)
+    return widest
 
-    lr, differ = _picture(97, 131), 0
-    whole = engine.run(lr)
-    for tile in (16, 23, 64):
-        for t in plan_tiles(97, 131, tile=tile, halo=engine.receptive_radius):
-            part = engine.run(lr[:, :, t.read_y, t.read_x])
-            rows, columns = t.kept(engine.scale)
-            placed = t.placed(engine.scale)
-            differ += int((part[:, :, rows, columns] != whole[(..., *placed)]).sum())
-    return differ
+
+def _span(random, length: int) -> slice:
+    size = int(random.integers(20, min(length, 150) + 1))
+    start = int(random.integers(0, length - size + 1))
+    return slice(start, start + size)
+
+
+def _inner(read: slice, length: int, engine) -> slice:
+    """What of a crop is kept, output pixels: all but the halo, which no picture's border has."""
+    halo = engine.receptive_radius
+    first = halo if read.start else 0
+    last = read.stop - read.start - (halo if read.stop < length else 0)
+    return slice(first * engine.scale, max(first, last) * engine.scale)
+
+
+def _held_out(photographs: Path) -> list[Path]:
+    lines = (ROOT / "training" / "held_out.txt").read_text().splitlines()
+    return [photographs / line for line in lines if not line.startswith("#")]
+
+
+def _loss(engine, exact, path: Path) -> float:
+    from widesr.degradation import degrade
+    from widesr.metrics import PROTOCOLS, psnr
+    from widesr.reading import read_picture
+
+    scale, hr = engine.scale, read_picture(path).pixels
+    hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
+    lr = degrade(hr, scale=scale).transpose(2, 0, 1)[np.newaxis].astype(np.float32) / 255
+
+    def quality(of) -> float:
+        sr = np.floor(of.run(lr)[0].clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
+        return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=scale)
+
+    return float(quality(exact) - quality(engine))
 
 
 def _picture(height: int, width: int):
@@ -113,10 +172,10 @@ def _picture(height: int, width: int):
 
 
 def _best(rows: list[dict]) -> dict:
-    """Each figure at its best; the largest count of differing values."""
-    best = {k: min(r[k] for r in rows) for k in rows[0]}
-    best["tiles_differ"] = max(r["tiles_differ"] for r in rows)
-    return {k: round(v, 3) if isinstance(v, float) else v for k, v in best.items()}
+    """Each figure at its best; the largest width and loss."""
+    worst = ("widest_that_differs", "lost_db", "most_lost_db")
+    best = {k: (max if k in worst else min)(r[k] for r in rows) for k in rows[0]}
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in best.items()}
 
 
 def _peak_mib() -> float:

@@ -1,0 +1,304 @@
+"""What else could make the engine faster: each trick against the engine as it is, in turn.
+
+    python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
+
+NAMES: pixels, uint8, batches, bands, processes, cache, int8. A figure is the time with the trick
+divided by the time without, middle of the rounds, with the least and the most: below 1 it helps.
+Network and tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is
+told in docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from widesr.catalog import find_model
+from widesr.degradation import degrade
+from widesr.engine import load_engine
+from widesr.engine.skip import keep_skip_exact
+from widesr.engine.vino import start_openvino
+from widesr.metrics import PROTOCOLS, psnr
+from widesr.reading import read_picture
+from widesr.report import machine
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "tricks.json"
+MODEL = find_model("wdsr-a8-x2", scale=2)
+SIDE = 512
+THREADS = len(os.sched_getaffinity(0))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[*TRICKS, []], default=list(TRICKS))
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--photographs", type=Path, default=HERE.parents[1] / "shared/data/train")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    found = {}
+    for name in options.names:
+        found[name] = TRICKS[name](options)
+        print(f"{name}: {json.dumps(found[name])}", flush=True)
+    here = machine()
+    result = {
+        "command": " ".join(["python", *sys.argv]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{here.cpu}, {here.cores} CPUs",
+        "load_average": round(os.getloadavg()[0], 2),
+        "tricks": found,
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def ratio(trick, plain, rounds):
+    """Time of `trick` by time of `plain`: middle, least, most."""
+    trick(), plain()
+    ratios = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        trick()
+        between = time.perf_counter()
+        plain()
+        ratios.append((between - began) / (time.perf_counter() - between))
+    return {
+        "times": round(median(ratios), 3),
+        "from": round(min(ratios), 3),
+        "to": round(max(ratios), 3),
+    }
+
+
+def noise(height=SIDE, width=SIDE, n=1):
+    return np.random.default_rng(0).random((n, 3, height, width), np.float32)
+
+
+def graph(path=MODEL.path):
+    model = start_openvino().read_model(path)
+    keep_skip_exact(model)
+    return model
+
+
+def compiled(model, precision="bf16", threads=THREADS, **options):
+    hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
+    hints |= {"ENABLE_CPU_PINNING": False, **options}
+    return start_openvino().compile_model(model, "CPU", hints)
+
+
+def runner(model, lr, **options):
+    request = compiled(model, **options).create_infer_request()
+    return lambda: request.infer([lr], share_inputs=True)
+
+
+def pixels(options):
+    """From 8 bits to 8 bits instead of floats to floats: what the conversions around cost."""
+    from widesr.upscaler import Upscaler
+
+    engine = load_engine(MODEL, precision="bf16", threads=THREADS)
+    upscaler = Upscaler(engine, tile=None, card=MODEL.card)
+    lr = noise()
+    eight = np.ascontiguousarray((lr[0] * 255).astype(np.uint8).transpose(1, 2, 0))
+    return ratio(lambda: upscaler(eight), lambda: engine.run(lr), options.rounds)
+
+
+def uint8(options):
+    """The conversions inside the graph, against the same in NumPy around it."""
+    import openvino as ov
+
+    from widesr.upscaler import Upscaler
+
+    eight = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
+    inside = ov.preprocess.PrePostProcessor(graph())
+    inside.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    inside.input().model().set_layout(ov.Layout("NCHW"))
+    inside.input().preprocess().convert_element_type(ov.Type.f32).scale(255.0)
+    inside.output().model().set_layout(ov.Layout("NCHW"))
+    inside.output().tensor().set_layout(ov.Layout("NHWC"))
+    model = inside.build()
+    op = ov.opset13
+    result = model.get_results()[0]
+    levels = op.multiply(op.clamp(result.input_value(0), 0.0, 1.0), np.float32(255))
+    levels = op.floor(op.add(levels, np.float32(0.5)))
+    result.input(0).replace_source_output(op.convert(levels, "u8").output(0))
+    model.validate_nodes_and_infer_types()
+    engine = load_engine(MODEL, precision="bf16", threads=THREADS)
+    upscaler = Upscaler(engine, tile=None, card=MODEL.card)
+    run = runner(model, eight)
+    differ = int((run()[0][0] != upscaler(eight[0])).sum())
+    return {**ratio(run, lambda: upscaler(eight[0]), options.rounds), "values_that_differ": differ}
+
+
+def batches(options):
+    """Four tiles of 256 at once, against one after the other."""
+    request = compiled(graph()).create_infer_request()
+    four, one = noise(256, 256, 4), noise(256, 256)
+
+    def run(lr, times):
+        for _ in range(times):
+            request.infer([lr], share_inputs=True)
+
+    return ratio(lambda: run(four, 1), lambda: run(one, 4), options.rounds)
+
+
+def bands(options):
+    """The same pixels as bands whose features fit in the caches, against one square."""
+    request = compiled(graph()).create_infer_request()
+    square = noise()
+
+    def run(lr):
+        for _ in range(square.size // lr.size):
+            request.infer([lr], share_inputs=True)
+
+    sizes = [(8, 512), (16, 512), (32, 512), (64, 512), (128, 512), (64, 64), (128, 128)]
+    return {
+        f"{height}x{width}": ratio(
+            partial(run, noise(height, width)), partial(run, square), options.rounds
+        )
+        for height, width in sizes
+    }
+
+
+def processes(options):
+    """One process with one thread for each core, against one with as many threads."""
+    command = [sys.executable, __file__, "--worker", "x", "processes"]
+    if options.worker:
+        run = runner(graph(), noise(), threads=1)
+        run()
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            run()
+            print("done", flush=True)
+        sys.exit()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(command, **pipes) for _ in range(THREADS)]
+    for each in workers:
+        each.stdout.readline()
+
+    def all_of_them():
+        for each in workers:
+            print("run", file=each.stdin, flush=True)
+        for each in workers:
+            each.stdout.readline()
+
+    one = runner(graph(), noise())
+    found = ratio(all_of_them, lambda: [one() for _ in workers], options.rounds)
+    for each in workers:
+        each.stdin.close()
+        each.wait()
+    return found
+
+
+def cache(options):
+    """A compiled model read from the disk, against compiling it; the import is in neither."""
+    with tempfile.TemporaryDirectory() as folder:
+        compiled(graph(), CACHE_DIR=folder)
+        return ratio(
+            lambda: compiled(graph(), CACHE_DIR=folder), lambda: compiled(graph()), options.rounds
+        )
+
+
+def int8(options):
+    """Quantised after training, by photographs that were trained on: the time, and the loss.
+
+    With a zero point (QUInt8) OpenVINO falls back on fp32 kernels, and takes 8 times as long.
+    """
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )  # fmt: skip
+
+    lines = (HERE.parent / "training" / "held_out.txt").read_text().splitlines()
+    held_out = [options.photographs / line for line in lines if not line.startswith("#")]
+    seen = [p for p in sorted((options.photographs / "hr").iterdir()) if p not in held_out][::20]
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.pictures = iter(seen)
+
+        def get_next(self):
+            path = next(self.pictures, None)
+            return None if path is None else {"lr": floats(degrade(crop(path, 192), scale=2))}
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "int8.onnx")
+        quantize_static(
+            str(MODEL.path), path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
+            calibrate_method=CalibrationMethod.Percentile,
+            op_types_to_quantize=["Conv"], nodes_to_exclude=edge_nodes(),
+        )  # fmt: skip
+        fast = compiled(start_openvino().read_model(path), "f32").create_infer_request()
+        losses = [loss(fast, crop(path, 384)) for path in held_out]
+        lr = noise()
+        times = ratio(
+            lambda: fast.infer([lr], share_inputs=True), runner(graph(), lr), options.rounds
+        )
+        in_fp32 = ratio(
+            lambda: fast.infer([lr], share_inputs=True),
+            runner(graph(), lr, precision="f32"),
+            max(options.rounds // 3, 1),
+        )
+    return {
+        **times,
+        "against_fp32": in_fp32,
+        "lost_db": round(float(np.mean(losses)), 3),
+        "most_db": round(max(losses), 3),
+    }
+
+
+def edge_nodes():
+    """The first convolution, the last and the skip: they carry the picture itself."""
+    import onnx
+
+    convs = [n.name for n in onnx.load(MODEL.path).graph.node if n.op_type == "Conv"]
+    return [convs[0], *convs[-2:]]
+
+
+def crop(path, side):
+    hr = read_picture(path).pixels
+    top, left = hr.shape[0] // 4, hr.shape[1] // 4
+    return np.ascontiguousarray(hr[top : top + side, left : left + side])
+
+
+def floats(eight):
+    return np.ascontiguousarray(eight.transpose(2, 0, 1)[np.newaxis], np.float32) / 255
+
+
+def loss(fast, hr):
+    lr = floats(degrade(hr, scale=2))
+    exact = load_engine(MODEL, precision="fp32", threads=THREADS).run(lr)
+    quality = [
+        psnr(
+            np.floor(sr[0].clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0),
+            hr, protocol=PROTOCOLS["benchmark-y"], scale=2,
+        )
+        for sr in (exact, fast.infer([lr])[0])
+    ]  # fmt: skip
+    return float(quality[0] - quality[1])
+
+
+TRICKS = {
+    "pixels": pixels,
+    "uint8": uint8,
+    "batches": batches,
+    "bands": bands,
+    "processes": processes,
+    "cache": cache,
+    "int8": int8,
+}
+
+
+if __name__ == "__main__":
+    main()
