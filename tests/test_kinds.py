@@ -13,7 +13,9 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms
 
-from kinds import KINDS, REFUSED, Kind, exiftool, icc_file, magick, program, sample_of, tags
+from kinds import KINDS, REFUSED, sample_of
+from others import exiftool, icc_file, magick, program, tags
+from studio import Kind
 from widesr.cli import run
 
 CASES = [(name, picture) for name, kind in KINDS.items() for picture in kind.pictures]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from kinds import P3, srgb, with_primaries
+from others import P3, srgb, with_primaries
 from samples import noise
 from widesr.metadata import sound_profile
 from widesr.profiles import SRGB, Colours, coded_colours, profile_of
