@@ -41,7 +41,7 @@ def upscale_pictures(
     format: Annotated[  # noqa: A002 (users' word)
         str | None,
         typer.Option(
-            "-f", "--format", metavar="png|jpg|webp|tiff|avif", help="Default: as the input."
+            "-f", "--format", metavar="png|jpg|webp|tiff|avif|gif", help="Default: as the input."
         ),
     ] = None,
     quality: Annotated[
