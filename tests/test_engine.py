@@ -280,6 +280,7 @@ def test_auto_is_the_fastest_that_costs_no_quality(on, flags, openvino, asked, c
         (FULL, True, {"device": "cuda", "backend": "openvino"}, "device cuda goes with the onnxr"),
         ([], True, {"precision": "bf16"}, r"\(amx_bf16 or avx512_bf16 is missing\); take fp32"),
         (["amx_bf16"], True, {"precision": "fp16"}, "this CPU does not compute in fp16"),
+        ([], False, {"backend": "openvino"}, r"the openvino back end needs .*'widesr\[openvino\]'"),
         (FULL, False, {"precision": "bf16"}, r"precision bf16 needs .*'widesr\[openvino\]'"),
     ],
 )

@@ -61,8 +61,10 @@ def choose(
         if precision not in ("auto", "fp32"):
             raise UsageError(f"onnxruntime computes in fp32 only; {precision} goes with openvino")
         return Choice("onnxruntime", "fp32")
+    if backend == "openvino" and not is_openvino_installed():
+        raise MissingExtraError(extra="openvino", needed_for="the openvino back end")
     if precision == "auto":
-        fast = lossless_bf16 and has_amx() and (backend == "openvino" or is_openvino_installed())
+        fast = lossless_bf16 and has_amx() and is_openvino_installed()
         return Choice("openvino", "bf16") if fast else _in_fp32(backend)
     if precision == "fp32":
         return _in_fp32(backend)
