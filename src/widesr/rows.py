@@ -5,8 +5,8 @@ is read. So a picture of any height goes through any number of steps in bounded 
 that is whole in memory goes the same way.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import tee
 from typing import Any, Self
 
 import numpy as np
@@ -91,11 +91,16 @@ class Rows:
 
     def twice(self) -> tuple["Rows", "Rows"]:
         """Give the rows to two readers; what one has read ahead of the other is held."""
-        first, second = tee(self)
-        return (
-            Rows(first, shape=self.shape, dtype=self.dtype),
-            Rows(second, shape=self.shape, dtype=self.dtype),
-        )
+        bands = iter(self)
+        waiting: tuple[deque[Band], deque[Band]] = (deque(), deque())
+
+        def reader(mine: deque[Band]) -> Iterator[Band]:
+            # Not `tee`, which forgets only when both have read 57 bands.
+            while mine or _put(next(bands, None), waiting):
+                yield mine.popleft()
+
+        first, second = (Rows(reader(each), shape=self.shape, dtype=self.dtype) for each in waiting)
+        return first, second
 
     def beside(self, other: "Rows") -> "Rows":
         """Join the channels of two pictures of the same size, this one's first."""
@@ -121,3 +126,11 @@ class Rows:
             pixels[row : row + len(band)] = band
             row += len(band)
         return pixels
+
+
+def _put(band: Band | None, queues: Iterable[deque[Band]]) -> bool:
+    """Put a band into each queue, if there is one; say if there was."""
+    if band is not None:
+        for each in queues:
+            each.append(band)
+    return band is not None

@@ -305,15 +305,15 @@ class _Bicubic(Upscaler):
 
 def counted_rows(rows: Rows, progress: Progress) -> Rows:
     """Tell of rows that no network makes."""
+    done = 0
 
-    def counted() -> Iterator[Band]:
-        done = 0
-        for band in rows:
-            done += len(band)
-            progress(done, rows.height)
-            yield band
+    def counted(band: Band) -> Band:
+        nonlocal done
+        done += len(band)
+        progress(done, rows.height)
+        return band
 
-    return Rows(counted(), shape=rows.shape, dtype=rows.dtype)
+    return rows.map(counted, channels=rows.channels)
 
 
 def _parted(running: Running) -> tuple[dict[str, Any], dict[str, Any]]:
