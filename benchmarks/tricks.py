@@ -2,10 +2,11 @@
 
     python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
 
-NAMES: pixels, uint8, batches, bands, processes, cache, int8. A figure is the time with the trick
-divided by the time without, middle of the rounds, with the least and the most: below 1 it helps.
-Network and tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is
-told in docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
+NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8. A figure is the time with the
+trick divided by the time without, middle of the rounds, with the least and the most: below 1 it
+helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser CPU. Network and
+tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is told in
+docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
 """
 
 import argparse
@@ -107,6 +108,13 @@ def pixels(options):
     lr = noise()
     eight = np.ascontiguousarray((lr[0] * 255).astype(np.uint8).transpose(1, 2, 0))
     return ratio(lambda: upscaler(eight), lambda: engine.run(lr), options.rounds)
+
+
+def skip(options):
+    """The skip in fp32 and one bias, which is taken, against the graph as it is in the file."""
+    plain = start_openvino().read_model(MODEL.path)
+    lr = noise()
+    return ratio(runner(graph(), lr), runner(plain, lr), options.rounds)
 
 
 def uint8(options):
@@ -291,6 +299,7 @@ def loss(fast, hr):
 
 TRICKS = {
     "pixels": pixels,
+    "skip": skip,
     "uint8": uint8,
     "batches": batches,
     "bands": bands,
