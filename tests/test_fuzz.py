@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from corpus import CORPUS
+from widesr.files import FileBytes
+from widesr.sniff import KINDS, kind_of
+
 FUZZ = Path(__file__).with_name("fuzz.py")
 
 
@@ -20,13 +24,23 @@ def fuzz(folder, *words):
     )
 
 
+def test_the_corpus_is_small_and_has_every_kind():
+    files = [path for path in CORPUS.iterdir() if path.is_file()]
+    found = set()
+    for path in files:
+        with path.open("rb") as file:
+            found.add(kind_of(path, FileBytes(file.fileno())))
+        assert path.stat().st_size < 20_000
+    assert found == set(KINDS)
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_damaged_pictures_are_made_whole_or_refused_in_one_line(tmp_path):
-    ran = fuzz(tmp_path, "--count", "300", "--seed", "1")
+    ran = fuzz(tmp_path, "--count", "200", "--seed", "1")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
-    assert found["files"] > 300
+    assert found["files"] > 300  # with the corpus and the traps
     # The damage goes deep enough, and not too deep, to meet every answer.
     assert set(found["outcomes"]) == {"made", "image-read", "image-format", "image-too-large"}
     assert min(found["outcomes"].values()) > 5
