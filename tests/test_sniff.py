@@ -30,7 +30,7 @@ REFUSED = {
     "EXR": (b"\x76\x2f\x31\x01\2\0\0\0", "OpenEXR"),
     "animated PNG": (
         by_pillow(PALETTE, "PNG", save_all=True, append_images=[PALETTE.rotate(180)]),
-        "animated PNG.*save the one that you want",
+        "2 pages or frames.*save the one that you want",
     ),
     "animated GIF": (
         by_pillow(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(180)]),

@@ -15,7 +15,7 @@ from widesr.adapt import adapted_stream
 from widesr.animation import Animation
 from widesr.apng import Control, write_apng
 from widesr.containers import png_chunks
-from widesr.errors import ImageFormatError, UsageError
+from widesr.errors import ImageFormatError, UsageError, write_error
 from widesr.feed import Feed
 from widesr.files import FileBytes, whole_file
 from widesr.frames import changes, ticks
@@ -30,7 +30,6 @@ from widesr.writing import (
     metadata_to_write,
     output_format,
     prepared,
-    write_error,
 )
 
 _FORMATS = ("gif", "webp", "png")

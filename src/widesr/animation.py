@@ -30,6 +30,7 @@ from widesr.reading import (
     turned,
 )
 from widesr.rows import Band, Rows
+from widesr.sniff import PNG_MARK, frames_of_png
 
 _FRAMES = 16
 """Pixels of all frames together, in times those that one may have."""
@@ -49,6 +50,11 @@ class Animation(About):
     """Of each frame, in seconds."""
     plays: int
     """How often all of it is shown; 0 is for ever."""
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self.durations)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -104,12 +110,7 @@ def _animated_kind(fd: int) -> str | None:
         except pyvips.Error:
             return None
         return "webp" if image.get("n-pages") > 1 else None
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        try:
-            return "png" if claimed_frames(file)[0] > 1 else None
-        except ValueError:
-            return None
-    return None
+    return "png" if head.startswith(PNG_MARK) and frames_of_png(file) > 1 else None
 
 
 @contextmanager
@@ -146,11 +147,10 @@ def open_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Anim
 
 def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels: int) -> None:
     check_size(path, width, height, max_pixels=max_pixels)
-    limit = _FRAMES * max_pixels
-    if frames * width * height > limit:
-        raise ImageTooLargeError(
-            name=str(path), width=width, height=height, max_pixels=limit, frames=frames
-        )
+    pixels, limit = frames * width * height, _FRAMES * max_pixels
+    if pixels > limit:
+        found = f"{path}: animation is {frames:,} frames of {width}x{height}"
+        raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
 
 def _png_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:

@@ -14,11 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists, realpath  # Path's fail at some names: too long, or links in a ring
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from widesr.adapt import Icc, Kept, adapted_stream
-from widesr.animate import check_animation, write_animation
-from widesr.animation import Animation, is_animation, open_animation
 from widesr.errors import (
     ImageWriteError,
     InternalError,
@@ -33,9 +31,10 @@ from widesr.manifest import Entry, Failure, FileState, MadeBy, Manifest, Setting
 from widesr.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pipeline import overlapped
 from widesr.reading import open_picture, read_header, read_picture
+from widesr.several import Several, check_several, holds_several, open_several, write_pictures
 from widesr.space import Resize, check_space, decoded_bytes
 from widesr.upscaler import MAX_MEMORY, AnyUpscaler, Progress
-from widesr.writing import check_lossless, check_opaque, output_format, write_stream
+from widesr.writing import check_lossless, check_opaque, output_format
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""
@@ -112,7 +111,7 @@ def upscale_many(
         resume=resume,
         manifests=manifests,
         made_by=MadeBy(upscaler.model, upscaler.weights_sha256, settings),
-        animations=True,
+        several=True,
     )
     return _outcomes(jobs, work)
 
@@ -189,8 +188,8 @@ class _Task:
     """(height, width)"""
     picture: Picture | None = None
     """The input, then the output; None where it passes."""
-    frames: int = 1
-    """Of an animation, which passes frame by frame."""
+    count: int = 1
+    """Pictures in it: several pass one after another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,15 +211,15 @@ class _Work:
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
     """By `Job.root`."""
     made_by: MadeBy = _NOBODY
-    animations: bool = False
-    """Whether they are taken, frame by frame."""
+    several: bool = False
+    """Whether files of several pictures are taken, one picture after another."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def weigh(self, job: Job) -> int:
         """Bytes that a job takes from its start to its end; none where nothing is to be done."""
         if self.existing != "overwrite" and lexists(job.target):
             return 0
-        if self.animations and is_animation(job.source):
+        if self.several and holds_several(job.source):
             return self.in_memory + 1  # alone: it is computed while it is written
         return decoded_bytes(job.source, resize=self.resize)
 
@@ -261,21 +260,20 @@ class _Work:
                 )
         if realpath(job.target) in self.inputs:
             raise OutputExistsError(f"{job.target}: is an input too; name another output with -o")
-        animated = self.animations and is_animation(job.source)
-        if not animated:
+        several = self.several and holds_several(job.source)
+        if not several:
             output_format(job.target)  # GIF is not one of a still picture
             if self.lossless:
                 check_lossless(job.target)
         source = None
         if manifest:
-            if not animated:
+            if not several:
                 read_header(job.source)  # what is no picture is refused for that
             source = FileState.of_path(job.source)  # first: a change meanwhile is seen next time
-        if animated:
-            with open_animation(job.source, max_pixels=self.max_pixels) as animation:
-                check_animation(job.target, animation, lossless=self.lossless)
-            n_frames = len(animation.durations)
-            return replace(task, input_size=animation.size, frames=n_frames, source=source)
+        if several:
+            with open_several(job.source, max_pixels=self.max_pixels) as pictures:
+                check_several(job.target, pictures, lossless=self.lossless)
+            return replace(task, input_size=pictures.size, count=pictures.count, source=source)
         if self.weigh(job) > self.in_memory:
             with open_picture(job.source, max_pixels=self.max_pixels) as stream:
                 check_opaque(job.target, stream)
@@ -289,11 +287,11 @@ class _Work:
             return task
         return replace(task, picture=self._transformed(task, task.picture.stream()).whole())
 
-    def _transformed(self, task: _Task, stream: PictureStream, *, frame: int = 0) -> PictureStream:
+    def _transformed(self, task: _Task, stream: PictureStream, *, before: int = 0) -> PictureStream:
         def on_tile(done: float, tiles: float) -> None:
             if self.stop.is_set():
                 raise _StoppedError
-            self.progress(task.number + (frame + done / tiles) / task.frames)
+            self.progress(task.number + (before + done / tiles) / task.count)
 
         try:
             return self.transform(stream, on_tile)
@@ -301,17 +299,17 @@ class _Work:
             raise UsageError(f"{task.job.source}: {error}") from error
 
     @contextmanager
-    def _output(self, task: _Task) -> Iterator[PictureStream | Animation]:
+    def _output(self, task: _Task) -> Iterator[PictureStream | Several]:
         """Give what is to be written; of what passes, it is made meanwhile."""
         if task.picture is not None:
             yield task.picture.stream()
             return
         source, limit = task.job.source, self.max_pixels
-        if task.frames > 1:
+        if task.count > 1:
             with (
-                open_animation(source, max_pixels=limit) as film,
-                film.ahead() as lr,
-                lr.map(lambda each, n: self._transformed(task, each, frame=n)).ahead() as sr,
+                open_several(source, max_pixels=limit) as pictures,
+                pictures.ahead() as lr,
+                lr.map(lambda each, n: self._transformed(task, each, before=n)).ahead() as sr,
             ):
                 yield sr
             return
@@ -341,12 +339,14 @@ class _Work:
                     states = {"input_file": task.source, "output_file": FileState.of(fd)}
                     manifest.add(entry.model_copy(update=states))
 
-            how: dict[str, Any] = {"quality": self.quality, "lossless": self.lossless}
-            how |= {"overwrite": self.existing == "overwrite", "sealed": list_it}
-            if isinstance(picture, Animation):
-                write_animation(job.target, picture, **how)
-            else:
-                write_stream(job.target, picture, **how)
+            write_pictures(
+                job.target,
+                picture,
+                quality=self.quality,
+                lossless=self.lossless,
+                overwrite=self.existing == "overwrite",
+                sealed=list_it,
+            )
         return done
 
     def _entry(self, manifest: Manifest, outcome: Outcome) -> Entry:

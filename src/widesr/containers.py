@@ -22,11 +22,12 @@ JPEG_BLOCK = 65533 - len(_XMP_NAME)
 """Bytes of metadata in a JPEG segment behind the longest of the names that begin one."""
 
 
-def exif_and_iptc_of_tiff(file: FileBytes) -> tuple[bytes | None, bytes | None]:
-    """Read what libvips does not read, or not whole."""
+def exif_and_iptc_of_tiff(file: FileBytes, *, page: int = 0) -> tuple[bytes | None, bytes | None]:
+    """Read of a page what libvips does not read, or not whole."""
     tiff = Tiff.open(file)
-    tree = descriptive(tiff)
-    iptc = tiff.directory(tiff.first).get(IPTC_TAG)
+    at = tiff.directories()[page] if page else tiff.first
+    tree = descriptive(tiff, at)
+    iptc = tiff.directory(at).get(IPTC_TAG)
     records = iptc and file[iptc.at : iptc.at + iptc.n_values * SIZES[iptc.type]]
     return exif_of(tree) if tree else None, records
 
@@ -257,7 +258,8 @@ def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
 
 def add_metadata_to_tiff(file: FileBytes, metadata: Metadata) -> None:
     """Append a copy of the first directory that has EXIF and IPTC too."""
-    tree = descriptive(Tiff.open(metadata.exif)) if metadata.exif else {}
+    exif = metadata.exif and Tiff.open(metadata.exif)
+    tree = descriptive(exif, exif.first) if exif else {}
     if metadata.iptc:
         tree[IPTC_TAG] = (7, metadata.iptc)
     if not tree:

@@ -58,13 +58,10 @@ class ImageTooLargeError(WidesrError):
 
     code = "image-too-large"
 
-    def __init__(
-        self, *, name: str, width: int, height: int, max_pixels: int, frames: int = 1
-    ) -> None:
-        of = f"animation is {frames:,} frames of" if frames > 1 else "image is"
+    def __init__(self, *, found: str, pixels: int, max_pixels: int) -> None:
         super().__init__(
-            f"{name}: {of} {width}x{height} = {frames * width * height:,} pixels, the limit is "
-            f"{max_pixels:,}; if you trust the file, raise it with --max-pixels (API: max_pixels=)"
+            f"{found} = {pixels:,} pixels, the limit is {max_pixels:,}; if you trust the file, "
+            "raise it with --max-pixels (API: max_pixels=)"
         )
 
 
@@ -170,3 +167,27 @@ def last_line(error: Exception) -> str:
     """What a library said last, which in libvips' is the nearest to the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown cause"
+
+
+def write_error(path: Path, error: Exception) -> WidesrError:
+    """Say why a file cannot be written."""
+    match error:
+        case FileExistsError():
+            return OutputExistsError(
+                f"{path}: exists already; name another output, or say --overwrite "
+                "(API: overwrite=True)"
+            )
+        case IsADirectoryError():
+            return ImageWriteError(f"{path}: is a folder, a file name was expected")
+        case FileNotFoundError():
+            return ImageWriteError(
+                f"{path}: the folder {path.parent} does not exist; make it first"
+            )
+        case OSError():
+            return ImageWriteError(
+                f"{path}: cannot be written ({error.strerror}); name another file or folder"
+            )
+        case _:
+            return ImageWriteError(
+                f"{path}: cannot be written ({last_line(error)}); check the space left there"
+            )

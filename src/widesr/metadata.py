@@ -99,9 +99,9 @@ _DESCRIPTIVE |= {EXIF_POINTER, GPS_POINTER}
 """Tags of a TIFF file's first directory that speak of the photograph, not of the file."""
 
 
-def descriptive(tiff: Tiff) -> Tree:
-    """Pick the tags of a first directory that speak of the photograph."""
-    return tiff.tree(tiff.first, only=_DESCRIPTIVE)
+def descriptive(tiff: Tiff, at: int) -> Tree:
+    """Pick the tags of a page's directory that speak of the photograph."""
+    return tiff.tree(at, only=_DESCRIPTIVE)
 
 
 def exif_of(tree: Tree) -> bytes:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +36,8 @@ from widesr.metadata import Metadata, cleaned, orientation_of_exif, resolution_o
 from widesr.picture import MAX_PIXELS, Picture, PictureStream, Pixels
 from widesr.profiles import profile_of
 from widesr.rows import Band, Rows
-from widesr.sniff import ONE_FRAME, kind_of, title
+from widesr.sniff import ONE_FRAME, frames_of_png, kind_of, title
+from widesr.tiff import Tiff
 
 pyvips.block_untrusted_set(True)
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
@@ -76,14 +77,36 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
             yield _decode_bitmap(path, open_bitmap(path, file, kind), kind, max_pixels=max_pixels)
             return
         try:
-            image = load_image(fd, kind)
-            _check_header(path, image, max_pixels=max_pixels)
+            pages = pages_of(load_image(fd, kind), kind, file)
+            if len(pages) > 1:
+                raise ImageFormatError(
+                    f"{path}: holds {len(pages)} pages or frames, one was expected; {ONE_FRAME}"
+                )
             if kind == "gif":
                 gif_timing(fd)  # libvips gives what is there of one that is cut short
-            stream = decode_image(path, image, kind, file)
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
-        yield stream
+        yield open_page(path, fd, kind, pages[0], max_pixels=max_pixels)
+
+
+def pages_of(image: pyvips.Image, kind: str, file: FileBytes) -> Sequence[int]:
+    """Number the pages or frames of a file, from 0; smaller copies in a TIFF are left out."""
+    if kind == "tiff":
+        tiff = Tiff.open(file)
+        directories = map(tiff.directory, tiff.directories()[: _number(image, "n-pages", 1)])
+        types = [tiff.number(directory, 254, default=0) for directory in directories]
+        return [number for number, type_ in enumerate(types) if not type_ & 1] or [0]
+    return range(frames_of_png(file) if kind == "png" else _number(image, "n-pages", 1))
+
+
+def open_page(path: Path, fd: int, kind: str, number: int, *, max_pixels: int) -> PictureStream:
+    """Open one page of a file, as `open_picture`."""
+    try:
+        image = load_image(fd, kind, page=number)
+        _check_header(path, image, max_pixels=max_pixels)
+        return decode_image(path, image, kind, FileBytes(fd), page=number)
+    except pyvips.Error as error:
+        raise damaged(path, kind, error) from error
 
 
 class Header(NamedTuple):
@@ -94,6 +117,8 @@ class Header(NamedTuple):
     width: int
     pixel_bytes: int
     """Of one decoded pixel, all channels together."""
+    pages: int = 1
+    """Or frames, of this size or, in TIFF, of another."""
 
 
 def read_header(path: Path) -> Header:
@@ -105,13 +130,15 @@ def read_header(path: Path) -> Header:
             bitmap = open_bitmap(path, file, kind)
             return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes)
         try:
-            image = load_image(fd, kind)
+            pages = pages_of(load_image(fd, kind), kind, file)
+            image = load_image(fd, kind, page=pages[0])
         except pyvips.Error as error:
             raise damaged(path, kind, error) from error
         height, width = image.height, image.width
         if orientation_of(image, kind, file) > 4:
             height, width = width, height
-        return Header(height, width, image.bands * (2 if image.format == "ushort" else 1))
+        pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
+        return Header(height, width, pixel_bytes, len(pages))
 
 
 def damaged(
@@ -173,27 +200,20 @@ def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
     """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
     load = getattr(pyvips.Image, _LOADERS[kind])
     source = pyvips.Source.new_from_descriptor(fd)
+    pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
     return load(source, access="sequential", fail_on="error", **pages)
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
-    """Refuse a picture before it is decoded.
-
-    Raises:
-        ImageTooLargeError: It has more than `max_pixels`.
-    """
+    """Refuse a picture of more than `max_pixels` before it is decoded."""
     if width * height > max_pixels:
-        raise ImageTooLargeError(name=str(path), width=width, height=height, max_pixels=max_pixels)
+        found = f"{path}: image is {width}x{height}"
+        raise ImageTooLargeError(found=found, pixels=width * height, max_pixels=max_pixels)
 
 
 def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
     check_size(path, image.width, image.height, max_pixels=max_pixels)
     bands = image.bands
-    pages = _number(image, "n-pages", 1)
-    if pages > 1:
-        raise ImageFormatError(
-            f"{path}: holds {pages} pages or frames, one was expected; {ONE_FRAME}"
-        )
     if image.format not in ("uchar", "ushort"):
         raise ImageFormatError(
             f"{path}: the values are of type {image.format}, unsigned 8-bit or 16-bit integers "
@@ -218,13 +238,15 @@ def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) ->
     )
 
 
-def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
+def decode_image(
+    path: Path, image: pyvips.Image, kind: str, file: FileBytes, *, page: int = 0
+) -> PictureStream:
     """Give what libvips loaded as a picture, upright, to be read while the file is open."""
     orientation = orientation_of(image, kind, file)
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     if kind == "tiff":
-        exif, iptc = exif_and_iptc_of_tiff(file)
+        exif, iptc = exif_and_iptc_of_tiff(file, page=page)
     elif kind == "png":
         exif, xmp, iptc = metadata_of_png(file)
     exif, xmp, iptc = cleaned(Metadata(exif, xmp, iptc))

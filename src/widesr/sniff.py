@@ -40,6 +40,9 @@ _REFUSED = (
 """First bytes of what people try, its name, and the way out."""
 
 
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
+
+
 def kind_of(path: Path, file: FileBytes) -> str:
     """Tell which of `KINDS` a file is.
 
@@ -55,9 +58,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
         return "netpbm"
     if re.match(rb"P[7Ff]\s", head):
         raise _unread(path, "a Netpbm picture of the kind PAM or PFM", _ELSEWHERE)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        if _claims_frames(file):
-            raise _unread(path, "an animated PNG", ONE_FRAME)
+    if head.startswith(PNG_MARK):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -100,17 +101,17 @@ def _kind_of_box_file(path: Path, head: bytes) -> str:
     raise ImageReadError(f"{path}: not a picture but a film or sound; expected {_READABLE}")
 
 
-def _claims_frames(file: FileBytes) -> bool:
-    """Tell an animated PNG by the chunk before its pixels that counts its frames."""
+def frames_of_png(file: FileBytes) -> int:
+    """Read how many frames a PNG file claims to have; 1 of a still one."""
     at = 8
     for _ in range(_MOST_CHUNKS):
         head = file[at : at + 8]
         if head[4:] == b"acTL":
-            return int.from_bytes(file[at + 8 : at + 12], "big") > 1
+            return int.from_bytes(file[at + 8 : at + 12], "big")
         if len(head) < 8 or head[4:] == b"IDAT":
-            return False
+            break
         at += 12 + int.from_bytes(head[:4], "big")
-    return False
+    return 1
 
 
 _MOST_CHUNKS = 10_000

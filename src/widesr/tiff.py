@@ -39,6 +39,7 @@ SIZES |= {16: 8, 17: 8, 18: 8}
 _WORDS = SIZES | {5: 4, 10: 4}
 """Bytes that turn round together between byte orders: a rational is two words."""
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
+_MOST_PAGES = 2**16
 _POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 
 
@@ -67,6 +68,20 @@ class Tiff:
     def first(self) -> int:
         """Where the first directory lies."""
         return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
+
+    def directories(self) -> list[int]:
+        """Where the directories lie, one page each; a chain that is broken or a ring ends there."""
+        head, step, word = (8, 20, "Q") if self.big else (2, 12, "I")
+        found: dict[int, None] = {}
+        at = self.first
+        while head <= at < len(self.data) and at not in found and len(found) < _MOST_PAGES:
+            found[at] = None
+            try:
+                count = self.unpack("Q" if self.big else "H", at)
+                at = self.unpack(word, at + head + step * count)
+            except ValueError:
+                break
+        return list(found)
 
     def unpack(self, code: str, at: int) -> int:
         """Read an integer by its `struct` code.

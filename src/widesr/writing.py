@@ -21,14 +21,7 @@ from widesr.containers import (
     set_exif_of_avif,
     webp_with_exif,
 )
-from widesr.errors import (
-    ImageFormatError,
-    ImageWriteError,
-    OutputExistsError,
-    UsageError,
-    WidesrError,
-    last_line,
-)
+from widesr.errors import ImageFormatError, UsageError, write_error
 from widesr.feed import Feed, Splice
 from widesr.files import FileBytes, whole_file
 from widesr.metadata import Metadata, cleaned, exif_of_resolution, sized
@@ -166,6 +159,35 @@ def write_stream(
     if lossless:
         check_lossless(path, format=format)
         check_lossless_picture(path, stream, kind)
+    try:
+        with whole_file(path, overwrite=overwrite) as file:
+            encode_stream(path, stream, file.fileno(), kind, quality=quality, lossless=lossless)
+            sealed(file.fileno())
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def encode_stream(
+    path: Path,
+    stream: PictureStream,
+    fd: int,
+    kind: str,
+    *,
+    quality: int = 95,
+    lossless: bool = False,
+    in_all: int | None = None,
+) -> None:
+    """Encode a picture while it passes, into an empty file.
+
+    Args:
+        path: What the file is called.
+        stream: What to write.
+        fd: The file.
+        kind: Of the values of `FORMATS`.
+        quality: As for `write_picture`.
+        lossless: The same.
+        in_all: Decoded bytes of all that comes into one TIFF file; None is this alone.
+    """
     options = dict(_ENCODERS[kind].options)
     if kind in ("jpeg", "webp", "avif"):
         options["Q"] = quality
@@ -176,17 +198,13 @@ def write_stream(
     if kind == "avif":
         options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
     if kind == "tiff":  # offsets have 32 bits
-        options["bigtiff"] = stream.rows.nbytes + stream.rows.nbytes // 3 > 3 * 2**30
+        options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
     stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     feed = Feed(stream.rows)
     try:
-        with whole_file(path, overwrite=overwrite) as file:
-            _encode(labelled(feed.image, stream), file.fileno(), kind, metadata, options)
-            sealed(file.fileno())
+        _encode(labelled(feed.image, stream), fd, kind, metadata, options)
     except pyvips.Error as error:
         raise feed.failure or write_error(path, error) from error
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
@@ -357,27 +375,3 @@ def _encode(
         image.heifsave_target(target, keep=keep, **options)
         if exif:
             set_exif_of_avif(file, exif)
-
-
-def write_error(path: Path, error: pyvips.Error | OSError) -> WidesrError:
-    """Say why a file cannot be written."""
-    match error:
-        case FileExistsError():
-            return OutputExistsError(
-                f"{path}: exists already; name another output, or say --overwrite "
-                "(API: overwrite=True)"
-            )
-        case IsADirectoryError():
-            return ImageWriteError(f"{path}: is a folder, a file name was expected")
-        case FileNotFoundError():
-            return ImageWriteError(
-                f"{path}: the folder {path.parent} does not exist; make it first"
-            )
-        case OSError():
-            return ImageWriteError(
-                f"{path}: cannot be written ({error.strerror}); name another file or folder"
-            )
-        case _:
-            return ImageWriteError(
-                f"{path}: cannot be written ({last_line(error)}); check the space left there"
-            )

@@ -1,0 +1,199 @@
+"""TIFF files of several pages, each a picture with a size and a profile of its own."""
+
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyvips
+
+from widesr.errors import (
+    ImageFormatError,
+    ImageReadError,
+    ImageTooLargeError,
+    WidesrError,
+    write_error,
+)
+from widesr.files import FileBytes, whole_file
+from widesr.picture import MAX_PIXELS, PictureStream
+from widesr.reading import damaged, load_image, open_page, opened, pages_of
+from widesr.rows import Rows
+from widesr.sniff import kind_of, title
+from widesr.tiff import Tiff, packed
+from widesr.writing import encode_stream, output_format
+
+_PAGES = 16
+"""Pixels of all pages together, in times those that one may have."""
+_COPY = 2**22
+"""Bytes that are copied at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """Pictures of any size and mode, that pass once and in order."""
+
+    streams: Iterator[PictureStream]
+    """Each to be read before the next one is asked for."""
+    stills: tuple[PictureStream, ...]
+    """Size, channels and depth of each, without pixels."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.stills)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first."""
+        return self.stills[0].size
+
+    @contextmanager
+    def ahead(self) -> Iterator["Pages"]:
+        """Let the rows of a page be made while those before them are used."""
+
+        def streams() -> Generator[PictureStream]:
+            for stream in self.streams:
+                with stream.ahead() as made:
+                    yield made
+
+        with closing(streams()) as each:
+            yield replace(self, streams=each)
+
+    def map(self, change: Callable[[PictureStream, int], PictureStream]) -> "Pages":
+        """Change each page as a picture on its own; `change` gets its number, from 0, too."""
+        streams = (change(stream, number) for number, stream in enumerate(self.streams))
+        stills = tuple(change(still, number) for number, still in enumerate(self.stills))
+        return replace(self, streams=streams, stills=stills)
+
+
+def has_pages(path: Path) -> bool:
+    """Say whether a file is a TIFF file of several pages; not so what cannot be read."""
+    try:
+        with opened(path) as fd:
+            return len(_numbers(path, fd)) > 1
+    except (WidesrError, OSError, pyvips.Error):
+        return False
+
+
+def _numbers(path: Path, fd: int) -> list[int]:
+    """Those of the pages of a TIFF file; none of another."""
+    file = FileBytes(fd)
+    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(path, file) != "tiff":
+        return []
+    return list(pages_of(load_image(fd, "tiff"), "tiff", file))
+
+
+@contextmanager
+def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
+    """Open a TIFF file of several pages, to be read page by page while it is open.
+
+    Args:
+        path: The file.
+        max_pixels: The largest page that is read; all together may have 16 times as many.
+
+    Raises:
+        ImageReadError: The file is missing, damaged, or has one page.
+        ImageFormatError: A page of a kind that is not read.
+        ImageTooLargeError: It claims more pixels; nothing was decoded.
+    """
+    with opened(path) as fd:
+        try:
+            numbers = _numbers(path, fd)
+        except pyvips.Error as error:
+            raise damaged(path, "tiff", error) from error
+        if len(numbers) < 2:
+            raise ImageReadError(f"{path}: is no TIFF file of several pages")
+
+        def page(number: int) -> PictureStream:
+            return open_page(path, fd, "tiff", number, max_pixels=max_pixels)
+
+        stills, pixels, limit = [], 0, _PAGES * max_pixels
+        for number in numbers:
+            stills.append(_without_pixels(page(number)))
+            pixels += prod(stills[-1].size)
+            if pixels > limit:
+                found = f"{path}: {len(numbers):,} pages, the first {len(stills):,} of them"
+                raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
+        yield Pages(streams=map(page, numbers), stills=tuple(stills))
+
+
+def _without_pixels(stream: PictureStream) -> PictureStream:
+    rows = Rows((), shape=stream.rows.shape, dtype=stream.rows.dtype)
+    return PictureStream(rows=rows, icc=stream.icc)
+
+
+def check_pages(path: Path, pages: Pages, *, format: str | None = None) -> None:  # noqa: A002
+    """Refuse a format that holds one page.
+
+    Raises:
+        ImageFormatError: It is not TIFF.
+    """
+    kind = output_format(path, format=format, animated=True)
+    if kind != "tiff":
+        raise ImageFormatError(
+            f"{path}: these are {pages.count} pages, {title(kind)} holds one; write TIFF (-f tiff)"
+        )
+
+
+def write_pages(
+    path: Path,
+    pages: Pages,
+    *,
+    overwrite: bool = False,
+    sealed: Callable[[int], None] = lambda _fd: None,
+) -> None:
+    """Write a TIFF file of all pages while they pass, or none.
+
+    Args:
+        path: Where to; its folder is there.
+        pages: What to write.
+        overwrite: Replace a file that is there.
+        sealed: Called with the descriptor of the whole file just before it takes its name.
+
+    Raises:
+        Exception: As `write_stream`, with what comes while the pages are made.
+    """
+    check_pages(path, pages)
+    in_all = sum(still.rows.nbytes for still in pages.stills)
+    try:
+        with whole_file(path, overwrite=overwrite) as data:
+            file = FileBytes(data.fileno())
+            for stream in pages.streams:
+                if len(file) == 0:
+                    encode_stream(path, stream, data.fileno(), "tiff", in_all=in_all)
+                    continue
+                with tempfile.TemporaryFile(dir=path.parent) as part:
+                    encode_stream(path, stream, part.fileno(), "tiff", in_all=in_all)
+                    _append_page(file, FileBytes(part.fileno()))
+            sealed(data.fileno())
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+_STRIPS, _TILES = 273, 324
+"""Tags of where the pixels lie."""
+
+
+def _append_page(file: FileBytes, page: FileBytes) -> None:
+    """Append one TIFF file to another as its last page."""
+    whole, added = Tiff.open(file), Tiff.open(page)
+    head, step, word = (8, 20, "Q") if whole.big else (2, 12, "I")
+    last = whole.directories()[-1]
+    pointer = last + head + step * whole.unpack("Q" if whole.big else "H", last)
+    file.append(bytes(-len(file) % 16))
+    begin = len(file)
+    for at in range(0, len(page), _COPY):
+        file.append(page[at : at + _COPY])
+    file.append(bytes(-len(file) % 16))
+    tree = added.tree(added.first)
+    for tag in {_STRIPS, _TILES} & tree.keys():
+        type_, data = cast("tuple[int, bytes]", tree[tag])
+        places = np.frombuffer(data, {3: "<u2", 4: "<u4", 16: "<u8"}[type_]).astype("<u8") + begin
+        tree[tag] = (16, places.tobytes()) if whole.big else (4, places.astype("<u4").tobytes())
+    at = len(file)
+    file.append(packed(tree, at, big=whole.big))
+    file.put(pointer, np.array([at], f"<u{8 if word == 'Q' else 4}").tobytes())
