@@ -1,7 +1,11 @@
 """A picture that passes row by row from its file to its output is the same as one held whole."""
 
+import re
+import resource
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -168,6 +172,59 @@ def test_opaque_alpha_is_no_hindrance_to_jpeg(tmp_path):
         source, tmp_path, ".jpg", upscaler=Upscaler.load("bicubic", scale=2), quality=90
     )
     assert made.alpha is None
+
+
+BY_ROWS = """
+import sys, widesr.batch
+from widesr.cli import run
+
+widesr.batch._UNDER_WAY = 0
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+def test_ctrl_c_while_a_picture_passes_leaves_nothing(tmp_path, suffix):
+    source = tmp_path / "in.png"
+    Image.fromarray(noise(1200, 1200)).save(source)
+    words = ["upscale", source, "-o", tmp_path / f"out{suffix}", "-x", "-t", "16"]  # hours of work
+    with subprocess.Popen(
+        [sys.executable, "-c", BY_ROWS, *map(str, words)], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        try:
+            while not list(tmp_path.glob(".widesr-*.part")):
+                assert running.poll() is None
+                time.sleep(0.01)
+            time.sleep(0.5)
+            running.send_signal(signal.SIGINT)
+            start = time.monotonic()
+            out, err = running.communicate(timeout=60)
+            seconds = time.monotonic() - start
+        finally:
+            running.kill()
+    assert (running.returncode, out, err) == (130, "", "")
+    assert list(tmp_path.iterdir()) == [source]
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+def test_a_disk_that_is_full_leaves_nothing_and_is_said(tmp_path, suffix):
+    source = tmp_path / "in.jpg"
+    Image.fromarray(noise(400, 400)).save(source)
+    target = tmp_path / f"out{suffix}"
+
+    def limit_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", BY_ROWS, "upscale", source, "-o", target, "-n", "bicubic"],
+        preexec_fn=limit_files, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    said = rf"widesr: error\[image-write\]: {target}: cannot be written \(.*File too large\); .*\n"
+    assert re.fullmatch(said, done.stderr)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 MEASURED = """
