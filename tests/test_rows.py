@@ -83,3 +83,19 @@ def test_flat_pictures_stay_flat() -> None:
     for level in (0, 7, 255):
         flat = np.full((9, 11, 1), level, np.uint8)
         assert (imresize(flat, size=(31, 40)) == level).all()
+
+
+@given(pixels=pictures(), cuts=cuts, margin=st.integers(1, 9), chunk=st.sampled_from([1, 2**22]))
+def test_mirrored_margins_are_those_of_numpy(
+    pixels: np.ndarray, cuts: list[int], margin: int, chunk: int
+) -> None:
+    sides = ((margin, margin), (margin, margin), (0, 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("widesr.rows._CHUNK", chunk)
+        passed = in_bands(pixels, cuts).mirrored(margin)
+        assert passed.shape == (
+            pixels.shape[0] + 2 * margin,
+            pixels.shape[1] + 2 * margin,
+            pixels.shape[2],
+        )
+        assert np.array_equal(passed.whole(), np.pad(pixels, sides, mode="symmetric"))

@@ -1,5 +1,6 @@
 """The upscaler, on networks with a known right answer and on a small real one."""
 
+import itertools
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.picture import Picture
 from widesr.resize import imresize
 from widesr.rows import Rows
-from widesr.upscaler import Upscaler
+from widesr.upscaler import MARGIN, Upscaler
 
 TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
 
@@ -162,7 +163,8 @@ def test_self_ensemble_is_the_mean_of_the_eight_turns_tiled_or_whole(height, wid
     from widesr.engine import load_engine
 
     engine = load_engine(find_model(TINY, scale=2), threads=1)
-    x = (lr / 255).astype(np.float32).transpose(2, 0, 1)[None]
+    around = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
+    x = np.pad(lr / 255, around, mode="symmetric").astype(np.float32).transpose(2, 0, 1)[None]
     there = [lambda a: a, lambda a: a[..., ::-1], lambda a: a[..., ::-1, :]]
     there.append(lambda a: a[..., ::-1, ::-1])
     turns = [engine.run(f(x)) for f in there]
@@ -170,7 +172,8 @@ def test_self_ensemble_is_the_mean_of_the_eight_turns_tiled_or_whole(height, wid
     mean = np.mean(
         [f(sr.astype(np.float64)) for f, sr in zip(there * 2, turns + turned, strict=True)], axis=0
     )
-    expected = np.clip(mean[0], 0, 1).transpose(1, 2, 0) * 255
+    inside = slice(2 * MARGIN, -2 * MARGIN)
+    expected = np.clip(mean[0], 0, 1).transpose(1, 2, 0)[inside, inside] * 255
     sr = Upscaler(engine, tile=tile, self_ensemble=True)(lr)
     assert np.abs(sr - expected).max() < 0.5 + 1e-3
     np.testing.assert_array_equal(sr, Upscaler(engine, tile=None, self_ensemble=True)(lr))
@@ -184,6 +187,15 @@ def test_grey_goes_in_as_rgb_and_comes_out_as_the_mean_of_its_channels():
     rgb = Upscaler.load(TINY, scale=2)(np.full((9, 9, 3), 77, np.uint8)).astype(float).mean(axis=2)
     grey = Upscaler.load(TINY, scale=2)(np.full((9, 9, 1), 77, np.uint8))[..., 0]
     assert np.abs(rgb - grey).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(40, 30), (3, 50), (1, 1)])
+def test_bright_flat_pictures_stay_so_up_to_their_corners(scale, size):
+    upscaler = Upscaler.load(scale=scale, threads=1)
+    for colour in itertools.product((0, 128, 255), repeat=3):
+        sr = upscaler(np.full((*size, 3), colour, np.uint8))
+        assert np.abs(sr.astype(int) - colour).max() <= 4
 
 
 def test_beside_the_result_only_one_tile_is_held():

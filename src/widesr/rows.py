@@ -16,6 +16,10 @@ Band = NDArray[Any]
 """Some rows of a picture over its whole width, (rows, W, C)."""
 
 
+_CHUNK = 2**17
+"""Bytes that are copied at once, about."""
+
+
 class Rows:
     """The rows of one picture, (H, W, C), each read once or a few times, and then forgotten."""
 
@@ -112,6 +116,30 @@ class Rows:
             return np.concatenate([band, other.read(top, row)], axis=2)
 
         return self.map(joined, channels=self.channels + other.channels)
+
+    def mirrored(self, margin: int) -> "Rows":
+        """Put mirrored pixels around the picture, so many on each side; the edge is repeated."""
+        n = self.height
+        step = max(_CHUNK // max(self.nbytes // n, 1), margin, 1)
+
+        def bands() -> Iterator[Band]:
+            def rows(first: int, last: int) -> Band:
+                at = np.arange(first, last) % (2 * n)
+                at = np.minimum(at, 2 * n - 1 - at)
+                top: int = at.min()
+                band: Band = self.read(top, at.max() + 1)[at - top]
+                return band
+
+            yield rows(-margin, 0)
+            starts = range(0, max(n - margin, 1), step)  # the last rows are read once more
+            for start in starts:
+                yield self.read(start, start + step if start != starts[-1] else n)
+            yield rows(n, n + margin)
+
+        sides = ((0, 0), (margin, margin), (0, 0))
+        wide = (np.pad(band, sides, mode="symmetric") for band in bands())
+        shape = (n + 2 * margin, self.width + 2 * margin, self.channels)
+        return Rows(wide, shape=shape, dtype=self.dtype)
 
     def whole(self) -> Band:
         """Read all of it into memory, (H, W, C)."""
