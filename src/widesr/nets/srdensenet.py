@@ -88,7 +88,7 @@ class SRDenseNet(nn.Module):
     @property
     def receptive_radius(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        low, high = -1, 0 + self.cfg.scale  # of an LR pixel's HR pixels, with the last 3x3
+        low, high = -1, self.cfg.scale  # read by the last 3x3 for the HR pixels of one LR pixel
         for factor in reversed(stages(self.cfg.scale)):
             # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
             low, high = -((1 - low) // factor), (high + 1) // factor
