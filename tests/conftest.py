@@ -12,7 +12,14 @@ from hypothesis import settings
 settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work
 
-NEED_TORCH = ["test_cli_train.py", "test_export.py", "test_nets.py", "test_train.py"]
+NEED_TORCH = [
+    "test_cli_train.py",
+    "test_export.py",
+    "test_importers.py",
+    "test_nets.py",
+    "test_train.py",
+    "test_zoo.py",
+]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 """These need the `train` extra; the rest must pass without it."""
 

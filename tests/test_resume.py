@@ -457,11 +457,21 @@ def make_photographs(folder: Path) -> None:
             piece.save(folder / ("deeper" if n % 3 else "") / f"{n}.{endings[n % 4]}")
 
 
+IN_MEMORY = """
+import sys, widesr.batch
+from widesr.cli import run
+
+widesr.batch._UNDER_WAY = float(sys.argv[1])  # 0: every picture passes row by row
+sys.exit(run(sys.argv[2:]))
+"""
+
+
 @pytest.mark.slow
-def test_a_run_that_is_killed_20_times_ends_as_one_that_was_left_alone(tmp_path):
+@pytest.mark.parametrize("share", [0, 1 / 4], ids=["passing", "held"])
+def test_a_run_that_is_killed_20_times_ends_as_one_that_was_left_alone(tmp_path, share):
     make_photographs(tmp_path / "in")
     rng = random.Random(4)  # noqa: S311
-    words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "in"), "-r"]
+    words = [sys.executable, "-c", IN_MEMORY, str(share), "upscale", str(tmp_path / "in"), "-r"]
     words += ["-n", str(TINY), "--resume"]
     subprocess.run([*words, "-o", str(tmp_path / "undisturbed")], check=True, timeout=120)
     expected = {name: state[0] for name, state in states(tmp_path / "undisturbed").items()}

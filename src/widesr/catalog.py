@@ -20,7 +20,7 @@ MODELS_DIR = Path(__file__).parent / "models"
 """The models in the package; a file is named as its model."""
 
 LADDER: dict[str, dict[int, str]] = {
-    "fast": {2: "wdsr-a8w16-x2"},
+    "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {},
 }
@@ -66,6 +66,8 @@ class ModelCard(_Record):
     scale: Annotated[int, Field(ge=1)]
     receptive_radius: _Count
     """LR pixels; a tile with this halo comes out as in the whole picture."""
+    tiles: bool = True
+    """Whether tiles do so at all; not where every pixel depends on the whole picture."""
     parameters: _Count
     """As trained, with the gains of weight norm, as papers count them."""
     parameters_fused: _Count = 0
@@ -95,8 +97,11 @@ class ModelFile:
 
     path: Path
     card: ModelCard
-    tiles: bool = True
-    """Whether it gives each part of a picture as in the whole, if `receptive_radius` is around."""
+
+    @property
+    def tiles(self) -> bool:
+        """Whether it gives each part of a picture as in the whole; see `ModelCard.tiles`."""
+        return self.card.tiles
 
 
 def list_models() -> list[ModelFile]:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Literal
@@ -71,7 +71,8 @@ def export_onnx(
         name=out.stem,
         family=family_of(network.cfg),
         scale=network.cfg.scale,
-        receptive_radius=network.receptive_radius,
+        receptive_radius=network.receptive_radius or 0,
+        tiles=network.receptive_radius is not None,
         parameters=trained,
         parameters_fused=sum(p.numel() for p in plain.parameters()),
         licence=licence,
@@ -160,7 +161,7 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
     if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
         raise ExportError("the pixel shuffle was not exported in CRD order")
     if stored == "fp16":
-        _store_fp16(model)
+        _store_fp16(model, weights={name for name, _ in plain.named_parameters()})
     return model
 
 
@@ -168,16 +169,16 @@ def _is_crd(node: onnx.NodeProto) -> bool:
     return any(a.name == "mode" and a.s == b"CRD" for a in node.attribute)
 
 
-def _store_fp16(model: ModelProto) -> None:
-    """Keep weights of two or more axes as fp16, each widened by a Cast that runtimes fold away.
+def _store_fp16(model: ModelProto, *, weights: Set[str]) -> None:
+    """Keep large weights as fp16, each widened by a Cast that runtimes fold away.
 
-    Biases and the mean stay in fp32: they weigh nothing.
+    Biases stay in fp32, which weigh nothing, and all that was not learned: it is exact.
     """
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 256:
+        if tensor.name not in weights or values.size < 256:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))

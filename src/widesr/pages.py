@@ -28,6 +28,8 @@ from widesr.writing import encode_stream, output_format
 
 _PAGES = 16
 """Pixels of all pages together, in times those that one may have."""
+_MOST_PAGES = 500
+"""libvips finds its way to each of them from the first."""
 _COPY = 2**22
 """Bytes that are copied at once."""
 
@@ -75,7 +77,7 @@ def has_pages(path: Path) -> bool:
     try:
         with opened(path) as fd:
             return len(_numbers(path, fd)) > 1
-    except (WidesrError, OSError, pyvips.Error):
+    except (WidesrError, OSError, ValueError, pyvips.Error):
         return False
 
 
@@ -103,10 +105,15 @@ def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     with opened(path) as fd:
         try:
             numbers = _numbers(path, fd)
-        except pyvips.Error as error:
+        except (pyvips.Error, ValueError) as error:
             raise damaged(path, "tiff", error) from error
         if len(numbers) < 2:
             raise ImageReadError(f"{path}: is no TIFF file of several pages")
+        if len(numbers) > _MOST_PAGES:
+            raise ImageFormatError(
+                f"{path}: has {len(numbers):,} pages, at most {_MOST_PAGES} are read; split it "
+                "into several files"
+            )
 
         def page(number: int) -> PictureStream:
             return open_page(path, fd, "tiff", number, max_pixels=max_pixels)

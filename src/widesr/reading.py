@@ -96,7 +96,7 @@ def pages_of(image: pyvips.Image, kind: str, file: FileBytes) -> Sequence[int]:
         directories = map(tiff.directory, tiff.directories()[: _number(image, "n-pages", 1)])
         types = [tiff.number(directory, 254, default=0) for directory in directories]
         return [number for number, type_ in enumerate(types) if not type_ & 1] or [0]
-    return range(frames_of_png(file) if kind == "png" else _number(image, "n-pages", 1))
+    return range(max(frames_of_png(file), 1) if kind == "png" else _number(image, "n-pages", 1))
 
 
 def open_page(path: Path, fd: int, kind: str, number: int, *, max_pixels: int) -> PictureStream:
@@ -132,7 +132,7 @@ def read_header(path: Path) -> Header:
         try:
             pages = pages_of(load_image(fd, kind), kind, file)
             image = load_image(fd, kind, page=pages[0])
-        except pyvips.Error as error:
+        except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
         height, width = image.height, image.width
         if orientation_of(image, kind, file) > 4:

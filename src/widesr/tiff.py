@@ -39,7 +39,8 @@ SIZES |= {16: 8, 17: 8, 18: 8}
 _WORDS = SIZES | {5: 4, 10: 4}
 """Bytes that turn round together between byte orders: a rational is two words."""
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
-_MOST_PAGES = 2**16
+_MOST_PAGES = 2**13
+"""Far more than any file has; a made-up one must not keep us busy."""
 _POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 
 
@@ -70,17 +71,20 @@ class Tiff:
         return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
 
     def directories(self) -> list[int]:
-        """Where the directories lie, one page each; a chain that is broken or a ring ends there."""
+        """Where the directories lie, a page each; one that leads back to another is the last.
+
+        Raises:
+            ValueError: One lies behind the end, or there are more than any file has.
+        """
         head, step, word = (8, 20, "Q") if self.big else (2, 12, "I")
         found: dict[int, None] = {}
         at = self.first
-        while head <= at < len(self.data) and at not in found and len(found) < _MOST_PAGES:
+        while at and at not in found:
+            if len(found) == _MOST_PAGES:
+                raise ValueError(f"more than {_MOST_PAGES:,} pages")
             found[at] = None
-            try:
-                count = self.unpack("Q" if self.big else "H", at)
-                at = self.unpack(word, at + head + step * count)
-            except ValueError:
-                break
+            count = self.unpack("Q" if self.big else "H", at)
+            at = self.unpack(word, at + head + step * count)
         return list(found)
 
     def unpack(self, code: str, at: int) -> int:

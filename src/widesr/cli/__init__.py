@@ -18,6 +18,7 @@ from widesr.cli.degrade import degrade_pictures
 from widesr.cli.diff import show_difference
 from widesr.cli.doctor import examine
 from widesr.cli.export import export_model
+from widesr.cli.import_ import import_network
 from widesr.cli.interrupt import interruptible
 from widesr.cli.judge import compare_pictures, evaluate_model
 from widesr.cli.models import show_models
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diff": show_difference,
     "evaluate": evaluate_model,
     "train": train_network,
+    "import": import_network,
     "export": export_model,
     "models": show_models,
     "bench": measure_model,

@@ -66,7 +66,7 @@ def _row(card: "ModelCard") -> tuple[str, ...]:
         ", ".join(rung for rung, models in LADDER.items() if card.name in models.values()),
         f"x{card.scale}",
         f"{card.parameters:,}",
-        str(card.receptive_radius),
+        str(card.receptive_radius) if card.tiles else "all",
         card.licence,
         ", ".join(f"{each.dataset} {each.psnr:.2f} dB {each.protocol}" for each in card.scores),
     )

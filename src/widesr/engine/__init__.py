@@ -70,7 +70,12 @@ def load_engine(
     best = recall_best(model.card.weights_sha256) if is_ours else None
     if best is not None and backend == precision == device == "auto":
         backend, precision = best.backend, best.precision
-    choice = choose(backend=backend, precision=precision, device=device, lossless_bf16=is_ours)
+    choice = choose(
+        backend=backend,
+        precision=precision,
+        device=device,
+        lossless_bf16=model.card.family == "wdsr",
+    )
     in_fp32 = partial(_load_runtime, model, Choice("onnxruntime", "fp32"), threads=threads)
     return Guarded(
         _load_runtime(model, choice, threads=threads),

@@ -77,8 +77,8 @@ def _probed(path: Path, sha256: str) -> ModelFile:
     trial = _Trial(path, run=engine.infer, size=engine.fixed_size)
     radius = trial.reach()
     tiles = radius is not None and trial.is_the_same_in_crops(radius)
-    found = {"scale": trial.scale, "receptive_radius": radius if tiles else 0}
-    return ModelFile(path, card.model_copy(update=found), tiles=tiles)
+    found = {"scale": trial.scale, "receptive_radius": radius if tiles else 0, "tiles": tiles}
+    return ModelFile(path, card.model_copy(update=found))
 
 
 class _Trial:

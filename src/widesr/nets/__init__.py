@@ -4,25 +4,60 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from widesr.nets.edrn import EDRN, EDRNConfig
 from widesr.nets.edsr import EDSR, EDSRConfig
+from widesr.nets.espcn import ESPCN, ESPCNConfig
+from widesr.nets.fsrcnn import FSRCNN, FSRCNNConfig
+from widesr.nets.rdn import RDN, RDNConfig
+from widesr.nets.srcnn import SRCNN, SRCNNConfig
+from widesr.nets.srdensenet import SRDenseNet, SRDenseNetConfig
+from widesr.nets.srresnet import SRResNet, SRResNetConfig
+from widesr.nets.vdsr import VDSR, VDSRConfig
 from widesr.nets.wdsr import WDSR, WDSRConfig
 
 __all__ = [
+    "EDRN",
     "EDSR",
+    "ESPCN",
     "FAMILIES",
+    "FSRCNN",
+    "RDN",
+    "SRCNN",
+    "VDSR",
     "WDSR",
+    "EDRNConfig",
     "EDSRConfig",
+    "ESPCNConfig",
+    "FSRCNNConfig",
     "Family",
     "Network",
     "NetworkConfig",
+    "RDNConfig",
+    "SRCNNConfig",
+    "SRDenseNet",
+    "SRDenseNetConfig",
+    "SRResNet",
+    "SRResNetConfig",
+    "VDSRConfig",
     "WDSRConfig",
     "build",
     "family_of",
     "parse_config",
 ]
 
-Network = WDSR | EDSR
-NetworkConfig = WDSRConfig | EDSRConfig
+Network = EDRN | EDSR | ESPCN | FSRCNN | RDN | SRCNN | SRDenseNet | SRResNet | VDSR | WDSR
+NetworkConfig = (
+    EDRNConfig
+    | EDSRConfig
+    | ESPCNConfig
+    | FSRCNNConfig
+    | RDNConfig
+    | SRCNNConfig
+    | SRDenseNetConfig
+    | SRResNetConfig
+    | VDSRConfig
+    | WDSRConfig
+)
 
 
 class Family(NamedTuple):
@@ -33,7 +68,15 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
+    "edrn": Family(EDRNConfig, EDRN),
     "edsr": Family(EDSRConfig, EDSR),
+    "espcn": Family(ESPCNConfig, ESPCN),
+    "fsrcnn": Family(FSRCNNConfig, FSRCNN),
+    "rdn": Family(RDNConfig, RDN),
+    "srcnn": Family(SRCNNConfig, SRCNN),
+    "srdensenet": Family(SRDenseNetConfig, SRDenseNet),
+    "srresnet": Family(SRResNetConfig, SRResNet),
+    "vdsr": Family(VDSRConfig, VDSR),
     "wdsr": Family(WDSRConfig, WDSR),
 }
 

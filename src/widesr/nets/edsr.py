@@ -5,12 +5,13 @@ the authors' code sanghyun-son/EDSR-PyTorch, src/model/edsr.py.
 """
 
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import ConfigDict
 from torch import Tensor, nn
+
+from widesr.nets.stages import stages, tail_reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class EDSR(nn.Module):
         blocks = [_ResBlock(n, cfg.res_scale) for _ in range(cfg.n_resblocks)]
         self.body = nn.Sequential(*blocks, nn.Conv2d(n, n, 3, padding=1))
         upsampler: list[nn.Module] = []
-        for factor in _stages(cfg.scale):
+        for factor in stages(cfg.scale):
             upsampler += [nn.Conv2d(n, n * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 3, padding=1))
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
@@ -73,19 +74,10 @@ class EDSR(nn.Module):
     def receptive_radius(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         trunk = 1 + 2 * self.cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
-        grid, reach = 1, 0.0  # each 3x3 of the tail reaches one pixel of the grid it runs on
-        for factor in _stages(self.cfg.scale):
-            reach += 1 / grid
-            grid *= factor
-        return trunk + ceil(reach + 1 / grid)
+        return trunk + tail_reach(self.cfg.scale, each=1, last=1)
 
     def fused(self) -> Self:
         """Return a new network with the same weights; EDSR has no normalisation to fold."""
         twin = type(self)(self.cfg)
         twin.load_state_dict(self.state_dict())
         return twin.to(self.rgb_mean.device)
-
-
-def _stages(scale: int) -> list[int]:
-    """Factors of the upsampler: powers of two in steps of two, 3 in one."""
-    return [3] if scale == 3 else [2] * (scale.bit_length() - 1)

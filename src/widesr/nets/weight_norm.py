@@ -1,36 +1,68 @@
 """Weight normalisation for convolutions, and its removal.
 
 torch's own parametrization breaks the original when a deep copy is fused (seen with torch 2.13),
-and its state has other names than the authors' checkpoints; this layer is one page and has theirs.
+and its state has other names than the authors' checkpoints; these layers are one page and have
+theirs.
+
+Source: Salimans and Kingma, "Weight Normalization", 2016; state names as in torch's first
+`weight_norm`, which the WDSR authors used.
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
+Conv = TypeVar("Conv", nn.Conv2d, nn.ConvTranspose2d)
+
 
 class WeightNormConv2d(nn.Module):
-    """A square convolution of stride 1, same size out, whose weight is g * v / ||v|| per channel.
+    """A square convolution, as large out as in at stride 1, of weight g * v / ||v|| per channel."""
 
-    Source: Salimans and Kingma, "Weight Normalization", 2016; state names as in torch's first
-    `weight_norm`, which the WDSR authors used.
-    """
-
-    def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
         plain = nn.Conv2d(n_in, n_out, kernel)
         assert plain.bias is not None
-        self.padding = kernel // 2
+        self.padding, self.stride = kernel // 2, stride
         self.weight_v = nn.Parameter(plain.weight.detach().clone())  # (n_out, n_in, k, k)
         self.weight_g = nn.Parameter(torch.norm_except_dim(self.weight_v.detach(), 2, 0))
         self.bias = nn.Parameter(plain.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, n_in, H, W) to (N, n_out, H, W)."""
+        """(N, n_in, H, W) to (N, n_out, ceil(H / stride), ceil(W / stride))."""
         weight = torch._weight_norm(self.weight_v, self.weight_g, 0)  # noqa: SLF001 (the fused kernel)
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
+        return F.conv2d(x, weight, self.bias, stride=self.stride, padding=self.padding)
+
+    def plain(self) -> nn.Conv2d:
+        """Return the convolution that does the same."""
+        n_out, n_in, kernel, _ = self.weight_v.shape
+        conv = nn.Conv2d(n_in, n_out, kernel, stride=self.stride, padding=self.padding)
+        return _filled(conv, self)
+
+
+class WeightNormConvTranspose2d(nn.Module):
+    """A 3x3 transposed convolution of stride 2, twice as large out; one g per channel going in."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        plain = nn.ConvTranspose2d(n_in, n_out, 3)
+        assert plain.bias is not None
+        self.weight_v = nn.Parameter(plain.weight.detach().clone())  # (n_in, n_out, 3, 3)
+        self.weight_g = nn.Parameter(torch.norm_except_dim(self.weight_v.detach(), 2, 0))
+        self.bias = nn.Parameter(plain.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, n_in, H, W) to (N, n_out, 2H, 2W)."""
+        weight = torch._weight_norm(self.weight_v, self.weight_g, 0)  # noqa: SLF001
+        return F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1, output_padding=1)
+
+    def plain(self) -> nn.ConvTranspose2d:
+        """Return the transposed convolution that does the same."""
+        n_in, n_out = self.weight_v.shape[:2]
+        conv = nn.ConvTranspose2d(n_in, n_out, 3, stride=2, padding=1, output_padding=1)
+        return _filled(conv, self)
 
 
 def conv2d(n_in: int, n_out: int, kernel: int, *, normed: bool) -> WeightNormConv2d | nn.Conv2d:
@@ -51,3 +83,11 @@ def fuse_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif last != "weight_g":
             fused[name] = value.clone()
     return fused
+
+
+@torch.no_grad()
+def _filled(conv: Conv, normed: WeightNormConv2d | WeightNormConvTranspose2d) -> Conv:
+    weight = torch._weight_norm(normed.weight_v, normed.weight_g, 0)  # noqa: SLF001
+    conv.weight = nn.Parameter(weight)
+    conv.bias = nn.Parameter(normed.bias.clone())
+    return conv

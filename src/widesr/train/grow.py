@@ -18,6 +18,9 @@ from widesr.train.checkpoint import load_weights
 from widesr.train.importers import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
 
+Growing = WDSRConfig | EDSRConfig
+"""Networks that can be grown from smaller ones."""
+
 
 class Start(NamedTuple):
     """A trained network to begin with, and what is known of it."""
@@ -62,11 +65,14 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
     goes to the first blocks and channels; what it has not keeps the random start of `large` but
     adds nothing yet: new channels are read with weight 0, new blocks end in a gain of 0. Both have
     a gradient. For another scale, what makes pixels (tail and skip) stays as it is in `large`.
+    Only WDSR and EDSR grow; others must be alike.
 
     Raises:
         CheckpointError: `small` is of another kind, or larger than `large` anywhere.
     """
     _refuse_another_kind(small.cfg, large.cfg)
+    if not isinstance(large.cfg, Growing):
+        return {name: value.clone() for name, value in small.state_dict().items()}
     old = _renamed(small, large.cfg)
     state = {name: value.clone() for name, value in large.state_dict().items()}
     for name, value in state.items():
@@ -87,28 +93,31 @@ def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
             f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
             "start from a network of the same family"
         )
+    if not isinstance(large, Growing):
+        sizes = set()
     theirs, ours = asdict(small), asdict(large)
     if wrong := [key for key in ours if key not in sizes and ours[key] != theirs[key]]:
         found = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
         raise CheckpointError(f"the weights to start from have {found}; change net in the recipe")
-    if small.n_resblocks > large.n_resblocks:
-        raise CheckpointError(_larger(f"{small.n_resblocks} blocks", f"{large.n_resblocks}"))
+    blocks, room = theirs.get("n_resblocks", 0), ours.get("n_resblocks", 0)
+    if blocks > room:
+        raise CheckpointError(_larger(f"{blocks} blocks", f"{room}"))
 
 
 def _kind(cfg: NetworkConfig) -> str:
     return type(cfg).__name__.removesuffix("Config")
 
 
-def _renamed(small: Network, large: NetworkConfig) -> dict[str, Tensor]:
+def _renamed(small: Network, large: Growing) -> dict[str, Tensor]:
     """The state of `small` by the names of `large`: EDSR counts the body's end as a block."""
     state = small.state_dict()
-    if isinstance(small.cfg, WDSRConfig):
+    if not isinstance(small.cfg, EDSRConfig):
         return dict(state)
     end, new_end = f"body.{small.cfg.n_resblocks}.", f"body.{large.n_resblocks}."
     return {n.replace(end, new_end) if n.startswith(end) else n: t for n, t in state.items()}
 
 
-def _ends_a_block(name: str, cfg: NetworkConfig) -> bool:
+def _ends_a_block(name: str, cfg: Growing) -> bool:
     """Whether a tensor scales or shifts what a residual branch adds."""
     if isinstance(cfg, EDSRConfig):
         return name.endswith((".body.2.weight", ".body.2.bias"))

@@ -1,13 +1,8 @@
-"""Others' checkpoints and our own model files into networks: sizes are read off the tensors.
+"""Others' weights and our own model files into networks: sizes are read off the tensors."""
 
-Foreign tensor names become ours, and the foreign input range `rgb_mean` and `rgb_std`, so that the
-network gives the same picture for the same [0, 1] input.
-"""
-
-import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -17,40 +12,112 @@ from torch import Tensor
 
 from widesr.catalog import ModelFile
 from widesr.engine import load_engine
-from widesr.errors import CheckpointError
-from widesr.nets import EDSR, WDSR, EDSRConfig, Network, WDSRConfig
+from widesr.errors import CheckpointError, UsageError
+from widesr.nets import EDSR, WDSR, Network
+from widesr.train.dialects import (
+    State,
+    basicsr_edsr,
+    edsr,
+    edsr_pytorch,
+    edsr_pytorch_rdn,
+    jiahuiyu_wdsr,
+    krasserm_wdsr,
+    wdsr,
+    with_weight_norm,
+    ychfan_wdsr,
+)
+from widesr.train.foreign import KERAS, read_foreign
 
-AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR)
-
-_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 _MODEL_TOLERANCE = 1e-4
 """Largest difference of a network from the model file that it was read from, of a range of 1."""
 
 
-def import_weights(tensors: Mapping[str, Tensor], *, res_scale: float = 1.0) -> Network:
+class Imported(NamedTuple):
+    """A network of other makers, and how it was understood."""
+
+    network: Network
+    origin: str
+    """Whose network it is: "WDSR of JiahuiYu/wdsr_ntire2018"."""
+    assumed: tuple[str, ...]
+    """What no tensor shows, a sentence each."""
+
+
+class _Kind(NamedTuple):
+    """A network as another program keeps it."""
+
+    origin: str
+    marks: frozenset[str]
+    """Tensors that this kind has and no other, weight norm in its first style."""
+    build: Callable[[State, float], Network]
+    """From its tensors and the factor on its residual branches."""
+    values: str
+    """What it reads and gives, which no tensor shows."""
+    scales_branches: bool
+    """Whether its code has a factor on residual branches, which no tensor shows."""
+
+
+def import_file(path: Path, *, res_scale: float | None = None) -> Imported:
+    """Read a weights file of another program; see `import_weights`.
+
+    Raises:
+        CheckpointError: It cannot be read, holds no known network, or more than tensors.
+        MissingExtraError: h5py is needed and not installed.
+        UsageError: `res_scale` is given to a network that has none.
+    """
+    foreign = read_foreign(path)
+    try:
+        imported = import_weights(foreign.tensors, res_scale=res_scale)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return imported._replace(assumed=foreign.assumed + imported.assumed)
+
+
+def import_weights(tensors: State, *, res_scale: float | None = None) -> Imported:
     """Build the network that foreign tensors belong to, and load them.
 
-    Known are WDSR-A and -B of JiahuiYu/wdsr_ntire2018, WDSR-A of ychfan/wdsr, EDSR of
-    EDSR-PyTorch. Weight norm may be in either of torch's two styles, or already folded.
+    Known are WDSR-A and -B of JiahuiYu/wdsr_ntire2018 and of krasserm/super-resolution, WDSR-A of
+    ychfan/wdsr, EDSR and RDN of EDSR-PyTorch, EDSR of BasicSR. Weight norm may be in either of
+    torch's two styles, or already folded.
 
     Args:
         tensors: The state by name, as the authors' code saves it.
-        res_scale: Factor on residual branches, which no tensor shows.
+        res_scale: Factor on residual branches, which no tensor shows; None takes the authors'.
 
     Raises:
         CheckpointError: No known family, or tensors that do not fit the family they look like.
+        UsageError: `res_scale` is given to a network that has none.
     """
-    state = _with_weight_norm(tensors)
-    if "body.0.weight_v" in state and "skip.0.weight_v" in state:
-        return _ychfan_wdsr(state)
-    if "head.0.weight_v" in state and "skip.0.weight_v" in state:
-        return _jiahuiyu_wdsr(state, res_scale)
-    if "head.0.weight_v" in state and "tail.0.0.weight_v" in state:
-        return _edsr_pytorch(tensors, res_scale)
-    raise CheckpointError(
-        f"no known network has the tensors {', '.join(sorted(tensors)[:3])}, ...; expected WDSR of "
-        "JiahuiYu or ychfan, or EDSR of EDSR-PyTorch"
-    )
+    names = with_weight_norm(tensors).keys()
+    kind = next((kind for kind in _KINDS if kind.marks <= names), None)
+    if kind is None:
+        known = ", ".join(kind.origin for kind in _KINDS)
+        raise CheckpointError(
+            f"no known network has the tensors {', '.join(sorted(tensors)[:3])}, ...; "
+            f"expected {known}"
+        )
+    if res_scale is not None and not kind.scales_branches:
+        raise UsageError(f"{kind.origin} has no factor on its residual branches: no --res-scale")
+    factor = _usual_factor(tensors) if res_scale is None else res_scale
+    try:
+        network = kind.build(tensors, factor)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"looks like {kind.origin}, but has other tensors ({error}); expected all of them, "
+            "of a network for RGB"
+        ) from error
+    assumed = [f"assumed: {kind.values}, as in the authors' code"]
+    if kind.scales_branches and res_scale is None:
+        assumed.append(
+            f"assumed: residual branches by {factor:g}, which no tensor shows; --res-scale "
+            "sets another"
+        )
+    return Imported(network, kind.origin, tuple(assumed))
+
+
+def _usual_factor(tensors: State) -> float:
+    """Factor on residual branches: EDSR's authors take 0.1 for 256 features, else there is none."""
+    head = tensors.get("head.0.weight", tensors.get("conv_first.weight"))
+    return 0.1 if head is not None and len(head) == 256 else 1.0
 
 
 def network_of_model(model: ModelFile) -> Network:
@@ -104,123 +171,56 @@ def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, fl
     return tensors, (red, green, blue)
 
 
-def _our_wdsr(tensors: Mapping[str, Tensor], mean: tuple[float, float, float]) -> WDSR:
-    return _wdsr(_with_weight_norm(tensors), rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
+def _our_wdsr(tensors: State, mean: tuple[float, float, float]) -> WDSR:
+    return wdsr(with_weight_norm(tensors), rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
 
 
-def _our_edsr(tensors: Mapping[str, Tensor], mean: tuple[float, float, float]) -> EDSR:
-    stages = sum(name.startswith("tail.") and name.endswith(".weight") for name in tensors) - 1
-    n_feats = len(tensors["head.weight"])
-    scale = 3 if len(tensors["tail.0.weight"]) == 9 * n_feats else 2**stages
-    blocks = {n.split(".")[1] for n in tensors if re.match(r"^body\.\d+\.body\.", n)}
-    cfg = EDSRConfig(
-        scale=_scale(3 * scale**2), n_resblocks=len(blocks), n_feats=n_feats, rgb_mean=mean
-    )
-    return _load(EDSR(cfg), tensors)
+def _our_edsr(tensors: State, mean: tuple[float, float, float]) -> EDSR:
+    return edsr(tensors, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
 
 
-def _with_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring all three styles of a convolution's weight to `weight_v` and `weight_g`."""
-    state = {}
-    for name, value in tensors.items():
-        stem, _, last = name.rpartition(".")
-        if name.endswith(".parametrizations.weight.original0"):
-            state[name.replace("parametrizations.weight.original0", "weight_g")] = value
-        elif name.endswith(".parametrizations.weight.original1"):
-            state[name.replace("parametrizations.weight.original1", "weight_v")] = value
-        elif last == "weight":
-            state[f"{stem}.weight_v"] = value
-            state[f"{stem}.weight_g"] = torch.norm_except_dim(value, 2, 0)
-        else:
-            state[name] = value
-    return state
-
-
-def _jiahuiyu_wdsr(state: Mapping[str, Tensor], res_scale: float) -> WDSR:
-    """Source: JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
-    renamed = {}
-    for name, value in state.items():
-        ours = re.sub(r"^(head|tail|skip)\.0\.", r"\1.", name)
-        renamed[re.sub(r"^body\.(\d+)\.body\.", r"body.\1.", ours)] = value
-    return _wdsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
-
-
-def _ychfan_wdsr(state: Mapping[str, Tensor]) -> WDSR:
-    """Source: ychfan/wdsr at b782562, models/wdsr.py; 0..1, x - 0.5; head and tail in the body."""
-    last = max(int(name.split(".")[1]) for name in state if name.startswith("body."))
-
-    def rename(name: str) -> str:
-        if name.startswith("body.0."):
-            return name.replace("body.0.", "head.")
-        if name.startswith(f"body.{last}."):
-            return name.replace(f"body.{last}.", "tail.")
-        if match := re.match(r"^body\.(\d+)\.body\.(.*)", name):
-            return f"body.{int(match[1]) - 1}.{match[2]}"
-        return name.replace("skip.0.", "skip.")
-
-    renamed = {rename(name): value for name, value in state.items()}
-    return _wdsr(renamed, rgb_mean=(0.5, 0.5, 0.5), rgb_std=1.0, res_scale=1.0)
-
-
-def _wdsr(
-    state: dict[str, Tensor],
-    *,
-    rgb_mean: tuple[float, float, float],
-    rgb_std: float,
-    res_scale: float,
-) -> WDSR:
-    n_feats = len(state["head.weight_v"])
-    widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
-    block_b = widen.shape[-1] == 1
-    # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
-    low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
-    cfg = WDSRConfig(
-        scale=_scale(len(state["tail.weight_v"])),
-        block="b" if block_b else "a",
-        n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
-        n_feats=n_feats,
-        expansion=len(widen) / n_feats,
-        rgb_mean=rgb_mean,
-        rgb_std=rgb_std,
-        res_scale=res_scale,
-        linear_ratio=low,
-    )
-    return _load(WDSR(cfg), state)
-
-
-def _edsr_pytorch(tensors: Mapping[str, Tensor], res_scale: float) -> EDSR:
-    """Source: EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
-    blocks = {int(n.split(".")[1]) for n in tensors if re.match(r"^body\.\d+\.body\.", n)}
-    stages = sorted({int(n.split(".")[2]) for n in tensors if n.startswith("tail.0.")})
-    n_feats = len(tensors["head.0.weight"])
-    scale = 3 if len(tensors["tail.0.0.weight"]) == 9 * n_feats else 2 ** len(stages)
-    cfg = EDSRConfig(
-        scale=_scale(3 * scale**2),
-        n_resblocks=len(blocks),
-        n_feats=n_feats,
-        res_scale=res_scale,
-        rgb_mean=_DIV2K_MEAN,
-        rgb_std=1 / 255,
-    )
-    renamed = {}
-    for name, value in tensors.items():
-        if name.startswith("tail.1."):  # after each stage's convolution and shuffle
-            renamed[name.replace("tail.1.", f"tail.{2 * len(stages)}.")] = value
-        elif not name.startswith(("add_mean.", "sub_mean.")):
-            renamed[re.sub(r"^(head|tail)\.0\.", r"\1.", name)] = value
-    return _load(EDSR(cfg), renamed)
-
-
-def _scale(n_out: int) -> Literal[2, 3, 4, 8]:
-    scales: dict[int, Literal[2, 3, 4, 8]] = {12: 2, 27: 3, 48: 4, 192: 8}
-    if n_out not in scales:
-        raise CheckpointError(f"a tail of {n_out} channels is no RGB of scale 2, 3, 4 or 8")
-    return scales[n_out]
-
-
-def _load(network: AnyNetwork, state: Mapping[str, Tensor]) -> AnyNetwork:
-    try:
-        network.load_state_dict(dict(state))
-    except RuntimeError as error:
-        raise CheckpointError(f"the tensors do not fit {network.cfg}: {error}") from error
-    return network
+_0_TO_255 = "pictures in 0..255, less DIV2K's mean"
+_KINDS = (
+    _Kind(
+        "WDSR of ychfan/wdsr",
+        frozenset({"body.0.weight_v", "skip.0.weight_v"}),
+        ychfan_wdsr,
+        "pictures in 0..1, less 0.5",
+        scales_branches=False,
+    ),
+    _Kind(
+        "WDSR of JiahuiYu/wdsr_ntire2018",
+        frozenset({"head.0.weight_v", "skip.0.weight_v"}),
+        jiahuiyu_wdsr,
+        f"{_0_TO_255}, by 127.5",
+        scales_branches=True,
+    ),
+    _Kind(
+        "WDSR of krasserm/super-resolution",
+        frozenset({f"{KERAS}0.kernel"}),
+        krasserm_wdsr,
+        f"{_0_TO_255}, by 127.5; TensorFlow's order of channels",
+        scales_branches=True,
+    ),
+    _Kind(
+        "EDSR of EDSR-PyTorch",
+        frozenset({"head.0.weight_v", "tail.0.0.weight_v"}),
+        edsr_pytorch,
+        _0_TO_255,
+        scales_branches=True,
+    ),
+    _Kind(
+        "EDSR of BasicSR",
+        frozenset({"conv_first.weight_v", "conv_after_body.weight_v", "body.0.conv1.weight_v"}),
+        basicsr_edsr,
+        f"{_0_TO_255} (img_range 255)",
+        scales_branches=True,
+    ),
+    _Kind(
+        "RDN of EDSR-PyTorch",
+        frozenset({"SFENet1.weight_v", "RDBs.0.LFF.weight_v"}),
+        edsr_pytorch_rdn,
+        "pictures in 0..255, no mean taken off",
+        scales_branches=False,
+    ),
+)

@@ -60,6 +60,8 @@ class Run:
         theirs = [p.data for p in self.network.parameters()]
         with torch.no_grad():
             torch._foreach_lerp_(ours, theirs, 1 - decay)
+            for kept, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                kept.copy_(new)  # statistics of batch norm, which are averages already
         return value
 
     def begin_with(self, start: Start) -> None:

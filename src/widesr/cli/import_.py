@@ -1,0 +1,61 @@
+"""`widesr import`: weights of other programs in, weights of widesr out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from widesr.cli import options
+from widesr.errors import MissingExtraError, OutputExistsError, UsageError
+
+_SUFFIX = ".safetensors"
+
+
+def import_network(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Another program's weights: .pth, .safetensors, .h5."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar=f"W{_SUFFIX}", help=f"Default: FILE with {_SUFFIX}."
+        ),
+    ] = None,
+    res_scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FACTOR",
+            help="On residual branches, where the program had an option for it; no tensor shows "
+            "it. Default: the authors'.",
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Read WDSR, EDSR or RDN as other programs keep them, to export or train on.
+
+    JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR: the network and its sizes are found from the
+    tensors, and what no tensor shows is said. Nothing in the file is run.
+    """
+    output = output or file.with_suffix(_SUFFIX)
+    if output.suffix != _SUFFIX:
+        raise UsageError(f"{output}: expected a name that ends in {_SUFFIX}")
+    if output.exists() and (not overwrite or output.samefile(file)):
+        way_out = "name another with -o" if output.samefile(file) else "--overwrite replaces it"
+        raise OutputExistsError(f"{output}: is there already; {way_out}")
+    try:
+        from widesr.nets import family_of
+        from widesr.train.checkpoint import save_weights
+        from widesr.train.importers import import_file
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(extra="train", needed_for="importing") from error
+
+    network, origin, assumed = import_file(file, res_scale=res_scale)
+    save_weights(output, network, None)
+    for line in assumed:
+        typer.echo(line, err=True)
+    parameters = sum(p.numel() for p in network.parameters())
+    typer.echo(
+        f"{file} -> {output}  {origin}  {family_of(network.cfg)} x{network.cfg.scale}  "
+        f"{parameters:,} parameters"
+    )

@@ -1,0 +1,62 @@
+"""ESPCN: three convolutions on the LR picture and the first pixel shuffle.
+
+Source: Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+Convolutional Neural Network", 2016 (arXiv 1609.05158); tanh as in its section 3.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from widesr.nets.enlarge import Enlarge, luma, with_luma
+
+
+@dataclass(frozen=True, kw_only=True)
+class ESPCNConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    n_feats: int = 64
+    n_mapped: int = 32
+    """Channels between the second convolution and the third."""
+    colours: Literal[1, 3] = 3
+    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+
+
+class ESPCN(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    def __init__(self, cfg: ESPCNConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.body = nn.Sequential(
+            nn.Conv2d(cfg.colours, cfg.n_feats, 5, padding=2),
+            nn.Tanh(),
+            nn.Conv2d(cfg.n_feats, cfg.n_mapped, 3, padding=1),
+            nn.Tanh(),
+            nn.Conv2d(cfg.n_mapped, cfg.colours * cfg.scale**2, 3, padding=1),
+            nn.PixelShuffle(cfg.scale),
+        )
+        if cfg.colours == 1:
+            self.enlarge = Enlarge(cfg.scale)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        if self.cfg.colours == 1:
+            return with_luma(self.enlarge(lr), self.body(luma(lr)))
+        sr: Tensor = self.body(lr)
+        return sr
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        return 2 + 1 + 1
+
+    def fused(self) -> Self:
+        """Return a copy; ESPCN has no normalisation to fold."""
+        return deepcopy(self)

@@ -1,0 +1,59 @@
+"""Normalisation that goes away after training: layers that equal a plain convolution."""
+
+from copy import deepcopy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class BatchNormed(nn.Module):
+    """A convolution, transposed or not, weight-normed or not, and the batch norm behind it."""
+
+    def __init__(self, conv: nn.Module, n_out: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.BatchNorm2d(n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, n_in, H, W) to (N, n_out, h, w), h and w as the convolution makes them."""
+        normed: Tensor = self.norm(self.conv(x))
+        return normed
+
+    @torch.no_grad()
+    def plain(self) -> nn.Conv2d | nn.ConvTranspose2d:
+        """Return the convolution that does the same with the statistics learned so far."""
+        conv, norm = self.conv, self.norm
+        assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight,
+            conv.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+            transpose=isinstance(conv, nn.ConvTranspose2d),
+        )
+        return conv
+
+
+def folded(network: Module) -> Module:
+    """Return a copy of a network in which every normalised layer is the plain one it equals."""
+    twin = deepcopy(network)
+    _fold(twin)
+    return twin
+
+
+def _fold(parent: nn.Module) -> None:
+    for name, child in parent.named_children():
+        _fold(child)
+        if isinstance(child, WeightNormConv2d | WeightNormConvTranspose2d | BatchNormed):
+            setattr(parent, name, child.plain())

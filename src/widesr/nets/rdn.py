@@ -1,0 +1,93 @@
+"""RDN: residual dense blocks, fused within and over all of them.
+
+Source: Zhang et al., "Residual Dense Network for Image Super-Resolution", 2018 (arXiv 1802.08797),
+with the tail of EDSR-PyTorch, src/model/rdn.py.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from widesr.nets.stages import stages, tail_reach
+
+
+@dataclass(frozen=True, kw_only=True)
+class RDNConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    n_blocks: int = 16
+    """The paper's D."""
+    n_layers: int = 8
+    """Convolutions in a block, the paper's C."""
+    growth: int = 64
+    """Channels that each of them makes, the paper's G."""
+    n_feats: int = 64
+    """Channels between the blocks, the paper's G0."""
+    rgb_std: float = 1.0
+    """Divided by on the way in; the authors' 0..255 range is 1/255 here."""
+
+
+class _DenseBlock(nn.Module):
+    """Each layer reads the block's input and all layers before it; all are fused and added."""
+
+    def __init__(self, n: int, growth: int, n_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(n + growth * made, growth, 3, padding=1) for made in range(n_layers)
+        )
+        self.fuse = nn.Conv2d(n + growth * n_layers, n, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        feats = x
+        for layer in self.layers:
+            feats = torch.cat([feats, torch.relu(layer(feats))], dim=1)
+        fused: Tensor = self.fuse(feats)
+        return x + fused
+
+
+class RDN(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    def __init__(self, cfg: RDNConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        n, growth = cfg.n_feats, cfg.growth
+        self.head = nn.Conv2d(3, n, 3, padding=1)
+        self.entry = nn.Conv2d(n, n, 3, padding=1)
+        self.body = nn.ModuleList(_DenseBlock(n, growth, cfg.n_layers) for _ in range(cfg.n_blocks))
+        self.fuse = nn.Sequential(nn.Conv2d(n * cfg.n_blocks, n, 1), nn.Conv2d(n, n, 3, padding=1))
+        upsampler: list[nn.Module] = []
+        n_in = n
+        for factor in stages(cfg.scale):
+            widen = nn.Conv2d(n_in, growth * factor**2, 3, padding=1)
+            upsampler += [widen, nn.PixelShuffle(factor)]
+            n_in = growth
+        self.tail = nn.Sequential(*upsampler, nn.Conv2d(growth, 3, 3, padding=1))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        shallow = self.head(lr / self.cfg.rgb_std)  # (N, n_feats, H, W)
+        feats = self.entry(shallow)
+        levels = []
+        for block in self.body:
+            feats = block(feats)
+            levels.append(feats)
+        sr: Tensor = self.tail(shallow + self.fuse(torch.cat(levels, dim=1)))
+        return sr * self.cfg.rgb_std
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        trunk = 2 + self.cfg.n_blocks * self.cfg.n_layers + 1
+        return trunk + tail_reach(self.cfg.scale, each=1, last=1)
+
+    def fused(self) -> Self:
+        """Return a copy; RDN has no normalisation to fold."""
+        return deepcopy(self)

@@ -1,0 +1,99 @@
+"""SRDenseNet: dense blocks in a row, all of which the transposed convolutions at the end read.
+
+Source: Tong et al., "Image Super-Resolution Using Dense Skip Connections", 2017, the network that
+it calls SRDenseNet_All.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from widesr.nets.enlarge import Enlarge, luma, with_luma
+from widesr.nets.stages import stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class SRDenseNetConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    n_blocks: int = 8
+    n_layers: int = 8
+    """Convolutions in a block."""
+    growth: int = 16
+    """Channels that each of them makes."""
+    n_feats: int = 256
+    """Channels behind the bottleneck."""
+    colours: Literal[1, 3] = 3
+    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+
+
+class _DenseBlock(nn.Module):
+    """Each layer reads all layers before it; the block gives what its layers made."""
+
+    def __init__(self, n_in: int, growth: int, n_layers: int) -> None:
+        super().__init__()
+        widths = [n_in, *(growth * made for made in range(1, n_layers))]
+        self.layers = nn.ModuleList(nn.Conv2d(n, growth, 3, padding=1) for n in widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: list[Tensor] = []
+        for layer in self.layers:
+            made.append(torch.relu(layer(torch.cat(made, dim=1) if made else x)))
+        return torch.cat(made, dim=1)
+
+
+class SRDenseNet(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    def __init__(self, cfg: SRDenseNetConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        n, wide = cfg.n_feats, cfg.growth * cfg.n_layers
+        widths = [cfg.growth, *[wide] * (cfg.n_blocks - 1)]
+        self.head = nn.Sequential(nn.Conv2d(cfg.colours, cfg.growth, 3, padding=1), nn.ReLU())
+        self.body = nn.ModuleList(_DenseBlock(n_in, cfg.growth, cfg.n_layers) for n_in in widths)
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(cfg.growth + wide * cfg.n_blocks, n, 1), nn.ReLU()
+        )
+        upsampler: list[nn.Module] = []
+        for factor in stages(cfg.scale):
+            larger = nn.ConvTranspose2d(
+                n, n, 3, stride=factor, padding=1, output_padding=factor - 1
+            )
+            upsampler += [larger, nn.ReLU()]
+        self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, cfg.colours, 3, padding=1))
+        if cfg.colours == 1:
+            self.enlarge = Enlarge(cfg.scale)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        if self.cfg.colours == 1:
+            return with_luma(self.enlarge(lr), self._run(luma(lr)))
+        return self._run(lr)
+
+    def _run(self, lr: Tensor) -> Tensor:
+        levels = [self.head(lr)]
+        for block in self.body:
+            levels.append(block(levels[-1]))
+        sr: Tensor = self.tail(self.bottleneck(torch.cat(levels, dim=1)))
+        return sr
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        low, high = -1, self.cfg.scale  # read by the last 3x3 for the HR pixels of one LR pixel
+        for factor in reversed(stages(self.cfg.scale)):
+            # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
+            low, high = -((1 - low) // factor), (high + 1) // factor
+        return 1 + self.cfg.n_blocks * self.cfg.n_layers + max(-low, high)
+
+    def fused(self) -> Self:
+        """Return a copy; SRDenseNet has no normalisation to fold."""
+        return deepcopy(self)

@@ -1,0 +1,20 @@
+"""The steps in which a network's tail makes pixels."""
+
+
+def stages(scale: int) -> list[int]:
+    """Factors of the upsampler: powers of two in steps of two, 3 in one."""
+    return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+
+
+def tail_reach(scale: int, *, each: int, last: int) -> int:
+    """LR pixels beyond its own that an output pixel depends on through a tail of pixel shuffles.
+
+    Args:
+        scale: Of the tail, whose steps are `stages(scale)`.
+        each: Reach of the convolution before each shuffle, on the grid that it runs on.
+        last: Reach of the convolution that ends the tail, on the HR grid.
+    """
+    low, high = -last, scale - 1 + last  # of what the HR pixels of one LR pixel read
+    for factor in reversed(stages(scale)):
+        low, high = low // factor - each, high // factor + each
+    return max(-low, high)

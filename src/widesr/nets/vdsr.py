@@ -1,0 +1,63 @@
+"""VDSR: twenty convolutions that learn what the enlarged picture lacks.
+
+Source: Kim et al., "Accurate Image Super-Resolution Using Very Deep Convolutional Networks", 2016
+(arXiv 1511.04587).
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal, Self
+
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from widesr.nets.enlarge import Enlarge, lr_reach, luma
+
+
+@dataclass(frozen=True, kw_only=True)
+class VDSRConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    n_layers: int = 20
+    """Convolutions, the first and the last among them."""
+    n_feats: int = 64
+    colours: Literal[1, 3] = 3
+    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+
+
+class VDSR(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    def __init__(self, cfg: VDSRConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.enlarge = Enlarge(cfg.scale)
+        widths = [cfg.colours, *[cfg.n_feats] * (cfg.n_layers - 1), cfg.colours]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(widths):
+            conv = nn.Conv2d(n_in, n_out, 3, padding=1)
+            assert conv.bias is not None
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # as the paper
+            nn.init.zeros_(conv.bias)
+            layers += [conv, nn.ReLU()]
+        self.body = nn.Sequential(*layers[:-1])
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        large = self.enlarge(lr)  # (N, 3, sH, sW)
+        lacking: Tensor = self.body(luma(large) if self.cfg.colours == 1 else large)
+        sr: Tensor = large + lacking  # of luma, it is the same for red, green and blue
+        return sr
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        return lr_reach(self.cfg.n_layers, self.cfg.scale)
+
+    def fused(self) -> Self:
+        """Return a copy; VDSR has no normalisation to fold."""
+        return deepcopy(self)

@@ -1,0 +1,215 @@
+"""How other programs keep their networks: tensor names, ranges and orders, made ours.
+
+Foreign tensor names become ours, and the foreign input range `rgb_mean` and `rgb_std`, so that the
+network gives the same picture for the same [0, 1] input. Each reader takes the tensors and the
+factor on residual branches; it raises CheckpointError where sizes do not fit, and KeyError,
+ValueError or IndexError where a tensor is missing or odd.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from widesr.errors import CheckpointError
+from widesr.nets import EDSR, RDN, WDSR, EDSRConfig, RDNConfig, WDSRConfig
+from widesr.train.foreign import KERAS
+
+AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN)
+State = Mapping[str, Tensor]
+
+_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+
+
+def with_weight_norm(tensors: State) -> dict[str, Tensor]:
+    """Bring all three styles of a convolution's weight to `weight_v` and `weight_g`."""
+    state = {}
+    for name, value in tensors.items():
+        stem, _, last = name.rpartition(".")
+        if name.endswith(".parametrizations.weight.original0"):
+            state[name.replace("parametrizations.weight.original0", "weight_g")] = value
+        elif name.endswith(".parametrizations.weight.original1"):
+            state[name.replace("parametrizations.weight.original1", "weight_v")] = value
+        elif last == "weight" and value.ndim == 4:
+            state[f"{stem}.weight_v"] = value
+            state[f"{stem}.weight_g"] = torch.norm_except_dim(value, 2, 0)
+        else:
+            state[name] = value
+    return state
+
+
+def jiahuiyu_wdsr(tensors: State, res_scale: float) -> WDSR:
+    """Source: JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
+    renamed = {}
+    for name, value in with_weight_norm(tensors).items():
+        ours = re.sub(r"^(head|tail|skip)\.0\.", r"\1.", name)
+        renamed[re.sub(r"^body\.(\d+)\.body\.", r"body.\1.", ours)] = value
+    return wdsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
+
+
+def ychfan_wdsr(tensors: State, _res_scale: float) -> WDSR:
+    """Source: ychfan/wdsr at b782562, models/wdsr.py; 0..1, x - 0.5; head and tail in the body."""
+    state = with_weight_norm(tensors)
+    last = max(int(name.split(".")[1]) for name in state if name.startswith("body."))
+
+    def rename(name: str) -> str:
+        if name.startswith("body.0."):
+            return name.replace("body.0.", "head.")
+        if name.startswith(f"body.{last}."):
+            return name.replace(f"body.{last}.", "tail.")
+        if match := re.match(r"^body\.(\d+)\.body\.(.*)", name):
+            return f"body.{int(match[1]) - 1}.{match[2]}"
+        return name.replace("skip.0.", "skip.")
+
+    renamed = {rename(name): value for name, value in state.items()}
+    return wdsr(renamed, rgb_mean=(0.5, 0.5, 0.5), rgb_std=1.0, res_scale=1.0)
+
+
+def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
+    """Source: krasserm/super-resolution, model/wdsr.py; 0..255, (x - mean) / 127.5.
+
+    Layers come in the order of the code: head, blocks, tail, skip. Kernels are (height, width, in,
+    out), and what TensorFlow shuffles to pixels has the colour last, not first.
+    """
+    count = 1 + max(int(name.split(".")[1]) for name in tensors)
+    kernels = [tensors[f"{KERAS}{index}.kernel"] for index in range(count)]
+    if kernels[-1].shape[:3] != (5, 5, 3):
+        raise ValueError(f"a last kernel of {tuple(kernels[-1].shape)}, not the 5x5 skip of WDSR")
+    per_block = 3 if kernels[1].shape[0] == 1 else 2  # B has 1x1, 1x1, 3x3; A has 3x3, 3x3
+    state: dict[str, Tensor] = {}
+    for index, kernel in enumerate(kernels):
+        weight, bias = kernel.permute(3, 2, 0, 1), tensors[f"{KERAS}{index}.bias"]
+        gain = tensors.get(f"{KERAS}{index}.g")
+        gain = torch.norm_except_dim(weight, 2, 0) if gain is None else gain.view(-1, 1, 1, 1)
+        block, layer = divmod(index - 1, per_block)
+        # Ours puts a ReLU between the first layer of a block and the second.
+        name = f"body.{block}.{layer + (layer > 0)}"
+        if index == 0:
+            name = "head"
+        if index >= count - 2:
+            name = "tail" if index == count - 2 else "skip"
+            order = torch.arange(len(bias)).view(-1, 3).T.flatten()
+            weight, gain, bias = weight[order], gain[order], bias[order]
+        state |= {f"{name}.weight_v": weight, f"{name}.weight_g": gain, f"{name}.bias": bias}
+    return wdsr(state, rgb_mean=_DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
+
+
+def wdsr(
+    state: dict[str, Tensor],
+    *,
+    rgb_mean: tuple[float, float, float],
+    rgb_std: float,
+    res_scale: float,
+) -> WDSR:
+    """Build WDSR of weight-normed tensors under our names."""
+    n_feats = len(state["head.weight_v"])
+    widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
+    block_b = widen.shape[-1] == 1
+    # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
+    low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
+    cfg = WDSRConfig(
+        scale=_scale(len(state["tail.weight_v"])),
+        block="b" if block_b else "a",
+        n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
+        n_feats=n_feats,
+        expansion=len(widen) / n_feats,
+        rgb_mean=rgb_mean,
+        rgb_std=rgb_std,
+        res_scale=res_scale,
+        linear_ratio=low,
+    )
+    return _load(WDSR(cfg), state)
+
+
+def edsr_pytorch(tensors: State, res_scale: float) -> EDSR:
+    """Source: EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
+    stages = len({name.split(".")[2] for name in tensors if name.startswith("tail.0.")})
+    renamed = {}
+    for name, value in tensors.items():
+        if name.startswith("tail.1."):  # after each stage's convolution and shuffle
+            renamed[name.replace("tail.1.", f"tail.{2 * stages}.")] = value
+        elif not name.startswith(("add_mean.", "sub_mean.")):
+            renamed[re.sub(r"^(head|tail)\.0\.", r"\1.", name)] = value
+    return edsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
+
+
+def basicsr_edsr(tensors: State, res_scale: float) -> EDSR:
+    """Source: BasicSR, basicsr/archs/edsr_arch.py; (x - mean) * 255, its `img_range`."""
+    n_resblocks = len({name.split(".")[1] for name in tensors if name.startswith("body.")})
+    stages = len([name for name in tensors if re.match(r"^upsample\.\d+\.weight$", name)])
+    ours = {
+        "conv_first.": "head.",
+        "conv_after_body.": f"body.{n_resblocks}.",
+        "upsample.": "tail.",
+        "conv_last.": f"tail.{2 * stages}.",
+        "conv1.": "body.0.",
+        "conv2.": "body.2.",
+    }
+    renamed = {
+        re.sub(r"(conv_first|conv_after_body|upsample|conv_last|conv1|conv2)\.", _by(ours), name): t
+        for name, t in tensors.items()
+    }
+    return edsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
+
+
+def _by(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    return lambda match: names[match[0]]
+
+
+def edsr(
+    state: State, *, rgb_mean: tuple[float, float, float], rgb_std: float, res_scale: float
+) -> EDSR:
+    """Build EDSR of plain tensors under our names."""
+    stages = sum(bool(re.match(r"^tail\.\d+\.weight$", name)) for name in state) - 1
+    n_feats = len(state["head.weight"])
+    scale = 3 if len(state["tail.0.weight"]) == 9 * n_feats else 2**stages
+    blocks = {name.split(".")[1] for name in state if re.match(r"^body\.\d+\.body\.", name)}
+    cfg = EDSRConfig(
+        scale=_scale(3 * scale**2),
+        n_resblocks=len(blocks),
+        n_feats=n_feats,
+        res_scale=res_scale,
+        rgb_mean=rgb_mean,
+        rgb_std=rgb_std,
+    )
+    return _load(EDSR(cfg), state)
+
+
+def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
+    """Source: EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
+    n_feats, growth = len(tensors["SFENet1.weight"]), len(tensors["RDBs.0.convs.0.conv.0.weight"])
+    stages = sum(bool(re.match(r"^UPNet\.\d+\.weight$", name)) for name in tensors) - 1
+    scale = 3 if len(tensors["UPNet.0.weight"]) == 9 * growth else 2**stages
+    cfg = RDNConfig(
+        scale=_scale(3 * scale**2),
+        n_blocks=len({name.split(".")[1] for name in tensors if name.startswith("RDBs.")}),
+        n_layers=len({n.split(".")[3] for n in tensors if n.startswith("RDBs.0.convs.")}),
+        growth=growth,
+        n_feats=n_feats,
+        rgb_std=1 / 255,
+    )
+    renamed = {}
+    for name, value in tensors.items():
+        ours = re.sub(r"^RDBs\.(\d+)\.convs\.(\d+)\.conv\.0\.", r"body.\1.layers.\2.", name)
+        ours = re.sub(r"^RDBs\.(\d+)\.LFF\.", r"body.\1.fuse.", ours)
+        ours = re.sub(r"^GFF\.", "fuse.", re.sub(r"^UPNet\.", "tail.", ours))
+        renamed[ours.replace("SFENet1.", "head.").replace("SFENet2.", "entry.")] = value
+    return _load(RDN(cfg), renamed)
+
+
+def _scale(n_out: int) -> Literal[2, 3, 4, 8]:
+    scales: dict[int, Literal[2, 3, 4, 8]] = {12: 2, 27: 3, 48: 4, 192: 8}
+    if n_out not in scales:
+        raise CheckpointError(f"a tail of {n_out} channels is no RGB of scale 2, 3, 4 or 8")
+    return scales[n_out]
+
+
+def _load(network: AnyNetwork, state: State) -> AnyNetwork:
+    try:
+        network.load_state_dict(dict(state))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"the tensors do not fit {network.cfg}: {first}") from error
+    return network

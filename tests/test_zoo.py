@@ -1,0 +1,360 @@
+"""The networks beside WDSR: published sizes, their own promises, and the way to a model file."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from widesr.catalog import read_card
+from widesr.errors import CheckpointError, UsageError
+from widesr.export import export_onnx
+from widesr.nets import (
+    FAMILIES,
+    EDRNConfig,
+    EDSRConfig,
+    ESPCNConfig,
+    FSRCNNConfig,
+    RDNConfig,
+    SRCNNConfig,
+    SRDenseNetConfig,
+    SRResNetConfig,
+    VDSRConfig,
+    WDSRConfig,
+    build,
+    family_of,
+    parse_config,
+)
+from widesr.nets.enlarge import Enlarge
+from widesr.resize import imresize
+from widesr.train.checkpoint import load_weights, save_weights
+from widesr.train.grow import grown
+from widesr.train.recipe import list_recipes, load_recipe
+from widesr.train.run import Run
+from widesr.upscaler import Upscaler
+
+pytestmark = pytest.mark.train
+
+SCALES = (2, 3, 4, 8)
+SMALL = {
+    "srcnn": SRCNNConfig(scale=2, kernels=(5, 1, 3), n_feats=4, n_mapped=4),
+    "srcnn-y": SRCNNConfig(scale=3, n_feats=4, n_mapped=4, colours=1),
+    "vdsr": VDSRConfig(scale=2, n_layers=3, n_feats=4),
+    "vdsr-y": VDSRConfig(scale=3, n_layers=3, n_feats=4, colours=1),
+    "fsrcnn": FSRCNNConfig(scale=2, n_feats=6, n_shrunk=4, n_mappings=2),
+    "fsrcnn-y": FSRCNNConfig(scale=3, n_feats=6, n_shrunk=4, n_mappings=1, colours=1),
+    "espcn": ESPCNConfig(scale=2, n_feats=6, n_mapped=4),
+    "espcn-y": ESPCNConfig(scale=3, n_feats=6, n_mapped=4, colours=1),
+    "srresnet": SRResNetConfig(scale=4, n_resblocks=2, n_feats=4),
+    "srdensenet": SRDenseNetConfig(scale=4, n_blocks=2, n_layers=2, growth=3, n_feats=6),
+    "srdensenet-y": SRDenseNetConfig(
+        scale=2, n_blocks=1, n_layers=3, growth=3, n_feats=6, colours=1
+    ),
+    "rdn": RDNConfig(scale=2, n_blocks=2, n_layers=2, growth=5, n_feats=4, rgb_std=1 / 255),
+    "edrn": EDRNConfig(scale=3, n_feats=4, n_groups=4, n_resblocks=1, reduction=2),
+}
+BOUNDED = {name: cfg for name, cfg in SMALL.items() if name != "edrn"}
+NORMED = ("srresnet", "edrn")
+
+
+def n_parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def n_weights(network):
+    """What papers of the first years count: no biases, no slopes of PReLUs."""
+    return sum(p.numel() for p in network.parameters() if p.ndim > 1)
+
+
+def trained(cfg):
+    """A network with biases, slopes and statistics that must not be lost."""
+    torch.manual_seed(0)
+    network = build(cfg)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) / 50)
+        for _ in range(3):
+            network(torch.rand(2, 3, 12, 13))
+    return network.eval()
+
+
+# ---- sizes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cfg", "expected"),
+    [
+        # SRCNN 9-1-5 of luma: FSRCNN paper, table 3, "8032"; FSRCNN (56, 12, 4): the same, "12464".
+        (SRCNNConfig(scale=3, colours=1), 8_032),
+        (SRCNNConfig(scale=3, colours=1, kernels=(9, 5, 5)), 57_184),  # SRCNN-Ex, the same table
+        (FSRCNNConfig(scale=3, colours=1), 12_464),
+        # 20 layers of 64 features, of luma: published as 665K (EDSR's and CARN's tables).
+        (VDSRConfig(scale=2, colours=1), 664_704),
+    ],
+    ids=str,
+)
+def test_networks_of_luma_have_the_published_number_of_weights(cfg, expected):
+    assert n_weights(build(cfg)) == expected
+
+
+@pytest.mark.parametrize(
+    ("cfg", "expected", "published"),
+    [
+        (SRCNNConfig(scale=4), 20_099, 20e3),  # mmagic, SRCNN 9-1-5 of RGB: "20K"
+        (VDSRConfig(scale=2, colours=1), 665_921, 666e3),  # RCAN's table: "666K", with biases
+        (SRResNetConfig(scale=4), 1_547_350, 1.5e6),  # mmagic, SRResNet x4: "1.5M"
+        (EDSRConfig(scale=2, n_resblocks=32, n_feats=256), 40_729_603, 40.7e6),  # EDSR-PyTorch
+        (RDNConfig(scale=2), 22_123_395, 22e6),  # mmagic: "22M"; torchSR: "22.1M"
+        (RDNConfig(scale=4), 22_271_107, 22.3e6),  # RCAN's table: "22.3M"
+    ],
+    ids=str,
+)
+def test_networks_have_the_published_size(cfg, expected, published):
+    with torch.device("meta"):
+        count = n_parameters(FAMILIES[family_of(cfg)].network(cfg))
+    assert count == expected
+    assert count == pytest.approx(published, rel=0.035)
+
+
+def test_srdensenet_is_about_as_large_as_published():
+    # CARN's table has 2,015K for x4, which no reading of the paper that we know gives exactly.
+    cfg = SRDenseNetConfig(scale=4, colours=1)
+    assert n_parameters(build(cfg)) == pytest.approx(2_015e3, rel=0.05)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_espcn_has_the_size_of_its_layers(scale):
+    # The paper has no count: f1 = 5, n1 = 64; f2 = 3, n2 = 32; f3 = 3, of luma.
+    expected = 5 * 5 * 64 + 3 * 3 * 64 * 32 + 3 * 3 * 32 * scale**2
+    assert n_weights(build(ESPCNConfig(scale=scale, colours=1))) == expected
+
+
+def test_edrn_has_the_size_of_the_authors_code():
+    # No count is published. NTIRE2019_EDRN, config B: G0 = 64, D = 4, C = 10; each weight-normed
+    # convolution has a gain per output (transposed: input) channel and a bias, batch norm 2.
+    def conv(n_in, n_out, kernel=3):
+        return n_in * n_out * kernel**2 + 2 * n_out
+
+    def groups(n, count):
+        block = 2 * conv(n, n) + conv(n, n // 16, 1) + conv(n // 16, n, 1)
+        return count * (10 * block + conv(n, n)) + conv(n, n)
+
+    down = conv(64, 128) + 2 * 128 + conv(128, 256) + 2 * 256
+    up = (256 * 128 * 9 + 256 + 128 + 2 * 128) + (128 * 64 * 9 + 128 + 64 + 2 * 64)
+    trunk = groups(256, 4) + groups(128, 2) + groups(64, 1)
+    expected = conv(3, 64) + down + trunk + up + conv(64, 3)
+    with torch.device("meta"):
+        assert n_parameters(build(EDRNConfig(scale=2))) == expected
+
+
+# ---- the enlargement -----------------------------------------------------------------------
+
+
+@given(
+    scale=st.sampled_from(SCALES),
+    height=st.integers(1, 12),
+    width=st.integers(1, 12),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_enlargement_in_a_network_is_imresize(scale, height, width, seed):
+    picture = np.random.default_rng(seed).random((height, width, 3), np.float32)
+    lr = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    sr = Enlarge(scale)(lr)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(sr, imresize(picture, scale), atol=2e-6)
+
+
+def test_the_enlargement_is_not_learned_and_in_no_weights_file():
+    network = build(SMALL["vdsr"])
+    assert not any("enlarge" in name for name in network.state_dict())
+    assert not any("enlarge" in name for name, _ in network.named_parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name.endswith("-y")])
+def test_networks_of_luma_change_all_colours_alike(name):
+    cfg = SMALL[name]
+    lr = torch.rand(1, 3, 7, 6)
+    with torch.inference_mode():
+        change = trained(cfg)(lr) - Enlarge(cfg.scale)(lr)
+    assert change.abs().max() > 0.01
+    assert (change - change.mean(dim=1, keepdim=True)).abs().max() < 1e-5
+
+
+# ---- promises of every network -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_pixel_is_seen_as_far_as_the_receptive_radius_and_no_farther(name, scale):
+    torch.manual_seed(0)
+    network = build(replace(BOUNDED[name], scale=scale)).double().eval()
+    for parameter in network.parameters():  # all positive, so that no effect cancels out
+        parameter.data.abs_()
+    radius = network.receptive_radius
+    side = 2 * radius + 7
+    middle = side // 2
+    lr = torch.rand(1, 3, side, side, dtype=torch.float64) / 10 + 0.2
+    poked = lr.clone()
+    poked[..., middle, middle] += 0.1
+    with torch.inference_mode():
+        changed = ((network(poked) - network(lr)).abs() > 1e-15).any(dim=1)[0]
+    rows = torch.nonzero(changed.any(dim=1)).flatten() // scale
+    columns = torch.nonzero(changed.any(dim=0)).flatten() // scale
+    for lines in (rows, columns):
+        assert max(middle - lines.min(), lines.max() - middle) == radius
+
+
+def test_edrn_has_no_radius_and_sees_the_whole_picture():
+    network = trained(SMALL["edrn"])
+    assert network.receptive_radius is None
+    lr = torch.rand(1, 3, 40, 40)
+    poked = lr.clone()
+    poked[..., 0, 0] += 5
+    with torch.inference_mode():
+        assert (network(poked) != network(lr))[..., -3:, -3:].any()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_fused_network_is_new_plain_and_gives_the_same_picture(name):
+    cfg = SMALL[name]
+    network = trained(cfg)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    fused = network.fused()
+    assert not any(key.endswith(("weight_g", "running_mean")) for key in fused.state_dict())
+    assert (n_parameters(fused) < n_parameters(network)) == (name in NORMED)
+    lr = torch.rand(2, 3, 9, 14)
+    with torch.inference_mode():
+        assert fused(lr).shape == (2, 3, 9 * cfg.scale, 14 * cfg.scale)
+        assert (fused(lr) - network(lr)).abs().max() < 1e-5
+        for parameter in fused.parameters():
+            parameter.zero_()
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_input_is_not_written_to(name):
+    lr = torch.rand(1, 3, 8, 8)
+    before = lr.clone()
+    build(SMALL[name])(lr)
+    assert torch.equal(lr, before)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_go_to_a_file_and_back(tmp_path, name):
+    network = trained(SMALL[name])
+    save_weights(tmp_path / "w.safetensors", network, None)
+    again, _ = load_weights(tmp_path / "w.safetensors")
+    lr = torch.rand(1, 3, 6, 7)
+    with torch.inference_mode():
+        assert again.cfg == network.cfg
+        assert torch.equal(again.eval()(lr), network(lr))
+
+
+def test_configurations_refuse_what_they_do_not_know():
+    assert {family_of(cfg) for cfg in SMALL.values()} == set(FAMILIES) - {"edsr", "wdsr"}
+    for cfg in SMALL.values():
+        assert parse_config(family_of(cfg), asdict(cfg)) == cfg
+        with pytest.raises(ValueError, match="n_featz"):
+            parse_config(family_of(cfg), {**asdict(cfg), "n_featz": 3})
+
+
+# ---- model files ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The model file of each network, exported when it is first asked for."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    def export(name):
+        out = folder / f"{name}.onnx"
+        if not out.exists():
+            save_weights(folder / f"{name}.safetensors", trained(SMALL[name]), None)
+            export_onnx(folder / f"{name}.safetensors", out, licence="CC0-1.0")
+        return out
+
+    return export
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOUNDED)
+def test_an_exported_network_gives_the_same_picture_in_tiles_as_whole(exported, name):
+    file, cfg = exported(name), BOUNDED[name]
+    card = read_card(file)
+    assert (card.family, card.scale, card.tiles) == (family_of(cfg), cfg.scale, True)
+    lr = np.random.default_rng(0).integers(0, 256, (53, 61, 3), np.uint8)
+    whole = Upscaler.load(str(file), scale=cfg.scale, tile=None, backend="onnxruntime")(lr)
+    tiled = Upscaler.load(str(file), scale=cfg.scale, tile=20, backend="onnxruntime")(lr)
+    assert whole.shape == (53 * cfg.scale, 61 * cfg.scale, 3)
+    assert whole.std() > 1
+    np.testing.assert_array_equal(tiled, whole)
+
+
+@pytest.mark.slow
+def test_an_exported_edrn_is_run_on_whole_pictures_only(exported):
+    file = exported("edrn")
+    card = read_card(file)
+    assert (card.tiles, card.receptive_radius) == (False, 0)
+    lr = np.random.default_rng(0).integers(0, 256, (31, 29, 3), np.uint8)
+    assert Upscaler.load(str(file), scale=3)(lr).shape == (93, 87, 3)
+    with pytest.raises(UsageError, match="looks at the whole picture"):
+        Upscaler.load(str(file), scale=3, tile=16)(lr)
+
+
+# ---- training ------------------------------------------------------------------------------
+
+
+def test_every_family_has_a_recipe():
+    assert {load_recipe(name).family for name in list_recipes()} == set(FAMILIES)
+
+
+def recipe_of(cfg):
+    recipe = load_recipe("wdsr-a8-x2")
+    return recipe.model_copy(update={"family": family_of(cfg), "net": asdict(cfg)})
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_network_learns_a_step(name):
+    cfg = SMALL[name]
+    run = Run(recipe_of(cfg), device=torch.device("cpu"))
+    before = [p.detach().clone() for p in run.network.parameters()]
+    random = np.random.default_rng(0)
+    lr = random.integers(0, 256, (2, 8, 8, 3), np.uint8)
+    hr = random.integers(0, 256, (2, 8 * cfg.scale, 8 * cfg.scale, 3), np.uint8)
+    for _ in range(3):
+        assert np.isfinite(run.advance(lr, hr))
+    run.require_finite()
+    moved = [not torch.equal(a, b) for a, b in zip(before, run.network.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 2
+
+
+def test_the_average_of_a_network_has_its_statistics():
+    cfg = SMALL["srresnet"]
+    run = Run(recipe_of(cfg), device=torch.device("cpu"))
+    run.advance(np.full((2, 8, 8, 3), 99, np.uint8), np.full((2, 32, 32, 3), 99, np.uint8))
+    average, network = run.average.end.norm, run.network.end.norm
+    assert network.running_mean.abs().max() > 0
+    assert torch.equal(average.running_mean, network.running_mean)
+    assert torch.equal(average.running_var, network.running_var)
+
+
+def test_other_families_start_from_a_network_that_is_alike():
+    cfg = SMALL["rdn"]
+    network = trained(cfg)
+    state = grown(network, build(cfg))
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+    with pytest.raises(CheckpointError, match="n_blocks 2, not 3"):
+        grown(network, build(replace(cfg, n_blocks=3)))
+    with pytest.raises(CheckpointError, match="are of RDN, the recipe trains WDSR"):
+        grown(network, build(WDSRConfig(scale=2, block="a", n_resblocks=1, n_feats=4, expansion=2)))
+
+
+@settings(max_examples=8)
+@given(height=st.integers(1, 9), width=st.integers(1, 9))
+def test_edrn_takes_sides_that_do_not_halve(height, width):
+    cfg = SMALL["edrn"]
+    network = build(cfg).eval()
+    with torch.inference_mode():
+        assert network(torch.rand(1, 3, height, width)).shape == (1, 3, 3 * height, 3 * width)
