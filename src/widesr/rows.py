@@ -16,7 +16,7 @@ Band = NDArray[Any]
 """Some rows of a picture over its whole width, (rows, W, C)."""
 
 
-_CHUNK = 2**17
+_CHUNK = 2**16
 """Bytes that are copied at once, about."""
 
 
