@@ -56,6 +56,12 @@ def main():
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
+    # first: cards that are written make the tree another
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+
     models = [find_model(options.only, scale=None)] if options.only else list_models()
     scales = set() if options.only else {model.card.scale for model in models}
     found = {}
@@ -70,10 +76,6 @@ def main():
 
             put_scores(model.path, scores)
     if options.json:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-            capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
         plain = {name: [json.loads(r.model_dump_json()) for r in rs] for name, rs in found.items()}
         result = {
             "command": " ".join(["python", *sys.argv]),
