@@ -200,6 +200,7 @@ def test_json_is_one_object_per_picture(cli, tmp_path):
         "input_height": 4,
         "output_width": 12,
         "output_height": 8,
+        "frames": 1,
         "error": None,
     }
     assert (failed["status"], failed["output_width"]) == ("failed", None)

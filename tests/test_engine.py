@@ -442,6 +442,32 @@ def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeyp
         load_engine(TINY, backend="openvino")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_pictures_of_ever_other_sizes_do_not_fill_the_memory(in_bf16):
+    program = """
+import sys
+from pathlib import Path
+import numpy as np
+from widesr.catalog import find_model
+from widesr.engine import load_engine
+
+def mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+engine = load_engine(find_model("wdsr-a8-x2", scale=2), precision="bf16", threads=1)
+for height in range(16, 26):
+    for width in range(48, 68):
+        engine.run(np.zeros((1, 3, height, width), np.float32))
+    if height == 20:
+        start = mib()
+print(mib() - start)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout) < 60  # 25; without a bound 102
+
+
 def test_openvino_tells_no_one_that_it_is_used():
     pytest.importorskip("openvino")
     program = """

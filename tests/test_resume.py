@@ -339,7 +339,7 @@ def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, mo
     events = {(what, n): threading.Event() for what in ("read", "computed") for n in range(5)}
     events["read", 4].set()
     events["computed", 4].set()
-    real_read, real_write = widesr.batch.read_picture, widesr.batch.write_stream
+    real_read, real_write = widesr.batch.read_picture, widesr.batch.write_pictures
 
     def read(path, **options):
         events["read", int(path.stem)].set()
@@ -354,7 +354,7 @@ def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, mo
         assert events["read", int(fraction)].wait(30)
 
     monkeypatch.setattr(widesr.batch, "read_picture", read)
-    monkeypatch.setattr(widesr.batch, "write_stream", write)
+    monkeypatch.setattr(widesr.batch, "write_pictures", write)
     jobs = plan_jobs([folder], name_end="_x2")
     upscaler = Upscaler.load("bicubic", scale=2)
     outcomes = list(upscale_many(jobs, upscaler=upscaler, progress=compute))

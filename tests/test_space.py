@@ -93,6 +93,6 @@ def test_a_picture_on_its_side_is_measured_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
-    assert read_header(tmp_path / "a.jpg") == (60, 40, 3)
+    assert read_header(tmp_path / "a.jpg") == (60, 40, 3, 1)
     picture = read_picture(tmp_path / "a.jpg")
     assert (picture.height, picture.width) == (60, 40)

@@ -188,8 +188,7 @@ class _Task:
     """(height, width)"""
     picture: Picture | None = None
     """The input, then the output; None where it passes."""
-    count: int = 1
-    """Pictures in it: several pass one after another."""
+    count: int = 1  # of pictures in it: several pass one after another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,6 +329,7 @@ class _Work:
                 status="done",
                 input_size=task.input_size,
                 output_size=picture.size,
+                count=task.count,
             )
 
             def list_it(fd: int) -> None:

@@ -54,10 +54,11 @@ def forecast(
             size = upscaler.output_size(header.height, header.width)
         except WidesrError:
             continue  # it will be said when its turn comes
-        sizes.append((header.height, header.width))
-        n_bytes += bytes_to_come(job.source, job.target, header, size=size, quality=quality)[1]
+        sizes.append((header.height, header.width, header.pages))
+        most = bytes_to_come(job.source, job.target, header, size=size, quality=quality)[1]
+        n_bytes += most * header.pages
     share = len(to_do) / max(len(sample), 1)
-    if sum(height * width for height, width in sizes) * share < _WORTH_MEASURING:
+    if sum(height * width * pages for height, width, pages in sizes) * share < _WORTH_MEASURING:
         return None
-    seconds = sum(upscaler.seconds_for(height, width) for height, width in sizes)
+    seconds = sum(upscaler.seconds_for(height, width) * pages for height, width, pages in sizes)
     return Forecast(len(to_do), seconds * share, int(n_bytes * share))

@@ -42,6 +42,8 @@ class Outcome:
     input_size: tuple[int, int] | None = None
     """(height, width) of what was read; None unless done, as `output_size`."""
     output_size: tuple[int, int] | None = None
+    count: int = 1
+    """Frames or pages, where there are several; the sizes are those of the first."""
     error: WidesrError | None = None
     """Why it failed: its `code` is for programs, its text for people."""
 

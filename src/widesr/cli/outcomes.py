@@ -84,6 +84,8 @@ def _as_line(outcome: "Outcome", by: str) -> str:
         f"{job.source} -> {job.target}  {_size(outcome.input_size)} -> "
         f"{_size(outcome.output_size)}  {by}  {outcome.seconds:.1f} s"
     )
+    if outcome.count > 1:
+        line += f"  {outcome.count} {'pages' if job.target.suffix[:4] == '.tif' else 'frames'}"
     if job.becomes_png:
         line += f"  ({job.source.suffix or 'its format'} is not written, so PNG)"
     return line
@@ -103,6 +105,7 @@ def _as_json(outcome: "Outcome", by: str) -> dict[str, Any]:
         "input_height": in_height,
         "output_width": out_width,
         "output_height": out_height,
+        "frames": outcome.count,
         "seconds": round(outcome.seconds, 3),
         "error": {"code": error.code, "message": str(error)} if error else None,
     }

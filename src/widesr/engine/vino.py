@@ -54,6 +54,9 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
             # Pinned, the threads of several processes would crowd on the same cores.
             "ENABLE_CPU_PINNING": False,
+            # Kernels are kept for each size that was seen, one MiB a size and without a practical
+            # bound: these are for the sizes of one picture's tiles.
+            "CPU_RUNTIME_CACHE_CAPACITY": 256,
         }
         try:
             graph = core.read_model(str(model.path))
