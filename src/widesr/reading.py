@@ -40,6 +40,7 @@ from widesr.sniff import ONE_FRAME, frames_of_png, kind_of, title
 from widesr.tiff import Tiff
 
 pyvips.block_untrusted_set(True)
+pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
 
 _BAND = 2**22
