@@ -43,9 +43,9 @@ MIN_TILE = 16
 """LR pixels; below it nearly all the work is halo."""
 
 MARGIN = 4
-"""Mirrored LR pixels around a picture. Our networks have learned with zeros around their patches, and
-draw what they see there, darkness, into the corners of bright pictures; from behind so many pixels
-next to nothing of it arrives. Chosen on held-out photographs and on flat colours."""
+"""Mirrored LR pixels around a picture. Our networks have learned with zeros around their patches,
+and draw what they see there, darkness, into the corners of bright pictures; from behind so many
+pixels next to nothing of it arrives. Chosen on held-out photographs and on flat colours."""
 
 MAX_MEMORY = 2**30
 """Bytes that a program with one upscaler takes at most, about."""

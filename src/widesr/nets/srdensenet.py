@@ -88,7 +88,10 @@ class SRDenseNet(nn.Module):
     @property
     def receptive_radius(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        low, high = -1, self.cfg.scale  # read by the last 3x3 for the HR pixels of one LR pixel
+        low, high = (
+            -1,
+            int(self.cfg.scale),
+        )  # what the last 3x3 reads for the HR pixels of one LR
         for factor in reversed(stages(self.cfg.scale)):
             # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
             low, high = -((1 - low) // factor), (high + 1) // factor
