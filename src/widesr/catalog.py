@@ -20,7 +20,7 @@ MODELS_DIR = Path(__file__).parent / "models"
 """The models in the package; a file is named as its model."""
 
 LADDER: dict[str, dict[int, str]] = {
-    "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3"},
+    "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {},
 }
