@@ -15,6 +15,7 @@ settings.load_profile("widesr")  # a deadline measures the machine's other work
 NEED_TORCH = [
     "test_cli_train.py",
     "test_export.py",
+    "test_grow.py",
     "test_importers.py",
     "test_nets.py",
     "test_train.py",
