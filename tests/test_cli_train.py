@@ -13,8 +13,8 @@ from PIL import Image
 
 from widesr.catalog import list_models
 from widesr.cli import run
+from widesr.data.loader import Loader
 from widesr.train.checkpoint import load_weights
-from widesr.train.pairs import PatchSampler
 
 pytestmark = pytest.mark.train
 
@@ -168,15 +168,15 @@ def test_a_gpu_that_is_not_there_is_one_line(shop, capsys):
 
 def test_ctrl_c_keeps_the_run_and_a_damaged_state_is_one_line(shop, capsys, monkeypatch):
     command = ["train", "shop.toml", "--data", "photos", "-o", "run", "--threads", "1", "--quiet"]
-    batch = PatchSampler.batch
+    following = Loader.next
 
-    def interrupted(self, n):
+    def interrupted(self):
         signal.raise_signal(signal.SIGINT)
-        return batch(self, n)
+        return following(self)
 
     assert run([*command, "--steps", "10"]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(PatchSampler, "batch", interrupted)
+        patch.setattr(Loader, "next", interrupted)
         assert run([*command[:4], "-o", "other", *command[6:]]) == 130
     assert [p.name for p in (shop / "other").glob("state-*")] == ["state-000000001.safetensors"]
     assert run([*command[:4], "-o", "other", *command[6:], "--resume"]) == 0

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
+from widesr.data.loader import Loader
+from widesr.data.patches import PatchSampler, cut_patches, turned
 from widesr.errors import CheckpointError, DataError, RecipeError, TrainingError
 from widesr.resize import imresize
 from widesr.train import loop
@@ -25,7 +27,7 @@ from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
 from widesr.train.loop import train
 from widesr.train.losses import LOSSES
-from widesr.train.pairs import PatchSampler, hold_out, list_photographs, load_pairs, turned
+from widesr.train.pairs import hold_out, list_photographs, load_pairs
 from widesr.train.recipe import list_recipes, load_recipe
 from widesr.train.run import Run, learning_rate_at
 
@@ -145,19 +147,20 @@ def test_the_eight_turns_differ():
 def test_patches_are_aligned_reproducible_and_from_everywhere(photographs):
     photographs = list_photographs(photographs, exclude=["left-out.png"])
     pairs = load_pairs(photographs, scale=2, lr_patch=12)
-    sampler = PatchSampler(pairs, scale=2, lr_patch=12, seed=3)
-    lr, hr = sampler.batch(40)
+    sizes = [pair.lr.shape[:2] for pair in pairs]
+    sampler = PatchSampler(sizes, lr_patch=12, seed=3)
+    lr, hr = cut_patches(pairs, sampler.draw(40), scale=2, lr_patch=12)
     assert lr.shape == (40, 12, 12, 3)
     assert hr.shape == (40, 24, 24, 3)
     for small, large in zip(lr, hr, strict=True):  # away from the border, shrinking is local
         inside = imresize(large, scale=1 / 2)[4:-4, 4:-4].astype(int)
         assert np.abs(inside - small[4:-4, 4:-4]).max() <= 1
-    again = PatchSampler(pairs, scale=2, lr_patch=12, seed=3)
-    assert np.array_equal(again.batch(40)[1], hr)
+    again = PatchSampler(sizes, lr_patch=12, seed=3)
+    assert np.array_equal(cut_patches(pairs, again.draw(40), scale=2, lr_patch=12)[1], hr)
     state = sampler.state
-    following = sampler.batch(8)[0]
+    following = sampler.draw(8)
     again.state = json.loads(json.dumps(state))
-    assert np.array_equal(again.batch(8)[0], following)
+    assert again.draw(8) == following
 
 
 def test_photographs_are_held_out_by_name_alone(tmp_path):
@@ -244,7 +247,7 @@ def during(monkeypatch, cls, name, call, act):
 @pytest.mark.parametrize(
     ("cls", "name", "call"),
     [
-        (PatchSampler, "batch", 7),  # between drawing and learning
+        (Loader, "next", 7),  # between drawing and learning
         (torch.optim.Adam, "step", 7),  # between gradients and weights
     ],
 )
@@ -268,7 +271,7 @@ def test_ctrl_c_in_a_step_ends_the_run_after_it_and_no_bit_is_lost(
 
 
 def test_ctrl_c_raises_what_it_always_does(photographs, recipe_file, tmp_path, monkeypatch):
-    during(monkeypatch, PatchSampler, "batch", 3, lambda: signal.raise_signal(signal.SIGINT))
+    during(monkeypatch, Loader, "next", 3, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run", threads=1)
     assert load_newest_state(tmp_path / "run")[1]["step"] == 3
@@ -280,7 +283,7 @@ def test_a_second_ctrl_c_ends_the_run_at_once(photographs, recipe_file, tmp_path
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    during(monkeypatch, PatchSampler, "batch", 6, twice)
+    during(monkeypatch, Loader, "next", 6, twice)
     with pytest.raises(KeyboardInterrupt):
         train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run", threads=1)
     assert load_newest_state(tmp_path / "run")[1]["step"] == 4  # of the last validation
@@ -399,7 +402,7 @@ def test_a_state_of_a_past_that_did_not_come_goes(photographs, recipe_file, tmp_
     train(recipe, data=photographs, out=out, threads=1)
     for state in list_states(out)[1:]:
         state.write_bytes(b"")
-    during(monkeypatch, PatchSampler, "batch", 1, lambda: signal.raise_signal(signal.SIGINT))
+    during(monkeypatch, Loader, "next", 1, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data=photographs, out=out, threads=1, resume=True)
     assert states_of(out) == [4, 5]

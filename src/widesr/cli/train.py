@@ -136,14 +136,14 @@ def _reporter(
     def report(now: "Progress") -> None:
         show(
             now.step,
-            f"loss {now.loss:.5f}  {_validated(now)}  {now.images_per_second:.0f} images/s",
+            f"loss {now.loss:.5f}  {_validated(now)}  {_speed(now)}",
         )
         if as_json:
             typer.echo(json.dumps(now._asdict()))
         elif now.validated and not quiet:
             typer.echo(
                 f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}  "
-                f"{now.images_per_second:.0f} images/s  {_time(now.seconds_left)} left"
+                f"{_speed(now)}  {_time(now.seconds_left)} left"
             )
 
     return report
@@ -171,6 +171,10 @@ def _validated(now: "Progress") -> str:
         return "not validated yet"
     start = "" if now.psnr_at_start is None else f" ({now.psnr_at_start:.2f} at the start)"
     return f"{now.psnr:.2f} dB PSNR-Y, benchmark-y{start}"
+
+
+def _speed(now: "Progress") -> str:
+    return f"{now.images_per_second:.0f} images/s ({now.data_wait:.1%} data wait)"
 
 
 def _time(seconds: float) -> str:

@@ -14,6 +14,8 @@ import torch
 
 import widesr
 from widesr.catalog import TrainingData
+from widesr.data.loader import Loader
+from widesr.data.patches import Pair
 from widesr.errors import CheckpointError, DataError
 from widesr.files import whole_file
 from widesr.metrics import PROTOCOLS, psnr
@@ -26,7 +28,7 @@ from widesr.train.checkpoint import (
 )
 from widesr.train.device import Device, describe, find_device
 from widesr.train.grow import load_start
-from widesr.train.pairs import Pair, PatchSampler, hold_out, list_photographs, load_pairs
+from widesr.train.pairs import hold_out, list_photographs, load_pairs
 from widesr.train.recipe import Recipe
 from widesr.train.run import Run, as_tensor, learning_rate_at
 from widesr.train.signals import held_back
@@ -46,6 +48,8 @@ class Progress(NamedTuple):
     learning_rate: float
     images_per_second: float
     """LR patches learned from per second, since the last report."""
+    data_wait: float
+    """Share of that time spent waiting for patches, 0 to 1."""
     seconds_left: float
     psnr: float | None
     """Of the last validation, `benchmark-y`, in dB."""
@@ -107,15 +111,17 @@ def train(
     scale, lr_patch = recipe.network.scale, recipe.data.lr_patch
     pairs = load_pairs(training, scale=scale, lr_patch=lr_patch)
     held_out = [_centre(p, scale) for p in load_pairs(validation, scale=scale, lr_patch=lr_patch)]
-    sampler = PatchSampler(pairs, scale=scale, lr_patch=lr_patch, seed=recipe.seed)
-    if run.sampler_state:
-        sampler.state = run.sampler_state
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = _Checkpoint(out, recipe, _sources(data, training), _commit())
     log_file = out / "log.jsonl"
     _cut_log(log_file, run.step)
-    with log_file.open("a", encoding="utf-8") as log:
-        _take_steps(run, sampler, held_out, checkpoint=checkpoint, report=report, log=log)
+    loader = Loader(
+        pairs, scale=scale, lr_patch=lr_patch, batch=recipe.data.batch, seed=recipe.seed
+    )
+    with loader, log_file.open("a", encoding="utf-8") as log:
+        if run.sampler_state:
+            loader.state = run.sampler_state
+        _take_steps(run, loader, held_out, checkpoint=checkpoint, report=report, log=log)
     return checkpoint.weights_file
 
 
@@ -169,7 +175,7 @@ class _Checkpoint(NamedTuple):
 
 def _take_steps(
     run: Run,
-    sampler: PatchSampler,
+    loader: Loader,
     held_out: Sequence[Pair],
     *,
     checkpoint: _Checkpoint,
@@ -179,13 +185,13 @@ def _take_steps(
     """Learn until the recipe's last step, or until Ctrl-C."""
     recipe = run.recipe
     losses: list[float] = []
-    since, reported = time.perf_counter(), run.step
+    since, reported, waited = time.perf_counter(), run.step, loader.waited
     with held_back() as interrupts:
         if run.step == 0 and run.started_from:
             run.psnr_at_start = _validate(run, held_out)
         while run.step < recipe.optim.steps:
             began = time.perf_counter()
-            losses.append(run.advance(*sampler.batch(recipe.data.batch)))
+            losses.append(run.advance(*loader.next()))
             now = time.perf_counter()
             run.seconds += now - began
             at_end = run.step == recipe.optim.steps
@@ -194,21 +200,24 @@ def _take_steps(
                 run.psnr = _validate(run, held_out)
             if validates or now - since > _REPORT_S:
                 rate = (run.step - reported) / (now - since)
-                progress = _progress(run, losses, rate=rate, validated=validates)
+                wait = (loader.waited - waited) / (now - since)
+                progress = _progress(run, losses, rate=rate, data_wait=wait, validated=validates)
                 report(progress)
                 losses.clear()
-                since, reported = time.perf_counter(), run.step
+                since, reported, waited = time.perf_counter(), run.step, loader.waited
                 if validates:
                     log.write(json.dumps(progress._asdict() | {"seconds": run.seconds}) + "\n")
                     log.flush()
             if validates or interrupts:
-                run.sampler_state = sampler.state
+                run.sampler_state = loader.state
                 checkpoint.keep(run)
             if interrupts:
                 break
 
 
-def _progress(run: Run, losses: Sequence[float], *, rate: float, validated: bool) -> Progress:
+def _progress(
+    run: Run, losses: Sequence[float], *, rate: float, data_wait: float, validated: bool
+) -> Progress:
     """Sum up the steps since the last report; `rate` is steps per second."""
     optim = run.recipe.optim
     return Progress(
@@ -217,6 +226,7 @@ def _progress(run: Run, losses: Sequence[float], *, rate: float, validated: bool
         loss=sum(losses) / len(losses),
         learning_rate=learning_rate_at(optim, run.step),
         images_per_second=rate * run.recipe.data.batch,
+        data_wait=data_wait,
         seconds_left=(optim.steps - run.step) / rate,
         psnr=run.psnr,
         psnr_at_start=run.psnr_at_start,

@@ -1,0 +1,133 @@
+"""The order of batches is the seed's, whoever makes them, and however far ahead."""
+
+import hashlib
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from widesr.data.loader import Loader
+from widesr.data.patches import Pair
+
+
+def made_pairs():
+    pairs = []
+    for i, (height, width) in enumerate([(17, 40), (12, 12), (33, 25)]):
+        lr = np.arange(height * width * 3).reshape(height, width, 3) * (7 + i) % 256
+        lr = lr.astype(np.uint8)
+        pairs.append(Pair(str(i), lr, lr.repeat(2, axis=0).repeat(2, axis=1)))
+    return pairs
+
+
+def loader(**options):
+    return Loader(made_pairs(), scale=2, lr_patch=12, **({"batch": 5, "seed": 5} | options))
+
+
+def digest(batches):
+    return hashlib.sha256(b"".join(part.tobytes() for batch in batches for part in batch))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+def test_batches_are_those_that_were_always_drawn_from_a_seed(workers):
+    # Golden: PatchSampler of widesr at bc19adb, six batches from these pairs.
+    golden = "0b5b7b00cd3990ea402f5ea840e3f4e981a05113040d831c0e94d75f0cdc1d6a"
+    with loader(workers=workers) as batches:
+        assert digest([batches.next() for _ in range(6)]).hexdigest() == golden
+
+
+@settings(max_examples=30)
+@given(
+    st.integers(0, 9), st.integers(1, 4), st.integers(0, 7), st.integers(1, 4), st.integers(1, 9)
+)
+def test_a_run_goes_on_from_the_batch_that_was_consumed(seed, workers, before, others, batch):
+    with loader(seed=seed, workers=workers, batch=batch) as whole:
+        for _ in range(before):
+            whole.next()
+        state = json.loads(json.dumps(whole.state))
+        following = [whole.next() for _ in range(3)]
+        assert whole.state != state
+    with loader(seed=seed + 1, workers=others, batch=batch) as resumed:
+        resumed.next()  # a loader that is at work may be set back too
+        resumed.state = state
+        assert resumed.state == state
+        assert digest(resumed.next() for _ in range(3)).digest() == digest(following).digest()
+
+
+def test_a_closed_loader_goes_on_where_it_stood():
+    with loader() as whole:
+        expected = [whole.next() for _ in range(4)]
+    parts = loader(workers=3)
+    seen = []
+    for _ in range(4):
+        seen.append(parts.next())
+        parts.close()
+    assert digest(seen).digest() == digest(expected).digest()
+
+
+@given(st.integers(1, 7), st.integers(1, 12))
+@settings(max_examples=20)
+def test_the_shares_of_all_ranks_are_the_batch_of_one_process(world_size, batch):
+    with loader(batch=batch) as alone:
+        whole = [alone.next() for _ in range(2)]
+    shares = [[], []]
+    for rank in range(world_size):
+        with loader(batch=batch, rank=rank, world_size=world_size) as its:
+            for share in shares:
+                share.append(its.next())
+    for (lr, hr), share in zip(whole, shares, strict=True):
+        assert np.array_equal(np.concatenate([part[0] for part in share]), lr)
+        assert np.array_equal(np.concatenate([part[1] for part in share]), hr)
+        sizes = [len(part[0]) for part in share]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_all_ranks_stand_at_the_same_place():
+    states = []
+    for rank in range(2):
+        with loader(rank=rank, world_size=2) as its:
+            its.next()
+            states.append(its.state)
+    assert states[0] == states[1]
+
+
+def test_batches_come_ahead_but_only_so_many_and_no_thread_stays(monkeypatch):
+    drawn = []
+    with loader(workers=2) as ahead:
+        draw = ahead._sampler.draw
+        monkeypatch.setattr(ahead._sampler, "draw", lambda n: (drawn.append(n), draw(n))[1])
+        ahead.next()
+        deadline = time.monotonic() + 20
+        while len(drawn) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert len(drawn) == 4  # the one taken, and workers + 1
+    assert not [t for t in threading.enumerate() if t.name.startswith("widesr-data")]
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_is_wanted():
+    pairs = [Pair("cut short", np.zeros((20, 20, 3), np.uint8), np.zeros((9, 9, 3), np.uint8))]
+    with (
+        Loader(pairs, scale=2, lr_patch=12, batch=5, seed=5) as broken,
+        pytest.raises(ValueError, match="broadcast"),
+    ):
+        broken.next()
+
+
+def test_waiting_is_measured(monkeypatch):
+    with loader() as slow:
+        cut = slow._cut
+        monkeypatch.setattr(slow, "_cut", lambda patches: (time.sleep(0.05), cut(patches))[1])
+        assert slow.waited == 0
+        for _ in range(3):
+            slow.next()
+        assert slow.waited > 0.1
+        waited = slow.waited
+    with loader() as quick:
+        for _ in range(3):
+            quick.next()
+            time.sleep(0.05)
+        assert quick.waited < waited / 2
