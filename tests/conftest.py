@@ -13,11 +13,13 @@ settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work
 
 NEED_TORCH = [
+    "test_ablation.py",
     "test_cli_train.py",
     "test_export.py",
     "test_grow.py",
     "test_importers.py",
     "test_nets.py",
+    "test_study.py",
     "test_train.py",
     "test_zoo.py",
 ]

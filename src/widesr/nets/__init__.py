@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from widesr.nets.ablation import Ablation, AblationConfig
 from widesr.nets.edrn import EDRN, EDRNConfig
 from widesr.nets.edsr import EDSR, EDSRConfig
 from widesr.nets.espcn import ESPCN, ESPCNConfig
@@ -25,6 +26,8 @@ __all__ = [
     "SRCNN",
     "VDSR",
     "WDSR",
+    "Ablation",
+    "AblationConfig",
     "EDRNConfig",
     "EDSRConfig",
     "ESPCNConfig",
@@ -45,9 +48,12 @@ __all__ = [
     "parse_config",
 ]
 
-Network = EDRN | EDSR | ESPCN | FSRCNN | RDN | SRCNN | SRDenseNet | SRResNet | VDSR | WDSR
+Network = (
+    Ablation | EDRN | EDSR | ESPCN | FSRCNN | RDN | SRCNN | SRDenseNet | SRResNet | VDSR | WDSR
+)
 NetworkConfig = (
-    EDRNConfig
+    AblationConfig
+    | EDRNConfig
     | EDSRConfig
     | ESPCNConfig
     | FSRCNNConfig
@@ -68,6 +74,7 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
+    "ablation": Family(AblationConfig, Ablation),
     "edrn": Family(EDRNConfig, EDRN),
     "edsr": Family(EDSRConfig, EDSR),
     "espcn": Family(ESPCNConfig, ESPCN),

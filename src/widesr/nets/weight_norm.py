@@ -43,26 +43,29 @@ class WeightNormConv2d(nn.Module):
 
 
 class WeightNormConvTranspose2d(nn.Module):
-    """A 3x3 transposed convolution of stride 2, twice as large out; one g per channel going in."""
+    """A transposed convolution, `scale` times as large out; one g per channel going in."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel: int = 3, *, scale: int = 2) -> None:
         super().__init__()
-        plain = nn.ConvTranspose2d(n_in, n_out, 3)
+        plain = _plain_transpose(n_in, n_out, kernel, scale)
         assert plain.bias is not None
-        self.weight_v = nn.Parameter(plain.weight.detach().clone())  # (n_in, n_out, 3, 3)
+        self.kernel, self.scale = kernel, scale
+        self.weight_v = nn.Parameter(plain.weight.detach().clone())  # (n_in, n_out, k, k)
         self.weight_g = nn.Parameter(torch.norm_except_dim(self.weight_v.detach(), 2, 0))
         self.bias = nn.Parameter(plain.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, n_in, H, W) to (N, n_out, 2H, 2W)."""
+        """(N, n_in, H, W) to (N, n_out, scale * H, scale * W)."""
         weight = torch._weight_norm(self.weight_v, self.weight_g, 0)  # noqa: SLF001
-        return F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1, output_padding=1)
+        padding, beyond = _transpose_padding(self.kernel, self.scale)
+        return F.conv_transpose2d(
+            x, weight, self.bias, stride=self.scale, padding=padding, output_padding=beyond
+        )
 
     def plain(self) -> nn.ConvTranspose2d:
         """Return the transposed convolution that does the same."""
         n_in, n_out = self.weight_v.shape[:2]
-        conv = nn.ConvTranspose2d(n_in, n_out, 3, stride=2, padding=1, output_padding=1)
-        return _filled(conv, self)
+        return _filled(_plain_transpose(n_in, n_out, self.kernel, self.scale), self)
 
 
 def conv2d(n_in: int, n_out: int, kernel: int, *, normed: bool) -> WeightNormConv2d | nn.Conv2d:
@@ -70,6 +73,15 @@ def conv2d(n_in: int, n_out: int, kernel: int, *, normed: bool) -> WeightNormCon
     if normed:
         return WeightNormConv2d(n_in, n_out, kernel)
     return nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2)
+
+
+def conv_transpose2d(
+    n_in: int, n_out: int, kernel: int, *, scale: int, normed: bool
+) -> WeightNormConvTranspose2d | nn.ConvTranspose2d:
+    """Build a convolution that enlarges, weight-normed for training or plain for use."""
+    if normed:
+        return WeightNormConvTranspose2d(n_in, n_out, kernel, scale=scale)
+    return _plain_transpose(n_in, n_out, kernel, scale)
 
 
 def fuse_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -83,6 +95,19 @@ def fuse_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif last != "weight_g":
             fused[name] = value.clone()
     return fused
+
+
+def _plain_transpose(n_in: int, n_out: int, kernel: int, scale: int) -> nn.ConvTranspose2d:
+    padding, beyond = _transpose_padding(kernel, scale)
+    return nn.ConvTranspose2d(
+        n_in, n_out, kernel, stride=scale, padding=padding, output_padding=beyond
+    )
+
+
+def _transpose_padding(kernel: int, scale: int) -> tuple[int, int]:
+    """`padding` and `output_padding` with which the output is `scale` times as large."""
+    padding = (kernel - scale + 1) // 2
+    return padding, 2 * padding + scale - kernel
 
 
 @torch.no_grad()

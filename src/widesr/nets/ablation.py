@@ -1,0 +1,173 @@
+"""Networks between EDSR and WDSR: each choice of the papers can be taken back, alone.
+
+For studies. `block="a"`, `expansion=1`, `norm="none"`, `tail="edsr"` is EDSR; `norm="weight"` and
+`tail="wdsr"` is WDSR-A or -B; `upsampler="before"` is where VDSR began.
+
+Source: Yu et al., "Wide Activation for Efficient and Accurate Image Super-Resolution", 2018,
+sections 3.1 to 3.4; Lim et al., "Enhanced Deep Residual Networks", 2017; Dong et al., "Accelerating
+the Super-Resolution Convolutional Neural Network", 2016, for the transposed convolution.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from widesr.nets.enlarge import Enlarge, lr_reach
+from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.weight_norm import (
+    WeightNormConv2d,
+    WeightNormConvTranspose2d,
+    conv2d,
+    conv_transpose2d,
+)
+
+_MOST_GROUPS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    block: Literal["a", "b"]
+    """Of WDSR; A with `expansion = 1` is EDSR's."""
+    n_resblocks: int
+    n_feats: int
+    expansion: float
+    """Channels before the ReLU divided by `n_feats`."""
+    norm: Literal["weight", "batch", "layer", "instance", "group", "none"]
+    """Weight norm is in every convolution, as in WDSR; the others are behind each convolution of
+    the blocks, as in SRResNet. Layer norm is over all channels and pixels of a picture, group norm
+    over an eighth of the channels."""
+    gains: Literal["norm", "small"] = "norm"
+    """Where weight norm starts: `"norm"` with the picture that no norm gives, as torch and
+    JiahuiYu's code; `"small"` with blocks that add little, as ychfan's code and `WDSRConfig`."""
+    upsampler: Literal["shuffle", "transposed", "resize", "before"] = "shuffle"
+    """Pixel shuffle; a transposed convolution; repeated pixels and a convolution; or bicubic
+    enlargement of the input, all of the network at the size of the output."""
+    tail: Literal["wdsr", "edsr"] = "wdsr"
+    """WDSR's: one convolution makes the colours, a 5x5 one goes around the body. EDSR's: one more
+    convolution ends the body, which is added to the head's, and one more ends the network."""
+    linear_ratio: float = 0.8
+    """Channels of B's low-rank 1x1 convolution divided by `n_feats`."""
+    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
+    """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+
+
+class Ablation(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    rgb_mean: Tensor
+
+    def __init__(self, cfg: AblationConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        n, edsr = cfg.n_feats, cfg.tail == "edsr"
+        self.enlarge = Enlarge(cfg.scale) if cfg.upsampler == "before" else nn.Identity()
+        self.head = _conv(cfg, 3, n, 3)
+        self.body = nn.ModuleList(_block(cfg) for _ in range(cfg.n_resblocks))
+        if edsr:
+            self.end = _conv(cfg, n, n, 3)
+            self.tail = nn.Sequential(_upsampler(cfg, n, n, 3), _conv(cfg, n, 3, 3))
+        else:
+            self.tail = _upsampler(cfg, n, 3, 3)
+            self.skip = _upsampler(cfg, 3, 3, 5)
+        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
+        self.register_buffer("rgb_mean", mean, persistent=False)
+        if cfg.gains == "small":
+            self._start_small()
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        x = self.enlarge(lr - self.rgb_mean)
+        shallow = self.head(x)  # (N, n_feats, H, W), of HR with upsampler "before"
+        feats = shallow
+        for block in self.body:
+            feats = feats + block(feats)
+        if self.cfg.tail == "edsr":
+            sr: Tensor = self.tail(shallow + self.end(feats))
+        else:
+            sr = self.tail(feats) + self.skip(x)
+        return sr + self.rgb_mean
+
+    @property
+    def receptive_radius(self) -> int | None:
+        """LR pixels beyond its own that an output pixel depends on; None: the whole picture."""
+        if self.cfg.norm in ("layer", "instance", "group"):
+            return None
+        more = int(self.cfg.tail == "edsr")
+        trunk = 1 + (2 if self.cfg.block == "a" else 1) * self.cfg.n_resblocks + more
+        if self.cfg.upsampler == "before":  # the skip reaches 2, the trunk and its end as much
+            return lr_reach(trunk + 1 + more, self.cfg.scale)
+        # The last convolution reaches a pixel of the next 3x3; others see no farther by it.
+        return trunk + 1 + (more if self.cfg.upsampler == "shuffle" else 0)
+
+    def fused(self) -> Self:
+        """Return a new network with weight and batch norm folded; other norms cannot be."""
+        return folded(self)
+
+    @torch.no_grad()
+    def _start_small(self) -> None:
+        """Set gains as `WDSR` does: the sum over the blocks starts at about the size of one's."""
+        for module in self.modules():
+            if isinstance(module, WeightNormConv2d | WeightNormConvTranspose2d):
+                module.weight_g.fill_(1.0)
+                module.bias.zero_()
+        for block in self.body:
+            assert isinstance(block, nn.Sequential)
+            widen, narrow = block[0], block[-1]
+            assert isinstance(widen, WeightNormConv2d)
+            assert isinstance(narrow, WeightNormConv2d)
+            widen.weight_g.fill_(2.0)
+            narrow.weight_g.fill_(len(self.body) ** -0.5)
+
+
+def _conv(cfg: AblationConfig, n_in: int, n_out: int, kernel: int) -> nn.Module:
+    return conv2d(n_in, n_out, kernel, normed=cfg.norm == "weight")
+
+
+def _block(cfg: AblationConfig) -> nn.Sequential:
+    """Build a residual branch: (N, n_feats, H, W) to the same."""
+    n = cfg.n_feats
+    wide, low = int(n * cfg.expansion), int(n * cfg.linear_ratio)
+
+    def conv(n_in: int, n_out: int, kernel: int) -> nn.Module:
+        layer = _conv(cfg, n_in, n_out, kernel)
+        match cfg.norm:
+            case "batch":
+                return BatchNormed(layer, n_out)
+            case "layer":
+                return nn.Sequential(layer, nn.GroupNorm(1, n_out))
+            case "instance":
+                return nn.Sequential(layer, nn.GroupNorm(n_out, n_out))
+            case "group":
+                return nn.Sequential(layer, nn.GroupNorm(math.gcd(n_out, _MOST_GROUPS), n_out))
+            case _:
+                return layer
+
+    if cfg.block == "a":
+        return nn.Sequential(conv(n, wide, 3), nn.ReLU(), conv(wide, n, 3))
+    return nn.Sequential(conv(n, wide, 1), nn.ReLU(), conv(wide, low, 1), conv(low, n, 3))
+
+
+def _upsampler(cfg: AblationConfig, n_in: int, n_out: int, kernel: int) -> nn.Module:
+    """(N, n_in, H, W) to (N, n_out, sH, sW); with "before", the size is that of HR already."""
+    match cfg.upsampler:
+        case "shuffle":
+            made = _conv(cfg, n_in, n_out * cfg.scale**2, kernel)
+            return nn.Sequential(made, nn.PixelShuffle(cfg.scale))
+        case "transposed":  # twice the scale, as in interpolation: each pixel from two by two
+            normed = cfg.norm == "weight"
+            side = 2 * cfg.scale - cfg.scale % 2
+            return conv_transpose2d(n_in, n_out, side, scale=cfg.scale, normed=normed)
+        case "resize":
+            repeat = nn.Upsample(scale_factor=cfg.scale)
+            return nn.Sequential(repeat, _conv(cfg, n_in, n_out, kernel))
+        case "before":
+            return _conv(cfg, n_in, n_out, kernel)
