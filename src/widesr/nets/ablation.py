@@ -74,7 +74,8 @@ class Ablation(nn.Module):
         self.body = nn.ModuleList(_block(cfg) for _ in range(cfg.n_resblocks))
         if edsr:
             self.end = _conv(cfg, n, n, 3)
-            self.tail = nn.Sequential(_upsampler(cfg, n, n, 3), _conv(cfg, n, 3, 3))
+            made = _upsampler(cfg, n, n, 3)
+            self.tail: nn.Module = nn.Sequential(made, _conv(cfg, n, 3, 3))
         else:
             self.tail = _upsampler(cfg, n, 3, 3)
             self.skip = _upsampler(cfg, 3, 3, 5)
