@@ -1,6 +1,7 @@
 """What all tests share: where the pictures are, and which tests are skipped without them."""
 
 import os
+import shutil
 import signal
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from hypothesis import settings
+from PIL import Image
 
 settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work
@@ -60,3 +62,64 @@ def golden() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip("needs the reference networks in ../shared/golden")
     return SHARED / "golden"
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
+TINY_RECIPE = """
+name = "tiny-x2"
+source = "made for a test"
+seed = 1
+family = "wdsr"
+[net]
+scale = 2
+block = "a"
+n_resblocks = 1
+n_feats = 4
+expansion = 2
+[data]
+degradation = "bicubic"
+lr_patch = 12
+batch = 4
+validation = 1
+exclude = ["left-out.png"]
+[optim]
+loss = "l1"
+steps = 12
+learning_rate = 1e-2
+warmup = 2
+schedule = "cosine"
+betas = [0.9, 0.999]
+ema_decay = 0.9
+precision = "fp32"
+[log]
+validate_every = 4
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """Write the recipe of a network that is trained in a second, with pieces of text exchanged."""
+
+    def write(*changes):
+        text = TINY_RECIPE
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "tiny.toml"
+        file.write_text(text)
+        return str(file)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A folder of real photographs, small, with one to be left out."""
+    assert len(EXAMPLES) >= 4
+    folder = tmp_path_factory.mktemp("photographs")
+    for file in EXAMPLES[:4]:
+        with Image.open(file) as picture:
+            picture.convert("RGB").crop((100, 100, 228, 212)).save(folder / f"{file.stem}.png")
+    shutil.copy(next(folder.glob("*.png")), folder / "left-out.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder

@@ -110,7 +110,7 @@ def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int 
     """The recipe that is named, or that of the network to adapt, made to fit the photographs."""
     from widesr.train.grow import load_start
     from widesr.train.pairs import list_photographs
-    from widesr.train.recipe import fine_tuning, load_recipe
+    from widesr.train.recipe import fine_tuning, load_recipe, with_steps
 
     if name:
         recipe = load_recipe(name)
@@ -123,9 +123,7 @@ def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int 
                 f"{start_from}: how it was trained is not known here; name a RECIPE beside --from"
             )
         recipe = fine_tuning(known, photographs=len(list_photographs(data)))
-    if steps is None:
-        return recipe
-    return recipe.model_copy(update={"optim": recipe.optim.model_copy(update={"steps": steps})})
+    return recipe if steps is None else with_steps(recipe, steps)
 
 
 def _reporter(

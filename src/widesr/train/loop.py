@@ -30,7 +30,8 @@ from widesr.train.device import Device, describe, find_device
 from widesr.train.grow import load_start
 from widesr.train.pairs import hold_out, list_photographs, load_pairs
 from widesr.train.recipe import Recipe
-from widesr.train.run import Run, as_tensor, learning_rate_at
+from widesr.train.run import Run, as_tensor
+from widesr.train.schedule import learning_rate_at
 from widesr.train.signals import held_back
 
 _VALIDATION_CROP = 128

@@ -1,16 +1,28 @@
 """The recipe: everything that decides what a training run gives, in one flat TOML file."""
 
 import tomllib
-from difflib import get_close_matches
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
+from widesr.train.mistakes import list_mistakes, nearest
 
-Positive = Annotated[int, Field(gt=0)]
+# Strict, because TOML has types: "8" is no number, and true is not 1.
+Positive = Annotated[int, Field(gt=0, strict=True)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
+LossName = Literal["l1", "charbonnier", "mse"]
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -26,7 +38,7 @@ class DataTable(_Table):
     """Side of a training patch in LR pixels."""
     batch: Positive
     """Patches per optimizer step."""
-    validation: Annotated[int, Field(ge=1)]
+    validation: Positive
     """Photographs held out to validate on: those whose names have the smallest SHA-256."""
     exclude: tuple[str, ...]
     """File names that are neither trained nor validated on."""
@@ -35,27 +47,76 @@ class DataTable(_Table):
 class OptimTable(_Table):
     """How it is learned. Schedules count optimizer steps."""
 
-    loss: Literal["l1", "charbonnier", "mse"]
+    optimizer: Literal["adam", "adamw"] = "adam"
+    loss: LossName
     """`"mse"` is what PSNR measures; networks learn faster by the others, and may end with it."""
+    finish_loss: LossName | None = None
+    """By which the last steps are learned, `finish_steps` of them."""
+    finish_steps: Annotated[Whole, Field(validate_default=True)] = 0
     steps: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    warmup: Annotated[int, Field(ge=0)]
-    """Steps over which the learning rate rises from zero."""
-    schedule: Literal["cosine", "step"]
-    decay_at: tuple[Positive, ...] = ()
+    learning_rate: Annotated[float, Field(gt=0, strict=True)]
+    """The highest; each schedule says where."""
+    warmup: Whole
+    """Steps over which the learning rate rises, from zero, or from a 25th for `"one-cycle"`."""
+    schedule: Literal["cosine", "step", "one-cycle"]
+    """`"cosine"` falls to zero; `"one-cycle"` rises and falls by cosines, to a 250,000th."""
+    decay_at: Annotated[tuple[Positive, ...], Field(validate_default=True)] = ()
     """For `"step"`: where the learning rate is multiplied by `decay`."""
-    decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    betas: tuple[float, float]
-    """Of Adam."""
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
+    betas: tuple[Share, Share]
+    """Of Adam and AdamW."""
+    weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
+    """Of AdamW, on all parameters."""
+    clip_grad_norm: Annotated[float, Field(gt=0, strict=True)] | None = None
+    """Gradients whose norm over all parameters is larger are scaled down to it."""
+    ema_decay: Share
     """Of the moving average of the weights, which is what is validated and kept; 0: none."""
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    """Of the network's arithmetic; weights, loss and optimizer are in fp32 always."""
+    compile: bool = Field(default=False, strict=True)
+    """Whether torch compiles the network first: a minute or more, and a C++ compiler on a CPU."""
 
-    @model_validator(mode="after")
-    def _schedule_has_its_keys(self) -> Self:
-        if (self.schedule == "step") != (bool(self.decay_at) and self.decay is not None):
-            raise ValueError('schedule = "step" needs decay_at and decay; no other schedule does')
-        return self
+    # Checked key by key, for a check of the whole table would wait until each key is right.
+    @field_validator("finish_steps")
+    @classmethod
+    def _goes_with_finish_loss(cls, value: int, info: ValidationInfo) -> int:
+        if "finish_loss" in info.data and bool(value) != (info.data["finish_loss"] is not None):
+            raise ValueError("finish_loss and finish_steps go together")
+        return value
+
+    @field_validator("steps")
+    @classmethod
+    def _leaves_steps_before_the_finish(cls, value: int, info: ValidationInfo) -> int:
+        if value < (finish := info.data.get("finish_steps", 0)):
+            raise ValueError(f"fewer than finish_steps = {finish}")
+        return value
+
+    @field_validator("schedule")
+    @classmethod
+    def _one_cycle_rises(cls, value: str, info: ValidationInfo) -> str:
+        if value != "one-cycle" or not {"warmup", "steps"} <= info.data.keys():
+            return value
+        warmup, steps = info.data["warmup"], info.data["steps"]
+        if not 1 < warmup < steps:
+            raise ValueError(f"needs a warmup between 1 and steps = {steps}, not {warmup}")
+        return value
+
+    @field_validator("decay_at", "decay")
+    @classmethod
+    def _goes_with_the_step_schedule(cls, value: object, info: ValidationInfo) -> object:
+        schedule = info.data.get("schedule")
+        if schedule == "step" and not value:
+            raise ValueError('schedule = "step" needs decay_at and decay')
+        if schedule not in ("step", None) and value:
+            raise ValueError(f'only schedule = "step" has it, not "{schedule}"')
+        return value
+
+    @field_validator("weight_decay")
+    @classmethod
+    def _goes_with_adamw(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("optimizer") == "adam":
+            raise ValueError('needs optimizer = "adamw"')
+        return value
 
 
 class LogTable(_Table):
@@ -63,6 +124,8 @@ class LogTable(_Table):
 
     validate_every: Positive
     """Steps between validations, each of which also writes a checkpoint."""
+    tensorboard: bool = Field(default=False, strict=True)
+    """Whether TensorBoard's event files are written beside `log.jsonl`."""
 
 
 class Recipe(_Table):
@@ -71,19 +134,29 @@ class Recipe(_Table):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     source: str
     """Where the settings come from: a paper, a repository at a commit, or a study of our own."""
-    seed: int
+    seed: Whole
     family: str
     net: dict[str, Any]
     data: DataTable
     optim: OptimTable
     log: LogTable
 
-    @model_validator(mode="after")
-    def _net_is_of_its_family(self) -> Self:
-        if self.family not in FAMILIES:
-            raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {self.family!r}")
-        parse_config(self.family, self.net)  # its ValidationError names the keys
-        return self
+    @field_validator("family")
+    @classmethod
+    def _family_is_known(cls, value: str) -> str:
+        if value not in FAMILIES:
+            expected = f"expected one of {', '.join(FAMILIES)}"
+            raise ValueError(expected + nearest(value, FAMILIES))
+        return value
+
+    @field_validator("net")
+    @classmethod
+    def _net_is_of_its_family(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "family" in info.data:
+            parse_config(info.data["family"], value)  # its ValidationError names the keys
+            if small := [key for key, v in value.items() if type(v) is int and v <= 0]:
+                raise ValueError(f"expected more than 0 for {', '.join(small)}")
+        return value
 
     @property
     def network(self) -> NetworkConfig:
@@ -108,20 +181,43 @@ def load_recipe(name_or_path: str) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        near = get_close_matches(name_or_path, list_recipes(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         raise RecipeError(
             f"{name_or_path}: no such recipe ({error.strerror or error}); expected a path to a "
-            f".toml file or one of {', '.join(list_recipes()) or '(none)'}{hint}"
+            f".toml file or one of {', '.join(list_recipes()) or '(none)'}"
+            + nearest(name_or_path, list_recipes())
         ) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not a text file in UTF-8") from error
     try:
-        return Recipe.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
+    return parse_recipe(values, origin=str(path))
+
+
+def parse_recipe(values: dict[str, Any], *, origin: str) -> Recipe:
+    """Make a recipe of keys and values; `origin` is what messages call it.
+
+    Raises:
+        RecipeError: Keys and values that are wrong, all of them named.
+    """
+    try:
+        return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_mistakes(error)}") from error
+        mistakes = list_mistakes(error, known=_known_keys(values))
+        count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
+        raise RecipeError(f"{origin}: {count}{'; '.join(mistakes)}") from error
+
+
+def with_steps(recipe: Recipe, steps: int) -> Recipe:
+    """Return a recipe with another number of steps.
+
+    Raises:
+        RecipeError: The rest of the recipe needs more.
+    """
+    values = recipe.model_dump()
+    values["optim"]["steps"] = steps
+    return parse_recipe(values, origin=recipe.name)
 
 
 def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
@@ -144,6 +240,8 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
             "schedule": "cosine",
             "decay_at": (),
             "decay": None,
+            "finish_loss": None,
+            "finish_steps": 0,
         }
     )
     held_out = min(recipe.data.validation, max(1, photographs // 10))
@@ -158,20 +256,13 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
     )
 
 
-def _mistakes(error: ValidationError) -> str:
-    """Put all mistakes of a recipe on one line, each with its key, value, and what is allowed."""
-    tables = (DataTable, OptimTable, LogTable, Recipe)
-    known = [name for table in tables for name in table.model_fields]
-    parts = []
-    for mistake in error.errors():
-        key = ".".join(str(part) for part in mistake["loc"])
-        message = mistake["msg"].removeprefix("Value error, ")
-        match mistake["type"]:
-            case "extra_forbidden":
-                near = get_close_matches(str(mistake["loc"][-1]), known, n=1)
-                parts.append(f"{key}: unknown key" + (f", did you mean {near[0]}?" if near else ""))
-            case "missing":
-                parts.append(f"{key}: missing")
-            case _:
-                parts.append(f"{key} = {mistake['input']!r}: {message}" if key else message)
-    return "; ".join(parts)
+def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """All keys of a recipe by table, those of [net] as its family has them."""
+    family = FAMILIES.get(str(values.get("family")))
+    return {
+        "": tuple(Recipe.model_fields),
+        "data": tuple(DataTable.model_fields),
+        "optim": tuple(OptimTable.model_fields),
+        "log": tuple(LogTable.model_fields),
+        "net": tuple(field.name for field in fields(family.config)) if family else (),
+    }

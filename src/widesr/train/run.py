@@ -1,18 +1,21 @@
 """Where a training run stands, and what one step of it does."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
 from widesr.train.grow import Start, grown
 from widesr.train.losses import LOSSES
-from widesr.train.recipe import OptimTable, Recipe
+from widesr.train.recipe import Recipe
+from widesr.train.schedule import learning_rate_at
 
 
 class Run:
@@ -111,13 +114,7 @@ class Run:
         Raises:
             CheckpointError: The state is of another recipe.
         """
-        ours, theirs = self.recipe.model_dump(mode="json"), plain["recipe"]
-        if ours != theirs:
-            keys = ", ".join(sorted(k for k in ours if ours[k] != theirs.get(k)))
-            raise CheckpointError(
-                f"the run was started with other settings ({keys}); resume with its own recipe, "
-                "or start a new run --from its weights"
-            )
+        _refuse_another_recipe(self.recipe, plain["recipe"])
         for part, module in (("network", self.network), ("average", self.average)):
             prefix = f"{part}."
             module.load_state_dict(
@@ -136,13 +133,29 @@ class Run:
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
 
 
-def learning_rate_at(optim: OptimTable, step: int) -> float:
-    """Learning rate of optimizer step `step`, counted from 0."""
-    rise = min(1.0, (step + 1) / optim.warmup) if optim.warmup else 1.0
-    if optim.schedule == "cosine":
-        return optim.learning_rate * rise * (1 + math.cos(math.pi * step / optim.steps)) / 2
-    assert optim.decay is not None
-    return optim.learning_rate * rise * optim.decay ** sum(step >= at for at in optim.decay_at)
+def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:
+    """Raise unless recipes agree in all that decides the weights; [log] does not."""
+    try:
+        then = Recipe.model_validate(theirs)  # where a key is newer than the state: its default
+    except ValidationError as error:
+        raise CheckpointError("the run state is of another version of widesr") from error
+    now = ours.model_dump(mode="json", exclude={"log"})
+    before = then.model_dump(mode="json", exclude={"log"})
+    if now != before:
+        changes = ", ".join(_changes(now, before))
+        raise CheckpointError(
+            f"the run was started with other settings ({changes}); resume with its own recipe, "
+            "or start a new run --from its weights"
+        )
+
+
+def _changes(now: dict[str, Any], before: dict[str, Any], table: str = "") -> Iterator[str]:
+    for key in sorted({*now, *before}):
+        ours, theirs = now.get(key), before.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            yield from _changes(ours, theirs, f"{table}{key}.")
+        elif ours != theirs:
+            yield f"{table}{key} {theirs!r}, now {ours!r}"
 
 
 def as_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:

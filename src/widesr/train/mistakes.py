@@ -1,0 +1,85 @@
+"""What is wrong with a recipe, in words: each key, its value, what is allowed, the nearest name."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dataclass_type": "a table",
+    "dict_type": "a table",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "model_type": "a table",
+    "string_type": "text in quotes",
+    "tuple_type": "a list",
+}
+"""In the words of TOML, by pydantic's names of mistakes."""
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_SHOWN = 60
+"""Letters of a wrong value that are repeated to the user."""
+
+
+def list_mistakes(error: ValidationError, *, known: Mapping[str, Collection[str]]) -> list[str]:
+    """Say what is wrong, a sentence for each mistake.
+
+    Args:
+        error: Of a whole recipe. One that a validator let pass as its own cause is listed under
+            the key that was validated.
+        known: The keys that there are, by table; those above all tables by "".
+    """
+    return list(_sentences(error, (), known))
+
+
+def nearest(found: object, allowed: Collection[str]) -> str:
+    """End a sentence with the allowed word that is spelt most alike, if any is."""
+    near = get_close_matches(str(found), allowed, n=1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _sentences(
+    error: ValidationError, above: tuple[int | str, ...], known: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    for mistake in error.errors():
+        place = (*above, *mistake["loc"])
+        cause = mistake.get("ctx", {}).get("error")
+        key = ".".join(map(str, place))
+        if isinstance(cause, ValidationError):
+            yield from _sentences(cause, place, known)
+        elif mistake["type"] in _UNKNOWN:
+            yield f"{key}: unknown key{_meant(place, known)}"
+        elif mistake["type"] == "missing":
+            yield f"{key}: missing"
+        else:
+            yield f"{key} = {_short(mistake['input'])}: {_wanted(mistake)}"
+
+
+def _meant(place: tuple[int | str, ...], known: Mapping[str, Collection[str]]) -> str:
+    """Find an unknown key a name of its own table, or the table that it belongs to."""
+    *tables, key = map(str, place)
+    here = ".".join(tables)
+    if near := nearest(key, known.get(here, ())):
+        return near
+    for table, keys in known.items():
+        if key in keys:
+            return f", it belongs in [{table}]" if table else ", it belongs above the first table"
+    return ""
+
+
+def _wanted(mistake: Mapping[str, Any]) -> str:
+    kind, message = mistake["type"], str(mistake["msg"])
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}"
+    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
+    if kind == "literal_error":
+        return message + nearest(mistake["input"], re.findall(r"'([^']*)'", message))
+    return message
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

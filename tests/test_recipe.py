@@ -1,0 +1,104 @@
+"""Recipes: complete, and every mistake in one named at once with the way out."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from widesr.errors import RecipeError
+from widesr.train.recipe import list_recipes, load_recipe, with_steps
+
+pytestmark = pytest.mark.train
+
+
+def test_every_recipe_of_the_package_is_complete_and_named_as_its_file():
+    assert list_recipes()
+    for name in list_recipes():
+        assert load_recipe(name).name == name
+        assert load_recipe(name).network.scale in (2, 3, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("n_feats = 4", "n_featz = 4", r"net\.n_feats: missing; net\.n_featz: .* mean n_feats\?"),
+        ("n_feats = 4", "n_feats = 'many'", r"net\.n_feats = 'many': expected a valid integer"),
+        ("n_feats = 4", "n_feats = -4", r"net = .*: expected more than 0 for n_feats"),
+        ('block = "a"', 'block = "A"', r"net\.block = 'A': expected 'a' or 'b'"),
+        ("steps = 12", "step = 12", r"steps: missing; .*step: unknown key, did you mean steps\?"),
+        ("steps = 12", 'steps = "12"', r"optim\.steps = '12': expected a whole number$"),
+        ("steps = 12", "steps = true", r"optim\.steps = True: expected a whole number$"),
+        ("learning_rate = 1e-2", 'learning_rate = "fast"', r"learning_rate = 'fast': expected a"),
+        ("learning_rate = 1e-2", "learning_rate = inf", r"learning_rate = inf: expected a fin"),
+        ('loss = "l1"', 'loss = "l3"', r"optim\.loss = 'l3': expected 'l1', 'charbonnier' or"),
+        ('precision = "fp32"', 'precision = "fp36"', "expected 'fp32', 'bf16' or 'fp16', did"),
+        ("betas = [0.9, 0.999]", "betas = [0.9]", r"optim\.betas\.1: missing"),
+        ("betas = [0.9, 0.999]", "betas = 0.9", r"optim\.betas = 0\.9: expected a list"),
+        ("batch = 4", "batch = 0", r"data\.batch = 0: expected greater than 0"),
+        ("batch = 4", "btach = 4", r"data\.btach: unknown key, did you mean batch\?"),
+        ("batch = 4", "batch = 4\nbetas = []", r"data\.betas: .*it belongs in \[optim\]"),
+        ("batch = 4", "batch = 4\nseed = 1", r"data\.seed: .* it belongs above the first table"),
+        ('family = "wdsr"', 'family = "wsdr"', r"expected one of .* did you mean wdsr\?"),
+        ("[data]", "[dataa]", r"dataa: unknown key, did you mean data\?"),
+        ("seed = 1", "seed = 1\nlog = 3", "not TOML"),
+        ("[log]\nvalidate_every = 4", "", "log: missing"),
+        ("[log]\nvalidate_every = 4", "[[log]]", r"log = \[{}\]: expected a table"),
+        ('schedule = "cosine"', 'schedule = "step"', "needs decay_at and decay"),
+        ("warmup = 2", "warmup = 2\ndecay = 0.5", 'decay = 0.5: only schedule = "step" has it'),
+        ('schedule = "cosine"', 'schedule = "cosin"', "did you mean cosine"),
+        ("warmup = 2", "warmup = 2\nweight_decay = 0.1", 'weight_decay = 0.1: .* "adamw"'),
+        ("warmup = 2", "warmup = 2\nfinish_steps = 3", "finish_steps go together"),
+        ('"cosine"', '"one-cycle"\nfinish_loss = "mse"', "finish_steps go together"),
+        ("warmup = 2", 'warmup = 2\nfinish_loss = "mse"\nfinish_steps = 13', "fewer than fin"),
+        ("2\nschedule = \"cosine\"", '1\nschedule = "one-cycle"', "needs a warmup"),
+        ("scale = 2", "scale = 5", r"net\.scale = 5: expected 2, 3, 4 or 8"),
+        ("[log]", "[log", "not TOML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_recipe_is_named(recipe_file, old, new, message):
+    with pytest.raises(RecipeError, match=message) as refused:
+        load_recipe(recipe_file((old, new)))
+    assert "\n" not in str(refused.value)
+
+
+def test_all_mistakes_of_a_recipe_are_named_at_once(recipe_file):
+    file = recipe_file(
+        ("seed = 1", "seed = 'x'"),
+        ("n_feats = 4", "n_featz = 4"),
+        ('block = "a"', 'block = "c"'),
+        ("batch = 4", "batch = 0"),
+        ("warmup = 2", "warmpu = 2"),
+        ("betas = [0.9, 0.999]", "betas = [0.9, 0.999]\nweight_decay = 1"),
+        ('schedule = "cosine"', 'schedule = "cosine"\ndecay = 0.1'),
+        ("[log]", "[lgo]"),
+    )
+    with pytest.raises(RecipeError) as refused:
+        load_recipe(file)
+    head, *mistakes = re.split(r": \d+ mistakes: |; ", str(refused.value))
+    assert head == file
+    assert f"{len(mistakes)} mistakes" in str(refused.value)
+    keys = {re.split(r"[:= ]", mistake)[0] for mistake in mistakes}
+    assert keys == {
+        "seed", "net.n_feats", "net.n_featz", "net.block", "data.batch", "optim.warmup",
+        "optim.warmpu", "optim.weight_decay", "optim.decay", "log", "lgo",
+    }  # fmt: skip
+
+
+def test_steps_that_a_recipe_cannot_have_are_refused(recipe_file):
+    file = recipe_file(("warmup = 2", 'warmup = 2\nfinish_loss = "mse"\nfinish_steps = 5'))
+    assert with_steps(load_recipe(file), 5).optim.steps == 5
+    with pytest.raises(RecipeError, match=r"^tiny-x2: optim\.steps = 4: fewer than finish_"):
+        with_steps(load_recipe(file), 4)
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest_name():
+    with pytest.raises(RecipeError, match=r"no such recipe .*, did you mean wdsr-a8-x2\?"):
+        load_recipe("wdsr-a8-x22")
+
+
+def test_recipes_of_the_package_leave_the_examples_out():
+    held_out = (Path(__file__).parents[1] / "training" / "held_out.txt").read_text().splitlines()
+    names = {Path(line).name for line in held_out if line and not line.startswith("#")}
+    assert names
+    for name in list_recipes():
+        assert names <= set(load_recipe(name).data.exclude)
