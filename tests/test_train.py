@@ -522,7 +522,7 @@ def test_the_licences_of_the_photographs_go_into_the_weights(photographs, recipe
 
 
 def test_weights_name_the_commit_only_of_widesr_itself(tmp_path, monkeypatch):
-    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|widesr .*", loop._commit())
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|widesr .*", loop.which_commit())
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     commit = ["commit", "-q", "--allow-empty", "-m", "theirs"]
@@ -531,4 +531,4 @@ def test_weights_name_the_commit_only_of_widesr_itself(tmp_path, monkeypatch):
     installed.parent.mkdir(parents=True)
     installed.touch()
     monkeypatch.setattr(loop, "__file__", str(installed))
-    assert loop._commit() == f"widesr {widesr.__version__}"
+    assert loop.which_commit() == f"widesr {widesr.__version__}"

@@ -132,6 +132,11 @@ class TrainingError(WidesrError):
 
     code = "training"
 
+    def __init__(self, message: str, *, diverged_at: int | None = None) -> None:
+        super().__init__(message)
+        self.diverged_at = diverged_at
+        """The step at which numbers were no longer finite, where that is what ended the run."""
+
 
 class ExportError(WidesrError):
     """An exported file whose pictures differ from those of its network; it is not kept."""

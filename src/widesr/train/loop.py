@@ -113,7 +113,7 @@ def train(
     pairs = load_pairs(training, scale=scale, lr_patch=lr_patch)
     held_out = [_centre(p, scale) for p in load_pairs(validation, scale=scale, lr_patch=lr_patch)]
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = _Checkpoint(out, recipe, _sources(data, training), _commit())
+    checkpoint = _Checkpoint(out, recipe, _sources(data, training), which_commit())
     log_file = out / "log.jsonl"
     _cut_log(log_file, run.step)
     loader = Loader(
@@ -283,7 +283,7 @@ def _sources(data: Path, photographs: Sequence[Path]) -> tuple[TrainingData, ...
     )
 
 
-def _commit() -> str:
+def which_commit() -> str:
     """Name the widesr that trains: its commit in a checkout, else its version."""
 
     def git(*arguments: str) -> str:

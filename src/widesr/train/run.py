@@ -52,7 +52,7 @@ class Run:
         loss = LOSSES[optim.loss](sr.float(), as_tensor(hr, self.device))
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(self._exploded())
+            raise self._exploded()
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -82,12 +82,13 @@ class Run:
         """
         for tensor in (*self.network.parameters(), *self.average.parameters()):
             if not torch.isfinite(tensor).all():
-                raise TrainingError(self._exploded())
+                raise self._exploded()
 
-    def _exploded(self) -> str:
-        return (
+    def _exploded(self) -> TrainingError:
+        return TrainingError(
             f"the loss is no longer a finite number at step {self.step}; the files in --out are "
-            "of before; lower optim.learning_rate"
+            "of before; lower optim.learning_rate",
+            diverged_at=self.step,
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

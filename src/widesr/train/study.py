@@ -1,0 +1,282 @@
+"""A study: one recipe whose settings are taken in turn; read from a TOML file, cell by cell."""
+
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch.utils.flop_counter import FlopCounterMode
+
+from widesr.errors import RecipeError
+from widesr.nets import NetworkConfig, build
+from widesr.train.mistakes import list_mistakes, nearest
+from widesr.train.recipe import Recipe, parse_recipe
+
+STUDIES = Path(__file__).parents[1] / "studies"
+_BASE = ("family", "net", "data", "optim", "log")
+"""Of a study file, what is a recipe's."""
+_HD_PIXELS = 1280 * 720
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Equal(_Table):
+    """Networks made alike in size, so that a comparison is fair."""
+
+    what: Literal["parameters", "gflop"]
+    """What is made equal, as nearly as a whole number allows."""
+    by: str
+    """The key that is chosen for it, as "net.n_feats"."""
+    axis: str
+    to: str
+    """The value of `axis` whose networks stay as they are."""
+
+
+class Study(_Table):
+    """A study, complete: the keys of a recipe, and what is taken in turn."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    title: str
+    source: str
+    """The paper or repository whose claim is looked at."""
+    claim: str
+    """What it says."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
+    """Each cell is run with each of them; they decide weights and patches."""
+    axes: Annotated[dict[str, list[Any] | dict[str, dict[str, Any]]], Field(min_length=1)]
+    """What is taken in turn: a recipe's key with its values, as `"net.norm" = ["batch", "none"]`;
+    or a name of your own with, for each value, the keys that it sets."""
+    equal: Equal | None = None
+    family: str
+    net: dict[str, Any]
+    data: dict[str, Any]
+    optim: dict[str, Any]
+    log: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one of them is named twice")
+        if empty := [name for name, values in self.axes.items() if not values]:
+            raise ValueError(f"axes.{empty[0]}: has no value")
+        if self.equal:
+            axes = {_short(name): _settings(name, values) for name, values in self.axes.items()}
+            if self.equal.axis not in axes:
+                near = nearest(self.equal.axis, axes)
+                raise ValueError(f"equal.axis = {self.equal.axis!r}: no such axis{near}")
+            labels = axes[self.equal.axis]
+            if self.equal.to not in labels:
+                near = nearest(self.equal.to, labels)
+                raise ValueError(f"equal.to = {self.equal.to!r}: no value of that axis{near}")
+        return self
+
+    @property
+    def axis_names(self) -> list[str]:
+        """Names of the axes, short, in the order of the file."""
+        return [_short(name) for name in self.axes]
+
+
+class Cell(NamedTuple):
+    """One run of a study."""
+
+    labels: dict[str, str]
+    """By axis, the value that it has here."""
+    seed: int
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its files."""
+        return self.recipe.name
+
+
+class Size(NamedTuple):
+    """How large a network is, as it is trained."""
+
+    parameters: int
+    gflop: float
+    """To make a picture of 1280x720; a multiplication with its addition counts two."""
+
+
+def list_studies() -> list[str]:
+    """Names of the studies that come with the package."""
+    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+
+
+def load_study(name_or_path: str) -> Study:
+    """Read a study: the name of one that comes with the package, or a path to a TOML file.
+
+    Raises:
+        RecipeError: No such study, not TOML, or keys and values that are wrong, all of them named,
+            also those of which only some cells would be made.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = STUDIES / f"{name_or_path}.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            f"{name_or_path}: no such study ({error.strerror or error}); expected a path to a "
+            f".toml file or one of {', '.join(list_studies())}{nearest(name_or_path, list_studies())}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not a text file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error
+    return parse_study(values, origin=str(path))
+
+
+def parse_study(values: dict[str, Any], *, origin: str) -> Study:
+    """Make a study of keys and values; `origin` is what messages call it.
+
+    Raises:
+        RecipeError: Keys and values that are wrong, all of them named.
+    """
+    mistakes: list[str] = []
+    try:
+        study = Study.model_validate(values)
+    except ValidationError as error:
+        tables = {"": Study.model_fields, "equal": Equal.model_fields}
+        mistakes += list_mistakes(error, known=tables)
+    mistakes += _mistakes_of_cells(values)
+    if mistakes:
+        count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
+        raise RecipeError(f"{origin}: {count}{'; '.join(mistakes)}")
+    return study
+
+
+def cells(study: Study) -> list[Cell]:
+    """Lay out the grid: the axes in turn, the last one fastest, then the seeds."""
+    grid = [
+        Cell(labels, seed, parse_recipe(recipe, origin=recipe["name"]))
+        for labels, seed, recipe in _grid(study.model_dump())
+    ]
+    if study.equal is None:
+        return grid
+    return [_made_equal(cell, grid, study.equal) for cell in grid]
+
+
+@cache
+def size_of(cfg: NetworkConfig) -> Size:
+    """Count a network; it is built for it, and run on a small picture."""
+    side = 16
+    with torch.random.fork_rng():  # the caller's random numbers are not ours to take
+        network = build(cfg)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, side, side))
+    pixels = (side * cfg.scale) ** 2
+    return Size(
+        parameters=sum(p.numel() for p in network.parameters()),
+        gflop=counter.get_total_flops() * _HD_PIXELS / pixels / 1e9,
+    )
+
+
+def _mistakes_of_cells(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the recipes that a study file leads to, each mistake once."""
+    found: dict[str, None] = {}
+    names: set[str] = set()
+    for _, _, recipe in _grid(values):
+        if recipe["name"] in names:
+            found[f"axes: two cells have the same name, {recipe['name']}"] = None
+        names.add(recipe["name"])
+        try:
+            parse_recipe(recipe, origin="")
+        except RecipeError as error:
+            text = re.sub(r"^: (\d+ mistakes: )?", "", str(error))
+            found |= dict.fromkeys(text.split("; "))
+    return list(found)
+
+
+def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict[str, Any]]]:
+    """Labels, seed and recipe of each cell; also of a file with mistakes, as far as they allow."""
+    axes = values.get("axes")
+    named = [
+        (_short(name), _settings(name, axis))
+        for name, axis in (axes.items() if isinstance(axes, Mapping) else ())
+        if isinstance(axis, Mapping | list)
+    ]
+    seeds = values.get("seeds")
+    for combination in itertools.product(*(axis.items() for _, axis in named)):
+        labels = {name: label for (name, _), (label, _) in zip(named, combination, strict=True)}
+        for seed in seeds if isinstance(seeds, list | tuple) else [0]:
+            words = [str(values.get("name")), *labels.values(), f"s{seed}"]
+            recipe = {
+                "name": re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-"),
+                "source": f"study {values.get('name')}",
+                "seed": seed,
+                **{key: values[key] for key in _BASE if key in values},
+            }
+            for _, settings in combination:
+                for key, value in settings.items():
+                    recipe = _with(recipe, key, value)
+            yield labels, seed, recipe
+
+
+def _settings(name: str, axis: Mapping[str, Any] | list[Any]) -> dict[str, dict[str, Any]]:
+    """By label, the keys that each value of an axis sets."""
+    if isinstance(axis, Mapping):
+        return {
+            label: dict(keys) if isinstance(keys, Mapping) else {name: keys}
+            for label, keys in axis.items()
+        }
+    return {_label(value): {name: value} for value in axis}
+
+
+def _label(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(axis: str) -> str:
+    return axis.rpartition(".")[2]
+
+
+def _with(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    """Return a recipe with another value for a dotted key."""
+    first, _, rest = key.partition(".")
+    if not rest:
+        return {**recipe, first: value}
+    table = recipe.get(first)
+    return {**recipe, first: _with(table if isinstance(table, dict) else {}, rest, value)}
+
+
+def _at(recipe: Mapping[str, Any], key: str) -> Any:
+    """Look a dotted key up."""
+    first, _, rest = key.partition(".")
+    return _at(recipe[first], rest) if rest else recipe[first]
+
+
+def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
+    """Choose the key that makes a cell's network as large as the one it is compared with."""
+    labels = {**cell.labels, equal.axis: equal.to}
+    model = next(c for c in grid if c.labels == labels and c.seed == cell.seed)
+    wanted = getattr(size_of(model.recipe.network), equal.what)
+
+    def at(number: int) -> Cell:
+        values = _with(cell.recipe.model_dump(), equal.by, number)
+        return cell._replace(recipe=parse_recipe(values, origin=cell.name))
+
+    def size(number: int) -> float:
+        return float(getattr(size_of(at(number).recipe.network), equal.what))
+
+    if cell.labels == labels:
+        return cell
+    low = high = int(_at(cell.recipe.model_dump(), equal.by))
+    while size(high) < wanted:
+        high *= 2
+    while low > 1 and size(low) > wanted:
+        low //= 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < wanted else (low, middle)
+    return at(min(low, high, key=lambda number: abs(math.log(size(number) / wanted))))
