@@ -60,10 +60,37 @@ class Progress(NamedTuple):
     """Whether that validation was at this step; a checkpoint goes with it."""
 
 
+class Photographs(NamedTuple):
+    """What a run learns from and is validated on, ready in memory."""
+
+    training: list[Pair]
+    held_out: list[Pair]
+    """The middles of the photographs that are held out."""
+    sources: tuple[TrainingData, ...]
+
+
+def load_photographs(data: Path, recipe: Recipe) -> Photographs:
+    """Load what a recipe takes from a folder of HR photographs; runs that take the same can share.
+
+    Arguments and errors are those of `train`.
+    """
+    training, validation = hold_out(
+        list_photographs(data, exclude=recipe.data.exclude), recipe.data.validation
+    )
+    scale, lr_patch = recipe.network.scale, recipe.data.lr_patch
+    return Photographs(
+        training=load_pairs(training, scale=scale, lr_patch=lr_patch),
+        held_out=[
+            _centre(pair, scale) for pair in load_pairs(validation, scale=scale, lr_patch=lr_patch)
+        ],
+        sources=_sources(data, training),
+    )
+
+
 def train(
     recipe: Recipe,
     *,
-    data: Path,
+    data: Path | Photographs,
     out: Path,
     resume: bool = False,
     start_from: str | Path | None = None,
@@ -81,6 +108,7 @@ def train(
         recipe: What to train, and how.
         data: Folder of HR photographs, looked through with the folders below it. A MANIFEST.csv
             (columns `file`, `licence`, `origin`) in it names their licences for the model's card.
+            Or what `load_photographs` made of such a folder.
         out: Folder for the results; made where it is missing.
         resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
             machine and device to the same weights, bit for bit, as a run that never stopped.
@@ -102,27 +130,28 @@ def train(
         TrainingError: The loss is no longer a finite number, or there is no such device.
     """
     run = prepare(recipe, start_from=start_from, threads=threads, device=device)
-    training, validation = hold_out(
-        list_photographs(data, exclude=recipe.data.exclude), recipe.data.validation
-    )
     if list_states(out) and not resume:
         raise CheckpointError(f"{out}: holds a run already; add --resume, or choose another --out")
     if resume:
         run.restore(*load_newest_state(out, notice=notice))
-    scale, lr_patch = recipe.network.scale, recipe.data.lr_patch
-    pairs = load_pairs(training, scale=scale, lr_patch=lr_patch)
-    held_out = [_centre(p, scale) for p in load_pairs(validation, scale=scale, lr_patch=lr_patch)]
+    photographs = load_photographs(data, recipe) if isinstance(data, Path) else data
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = _Checkpoint(out, recipe, _sources(data, training), which_commit())
+    checkpoint = _Checkpoint(out, recipe, photographs.sources, which_commit())
     log_file = out / "log.jsonl"
     _cut_log(log_file, run.step)
     loader = Loader(
-        pairs, scale=scale, lr_patch=lr_patch, batch=recipe.data.batch, seed=recipe.seed
+        photographs.training,
+        scale=recipe.network.scale,
+        lr_patch=recipe.data.lr_patch,
+        batch=recipe.data.batch,
+        seed=recipe.seed,
     )
     with loader, log_file.open("a", encoding="utf-8") as log:
         if run.sampler_state:
             loader.state = run.sampler_state
-        _take_steps(run, loader, held_out, checkpoint=checkpoint, report=report, log=log)
+        _take_steps(
+            run, loader, photographs.held_out, checkpoint=checkpoint, report=report, log=log
+        )
     return checkpoint.weights_file
 
 
