@@ -14,19 +14,19 @@ import pyvips
 from widesr.adapt import adapted_stream
 from widesr.animation import Animation
 from widesr.apng import Control, write_apng
-from widesr.containers import png_chunks
 from widesr.errors import ImageFormatError, UsageError, write_error
 from widesr.feed import Feed
 from widesr.files import FileBytes, whole_file
 from widesr.frames import changes, ticks
 from widesr.picture import PictureStream
+from widesr.png import png
 from widesr.rows import Band, Rows
 from widesr.sniff import title
 from widesr.webp import WebpFrame, write_webp
 from widesr.writing import (
     check_fits,
     check_lossless_picture,
-    labelled,
+    encode_png,
     metadata_to_write,
     output_format,
     prepared,
@@ -188,19 +188,13 @@ def _write_webp(
 def _write_png(file: FileBytes, animation: Animation) -> None:
     still = animation.still
     metadata = metadata_to_write(still, "png")
-    chunks = png_chunks(metadata)
 
     def frames() -> Iterator[tuple[Control, bytes]]:
         for number, part in enumerate(changes(animation.frames)):
-            image, keep = _image(part.pixels), "none"
-            if number == 0:  # what is true of all stands before it
-                image, keep = labelled(image, still), "icc:xmp"
-                if metadata.xmp:
-                    image.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp)
-            encoded = image.pngsave_buffer(filter="all", keep=keep)
-            if number == 0:
-                after_header = 33
-                encoded = encoded[:after_header] + chunks + encoded[after_header:]
+            rows = Rows.of(part.pixels)
+            # What is true of all stands before the first.
+            pieces = png(rows) if number else encode_png(replace(still, rows=rows), metadata)
+            encoded = b"".join(pieces)
             height, width, _ = part.pixels.shape
             delay, per = _fraction_of_words(animation.durations[number])
             yield Control(width, height, part.x, part.y, delay, per), encoded

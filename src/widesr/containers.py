@@ -14,6 +14,7 @@ from pathlib import Path
 from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
 from widesr.metadata import IPTC_TAG, PHOTOSHOP, Metadata, descriptive, exif_of, wrapped_iptc
+from widesr.png import chunk
 from widesr.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.tiff import SIZES, Tiff, packed
 
@@ -230,18 +231,14 @@ def png_chunks(metadata: Metadata) -> bytes:
     """The chunks that hold EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
     chunks = b""
     if metadata.exif:
-        chunks += _png_chunk(b"eXIf" + metadata.exif)
+        chunks += chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        chunks += _png_chunk(b"iTXt" + _XMP_KEY + bytes(5) + metadata.xmp)
+        chunks += chunk(b"iTXt", _XMP_KEY + bytes(5) + metadata.xmp)
     if metadata.iptc:
         records = wrapped_iptc(metadata.iptc).removeprefix(PHOTOSHOP)
         text = b"\niptc\n%8d\n%s\n" % (len(records), records.hex("\n", -36).encode())
-        chunks += _png_chunk(b"zTXt" + _RAW_PROFILE + b"iptc\0\0" + zlib.compress(text))
+        chunks += chunk(b"zTXt", _RAW_PROFILE + b"iptc\0\0" + zlib.compress(text))
     return chunks
-
-
-def _png_chunk(named: bytes) -> bytes:
-    return struct.pack(">I", len(named) - 4) + named + struct.pack(">I", zlib.crc32(named))
 
 
 def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:

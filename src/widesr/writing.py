@@ -1,10 +1,11 @@
 """Pixels to files: the whole file or none, and all that its format can hold.
 
-libvips encodes, row by row where the format allows it: of WebP and AVIF it holds the whole picture.
+libvips encodes, but for PNG, row by row where the format allows it: of WebP and AVIF it holds the
+whole picture.
 EXIF is ours to write, as it is ours to read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from widesr.feed import Feed, Splice
 from widesr.files import FileBytes, whole_file
 from widesr.metadata import Metadata, cleaned, exif_of_resolution, sized
 from widesr.picture import Picture, PictureStream
+from widesr.png import png
 from widesr.rows import Band, Rows
 from widesr.sniff import title
 
@@ -55,11 +57,11 @@ class _Encoder(NamedTuple):
 
 
 _ENCODERS = {
-    # Without filters a photograph takes far more bytes. Deflate's level 3 gains nearly all that its
-    # default 6 does, in about half the time, which is a good part of that of a network.
-    "png": _Encoder({"filter": "all", "compression": 3}, 2**31 - 1, bits=16),
+    "png": _Encoder({}, 2**31 - 1, bits=16),
     "jpeg": _Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
     "webp": _Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
+    # Deflate's level 3 gains nearly all that its default 6 does, in about half the time, which is a
+    # good part of that of a network.
     "tiff": _Encoder(
         {"compression": "deflate", "level": 3, "predictor": "horizontal", "resunit": "inch"},
         2**31 - 1,
@@ -200,11 +202,25 @@ def encode_stream(
     if kind == "tiff":  # offsets have 32 bits
         options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
     stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
+    if kind == "png":
+        for piece in encode_png(stream, metadata):
+            FileBytes(fd).append(piece)
+        return
     feed = Feed(stream.rows)
     try:
-        _encode(labelled(feed.image, stream), fd, kind, metadata, options)
+        _encode(_labelled(feed.image, stream), fd, kind, metadata, options)
     except pyvips.Error as error:
         raise feed.failure or write_error(path, error) from error
+
+
+def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
+    """Encode a picture that PNG can hold while it passes; yield the pieces of the file."""
+    return png(
+        stream.rows,
+        icc=stream.icc,
+        pixels_per_mm=_stated_resolution(stream),
+        chunks=png_chunks(metadata),
+    )
 
 
 def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
@@ -320,9 +336,9 @@ def _shallower(rows: Rows, *, bits: int) -> Rows:
     return rows.map(rounded, channels=rows.channels, dtype=dtype)
 
 
-def labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
+def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
     """The image with its profile and resolution."""
-    dots = _stated_resolution(stream) or (72 / 25.4, 72 / 25.4)  # PNG and TIFF always state some
+    dots = _stated_resolution(stream) or (72 / 25.4, 72 / 25.4)  # TIFF always states some
     image = image.copy(xres=dots[0], yres=dots[1])
     if stream.icc:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
@@ -361,11 +377,7 @@ def _encode(
     if exif and kind in ("webp", "avif"):  # makes the place for it
         image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
         keep |= pyvips.ForeignKeep.EXIF
-    if kind == "png":
-        after_header = 33
-        splice = Splice(file, at=after_header, extra=png_chunks(metadata))
-        splice.take(image.pngsave_target, keep=pyvips.ForeignKeep.ICC, **options)
-    elif kind == "webp":
+    if kind == "webp":
         encoded = image.webpsave_buffer(keep=keep, **options)
         file.append(webp_with_exif(encoded, exif) if exif else encoded)
     elif kind == "tiff":
