@@ -12,68 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
 from widesr.data.loader import Loader
-from widesr.data.patches import PatchSampler, cut_patches, turned
+from widesr.data.packing import write_pack
+from widesr.data.photographs import Folder
 from widesr.errors import CheckpointError, DataError, TrainingError
-from widesr.resize import imresize
 from widesr.train import loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
 from widesr.train.loop import train
 from widesr.train.losses import LOSSES
-from widesr.train.pairs import hold_out, list_photographs, load_pairs
 from widesr.train.recipe import load_recipe
 from widesr.train.run import Run
 
 pytestmark = pytest.mark.train
-
-
-@given(st.integers(0, 7), st.integers(1, 9), st.integers(1, 9))
-def test_turning_a_picture_and_its_lr_are_the_same_turn(turn, height, width):
-    random = np.random.default_rng(turn)
-    lr = random.integers(0, 256, (height, width, 3), np.uint8)
-    hr = lr.repeat(2, axis=0).repeat(2, axis=1)
-    assert np.array_equal(turned(hr, turn), turned(lr, turn).repeat(2, axis=0).repeat(2, axis=1))
-
-
-def test_the_eight_turns_differ():
-    image = np.arange(27).reshape(3, 3, 3)
-    assert len({turned(image, turn).tobytes() for turn in range(8)}) == 8
-
-
-def test_patches_are_aligned_reproducible_and_from_everywhere(photographs):
-    photographs = list_photographs(photographs, exclude=["left-out.png"])
-    pairs = load_pairs(photographs, scale=2, lr_patch=12)
-    sizes = [pair.lr.shape[:2] for pair in pairs]
-    sampler = PatchSampler(sizes, lr_patch=12, seed=3)
-    lr, hr = cut_patches(pairs, sampler.draw(40), scale=2, lr_patch=12)
-    assert lr.shape == (40, 12, 12, 3)
-    assert hr.shape == (40, 24, 24, 3)
-    for small, large in zip(lr, hr, strict=True):  # away from the border, shrinking is local
-        inside = imresize(large, scale=1 / 2)[4:-4, 4:-4].astype(int)
-        assert np.abs(inside - small[4:-4, 4:-4]).max() <= 1
-    again = PatchSampler(sizes, lr_patch=12, seed=3)
-    assert np.array_equal(cut_patches(pairs, again.draw(40), scale=2, lr_patch=12)[1], hr)
-    state = sampler.state
-    following = sampler.draw(8)
-    again.state = json.loads(json.dumps(state))
-    assert again.draw(8) == following
-
-
-def test_photographs_are_held_out_by_name_alone(tmp_path):
-    names = [f"photo {i}.jpg" for i in range(20)]
-    training, held = hold_out([tmp_path / name for name in names], 5)
-    assert len(held) == 5
-    assert sorted(training + held) == sorted(tmp_path / name for name in names)
-    elsewhere, _ = hold_out([tmp_path / "deeper" / name for name in names], 5)
-    assert [p.name for p in elsewhere] == [p.name for p in training]
-    with pytest.raises(DataError, match="20 photographs cannot spare 20"):
-        hold_out([tmp_path / name for name in names], 20)
 
 
 def tensors_of(folder):
@@ -376,7 +330,9 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     with pytest.raises(CheckpointError, match="add --resume"):
         train(load_recipe(recipe_file()), data=photographs, out=tmp_path / "run")
     other = load_recipe(recipe_file(("seed = 1", "seed = 2"), ("batch = 4", "batch = 5")))
-    with pytest.raises(CheckpointError, match=r"other settings \(data\.batch 4, now 5, seed 1, now 2\)"):
+    with pytest.raises(
+        CheckpointError, match=r"other settings \(data\.batch 4, now 5, seed 1, now 2\)"
+    ):
         train(other, data=photographs, out=tmp_path / "run", resume=True)
     with pytest.raises(CheckpointError, match="nothing here: no run state in it"):
         train(other, data=photographs, out=tmp_path / "nothing here", resume=True)
@@ -454,7 +410,7 @@ def test_a_gpu_trains_the_same_twice_and_what_it_writes_loads_anywhere(
     [
         ("missing", "no such folder"),
         ("empty", "no pictures in it"),
-        ("one pixel", "1x1 is smaller than a patch of 24x24"),
+        ("one pixel", r"all photographs are smaller than a patch of 24x24 \(one.png is 1x1\)"),
         ("broken", "broken.png"),
         ("16 bits", "16-bit pictures are not trained on"),
     ],
@@ -470,6 +426,8 @@ def test_photographs_that_cannot_be_used_are_named(
             shutil.copy(file, folder)
     match kind:
         case "one pixel":
+            for file in folder.iterdir():
+                file.unlink()
             Image.new("RGB", (1, 1)).save(folder / "one.png")
         case "broken":
             whole = next(photographs.glob("*.png")).read_bytes()
@@ -478,6 +436,38 @@ def test_photographs_that_cannot_be_used_are_named(
             Image.fromarray(np.zeros((99, 99), np.uint16)).save(folder / "deep.png")
     with pytest.raises(DataError, match=message):
         train(load_recipe(recipe_file()), data=folder, out=tmp_path / "run", threads=1)
+
+
+def test_a_photograph_too_small_for_a_patch_is_left_out_and_counted(
+    recipe_file, tmp_path, photographs
+):
+    folder = tmp_path / "data"
+    shutil.copytree(photographs, folder)
+    for name in ("a.png", "deeper/b.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (99, 23)).save(folder / name)
+    said = []
+    recipe = load_recipe(recipe_file())
+    train(recipe, data=folder, out=tmp_path / "run", threads=1, notice=said.append)
+    train(recipe, data=photographs, out=tmp_path / "without", threads=1)
+    assert same_tensors(tmp_path / "run", tmp_path / "without")
+    (line,) = said
+    assert line == (
+        f"{folder}: 2 of 6 photographs are smaller than a patch of 24x24 and left out "
+        "(a.png is 99x23)"
+    )
+
+
+def test_a_pack_trains_as_its_folder_does(recipe_file, tmp_path, photographs):
+    packed = Folder(photographs, scales=[3, 2], degradation="bicubic")
+    write_pack(packed, tmp_path / "pack")
+    recipe = load_recipe(recipe_file())
+    for data in (photographs, tmp_path / "pack"):
+        train(recipe, data=data, out=tmp_path / data.name / "run", threads=1)
+        weights = tmp_path / data.name / "run" / "tiny-x2.safetensors"
+        (source,) = load_weights(weights)[1].training_data
+        assert (source.name, source.n) == (photographs.name, 3)
+    assert same_tensors(tmp_path / photographs.name / "run", tmp_path / "pack" / "run")
 
 
 def test_weights_are_never_unpickled(tmp_path):

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def train_network(
     data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="HR photographs, in any folders below.")
+        Path,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="HR photographs, alone or with LR beside them, or a pack of them.",
+        ),
     ],
     recipe: Annotated[
         str | None,
@@ -83,6 +88,8 @@ def train_network(
         raise MissingExtraError(extra="train", needed_for="training") from error
 
     parsed = _recipe(recipe, start_from=start_from, data=data, steps=steps)
+    if not as_json and not quiet:
+        typer.echo(f"{data}: {_recognised(data, parsed)}")
     run: dict[str, Any] = {
         "data": data,
         "start_from": start_from,
@@ -108,8 +115,8 @@ def train_network(
 
 def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int | None) -> "Recipe":
     """The recipe that is named, or that of the network to adapt, made to fit the photographs."""
+    from widesr.data.opening import open_source
     from widesr.train.grow import load_start
-    from widesr.train.pairs import list_photographs
     from widesr.train.recipe import fine_tuning, load_recipe, with_steps
 
     if name:
@@ -122,8 +129,22 @@ def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int 
             raise CheckpointError(
                 f"{start_from}: how it was trained is not known here; name a RECIPE beside --from"
             )
-        recipe = fine_tuning(known, photographs=len(list_photographs(data)))
+        source = open_source(data, scale=known.network.scale, degradation=known.data.degradation)
+        recipe = fine_tuning(known, photographs=len(source.names))
     return recipe if steps is None else with_steps(recipe, steps)
+
+
+def _recognised(data: Path, recipe: "Recipe") -> str:
+    """What lies in --data, in a line."""
+    from widesr.data.opening import open_source
+
+    wanted = recipe.data
+    return open_source(
+        data,
+        scale=recipe.network.scale,
+        degradation=wanted.degradation,
+        exclude=wanted.exclude,
+    ).what
 
 
 def _reporter(

@@ -1,10 +1,8 @@
 """One function: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
-import csv
 import json
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -15,8 +13,10 @@ import torch
 import widesr
 from widesr.catalog import TrainingData
 from widesr.data.loader import Loader
+from widesr.data.opening import open_source
 from widesr.data.patches import Pair
-from widesr.errors import CheckpointError, DataError
+from widesr.data.source import hold_out, large_enough, training_data
+from widesr.errors import CheckpointError
 from widesr.files import whole_file
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.train.checkpoint import (
@@ -28,7 +28,6 @@ from widesr.train.checkpoint import (
 )
 from widesr.train.device import Device, describe, find_device
 from widesr.train.grow import load_start
-from widesr.train.pairs import hold_out, list_photographs, load_pairs
 from widesr.train.recipe import Recipe
 from widesr.train.run import Run, as_tensor
 from widesr.train.schedule import learning_rate_at
@@ -69,21 +68,21 @@ class Photographs(NamedTuple):
     sources: tuple[TrainingData, ...]
 
 
-def load_photographs(data: Path, recipe: Recipe) -> Photographs:
-    """Load what a recipe takes from a folder of HR photographs; runs that take the same can share.
+def load_photographs(
+    data: Path, recipe: Recipe, *, notice: Callable[[str], None] = lambda _: None
+) -> Photographs:
+    """Load what a recipe takes from a folder or a pack; runs that take the same can share.
 
     Arguments and errors are those of `train`.
     """
-    training, validation = hold_out(
-        list_photographs(data, exclude=recipe.data.exclude), recipe.data.validation
-    )
-    scale, lr_patch = recipe.network.scale, recipe.data.lr_patch
+    scale, wanted = recipe.network.scale, recipe.data
+    source = open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
+    names = large_enough(source, scale=scale, lr_patch=wanted.lr_patch, notice=notice)
+    training, validation = hold_out(names, wanted.validation)
     return Photographs(
-        training=load_pairs(training, scale=scale, lr_patch=lr_patch),
-        held_out=[
-            _centre(pair, scale) for pair in load_pairs(validation, scale=scale, lr_patch=lr_patch)
-        ],
-        sources=_sources(data, training),
+        training=source.load(training),
+        held_out=[_centre(pair, scale) for pair in source.load(validation)],
+        sources=training_data(source, training),
     )
 
 
@@ -106,9 +105,10 @@ def train(
 
     Args:
         recipe: What to train, and how.
-        data: Folder of HR photographs, looked through with the folders below it. A MANIFEST.csv
-            (columns `file`, `licence`, `origin`) in it names their licences for the model's card.
-            Or what `load_photographs` made of such a folder.
+        data: A folder of HR photographs, looked through with the folders below it; one with LR
+            beside HR, as DIV2K has it; or a pack. A MANIFEST.csv (columns `file`, `licence`,
+            `origin`) in it names the licences for the model's card. Or what `load_photographs`
+            made of it.
         out: Folder for the results; made where it is missing.
         resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
             machine and device to the same weights, bit for bit, as a run that never stopped.
@@ -134,7 +134,7 @@ def train(
         raise CheckpointError(f"{out}: holds a run already; add --resume, or choose another --out")
     if resume:
         run.restore(*load_newest_state(out, notice=notice))
-    photographs = load_photographs(data, recipe) if isinstance(data, Path) else data
+    photographs = load_photographs(data, recipe, notice=notice) if isinstance(data, Path) else data
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = _Checkpoint(out, recipe, photographs.sources, which_commit())
     log_file = out / "log.jsonl"
@@ -280,7 +280,9 @@ def _centre(pair: Pair, scale: int) -> Pair:
     y, x = (pair.lr.shape[0] - height) // 2, (pair.lr.shape[1] - width) // 2
     lr = pair.lr[y : y + height, x : x + width]
     hr = pair.hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
-    return Pair(pair.name, lr, hr)
+    return Pair(
+        pair.name, lr.copy(), hr.copy()
+    )  # lets the whole go, and torch takes no mapped file
 
 
 def _validate(run: Run, pairs: Sequence[Pair]) -> float:
@@ -293,23 +295,6 @@ def _validate(run: Run, pairs: Sequence[Pair]) -> float:
         sr = np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8)
         scores.append(psnr(sr, pair.hr, protocol=PROTOCOLS["benchmark-y"], scale=scale))
     return float(np.mean(scores))
-
-
-def _sources(data: Path, photographs: Sequence[Path]) -> tuple[TrainingData, ...]:
-    """Count the photographs by origin and licence, as the folder's MANIFEST.csv has them."""
-    manifest = data / "MANIFEST.csv"
-    if not manifest.is_file():
-        return (TrainingData(name=data.resolve().name, licence="not stated", n=len(photographs)),)
-    with manifest.open(encoding="utf-8", newline="") as file:
-        rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
-    unlisted = [path.name for path in photographs if path.name not in rows]
-    if unlisted:
-        raise DataError(f"{manifest}: has no row for {unlisted[0]} and {len(unlisted) - 1} others")
-    counts = Counter((rows[p.name]["origin"], rows[p.name]["licence"]) for p in photographs)
-    return tuple(
-        TrainingData(name=origin, licence=licence, n=n)
-        for (origin, licence), n in sorted(counts.items())
-    )
 
 
 def which_commit() -> str:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
+from widesr.data.opening import open_source
+from widesr.data.source import hold_out
 from widesr.train.device import Device, describe
 from widesr.train.loop import prepare
-from widesr.train.pairs import hold_out, list_photographs
 from widesr.train.recipe import Recipe
 
 _TIMED_STEPS = 3
@@ -47,9 +48,9 @@ def plan(
     Arguments and errors are those of `widesr.train.loop.train`; photographs are listed, not read.
     """
     run = prepare(recipe, start_from=start_from, threads=threads, device=device)
-    photographs = list_photographs(data, exclude=recipe.data.exclude)
-    training, validation = hold_out(photographs, recipe.data.validation)
-    side, scale = recipe.data.lr_patch, recipe.network.scale
+    side, scale, wanted = recipe.data.lr_patch, recipe.network.scale, recipe.data
+    source = open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
+    training, validation = hold_out(source.names, wanted.validation)
     random = np.random.default_rng(recipe.seed)
     lr = random.integers(0, 256, (recipe.data.batch, side, side, 3), np.uint8)
     hr = lr.repeat(scale, axis=1).repeat(scale, axis=2)

@@ -1,0 +1,176 @@
+"""Which files are HR and which are their LR, by the names of folders and files; nothing is read."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from widesr.data.degradations import DEGRADATIONS
+from widesr.errors import DataError, ImageReadError
+from widesr.folder import is_folder, pictures_in
+
+TRACKS = ("bicubic", "unknown", "mild", "difficult", "wild")
+"""The LR sides that DIV2K is published with."""
+_REAL = ("mild", "difficult", "wild")
+"""Those that exist at x4 only, in a folder without `X4`."""
+
+
+class Files(NamedTuple):
+    """The pictures of a folder at one scale, by the name of the HR file below the folder."""
+
+    hr: dict[str, Path]
+    lr: dict[str, tuple[Path, ...]] | None
+    """One file each, several in the wild track; None: LR is to be made."""
+    what: str
+    """What was recognised, for people."""
+
+
+def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[str] = ()) -> Files:
+    """Recognise HR alone, HR with LR as DIV2K and the benchmarks lie, or `hr/` with `lr/`.
+
+    Args:
+        data: What the user named.
+        scale: Which LR is wanted, where there are several.
+        degradation: The same; LR that is not there is made if that can be.
+        exclude: File names of HR to leave out.
+
+    Raises:
+        DataError: No such folder, no pictures in it, no such LR, or HR and LR that are not of each
+            other.
+    """
+    if not is_folder(data):
+        raise DataError(
+            f"{data}: no such folder; --data takes a folder of HR photographs, or a pack"
+        )
+    hr_folder, lr_folder, what = _folders(data, scale=scale, degradation=degradation)
+    left_out = set(exclude)
+    hr = {
+        PurePosixPath(path.relative_to(data)).as_posix(): path
+        for path in _pictures(hr_folder)
+        if path.name not in left_out
+    }
+    if not hr:
+        raise DataError(f"{hr_folder}: no pictures in it; --data takes a folder of HR photographs")
+    if lr_folder is None:
+        if degradation not in DEGRADATIONS:
+            raise DataError(
+                f"{data}: holds HR alone, and {degradation} is not made here; name a folder with "
+                f"its LR beside, as DIV2K_train_LR_{degradation}, or degradation "
+                f"{' or '.join(DEGRADATIONS)}"
+            )
+        return Files(hr, None, f"{what}, LR made by {degradation}")
+    return Files(hr, _matched(hr, hr_folder, lr_folder, scale=scale, left_out=left_out), what)
+
+
+def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | None, str]:
+    """Find the folders of HR and LR, and what to call them."""
+    inside = _folders_in(data)
+    div2k = [name for name in inside if name.lower().endswith("_train_hr")]
+    if len(div2k) > 1:
+        raise DataError(f"{data}: holds {' and '.join(div2k)}; name one of them, or one's folder")
+    plain = [name for name in inside if name.lower() == "hr"]
+    if not div2k and not plain:
+        return data, None, "HR photographs"
+    hr = (div2k or plain)[0]
+    prefix = hr[:-2]
+    expected = _published(prefix, scale=scale, degradation=degradation)
+    if not div2k:
+        expected += [f"lr_x{scale}", f"lr/x{scale}"]
+        has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
+        expected += [] if has_scales else ["lr"]
+    for name in expected:
+        lr = _below(data, name)
+        if lr is not None:
+            return data / hr, lr, f"HR in {hr} with LR at x{scale} in {lr.relative_to(data)}"
+    others = [name for name in inside if re.match(f"{prefix}lr(_|$)", name, re.IGNORECASE)]
+    made = degradation in DEGRADATIONS
+    if div2k and made:
+        return data / hr, None, f"HR in {hr}"
+    if made and not others:
+        return data, None, "HR photographs"
+    if made and _below(data, f"{prefix}lr_{degradation}"):
+        return data / hr, None, f"HR in {hr}"
+    if degradation in _REAL and scale != 4:
+        raise DataError(f"{data}: the LR side {degradation} exists at x4 only, x{scale} was wanted")
+    raise DataError(
+        f"{data}: holds {', '.join([hr, *others])}, and no LR of {degradation} at x{scale}; "
+        f"expected it in {' or '.join(expected)}"
+    )
+
+
+def _published(prefix: str, *, scale: int, degradation: str) -> list[str]:
+    """Say where a published LR side lies."""
+    if degradation in _REAL:
+        return [f"{prefix}LR_{degradation}"] if scale == 4 else []
+    names = [f"{prefix}LR_{degradation}/X{scale}"]
+    return [*names, f"{prefix}LR_x8"] if (scale, degradation) == (8, "bicubic") else names
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    """Find a folder in folders, whatever the case of its letters."""
+    for part in name.split("/"):
+        found = [each for each in _folders_in(folder) if each.lower() == part.lower()]
+        if not found:
+            return None
+        folder = folder / found[0]
+    return folder
+
+
+def _folders_in(folder: Path | None) -> list[str]:
+    if folder is None:
+        return []
+    try:
+        return sorted(path.name for path in folder.iterdir() if is_folder(path))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
+
+
+def _pictures(folder: Path) -> list[Path]:
+    try:
+        return pictures_in(folder, recursive=True)
+    except ImageReadError as error:
+        raise DataError(str(error)) from error
+
+
+def _matched(
+    hr: dict[str, Path], hr_folder: Path, lr_folder: Path, *, scale: int, left_out: set[str]
+) -> dict[str, tuple[Path, ...]]:
+    """Find the LR of each HR: of the same name, or with the scale behind it, as 0001x4m.png."""
+    stems = {_stem(path, hr_folder): name for name, path in hr.items()}
+    if len(stems) < len(hr):
+        twice = next(n for n, path in hr.items() if stems[_stem(path, hr_folder)] != n)
+        raise DataError(f"{hr_folder}: {hr[twice].name} is there twice, with another ending")
+    skipped = {PurePosixPath(name).stem for name in left_out}
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    alone: list[Path] = []
+    for path in _pictures(lr_folder):
+        stem = _stem(path, lr_folder)
+        plain = re.sub(rf"x{scale}(m|d|w\d?)?$", "", stem)
+        name = stems.get(stem) or stems.get(plain)
+        if name is not None:
+            found[name].append(path)
+        elif PurePosixPath(plain).name not in skipped:
+            alone.append(path)
+    without = [path for name, path in hr.items() if name not in found]
+    if without:
+        raise DataError(
+            f"{lr_folder}: no LR for {named(without)}; expected {without[0].stem}x{scale}"
+            f"{without[0].suffix} or {without[0].name}"
+        )
+    if alone:
+        raise DataError(f"{hr_folder}: no HR for {named(alone)} of {lr_folder}")
+    for paths in found.values():
+        if len(paths) > 1 and not all(re.search(r"x\dw\d?$", path.stem) for path in paths):
+            raise DataError(f"{lr_folder}: {named(paths)} are LR of one photograph; keep one")
+    return {name: tuple(paths) for name, paths in found.items()}
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return PurePosixPath(path.relative_to(folder)).with_suffix("").as_posix()
+
+
+def named(paths: Sequence[str | Path]) -> str:
+    """Name the first file, and count the others."""
+    first, others = PurePosixPath(paths[0]).name, len(paths) - 1
+    return first + (f" and {others:,} other{'s' * (others > 1)}" if others else "")

@@ -1,0 +1,237 @@
+"""Packs: photographs decoded once, with their LR, in files that are mapped and not read.
+
+A pack is a folder with `index.json`, `hr.bin`, and `lr_x2.bin` and so on: raw uint8 RGB, one
+picture after another. A crop touches the pages that it lies on, and no others.
+"""
+
+import hashlib
+import json
+import mmap
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from widesr.data.patches import Pair
+from widesr.data.photographs import pair_of
+from widesr.data.source import Licence
+from widesr.errors import DataError
+
+INDEX = "index.json"
+FORMAT: Literal["widesr-pack-1"] = "widesr-pack-1"
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Stored(_Record):
+    """One picture in a file of the pack."""
+
+    offset: _Count
+    """In bytes."""
+    height: _Count
+    width: _Count
+    sha256: str
+    """Of its bytes."""
+
+    @property
+    def n_bytes(self) -> int:
+        """How long it is."""
+        return self.height * self.width * 3
+
+
+class PackedPhotograph(_Record):
+    """One photograph, whole, and its LR pictures by scale."""
+
+    name: str
+    hr: Stored
+    lr: dict[int, tuple[Stored, ...]]
+    licence: str | None = None
+    origin: str | None = None
+
+
+class Index(_Record):
+    """All that a pack says about itself."""
+
+    format: Literal["widesr-pack-1"]
+    widesr: str
+    """The version that made it."""
+    title: str
+    """Of the folder it was made from."""
+    what: str
+    """What was recognised there."""
+    degradation: str
+    protocol: str
+    """What the degradation does, or where LR was found."""
+    scales: tuple[int, ...]
+    n_bytes: dict[str, _Count]
+    """Of each file."""
+    photographs: tuple[PackedPhotograph, ...]
+    sha256: str = ""
+    """Of the rest of this index, and by the hashes in it of all pixels: the pack's identity."""
+
+    def digest(self) -> str:
+        """What `sha256` is to be."""
+        text = self.model_dump_json(exclude={"sha256"})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_pack(folder: Path) -> bool:
+    """Say whether a folder is a pack, whole or not, and not a folder of pictures."""
+    try:
+        start = (folder / INDEX).read_bytes()[:4096]
+    except OSError:
+        return False
+    return b'"widesr-pack-' in start or (folder / HR).is_file()
+
+
+HR = "hr.bin"
+
+
+def lr_file(scale: int) -> str:
+    """Name the file of the LR pictures of a scale."""
+    return f"lr_x{scale}.bin"
+
+
+def read_index(pack: Path) -> Index:
+    """Read what a pack says about itself, and check that its files are of the size it says.
+
+    Raises:
+        DataError: It is no pack, damaged, or of a newer widesr.
+    """
+    path = pack / INDEX
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{pack}: is no pack ({INDEX}: {error.strerror}); make one by widesr data pack"
+        ) from error
+    again = "pack the photographs again"
+    try:
+        index = Index.model_validate_json(text)
+    except ValidationError as error:
+        newer = _format_of(text)
+        if newer and newer != FORMAT:
+            raise DataError(
+                f"{path}: is of the format {newer}, and this widesr reads {FORMAT}; {again}"
+            ) from error
+        raise DataError(f"{path}: is damaged; {again}") from error
+    if index.digest() != index.sha256:
+        raise DataError(f"{path}: is damaged, its hash is not its own; {again}")
+    for name, n_bytes in index.n_bytes.items():
+        try:
+            found = (pack / name).stat().st_size
+        except OSError as error:
+            raise DataError(f"{pack / name}: is missing ({error.strerror}); {again}") from error
+        if found != n_bytes:
+            raise DataError(f"{pack / name}: has {found:,} bytes, not {n_bytes:,}; {again}")
+    return index
+
+
+def _format_of(text: bytes) -> str | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    name = found.get("format") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name.startswith("widesr-pack-") else None
+
+
+class Maps:
+    """The files of a pack, mapped into memory: nothing is read before it is looked at."""
+
+    def __init__(self, pack: Path, names: Sequence[str]) -> None:
+        """Map files that are there.
+
+        Raises:
+            DataError: One cannot be opened.
+        """
+        self._bytes = {name: _mapped(pack / name) for name in names}
+
+    def picture(self, name: str, stored: Stored) -> NDArray[np.uint8]:
+        """Show a picture, uint8 (H, W, 3): a view of the file, for reading only."""
+        flat = self._bytes[name][stored.offset : stored.offset + stored.n_bytes]
+        return flat.reshape(stored.height, stored.width, 3)
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    try:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return np.empty(0, np.uint8)  # nothing can be mapped of an empty file
+            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
+
+
+class Pack:
+    """A pack, as a `Source` of one of its scales."""
+
+    def __init__(
+        self, pack: Path, *, scale: int, degradation: str, exclude: Sequence[str] = ()
+    ) -> None:
+        """Read the index.
+
+        Raises:
+            DataError: As `read_index`, or the pack has no LR of this scale and degradation.
+        """
+        index = read_index(pack)
+        if degradation != index.degradation or scale not in index.scales:
+            held = " and ".join(f"x{each}" for each in index.scales)
+            raise DataError(
+                f"{pack}: holds LR of {index.degradation} at {held}, {degradation} at x{scale} was "
+                "wanted; pack the photographs with --scale and --degradation"
+            )
+        self.data, self.title, self._scale, self._index = pack, index.title, scale, index
+        left_out = set(exclude)
+        self._photographs = {
+            each.name: each
+            for each in index.photographs
+            if each.name.rpartition("/")[2] not in left_out
+        }
+        if not self._photographs:
+            raise DataError(f"{pack}: no photograph in it that is not left out by the recipe")
+        self.names: Sequence[str] = list(self._photographs)
+
+    @property
+    def what(self) -> str:
+        """What was recognised, for people."""
+        return f"a pack of {len(self.names):,} photographs, LR of {self._index.degradation}"
+
+    @cached_property
+    def licences(self) -> Mapping[str, Licence] | None:
+        """What MANIFEST.csv said when the photographs were packed."""
+        stated = {
+            each.name.rpartition("/")[2]: Licence(each.licence, each.origin)
+            for each in self._index.photographs
+            if each.licence is not None and each.origin is not None
+        }
+        return stated or None
+
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
+        """(height, width) of each HR picture, by its name."""
+        return {name: (each.hr.height, each.hr.width) for name, each in self._photographs.items()}
+
+    def load(self, names: Sequence[str]) -> list[Pair]:
+        """Give views of the files; no pixel is read."""
+        file = lr_file(self._scale)
+        return [
+            pair_of(
+                name,
+                self._maps.picture(HR, self._photographs[name].hr),
+                self._maps.picture(file, lr),
+                scale=self._scale,
+            )
+            for name in names
+            for lr in self._photographs[name].lr[self._scale]
+        ]
+
+    @cached_property
+    def _maps(self) -> Maps:
+        return Maps(self.data, [HR, lr_file(self._scale)])

@@ -1,0 +1,289 @@
+"""Making packs, whole or not at all, and looking whether one is still what it was."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from io import BufferedWriter
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+import widesr
+from widesr.data.pack import (
+    FORMAT,
+    HR,
+    INDEX,
+    Index,
+    Maps,
+    PackedPhotograph,
+    Stored,
+    lr_file,
+    read_index,
+)
+from widesr.data.photographs import Decoded, Folder
+from widesr.data.source import Licence, require_licences
+from widesr.errors import DataError, OutputExistsError
+from widesr.space import readable_size
+
+_TOLD = 5
+"""Photographs that cannot be packed, of which one line tells all."""
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def write_pack(
+    photographs: Folder,
+    out: Path,
+    *,
+    report: Callable[[int, str], None] = lambda _n, _name: None,
+) -> Index:
+    """Decode photographs on all cores, and write them and their LR into a new folder.
+
+    It is made under a hidden name beside `out`, which it takes when all is on the disk. What a
+    killed process left there is removed by the next that makes the same pack.
+
+    Args:
+        photographs: What to pack, at which scales.
+        out: The folder to be.
+        report: Called with how many are done, and the name of the last.
+
+    Raises:
+        OutputExistsError: `out` is there already.
+        DataError: Photographs that cannot be used, all of them named; another process makes this
+            pack; or the disk is full. Nothing is left behind.
+    """
+    if os.path.lexists(out):
+        raise OutputExistsError(f"{out}: exists already; remove it, or name another with -o")
+    _check_space(photographs, out)
+    try:
+        with _folder_to_be(out) as part:
+            index = _filled(photographs, part, report)
+            _write_whole(part / INDEX, index.model_dump_json(indent=1).encode())
+    except OSError as error:
+        raise DataError(
+            f"{out}: cannot be written ({error.strerror or error}); nothing was kept, make room "
+            "or name another place with -o"
+        ) from error
+    return index
+
+
+def verify_pack(
+    pack: Path, *, report: Callable[[int, str], None] = lambda _n, _name: None
+) -> tuple[Index, list[str]]:
+    """Read all of a pack again, and say which pictures are not what they were.
+
+    Args:
+        pack: The folder.
+        report: As in `write_pack`.
+
+    Returns:
+        The index, and the damaged pictures, each as "name (HR)" or "name (LR x2)".
+
+    Raises:
+        DataError: It is no pack, or its index or the size of a file is wrong.
+    """
+    index = read_index(pack)
+    maps = Maps(pack, list(index.n_bytes))
+
+    def damaged(photograph: PackedPhotograph) -> list[str]:
+        stored = [("HR", HR, photograph.hr)]
+        for scale, pictures in photograph.lr.items():
+            stored += [(f"LR x{scale}", lr_file(scale), each) for each in pictures]
+        return [
+            f"{photograph.name} ({what})"
+            for what, file, each in stored
+            if _digest(maps.picture(file, each)) != each.sha256
+        ]
+
+    found: list[str] = []
+    for n, (photograph, its) in enumerate(_in_order(damaged, index.photographs), 1):
+        found += its
+        report(n, photograph.name)
+    return index, found
+
+
+def _filled(photographs: Folder, part: Path, report: Callable[[int, str], None]) -> Index:
+    """Write all pictures into the files of a pack, and make its index."""
+    stated = _stated(photographs)
+    packed: list[PackedPhotograph] = []
+    failed: list[DataError] = []
+
+    def prepared(name: str) -> _Prepared | DataError:
+        try:
+            return _Prepared.of(photographs.decode(name))
+        except DataError as error:
+            return error  # told with all others: a long run should not fail for each of them
+
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(_Growing.create(part / name))
+            for name in (HR, *map(lr_file, photographs.scales))
+        }
+        for n, (name, one) in enumerate(_in_order(prepared, photographs.names), 1):
+            if isinstance(one, DataError):
+                failed.append(one)
+            elif not failed:
+                hr = files[HR].add(*one.hr)
+                lr = {
+                    scale: tuple(files[lr_file(scale)].add(*each) for each in pictures)
+                    for scale, pictures in one.lr.items()
+                }
+                licence, origin = stated.get(name, (None, None))
+                packed.append(
+                    PackedPhotograph(name=name, hr=hr, lr=lr, licence=licence, origin=origin)
+                )
+            report(n, name)
+        if failed:
+            more = f"; and {len(failed) - _TOLD} more" if failed[_TOLD:] else ""
+            raise DataError("; ".join(str(error) for error in failed[:_TOLD]) + more)
+        n_bytes = {name: file.end for name, file in files.items()}
+    index = Index(
+        format=FORMAT,
+        widesr=widesr.__version__,
+        title=photographs.title,
+        what=photographs.what,
+        degradation=photographs.degradation,
+        protocol=photographs.protocol,
+        scales=photographs.scales,
+        n_bytes=n_bytes,
+        photographs=tuple(packed),
+    )
+    return index.model_copy(update={"sha256": index.digest()})
+
+
+def _stated(photographs: Folder) -> dict[str, Licence]:
+    """Give what MANIFEST.csv says of each photograph, by its name below the folder."""
+    for name in photographs.names:
+        if not name.isprintable():
+            raise DataError(f"{photographs.data / name}: no name for an index; rename the file")
+    if photographs.licences is None:
+        return {}
+    require_licences(photographs, photographs.names)
+    return {name: photographs.licences[PurePosixPath(name).name] for name in photographs.names}
+
+
+_Hashed = tuple[NDArray[np.uint8], str]
+
+
+class _Prepared(NamedTuple):
+    """A photograph with the hashes of its pictures."""
+
+    hr: _Hashed
+    lr: dict[int, list[_Hashed]]
+
+    @classmethod
+    def of(cls, photograph: Decoded) -> Self:
+        lr = {
+            scale: [(np.ascontiguousarray(each), _digest(each)) for each in pictures]
+            for scale, pictures in photograph.lr.items()
+        }
+        return cls((photograph.hr, _digest(photograph.hr)), lr)
+
+
+def _digest(pixels: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+
+
+class _Growing:
+    """A file of a pack while it is made."""
+
+    def __init__(self, file: BufferedWriter) -> None:
+        self._file = file
+        self.end = 0
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: Path) -> Iterator[Self]:
+        """Make the file; it is on the disk when this ends."""
+        with path.open("xb") as file:
+            yield cls(file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def add(self, pixels: NDArray[np.uint8], sha256: str) -> Stored:
+        """Write a picture behind the others."""
+        height, width = pixels.shape[:2]
+        stored = Stored(offset=self.end, height=height, width=width, sha256=sha256)
+        self._file.write(pixels.data)
+        self.end += stored.n_bytes
+        return stored
+
+
+def _in_order(work: Callable[[Item], Made], items: Sequence[Item]) -> Generator[tuple[Item, Made]]:
+    """Work on all cores, a few items ahead of what is taken; results in order."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers, thread_name_prefix="widesr-pack") as pool:
+        coming: deque[tuple[Item, Future[Made]]] = deque()
+        try:
+            for item in items:
+                coming.append((item, pool.submit(work, item)))
+                if len(coming) > 2 * workers:
+                    first, made = coming.popleft()
+                    yield first, made.result()
+            while coming:
+                first, made = coming.popleft()
+                yield first, made.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _check_space(photographs: Folder, out: Path) -> None:
+    """Look at the free space before hours of decoding.
+
+    Raises:
+        DataError: It is not enough, or there is no folder to make the pack in.
+    """
+    pixels = sum(height * width for height, width in photographs.sizes().values())
+    needed = sum(3 * pixels // scale**2 for scale in (1, *photographs.scales))
+    try:
+        free = shutil.disk_usage(out.parent).free
+    except OSError as error:
+        raise DataError(f"{out.parent}: no folder to write to ({error.strerror})") from error
+    if needed > free:
+        raise DataError(
+            f"{out}: the pack takes {readable_size(needed)}, {readable_size(free)} is free in "
+            f"{out.parent}; make room, or name another place with -o"
+        )
+
+
+@contextmanager
+def _folder_to_be(out: Path) -> Iterator[Path]:
+    """Make a hidden folder beside `out` that takes its name when all has gone well, and else goes.
+
+    One process at a time holds it by a lock, which ends with the process, however that ends; so a
+    folder that is there and not locked is what a killed one left.
+    """
+    part = out.parent / f".{out.name}.widesr-part"
+    part.mkdir(exist_ok=True)
+    fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"{out}: another process is packing it; wait for its end") from error
+        try:
+            for left in part.iterdir():
+                left.unlink()
+            yield part
+            os.fsync(fd)
+            part.rename(out)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    finally:
+        os.close(fd)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,178 @@
+"""A folder of photographs: decoded, with their LR read or made."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.data.degradations import DEGRADATIONS, photograph_seed
+from widesr.data.layout import Files, find_files
+from widesr.data.patches import Pair
+from widesr.data.source import Licence
+from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
+from widesr.reading import read_header, read_picture
+
+
+class Decoded(NamedTuple):
+    """One photograph: HR uint8 (H, W, 3), whole; its LR pictures uint8 (h, w, 3) by scale."""
+
+    name: str
+    hr: NDArray[np.uint8]
+    lr: dict[int, list[NDArray[np.uint8]]]
+
+
+class Folder:
+    """A folder of HR photographs, with LR beside them or without; a `Source` of its first scale."""
+
+    def __init__(
+        self, data: Path, *, scales: Sequence[int], degradation: str, exclude: Iterable[str] = ()
+    ) -> None:
+        """List the files, of which none is opened.
+
+        Raises:
+            DataError: As `find_files`.
+        """
+        exclude = list(exclude)
+        self.data, self.scales, self.degradation = data, tuple(scales), degradation
+        self._files: dict[int, Files] = {
+            scale: find_files(data, scale=scale, degradation=degradation, exclude=exclude)
+            for scale in scales
+        }
+        first = self._files[scales[0]]
+        for scale, files in self._files.items():
+            if files.hr.keys() != first.hr.keys():
+                raise DataError(
+                    f"{data}: other HR at x{scale} than at x{scales[0]}; take one scale"
+                )
+        self._hr = first.hr
+        self.names: Sequence[str] = list(first.hr)
+
+    @property
+    def title(self) -> str:
+        """The folder's own name."""
+        return self.data.resolve().name
+
+    @property
+    def what(self) -> str:
+        """What was recognised, for people."""
+        each = list(dict.fromkeys(files.what for files in self._files.values()))
+        return f"{len(self.names):,} {'; '.join(each)}"
+
+    @property
+    def protocol(self) -> str:
+        """What makes LR, or where it was found."""
+        if any(files.lr is None for files in self._files.values()):
+            return DEGRADATIONS[self.degradation].protocol
+        return self.what
+
+    @cached_property
+    def licences(self) -> Mapping[str, Licence] | None:
+        """What MANIFEST.csv says.
+
+        Raises:
+            DataError: It has not the columns `file`, `licence` and `origin`.
+        """
+        manifest = self.data / "MANIFEST.csv"
+        if not manifest.is_file():
+            return None
+        try:
+            with manifest.open(encoding="utf-8-sig", newline="") as file:
+                rows = list(csv.DictReader(file))
+            return {Path(r["file"]).name: Licence(r["licence"], r["origin"]) for r in rows}
+        except (KeyError, ValueError, OSError) as error:
+            raise DataError(
+                f"{manifest}: is not a table with the columns file, licence and origin ({error})"
+            ) from error
+
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
+        """(height, width) of each HR picture, by its name; only headers are read.
+
+        Raises:
+            DataError: A file that is no picture.
+        """
+
+        def size(path: Path) -> tuple[int, int]:
+            with _data_errors():
+                header = read_header(path)
+            return header.height, header.width
+
+        with ThreadPoolExecutor() as pool:
+            return dict(zip(self.names, pool.map(size, self._hr.values()), strict=True))
+
+    def load(self, names: Sequence[str]) -> list[Pair]:
+        """Decode photographs and read or make their LR, on all cores; all stay in memory.
+
+        Raises:
+            DataError: A photograph that cannot be used.
+        """
+        scale = self.scales[0]
+
+        def pairs(name: str) -> list[Pair]:
+            photograph = self.decode(name)
+            return [pair_of(name, photograph.hr, lr, scale=scale) for lr in photograph.lr[scale]]
+
+        with ThreadPoolExecutor() as pool:
+            return [pair for each in pool.map(pairs, names) for pair in each]
+
+    def decode(self, name: str) -> Decoded:
+        """Read one photograph, and read or make its LR at all scales.
+
+        Raises:
+            DataError: It cannot be used, or its LR is not its own.
+        """
+        hr = _rgb(self._hr[name])
+        lr = {scale: self._lr(name, hr, scale=scale) for scale in self.scales}
+        return Decoded(name, hr, lr)
+
+    def _lr(self, name: str, hr: NDArray[np.uint8], *, scale: int) -> list[NDArray[np.uint8]]:
+        given = self._files[scale].lr
+        height, width = hr.shape[0] // scale, hr.shape[1] // scale
+        if given is not None:
+            return [_fitting(path, self._hr[name], hr, scale=scale) for path in given[name]]
+        if not height or not width:
+            return [np.empty((height, width, 3), np.uint8)]
+        shrink = DEGRADATIONS[self.degradation].shrink
+        return [shrink(hr, scale=scale, seed=photograph_seed(name))]
+
+
+def pair_of(name: str, hr: NDArray[np.uint8], lr: NDArray[np.uint8], *, scale: int) -> Pair:
+    """Cut HR to what LR shows; a view."""
+    return Pair(name, lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale])
+
+
+def _fitting(path: Path, hr_path: Path, hr: NDArray[np.uint8], *, scale: int) -> NDArray[np.uint8]:
+    """Read an LR picture, and leave out what a published one shows of HR's incomplete last rows."""
+    lr = _rgb(path)
+    sides = list(zip(lr.shape[:2], hr.shape[:2], strict=True))
+    if not all(hr_side // scale <= side <= -(-hr_side // scale) for side, hr_side in sides):
+        (h, in_h), (w, in_w) = sides
+        raise DataError(
+            f"{path}: is {w}x{h}, and {hr_path} is {in_w}x{in_h}; LR of it at x{scale} is "
+            f"{in_w // scale}x{in_h // scale}"
+        )
+    return lr[: hr.shape[0] // scale, : hr.shape[1] // scale]
+
+
+def _rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode to uint8 (H, W, 3)."""
+    with _data_errors():
+        pixels = read_picture(path).pixels
+    if pixels.dtype != np.uint8:
+        raise DataError(f"{path}: 16-bit pictures are not trained on; convert it to 8 bits")
+    rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(rgb)
+
+
+@contextmanager
+def _data_errors() -> Iterator[None]:
+    """What is wrong with a picture is wrong with the data."""
+    try:
+        yield
+    except (ImageReadError, ImageFormatError, ImageTooLargeError) as error:
+        raise DataError(str(error)) from error

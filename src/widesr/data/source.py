@@ -1,0 +1,134 @@
+"""What photographs are to a run, whether they lie in a folder or in a pack of it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Protocol
+
+from widesr.catalog import TrainingData
+from widesr.data.layout import named
+from widesr.data.patches import Pair
+from widesr.errors import DataError
+
+
+class Licence(NamedTuple):
+    """What a MANIFEST.csv knows of one photograph."""
+
+    licence: str
+    origin: str
+
+
+class Source(Protocol):
+    """Photographs with their LR at one scale; a pack gives what its folder would."""
+
+    @property
+    def data(self) -> Path:
+        """What the user named."""
+
+    @property
+    def title(self) -> str:
+        """The folder's own name, for cards."""
+
+    @property
+    def what(self) -> str:
+        """What was recognised, for people."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the HR files below the folder, with "/" between their parts."""
+
+    @property
+    def licences(self) -> Mapping[str, Licence] | None:
+        """By file name, without folders; None where nothing is stated."""
+
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
+        """(height, width) of each HR picture, by its name.
+
+        Raises:
+            DataError: A file that is no picture.
+        """
+
+    def load(self, names: Sequence[str]) -> list[Pair]:
+        """Give the pairs of some photographs, in their order; in DIV2K's wild track four of each.
+
+        Raises:
+            DataError: A photograph that cannot be used.
+        """
+
+
+def large_enough(
+    source: Source, *, scale: int, lr_patch: int, notice: Callable[[str], None]
+) -> list[str]:
+    """Leave out photographs that no patch fits into, and say how many.
+
+    Raises:
+        DataError: None is left, or a file is no picture.
+    """
+    side, sizes = lr_patch * scale, source.sizes()
+    small = [name for name in source.names if min(sizes[name]) < side]
+    if not small:
+        return list(source.names)
+    height, width = sizes[small[0]]
+    found = f"{small[0]} is {width}x{height}"
+    if len(small) == len(source.names):
+        raise DataError(
+            f"{source.data}: all photographs are smaller than a patch of {side}x{side} ({found}); "
+            "take larger ones, or a smaller data.lr_patch"
+        )
+    notice(
+        f"{source.data}: {len(small):,} of {len(source.names):,} photographs are smaller than a "
+        f"patch of {side}x{side} and left out ({found})"
+    )
+    left_out = set(small)
+    return [name for name in source.names if name not in left_out]
+
+
+def hold_out(names: Sequence[str], n: int) -> tuple[list[str], list[str]]:
+    """Split into (for training, for validation): the `n` whose file names have the least SHA-256.
+
+    A photograph keeps its side when others are added to the folder, as far as `n` allows.
+
+    Raises:
+        DataError: Nothing would be left to train on.
+    """
+    if n >= len(names):
+        raise DataError(f"{len(names)} photographs cannot spare {n} for validation")
+
+    def rank(name: str) -> bytes:
+        return hashlib.sha256(_file(name).encode(errors="surrogateescape")).digest()
+
+    held = set(sorted(names, key=rank)[:n])
+    return [name for name in names if name not in held], sorted(held, key=PurePosixPath)
+
+
+def require_licences(source: Source, names: Sequence[str]) -> None:
+    """Hold a folder with a MANIFEST.csv to stating all its photographs.
+
+    Raises:
+        DataError: It leaves some out.
+    """
+    known = source.licences
+    if known is not None and (unlisted := [name for name in names if _file(name) not in known]):
+        raise DataError(f"{source.data}: MANIFEST.csv has no row for {named(unlisted)}")
+
+
+def training_data(source: Source, names: Sequence[str]) -> tuple[TrainingData, ...]:
+    """Count photographs by origin and licence, for the cards of what learns from them.
+
+    Raises:
+        DataError: As `require_licences`.
+    """
+    known = source.licences
+    if known is None:
+        return (TrainingData(name=source.title, licence="not stated", n=len(names)),)
+    require_licences(source, names)
+    counts = Counter((known[_file(name)].origin, known[_file(name)].licence) for name in names)
+    return tuple(
+        TrainingData(name=origin, licence=licence, n=n)
+        for (origin, licence), n in sorted(counts.items())
+    )
+
+
+def _file(name: str) -> str:
+    return PurePosixPath(name).name

@@ -1,0 +1,341 @@
+"""What --data may be: HR alone, HR with LR in several layouts; and the patches drawn from it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from widesr.data.degradations import photograph_seed
+from widesr.data.opening import open_source
+from widesr.data.patches import PatchSampler, cut_patches, turned
+from widesr.data.photographs import Folder
+from widesr.data.source import hold_out, large_enough, training_data
+from widesr.degradation import degrade
+from widesr.errors import DataError
+from widesr.resize import imresize
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
+
+
+def picture(index=0, *, width=64, height=48):
+    """A piece of a real photograph."""
+    assert len(EXAMPLES) >= 4
+    with Image.open(EXAMPLES[index]) as image:
+        return image.convert("RGB").crop((100, 100, 100 + width, 100 + height))
+
+
+def save(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def shrunk(image, scale):
+    return Image.fromarray(degrade(np.asarray(image), scale=scale))
+
+
+@pytest.fixture
+def div2k(tmp_path):
+    """DIV2K in small: four tracks, two training photographs and one for validation."""
+    for i in range(2):
+        hr = picture(i)
+        save(tmp_path / f"DIV2K_train_HR/000{i}.png", hr)
+        for scale in (2, 3):
+            lr = shrunk(hr, scale)
+            save(tmp_path / f"DIV2K_train_LR_bicubic/X{scale}/000{i}x{scale}.png", lr)
+        dark = Image.fromarray(np.asarray(shrunk(hr, 2)) // 2)
+        save(tmp_path / f"DIV2K_train_LR_unknown/X2/000{i}x2.png", dark)
+        save(tmp_path / f"DIV2K_train_LR_x8/000{i}x8.png", shrunk(hr, 8))
+        save(tmp_path / f"DIV2K_train_LR_mild/000{i}x4m.png", shrunk(hr, 4))
+        for n in range(1, 5):
+            wild = Image.fromarray(np.asarray(shrunk(hr, 4)) // n)
+            save(tmp_path / f"DIV2K_train_LR_wild/000{i}x4w{n}.png", wild)
+    save(tmp_path / "DIV2K_valid_HR/0801.png", picture(3))
+    return tmp_path
+
+
+@given(st.integers(0, 7), st.integers(1, 9), st.integers(1, 9))
+def test_turning_a_picture_and_its_lr_are_the_same_turn(turn, height, width):
+    random = np.random.default_rng(turn)
+    lr = random.integers(0, 256, (height, width, 3), np.uint8)
+    hr = lr.repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(turned(hr, turn), turned(lr, turn).repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_the_eight_turns_differ():
+    image = np.arange(27).reshape(3, 3, 3)
+    assert len({turned(image, turn).tobytes() for turn in range(8)}) == 8
+
+
+def test_patches_are_aligned_reproducible_and_from_everywhere(tmp_path):
+    for i in range(4):
+        save(tmp_path / f"{i}.png", picture(i, width=128, height=112))
+    source = open_source(tmp_path, scale=2, degradation="bicubic", exclude=["2.png"])
+    pairs = source.load(source.names)
+    assert [pair.name for pair in pairs] == ["0.png", "1.png", "3.png"]
+    sizes = [pair.lr.shape[:2] for pair in pairs]
+    sampler = PatchSampler(sizes, lr_patch=12, seed=3)
+    lr, hr = cut_patches(pairs, sampler.draw(40), scale=2, lr_patch=12)
+    assert lr.shape == (40, 12, 12, 3)
+    assert hr.shape == (40, 24, 24, 3)
+    for small, large in zip(lr, hr, strict=True):  # away from the border, shrinking is local
+        inside = imresize(large, scale=1 / 2)[4:-4, 4:-4].astype(int)
+        assert np.abs(inside - small[4:-4, 4:-4]).max() <= 1
+    again = PatchSampler(sizes, lr_patch=12, seed=3)
+    assert np.array_equal(cut_patches(pairs, again.draw(40), scale=2, lr_patch=12)[1], hr)
+    state = sampler.state
+    following = sampler.draw(8)
+    again.state = json.loads(json.dumps(state))
+    assert again.draw(8) == following
+
+
+def test_large_photographs_give_more_patches_by_their_area():
+    # Positions: 1 x 1, 11 x 11 and 21 x 31; the shares of 20,000 draws within four deviations.
+    sampler = PatchSampler([(12, 12), (22, 22), (32, 42)], lr_patch=12, seed=0)
+    drawn = np.bincount([patch.pair for patch in sampler.draw(20_000)], minlength=3) / 20_000
+    expected = np.array([1, 121, 651]) / 773
+    assert (np.abs(drawn - expected) < 4 * np.sqrt(expected * (1 - expected) / 20_000)).all()
+
+
+def test_photographs_are_held_out_by_file_name_alone():
+    names = [f"photo {i}.jpg" for i in range(20)]
+    training, held = hold_out(names, 5)
+    assert len(held) == 5
+    assert sorted(training + held) == sorted(names)
+    elsewhere, _ = hold_out([f"deeper/{name}" for name in names], 5)
+    assert elsewhere == [f"deeper/{name}" for name in training]
+    with pytest.raises(DataError, match="20 photographs cannot spare 20"):
+        hold_out(names, 20)
+
+
+def test_a_photographs_seed_is_its_file_names():
+    assert photograph_seed("a/b.png") == photograph_seed("b.png") != photograph_seed("c.png")
+
+
+# ---- layouts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "track", "pairs", "what"),
+    [
+        (2, "bicubic", 2, "in DIV2K_train_HR with LR at x2 in DIV2K_train_LR_bicubic/X2"),
+        (2, "unknown", 2, "in DIV2K_train_HR with LR at x2 in DIV2K_train_LR_unknown/X2"),
+        (8, "bicubic", 2, "in DIV2K_train_HR with LR at x8 in DIV2K_train_LR_x8"),
+        (4, "mild", 2, "in DIV2K_train_HR with LR at x4 in DIV2K_train_LR_mild"),
+        (4, "wild", 8, "in DIV2K_train_HR with LR at x4 in DIV2K_train_LR_wild"),
+        (4, "bicubic", 2, "in DIV2K_train_HR, LR made by bicubic"),
+    ],
+)
+def test_the_layout_of_div2k_is_recognised(div2k, scale, track, pairs, what):
+    source = open_source(div2k, scale=scale, degradation=track)
+    assert source.what.endswith(what)
+    assert source.what.startswith("2 ")
+    assert list(source.names) == ["DIV2K_train_HR/0000.png", "DIV2K_train_HR/0001.png"]
+    loaded = source.load(source.names)
+    assert len(loaded) == pairs
+    for pair in loaded:
+        assert pair.hr.shape == (pair.lr.shape[0] * scale, pair.lr.shape[1] * scale, 3)
+    if track == "bicubic":  # given or made, it is the same
+        assert np.array_equal(loaded[1].lr, degrade(np.asarray(picture(1)), scale=scale))
+    if track == "wild":
+        assert [
+            int(pair.lr.mean() * n / loaded[0].lr.mean() + 0.5)
+            for pair, n in zip(loaded[:4], range(1, 5), strict=True)
+        ] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (("HR/{}.png", "LR/{}.png"), "HR in HR with LR at x2 in LR"),
+        (("hr/{}.png", "lr_x2/{}.png"), "HR in hr with LR at x2 in lr_x2"),
+        (("hr/{}.png", "lr_x2/{}x2.webp"), "HR in hr with LR at x2 in lr_x2"),
+        (("hr/{}.png", "lr/X2/{}.png"), "HR in hr with LR at x2 in lr/X2"),
+        (("HR/{}.png", "LR_bicubic/X2/{}x2.png"), "HR in HR with LR at x2 in LR_bicubic/X2"),
+        (("hr/deep/{}.png", "lr/deep/{}.png"), "HR in hr with LR at x2 in lr"),
+    ],
+)
+def test_pairs_of_folders_are_recognised(tmp_path, names, what):
+    for i in range(3):
+        save(tmp_path / names[0].format(i), picture(i))
+        lossless = {"lossless": True} if names[1].endswith("webp") else {}
+        file = tmp_path / names[1].format(i)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - np.asarray(shrunk(picture(i), 2))).save(file, **lossless)
+    source = open_source(tmp_path, scale=2, degradation="bicubic", exclude=["1.png"])
+    assert source.what == f"2 {what}"
+    loaded = source.load(source.names)
+    assert np.array_equal(loaded[0].hr, np.asarray(picture(0)))
+    assert np.array_equal(loaded[1].lr, 255 - degrade(np.asarray(picture(2)), scale=2))
+
+
+def test_a_folder_named_hr_without_lr_is_a_folder_of_photographs(tmp_path):
+    save(tmp_path / "hr/a.png", picture())
+    save(tmp_path / "more/b.png", picture(1))
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    assert list(source.names) == ["hr/a.png", "more/b.png"]
+    assert source.what == "2 HR photographs, LR made by bicubic"
+
+
+def test_published_lr_may_show_the_incomplete_last_rows_of_hr(tmp_path):
+    # MATLAB's imresize gives ceil(49 / 2) rows; the last is of half a pixel, and is left out.
+    save(tmp_path / "hr/a.png", picture(width=65, height=49))
+    lr = imresize(np.asarray(picture(width=65, height=49)), scale=1 / 2)
+    assert lr.shape == (25, 33, 3)
+    save(tmp_path / "lr/a.png", Image.fromarray(lr))
+    (pair,) = open_source(tmp_path, scale=2, degradation="bicubic").load(["hr/a.png"])
+    assert pair.lr.shape == (24, 32, 3)
+    assert pair.hr.shape == (48, 64, 3)
+
+
+def test_the_published_pictures_are_read_as_they_lie(bench):
+    source = open_source(bench / "Set5", scale=3, degradation="bicubic")
+    assert source.what == "5 HR in HR with LR at x3 in LR_bicubic/X3"
+    for pair in source.load(source.names):
+        assert np.array_equal(degrade(pair.hr, scale=3), pair.lr)
+
+
+def loaded(folder):
+    source = open_source(folder, scale=2, degradation="bicubic")
+    return source.load(source.names)
+
+
+# ---- what cannot be used -------------------------------------------------------------------
+
+
+def lone_hr(folder):
+    save(folder / "hr/c.png", picture())
+
+
+def lone_lr(folder):
+    save(folder / "lr/c.png", picture())
+
+
+def two_lr(folder):
+    save(folder / "lr/a.webp", picture())
+
+
+def two_hr(folder):
+    save(folder / "hr/a.webp", picture())
+
+
+def wrong_size(folder):
+    save(folder / "lr/b.png", picture(width=31, height=24))
+
+
+def no_lr(folder):
+    for file in (folder / "lr").iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lone_hr, r"data/lr: no LR for c\.png; expected cx2\.png or c\.png"),
+        (lone_lr, r"data/hr: no HR for c\.png of .*data/lr"),
+        (two_lr, r"data/lr: a\.png and 1 other are LR of one photograph; keep one"),
+        (two_hr, r"data/hr: a\.png is there twice, with another ending"),
+        (wrong_size, r"lr/b\.png: is 31x24, and .*hr/b\.png is 64x48; .* at x2 is 32x24"),
+        (no_lr, r"data/lr: no LR for a\.png and 1 other"),
+    ],
+)
+def test_lr_that_does_not_belong_to_hr_is_named(tmp_path, spoil, message):
+    folder = tmp_path / "data"
+    for i, name in enumerate("ab"):
+        save(folder / f"hr/{name}.png", picture(i))
+        save(folder / f"lr/{name}.png", shrunk(picture(i), 2))
+    spoil(folder)
+    with pytest.raises(DataError, match=message) as caught:
+        loaded(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scale", "track", "message"),
+    [
+        (2, "mild", "the LR side mild exists at x4 only, x2 was wanted"),
+        (3, "unknown", r"no LR of unknown at x3; expected it in DIV2K_train_LR_unknown/X3"),
+        (4, "difficult", r"no LR of difficult at x4; expected it in DIV2K_train_LR_difficult"),
+    ],
+)
+def test_a_track_that_is_not_there_is_said_with_its_place(div2k, scale, track, message):
+    with pytest.raises(DataError, match=message):
+        open_source(div2k, scale=scale, degradation=track)
+
+
+def test_hr_alone_says_which_lr_can_be_made(tmp_path):
+    save(tmp_path / "a.png", picture())
+    with pytest.raises(DataError, match=r"holds HR alone, and unknown is not made here; .*bicubic"):
+        open_source(tmp_path, scale=2, degradation="unknown")
+
+
+def test_lr_of_another_scale_is_not_taken(tmp_path):
+    save(tmp_path / "hr/a.png", picture())
+    save(tmp_path / "lr_x4/a.png", shrunk(picture(), 4))
+    with pytest.raises(DataError, match=r"holds hr, lr_x4, and no LR of bicubic at x2; .*lr_x2"):
+        open_source(tmp_path, scale=2, degradation="bicubic")
+
+
+def test_a_benchmark_without_this_scale_is_shrunk_here(tmp_path):
+    save(tmp_path / "HR/a.png", picture())
+    save(tmp_path / "LR_bicubic/X4/ax4.png", shrunk(picture(), 4))
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    assert source.what == "1 HR in HR, LR made by bicubic"
+    assert list(source.names) == ["HR/a.png"]
+
+
+def test_small_photographs_are_left_out_and_the_last_one_not(tmp_path):
+    sizes = [(24, 24), (23, 99), (1, 1), (64, 48)]
+    for i, (width, height) in enumerate(sizes):
+        save(tmp_path / f"{i}.png", picture(width=width, height=height))
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    said = []
+    names = large_enough(source, scale=2, lr_patch=12, notice=said.append)
+    assert names == ["0.png", "3.png"]
+    (line,) = said
+    assert line == (
+        f"{tmp_path}: 2 of 4 photographs are smaller than a patch of 24x24 and left out "
+        "(1.png is 23x99)"
+    )
+    said.clear()
+    assert large_enough(source, scale=1, lr_patch=1, notice=said.append) == list(source.names)
+    assert said == []
+    with pytest.raises(DataError, match=r"all photographs are smaller than a patch of 200x200"):
+        large_enough(source, scale=2, lr_patch=100, notice=said.append)
+
+
+# ---- licences ------------------------------------------------------------------------------
+
+
+def test_licences_are_counted_by_origin(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"hr/{i}.png", picture(i))
+    rows = ["file,licence,origin", "hr/0.png,CC0-1.0,here", "hr/1.png,CC0-1.0,here"]
+    (tmp_path / "MANIFEST.csv").write_text("\n".join([*rows, "hr/2.png,MIT,there"]))
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    counted = [(each.name, each.licence, each.n) for each in training_data(source, source.names)]
+    assert counted == [("here", "CC0-1.0", 2), ("there", "MIT", 1)]
+    (tmp_path / "MANIFEST.csv").write_text("\n".join(rows[:2]))
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    with pytest.raises(DataError, match=r"MANIFEST\.csv has no row for 1\.png and 1 other"):
+        training_data(source, source.names)
+    (tmp_path / "MANIFEST.csv").write_text("name;licence\n0.png;MIT\n")
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    with pytest.raises(DataError, match="is not a table with the columns file, licence and origin"):
+        training_data(source, source.names)
+
+
+def test_a_folder_that_is_moved_gives_the_same(tmp_path):
+    for i in range(2):
+        save(tmp_path / f"here/{i}.png", picture(i))
+    before = Folder(tmp_path / "here", scales=[2], degradation="bicubic")
+    first = before.load(before.names)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    after = Folder(tmp_path / "there", scales=[2], degradation="bicubic")
+    for one, other in zip(first, after.load(after.names), strict=True):
+        assert one.name == other.name
+        assert np.array_equal(one.lr, other.lr)
