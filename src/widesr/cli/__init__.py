@@ -22,6 +22,7 @@ from widesr.cli.import_ import import_network
 from widesr.cli.interrupt import interruptible
 from widesr.cli.judge import compare_pictures, evaluate_model
 from widesr.cli.models import show_models
+from widesr.cli.study import run_studies
 from widesr.cli.terminal import print_error
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "diff": show_difference,
     "evaluate": evaluate_model,
     "train": train_network,
+    "study": run_studies,
     "import": import_network,
     "export": export_model,
     "models": show_models,

@@ -76,6 +76,9 @@ class Study(_Table):
             if self.equal.to not in labels:
                 near = nearest(self.equal.to, labels)
                 raise ValueError(f"equal.to = {self.equal.to!r}: no value of that axis{near}")
+            table, _, key = self.equal.by.partition(".")
+            if table != "net" or not isinstance(self.net.get(key), int):
+                raise ValueError(f"equal.by = {self.equal.by!r}: no whole number of [net]")
         return self
 
     @property
@@ -126,7 +129,8 @@ def load_study(name_or_path: str) -> Study:
     except OSError as error:
         raise RecipeError(
             f"{name_or_path}: no such study ({error.strerror or error}); expected a path to a "
-            f".toml file or one of {', '.join(list_studies())}{nearest(name_or_path, list_studies())}"
+            f".toml file or one of {', '.join(list_studies())}"
+            + nearest(name_or_path, list_studies())
         ) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not a text file in UTF-8") from error
@@ -250,10 +254,10 @@ def _with(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
     return {**recipe, first: _with(table if isinstance(table, dict) else {}, rest, value)}
 
 
-def _at(recipe: Mapping[str, Any], key: str) -> Any:
+def _number_at(recipe: Mapping[str, Any], key: str) -> int:
     """Look a dotted key up."""
     first, _, rest = key.partition(".")
-    return _at(recipe[first], rest) if rest else recipe[first]
+    return _number_at(recipe[first], rest) if rest else int(recipe[first])
 
 
 def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
@@ -271,7 +275,7 @@ def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
 
     if cell.labels == labels:
         return cell
-    low = high = int(_at(cell.recipe.model_dump(), equal.by))
+    low = high = _number_at(cell.recipe.model_dump(), equal.by)
     while size(high) < wanted:
         high *= 2
     while low > 1 and size(low) > wanted:

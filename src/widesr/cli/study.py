@@ -1,0 +1,174 @@
+"""`widesr study`: a grid of short runs from one file, its table and its curves."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import progress, table
+from widesr.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from widesr.train.grid import Outcome
+    from widesr.train.loop import Progress
+    from widesr.train.study import Cell, Study
+
+
+def run_studies(
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="A study's name, or a .toml file of your own."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="HR photographs, in any folders below."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help="Default: studies/STUDY."),
+    ] = None,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Name the studies that come with the package, and stop.")
+    ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="auto|cpu|cuda",
+            parser=options.one_word("device", "auto", "cpu", "cuda"),
+            help="Where to train; auto: a GPU where torch sees one.",
+        ),
+    ] = "auto",
+    threads: options.Threads = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Name the cells, time three steps of each, and stop."),
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train the same with one setting after another, and lay the results side by side.
+
+    The output folder gets table.md, table.csv, curves.svg, and cells.jsonl with every log. After
+    Ctrl-C or a kill, the same command goes on where the study stopped.
+    """
+    try:
+        from widesr.train.study import list_studies, load_study
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(extra="train", needed_for="training") from error
+
+    if show_list:
+        _print_studies([load_study(name) for name in list_studies()], as_json=as_json)
+        return
+    if study is None:
+        raise UsageError(f"name a STUDY, one of {', '.join(list_studies())}, or a .toml file")
+    if data is None:
+        raise UsageError("--data is missing: the folder of HR photographs to learn from")
+    parsed = load_study(study)
+    out = out or Path("studies") / parsed.name
+    run: dict[str, Any] = {"data": data, "threads": threads, "device": device}
+    if dry_run:
+        _print_plan(parsed, out, run, as_json=as_json)
+        return
+    _run(parsed, out, run, as_json=as_json, quiet=quiet)
+
+
+def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    from widesr.train.findings import write_findings
+    from widesr.train.grid import run_study
+    from widesr.train.study import cells
+
+    outcomes: list[Outcome] = []
+    total = len(cells(study))
+    with progress(total, quiet=quiet or as_json) as show:
+
+        def report(cell: "Cell", now: "Progress") -> None:
+            psnr = "" if now.psnr is None else f"  {now.psnr:.2f} dB"
+            show(len(outcomes) + now.step / now.steps, f"{_words(cell.labels, cell.seed)}{psnr}")
+
+        def finished(outcome: "Outcome") -> None:
+            outcomes.append(outcome)
+            write_findings(study, outcomes, out)
+            if as_json:
+                typer.echo(outcome.model_dump_json())
+            elif not quiet:
+                typer.echo(
+                    f"{len(outcomes)}/{total}  {_words(outcome.labels, outcome.seed)}  "
+                    f"{_result(outcome)}  {outcome.seconds:.0f} s"
+                )
+
+        run_study(
+            study,
+            out=out,
+            report=report,
+            finished=finished,
+            notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+            **run,
+        )
+    drawn = _draw(study, outcomes, out / "curves.svg")
+    if not as_json and not quiet:
+        typer.echo(f"{out / 'table.md'}{drawn}")
+
+
+def _draw(study: "Study", outcomes: "Sequence[Outcome]", path: Path) -> str:
+    """Draw the curves; say what is to be said of them."""
+    try:
+        from widesr.train.curves import draw_curves
+    except ModuleNotFoundError:
+        return "  (curves: pip install 'widesr[plots]', and the same command again)"
+    draw_curves(study, outcomes, path)
+    return f", {path}"
+
+
+def _result(outcome: "Outcome") -> str:
+    if outcome.diverged_at is not None:
+        return f"diverged at step {outcome.diverged_at}"
+    return f"{outcome.psnr:.2f} dB PSNR-Y, benchmark-y"
+
+
+def _words(labels: dict[str, str], seed: int) -> str:
+    return " ".join([*labels.values(), f"s{seed}"])
+
+
+def _print_studies(studies: "Sequence[Study]", *, as_json: bool) -> None:
+    from widesr.train.study import cells
+
+    for study in studies:
+        if as_json:
+            typer.echo(study.model_dump_json())
+        else:
+            typer.echo(f"{study.name}: {study.title}, {len(cells(study))} cells\n    {study.claim}")
+
+
+def _print_plan(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool) -> None:
+    """Show each cell with its size and the time that is left of it; all seeds take the same."""
+    from widesr.train.grid import is_finished, time_cell
+    from widesr.train.study import cells, size_of
+
+    times: dict[tuple[str, ...], float] = {}
+    total = 0.0
+    lines = [("cell", "parameters", "GFLOP", "time")]
+    for cell in cells(study):
+        key = tuple(cell.labels.values())
+        if key not in times:
+            times[key] = time_cell(cell, **run)
+        seconds = 0.0 if is_finished(cell, out) else times[key]
+        total += seconds
+        size = size_of(cell.recipe.network)
+        if as_json:
+            facts = {"cell": cell.name, "labels": cell.labels, "seed": cell.seed}
+            typer.echo(json.dumps(facts | size._asdict() | {"seconds": seconds}))
+        name, left = _words(cell.labels, cell.seed), _time(seconds) if seconds else "finished"
+        lines.append((name, f"{size.parameters:,}", f"{size.gflop:.1f}", left))
+    if not as_json:
+        lines.append(("all", "", "", f"{_time(total)}, validation not counted"))
+        typer.echo("\n".join(table(lines)))
+
+
+def _time(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

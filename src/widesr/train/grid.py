@@ -1,0 +1,199 @@
+"""The cells of a study run one after another; a finished one is never run again."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from widesr.errors import CheckpointError, TrainingError
+from widesr.files import whole_file
+from widesr.train.checkpoint import list_states
+from widesr.train.device import Device, describe, find_device
+from widesr.train.loop import Photographs, Progress, load_photographs, train, which_commit
+from widesr.train.plan import plan
+from widesr.train.recipe import Recipe
+from widesr.train.study import Cell, Study, cells, size_of
+
+_OUTCOME = "outcome.json"
+
+
+class Point(NamedTuple):
+    """A validation of a run."""
+
+    step: int
+    loss: float
+    """Mean over the steps since the point before."""
+    psnr: float
+    """Of the held-out photographs, `benchmark-y`, in dB."""
+
+
+class Outcome(BaseModel):
+    """What became of a cell, with all that is needed to run it again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: dict[str, str]
+    """By axis."""
+    seed: int
+    psnr: float | None
+    """Of the last validation; None where the run diverged."""
+    diverged_at: int | None
+    """The step at which numbers were no longer finite."""
+    parameters: int
+    gflop: float
+    """To make a picture of 1280x720; a multiplication with its addition counts two."""
+    seconds: float
+    """Of training; validation and what comes before the first step are left out."""
+    photographs: int
+    """Learned from."""
+    held_out: int
+    commit: str
+    machine: str
+    curve: tuple[Point, ...]
+    recipe: Recipe
+
+
+def run_study(
+    study: Study,
+    *,
+    data: Path,
+    out: Path,
+    threads: int | None = None,
+    device: Device = "cpu",
+    report: Callable[[Cell, Progress], None] = lambda _cell, _now: None,
+    finished: Callable[[Outcome], None] = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
+) -> list[Outcome]:
+    """Run each cell of a study that is not finished in `out`, and go on with one that is begun.
+
+    Each cell has a folder in `out`, which keeps its log, its weights and what became of it. The
+    photographs are loaded once. A run that diverges is a result.
+
+    Args:
+        study: The grid.
+        data: Folder of HR photographs, as for training.
+        out: Folder for the results; made where it is missing.
+        threads: CPU threads; None leaves torch's choice.
+        device: Where to train.
+        report: Called every few steps.
+        finished: Called with each outcome, in the order of the grid; at once with those that
+            earlier calls have left.
+        notice: Called with a sentence on what the user should know and the run can live with.
+
+    Returns:
+        All outcomes, in the order of the grid.
+
+    Raises:
+        DataError: Photographs that cannot be used.
+        CheckpointError: `out` holds a cell of other settings, or cannot be written to.
+        TrainingError: There is no such device.
+    """
+    find_device(device)
+    outcomes: list[Outcome] = []
+    shared: tuple[object, Photographs] | None = None
+    for cell in cells(study):
+        folder = out / cell.name
+        outcome = _earlier(folder, cell)
+        if outcome is None:
+            key = _what_it_takes(cell.recipe)
+            if shared is None or shared[0] != key:
+                shared = None  # first, so that not two are in memory
+                shared = key, load_photographs(data, cell.recipe)
+
+            def tell(now: Progress, cell: Cell = cell) -> None:
+                report(cell, now)
+
+            diverged_at = None
+            try:
+                train(
+                    cell.recipe,
+                    data=shared[1],
+                    out=folder,
+                    resume=bool(list_states(folder)),
+                    threads=threads,
+                    device=device,
+                    report=tell,
+                    notice=notice,
+                )
+            except TrainingError as error:
+                if error.diverged_at is None:
+                    raise
+                diverged_at = error.diverged_at
+            outcome = _outcome(folder, cell, shared[1], diverged_at, device)
+            _keep(folder, outcome)
+        outcomes.append(outcome)
+        finished(outcome)
+    return outcomes
+
+
+def is_finished(cell: Cell, out: Path) -> bool:
+    """Whether a study in `out` would not run this cell again."""
+    return (out / cell.name / _OUTCOME).is_file()
+
+
+def time_cell(cell: Cell, *, data: Path, threads: int | None, device: Device) -> float:
+    """Time a few steps, and say how many seconds all of them would take; see `plan`."""
+    calm = cell.recipe.optim.model_copy(update={"learning_rate": 1e-12})  # noise may not diverge
+    recipe = cell.recipe.model_copy(update={"optim": calm})
+    return plan(recipe, data=data, threads=threads, device=device).seconds
+
+
+def _what_it_takes(recipe: Recipe) -> object:
+    """What decides which photographs a run takes, and how they are made ready."""
+    return recipe.network.scale, recipe.data.model_copy(update={"batch": 1})
+
+
+def _earlier(folder: Path, cell: Cell) -> Outcome | None:
+    """Read what became of a cell in an earlier call; None where it is not finished."""
+    file = folder / _OUTCOME
+    if not file.is_file():
+        return None
+    try:
+        outcome = Outcome.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise CheckpointError(f"{file}: damaged; delete it to run the cell again") from error
+    if outcome.recipe != cell.recipe:
+        ours, theirs = cell.recipe.model_dump(), outcome.recipe.model_dump()
+        keys = ", ".join(sorted(key for key in ours if ours[key] != theirs[key]))
+        raise CheckpointError(
+            f"{folder}: was run with other settings ({keys}); choose another --out, or delete it"
+        )
+    return outcome
+
+
+def _outcome(
+    folder: Path, cell: Cell, photographs: Photographs, diverged_at: int | None, device: Device
+) -> Outcome:
+    log = folder / "log.jsonl"
+    rows = [json.loads(row) for row in log.read_text(encoding="utf-8").splitlines()]
+    curve = tuple(Point(row["step"], row["loss"], row["psnr"]) for row in rows)
+    size = size_of(cell.recipe.network)
+    return Outcome(
+        labels=cell.labels,
+        seed=cell.seed,
+        psnr=curve[-1].psnr if diverged_at is None else None,
+        diverged_at=diverged_at,
+        parameters=size.parameters,
+        gflop=size.gflop,
+        seconds=rows[-1]["seconds"] if rows else 0.0,
+        photographs=len(photographs.training),
+        held_out=len(photographs.held_out),
+        commit=which_commit(),
+        machine=describe(find_device(device)),
+        curve=curve,
+        recipe=cell.recipe,
+    )
+
+
+def _keep(folder: Path, outcome: Outcome) -> None:
+    """Write what became of a cell, and drop the states that only a run that goes on needs."""
+    file = folder / _OUTCOME
+    try:
+        with whole_file(file, overwrite=True) as target:
+            target.write(outcome.model_dump_json(indent=1).encode() + b"\n")
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be written: {error.strerror}") from error
+    for state in list_states(folder):
+        state.unlink(missing_ok=True)
