@@ -3,6 +3,7 @@
 A page says `<!-- commands -->` or `<!-- protocols -->` where a table is wanted.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from typer.main import get_command
@@ -14,13 +15,21 @@ from widesr.metrics import PROTOCOLS
 def commands() -> str:
     """Every command of `widesr`: its help, its arguments and its options."""
     group: Any = get_command(app)
-    return "\n\n".join(_section(name, command) for name, command in group.commands.items())
+    return "\n\n".join(_sections("widesr", group))
+
+
+def _sections(path: str, group: Any) -> Iterator[str]:  # noqa: ANN401 (typer's own copy of click)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _sections(f"{path} {name}", command)
+        else:
+            yield _section(f"{path} {name}", command)
 
 
 def _section(name: str, command: Any) -> str:  # noqa: ANN401 (typer's own copy of click)
     rows = [_row(param) for param in command.params if not param.hidden]
     table = ["| argument or option | default | |", "|---|---|---|", *rows]
-    return "\n\n".join([f"## widesr {name}", command.help or "", "\n".join(table)])
+    return "\n\n".join([f"## {name}", command.help or "", "\n".join(table)])
 
 
 def _row(param: Any) -> str:  # noqa: ANN401

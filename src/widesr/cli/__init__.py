@@ -14,6 +14,8 @@ import typer
 
 from widesr import __version__
 from widesr.cli.bench import measure_model
+from widesr.cli.calibrate import calibrate_model
+from widesr.cli.data import commands as data_commands
 from widesr.cli.degrade import degrade_pictures
 from widesr.cli.diff import show_difference
 from widesr.cli.doctor import examine
@@ -38,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "study": run_studies,
     "import": import_network,
     "export": export_model,
+    "calibrate": calibrate_model,
     "models": show_models,
     "bench": measure_model,
     "doctor": examine,
@@ -74,6 +77,7 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(data_commands, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -40,9 +40,7 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
             other.
     """
     if not is_folder(data):
-        raise DataError(
-            f"{data}: no such folder; --data takes a folder of HR photographs, or a pack"
-        )
+        raise DataError(f"{data}: no such folder; expected a folder of HR photographs, or a pack")
     hr_folder, lr_folder, what = _folders(data, scale=scale, degradation=degradation)
     left_out = set(exclude)
     hr = {
@@ -51,7 +49,7 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
         if path.name not in left_out
     }
     if not hr:
-        raise DataError(f"{hr_folder}: no pictures in it; --data takes a folder of HR photographs")
+        raise DataError(f"{hr_folder}: no pictures in it; expected HR photographs")
     if lr_folder is None:
         if degradation not in DEGRADATIONS:
             raise DataError(

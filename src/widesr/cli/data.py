@@ -1,0 +1,116 @@
+"""`widesr data`: photographs packed for training, packs checked, published sets fetched."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import progress
+from widesr.errors import DataError, UsageError
+
+commands = typer.Typer(
+    help="Photographs to train on: pack them, verify a pack, get a published set.",
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@commands.callback(invoke_without_command=True)
+def _main(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+_TOLD = 5
+"""Damaged pictures that an error names."""
+
+
+def parse_scales(text: str) -> tuple[int, ...]:
+    """Read `--scale`: 2, 3, 4 and 8 with commas between them."""
+    if not re.fullmatch(r"[2348](,[2348])*", text):
+        raise UsageError(
+            f"scale {text} cannot be meant; expected 2, 3, 4 or 8, or several as 2,3,4"
+        )
+    return tuple(dict.fromkeys(map(int, text.split(","))))
+
+
+@commands.command("pack")
+def pack_photographs(
+    data: Annotated[
+        Path, typer.Argument(metavar="DIR", help="HR photographs, alone or with LR beside them.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="PACK", help="The folder to make.")],
+    scale: Annotated[
+        str, typer.Option("-s", "--scale", metavar="2,3,4", help="Scales to hold LR of.")
+    ] = "2,3,4",
+    degradation: Annotated[
+        str,
+        typer.Option(
+            "--degradation",
+            metavar="NAME",
+            help="How LR is made, or which LR beside HR is taken: bicubic, unknown, mild, "
+            "difficult, wild.",
+        ),
+    ] = "bicubic",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Decode photographs once, make their LR, and keep both for quick reading.
+
+    A pack trains as its folder does, patch for patch, and takes hardly any memory. It is made
+    whole or not at all; after a kill, run the same again.
+    """
+    from widesr.data.packing import write_pack
+    from widesr.data.photographs import Folder
+    from widesr.space import readable_size
+
+    began = time.perf_counter()
+    photographs = Folder(data, scales=parse_scales(scale), degradation=degradation)
+    talks = not as_json and not quiet
+    if talks:
+        typer.echo(f"{data}: {photographs.what}")
+    with progress(len(photographs.names), quiet=quiet or as_json) as show:
+        index = write_pack(photographs, out, report=show)
+    n_bytes = sum(index.n_bytes.values())
+    if as_json:
+        found = {"pack": str(out), "photographs": len(index.photographs), "bytes": n_bytes}
+        typer.echo(json.dumps(found | {"scales": index.scales, "sha256": index.sha256}))
+    elif talks:
+        scales = " ".join(f"x{each}" for each in index.scales)
+        typer.echo(
+            f"{out}: {len(index.photographs):,} photographs, {scales} {degradation}, "
+            f"{readable_size(n_bytes)}, {time.perf_counter() - began:.1f} s  "
+            f"(next: widesr train RECIPE --data {out})"
+        )
+
+
+@commands.command("verify")
+def verify_photographs(
+    pack: Annotated[Path, typer.Argument(metavar="PACK", help="What `data pack` made.")],
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Read all of a pack again, and say which pictures are damaged."""
+    from widesr.data.pack import read_index
+    from widesr.data.packing import verify_pack
+    from widesr.space import readable_size
+
+    total = len(read_index(pack).photographs)
+    with progress(total, quiet=quiet or as_json) as show:
+        index, damaged = verify_pack(pack, report=show)
+    if as_json:
+        typer.echo(json.dumps({"pack": str(pack), "sha256": index.sha256, "damaged": damaged}))
+    if damaged:
+        more = f" and {len(damaged) - _TOLD} more" if damaged[_TOLD:] else ""
+        raise DataError(
+            f"{pack}: {len(damaged)} damaged: {', '.join(damaged[:_TOLD])}{more}; "
+            "pack the photographs again"
+        )
+    if not as_json and not quiet:
+        n_bytes = readable_size(sum(index.n_bytes.values()))
+        typer.echo(f"{pack}: whole, {total:,} photographs, {n_bytes}, sha256 {index.sha256}")
