@@ -87,7 +87,7 @@ def is_pack(folder: Path) -> bool:
     try:
         start = (folder / INDEX).read_bytes()[:4096]
     except OSError:
-        return False
+        start = b""
     return b'"widesr-pack-' in start or (folder / HR).is_file()
 
 
