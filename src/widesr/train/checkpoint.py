@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from widesr.catalog import TrainingData
@@ -140,9 +140,26 @@ def _step_of(state: Path) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
+def state_to_bytes(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
+    """Turn a run state into the content of its file, to be sent to another process."""
+    return _packed(tensors, json.dumps(plain))
+
+
+def state_from_bytes(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Turn what `state_to_bytes` made into the run state again."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])["__metadata__"]
+    return load(data), json.loads(header[_KEY])
+
+
+def _packed(tensors: Mapping[str, Tensor], header: str) -> bytes:
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    data = save(plain, metadata={_KEY: header, _HASH_KEY: _hash(plain, header)})
+    data: bytes = save(plain, metadata={_KEY: header, _HASH_KEY: _hash(plain, header)})
+    return data
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
+    data = _packed(tensors, header)
     try:
         with whole_file(path, overwrite=True) as file:
             file.write(data)

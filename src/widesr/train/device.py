@@ -1,12 +1,14 @@
 """Where a network is trained: the CPU, or a CUDA GPU where torch sees one."""
 
 import os
+import shutil
 from typing import Literal
 
 import torch
 
 from widesr.errors import TrainingError
 from widesr.report import machine
+from widesr.train.parallel import is_launched, local_rank
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -14,8 +16,10 @@ Device = Literal["auto", "cpu", "cuda"]
 def find_device(name: Device) -> torch.device:
     """Find the device of a name; "auto" is a GPU where there is one.
 
+    Of several processes on a machine, each gets a GPU of its own.
+
     Raises:
-        TrainingError: No GPU, or none that this torch can use.
+        TrainingError: No GPU, too few, or none that this torch can use.
     """
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
@@ -28,7 +32,28 @@ def find_device(name: Device) -> torch.device:
         return torch.device("cpu")
     # cuBLAS has repeatable sums only with a workspace of its own, asked for before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return torch.device("cuda")
+    if not is_launched():
+        return torch.device("cuda")
+    if (ours := local_rank()) >= (found := torch.cuda.device_count()):
+        raise TrainingError(
+            f"{found} GPUs here, and process {ours + 1} on this machine needs one of its own; "
+            f"start no more (torchrun --nproc-per-node {found})"
+        )
+    return torch.device("cuda", ours)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Look for what `torch.compile` needs before it is needed.
+
+    Raises:
+        TrainingError: On a CPU, no C++ compiler.
+    """
+    names = (os.environ.get("CXX", ""), "g++", "clang++")
+    if device.type == "cpu" and not any(shutil.which(name) for name in names if name):
+        raise TrainingError(
+            "optim.compile needs a C++ compiler: install g++, or name one in $CXX, or leave "
+            "optim.compile out of the recipe"
+        )
 
 
 def describe(device: torch.device) -> str:

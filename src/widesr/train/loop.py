@@ -1,13 +1,14 @@
 """One function: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
-import json
+import hashlib
+import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 
 import widesr
@@ -16,47 +17,27 @@ from widesr.data.loader import Loader
 from widesr.data.opening import open_source
 from widesr.data.patches import Pair
 from widesr.data.source import hold_out, large_enough, training_data
-from widesr.errors import CheckpointError
-from widesr.files import whole_file
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.errors import CheckpointError, DataError, TrainingError
 from widesr.train.checkpoint import (
-    Provenance,
     list_states,
     load_newest_state,
-    save_state,
-    save_weights,
+    state_from_bytes,
+    state_to_bytes,
 )
-from widesr.train.device import Device, describe, find_device
+from widesr.train.device import Device, find_device
 from widesr.train.grow import load_start
+from widesr.train.guard import Guard
+from widesr.train.keeper import Files, Keeper, Progress
+from widesr.train.logs import open_logs
+from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.recipe import Recipe
-from widesr.train.run import Run, as_tensor
-from widesr.train.schedule import learning_rate_at
+from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.signals import held_back
+from widesr.train.validation import centre
 
-_VALIDATION_CROP = 128
-"""Side of the centre of each held-out photograph that is validated on, in LR pixels at most."""
-_REPORT_S = 2.0
+__all__ = ["Photographs", "Progress", "load_photographs", "prepare", "train", "which_commit"]
 
-
-class Progress(NamedTuple):
-    """What a run says of itself, every few steps."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean since the last report."""
-    learning_rate: float
-    images_per_second: float
-    """LR patches learned from per second, since the last report."""
-    data_wait: float
-    """Share of that time spent waiting for patches, 0 to 1."""
-    seconds_left: float
-    psnr: float | None
-    """Of the last validation, `benchmark-y`, in dB."""
-    psnr_at_start: float | None
-    """Of the network that training began with; None where that was random."""
-    validated: bool
-    """Whether that validation was at this step; a checkpoint goes with it."""
+Notice = Callable[[str], None]
 
 
 class Photographs(NamedTuple):
@@ -81,7 +62,7 @@ def load_photographs(
     training, validation = hold_out(names, wanted.validation)
     return Photographs(
         training=source.load(training),
-        held_out=[_centre(pair, scale) for pair in source.load(validation)],
+        held_out=[centre(pair, scale=scale) for pair in source.load(validation)],
         sources=training_data(source, training),
     )
 
@@ -91,17 +72,21 @@ def train(
     *,
     data: Path | Photographs,
     out: Path,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     start_from: str | Path | None = None,
     threads: int | None = None,
     device: Device = "cpu",
     report: Callable[[Progress], None] = lambda _: None,
-    notice: Callable[[str], None] = lambda _: None,
+    notice: Notice = lambda _: None,
 ) -> Path:
-    """Train a network and write `{recipe.name}.safetensors`, run states and `log.jsonl` to `out`.
+    """Train a network and write weights, run states, logs and a picture sheet to `out`.
+
+    Weights are `{recipe.name}.safetensors`, as they are last, and `{recipe.name}.best.safetensors`,
+    as they validated best.
 
     Ctrl-C ends the run after the step or validation that it is in, with all that it learned kept;
-    a second Ctrl-C ends it at once.
+    a second Ctrl-C ends it at once. Several processes that torchrun started are one run: each
+    learns from its share of every batch, and the first writes, reports and notices.
 
     Args:
         recipe: What to train, and how.
@@ -112,6 +97,7 @@ def train(
         out: Folder for the results; made where it is missing.
         resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
             machine and device to the same weights, bit for bit, as a run that never stopped.
+            "auto": if there is one. A process that torchrun started anew always means "auto".
         start_from: Weights, a model file or the name of a model to begin with, grown to the size
             of the recipe's network; for another scale, its tail and skip start anew.
         threads: CPU threads; None leaves torch's choice.
@@ -124,177 +110,190 @@ def train(
 
     Raises:
         DataError: Photographs that cannot be used.
-        CheckpointError: Nothing to resume from, the state of another recipe, or weights that
-            do not load or cannot grow.
+        CheckpointError: Nothing to resume from, the state of another recipe, weights that do not
+            load or cannot grow, or a folder that takes no file.
         ModelNotFoundError: No model of the name to start from.
-        TrainingError: The loss is no longer a finite number, or there is no such device.
+        TrainingError: The loss explodes again and again, there is no such device, or another
+            process of the run could not go on.
+        MissingExtraError: `log.tensorboard` without TensorBoard.
     """
-    run = prepare(recipe, start_from=start_from, threads=threads, device=device)
-    if list_states(out) and not resume:
-        raise CheckpointError(f"{out}: holds a run already; add --resume, or choose another --out")
-    if resume:
-        run.restore(*load_newest_state(out, notice=notice))
-    photographs = load_photographs(data, recipe, notice=notice) if isinstance(data, Path) else data
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = _Checkpoint(out, recipe, photographs.sources, which_commit())
-    log_file = out / "log.jsonl"
-    _cut_log(log_file, run.step)
+    with joined(find_device(device)) as world, ExitStack() as open_files:
+        tell = notice if world.leads else _say_nothing
+        run = world.together(
+            lambda: prepare(
+                recipe,
+                start_from=start_from if world.leads else None,  # the others get its weights
+                threads=threads,
+                device=device,
+                world=world,
+            )
+        )
+        if recipe.optim.precision == "fp16" and run.device.type == "cpu":
+            tell('fp16 is slow on a CPU; optim.precision = "bf16" is what it is quick in')
+        _begin(run, out, resume=resume or (was_restarted() and "auto"), notice=tell)
+        photographs = world.together(
+            lambda: load_photographs(data, recipe, notice=tell) if isinstance(data, Path) else data
+        )
+        world.together(lambda: _require_same(photographs, world))
+        loader = open_files.enter_context(_loader(run, photographs))
+        files = Files(out, recipe.name, photographs.sources, which_commit())
+
+        def keep() -> Keeper | None:
+            if not world.leads:
+                return None
+            _make_folder(out)
+            logs = open_logs(out, step=run.step, tensorboard=recipe.log.tensorboard)
+            log = open_files.enter_context(logs)
+            return Keeper(run, loader, photographs.held_out, files=files, report=report, log=log)
+
+        _take_steps(run, loader, world.together(keep), notice=tell)
+    return files.weights
+
+
+def prepare(
+    recipe: Recipe,
+    *,
+    start_from: str | Path | None,
+    threads: int | None,
+    device: Device,
+    world: World = ALONE,
+) -> Run:
+    """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
+    if recipe.data.batch < world.size:
+        raise TrainingError(
+            f"data.batch = {recipe.data.batch} cannot be shared by {world.size} processes; start "
+            f"no more than {recipe.data.batch}"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.manual_seed(recipe.seed)
+    torch.use_deterministic_algorithms(mode=True)
+    run = Run(recipe, device=find_device(device), world=world)
+    if start_from is not None:
+        run.begin_with(load_start(start_from, scale=recipe.network.scale))
+    return run
+
+
+def _loader(run: Run, photographs: Photographs) -> Loader:
+    """Draw the batches of the run, and cut this process' share."""
+    recipe = run.recipe
     loader = Loader(
         photographs.training,
         scale=recipe.network.scale,
         lr_patch=recipe.data.lr_patch,
         batch=recipe.data.batch,
         seed=recipe.seed,
+        rank=run.world.rank,
+        world_size=run.world.size,
     )
-    with loader, log_file.open("a", encoding="utf-8") as log:
-        if run.sampler_state:
-            loader.state = run.sampler_state
-        _take_steps(
-            run, loader, photographs.held_out, checkpoint=checkpoint, report=report, log=log
+    if run.sampler_state:
+        loader.state = run.sampler_state
+    return loader
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{out}: cannot be made ({error.strerror}); choose another --out"
+        ) from error
+
+
+def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], notice: Notice) -> None:
+    """Take the run to where it is to begin, which the leading process decides for all.
+
+    Raises:
+        CheckpointError: There is a run in `out` that is not to be gone on with, or none that is.
+    """
+    world = run.world
+
+    def find() -> bytes:
+        found = list_states(out)
+        if found and not resume:
+            raise CheckpointError(
+                f"{out}: holds a run already; add --resume, or choose another --out"
+            )
+        if found or resume is True:
+            tensors, plain = load_newest_state(out, notice=notice)
+            run.restore(tensors, plain)
+            if (before := plain.get("processes", 1)) != world.size:
+                notice(
+                    f"the run had {before} processes and has {world.size}: it goes on with the "
+                    "same photographs, and the same weights but for rounding"
+                )
+        return state_to_bytes(*run.state()) if world.size > 1 else b""
+
+    state = world.hand_out(world.together(lambda: find() if world.leads else b""))
+    world.together(lambda: None if world.leads else run.restore(*state_from_bytes(state)))
+
+
+def _require_same(photographs: Photographs, world: World) -> None:
+    """Hold all processes to the same photographs.
+
+    Raises:
+        DataError: This one has others than the leading one.
+    """
+    names = [(pair.name, pair.lr.shape) for pair in photographs.training]
+    ours = hashlib.sha256(repr(names).encode()).digest()
+    if world.hand_out(ours) != ours:
+        raise DataError(
+            f"{len(names)} photographs on {socket.gethostname()} are not those of process 0; "
+            "copy the folder to every machine, or pack it and copy the pack"
         )
-    return checkpoint.weights_file
 
 
-def prepare(
-    recipe: Recipe, *, start_from: str | Path | None, threads: int | None, device: Device
-) -> Run:
-    """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    torch.manual_seed(recipe.seed)
-    torch.use_deterministic_algorithms(mode=True)
-    run = Run(recipe, device=find_device(device))
-    if start_from is not None:
-        run.begin_with(load_start(start_from, scale=recipe.network.scale))
-    return run
-
-
-class _Checkpoint(NamedTuple):
-    """Where a run's files go, and what goes into them beside the run."""
-
-    out: Path
-    recipe: Recipe
-    sources: tuple[TrainingData, ...]
-    commit: str
-
-    @property
-    def weights_file(self) -> Path:
-        return self.out / f"{self.recipe.name}.safetensors"
-
-    def keep(self, run: Run) -> None:
-        """Write run state and weights.
-
-        Raises:
-            TrainingError: The weights are not finite; the files are as they were.
-            CheckpointError: They cannot be written.
-        """
-        run.require_finite()
-        save_state(self.out, *run.state(), step=run.step)
-        provenance = Provenance(
-            recipe=self.recipe,
-            steps=run.step,
-            seconds=round(run.seconds, 1),
-            started_from=run.started_from,
-            commit=self.commit,
-            machine=describe(run.device),
-            training_data=self.sources,
-            validation_psnr=run.psnr,
-        )
-        save_weights(self.weights_file, run.average, provenance)
-
-
-def _take_steps(
-    run: Run,
-    loader: Loader,
-    held_out: Sequence[Pair],
-    *,
-    checkpoint: _Checkpoint,
-    report: Callable[[Progress], None],
-    log: TextIO,
-) -> None:
-    """Learn until the recipe's last step, or until Ctrl-C."""
-    recipe = run.recipe
-    losses: list[float] = []
-    since, reported, waited = time.perf_counter(), run.step, loader.waited
+def _take_steps(run: Run, loader: Loader, keeper: Keeper | None, *, notice: Notice) -> None:
+    """Learn until the recipe's last step, or until Ctrl-C; who leads has a keeper."""
+    world, steps = run.world, run.recipe.optim.steps
     with held_back() as interrupts:
-        if run.step == 0 and run.started_from:
-            run.psnr_at_start = _validate(run, held_out)
-        while run.step < recipe.optim.steps:
-            began = time.perf_counter()
-            losses.append(run.advance(*loader.next()))
-            now = time.perf_counter()
-            run.seconds += now - began
-            at_end = run.step == recipe.optim.steps
-            validates = run.step % recipe.log.validate_every == 0 or at_end
+        if keeper and run.step == 0 and run.started_from:
+            keeper.look_at_start()
+        guard = Guard(run)
+        while run.step < steps:
+            try:
+                learned = _step(run, loader, guard)
+                stops = world.any(bool(interrupts))
+                validates = run.step % run.recipe.log.validate_every == 0 or run.step == steps
+                if validates or stops:
+                    run.require_finite()
+            except ExplosionError as error:
+                if world.any(bool(interrupts)):
+                    raise guard.refuse(error) from error
+                notice(guard.rewind(error))
+                if keeper:
+                    keeper.begin()
+                continue
+            if keeper:
+                keeper.note(learned, reports=not validates)
             if validates:
-                run.psnr = _validate(run, held_out)
-            if validates or now - since > _REPORT_S:
-                rate = (run.step - reported) / (now - since)
-                wait = (loader.waited - waited) / (now - since)
-                progress = _progress(run, losses, rate=rate, data_wait=wait, validated=validates)
-                report(progress)
-                losses.clear()
-                since, reported, waited = time.perf_counter(), run.step, loader.waited
-                if validates:
-                    log.write(json.dumps(progress._asdict() | {"seconds": run.seconds}) + "\n")
-                    log.flush()
-            if validates or interrupts:
-                run.sampler_state = loader.state
-                checkpoint.keep(run)
-            if interrupts:
+                world.together(keeper.validate_and_keep if keeper else _do_nothing)
+                guard.settle()
+            elif stops:
+                world.together(keeper.keep if keeper else _do_nothing)
+            if stops:
                 break
 
 
-def _progress(
-    run: Run, losses: Sequence[float], *, rate: float, data_wait: float, validated: bool
-) -> Progress:
-    """Sum up the steps since the last report; `rate` is steps per second."""
-    optim = run.recipe.optim
-    return Progress(
-        step=run.step,
-        steps=optim.steps,
-        loss=sum(losses) / len(losses),
-        learning_rate=learning_rate_at(optim, run.step),
-        images_per_second=rate * run.recipe.data.batch,
-        data_wait=data_wait,
-        seconds_left=(optim.steps - run.step) / rate,
-        psnr=run.psnr,
-        psnr_at_start=run.psnr_at_start,
-        validated=validated,
-    )
+def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
+    """Take one step, and look whether it did the run good.
+
+    Raises:
+        ExplosionError: It did not.
+    """
+    began = time.perf_counter()
+    learned = run.advance(*loader.next())
+    run.seconds += time.perf_counter() - began
+    guard.watch(learned.loss)
+    return learned
 
 
-def _cut_log(path: Path, step: int) -> None:
-    """Take out of a log what a killed run wrote after the state that is gone on from."""
-    if not path.exists():
-        return
-    *whole, _half = path.read_text(encoding="utf-8").split("\n")
-    kept = [line for line in whole if json.loads(line)["step"] <= step]
-    with whole_file(path, overwrite=True) as file:
-        file.write("".join(f"{line}\n" for line in kept).encode())
+def _do_nothing() -> None:
+    """What the processes do that do not lead."""
 
 
-def _centre(pair: Pair, scale: int) -> Pair:
-    """Cut the middle out of a photograph, so that validation takes seconds."""
-    height, width = (min(side, _VALIDATION_CROP) for side in pair.lr.shape[:2])
-    y, x = (pair.lr.shape[0] - height) // 2, (pair.lr.shape[1] - width) // 2
-    lr = pair.lr[y : y + height, x : x + width]
-    hr = pair.hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
-    return Pair(
-        pair.name, lr.copy(), hr.copy()
-    )  # lets the whole go, and torch takes no mapped file
-
-
-def _validate(run: Run, pairs: Sequence[Pair]) -> float:
-    """Mean PSNR-Y (`benchmark-y`) in dB over the pairs, after rounding to 8 bits."""
-    fused, scale = run.average.fused().eval(), run.recipe.network.scale
-    scores = []
-    for pair in pairs:
-        with torch.inference_mode():
-            sr = fused(as_tensor(pair.lr[None], run.device))[0].permute(1, 2, 0).cpu().numpy()
-        sr = np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8)
-        scores.append(psnr(sr, pair.hr, protocol=PROTOCOLS["benchmark-y"], scale=scale))
-    return float(np.mean(scores))
+def _say_nothing(_: str) -> None:
+    """Leave it to the process that leads."""
 
 
 def which_commit() -> str:

@@ -1,8 +1,8 @@
 """Where a training run stands, and what one step of it does."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,60 +12,132 @@ from torch import Tensor
 
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
+from widesr.train.device import require_compiler
 from widesr.train.grow import Start, grown
 from widesr.train.losses import LOSSES
-from widesr.train.recipe import Recipe
-from widesr.train.schedule import learning_rate_at
+from widesr.train.parallel import ALONE, World
+from widesr.train.recipe import OptimTable, Recipe
+from widesr.train.schedule import learning_rate_at, loss_at
+
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_STATISTICS = ("running_mean", "running_var")
+"""Of batch norm."""
+
+
+class ExplosionError(TrainingError):
+    """The loss is no finite number, or has jumped; nothing was learned from it."""
+
+
+class Learned(NamedTuple):
+    """What one step found, over the whole batch."""
+
+    loss: float
+    gradient_norm: float
+    """Over all parameters, before it is clipped; not finite where fp16 overflowed."""
 
 
 class Run:
     """All that changes while training: network, average, optimizer, and where the run stands."""
 
-    def __init__(self, recipe: Recipe, *, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, *, device: torch.device, world: World = ALONE) -> None:
         """Start at step 0 with weights that depend on torch's generator, on any device alike."""
         self.recipe = recipe
         self.device = device
+        self.world = world
         self.network = build(recipe.network).to(device)
         self.average = build(recipe.network).to(device)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=0.0, betas=recipe.optim.betas, fused=True
-        )
+        self.optimizer = _optimizer(recipe.optim, self.network)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16")
+        self._forward: Callable[[Tensor], Tensor] = self.network
+        if recipe.optim.compile:
+            require_compiler(device)
+            self._forward = torch.compile(self.network)
         self.step = 0
         self.seconds = 0.0
         self.psnr: float | None = None
         self.psnr_at_start: float | None = None
+        self.best_psnr: float | None = None
         self.started_from: str | None = None
         self.sampler_state: dict[str, Any] = {}
+        self.losses: list[float] = []
+        """Of the last steps by the same loss, as far as the guard looks back."""
+        self.rewinds = 0
+        """How often the run was taken back to where it last validated."""
 
-    def advance(self, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-        """Take one optimizer step on a batch, (N, h, w, 3) and (N, s*h, s*w, 3); return its loss.
+    def advance(self, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> Learned:
+        """Take one optimizer step on this process' share of a batch.
+
+        Args:
+            lr: (n, h, w, 3).
+            hr: (n, s*h, s*w, 3).
 
         Raises:
-            TrainingError: The loss is not a finite number; nothing was learned from the batch.
+            ExplosionError: The loss or a gradient is not finite; nothing was learned.
+            PeerError: Another process of the run has ended; nothing was learned.
         """
         optim = self.recipe.optim
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(optim, self.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=optim.precision == "bf16"):
-            sr = self.network(as_tensor(lr, self.device))
-        loss = LOSSES[optim.loss](sr.float(), as_tensor(hr, self.device))
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise self._exploded()
+        precision = _PRECISIONS[optim.precision]
+        with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
+            sr = self._forward(as_tensor(lr, self.device))
+        loss = LOSSES[loss_at(optim, self.step)](sr.float(), as_tensor(hr, self.device))
+        if self.world.size > 1:  # the mean over the whole batch is the sum of these
+            loss = loss * (len(lr) / self.recipe.data.batch)
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimizer.step()
+        torch.autograd.backward(self.scaler.scale(loss))
+        learned = Learned(self._over_all(loss.detach()), self._unscaled_norm())
+        self._require_sound(learned)
+        if optim.clip_grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.network.parameters(),
+                optim.clip_grad_norm,
+                torch.tensor(learned.gradient_norm, device=self.device),
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.step += 1
-        # An average over fewer steps at first, so that the random start is soon forgotten.
-        decay = min(optim.ema_decay, self.step / (self.step + 10))
+        self._average()
+        return learned
+
+    def _over_all(self, loss: Tensor) -> float:
+        """Add up loss and gradients of all processes, and return the loss."""
+        if self.world.size == 1:
+            return float(loss)
+        total = loss.reshape(1).clone()
+        # What batch norm keeps is of each process' own share: all go on with the mean.
+        kept = [b for n, b in self.network.named_buffers() if n.endswith(_STATISTICS)]
+        for statistic in kept:
+            statistic.div_(self.world.size)
+        self.world.add_up([total, *self._gradients(), *kept])
+        return float(total)
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.network.parameters() if p.grad is not None]
+
+    def _unscaled_norm(self) -> float:
+        self.scaler.unscale_(self.optimizer)
+        return float(torch.nn.utils.get_total_norm(self._gradients()))
+
+    def _require_sound(self, learned: Learned) -> None:
+        # fp16 overflows now and then: the scaler passes such a step over and takes a smaller scale.
+        may_overflow = self.scaler.is_enabled() and self.scaler.get_scale() >= 1
+        sound = math.isfinite(learned.gradient_norm) or may_overflow
+        if not (math.isfinite(learned.loss) and sound):
+            raise ExplosionError(self._not_finite())
+
+    def _average(self) -> None:
+        """Move the average of the weights towards the network's."""
+        # Over fewer steps at first, so that the random start is soon forgotten.
+        decay = min(self.recipe.optim.ema_decay, self.step / (self.step + 10))
         ours = [p.data for p in self.average.parameters()]
         theirs = [p.data for p in self.network.parameters()]
         with torch.no_grad():
             torch._foreach_lerp_(ours, theirs, 1 - decay)
             for kept, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(new)  # statistics of batch norm, which are averages already
-        return value
 
     def begin_with(self, start: Start) -> None:
         """Take over a trained network, grown to the size of this one."""
@@ -78,21 +150,17 @@ class Run:
         """Hold all weights to finite numbers: a step may spoil them before the loss shows it.
 
         Raises:
-            TrainingError: One is not.
+            ExplosionError: One is not.
         """
         for tensor in (*self.network.parameters(), *self.average.parameters()):
             if not torch.isfinite(tensor).all():
-                raise self._exploded()
+                raise ExplosionError(self._not_finite())
 
-    def _exploded(self) -> TrainingError:
-        return TrainingError(
-            f"the loss is no longer a finite number at step {self.step}; the files in --out are "
-            "of before; lower optim.learning_rate",
-            diverged_at=self.step,
-        )
+    def _not_finite(self) -> str:
+        return f"the loss is no longer a finite number at step {self.step}"
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that `restore` needs: tensors, and plain values."""
+        """Everything that `restore` needs: tensors, which are not copies, and plain values."""
         tensors = {f"network.{n}": t for n, t in self.network.state_dict().items()}
         tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
@@ -104,13 +172,18 @@ class Run:
             "seconds": self.seconds,
             "psnr": self.psnr,
             "psnr_at_start": self.psnr_at_start,
+            "best_psnr": self.best_psnr,
             "started_from": self.started_from,
             "sampler": self.sampler_state,
+            "scaler": self.scaler.state_dict(),
+            "losses": self.losses,
+            "rewinds": self.rewinds,
+            "processes": self.world.size,
         }
         return tensors, plain
 
     def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Stand where the run stood when `state` was taken.
+        """Stand where the run stood when `state` was taken; the tensors are copied.
 
         Raises:
             CheckpointError: The state is of another recipe.
@@ -125,13 +198,27 @@ class Run:
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                moments.setdefault(int(index), {})[key] = value
+                moments.setdefault(int(index), {})[key] = value.clone()
         blank = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**blank, "state": moments})
         torch.set_rng_state(tensors["torch_rng"])
         self.step, self.seconds = plain["step"], plain["seconds"]
         self.psnr, self.psnr_at_start = plain["psnr"], plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
+        # States of before these keys came have none of them.
+        self.best_psnr = plain.get("best_psnr")
+        self.losses, self.rewinds = list(plain.get("losses", [])), plain.get("rewinds", 0)
+        if scaler := plain.get("scaler"):
+            self.scaler.load_state_dict(scaler)
+
+
+def _optimizer(optim: OptimTable, network: torch.nn.Module) -> torch.optim.Optimizer:
+    parameters = network.parameters()
+    if optim.optimizer == "adamw":
+        return torch.optim.AdamW(
+            parameters, lr=0.0, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
+        )
+    return torch.optim.Adam(parameters, lr=0.0, betas=optim.betas, fused=True)
 
 
 def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:

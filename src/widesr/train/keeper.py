@@ -1,0 +1,177 @@
+"""What the leading process of a run does beside learning: it validates, tells, and keeps files."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from widesr.catalog import TrainingData
+from widesr.data.loader import Loader
+from widesr.data.patches import Pair
+from widesr.errors import CheckpointError, ImageWriteError
+from widesr.picture import Picture
+from widesr.train.checkpoint import Provenance, save_state, save_weights
+from widesr.train.device import describe
+from widesr.train.logs import Write
+from widesr.train.run import Learned, Run
+from widesr.train.schedule import learning_rate_at
+from widesr.train.validation import draw_sheet, validate
+from widesr.writing import write_picture
+
+_REPORT_S = 2.0
+
+
+class Progress(NamedTuple):
+    """What a run says of itself, every few steps."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean since the last report."""
+    learning_rate: float
+    gradient_norm: float | None
+    """Mean since the last report, before clipping; None where fp16 overflowed in all of it."""
+    images_per_second: float
+    """LR patches learned from per second by all processes, since the last report."""
+    data_wait: float
+    """Share of that time spent waiting for patches, 0 to 1."""
+    seconds_left: float
+    psnr: float | None
+    """Of the last validation, `benchmark-y`, in dB."""
+    psnr_at_start: float | None
+    """Of the network that training began with; None where that was random."""
+    rewinds: int
+    """How often the loss has exploded and the run was taken back."""
+    validated: bool
+    """Whether that validation was at this step; a checkpoint goes with it."""
+
+
+class Files(NamedTuple):
+    """Where a run's files go, and what goes into them beside the run."""
+
+    out: Path
+    name: str
+    sources: tuple[TrainingData, ...]
+    commit: str
+
+    @property
+    def weights(self) -> Path:
+        """The last weights; those that validated best are beside them."""
+        return self.out / f"{self.name}.safetensors"
+
+
+class Keeper:
+    """Validates a run, reports on it, and writes its files."""
+
+    def __init__(
+        self,
+        run: Run,
+        loader: Loader,
+        held_out: Sequence[Pair],
+        *,
+        files: Files,
+        report: Callable[[Progress], None],
+        log: Write,
+    ) -> None:
+        self._run, self._loader, self._held_out = run, loader, held_out
+        self._files, self._report, self._log = files, report, log
+        self.begin()
+
+    def begin(self) -> None:
+        """Count steps and time from where the run stands."""
+        self._learned: list[Learned] = []
+        self._since, self._reported = time.perf_counter(), self._run.step
+        self._waited = self._loader.waited
+
+    def look_at_start(self) -> None:
+        """Validate the network that the run was given to begin with."""
+        run = self._run
+        run.psnr_at_start = validate(run.average, self._held_out, device=run.device).psnr
+
+    def note(self, learned: Learned, *, reports: bool) -> None:
+        """Take note of a step, and report if there was no report for a while and none follows."""
+        self._learned.append(learned)
+        now = time.perf_counter()
+        if reports and now - self._since > _REPORT_S:
+            self._report(self._progress(at=now, validated=False))
+            self.begin()
+
+    def validate_and_keep(self) -> None:
+        """Validate the run, report, log, and write all its files.
+
+        Raises:
+            CheckpointError: The folder is full, or takes no file; the state before is whole.
+        """
+        run = self._run
+        # The time that validation takes is not the steps'.
+        now = self._progress(at=time.perf_counter(), validated=True)
+        found = validate(run.average, self._held_out, device=run.device)
+        run.psnr = found.psnr
+        is_best = run.best_psnr is None or found.psnr > run.best_psnr
+        run.best_psnr = found.psnr if is_best else run.best_psnr
+        now = now._replace(psnr=found.psnr)
+        sheet = draw_sheet(run.average, self._held_out, found.pictures)
+        self._report(now)
+        self._log(now._asdict() | {"seconds": run.seconds}, sheet)
+        for end in ("", ".best") if is_best else ("",):
+            weights = self._files.weights.with_suffix(f"{end}.safetensors")
+            save_weights(weights, run.average, self._provenance())
+            _write_sheet(weights.with_suffix(".png"), Picture(pixels=sheet))
+        self._keep_state()
+        self.begin()
+
+    def keep(self) -> None:
+        """Write the run as it stands between two validations.
+
+        Raises:
+            CheckpointError: The folder is full, or takes no file; the state before is whole.
+        """
+        save_weights(self._files.weights, self._run.average, self._provenance())
+        self._keep_state()
+
+    def _progress(self, *, at: float, validated: bool) -> Progress:
+        """Sum up the steps since the last report."""
+        run, optim = self._run, self._run.recipe.optim
+        rate = (run.step - self._reported) / (at - self._since)  # steps per second
+        norms = [step.gradient_norm for step in self._learned if math.isfinite(step.gradient_norm)]
+        return Progress(
+            step=run.step,
+            steps=optim.steps,
+            loss=statistics.fmean(step.loss for step in self._learned),
+            learning_rate=learning_rate_at(optim, run.step),
+            gradient_norm=statistics.fmean(norms) if norms else None,
+            images_per_second=rate * run.recipe.data.batch,
+            data_wait=(self._loader.waited - self._waited) / (at - self._since),
+            seconds_left=(optim.steps - run.step) / rate,
+            psnr=run.psnr,
+            psnr_at_start=run.psnr_at_start,
+            rewinds=run.rewinds,
+            validated=validated,
+        )
+
+    def _keep_state(self) -> None:
+        """Write the state, last of all: who goes on from it finds the files that belong to it."""
+        self._run.sampler_state = self._loader.state
+        save_state(self._files.out, *self._run.state(), step=self._run.step)
+
+    def _provenance(self) -> Provenance:
+        run = self._run
+        return Provenance(
+            recipe=run.recipe,
+            steps=run.step,
+            seconds=round(run.seconds, 1),
+            started_from=run.started_from,
+            commit=self._files.commit,
+            machine=describe(run.device),
+            training_data=self._files.sources,
+            validation_psnr=run.psnr,
+        )
+
+
+def _write_sheet(path: Path, sheet: Picture) -> None:
+    try:
+        write_picture(path, sheet, overwrite=True)
+    except ImageWriteError as error:
+        raise CheckpointError(str(error)) from error

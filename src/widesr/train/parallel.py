@@ -1,0 +1,172 @@
+"""One run in several processes, on one machine or many, as `torchrun` starts them.
+
+Each process holds the whole network and learns from its share of every batch; the sum of their
+gradients is what one process would have had from all of it. They are added up in one collective
+call over one buffer, and not by DistributedDataParallel: that cuts them into buckets whose order
+it learns in the first step and has forgotten after a resume, and with it the order of the sums.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from widesr.errors import TrainingError, WidesrError
+
+Made = TypeVar("Made")
+
+
+class PeerError(TrainingError):
+    """Another process of the run could not go on; that one says why."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run as one of them sees them; alone, nothing here does anything."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (a constant)
+    """Where the tensors are that this process exchanges."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files, the log and what people read."""
+        return self.rank == 0
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor, float32, by its sum over all processes, the same bits in each.
+
+        Raises:
+            PeerError: Another process has ended.
+        """
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with _company():
+            dist.all_reduce(flat)
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        with torch.no_grad():
+            torch._foreach_copy_(
+                list(tensors), [p.view_as(t) for p, t in zip(parts, tensors, strict=True)]
+            )
+
+    def any(self, mine: bool) -> bool:
+        """Whether it holds in any process; all get the same answer."""
+        return self._least(0 if mine else 1) == 0
+
+    def together(self, make: Callable[[], Made]) -> Made:
+        """Do what may fail in one process only: then all stop, and the first that failed says why.
+
+        None goes on before all are done.
+
+        Raises:
+            WidesrError: What `make` raised here.
+            PeerError: What it raised elsewhere.
+        """
+        failed: WidesrError | None = None
+        made: list[Made] = []
+        try:
+            made.append(make())
+        except WidesrError as error:
+            failed = error
+        first = self._least(self.rank if failed else self.size)
+        if failed and (self.size == 1 or first == self.rank):
+            raise failed
+        if first < self.size:
+            raise PeerError(f"process {first} of {self.size} could not go on, and says why")
+        return made[0]
+
+    def hand_out(self, data: bytes) -> bytes:
+        """Give the bytes that the leading process has to all; what the others bring is dropped."""
+        if self.size == 1:
+            return data
+        length = torch.tensor(len(data), device=self.device)
+        with _company():
+            dist.broadcast(length, src=0)
+        ours = bytearray(data) if self.leads else bytearray(int(length))
+        content = torch.frombuffer(ours, dtype=torch.uint8).to(self.device)
+        with _company():
+            dist.broadcast(content, src=0)
+        return content.cpu().numpy().tobytes()
+
+    def _least(self, number: int) -> int:
+        if self.size == 1:
+            return number
+        tensor = torch.tensor(number, device=self.device)
+        with _company():
+            dist.all_reduce(tensor, op=dist.ReduceOp.MIN)
+        return int(tensor)
+
+
+ALONE = World()
+"""A run in one process."""
+
+
+def is_launched() -> bool:
+    """Whether torchrun, or what sets the same variables, started this process as one of several."""
+    wanted = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    return all(name in os.environ for name in wanted) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def leads() -> bool:
+    """Whether this process is to speak for the run, before it has joined it."""
+    return not is_launched() or os.environ["RANK"] == "0"
+
+
+def was_restarted() -> bool:
+    """Whether torchrun started this process in place of one that had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def local_rank() -> int:
+    """Number of this process on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if is_launched() else 0
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[World]:
+    """Join the processes that were started beside this one; alone where there are none.
+
+    By gloo on CPUs, by nccl on GPUs.
+
+    Raises:
+        TrainingError: They do not find one another.
+    """
+    if not is_launched():
+        yield ALONE
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise TrainingError(
+            f"process {os.environ['RANK']} on {socket.gethostname()} does not find the others by "
+            f"{where} ({_first_line(error)}); name the network with GLOO_SOCKET_IFNAME (CPU) or "
+            "NCCL_SOCKET_IFNAME (GPU), and see docs/how-to/train.md"
+        ) from error
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _company() -> Iterator[None]:
+    """Turn the failure of a collective call into one line; the peer that ended has the cause."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerError(f"another process of the run has ended ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

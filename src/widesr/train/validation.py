@@ -1,0 +1,102 @@
+"""How a network does on photographs that it never learned from: in dB, and to look at."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from widesr.data.patches import Pair
+from widesr.metrics import PROTOCOLS, psnr
+from widesr.nets import Network
+from widesr.resize import imresize
+from widesr.sheet import densest, joined, titled
+from widesr.train.run import as_tensor
+
+_CROP = 128
+"""Side of the centre of each held-out photograph that is validated on, in LR pixels at most."""
+_SHOWN = 4
+"""Photographs of a sheet."""
+_WINDOW = 192
+"""Side of what a sheet shows of each, in HR pixels at most."""
+
+
+class Validated(NamedTuple):
+    """What a network made of the held-out photographs."""
+
+    psnr: float
+    """Mean PSNR-Y over the photographs, `benchmark-y`, in dB."""
+    pictures: list[NDArray[np.uint8]]
+    """(s*h, s*w, 3) each."""
+
+
+def centre(pair: Pair, *, scale: int) -> Pair:
+    """Cut the middle out of a photograph, so that validation takes seconds."""
+    height, width = (min(side, _CROP) for side in pair.lr.shape[:2])
+    y, x = (pair.lr.shape[0] - height) // 2, (pair.lr.shape[1] - width) // 2
+    lr = pair.lr[y : y + height, x : x + width]
+    hr = pair.hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
+    return Pair(
+        pair.name, lr.copy(), hr.copy()
+    )  # lets the whole go, and torch takes no mapped file
+
+
+def validate(network: Network, pairs: Sequence[Pair], *, device: torch.device) -> Validated:
+    """Make the HR of each pair from its LR, rounded to 8 bits, and score it.
+
+    Args:
+        network: As it is trained; it is not changed.
+        pairs: At least one.
+        device: Where the network is.
+    """
+    fused = network.fused().eval()
+    pictures = []
+    for pair in pairs:
+        with torch.inference_mode():
+            sr = fused(as_tensor(pair.lr[None], device))[0].permute(1, 2, 0).cpu().numpy()
+        pictures.append(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
+    scores = [_psnr(sr, pair.hr, network) for sr, pair in zip(pictures, pairs, strict=True)]
+    return Validated(float(np.mean(scores)), pictures)
+
+
+def draw_sheet(
+    network: Network, pairs: Sequence[Pair], pictures: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Put a window of the first photographs side by side: bicubic, the network's, and the HR.
+
+    The window is where the HR picture has most detail; the labels give the PSNR-Y of the centre
+    that was validated on.
+
+    Returns:
+        (H, W, 3), RGB.
+    """
+    rows = []
+    for pair, sr in list(zip(pairs, pictures, strict=True))[:_SHOWN]:
+        bicubic = imresize(pair.lr, scale=network.cfg.scale)
+        windows = _windows(pair.hr, bicubic, sr)
+        titles = (
+            f"HR {pair.name}",
+            f"bic {_psnr(bicubic, pair.hr, network):.2f} dB",
+            f"SR {_psnr(sr, pair.hr, network):.2f} dB",
+        )
+        hr, *others = (
+            titled(title, window, width=_WINDOW)
+            for title, window in zip(titles, windows, strict=True)
+        )
+        rows.append(joined([*others, hr], axis=1))
+    return joined(rows, axis=0)
+
+
+def _windows(hr: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Cut the same window out of pictures of one size, where the first has most detail."""
+    grey = hr.astype(np.int64).sum(axis=2)
+    detail = np.abs(np.diff(grey, axis=0, prepend=grey[:1]))
+    detail += np.abs(np.diff(grey, axis=1, prepend=grey[:, :1]))
+    height, width = (min(side, _WINDOW) for side in grey.shape)
+    top, left = densest(detail, height=height, width=width)
+    return [picture[top : top + height, left : left + width] for picture in (hr, *others)]
+
+
+def _psnr(sr: NDArray[np.uint8], hr: NDArray[np.uint8], network: Network) -> float:
+    return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=network.cfg.scale)
