@@ -9,7 +9,7 @@ from PIL import Image
 
 from widesr.cli import run
 from widesr.cli.terminal import print_note
-from widesr.engine import choice
+from widesr.engine.machine import cpu
 
 TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
 
@@ -39,7 +39,7 @@ def test_every_engine_and_precision_gives_almost_the_same_picture(picture):
     assert (other != exact).mean() <= 1e-4
     assert abs(other - exact).max() <= 1
     assert abs(upscaled(picture) - exact).max() <= 4
-    if choice.has_amx():
+    if "amx_bf16" in cpu().flags:
         np.testing.assert_array_equal(upscaled(picture, "--precision", "bf16"), upscaled(picture))
 
 
@@ -48,10 +48,12 @@ def test_every_engine_and_precision_gives_almost_the_same_picture(picture):
     [
         (["--engine", "tensorflow"], 2, "engine tensorflow cannot be meant; expected auto, onnx"),
         (
-            ["--precision", "int8"],
+            ["--precision", "int3"],
             2,
-            "precision int8 cannot be meant; expected auto, fp32, bf16",
+            "precision int3 cannot be meant; expected auto, fp32, bf16",
         ),
+        (["--fast", "--precision", "bf16"], 2, "--fast and --precision bf16 exclude each other"),
+        (["--fast", "--engine", "onnxruntime"], 2, "int8 goes with openvino"),
         (["--device", "tpu"], 2, "device tpu cannot be meant; expected auto, cpu, cuda"),
         (["--engine", "onnxruntime", "--precision", "bf16"], 2, "bf16 goes with openvino"),
         (["--device", "cuda", "--engine", "openvino"], 2, "device cuda goes with the onnxruntime"),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from widesr.catalog import MODELS_DIR, ModelCard, ModelFile, find_model, read_card
 from widesr.degradation import degrade
-from widesr.engine import choice, load_engine, ort, vino
+from widesr.engine import choice, load_engine, machine, ort, vino
 from widesr.engine.guard import Guarded
+from widesr.engine.machine import Cpu, cpu, usable_cpus
 from widesr.engine.skip import keep_skip_exact
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
@@ -112,7 +113,7 @@ def held_out():
 def in_bf16():
     """The tiny model in bf16."""
     pytest.importorskip("openvino")
-    if not choice.has_amx():
+    if "amx_bf16" not in cpu().flags:
         pytest.skip("needs a CPU with AMX")
     return load_engine(TINY, backend="openvino", precision="bf16", threads=2)
 
@@ -224,7 +225,7 @@ def test_threads_default_to_the_cpus_that_this_process_may_use(monkeypatch):
     assert asked == [3]
 
 
-FULL = frozenset({"amx_bf16", "avx512_bf16", "avx512_fp16"})
+FULL = frozenset({"amx_bf16", "amx_int8", "avx512_bf16", "avx512_fp16", "avx512_vnni"})
 """Flags of a CPU that has it all."""
 
 
@@ -232,11 +233,12 @@ FULL = frozenset({"amx_bf16", "avx512_bf16", "avx512_fp16"})
 def on(monkeypatch):
     """Make `choose` believe in another machine."""
 
-    def machine(*, flags, openvino):
-        monkeypatch.setattr(choice, "cpu_flags", lambda: frozenset(flags))
+    def machine_of(*, flags, openvino, amd=False):
+        vendor = "AuthenticAMD" if amd else "GenuineIntel"
+        monkeypatch.setattr(choice, "cpu", lambda: Cpu(vendor, frozenset(flags)))
         monkeypatch.setattr(choice, "is_openvino_installed", lambda: openvino)
 
-    return machine
+    return machine_of
 
 
 def _choose(backend="auto", precision="auto", device="auto", lossless_bf16=True):
@@ -256,8 +258,10 @@ def _choose(backend="auto", precision="auto", device="auto", lossless_bf16=True)
         (FULL, True, {"lossless_bf16": False}, ("onnxruntime", "fp32")),
         (FULL, True, {"lossless_bf16": False, "precision": "bf16"}, ("openvino", "bf16")),
         (FULL, True, {"backend": "openvino", "precision": "fp32"}, ("openvino", "fp32")),
+        (FULL, True, {"precision": "int8"}, ("openvino", "int8")),
+        (["avx_vnni"], True, {"precision": "int8"}, ("openvino", "int8")),
         (FULL, False, {}, ("onnxruntime", "fp32")),
-        # Measured: without AMX bf16 takes longer than fp32.
+        # Measured: on Intel's CPUs without AMX bf16 takes longer than fp32.
         (["avx512_bf16"], True, {}, ("onnxruntime", "fp32")),
         (["avx512_bf16"], True, {"precision": "bf16"}, ("openvino", "bf16")),
         ([], True, {"backend": "openvino"}, ("openvino", "fp32")),
@@ -280,6 +284,12 @@ def test_auto_is_the_fastest_that_costs_no_quality(on, flags, openvino, asked, c
         (FULL, True, {"device": "cuda", "backend": "openvino"}, "device cuda goes with the onnxr"),
         ([], True, {"precision": "bf16"}, r"\(amx_bf16 or avx512_bf16 is missing\); take fp32"),
         (["amx_bf16"], True, {"precision": "fp16"}, "this CPU does not compute in fp16"),
+        (
+            ["avx2"],
+            True,
+            {"precision": "int8"},
+            r"compute in int8 \(amx_int8 or avx512_vnni or avx_v",
+        ),
         ([], False, {"backend": "openvino"}, r"the openvino back end needs .*'widesr\[openvino\]'"),
         (FULL, False, {"precision": "bf16"}, r"precision bf16 needs .*'widesr\[openvino\]'"),
     ],
@@ -292,9 +302,79 @@ def test_what_cannot_be_had_is_refused_in_a_line_with_the_way_out(
         _choose(**asked)
 
 
+def cpuinfo(vendor: str, flags: str) -> str:
+    """As Linux writes it for two CPUs; the last line of each is one that only looks like flags."""
+    one = f"vendor_id\t: {vendor}\nmodel name\t: A CPU\nflags\t\t: {flags}\nvmx flags\t: vnmi\n\n"
+    return one + one.replace("avx2", "none")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "chosen"),
+    [
+        # Sapphire Rapids; Cooper Lake; Zen 4; Zen 3; and what is no x86-64.
+        ("GenuineIntel", "fpu avx2 avx512_bf16 amx_bf16 amx_tile", "bf16"),
+        ("GenuineIntel", "fpu avx2 avx512_bf16", "fp32"),
+        ("AuthenticAMD", "fpu avx2 avx512_bf16 avx512_vnni", "bf16"),
+        ("AuthenticAMD", "fpu avx2", "fp32"),
+        ("HygonGenuine", "fpu avx2 avx512_bf16", "fp32"),
+        (None, "", "fp32"),
+    ],
+)
+def test_auto_is_bf16_where_linux_says_that_it_is_fast(
+    tmp_path, monkeypatch, vendor, flags, chosen
+):
+    text = cpuinfo(vendor, flags) if vendor else "processor\t: 0\nFeatures\t: fp asimd bf16\n"
+    (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(choice, "cpu", machine.cpu.__wrapped__)
+    monkeypatch.setattr(choice, "is_openvino_installed", lambda: True)
+    assert machine.cpu.__wrapped__() == Cpu(vendor or "", frozenset(flags.split()))
+    assert _choose().precision == chosen
+    monkeypatch.setattr(choice, "is_openvino_installed", lambda: False)
+    assert _choose() == ("onnxruntime", "fp32", "cpu")
+    assert bool(choice.advice()) == (chosen == "bf16")
+
+
+def test_of_a_cpu_that_cannot_be_looked_at_nothing_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
+    assert machine.cpu.__wrapped__() == Cpu("", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cpus"),
+    [
+        ("0::/\n", {}, 8),
+        ("0::/\n", {"cpu.max": "max 100000"}, 8),
+        ("0::/\n", {"cpu.max": "150000 100000"}, 2),
+        ("0::/\n", {"cpu.max": "10000 100000"}, 1),
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3),
+        ("0::/a/b\n", {"cpu.max": "400000 100000"}, 4),  # a container: its root is its own
+        ("0::/\n", {"cpu.max": "2000000 100000"}, 8),
+        ("0::/\n", {"cpu.max": "damaged"}, 8),
+        ("4:memory:/m\n3:cpuacct,cpu:/c\n0::/\n",
+         {"cpu/c/cpu.cfs_quota_us": "250000", "cpu/c/cpu.cfs_period_us": "100000"}, 3),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+    ],
+)  # fmt: skip
+def test_threads_are_no_more_than_a_containers_quota_keeps_busy(
+    tmp_path, monkeypatch, own, files, cpus
+):
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    monkeypatch.setattr(machine, "_OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert usable_cpus() == cpus
+
+
 def test_the_missing_runtime_is_advised_only_where_it_would_help(on):
     on(flags=FULL, openvino=False)
-    assert "pip install 'widesr[openvino]'" in choice.advice()
+    assert "about 5 times as fast with `pip install 'widesr[openvino]'`" in choice.advice()
+    on(flags=["avx512_bf16"], openvino=False, amd=True)
+    assert "about twice as fast" in choice.advice()
     for flags, openvino in ((FULL, True), (["avx512_bf16"], False)):
         on(flags=flags, openvino=openvino)
         assert choice.advice() == ""

@@ -10,11 +10,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.errors import ModelFileError, ModelNotFoundError
+from widesr.files import whole_file
 
 MODELS_DIR = Path(__file__).parent / "models"
 """The models in the package; a file is named as its model."""
@@ -32,7 +33,11 @@ BICUBIC = "bicubic"
 CARD_KEY = "widesr"
 """Under which a model file's `metadata_props` hold its card."""
 
+LowPrecision = Literal["bf16", "fp16", "int8"]
+"""All that is less than fp32."""
+
 _Count = Annotated[int, Field(ge=0)]
+_Magnitude = Annotated[float, Field(ge=0)]
 
 
 class _Record(BaseModel):
@@ -47,6 +52,17 @@ class Score(_Record):
     psnr: float
     """Mean over the set, dB."""
     ssim: float
+
+
+class Loss(_Record):
+    """What a precision costs against fp32: PSNR-Y by `benchmark-y`, in dB."""
+
+    precision: LowPrecision
+    mean: float
+    worst: float
+    """On the photograph that loses most."""
+    n: _Count
+    """Photographs, none of which the ranges were found on."""
 
 
 class TrainingData(_Record):
@@ -85,10 +101,19 @@ class ModelCard(_Record):
     """Weights that training began with, and their SHA-256; empty: random."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    """As `widesr calibrate` measured them."""
+    ranges: dict[str, Annotated[tuple[_Magnitude, ...], Field(min_length=1)]] = {}
+    """Largest magnitudes that int8 holds of what goes into a convolution, for each channel, by its
+    name in the graph; convolutions without them are not computed in int8."""
     weights_sha256: str
     """Of the file's graph, structure and weights, as bytes; held to it whenever it is read."""
     source: str = ""
     notes: str = ""
+
+    def loss_in(self, precision: str) -> Loss | None:
+        """What a precision costs; None where it was not measured."""
+        return next((loss for loss in self.losses if loss.precision == precision), None)
 
 
 @dataclass(frozen=True)
@@ -186,6 +211,34 @@ def read_card(path: Path) -> ModelCard:
     return card
 
 
+def write_card(model: ModelFile, card: ModelCard, *, out: Path) -> None:
+    """Give a model file another card; all else in it stays, byte for byte.
+
+    Args:
+        model: The file, as read.
+        card: Of the same graph.
+        out: The file to write or replace; may be the model's own.
+
+    Raises:
+        ModelFileError: The file cannot be read any more, or the new one cannot be written.
+    """
+    text = card.model_dump_json().encode()
+    entry = b"".join(_field(n, part) for n, part in ((1, CARD_KEY.encode()), (2, text)))
+    try:
+        message = memoryview(model.path.read_bytes())
+        with whole_file(out, overwrite=True) as file:
+            at = 0
+            for field in _fields(message):
+                if field.number == 14 and _is_card(field.content):
+                    file.write(message[at : field.start])
+                    at = field.stop
+            file.write(message[at:])
+            file.write(_field(14, entry))
+    except (OSError, _NotProtobufError) as error:
+        why = error.strerror if isinstance(error, OSError) else "its model is no ONNX file any more"
+        raise ModelFileError(f"{out}: cannot be written: {why}") from error
+
+
 def foreign_sha256(name: str) -> str | None:
     """SHA-256 of the graph, where a name is the path of an ONNX file without a card; else None."""
     path = Path(name)
@@ -254,21 +307,40 @@ class _NotProtobufError(Exception):
     pass
 
 
+class _Field(NamedTuple):
+    """A length-delimited field."""
+
+    number: int
+    content: memoryview
+    start: int
+    """Where its tag starts in the message."""
+    stop: int
+
+
 def _card_text(model: memoryview) -> bytes | None:
-    entries = (dict(_fields(value)) for number, value in _fields(model) if number == 14)
+    entries = (dict(_numbered(f.content)) for f in _fields(model) if f.number == 14)
     texts = {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
     return texts.get(CARD_KEY.encode())
 
 
+def _is_card(entry: memoryview) -> bool:
+    return dict(_numbered(entry)).get(1) == CARD_KEY.encode()
+
+
 def _graph_sha256(model: memoryview) -> str:
-    graphs = (value for number, value in _fields(model) if number == 7)
+    graphs = (field.content for field in _fields(model) if field.number == 7)
     return hashlib.sha256(next(graphs, b"")).hexdigest()
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each length-delimited field; other fields are passed over."""
+def _numbered(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    return ((field.number, field.content) for field in _fields(message))
+
+
+def _fields(message: memoryview) -> Iterator[_Field]:
+    """Each length-delimited field; other fields are passed over."""
     at = 0
     while at < len(message):
+        start = at
         tag, at = _varint(message, at)
         match tag & 7:
             case 0:
@@ -279,12 +351,22 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
                 size, at = _varint(message, at)
                 if at + size > len(message):
                     raise _NotProtobufError
-                yield tag >> 3, message[at : at + size]
+                yield _Field(tag >> 3, message[at : at + size], start, at + size)
                 at += size
             case 5:
                 at += 4
             case _:
                 raise _NotProtobufError
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field as bytes."""
+    return _as_varint(number << 3 | 2) + _as_varint(len(content)) + content
+
+
+def _as_varint(value: int) -> bytes:
+    more = value >> 7
+    return bytes([value & 0x7F | 0x80]) + _as_varint(more) if more else bytes([value])
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:

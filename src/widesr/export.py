@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card
+from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
 from widesr.engine import load_engine
 from widesr.errors import ExportError, OutputExistsError, WidesrError
 from widesr.files import whole_file
@@ -95,17 +95,11 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
     """Replace the scores on a model file's card; the graph stays as it is, byte for byte.
 
     Raises:
-        ModelFileError: `path` is not a model file of widesr.
-        ExportError: The file cannot be written; it is as it was.
+        ModelFileError: `path` is not a model file of widesr, or cannot be written; it is as it was.
     """
-    card = read_card(path).model_copy(update={"scores": tuple(scores)})
-    model = onnx.load(path)
-    _set_card(model, card)
-    try:
-        with whole_file(path, overwrite=True) as file:
-            _write(file, model)
-    except OSError as error:
-        raise _write_error(path, error) from error
+    old = read_card(path)
+    card = old.model_copy(update={"scores": tuple(scores)})
+    write_card(ModelFile(path, old), card, out=path)
     return card
 
 

@@ -10,7 +10,7 @@ from widesr.cli.terminal import table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
-    from widesr.catalog import ModelCard, Score
+    from widesr.catalog import Loss, ModelCard, Score
 
 
 def show_models(
@@ -28,6 +28,9 @@ def show_models(
             help="Models of this scale only.",
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also what each precision costs a model.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """List the models, or print the card of one."""
@@ -47,7 +50,10 @@ def show_models(
     head = ("model", "rung", "scale", "parameters", "radius", "licence", "scores")
     rows = [head, *(_row(card) for card in cards)]
     rows.append(("bicubic", "", "any", "0", "2", "", "the baseline: imresize, no model file"))
-    typer.echo("\n".join(table(rows, left=frozenset({0, 1, 5, 6}))))
+    if verbose:
+        losses = ["lost against fp32", *(_losses(card) for card in cards), ""]
+        rows = [(*row, lost) for row, lost in zip(rows, losses, strict=True)]
+    typer.echo("\n".join(table(rows, left=frozenset({0, 1, 5, 6, 7}))))
 
 
 def _find_card(name: str, scale: int | None) -> "ModelCard":
@@ -73,14 +79,24 @@ def _row(card: "ModelCard") -> tuple[str, ...]:
 
 
 def _card_lines(card: "ModelCard") -> list[str]:
-    plain = card.model_dump(mode="json", exclude={"scores", "training_data"})
+    plain = card.model_dump(mode="json", exclude={"scores", "training_data", "losses", "ranges"})
     rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value]
     rows += [("score", _score(each)) for each in card.scores]
+    rows += [("loss", f"{_loss(each)} ({each.n} photographs)") for each in card.losses]
+    rows += [("int8", f"{len(card.ranges)} convolutions")] if card.ranges else []
     rows += [
         ("training data", f"{each.name}: {each.n} pictures, {each.licence}")
         for each in card.training_data
     ]
     return table(rows, left=frozenset({0, 1}))
+
+
+def _losses(card: "ModelCard") -> str:
+    return ", ".join(_loss(each) for each in card.losses) or "not measured"
+
+
+def _loss(loss: "Loss") -> str:
+    return f"{loss.precision} {loss.mean:.3f} dB, at most {loss.worst:.3f} dB"
 
 
 def _score(score: "Score") -> str:

@@ -69,6 +69,7 @@ def upscale_pictures(
     threads: options.Threads = None,
     backend: options.Backend = "auto",
     precision: options.Precision = "auto",
+    fast: options.Fast = False,
     device: options.Device = "auto",
     max_pixels: options.MaxPixels = None,
     max_memory: options.MaxMemory = None,
@@ -104,7 +105,7 @@ def upscale_pictures(
         self_ensemble=self_ensemble,
         threads=threads,
         backend=cast("Backend", backend),
-        precision=cast("Precision", precision),
+        precision=cast("Precision", options.gather_precision(precision, fast=fast)),
         device=cast("Device", device),
         **options.memory_limit(max_memory),
     )

@@ -8,12 +8,17 @@ Both runtimes are in the base install on x86-64, ONNX Runtime everywhere. In fp3
 time, and ONNX Runtime is ready three times as fast; all below 32 bits is OpenVINO's.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
-from widesr.catalog import ModelFile
-from widesr.engine.choice import Choice, advice, choose, usable_cpus
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.catalog import ModelCard, ModelFile
+from widesr.engine.choice import Choice, advice, choose
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
 from widesr.engine.guard import Guarded
+from widesr.engine.machine import usable_cpus
 from widesr.engine.peak import measure_peak
 from widesr.engine.protocol import Backend, Device, Engine, Precision, Runtime
 from widesr.engine.windows import FixedRuntime, Windowed
@@ -30,11 +35,17 @@ __all__ = [
     "choose",
     "devices",
     "find_model",
+    "find_ranges",
     "load_engine",
     "measure_peak",
     "native_scales",
     "usable_cpus",
 ]
+
+_LOSSLESS = 0.01
+"""Of the photograph that loses most, dB, for "auto"."""
+_MOST_LOST = 0.1
+"""The same, for int8."""
 
 
 def load_engine(
@@ -51,8 +62,9 @@ def load_engine(
         model: What to load, from `find_model`.
         backend: "auto" is the fastest here: what `widesr bench` found for this model on this
             machine; if it was not run, OpenVINO where it computes in bf16, else ONNX Runtime.
-        precision: "auto" is bf16 where the CPU has AMX, OpenVINO is installed and the model is one
-            of widesr's: those lose at most 0.01 dB in it. Else fp32.
+        precision: "auto" is bf16 where that is fast, OpenVINO is installed and the model loses at
+            most 0.01 dB in it, else fp32. "int8" takes a model that was calibrated, and loses at
+            most 0.1 dB.
         threads: How many the runtime may use; None is one per CPU that this process may use.
         device: "auto" is the CPU. On others tiles may differ from the whole in the last bits.
 
@@ -60,7 +72,7 @@ def load_engine(
         ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
         MissingExtraError: The back end is not installed.
         UsageError: `threads` is below 1, or there is no such back end, precision or device, or
-            they do not go together or with this machine.
+            they do not go together, with this machine or with this model.
     """
     if threads is None:
         threads = usable_cpus()
@@ -74,8 +86,10 @@ def load_engine(
         backend=backend,
         precision=precision,
         device=device,
-        lossless_bf16=model.card.family == "wdsr",
+        lossless_bf16=_is_lossless_in_bf16(model.card),
     )
+    if choice.precision == "int8":
+        _check_int8(model.card)
     in_fp32 = partial(_load_runtime, model, Choice("onnxruntime", "fp32"), threads=threads)
     return Guarded(
         _load_runtime(model, choice, threads=threads),
@@ -83,6 +97,46 @@ def load_engine(
         exact=None if choice.precision == "fp32" else in_fp32,
         is_trusted=is_ours,
     )
+
+
+def _is_lossless_in_bf16(card: ModelCard) -> bool:
+    """By the card; where it says nothing, every WDSR is: its skip is kept in fp32."""
+    loss = card.loss_in("bf16")
+    return card.family == "wdsr" if loss is None else loss.worst <= _LOSSLESS
+
+
+def _check_int8(card: ModelCard) -> None:
+    """Refuse a model that int8 would spoil, as far as its card knows.
+
+    Raises:
+        UsageError: It has no ranges, or has lost too much when it was calibrated.
+    """
+    if not card.ranges:
+        raise UsageError(
+            f"model {card.name} was not calibrated for int8; take another precision, or make it "
+            "ready with widesr calibrate"
+        )
+    loss = card.loss_in("int8")
+    if loss is not None and loss.worst > _MOST_LOST:
+        raise UsageError(
+            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {_MOST_LOST}; take "
+            "another precision"
+        )
+
+
+def find_ranges(
+    model: ModelFile, pictures: Iterable[NDArray[np.float32]], *, threads: int
+) -> dict[str, tuple[float, ...]]:
+    """Find what int8 needs to know of a model; see `int8.find_ranges`.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        ModelFileError: It refuses the file.
+    """
+    from widesr.engine import int8
+    from widesr.engine.vino import read_graph
+
+    return int8.find_ranges(read_graph(model), pictures, threads=threads)
 
 
 def devices() -> list[str]:

@@ -1,20 +1,23 @@
 """Which back end and precision to take: what was asked for, if this machine has it, or the fastest.
 
 Measured by `benchmarks/engines.py`: on a CPU with AMX, OpenVINO computes our networks in bf16
-some five times as fast as any runtime in fp32. Without AMX bf16 is slower than fp32, also where the
-CPU has AVX-512's bf16, and fp16 too; in fp32 both back ends take the same time.
+some five times as fast as any runtime in fp32. AMD's CPUs with AVX-512's bf16 multiply twice as
+much of it as of fp32; Intel's without AMX do not, and OpenVINO takes longer there than in fp32.
+fp16 is slower everywhere. In fp32 both back ends take the same time.
 """
 
-import os
-from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from widesr.engine.machine import cpu
 from widesr.engine.protocol import Backend, Device, Precision
 from widesr.errors import MissingExtraError, UsageError
 
-_CPU_FLAGS = {"bf16": {"amx_bf16", "avx512_bf16"}, "fp16": {"avx512_fp16", "amx_fp16"}}
+_CPU_FLAGS = {
+    "bf16": {"amx_bf16", "avx512_bf16"},
+    "fp16": {"avx512_fp16", "amx_fp16"},
+    "int8": {"amx_int8", "avx512_vnni", "avx_vnni"},
+}
 """A CPU with one of these computes in a precision; without, OpenVINO would imitate it, slowly."""
 
 
@@ -22,7 +25,7 @@ class Choice(NamedTuple):
     """What a network is run by."""
 
     backend: Literal["onnxruntime", "openvino"]
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Literal["fp32", "bf16", "fp16", "int8"]
     device: str = "cpu"
 
 
@@ -64,13 +67,13 @@ def choose(
     if backend == "openvino" and not is_openvino_installed():
         raise MissingExtraError(extra="openvino", needed_for="the openvino back end")
     if precision == "auto":
-        fast = lossless_bf16 and has_amx() and is_openvino_installed()
+        fast = lossless_bf16 and has_fast_bf16() and is_openvino_installed()
         return Choice("openvino", "bf16") if fast else _in_fp32(backend)
     if precision == "fp32":
         return _in_fp32(backend)
     if not is_openvino_installed():
         raise MissingExtraError(extra="openvino", needed_for=f"precision {precision}")
-    if not cpu_flags() & _CPU_FLAGS[precision]:
+    if not cpu().flags & _CPU_FLAGS[precision]:
         raise UsageError(
             f"this CPU does not compute in {precision} ("
             f"{' or '.join(sorted(_CPU_FLAGS[precision]))} is missing); take fp32"
@@ -80,32 +83,17 @@ def choose(
 
 def advice() -> str:
     """Say in one line how this machine could be faster; "" if it is as fast as it can be."""
-    if not has_amx() or is_openvino_installed():
+    if not has_fast_bf16() or is_openvino_installed():
         return ""
-    return "this CPU has AMX: about 5 times as fast with `pip install 'widesr[openvino]'`"
+    times = "5 times" if "amx_bf16" in cpu().flags else "twice"
+    return f"this CPU computes in bf16: about {times} as fast with `pip install 'widesr[openvino]'`"
 
 
-def has_amx() -> bool:
-    """Whether the CPU multiplies matrices of bf16 in hardware."""
-    return "amx_bf16" in cpu_flags()
-
-
-@cache
-def cpu_flags() -> frozenset[str]:
-    """What the CPU can do, in Linux' words; nothing is known elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return frozenset()
-    lines = (line.partition(":")[2].split() for line in text.splitlines() if "flags" in line[:5])
-    return frozenset(next(lines, []))
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def has_fast_bf16() -> bool:
+    """Whether the CPU multiplies more of bf16 than of fp32 in the same time."""
+    if "amx_bf16" in cpu().flags:
+        return True
+    return "avx512_bf16" in cpu().flags and cpu().vendor == "AuthenticAMD"
 
 
 def is_openvino_installed() -> bool:

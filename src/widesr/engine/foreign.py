@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from widesr import catalog
 from widesr.catalog import ModelCard, ModelFile
-from widesr.engine.choice import usable_cpus
+from widesr.engine.machine import usable_cpus
 from widesr.errors import ModelFileError, ModelNotFoundError
 
 FOREIGN = "foreign"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Backend = Literal["auto", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"]
 
 
@@ -19,7 +19,7 @@ class Runtime(Protocol):
 
     @property
     def precision(self) -> str:
-        """That the network is computed in: "fp32", "bf16", "fp16"."""
+        """That the network is computed in: "fp32", "bf16", "fp16", "int8"."""
 
     @property
     def scale(self) -> int:

@@ -37,11 +37,11 @@ def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
     end = _ending(graph)
     if end is None:
         return False
-    kernel = _values(end.skip.input_value(1))  # (out, in, height, width)
+    kernel = values(end.skip.input_value(1))  # (out, in, height, width)
     turned = np.ascontiguousarray(kernel.swapaxes(0, 1)[:, :, ::-1, ::-1])
     n_out, _, height, width = kernel.shape
-    bias = sum(_values(bias).reshape(-1) for bias in end.biases)
-    bias = bias + np.repeat(_values(end.mean).reshape(3), n_out // 3)
+    bias = sum(values(bias).reshape(-1) for bias in end.biases)
+    bias = bias + np.repeat(values(end.mean).reshape(3), n_out // 3)
     skip = op.convolution_backprop_data(
         end.skip.input_value(0),
         op.constant(turned),
@@ -88,7 +88,7 @@ def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401
     return source if source.get_type_name() == kind else None
 
 
-def _values(port: Any) -> Any:  # noqa: ANN401
+def values(port: Any) -> Any:  # noqa: ANN401
     """The constant that a port is made of, through casts and reshapes, as float32."""
     node = port.get_node()
     while node.get_type_name() != "Constant":

@@ -1,9 +1,9 @@
-"""OpenVINO on the CPU: fp32, or bf16 and fp16 where the CPU computes in them.
+"""OpenVINO on the CPU: fp32, or bf16, fp16 and int8 where the CPU computes in them.
 
-In fp32 and fp16 a pixel gets the same bits wherever it lies in a tile, as in ONNX Runtime. In bf16
-this holds for inputs at least `_EXACT_SIDE` wide: narrower ones go through other kernels, which add
-in another order, and 0.3 % of their values differ by up to 0.008. `smallest_tile` keeps tiles
-above that.
+In fp32, fp16 and int8 a pixel gets the same bits wherever it lies in a tile, as in ONNX Runtime. In
+bf16 this holds for inputs at least `_EXACT_SIDE` wide: narrower ones go through other kernels,
+which add in another order, and 0.3 % of their values differ by up to 0.008. `smallest_tile` keeps
+tiles above that.
 """
 
 import sys
@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.catalog import ModelFile
+from widesr.engine.int8 import round_convolutions
 from widesr.engine.interface import Port, checked, failed, fixed_size, refused
 from widesr.engine.skip import keep_skip_exact
-from widesr.errors import MissingExtraError
+from widesr.errors import MissingExtraError, ModelFileError
 
 _CONVERTER = "openvino.tools.ovc"
+_OF_THE_REST = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
+"""OpenVINO's words for what all that is not marked for int8 is computed in."""
 _EXACT_SIDE = 64
 """LR pixels. Found by `benchmarks/engines.py`: no difference from 48 on, many below."""
 
@@ -29,7 +32,11 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(
-        self, model: ModelFile, *, threads: int, precision: Literal["fp32", "bf16", "fp16"]
+        self,
+        model: ModelFile,
+        *,
+        threads: int,
+        precision: Literal["fp32", "bf16", "fp16", "int8"],
     ) -> None:
         """Load a model.
 
@@ -37,10 +44,7 @@ class OpenVinoEngine:
             MissingExtraError: OpenVINO is not installed.
             ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
         """
-        try:
-            core = start_openvino()
-        except ImportError as error:
-            raise MissingExtraError(extra="openvino", needed_for="the openvino back end") from error
+        graph = read_graph(model)
         self.precision = precision
         self.scale = model.card.scale
         self.receptive_radius = model.card.receptive_radius
@@ -50,7 +54,7 @@ class OpenVinoEngine:
         self._path = model.path
         options = {
             # Without the hint OpenVINO computes in bf16 where the CPU can.
-            "INFERENCE_PRECISION_HINT": precision.replace("fp", "f"),
+            "INFERENCE_PRECISION_HINT": _OF_THE_REST.get(precision, precision),
             "INFERENCE_NUM_THREADS": threads,
             # Pinned, the threads of several processes would crowd on the same cores.
             "ENABLE_CPU_PINNING": False,
@@ -59,9 +63,13 @@ class OpenVinoEngine:
             "CPU_RUNTIME_CACHE_CAPACITY": 256,
         }
         try:
-            graph = core.read_model(str(model.path))
             keep_skip_exact(graph)
-            compiled = core.compile_model(graph, "CPU", options)
+            if precision == "int8" and not round_convolutions(graph, model.card.ranges):
+                raise ModelFileError(
+                    f"{model.path}: the ranges on its card are not of this network; "
+                    "make them again with widesr calibrate"
+                )
+            compiled = start_openvino().compile_model(graph, "CPU", options)
         except RuntimeError as error:
             raise refused(model, error) from error
         self.fixed_size = fixed_size(
@@ -83,6 +91,23 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise failed(self._path, lr, error) from error
         return checked(self._path, lr, results[0], scale=self.scale)
+
+
+def read_graph(model: ModelFile) -> Any:  # noqa: ANN401
+    """Read a model file, as `openvino.Model`.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        ModelFileError: It refuses the file.
+    """
+    try:
+        core = start_openvino()
+    except ImportError as error:
+        raise MissingExtraError(extra="openvino", needed_for="the openvino back end") from error
+    try:
+        return core.read_model(str(model.path))
+    except RuntimeError as error:
+        raise refused(model, error) from error
 
 
 @cache

@@ -1,0 +1,164 @@
+"""What each precision costs a model, and the ranges that int8 needs: measured, and on its card."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.catalog import Loss, LowPrecision, ModelCard, ModelFile
+from widesr.data.source import hold_out
+from widesr.degradation import cropped_to_multiple, degrade
+from widesr.engine import choose, find_ranges, load_engine, usable_cpus
+from widesr.errors import DataError, ShapeError, UsageError
+from widesr.folder import is_folder, pictures_in
+from widesr.metrics import PROTOCOLS, psnr
+from widesr.reading import read_picture
+from widesr.upscaler import Upscaler
+
+PROTOCOL = PROTOCOLS["benchmark-y"]
+"""By which losses are measured."""
+
+_MOST = 100
+"""Photographs that ranges are found on; more change nothing."""
+_SIDE = 256
+"""LR pixels of their middle."""
+_HELD_OUT = 10
+"""Photographs that losses are measured on, where no list names them; a quarter of few."""
+
+
+def split_photographs(folder: Path, *, listed: Path | None = None) -> tuple[list[Path], list[Path]]:
+    """Split the pictures of a folder, and of those in it, into (for ranges, for losses).
+
+    Args:
+        folder: Of HR photographs.
+        listed: A text file with the file names of those for losses, one a line, folders before
+            them passed over, as lines that begin with "#"; None: those whose names have the least
+            SHA-256.
+
+    Raises:
+        DataError: No such folder or list, a listed picture that is not there, or too few.
+        ImageReadError: A folder that may not be listed.
+    """
+    if not is_folder(folder):
+        raise DataError(f"{folder}: no such folder; --data takes a folder of HR photographs")
+    photographs = {str(path): path for path in pictures_in(folder, recursive=True)}
+    if listed is None:
+        n = min(_HELD_OUT, max(1, len(photographs) // 4))
+        seen, held = hold_out(list(photographs), n)
+        return [photographs[name] for name in seen], [photographs[name] for name in held]
+    names = _listed(listed)
+    held_out = [path for path in photographs.values() if path.name in names]
+    if missing := names - {path.name for path in held_out}:
+        raise DataError(f"{listed}: {sorted(missing)[0]} is not in {folder}")
+    rest = [path for path in photographs.values() if path.name not in names]
+    if not (rest and held_out):
+        raise DataError(
+            f"{folder}: {len(rest)} photographs for ranges and {len(held_out)} for losses; "
+            "expected at least one of each"
+        )
+    return rest, held_out
+
+
+def calibrate(
+    model: ModelFile,
+    *,
+    photographs: Sequence[Path],
+    held_out: Sequence[Path],
+    threads: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> ModelCard:
+    """Find the ranges of a model's convolutions, and what bf16, fp16 and int8 cost it.
+
+    What this CPU cannot compute in is left out, and for bf16 and fp16 as it was on the card.
+
+    Args:
+        model: From `find_model`, with a card.
+        photographs: HR, for the ranges.
+        held_out: Others, for the losses: PSNR-Y against fp32's, each upscaled whole.
+        threads: For the runtimes; None is one per CPU that this process may use.
+        tell: Called with what is being done.
+
+    Returns:
+        The model's card with both, for `write_card`.
+
+    Raises:
+        DataError: A picture that is none, is too small, or has 16 bits.
+        MissingExtraError: OpenVINO is not installed.
+    """
+    threads = threads or usable_cpus()
+    scale = model.card.scale
+    tell(f"the ranges, on {min(len(photographs), _MOST)} photographs")
+    every = max(1, len(photographs) // _MOST)
+    ranges = find_ranges(
+        model,
+        (_network_input(_pair(path, scale)[0]) for path in photographs[::every][:_MOST]),
+        threads=threads,
+    )
+    rounded = {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
+    bare = model.card.model_copy(update={"ranges": rounded, "losses": ()})
+    upscalers = {
+        precision: Upscaler(load_engine(ModelFile(model.path, bare), **how), card=bare)
+        for precision, how in _ways(has_ranges=bool(rounded), threads=threads).items()
+    }
+    found: dict[str, list[float]] = {precision: [] for precision in upscalers}
+    for i, path in enumerate(held_out):
+        tell(f"the losses, photograph {i + 1} of {len(held_out)}")
+        lr, hr = _pair(path, scale)
+        for precision, upscaler in upscalers.items():
+            found[precision].append(psnr(upscaler(lr), hr, protocol=PROTOCOL, scale=scale))
+    exact = np.array(found.pop("fp32"))
+    losses = {name: _loss(name, exact - np.array(scores)) for name, scores in found.items()}
+    for old in model.card.losses:
+        if old.precision != "int8":
+            losses.setdefault(old.precision, old)
+    return bare.model_copy(update={"losses": tuple(losses[name] for name in sorted(losses))})
+
+
+def _ways(*, has_ranges: bool, threads: int) -> dict[str, dict[str, Any]]:
+    """How to load each precision that this CPU computes in; fp32 is what they are held to."""
+    ways: dict[str, dict[str, Any]] = {
+        "fp32": {"backend": "onnxruntime", "precision": "fp32", "threads": threads}
+    }
+    for precision in get_args(LowPrecision):
+        try:
+            choose(precision=precision)
+        except UsageError:
+            continue
+        if precision != "int8" or has_ranges:
+            ways[precision] = {"precision": precision, "threads": threads}
+    return ways
+
+
+def _loss(precision: Any, lost: NDArray[np.float64]) -> Loss:  # noqa: ANN401 - checked by pydantic
+    mean, worst = (round(float(each), 4) for each in (lost.mean(), lost.max()))
+    return Loss(precision=precision, mean=mean, worst=worst, n=len(lost))
+
+
+def _listed(path: Path) -> set[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read; expected a text file with file names") from error
+    return {Path(line.strip()).name for line in lines if line.strip() and line[0] != "#"}
+
+
+def _pair(path: Path, scale: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """LR and HR of a photograph, uint8 (H, W, 3)."""
+    pixels = read_picture(path).pixels
+    if pixels.dtype != np.uint8:
+        raise DataError(f"{path}: 16-bit pictures are computed in fp32 always; take others")
+    rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    try:
+        hr = np.ascontiguousarray(cropped_to_multiple(rgb, scale), np.uint8)
+        return degrade(hr, scale=scale), hr
+    except ShapeError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _network_input(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The middle of a picture as networks take it, (1, 3, H, W) in [0, 1]."""
+    top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
+    middle = lr[top : top + _SIDE, left : left + _SIDE].transpose(2, 0, 1)[np.newaxis]
+    return np.ascontiguousarray(middle, np.float32) / np.float32(255)

@@ -1,0 +1,71 @@
+"""`widesr calibrate`: what each precision costs a model, onto its card."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import print_note, table
+from widesr.errors import OutputExistsError, UsageError
+
+if TYPE_CHECKING:
+    from widesr.catalog import ModelCard
+
+
+def calibrate_model(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="A model file of widesr.")],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="HR photographs, 20 or more.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Default: MODEL.onnx itself."),
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--held-out",
+            metavar="LIST",
+            help="Names of the pictures in DIR to measure on, one a line; default: ten of them.",
+        ),
+    ] = None,
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure what bf16, fp16 and int8 cost a model, and make it ready for int8.
+
+    Both go on the model's card; its weights stay as they are. The ranges of int8 come from the
+    photographs in DIR, the losses from those of them that are held out.
+    """
+    from widesr.calibrate import calibrate, split_photographs
+    from widesr.catalog import ModelFile, read_card, write_card
+
+    found, out = ModelFile(model, read_card(model)), output or model
+    if out.exists() and not (overwrite or out.samefile(model)):
+        raise OutputExistsError(f"{out}: is there already; add --overwrite to replace it")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out}: the folder {out.parent} does not exist; make it first")
+    photographs, others = split_photographs(data, listed=held_out)
+    card = calibrate(
+        found,
+        photographs=photographs,
+        held_out=others,
+        threads=threads,
+        tell=lambda doing: None if quiet else print_note(f"measuring {doing}"),
+    )
+    write_card(found, card, out=out)
+    if not quiet:
+        typer.echo(f"{model} -> {out}  {len(card.ranges)} ranges")
+        typer.echo("\n".join(loss_lines(card)))
+
+
+def loss_lines(card: "ModelCard") -> list[str]:
+    """Print what each precision costs a model."""
+    head = ("precision", "mean dB", "worst dB", "photographs")
+    rows = [
+        (loss.precision, f"{loss.mean:.4f}", f"{loss.worst:.4f}", str(loss.n))
+        for loss in card.losses
+    ]
+    return table([head, *rows])

@@ -1,0 +1,69 @@
+"""What this machine has to compute with: its CPU, and how much of it this process may use."""
+
+import os
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+_CPUINFO = Path("/proc/cpuinfo")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+class Cpu(NamedTuple):
+    """A CPU, in Linux' words; nothing is known elsewhere."""
+
+    vendor: str
+    flags: frozenset[str]
+    """What it can do."""
+
+
+@cache
+def cpu() -> Cpu:
+    """Look at the CPU."""
+    lines = dict.fromkeys(("vendor_id", "flags"), "")
+    for line in reversed(_text(_CPUINFO).splitlines()):  # the first CPU is read last
+        name, _, value = line.partition(":")
+        if name.strip() in lines:
+            lines[name.strip()] = value.strip()
+    return Cpu(lines["vendor_id"], frozenset(lines["flags"].split()))
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: by its affinity, and by the quota of its container."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min([cpus, *map(ceil, _quotas())])
+
+
+def _quotas() -> list[float]:
+    """CPUs' worth of time that each control group around this process grants, version 2 or 1.
+
+    A thread for each CPU of the machine would use the quota up at once, and all would then be
+    stopped for the rest of each tenth of a second.
+    """
+    found = []
+    for line in _text(_OWN_CGROUP).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, files = _CGROUPS, ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            root, files = _CGROUPS / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        # In a container the path is that outside, and not there; its root is its own group.
+        own = root / path.lstrip("/")
+        for folder in (own, *own.parents):
+            words = " ".join(_text(folder / file) for file in files).split()
+            if folder.is_relative_to(root) and [word.isdigit() for word in words] == [True, True]:
+                found.append(int(words[0]) / int(words[1]))
+    return found
+
+
+def _text(path: Path) -> str:
+    """What a file of the kernel says; "" if it is not there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
