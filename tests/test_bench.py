@@ -11,6 +11,7 @@ from widesr.bench import bench
 from widesr.catalog import ModelFile, find_model, read_card
 from widesr.cli import run
 from widesr.engine import Choice, choice, load_engine, measure_peak
+from widesr.engine.machine import Cpu
 from widesr.errors import ModelFileError
 from widesr.measured import Best, best_path, keep_best, recall_best
 from widesr.upscaler import Upscaler
@@ -81,7 +82,7 @@ def test_the_file_is_where_the_system_keeps_such_things(monkeypatch, platform, v
 
 
 def test_auto_goes_by_what_was_found_and_words_of_ones_own_go_first(monkeypatch):
-    monkeypatch.setattr(choice, "cpu_flags", frozenset)
+    monkeypatch.setattr(choice, "cpu", lambda: Cpu("", frozenset()))
     keep_best(SHA, Best(backend="onnxruntime", precision="fp32", tile=100))
     upscaler = Upscaler(load_engine(TINY), card=TINY.card)
     assert upscaler._tile == 100
