@@ -59,11 +59,11 @@ def find_ranges(
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     probe = Model(tops, graph.get_parameters())
     request = start_openvino().compile_model(probe, "CPU", options).create_infer_request()
-    largest = dict.fromkeys(tensors, np.float32(0))
+    largest = dict.fromkeys(tensors, np.zeros(1, np.float32))
     for lr in pictures:
         found = request.infer([lr])
         largest = {name: np.maximum(largest[name], found[i]) for i, name in enumerate(tensors)}
-    return {name: tuple((_ROOM * tops).tolist()) for name, tops in largest.items()}
+    return {name: tuple(float(_ROOM * top) for top in tops) for name, tops in largest.items()}
 
 
 def round_convolutions(graph: Any, ranges: _Ranges) -> bool:  # noqa: ANN401
