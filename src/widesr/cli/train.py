@@ -50,6 +50,14 @@ def train_network(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in --out stopped.")
     ] = False,
+    auto_resume: Annotated[
+        bool,
+        typer.Option(
+            "--auto-resume",
+            help="As --resume if there is a run in --out, else begin: for jobs that are started "
+            "again by themselves.",
+        ),
+    ] = False,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -79,14 +87,21 @@ def train_network(
     """Train a network, or adapt one to your photographs.
 
     Weights, a log and all that --resume needs go to the output folder at every validation, and
-    when you press Ctrl-C.
+    when you press Ctrl-C. Several processes, on one machine or more, are started by torchrun.
     """
     try:
         from widesr.train.loop import train
+        from widesr.train.parallel import PeerError, is_launched, leads
         from widesr.train.plan import plan
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="training") from error
 
+    if dry_run and is_launched():
+        raise UsageError("--dry-run times one process; start it without torchrun")
+    if resume and auto_resume:
+        raise UsageError("--resume and --auto-resume exclude one another")
+    quiet = quiet or not leads()
+    as_json = as_json and leads()
     parsed = _recipe(recipe, start_from=start_from, data=data, steps=steps)
     if not as_json and not quiet:
         typer.echo(f"{data}: {_recognised(data, parsed)}")
@@ -101,14 +116,17 @@ def train_network(
         return
     out = out or Path("runs") / parsed.name
     with progress(parsed.optim.steps, quiet=quiet or as_json) as show:
-        weights = train(
-            parsed,
-            out=out,
-            resume=resume,
-            report=_reporter(show, as_json=as_json, quiet=quiet),
-            notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
-            **run,
-        )
+        try:
+            weights = train(
+                parsed,
+                out=out,
+                resume="auto" if auto_resume else resume,
+                report=_reporter(show, as_json=as_json, quiet=quiet),
+                notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+                **run,
+            )
+        except PeerError as error:  # it has said why, or torchrun says how it ended
+            raise typer.Exit(error.exit_code) from error
     if not as_json and not quiet:
         typer.echo(f"{weights}  (next: widesr export {weights})")
 
@@ -179,6 +197,7 @@ def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
         ("photographs", f"{plan.training} to learn from, {plan.validation} held out"),
         ("a step", f"{batch} patches of {side}x{side}, {plan.gflop_per_step:.3g} GFLOP"),
         ("", f"{plan.seconds_per_step * 1e3:.0f} ms on {plan.machine}"),
+        ("memory", f"{plan.memory / 2**20:,.0f} MiB at most in a step, photographs not counted"),
         ("steps", f"{plan.steps:,}"),
         ("time", f"{_time(plan.seconds)}, validation not counted"),
     ]

@@ -1,11 +1,14 @@
 """What a training run would take, before it is begun."""
 
+import resource
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from widesr.data.opening import open_source
@@ -32,6 +35,8 @@ class Plan(NamedTuple):
     """Median of three; drawing the patches and validation are not in it."""
     seconds: float
     """Of all steps."""
+    memory: int
+    """Bytes that this process has taken at most; on a GPU, those there."""
     machine: str
 
 
@@ -47,7 +52,13 @@ def plan(
 
     Arguments and errors are those of `widesr.train.loop.train`; photographs are listed, not read.
     """
-    run = prepare(recipe, start_from=start_from, threads=threads, device=device)
+    eager = recipe.optim.model_copy(update={"compile": False})
+    run = prepare(
+        recipe.model_copy(update={"optim": eager}),
+        start_from=start_from,
+        threads=threads,
+        device=device,
+    )
     side, scale, wanted = recipe.data.lr_patch, recipe.network.scale, recipe.data
     source = open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
     training, validation = hold_out(source.names, wanted.validation)
@@ -55,7 +66,10 @@ def plan(
     lr = random.integers(0, 256, (recipe.data.batch, side, side, 3), np.uint8)
     hr = lr.repeat(scale, axis=1).repeat(scale, axis=2)
     with FlopCounterMode(display=False) as counter:
-        run.advance(lr, hr)  # also chooses and compiles kernels
+        run.advance(lr, hr)  # also chooses kernels
+    if recipe.optim.compile:  # which the counter does not see into
+        run = prepare(recipe, start_from=start_from, threads=threads, device=device)
+        run.advance(lr, hr)
     seconds = []
     for _ in range(_TIMED_STEPS):
         began = time.perf_counter()
@@ -70,5 +84,13 @@ def plan(
         gflop_per_step=counter.get_total_flops() / 1e9,
         seconds_per_step=per_step,
         seconds=per_step * recipe.optim.steps,
+        memory=_peak_memory(run.device),
         machine=describe(run.device),
     )
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
