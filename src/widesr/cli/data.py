@@ -114,3 +114,51 @@ def verify_photographs(
     if not as_json and not quiet:
         n_bytes = readable_size(sum(index.n_bytes.values()))
         typer.echo(f"{pack}: whole, {total:,} photographs, {n_bytes}, sha256 {index.sha256}")
+
+
+@commands.command("get")
+def get_published(
+    names: Annotated[
+        list[str], typer.Argument(metavar="SET", help="div2k, set5, set14, b100 or urban100.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Where to, made if it is missing.")
+    ] = Path("data"),
+    lr: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lr",
+            metavar="SIDE",
+            help="Of div2k also this LR side, as unknown_X2, x8, mild or wild; may be repeated.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="A mirror: the archive, or with / at its end their folder."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the archives.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fetch published sets, check them, and unpack them.
+
+    What is there already is not fetched again, and a download that was cut goes on where it
+    stopped.
+    """
+    from widesr.data.published import get
+    from widesr.data.sets import archives_of
+    from widesr.space import readable_size
+
+    talks = not as_json and not quiet
+    for archive in archives_of([name.lower() for name in names], lr=lr or (), url=url):
+        with progress(100, quiet=quiet or as_json) as show:
+
+            def tell(n: int, total: int | None, doing: str) -> None:
+                of = f" of {readable_size(total)}" if total else ""
+                show(100 * n / total if total else 0, f"{doing} {readable_size(n)}{of}")
+
+            got = get(archive, out, keep=keep, report=tell)
+        if as_json:
+            typer.echo(json.dumps(got.as_json()))
+        elif talks:
+            typer.echo(f"{archive.name}: {got}")

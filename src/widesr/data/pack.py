@@ -85,7 +85,8 @@ class Index(_Record):
 def is_pack(folder: Path) -> bool:
     """Say whether a folder is a pack, whole or not, and not a folder of pictures."""
     try:
-        start = (folder / INDEX).read_bytes()[:4096]
+        with (folder / INDEX).open("rb") as file:
+            start = file.read(2**12)
     except OSError:
         start = b""
     return b'"widesr-pack-' in start or (folder / HR).is_file()

@@ -1,0 +1,110 @@
+"""A published set on this disk: fetched, checked, unpacked, and remembered."""
+
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from widesr.data.fetch import fetch, record_hash, recorded_hash
+from widesr.data.sets import Archive
+from widesr.data.unpack import unpack
+from widesr.errors import DataError
+from widesr.space import readable_size
+
+Report = Callable[[int, int | None, str], None]
+"""Called with bytes done, all bytes where that is known, and what is being done."""
+
+
+class Got(NamedTuple):
+    """What became of an archive."""
+
+    archive: Archive
+    folder: Path
+    pictures: int
+    """Files that were unpacked; 0 if they were there already."""
+    sha256: str
+    checked: str
+
+    def __str__(self) -> str:
+        if not self.pictures:
+            return f"there already, in {self.folder}"
+        return (
+            f"{self.pictures:,} files in {self.folder} ({self.checked}; terms of use: "
+            f"{self.archive.terms})"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "archive": self.archive.name,
+            "folder": str(self.folder),
+            "files": self.pictures,
+            "sha256": self.sha256,
+            "checked": self.checked,
+            "terms": self.archive.terms,
+        }
+
+
+def get(
+    archive: Archive,
+    out: Path,
+    *,
+    keep: bool = False,
+    report: Report = lambda _n, _all, _doing: None,
+) -> Got:
+    """Have what an archive holds in a folder.
+
+    Beside the pictures lies `{archive}.sha256`; while it and they are there, nothing is fetched.
+
+    Args:
+        archive: Which.
+        out: The folder that the user named; made where it is missing.
+        keep: Leave the archive beside the pictures.
+        report: Told of the bytes.
+
+    Raises:
+        DataError: It cannot be had, is another file than the published one, cannot be unpacked
+            safely, or the disk is full.
+    """
+    folder = out / archive.folder
+    known = recorded_hash(folder, archive.name)
+    if known and archive.gives and all((folder / each).is_dir() for each in archive.gives):
+        return Got(archive, folder / archive.gives[0], 0, known, "there already")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror})") from error
+    _check_space(archive, folder)
+    fetched = fetch(
+        archive, folder, report=lambda n, total: report(n, total, f"getting {archive.name}")
+    )
+    if not zipfile.is_zipfile(fetched.path) and not tarfile.is_tarfile(fetched.path):
+        fetched.path.unlink()
+        raise DataError(f"{archive.urls[0]}: gives no zip or tar file; check the address")
+    files = unpack(
+        fetched.path,
+        folder,
+        holds=archive.holds,
+        report=lambda n, total: report(n, total, f"unpacking {archive.name}"),
+    )
+    record_hash(folder, archive.name, fetched.sha256)
+    if not keep:
+        fetched.path.unlink()
+    where = folder / archive.gives[0] if len(archive.gives) == 1 else folder
+    return Got(archive, where, len(files), fetched.sha256, fetched.checked)
+
+
+def _check_space(archive: Archive, folder: Path) -> None:
+    """The archive and its pictures, which are compressed already, lie there together for a time."""
+    if archive.n_bytes is None or (folder / archive.name).exists():
+        return
+    part = folder / f"{archive.name}.part"
+    needed = 2 * archive.n_bytes - (part.stat().st_size if part.exists() else 0)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{folder}: {archive.name} and its pictures take {readable_size(needed)}, "
+            f"{readable_size(free)} is free; make room, or name another place with -o"
+        )

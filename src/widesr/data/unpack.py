@@ -1,0 +1,155 @@
+"""Archives to folders: nothing is written outside, and nothing that is half has a name."""
+
+import os
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+from widesr.errors import DataError
+from widesr.space import readable_size
+
+_NOT_WHOLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+_JUNK = ("__MACOSX", ".DS_Store")
+
+
+class _Member(NamedTuple):
+    """A file in an archive."""
+
+    name: PurePosixPath
+    n_bytes: int
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    holds: Sequence[str] = (),
+    report: Callable[[int, int], None] = lambda _n, _all: None,
+) -> list[str]:
+    """Unpack a zip or tar file into a folder, beside what is there; files of one name are replaced.
+
+    Args:
+        archive: The file.
+        folder: An existing folder.
+        holds: Folders in the archive to unpack; all if there are none.
+        report: Told how many of the bytes are unpacked.
+
+    Returns:
+        The names of the files, below `folder`.
+
+    Raises:
+        DataError: It is no whole archive, has names that lead out of the folder or links in it,
+            holds nothing of what is wanted, or the disk is full. The folder is as it was.
+    """
+    part = folder / f".{archive.name}.widesr-part"
+    try:
+        with _opened(archive) as members:
+            wanted = [each for each in members if _is_in(each.name, holds)]
+            if not wanted:
+                raise DataError(f"{archive}: holds no {' or '.join(holds) or 'files'}")
+            _check_space(archive, folder, wanted)
+            shutil.rmtree(part, ignore_errors=True)  # of a killed process
+            part.mkdir()
+            try:
+                _write(wanted, part, report)
+                _merge(part, folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    except _NOT_WHOLE as error:
+        raise DataError(
+            f"{archive}: is not a whole zip or tar file ({error}); remove it"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{folder}: {archive.name} cannot be unpacked ({error.strerror or error}); make room"
+        ) from error
+    return [each.name.as_posix() for each in wanted]
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[list[_Member]]:
+    """List the files of an archive, all names looked at."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            yield [
+                _Member(_safe(archive, info.filename), info.file_size, _zip_opener(zipped, info))
+                for info in zipped.infolist()
+                if not info.is_dir() and _no_link(archive, info)
+            ]
+    else:
+        with tarfile.open(archive) as tarred:
+            infos = [info for info in tarred.getmembers() if not info.isdir()]
+            for info in infos:
+                if not info.isreg():
+                    raise DataError(f"{archive}: {info.name} is a link or a device; not unpacked")
+            yield [
+                _Member(_safe(archive, info.name), info.size, _tar_opener(tarred, info))
+                for info in infos
+            ]
+
+
+def _zip_opener(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    return lambda: zipped.open(info)
+
+
+def _tar_opener(tarred: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], IO[bytes] | None]:
+    return lambda: tarred.extractfile(info)
+
+
+def _no_link(archive: Path, info: zipfile.ZipInfo) -> bool:
+    if (info.external_attr >> 16) & 0o170000 == 0o120000:
+        raise DataError(f"{archive}: {info.filename} is a link; not unpacked")
+    return True
+
+
+def _safe(archive: Path, name: str) -> PurePosixPath:
+    """Refuse a name that leads out of the folder, on any system."""
+    path = PurePosixPath(name)
+    parts = name.replace("\\", "/").split("/")
+    if path.is_absolute() or ".." in parts or ":" in parts[0] or "\0" in name:
+        raise DataError(f"{archive}: {name!r} leads out of the folder; nothing was unpacked")
+    return path
+
+
+def _is_in(name: PurePosixPath, holds: Sequence[str]) -> bool:
+    if set(name.parts) & set(_JUNK):
+        return False
+    return not holds or any(name.is_relative_to(each) for each in holds)
+
+
+def _check_space(archive: Path, folder: Path, wanted: Sequence[_Member]) -> None:
+    needed, free = sum(each.n_bytes for each in wanted), shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{folder}: {archive.name} unpacked takes {readable_size(needed)}, "
+            f"{readable_size(free)} is free; make room, or name another place with -o"
+        )
+
+
+def _write(wanted: Sequence[_Member], part: Path, report: Callable[[int, int], None]) -> None:
+    total, done = sum(each.n_bytes for each in wanted), 0
+    for member in wanted:
+        target = part / member.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = member.open()
+        assert source is not None  # of a regular file there is one
+        with source, target.open("xb") as file:
+            shutil.copyfileobj(source, file, 2**20)
+        done += member.n_bytes
+        report(done, total)
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Move what is in a folder into another; folders that are there already are joined."""
+    for path in sorted(source.iterdir()):
+        there = target / path.name
+        if path.is_dir() and there.is_dir():
+            _merge(path, there)
+        else:
+            os.replace(path, there)  # noqa: PTH105 (of folders too)

@@ -1,0 +1,518 @@
+"""Published sets from a server on this machine: resumed, checked, unpacked safely, or refused."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import socket
+import tarfile
+import threading
+import zipfile
+from collections import namedtuple
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from widesr.cli import run
+from widesr.data import fetch as fetching
+from widesr.data.fetch import fetch
+from widesr.data.opening import open_source
+from widesr.data.published import get
+from widesr.data.sets import LR_SIDES, SETS, Archive, archives_of
+from widesr.data.unpack import unpack
+from widesr.errors import DataError, UsageError
+
+Asked = namedtuple("Asked", ["path", "start", "status"])
+
+
+class Server:
+    """Files over HTTP with Range, and what a bad line or a bad server does to them."""
+
+    def __init__(self):
+        self.files: dict[str, bytes] = {}
+        self.asked: list[Asked] = []
+        self.cut_after: list[int] = []
+        """Bytes after which the next connections break."""
+        self.ranges = True
+        self.etag = True
+        self.length = True
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def answer(self, to):
+        data = self.files.get(to.path)
+        if data is None:
+            self.asked.append(Asked(to.path, 0, 404))
+            to.send_error(404)
+            return
+        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        start, wanted = 0, to.headers.get("Range")
+        if wanted and self.ranges and to.headers.get("If-Range", etag) == etag:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        status = 206 if start else 200
+        if start >= len(data):
+            status = 416
+        self.asked.append(Asked(to.path, start, status))
+        if status == 416:
+            to.send_error(416)
+            return
+        to.send_response(status)
+        body = data[start:]
+        if status == 206:
+            to.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if self.length:
+            to.send_header("Content-Length", str(len(body)))
+        if self.etag:
+            to.send_header("ETag", etag)
+        to.end_headers()
+        if self.cut_after:
+            body = body[: self.cut_after.pop(0)]
+        to.wfile.write(body)
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+def png(colour):
+    file = io.BytesIO()
+    Image.new("RGB", (48, 48), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def zipped(members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def tarred(members):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+DATA = os.urandom(300_000)
+
+
+def archive(server, *, checked="sha256", name="a.zip", places=1):
+    """One that is `DATA`."""
+    hashes = {
+        "sha256": f"sha256:{hashlib.sha256(DATA).hexdigest()}",
+        "md5": f"md5:{hashlib.md5(DATA, usedforsecurity=False).hexdigest()}",
+        None: None,
+    }
+    server.files.setdefault(f"/{name}", DATA)
+    urls = [f"{server.url}{'x' * i}{name}" for i in reversed(range(places))]
+    n_bytes = len(DATA) if checked == "sha256" else None
+    return Archive(name, tuple(urls), "", (), n_bytes=n_bytes, digest=hashes[checked])
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ---- the table -----------------------------------------------------------------------------
+
+
+def test_every_set_has_its_archives_with_a_published_hash():
+    assert len(SETS) == 5
+    for name in SETS:
+        (*_, last) = archives_of([name])
+        assert last.urls[0].startswith("https://")
+        assert last.digest
+    div2k = archives_of(["div2k"], lr=LR_SIDES)
+    assert len(div2k) == 22  # as published: HR and ten LR sides, for training and validation
+    assert len({each.digest for each in div2k}) == 22
+    assert all(each.n_bytes and len(each.digest) == 71 for each in div2k)
+    gives = {each.name: each.gives for each in div2k}
+    assert gives["DIV2K_train_LR_bicubic_X3.zip"] == ("DIV2K_train_LR_bicubic/X3",)
+    assert gives["DIV2K_valid_LR_mild.zip"] == ("DIV2K_valid_LR_mild",)
+
+
+def test_the_benchmarks_share_one_archive():
+    (only,) = archives_of(["set5", "b100", "set5"])
+    assert only.name == "benchmark.tar"
+    assert only.holds == ("benchmark/Set5", "benchmark/B100")
+
+
+@pytest.mark.parametrize(
+    ("names", "lr", "url", "message"),
+    [
+        (["set6"], [], None, "set set6 is not known; expected div2k, set5"),
+        (["div2k"], ["bicubic_X8"], None, "--lr bicubic_X8 is not known; expected bicubic_X2"),
+        (["set5"], ["mild"], None, "--lr is of div2k"),
+        (["div2k"], [], "https://a/b.zip", "is one file, 2 are wanted; end it with /"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(names, lr, url, message):
+    with pytest.raises(UsageError, match=message):
+        archives_of(names, lr=lr, url=url)
+
+
+def test_a_mirror_is_a_folder_or_the_file():
+    folder = archives_of(["div2k"], url="http://here/")
+    assert [each.urls for each in folder] == [
+        ("http://here/DIV2K_train_HR.zip",),
+        ("http://here/DIV2K_valid_HR.zip",),
+    ]
+    assert folder[0].digest == archives_of(["div2k"])[0].digest
+    (one,) = archives_of(["div2k"], url="http://here/DIV2K_valid_HR.zip?download=true")
+    assert (one.name, one.n_bytes) == ("DIV2K_valid_HR.zip", 448993893)
+    (other,) = archives_of(["set5"], url="http://here/Set5.zip")
+    assert (other.name, other.digest, other.holds) == ("Set5.zip", None, ())
+
+
+# ---- fetching ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("checked", ["sha256", "md5", None])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_file_comes_whole(server, tmp_path, checked, length):
+    server.length = length
+    seen = []
+    fetched = fetch(archive(server, checked=checked), tmp_path, report=lambda *n: seen.append(n))
+    assert fetched.path.read_bytes() == DATA
+    assert fetched.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert seen[-1] == (len(DATA), len(DATA) if length else None)
+    assert left_in(tmp_path) == ["a.zip"]
+    said = {"sha256": "sha256 as published", "md5": "md5 as published", None: "not checked: no "}
+    assert fetched.checked.startswith(said[checked])
+
+
+def test_a_connection_that_breaks_is_resumed_where_it_broke(server, tmp_path):
+    server.cut_after = [1000, 200_000]
+    fetched = fetch(archive(server), tmp_path)
+    assert fetched.path.read_bytes() == DATA
+    assert [(each.start, each.status) for each in server.asked] == [
+        (0, 200),
+        (1000, 206),
+        (201_000, 206),
+    ]
+
+
+def test_a_later_process_goes_on_where_the_first_stopped(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(DATA[:123_456])
+    assert fetch(archive(server), tmp_path).path.read_bytes() == DATA
+    assert server.asked == [Asked("/a.zip", 123_456, 206)]
+
+
+def test_what_is_whole_but_was_not_checked_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(DATA)
+    assert fetch(archive(server), tmp_path).path.read_bytes() == DATA
+    assert server.asked == []
+
+
+def test_a_server_without_ranges_begins_anew(server, tmp_path):
+    server.ranges = False
+    (tmp_path / "a.zip.part").write_bytes(b"x" * 5000)
+    assert fetch(archive(server), tmp_path).path.read_bytes() == DATA
+
+
+def test_a_part_that_is_longer_than_the_file_goes(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(DATA + b"more")
+    assert fetch(archive(server, checked="md5"), tmp_path).path.read_bytes() == DATA
+    assert [each.status for each in server.asked] == [416, 200]
+
+
+def test_parts_of_two_files_are_never_joined(server, tmp_path):
+    # Nothing is published of this file: only the server knows that it is another by now.
+    server.cut_after = [1000, 0, 0, 0]
+    unknown = archive(server, checked=None)
+    with pytest.raises(DataError, match=r"not to be had \(.*the connection ends early"):
+        fetch(unknown, tmp_path)
+    assert (tmp_path / "a.zip.part").stat().st_size == 1000
+    server.files["/a.zip"] = b"y" * 2000
+    assert fetch(unknown, tmp_path).path.read_bytes() == b"y" * 2000
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_an_unchanged_file_of_which_nothing_is_published_is_resumed(server, tmp_path):
+    server.cut_after = [1000]
+    assert fetch(archive(server, checked=None), tmp_path).path.read_bytes() == DATA
+    assert [each.status for each in server.asked] == [200, 206]
+
+
+def test_the_next_place_goes_on_with_what_the_first_gave(server, tmp_path):
+    wanted = archive(server, places=3)  # the first two are not there
+    assert fetch(wanted, tmp_path).path.read_bytes() == DATA
+    assert [each.status for each in server.asked] == [404, 404, 200]
+
+
+def test_another_file_is_never_taken(server, tmp_path):
+    wrong = DATA[:-1] + bytes([DATA[-1] ^ 1])
+    server.files["/xa.zip"] = wrong
+    assert fetch(archive(server, places=2), tmp_path).path.read_bytes() == DATA
+    (tmp_path / "a.zip").unlink()
+    server.files["/a.zip"] = wrong
+    with pytest.raises(DataError, match=r"its sha256 is .*, not .* \(published\).* --url"):
+        fetch(archive(server), tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_file_of_another_size_is_not_even_begun(server, tmp_path):
+    server.files["/a.zip"] = b"<html>come back later</html>"
+    with pytest.raises(DataError, match="has 28 bytes, 300,000 were expected"):
+        fetch(archive(server), tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_whole_file_that_is_another_is_refused(server, tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"a\.zip: its sha256 is .*; remove it"):
+        fetch(archive(server), tmp_path)
+    assert (tmp_path / "a.zip").read_bytes() == b"mine"
+
+
+def test_no_server_is_one_line(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/a.zip"
+        with pytest.raises(DataError, match=r"a\.zip: not to be had \(.*refused") as caught:
+            fetch(Archive("a.zip", (url,), "", ()), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://here/a.zip", "a.zip"])
+def test_only_the_web_is_fetched_from(tmp_path, url):
+    with pytest.raises(UsageError, match="expected https:// or http://"):
+        fetch(Archive("a.zip", (url,), "", ()), tmp_path)
+
+
+def test_a_full_disk_keeps_what_came(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetching, "_CHUNK", 100_000)
+    (tmp_path / "small").mkdir()
+
+    def report(n, _total):
+        if n > 150_000:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match=r"No space left on device\); make room"):
+        fetch(archive(server), tmp_path, report=report)
+    assert (tmp_path / "a.zip.part").stat().st_size == 200_000
+    fetch(archive(server), tmp_path)
+    assert server.asked[-1].start == 200_000
+
+
+# ---- unpacking -----------------------------------------------------------------------------
+
+
+MEMBERS = {"Set/HR/a.png": b"one", "Set/HR/b.png": b"two", "Set/LR/a.png": b"three"}
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_archives_are_unpacked_beside_what_is_there(tmp_path, make):
+    (tmp_path / "a").write_bytes(make(MEMBERS | {"__MACOSX/Set/._a.png": b"junk"}))
+    (tmp_path / "Set/HR").mkdir(parents=True)
+    (tmp_path / "Set/HR/mine.png").write_bytes(b"mine")
+    (tmp_path / "Set/HR/a.png").write_bytes(b"older")
+    assert sorted(unpack(tmp_path / "a", tmp_path)) == sorted(MEMBERS)
+    for name, data in MEMBERS.items():
+        assert (tmp_path / name).read_bytes() == data
+    assert (tmp_path / "Set/HR/mine.png").read_bytes() == b"mine"
+    assert left_in(tmp_path) == ["Set", "a"]
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_only_the_wanted_folders_are_unpacked(tmp_path, make):
+    (tmp_path / "a").write_bytes(make(MEMBERS))
+    assert unpack(tmp_path / "a", tmp_path, holds=["Set/LR"]) == ["Set/LR/a.png"]
+    assert left_in(tmp_path / "Set") == ["LR"]
+    with pytest.raises(DataError, match="holds no Set/L"):
+        unpack(tmp_path / "a", tmp_path, holds=["Set/L"])
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+@pytest.mark.parametrize(
+    "name", ["../out.png", "/out.png", "a/../../out.png", "..\\out.png", "C:\\out.png", "C:out"]
+)
+def test_a_name_that_leads_out_refuses_all(tmp_path, make, name):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a").write_bytes(make({"good.png": b"good", name: b"evil"}))
+    with pytest.raises(DataError, match="leads out of the folder; nothing was unpacked"):
+        unpack(folder / "a", folder)
+    assert left_in(folder) == ["a"]
+    assert left_in(tmp_path) == ["in"]
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b.png", "", "/", "\\"]), min_size=1, max_size=6))
+def test_no_name_is_ever_written_outside(tmp_path_factory, parts):
+    folder = tmp_path_factory.mktemp("outer") / "in"
+    folder.mkdir()
+    (folder / "archive").write_bytes(tarred({"/".join(parts) or "x": b"data"}))
+    try:
+        unpack(folder / "archive", folder)
+    except DataError:
+        assert left_in(folder) == ["archive"]
+    assert left_in(folder.parent) == ["in"]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert all(path.resolve().is_relative_to(folder) for path in files)
+
+
+def test_links_are_refused(tmp_path):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(link)
+    (tmp_path / "a.tar").write_bytes(file.getvalue())
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc")
+    for name in ("a.tar", "a.zip"):
+        with pytest.raises(DataError, match="link is a link"):
+            unpack(tmp_path / name, tmp_path)
+    assert left_in(tmp_path) == ["a.tar", "a.zip"]
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_half_an_archive_leaves_nothing(tmp_path, make):
+    whole = make({f"{i}.png": os.urandom(5000) for i in range(4)})
+    (tmp_path / "a").write_bytes(whole[:12_000])
+    with pytest.raises(DataError, match="is not a whole zip or tar file"):
+        unpack(tmp_path / "a", tmp_path)
+    assert left_in(tmp_path) == ["a"]
+
+
+def test_a_damaged_member_is_found_by_its_own_hash(tmp_path):
+    whole = zipped({"a.png": b"0123456789" * 50})
+    at = whole.index(b"0123456789") + 7
+    (tmp_path / "a.zip").write_bytes(whole[:at] + b"#" + whole[at + 1 :])
+    with pytest.raises(DataError, match="is not a whole zip or tar file"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_an_archive_that_would_fill_the_disk_is_not_begun(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(zipped(MEMBERS))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5))
+    with pytest.raises(DataError, match="unpacked takes"):
+        unpack(tmp_path / "a", tmp_path)
+    assert left_in(tmp_path) == ["a"]
+
+
+# ---- a whole set ---------------------------------------------------------------------------
+
+
+def div2k_on(server, monkeypatch):
+    """Serve a small DIV2K, published with the hashes that its archives have."""
+    from widesr.data import sets
+
+    for name in ("train_HR", "valid_HR", "train_LR_unknown_X2", "valid_LR_unknown_X2"):
+        split, _, track = name.partition("_")
+        below = f"DIV2K_{name}".replace("_X2", "/X2")
+        first = 1 if split == "train" else 801
+        end = "x2" if track != "HR" else ""
+        side = 48 if track == "HR" else 24
+        members = {}
+        for i in range(first, first + 2):
+            file = io.BytesIO()
+            Image.new("RGB", (side, side), (i % 256, 9, 9)).save(file, "PNG")
+            members[f"{below}/{i:04}{end}.png"] = file.getvalue()
+        data = zipped(members)
+        server.files[f"/DIV2K_{name}.zip"] = data
+        monkeypatch.setitem(sets._DIV2K, name, (len(data), hashlib.sha256(data).hexdigest()))
+
+
+def test_div2k_is_one_command_away_from_training(server, tmp_path, monkeypatch, capsys):
+    div2k_on(server, monkeypatch)
+    command = ["data", "get", "DIV2K", "--lr", "unknown_X2", "--url", server.url]
+    command += ["-o", str(tmp_path / "data")]
+    assert run(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0] == (
+        f"DIV2K_train_HR.zip: 2 files in {tmp_path}/data/DIV2K/DIV2K_train_HR (sha256 as published;"
+        " terms of use: for academic research; the photographs belong to their owners)"
+    )
+    source = open_source(tmp_path / "data" / "DIV2K", scale=2, degradation="unknown")
+    assert len(source.load(source.names)) == 2
+    assert not list((tmp_path / "data").rglob("*.zip"))
+    asked = len(server.asked)
+    assert run(command) == 0
+    assert len(server.asked) == asked
+    assert all("there already" in line for line in capsys.readouterr().out.splitlines())
+    shutil.rmtree(tmp_path / "data/DIV2K/DIV2K_valid_HR")
+    assert run([*command, "--keep", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["files"] for each in found] == [0, 2, 0, 0]
+    assert (tmp_path / "data/DIV2K/DIV2K_valid_HR.zip").is_file()
+
+
+def test_one_set_of_the_benchmarks_is_unpacked_alone(server, tmp_path, capsys):
+    members = {f"benchmark/{name}/HR/a.png": png("red") for name in ("Set5", "Set14")}
+    server.files["/my.tar"] = tarred(members)
+    out = tmp_path / "data"
+    wanted = archives_of(["set5"])[0]
+    md5 = hashlib.md5(server.files["/my.tar"], usedforsecurity=False)
+    digest = f"md5:{md5.hexdigest()}"
+    got = get(wanted._replace(urls=(f"{server.url}my.tar",), digest=digest), out)
+    assert got.pictures == 1
+    assert left_in(out / "benchmark") == ["Set5"]
+    assert (out / "benchmark.tar.sha256").read_text().endswith("  benchmark.tar\n")
+
+
+def test_a_file_without_a_published_hash_is_held_to_the_first_time(server, tmp_path, capsys):
+    server.files["/Set5.zip"] = zipped({"Set5/HR/a.png": png("red")})
+    command = ["data", "get", "set5", "--url", f"{server.url}Set5.zip", "-o", str(tmp_path)]
+    assert run(command) == 0
+    assert "not checked: no published checksum; its sha256 is kept in" in capsys.readouterr().out
+    recorded = (tmp_path / "Set5.zip.sha256").read_text()
+    assert recorded == f"{hashlib.sha256(server.files['/Set5.zip']).hexdigest()}  Set5.zip\n"
+    assert run(command) == 0
+    assert "sha256 as the first time" in capsys.readouterr().out
+    server.files["/Set5.zip"] = zipped({"Set5/HR/a.png": png("blue")})
+    assert run(command) == 1
+    error = capsys.readouterr().err
+    assert "(of the first time, in Set5.zip.sha256)" in error
+    assert error.count("\n") == 1
+
+
+def test_a_page_in_the_place_of_an_archive_is_refused(server, tmp_path, capsys):
+    server.files["/Set5.zip"] = b"<html>log in first</html>"
+    url = f"{server.url}Set5.zip"
+    assert run(["data", "get", "set5", "--url", url, "-o", str(tmp_path)]) == 1
+    assert f"{url}: gives no zip or tar file; check the address" in capsys.readouterr().err
+    assert left_in(tmp_path) == []
+
+
+def test_too_little_room_is_said_before_anything_is_fetched(server, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5 * 10**9))
+    with pytest.raises(DataError, match=r"DIV2K_train_HR\.zip and its pictures take 7\.1 GB"):
+        get(archives_of(["div2k"], url=server.url)[0], Path(tmp_path))
+    assert server.asked == []
