@@ -86,7 +86,8 @@ class Guard:
         tried = f", taken back {self._tries} times to step {self._plain['step']}"
         return TrainingError(
             f"{error}{tried if self._tries else ''}; the files in --out are of before; "
-            + knobs(self._run.recipe.optim)
+            + knobs(self._run.recipe.optim),
+            diverged_at=self._run.step,
         )
 
 
