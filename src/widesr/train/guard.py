@@ -54,10 +54,14 @@ class Guard:
         run.losses.append(loss)
         del run.losses[: -_BEFORE - _RECENT]
         before, recent = run.losses[:-_RECENT], run.losses[-_RECENT:]
-        if len(before) >= _LEAST and min(recent) > _JUMP * statistics.fmean(before):
+        if not before:
+            return
+        # Of pictures in [0, 1] no sane network has a loss above 1, whatever its first batches were.
+        usual = statistics.fmean(before) if len(before) >= _LEAST else max(1.0, before[0])
+        if min(recent) > _JUMP * usual:
             raise ExplosionError(
-                f"the loss jumped from {statistics.fmean(before):.4g} to {min(recent):.4g} "
-                f"before step {run.step}"
+                f"the loss jumped from {usual:.4g} to {min(recent):.4g} and more before step "
+                f"{run.step}"
             )
 
     def rewind(self, error: ExplosionError) -> str:

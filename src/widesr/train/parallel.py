@@ -77,7 +77,7 @@ class World:
         except WidesrError as error:
             failed = error
         first = self._least(self.rank if failed else self.size)
-        if failed and (self.size == 1 or first == self.rank):
+        if failed and first == self.rank:
             raise failed
         if first < self.size:
             raise PeerError(f"process {first} of {self.size} could not go on, and says why")
@@ -90,6 +90,8 @@ class World:
         length = torch.tensor(len(data), device=self.device)
         with _company():
             dist.broadcast(length, src=0)
+        if not length:
+            return b""
         ours = bytearray(data) if self.leads else bytearray(int(length))
         content = torch.frombuffer(ours, dtype=torch.uint8).to(self.device)
         with _company():
