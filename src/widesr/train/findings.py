@@ -24,6 +24,8 @@ class Row(NamedTuple):
     """Of the runs that came to their end, in dB."""
     diverged_at: tuple[int, ...]
     """Steps at which the other runs diverged."""
+    rewinds: int
+    """Times that runs exploded and were taken back, in all."""
     seconds: float
     """Of training, mean over the runs."""
 
@@ -48,6 +50,8 @@ class Row(NamedTuple):
         if self.diverged_at:
             steps = " and ".join(f"{step:,}" for step in dict.fromkeys(self.diverged_at))
             parts.append(f"diverged at step {steps}")
+        if self.rewinds:
+            parts.append(f"taken back {self.rewinds} times")
         return "; ".join(parts)
 
 
@@ -63,6 +67,7 @@ def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
             gflop=group[0].gflop,
             psnr=tuple(each.psnr for each in group if each.psnr is not None),
             diverged_at=tuple(e.diverged_at for e in group if e.diverged_at is not None),
+            rewinds=sum(each.rewinds for each in group),
             seconds=sum(each.seconds for each in group) / len(group),
         )
         for group in alike.values()

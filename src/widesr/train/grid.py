@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
     step: int
     loss: float
-    """Mean over the steps since the point before."""
+    """Mean over the last steps, those since a report was made."""
     psnr: float
     """Of the held-out photographs, `benchmark-y`, in dB."""
 
@@ -40,7 +40,9 @@ class Outcome(BaseModel):
     psnr: float | None
     """Of the last validation; None where the run diverged."""
     diverged_at: int | None
-    """The step at which numbers were no longer finite."""
+    """The step at which the run exploded for the last time, and was given up."""
+    rewinds: int = 0
+    """Times that it exploded and was taken back, and then went on to its end."""
     parameters: int
     gflop: float
     """To make a picture of 1280x720; a multiplication with its addition counts two."""
@@ -100,7 +102,7 @@ def run_study(
             key = _what_it_takes(cell.recipe)
             if shared is None or shared[0] != key:
                 shared = None  # first, so that not two are in memory
-                shared = key, load_photographs(data, cell.recipe)
+                shared = key, load_photographs(data, cell.recipe, notice=notice)
 
             def tell(now: Progress, cell: Cell = cell) -> None:
                 report(cell, now)
@@ -166,8 +168,9 @@ def _earlier(folder: Path, cell: Cell) -> Outcome | None:
 def _outcome(
     folder: Path, cell: Cell, photographs: Photographs, diverged_at: int | None, device: Device
 ) -> Outcome:
-    log = folder / "log.jsonl"
-    rows = [json.loads(row) for row in log.read_text(encoding="utf-8").splitlines()]
+    log = folder / "log.jsonl"  # not there where the run diverged before its first validation
+    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    rows = [json.loads(row) for row in text.splitlines()]
     curve = tuple(Point(row["step"], row["loss"], row["psnr"]) for row in rows)
     size = size_of(cell.recipe.network)
     return Outcome(
@@ -175,6 +178,7 @@ def _outcome(
         seed=cell.seed,
         psnr=curve[-1].psnr if diverged_at is None else None,
         diverged_at=diverged_at,
+        rewinds=rows[-1]["rewinds"] if rows else 0,
         parameters=size.parameters,
         gflop=size.gflop,
         seconds=rows[-1]["seconds"] if rows else 0.0,
@@ -191,6 +195,7 @@ def _keep(folder: Path, outcome: Outcome) -> None:
     """Write what became of a cell, and drop the states that only a run that goes on needs."""
     file = folder / _OUTCOME
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with whole_file(file, overwrite=True) as target:
             target.write(outcome.model_dump_json(indent=1).encode() + b"\n")
     except OSError as error:

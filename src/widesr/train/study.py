@@ -4,19 +4,19 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from torch.utils.flop_counter import FlopCounterMode
 
 from widesr.errors import RecipeError
 from widesr.nets import NetworkConfig, build
 from widesr.train.mistakes import list_mistakes, nearest
-from widesr.train.recipe import Recipe, parse_recipe
+from widesr.train.recipe import Recipe, Whole, parse_recipe
 
 STUDIES = Path(__file__).parents[1] / "studies"
 _BASE = ("family", "net", "data", "optim", "log")
@@ -49,37 +49,46 @@ class Study(_Table):
     """The paper or repository whose claim is looked at."""
     claim: str
     """What it says."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1)]
+    seeds: tuple[Whole, ...]
     """Each cell is run with each of them; they decide weights and patches."""
     axes: Annotated[dict[str, list[Any] | dict[str, dict[str, Any]]], Field(min_length=1)]
     """What is taken in turn: a recipe's key with its values, as `"net.norm" = ["batch", "none"]`;
     or a name of your own with, for each value, the keys that it sets."""
-    equal: Equal | None = None
     family: str
     net: dict[str, Any]
     data: dict[str, Any]
     optim: dict[str, Any]
     log: dict[str, Any]
+    equal: Equal | None = None
 
-    @model_validator(mode="after")
-    def _names_fit(self) -> Self:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one of them is named twice")
-        if empty := [name for name, values in self.axes.items() if not values]:
-            raise ValueError(f"axes.{empty[0]}: has no value")
-        if self.equal:
-            axes = {_short(name): _settings(name, values) for name, values in self.axes.items()}
-            if self.equal.axis not in axes:
-                near = nearest(self.equal.axis, axes)
-                raise ValueError(f"equal.axis = {self.equal.axis!r}: no such axis{near}")
-            labels = axes[self.equal.axis]
-            if self.equal.to not in labels:
-                near = nearest(self.equal.to, labels)
-                raise ValueError(f"equal.to = {self.equal.to!r}: no value of that axis{near}")
-            table, _, key = self.equal.by.partition(".")
-            if table != "net" or not isinstance(self.net.get(key), int):
-                raise ValueError(f"equal.by = {self.equal.by!r}: no whole number of [net]")
-        return self
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        _require_different([str(seed) for seed in value])
+        return value
+
+    @field_validator("axes")
+    @classmethod
+    def _values_differ(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name, values in value.items():
+            _require_different([_label(each) for each in values], what=f"{name}: ")
+        return value
+
+    @field_validator("equal")
+    @classmethod
+    def _equal_names_what_there_is(cls, value: Equal | None, info: ValidationInfo) -> Equal | None:
+        if value is None or not {"axes", "net"} <= info.data.keys():
+            return value
+        axes = {_short(name): _settings(name, axis) for name, axis in info.data["axes"].items()}
+        if value.axis not in axes:
+            raise ValueError(f"no axis {value.axis!r}{nearest(value.axis, axes)}")
+        if value.to not in axes[value.axis]:
+            near = nearest(value.to, axes[value.axis])
+            raise ValueError(f"no value {value.to!r} of axis {value.axis}{near}")
+        table, _, key = value.by.partition(".")
+        if table != "net" or type(info.data["net"].get(key)) is not int:
+            raise ValueError(f"{value.by!r} is no whole number of [net]")
+        return value
 
     @property
     def axis_names(self) -> list[str]:
@@ -184,6 +193,13 @@ def size_of(cfg: NetworkConfig) -> Size:
     )
 
 
+def _require_different(values: Sequence[str], *, what: str = "") -> None:
+    if not values:
+        raise ValueError(f"{what}expected at least one value")
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{what}{twice[0]} is there twice")
+
+
 def _mistakes_of_cells(values: Mapping[str, Any]) -> list[str]:
     """What is wrong with the recipes that a study file leads to, each mistake once."""
     found: dict[str, None] = {}
@@ -209,9 +225,10 @@ def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict
         if isinstance(axis, Mapping | list)
     ]
     seeds = values.get("seeds")
+    seeds = [seed for seed in seeds if type(seed) is int] if isinstance(seeds, list | tuple) else []
     for combination in itertools.product(*(axis.items() for _, axis in named)):
         labels = {name: label for (name, _), (label, _) in zip(named, combination, strict=True)}
-        for seed in seeds if isinstance(seeds, list | tuple) else [0]:
+        for seed in seeds or [0]:
             words = [str(values.get("name")), *labels.values(), f"s{seed}"]
             recipe = {
                 "name": re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-"),
