@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from widesr import bench as bench_module
@@ -10,8 +11,8 @@ from widesr import measured
 from widesr.bench import bench
 from widesr.catalog import ModelFile, find_model, read_card
 from widesr.cli import run
-from widesr.engine import Choice, choice, load_engine, measure_peak
-from widesr.engine.machine import Cpu
+from widesr.engine import Choice, choice, find_ranges, load_engine, measure_peak
+from widesr.engine.machine import Cpu, cpu
 from widesr.errors import ModelFileError
 from widesr.measured import Best, best_path, keep_best, recall_best
 from widesr.upscaler import Upscaler
@@ -85,8 +86,8 @@ def test_auto_goes_by_what_was_found_and_words_of_ones_own_go_first(monkeypatch)
     monkeypatch.setattr(choice, "cpu", lambda: Cpu("", frozenset()))
     keep_best(SHA, Best(backend="onnxruntime", precision="fp32", tile=100))
     upscaler = Upscaler(load_engine(TINY), card=TINY.card)
-    assert upscaler._tile == 100
-    assert Upscaler(load_engine(TINY), card=TINY.card, tile=64)._tile == 64
+    assert upscaler.tile == 100
+    assert Upscaler(load_engine(TINY), card=TINY.card, tile=64).tile == 64
     pytest.importorskip("openvino")
     keep_best(SHA, Best(backend="openvino", precision="fp32", tile=100))
     assert load_engine(TINY).name == "openvino"
@@ -101,7 +102,7 @@ def test_all_that_this_machine_can_compute_by_is_compared(quick):
     assert len(told) == 3
     ways = {(speed.backend, speed.precision) for speed in found.backends}
     assert ("onnxruntime", "fp32") in ways
-    assert len(ways) == len(found.backends) == len(bench_module._choices())
+    assert len(ways) == len(found.backends) == len(bench_module._choices(TINY))
     for speeds in (found.backends, found.tiles):
         seconds = [speed.seconds_per_megapixel for speed in speeds]
         assert seconds == sorted(seconds)
@@ -109,6 +110,22 @@ def test_all_that_this_machine_can_compute_by_is_compared(quick):
     first = found.backends[0]
     assert {(s.backend, s.precision) for s in found.tiles} == {(first.backend, first.precision)}
     assert found.best.tile == found.tiles[0].tile
+
+
+def test_int8_is_shown_and_never_what_auto_becomes(quick, monkeypatch):
+    pytest.importorskip("openvino")
+    if not cpu().flags & {"amx_int8", "avx512_vnni", "avx_vnni"}:
+        pytest.skip("needs a CPU with VNNI")
+    monkeypatch.setattr(bench_module, "_in_turn", lambda ways: [_slow(way) for way in ways])
+    lr = np.random.default_rng(0).random((1, 3, 20, 20), np.float32)
+    card = TINY.card.model_copy(update={"ranges": find_ranges(TINY, [lr], threads=1)})
+    found = bench(ModelFile(TINY.path, card), threads=1)
+    assert found.backends[0].precision == "int8"
+    assert found.best.precision == found.tiles[0].precision == found.backends[1].precision
+
+
+def _slow(way):
+    return 1.0 if way.choice.precision == "int8" else 2.0 + way.tile / 1000
 
 
 def test_a_speed_is_of_the_core_alone():
@@ -123,9 +140,9 @@ def test_a_speed_is_of_the_core_alone():
     assert speed.share_of_peak == pytest.approx(2 * count * 100**2 / 2.0 / 1e6)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_the_peak_is_above_what_a_network_reaches(precision, monkeypatch):
-    if precision == "bf16":
+    if precision != "fp32":
         pytest.importorskip("openvino")
     monkeypatch.setattr("widesr.engine.peak._ROUNDS", 1)
     assert 1e9 < measure_peak(precision, threads=1) < 1e14

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.catalog import MODELS_DIR, ModelCard, ModelFile, find_model, read_card
+from widesr.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, find_model, read_card
 from widesr.degradation import degrade
-from widesr.engine import choice, load_engine, machine, ort, vino
+from widesr.engine import choice, is_lossless, load_engine, machine, ort, vino
 from widesr.engine.guard import Guarded
 from widesr.engine.machine import Cpu, cpu, usable_cpus
 from widesr.engine.skip import keep_skip_exact
@@ -300,6 +300,25 @@ def test_what_cannot_be_had_is_refused_in_a_line_with_the_way_out(
     on(flags=flags, openvino=openvino)
     with pytest.raises((UsageError, MissingExtraError), match=message):
         _choose(**asked)
+
+
+@pytest.mark.parametrize(
+    ("family", "precision", "worst", "lossless"),
+    [
+        ("wdsr", "fp32", None, True),
+        ("wdsr", "bf16", None, True),
+        ("wdsr", "bf16", 0.01, True),
+        ("wdsr", "bf16", 0.011, False),
+        ("edsr", "bf16", None, False),
+        ("edsr", "bf16", 0.01, True),
+        ("wdsr", "fp16", None, False),
+        ("wdsr", "int8", 0.0, False),
+    ],
+)
+def test_what_auto_may_take_is_what_the_card_proves(family, precision, worst, lossless):
+    losses = () if worst is None else (Loss(precision=precision, mean=0, worst=worst, n=6),)
+    card = TINY.card.model_copy(update={"family": family, "losses": losses})
+    assert is_lossless(card, precision) == lossless
 
 
 def cpuinfo(vendor: str, flags: str) -> str:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from widesr.catalog import ModelFile
-from widesr.engine import Choice, Engine, choose, load_engine, measure_peak, usable_cpus
+from widesr.engine import (
+    Choice,
+    Engine,
+    Precision,
+    choose,
+    is_lossless,
+    load_engine,
+    measure_peak,
+    usable_cpus,
+)
 from widesr.errors import MissingExtraError, UsageError
 from widesr.measured import Best, cpu_name
 
@@ -51,7 +60,7 @@ class Bench(_Frozen):
     backends: list[Speed]
     """The fastest first."""
     tiles: list[Speed]
-    """Of the fastest back end, the fastest first."""
+    """Of the fastest back end that costs no quality, the fastest first."""
 
     @property
     def best(self) -> Best:
@@ -84,7 +93,7 @@ def bench(
         choice: load_engine(
             model, backend=choice.backend, precision=choice.precision, threads=threads
         )
-        for choice in _choices()
+        for choice in _choices(model)
     }
     tell("the peak of the machine")
     peaks = {
@@ -101,7 +110,8 @@ def bench(
 
     tell("the back ends")
     backends = speeds([_Contender(choice, engine, _SIDE) for choice, engine in engines.items()])
-    fastest = Choice(backends[0].backend, backends[0].precision)  # type: ignore[arg-type]
+    lossless = next(speed for speed in backends if is_lossless(model.card, speed.precision))
+    fastest = Choice(lossless.backend, lossless.precision)  # type: ignore[arg-type]
     engine = engines[fastest]
     tell("the tiles")
     sides = sorted({max(side, engine.smallest_tile or 1) for side in _TILES})
@@ -116,10 +126,13 @@ def bench(
     )
 
 
-def _choices() -> list[Choice]:
-    """All that this machine can compute by, on the CPU."""
+def _choices(model: ModelFile) -> list[Choice]:
+    """All that this machine can compute a model by, on the CPU."""
     found = [Choice("onnxruntime", "fp32")]
-    for precision in ("fp32", "bf16", "fp16"):
+    precisions: list[Precision] = ["fp32", "bf16", "fp16"]
+    if model.card.ranges:
+        precisions.append("int8")
+    for precision in precisions:
         try:
             found.append(choose(backend="openvino", precision=precision))
         except (MissingExtraError, UsageError):

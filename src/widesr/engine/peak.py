@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,8 @@ def measure_peak(precision: str, *, threads: int) -> float:
     """Measure operations per second of a product of large matrices, on the CPU.
 
     Args:
-        precision: "fp32" is by NumPy's BLAS, with as many threads as that takes; "bf16" and
-            "fp16" by OpenVINO, which must be installed.
+        precision: "fp32" is by NumPy's BLAS, with as many threads as that takes; "bf16", "fp16"
+            and "int8" by OpenVINO, which must be installed.
         threads: For OpenVINO.
     """
     square = np.random.default_rng(0).random((_SIDE, _SIDE), np.float32)
@@ -48,12 +49,18 @@ def _by_openvino(square: NDArray[np.float32], precision: str, threads: int) -> C
     core = start_openvino()
     from openvino import Model, opset13
 
+    def levels(factor: Any) -> Any:  # noqa: ANN401 - openvino has no types
+        if precision != "int8":
+            return factor
+        ends = [opset13.constant(np.float32(end)) for end in (-128 / 127, 1)]
+        return opset13.fake_quantize(factor, *ends, *ends, 256)
+
     lr = opset13.parameter(square.shape)
     product = lr
     for _ in range(_TIMES):
-        product = opset13.matmul(product, opset13.constant(square), False, False)
+        product = opset13.matmul(levels(product), levels(opset13.constant(square)), False, False)
     options = {
-        "INFERENCE_PRECISION_HINT": precision.replace("fp", "f"),
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision.replace("fp", "f"),
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,
     }
