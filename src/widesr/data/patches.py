@@ -69,16 +69,21 @@ def cut_patches(
     hr = np.empty((len(patches), hr_side, hr_side, 3), np.uint8)
     for i, (index, y, x, turn) in enumerate(patches):
         pair = pairs[index]
-        lr[i] = turned(pair.lr[y : y + lr_side, x : x + lr_side], turn)
+        _pixels(lr[i])[:] = turned(_pixels(pair.lr[y : y + lr_side, x : x + lr_side]), turn)
         y, x = y * scale, x * scale
-        hr[i] = turned(pair.hr[y : y + hr_side, x : x + hr_side], turn)
+        _pixels(hr[i])[:] = turned(_pixels(pair.hr[y : y + hr_side, x : x + hr_side]), turn)
     return lr, hr
 
 
+def _pixels(image: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Show (H, W, 3) as (H, W) of three bytes each, which copies turned pixels twice as fast."""
+    return image.view("V3")[..., 0]
+
+
 def turned(image: NDArray[Any], turn: int) -> NDArray[Any]:
-    """Show (H, W, C) in one of its eight turns, 0..7; 0 is the image as it is. A view."""
+    """Show (H, W, ...) in one of its eight turns, 0..7; 0 is the image as it is. A view."""
     if turn & 4:
-        image = image.transpose(1, 0, 2)
+        image = image.swapaxes(0, 1)
     if turn & 2:
         image = image[::-1]
     if turn & 1:

@@ -1,6 +1,7 @@
 """One function: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
 import hashlib
+import os
 import socket
 import subprocess
 import time
@@ -130,7 +131,8 @@ def train(
         )
         if recipe.optim.precision == "fp16" and run.device.type == "cpu":
             tell('fp16 is slow on a CPU; optim.precision = "bf16" is what it is quick in')
-        _begin(run, out, resume=resume or (was_restarted() and "auto"), notice=tell)
+        restarted = world.any(was_restarted())  # the count is not the same on all machines
+        _begin(run, out, resume=resume or (restarted and "auto"), notice=tell)
         photographs = world.together(
             lambda: load_photographs(data, recipe, notice=tell) if isinstance(data, Path) else data
         )
@@ -185,6 +187,8 @@ def _loader(run: Run, photographs: Photographs) -> Loader:
         seed=recipe.seed,
         rank=run.world.rank,
         world_size=run.world.size,
+        # A CPU learns so slowly that one keeps up; a GPU does not.
+        workers=1 if run.device.type == "cpu" else min(16, os.cpu_count() or 1),
     )
     if run.sampler_state:
         loader.state = run.sampler_state
