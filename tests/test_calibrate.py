@@ -1,0 +1,192 @@
+"""`widesr calibrate`: right figures on the card, pictures apart, and a graph that stays."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from widesr import calibrate as module
+from widesr.calibrate import PROTOCOL, calibrate, split_photographs
+from widesr.catalog import Loss, ModelFile, find_model, read_card, write_card
+from widesr.cli import run
+from widesr.degradation import degrade
+from widesr.engine import load_engine
+from widesr.errors import DataError, MissingExtraError
+from widesr.metrics import psnr
+from widesr.upscaler import Upscaler
+
+TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eight pictures, two of them in a folder in it."""
+    random = np.random.default_rng(0)
+    for i in range(8):
+        path = tmp_path / "data" / ("more" if i > 5 else "") / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (41, 60, 3), np.uint8)).save(path)
+    return tmp_path / "data"
+
+
+def test_pictures_are_held_out_by_a_list_or_by_their_names_and_never_on_both_sides(
+    folder, tmp_path
+):
+    listed = tmp_path / "held_out.txt"
+    listed.write_text("# not these\nhr/3.png\n\n7.png\n")
+    rest, held = split_photographs(folder, listed=listed)
+    assert [path.name for path in held] == ["3.png", "7.png"]
+    assert [path.name for path in rest] == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png"]
+    rest, held = split_photographs(folder)
+    assert (len(rest), len(held)) == (6, 2)
+    assert not set(rest) & set(held)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("gone.png", r"held\.txt: gone\.png is not in .*data"),
+        ("# none\n", "8 photographs for ranges and 0 for losses; expected at least one of each"),
+        ("\n".join(f"{i}.png" for i in range(8)), "0 photographs for ranges and 8 for losses"),
+        (None, r"held\.txt: cannot be read; expected a text file"),
+    ],
+)
+def test_a_list_that_cannot_be_meant_is_refused(folder, tmp_path, lines, message):
+    if lines is not None:
+        (tmp_path / "held.txt").write_text(lines)
+    with pytest.raises(DataError, match=message):
+        split_photographs(folder, listed=tmp_path / "held.txt")
+
+
+def test_no_folder_and_too_few_pictures_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such folder; --data takes a folder of HR photographs"):
+        split_photographs(tmp_path / "none")
+    with pytest.raises(DataError, match="0 photographs cannot spare 1"):
+        split_photographs(tmp_path)
+
+
+def test_losses_are_decibels_of_whole_pictures_against_fp32(folder):
+    pytest.importorskip("openvino")
+    rest, held = split_photographs(folder)
+    card = calibrate(TINY, photographs=rest, held_out=held, threads=1)
+    assert card.losses
+    assert card.ranges
+    assert card.model_copy(update={"losses": (), "ranges": {}}) == TINY.card
+    for loss in card.losses:
+        lost = []
+        for path in held:
+            hr = np.asarray(Image.open(path))[:40]
+            exact, low = (
+                Upscaler(load_engine(ModelFile(TINY.path, card), precision=p, threads=1))
+                for p in ("fp32", loss.precision)
+            )
+            qualities = [
+                psnr(upscaler(degrade(hr, scale=2)), hr, protocol=PROTOCOL, scale=2)
+                for upscaler in (exact, low)
+            ]
+            lost.append(qualities[0] - qualities[1])
+        assert loss.mean == pytest.approx(np.mean(lost), abs=1e-4)
+        assert loss.worst == pytest.approx(max(lost), abs=1e-4)
+        assert loss.n == 2
+
+
+def test_what_this_cpu_cannot_compute_in_stays_as_it_was_but_for_int8(folder, monkeypatch):
+    pytest.importorskip("openvino")
+    old = [Loss(precision=p, mean=1, worst=2, n=3) for p in ("bf16", "fp16", "int8")]
+    known = ModelFile(TINY.path, TINY.card.model_copy(update={"losses": tuple(old)}))
+    ways = module._ways(has_ranges=True, threads=1)
+    monkeypatch.setattr(module, "_ways", lambda **_: {"fp32": ways["fp32"]})
+    rest, held = split_photographs(folder)
+    card = calibrate(known, photographs=rest, held_out=held, threads=1)
+    assert list(card.losses) == old[:2]
+
+
+def test_a_card_is_written_and_all_else_stays_byte_for_byte(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    card = TINY.card.model_copy(update={"notes": "ä" * 300, "ranges": {"x": (1.5, 2.0)}})
+    out = tmp_path / "out.onnx"
+    write_card(TINY, card, out=out)
+    assert read_card(out) == card
+    before, after = onnx.load(TINY.path), onnx.load(out)
+    assert len(after.metadata_props) == len(before.metadata_props)
+    del before.metadata_props[:], after.metadata_props[:]
+    assert before.SerializeToString(deterministic=True) == after.SerializeToString(
+        deterministic=True
+    )
+    write_card(ModelFile(out, card), TINY.card, out=out)
+    assert read_card(out) == TINY.card
+    assert out.stat().st_size < TINY.path.stat().st_size + 300  # defaults are spelt out
+
+
+def test_entries_of_others_in_the_metadata_stay(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(TINY.path)
+    for key in ("author", "widesr2"):
+        model.metadata_props.add(key=key, value="someone")
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    write_card(ModelFile(path, TINY.card), TINY.card, out=path)
+    keys = [prop.key for prop in onnx.load(path).metadata_props]
+    assert sorted(keys) == ["author", "widesr", "widesr2"]
+
+
+def test_the_command_writes_the_card_and_says_what_is_lost(folder, tmp_path, capsys):
+    pytest.importorskip("openvino")
+    out = tmp_path / "out.onnx"
+    command = ["calibrate", str(TINY.path), "--data", str(folder), "-o", str(out)]
+    assert run([*command, "--threads", "1"]) == 0
+    said, err = capsys.readouterr()
+    assert err == ""
+    card = read_card(out)
+    assert f"{TINY.path} -> {out}  {len(card.ranges)} ranges" in said
+    assert [line.split()[0] for line in said.splitlines()[2:]] == [x.precision for x in card.losses]
+    assert run(command) == 1
+    assert "error[output-exists]" in capsys.readouterr().err
+    assert run(["models", "show", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "loss" in said
+    assert f"int8              {len(card.ranges)} convolutions" in said
+    assert run(["calibrate", str(out), "--data", str(folder), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["none.onnx", "--data", "."], 1, "error[model-file]: none.onnx: cannot be read"),
+        ([str(TINY.path), "--data", "no-folder"], 1, "error[data]: no-folder: no such folder"),
+        ([str(TINY.path), "--data", ".", "-o", "no/x.onnx"], 2, "no/x.onnx: the folder no does"),
+        ([str(TINY.path)], 2, "error[usage]: Missing option '--data'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capsys, options, code, message):
+    monkeypatch.chdir(tmp_path)
+    assert run(["calibrate", *options]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_openvino_it_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setattr("widesr.engine.vino.start_openvino", _no_openvino)
+    rest, held = split_photographs(folder)
+    with pytest.raises(MissingExtraError, match=r"pip install 'widesr\[openvino\]'"):
+        calibrate(TINY, photographs=rest, held_out=held)
+
+
+def _no_openvino():
+    raise ImportError
+
+
+def test_pictures_of_16_bits_and_too_small_ones_are_refused_by_name(folder, tmp_path):
+    pytest.importorskip("openvino")
+    deep, small = tmp_path / "deep.png", tmp_path / "small.png"
+    Image.fromarray(np.zeros((40, 40), np.uint16)).save(deep)
+    Image.fromarray(np.zeros((1, 40), np.uint8)).save(small)
+    rest, held = split_photographs(folder)
+    with pytest.raises(DataError, match=r"deep\.png: 16-bit pictures are computed in fp32 always"):
+        calibrate(TINY, photographs=[deep], held_out=held)
+    with pytest.raises(DataError, match=r"small\.png: "):
+        calibrate(TINY, photographs=rest, held_out=[small])
