@@ -10,7 +10,11 @@ round, and every ratio is of two runs of the same round. Writes `benchmarks/resu
 "peak" is the best GEMM of the same precision in the same run (torch, sides 1024 to 4096). A
 network's work is 2 operations per fused parameter and LR pixel; halos count for nothing. Peers: the
 same network in eager PyTorch, both runtimes as they come, with all defaults, OpenCV's dnn_superres
-(--dnn, files from its authors), and Pillow's and libvips' interpolation as the floor.
+(--dnn, files from its authors), and Pillow's and libvips' interpolation as the floor. A recipe that
+no model in the package was trained by runs with random weights, which take as long.
+
+"file to file" is `widesr upscale` of a picture of 16 megapixels, from JPEG, as a process, and next
+to it the same tiles through the runtime alone, in a process of its own, started and loaded.
 """
 
 import argparse
@@ -31,6 +35,16 @@ import numpy as np
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "speed.json"
 PLOT = HERE.parent / "docs" / "benchmarks" / "speed.svg"
+MODELS = (
+    "wdsr-a8-x2",
+    "wdsr-a8w16-x2",
+    "wdsr-b8w24-x2",
+    "wdsr-b16-x2",
+    "wdsr-a16e4-x2",
+    "wdsr-a8-x3",
+    "wdsr-a8-x4",
+)
+"""The ladder, and the networks of the paper's kinds beside it."""
 GEMM_SIDES = (1024, 2048, 4096)
 PACKAGES = ("widesr", "onnxruntime", "openvino", "torch", "numpy", "pillow", "pyvips",
             "opencv-contrib-python-headless")  # fmt: skip
@@ -40,7 +54,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--models", nargs="+", help="default: the default model of x2, x3 and x4")
+    parser.add_argument("--models", nargs="+", help="names, paths or recipes; default: see MODELS")
     parser.add_argument("--size", help="of the LR picture; default: 1920x1080")
     parser.add_argument("--tiles", nargs="*", type=int, default=[256, 1024])
     parser.add_argument("--rounds", type=int)
@@ -48,22 +62,25 @@ def main():
     parser.add_argument("--dnn", nargs="*", default=[], help="e.g. FSRCNN_x2.pb ESPCN_x2.pb")
     options = parser.parse_args()
     if options.worker:
-        work(**json.loads(options.worker))
+        spec = json.loads(options.worker)
+        if "network_of" in spec:
+            network_alone(*spec["network_of"])
+        else:
+            work(**spec)
         return
-    models = options.models or [
-        "wdsr-a8-x2",
-        *([] if options.quick else ["wdsr-a8-x3", "wdsr-a8-x4"]),
-    ]
+    models = options.models or (MODELS[:1] if options.quick else MODELS)
     size = options.size or ("480x270" if options.quick else "1920x1080")
     rounds = options.rounds or (3 if options.quick else 9)
     width, height = map(int, size.split("x"))
     tiles = [] if options.quick else options.tiles
-    runs = [
-        measure(
-            model, contenders(model, tiles, options.dnn), height, width, options.threads, rounds
-        )
-        for model in models
-    ]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [path_of(model, Path(folder)) for model in models]
+        runs = [
+            measure(
+                path, contenders(path, tiles, options.dnn), height, width, options.threads, rounds
+            )
+            for path in paths
+        ]
     result = {
         "command": " ".join(["python", *sys.argv]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -73,12 +90,34 @@ def main():
         "picture": size,
         "rounds": rounds,
         "start_up": start_up(3 if options.quick else 9),
+        "file_to_file": file_to_file(1 if options.quick else 5),
         "models": runs,
     }
     show(result)
     if not options.quick:
         RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         draw(result)
+
+
+def path_of(model, folder):
+    """A name or path that `find_model` takes; a recipe's network, untrained, is put into a file."""
+    from widesr.catalog import list_models
+    from widesr.train.recipe import list_recipes
+
+    if model not in list_recipes() or model in {each.card.name for each in list_models()}:
+        return model
+    import torch
+
+    from widesr.export import export_onnx
+    from widesr.nets import build
+    from widesr.train.checkpoint import save_weights
+    from widesr.train.recipe import load_recipe
+
+    torch.manual_seed(0)
+    weights, path = folder / f"{model}.safetensors", folder / f"{model}.onnx"
+    save_weights(weights, build(load_recipe(model).network), None)
+    export_onnx(weights, path, licence="CC0-1.0")
+    return str(path)
 
 
 def contenders(model, tiles, dnn):
@@ -149,7 +188,7 @@ def measure(model, specs, height, width, threads, rounds):
             row["share_of_peak"] = round(gflops / peaks[row["precision"]], 3)
         rows[name] = row
     return {
-        "model": model,
+        "model": card.name,
         "parameters": card.parameters_fused,
         "scale": card.scale,
         "gflop": round(flops / 1e9),
@@ -260,7 +299,7 @@ def eager(pixels, threads, *, model):
 
     torch.set_num_threads(threads)
     card = find_model(model, scale=None).card
-    network = build(load_recipe(card.recipe).network).fused().eval()
+    network = build(load_recipe(card.recipe or card.name).network).fused().eval()
     lr = torch.from_numpy(network_input(pixels))
 
     @torch.inference_mode()
@@ -353,6 +392,54 @@ def start_up(times):
     return {"command": "widesr upscale, 64x64", "seconds": seconds}
 
 
+def file_to_file(times):
+    """Seconds of `widesr upscale` on 16 megapixels, and of its network alone, in turn."""
+    import pyvips
+
+    height, width = 3266, 4900
+    network = [sys.executable, __file__, "--worker", json.dumps({"network_of": [height, width]})]
+    with tempfile.TemporaryDirectory() as folder:
+        lr = Path(folder) / "lr.jpg"
+        photograph = pyvips.Image.new_from_file(HERE.parent / "examples" / "spices.jpg")
+        across, down = width // photograph.width + 1, height // photograph.height + 1
+        photograph.replicate(across, down).crop(0, 0, width, height).jpegsave(lr, Q=92)
+        commands = {"network": network} | {
+            suffix: ["widesr", "upscale", lr, "-o", Path(folder) / f"sr.{suffix}", "--overwrite"]
+            for suffix in ("jpg", "png", "tif")
+        }
+        seconds = {name: [] for name in commands}
+        for _ in range(times):
+            for name, command in commands.items():
+                began = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                seconds[name].append(round(time.perf_counter() - began, 3))
+    ratios = {
+        name: [round(t / alone, 2) for t, alone in zip(each, seconds["network"], strict=True)]
+        for name, each in seconds.items()
+        if name != "network"
+    }
+    return {
+        "picture": f"{width}x{height} x2, default model",
+        "seconds": seconds,
+        "times_network": {name: round(statistics.median(each), 2) for name, each in ratios.items()},
+    }
+
+
+def network_alone(height, width):
+    """The tiles of a picture through the runtime, and nothing else."""
+    from widesr.catalog import find_model
+    from widesr.engine import load_engine
+    from widesr.rows import Rows
+    from widesr.upscaler import Upscaler
+
+    model = find_model("default", scale=2)
+    engine = load_engine(model)
+    picture = Rows.of(np.empty((height, width, 3), np.uint8))
+    for tile in Upscaler(engine, card=model.card).plan(picture):
+        size = [side.stop - side.start for side in (tile.read_y, tile.read_x)]
+        engine.run(np.full((1, 3, *size), 0.5, np.float32))
+
+
 def machine_now():
     from widesr.report import machine
 
@@ -373,6 +460,8 @@ def show(result):
     machine = result["machine"]
     print(f"{machine['cpu']}, {machine['cpus']} CPUs, load {machine['load_average']}")
     print(f"start-up {min(result['start_up']['seconds']):.2f} s")
+    ratios = result["file_to_file"]["times_network"]
+    print("file to file, times the network:", *(f"{k} {v}" for k, v in ratios.items()))
     for run in result["models"]:
         peaks = ", ".join(f"{k} {v}" for k, v in run["peak_gflop_per_second"].items())
         print(f"\n{run['model']}, {result['picture']}, GEMM peak in GFLOP/s: {peaks}")

@@ -4,7 +4,6 @@ import json
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
+from peak import peak_mib
 from samples import chunk, profile, smooth
 from widesr.animate import write_animation
 from widesr.animation import Animation, is_animation, open_animation
@@ -688,15 +688,6 @@ def test_a_lower_quality_takes_fewer_bytes(tmp_path):
     assert sizes[0] < 0.7 * sizes[1] < 0.7 * sizes[2]
 
 
-MEASURED = """
-import resource, sys
-from widesr.cli import run
-code = run(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(code)
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_does_not_grow_with_the_frames(tmp_path, suffix):
@@ -704,10 +695,8 @@ def test_memory_does_not_grow_with_the_frames(tmp_path, suffix):
     for n in (10, 60):
         frames = [Image.fromarray(np.roll(smooth(400, 500), 7 * k, axis=1)) for k in range(n)]
         source = saved(tmp_path / f"{n}{suffix}", frames, duration=[40] * n)
-        words = ["upscale", source, "-n", "bicubic", "-s", "2"]
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURED, *map(str, words)], capture_output=True, check=True
-        )
-        peaks.append(int(done.stderr.split()[-1]) / 2**10)
+        peaks.append(peak_mib("upscale", source, "-n", "bicubic", "-s", "2"))
     decoded = 50 * 800 * 1000 * 3 / 2**20
-    assert peaks[1] - peaks[0] < decoded / 4, peaks
+    # libvips decodes a WebP file whole, before it doubles, up to 100 MB, and beyond into a file.
+    share = 1 / 2 if suffix == ".webp" else 1 / 4
+    assert peaks[1] - peaks[0] < decoded * share, peaks

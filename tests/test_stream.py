@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from peak import peak_mib
 from samples import noise, profile, smooth
 from widesr.batch import upscale_many
 from widesr.errors import ImageFormatError, ImageReadError
@@ -225,28 +226,6 @@ def test_a_disk_that_is_full_leaves_nothing_and_is_said(tmp_path, suffix):
     said = rf"widesr: error\[image-write\]: {target}: cannot be written \(.*File too large\); .*\n"
     assert re.fullmatch(said, done.stderr)
     assert list(tmp_path.iterdir()) == [source]
-
-
-MEASURED = """
-import resource, sys
-from pathlib import Path
-from widesr.cli import run
-code = run(sys.argv[1:])
-status = Path("/proc/self/status")
-if status.exists():  # else it would be the peak of the process that this one was forked from
-    kib = next(line.split()[1] for line in status.open() if line.startswith("VmHWM"))
-else:
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-print(kib, file=sys.stderr)
-sys.exit(code)
-"""
-
-
-def peak_mib(*args):
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, *map(str, args)], capture_output=True, check=True
-    )
-    return float(done.stderr.split()[-1]) / 2**10
 
 
 @pytest.mark.slow

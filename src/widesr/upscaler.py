@@ -31,7 +31,7 @@ from widesr.measured import recall_best
 from widesr.picture import Picture, PictureStream
 from widesr.resize import resize_rows
 from widesr.rows import Band, Rows
-from widesr.tiling import plan_tiles
+from widesr.tiling import Tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -147,6 +147,8 @@ class Upscaler(AnyUpscaler):
     scale: int
     card: ModelCard | None
     """None for bicubic and for an engine of one's own."""
+    tile: int | None
+    """Largest side of a tile's core, LR pixels; None is the whole picture at once."""
 
     def __init__(
         self,
@@ -177,7 +179,7 @@ class Upscaler(AnyUpscaler):
         self.card = card
         self._engine, self._self_ensemble = engine, self_ensemble
         self._halo = engine.receptive_radius
-        self._tile = self._settled(tile, max_memory)
+        self.tile = self._settled(tile, max_memory)
         self._band_bytes = max_memory * _FOR_BAND
 
     @classmethod
@@ -225,15 +227,19 @@ class Upscaler(AnyUpscaler):
         shape = (lr.height * self.scale, lr.width * self.scale, lr.channels)
         return Rows(self._bands(lr, progress), shape=shape, dtype=lr.dtype)
 
-    def _bands(self, lr: Rows, progress: Progress | None) -> Iterator[Band]:
-        tiles = plan_tiles(
+    def plan(self, lr: Rows) -> list[Tile]:
+        """Say how a picture is cut into tiles; no row of it is read."""
+        return plan_tiles(
             lr.height,
             lr.width,
-            tile=self._tile,
+            tile=self.tile,
             halo=self._halo,
             margin=MARGIN,
             highest=self._highest(lr),
         )
+
+    def _bands(self, lr: Rows, progress: Progress | None) -> Iterator[Band]:
+        tiles = self.plan(lr)
         width = lr.width * self.scale
         lr = lr.mirrored(MARGIN)
         run, done = self._run(lr.dtype), 0
@@ -280,7 +286,7 @@ class Upscaler(AnyUpscaler):
 
     def _highest(self, lr: Rows) -> int | None:
         """Rows of a tile's core at most: of a wide picture not all too much is held at once."""
-        if self._tile is None:
+        if self.tile is None:
             return None
         row_bytes = lr.nbytes // lr.height * self.scale**2
         return max(int(self._band_bytes) // row_bytes, MIN_TILE, self._engine.smallest_tile or 0)
@@ -309,7 +315,7 @@ class _Bicubic(Upscaler):
     def __init__(self, scale: int) -> None:
         if scale < 1:
             raise UsageError(f"expected a scale of at least 1, got {scale}")
-        self.model, self.scale, self.card = BICUBIC, scale, None
+        self.model, self.scale, self.card, self.tile = BICUBIC, scale, None, None
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))

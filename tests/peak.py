@@ -1,0 +1,26 @@
+"""How much memory a command of widesr takes at its peak, in a process of its own."""
+
+import subprocess
+import sys
+
+_MEASURED = """
+import resource, sys
+from pathlib import Path
+from widesr.cli import run
+code = run(sys.argv[1:])
+status = Path("/proc/self/status")
+if status.exists():  # else it would be the peak of the process that this one was forked from
+    kib = next(line.split()[1] for line in status.open() if line.startswith("VmHWM"))
+else:
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+print(kib, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def peak_mib(*args):
+    """The most that `widesr` with these arguments held, MiB; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *map(str, args)], capture_output=True, check=True
+    )
+    return float(done.stderr.split()[-1]) / 2**10
