@@ -21,6 +21,8 @@ NEED_TORCH = [
     "test_grow.py",
     "test_guard.py",
     "test_importers.py",
+    "test_keeper.py",
+    "test_logs.py",
     "test_nets.py",
     "test_parallel.py",
     "test_study.py",

@@ -7,19 +7,25 @@ it learns in the first step and has forgotten after a resume, and with it the or
 """
 
 import os
+import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from widesr.errors import TrainingError, WidesrError
 
 Made = TypeVar("Made")
+_MEETING_S = 900
+_POLL_S = 0.05
 
 
 class PeerError(TrainingError):
@@ -147,7 +153,10 @@ def joined(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        store, rank, size = next(rendezvous("env://"))
+        store = PrefixStore(_attempt(store, rank, size), store)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise TrainingError(
@@ -159,6 +168,42 @@ def joined(device: torch.device) -> Iterator[World]:
         yield World(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
+
+
+class _Store(Protocol):
+    """What all processes can read and write, by key; `get` waits until there is something."""
+
+    def set(self, key: str, value: str) -> None: ...
+    def get(self, key: str) -> bytes: ...
+    def check(self, keys: list[str]) -> bool: ...
+
+
+def _attempt(store: _Store, rank: int, size: int) -> str:
+    """Agree on a name that no group of processes had before.
+
+    torchrun keeps one store while it starts groups anew (torch 2.13), with the addresses of dead
+    processes in it, and its count of restarts is not the same on all machines. So the first
+    process offers a name to those that it hears, until each has found itself in the offer.
+    """
+    ours = secrets.token_hex(8)
+    others = range(1, size)
+    give_up = time.monotonic() + _MEETING_S
+    if rank:
+        store.set(f"here/{rank}", ours)
+    while time.monotonic() < give_up:
+        if rank:
+            name, *heard = store.get("offer").decode().split()
+            if ours in heard:
+                store.set(f"agreed/{rank}", name)
+                return name
+        else:
+            heard = [store.get(f"here/{other}").decode() for other in others]
+            store.set("offer", " ".join([ours, *heard]))
+            agreed = [f"agreed/{other}" for other in others]
+            if store.check(agreed) and all(store.get(key).decode() == ours for key in agreed):
+                return ours
+        time.sleep(_POLL_S)
+    raise RuntimeError(f"not all {size} came within {_MEETING_S} s")
 
 
 @contextmanager
