@@ -10,8 +10,6 @@ from widesr.data.degradations import DEGRADATIONS
 from widesr.errors import DataError, ImageReadError
 from widesr.folder import is_folder, pictures_in
 
-TRACKS = ("bicubic", "unknown", "mild", "difficult", "wild")
-"""The LR sides that DIV2K is published with."""
 _REAL = ("mild", "difficult", "wild")
 """Those that exist at x4 only, in a folder without `X4`."""
 
@@ -72,16 +70,18 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
         return data, None, "HR photographs"
     hr = (div2k or plain)[0]
     prefix = hr[:-2]
-    expected = _published(prefix, scale=scale, degradation=degradation)
+    published = expected = _published(prefix, scale=scale, degradation=degradation)
     if not div2k:
-        expected += [f"lr_x{scale}", f"lr/x{scale}"]
+        expected = [*published, f"lr_x{scale}", f"lr/x{scale}"]
         has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
         expected += [] if has_scales else ["lr"]
     for name in expected:
         lr = _below(data, name)
         if lr is not None:
-            return data / hr, lr, f"HR in {hr} with LR at x{scale} in {lr.relative_to(data)}"
-    others = [name for name in inside if re.match(f"{prefix}lr(_|$)", name, re.IGNORECASE)]
+            what = f"HR in {hr} with LR at x{scale} in {lr.relative_to(data)}"
+            known = name in published or degradation == "given"
+            return data / hr, lr, what if known else f"{what}, which are taken for {degradation}"
+    others = [name for name in inside if re.match(f"{re.escape(prefix)}lr(_|$)", name, re.I)]
     made = degradation in DEGRADATIONS
     if div2k and made:
         return data / hr, None, f"HR in {hr}"
