@@ -1,6 +1,7 @@
 """What --data may be: HR alone, HR with LR in several layouts; and the patches drawn from it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from widesr.data import photographs
 from widesr.data.degradations import photograph_seed
 from widesr.data.opening import open_source
 from widesr.data.patches import PatchSampler, cut_patches, turned
@@ -346,3 +348,29 @@ def test_a_folder_that_is_moved_gives_the_same(tmp_path):
     for one, other in zip(first, after.load(after.names), strict=True):
         assert one.name == other.name
         assert np.array_equal(one.lr, other.lr)
+
+
+def test_more_photographs_than_memory_holds_are_to_be_packed(tmp_path, monkeypatch):
+    for i in range(2):
+        save(tmp_path / f"{i}.png", picture(i))
+    source = open_source(tmp_path, scale=2, degradation="bicubic")
+    needed = 2 * 64 * 48 * 3 * 5 // 4
+    monkeypatch.setattr(photographs, "free_memory", lambda: needed)
+    assert len(source.load(source.names)) == 2
+    monkeypatch.setattr(photographs, "free_memory", lambda: needed - 1)
+    with pytest.raises(DataError, match=r"2 photographs take 0\.0 MB of memory, .*data pack"):
+        source.load(source.names)
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="needs Linux' /proc")
+def test_free_memory_is_less_than_all_of_it():
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < photographs.free_memory() < total
+
+
+def test_a_file_is_not_a_folder(tmp_path):
+    save(tmp_path / "a.png", picture())
+    with pytest.raises(DataError, match=r"a\.png: is a file; expected a folder"):
+        open_source(tmp_path / "a.png", scale=2, degradation="bicubic")
+    with pytest.raises(DataError, match="nowhere: no such folder; expected a folder"):
+        open_source(tmp_path / "nowhere", scale=2, degradation="bicubic")

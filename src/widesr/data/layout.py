@@ -1,5 +1,6 @@
 """Which files are HR and which are their LR, by the names of folders and files; nothing is read."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -38,7 +39,8 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
             other.
     """
     if not is_folder(data):
-        raise DataError(f"{data}: no such folder; expected a folder of HR photographs, or a pack")
+        found = "is a file" if os.path.lexists(data) else "no such folder"
+        raise DataError(f"{data}: {found}; expected a folder of HR photographs, or a pack")
     hr_folder, lr_folder, what = _folders(data, scale=scale, degradation=degradation)
     left_out = set(exclude)
     hr = {

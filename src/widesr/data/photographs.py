@@ -1,6 +1,7 @@
 """A folder of photographs: decoded, with their LR read or made."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from widesr.data.patches import Pair
 from widesr.data.source import Licence
 from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.reading import read_header, read_picture
+from widesr.space import readable_size
 
 
 class Decoded(NamedTuple):
@@ -91,12 +93,15 @@ class Folder:
             ) from error
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """(height, width) of each HR picture, by its name; only headers are read.
+        """(height, width) of each HR picture, by its name; only headers are read, and once.
 
         Raises:
             DataError: A file that is no picture.
         """
+        return self._sizes
 
+    @cached_property
+    def _sizes(self) -> Mapping[str, tuple[int, int]]:
         def size(path: Path) -> tuple[int, int]:
             with _data_errors():
                 header = read_header(path)
@@ -109,9 +114,17 @@ class Folder:
         """Decode photographs and read or make their LR, on all cores; all stay in memory.
 
         Raises:
-            DataError: A photograph that cannot be used.
+            DataError: A photograph that cannot be used, or more of them than memory holds.
         """
         scale = self.scales[0]
+        pixels = sum(height * width for height, width in map(self._sizes.__getitem__, names))
+        needed, free = 3 * pixels + 3 * pixels // scale**2, free_memory()
+        if free is not None and needed > free:
+            raise DataError(
+                f"{self.data}: {len(names):,} photographs take {readable_size(needed)} of memory, "
+                f"{readable_size(free)} is free; widesr data pack makes a pack of them, which is "
+                "read from the disk"
+            )
 
         def pairs(name: str) -> list[Pair]:
             photograph = self.decode(name)
@@ -139,6 +152,16 @@ class Folder:
             return [np.empty((height, width, 3), np.uint8)]
         shrink = DEGRADATIONS[self.degradation].shrink
         return [shrink(hr, scale=scale, seed=photograph_seed(name))]
+
+
+def free_memory() -> int | None:
+    """Bytes that can be taken without swapping; None where the system does not tell."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable: +(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def pair_of(name: str, hr: NDArray[np.uint8], lr: NDArray[np.uint8], *, scale: int) -> Pair:
