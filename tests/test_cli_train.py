@@ -93,6 +93,7 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     out = capsys.readouterr().out
     assert "parameters" in out
     assert "2 to learn from, 1 held out" in out
+    assert re.search(r"memory +[\d,]+ MiB at most in a step", out)
     assert run([*command, "--json", "--steps", "7"]) == 0
     plan = json.loads(capsys.readouterr().out)
     # Golden by hand: 4 patches of 12x12; each weight counts 2 forward, 2 for its gradient, and 2
@@ -103,7 +104,27 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     assert plan["gflop_per_step"] == pytest.approx(gflop)
     assert plan["steps"] == 7
     assert plan["seconds"] == pytest.approx(7 * plan["seconds_per_step"])
+    assert 2**20 < plan["memory"] < 2**40
     assert sorted(p.name for p in shop.iterdir()) == ["photos", "shop.toml"]
+
+
+def test_a_job_that_is_started_again_goes_on_by_itself(shop, capsys):
+    command = ["train", "shop.toml", "--data", "photos", "-o", "run", "--threads", "1"]
+    assert run([*command, "--auto-resume", "--quiet"]) == 0
+    state = (shop / "run" / "state-000000030.safetensors").read_bytes()
+    assert run([*command, "--auto-resume", "--quiet"]) == 0
+    assert (shop / "run" / "state-000000030.safetensors").read_bytes() == state
+    capsys.readouterr()
+    assert run([*command, "--auto-resume", "--resume"]) == 2
+    assert "exclude one another" in capsys.readouterr().err
+
+
+def test_a_dry_run_is_of_one_process(shop, capsys, monkeypatch):
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "a")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", "1")
+    assert run(["train", "shop.toml", "--data", "photos", "--dry-run"]) == 2
+    assert "start it without torchrun" in capsys.readouterr().err
 
 
 def test_a_network_is_adapted_to_photographs_without_a_recipe(shop, capsys):

@@ -125,7 +125,7 @@ def train_network(
                 notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
                 **run,
             )
-        except PeerError as error:  # it has said why, or torchrun says how it ended
+        except PeerError as error:  # that process says why
             raise typer.Exit(error.exit_code) from error
     if not as_json and not quiet:
         typer.echo(f"{weights}  (next: widesr export {weights})")

@@ -7,6 +7,7 @@ it learns in the first step and has forgotten after a resume, and with it the or
 """
 
 import os
+import re
 import secrets
 import socket
 import time
@@ -29,7 +30,7 @@ _POLL_S = 0.05
 
 
 class PeerError(TrainingError):
-    """Another process of the run could not go on; that one says why."""
+    """Another process of the run could not go on, and says why."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class World:
         """Replace each tensor, float32, by its sum over all processes, the same bits in each.
 
         Raises:
-            PeerError: Another process has ended.
+            TrainingError: Another process has ended.
         """
         if self.size == 1:
             return
@@ -208,12 +209,17 @@ def _attempt(store: _Store, rank: int, size: int) -> str:
 
 @contextmanager
 def _company() -> Iterator[None]:
-    """Turn the failure of a collective call into one line; the peer that ended has the cause."""
+    """Turn the failure of a collective call into one line."""
     try:
         yield
     except RuntimeError as error:
-        raise PeerError(f"another process of the run has ended ({_first_line(error)})") from error
+        raise TrainingError(
+            f"another process of the run has ended or cannot be reached ({_first_line(error)}); "
+            "the files in --out are of before: go on with --resume"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    """What a library said first, without the place in its source and its advice."""
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return re.sub(r"^\[[^]]*\.cc:\d+\] ", "", line).partition(". ")[0]

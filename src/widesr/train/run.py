@@ -75,7 +75,7 @@ class Run:
 
         Raises:
             ExplosionError: The loss or a gradient is not finite; nothing was learned.
-            PeerError: Another process of the run has ended; nothing was learned.
+            TrainingError: Another process of the run has ended; nothing was learned.
         """
         optim = self.recipe.optim
         for group in self.optimizer.param_groups:

@@ -1,0 +1,400 @@
+"""A run in several processes is the run in one: shared, stopped, killed and resumed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import TINY_RECIPE
+from widesr.errors import DataError, TrainingError
+from widesr.train.checkpoint import list_states, load_newest_state
+from widesr.train.loop import train
+from widesr.train.parallel import ALONE, World, is_launched, leads, was_restarted
+from widesr.train.recipe import load_recipe
+
+pytestmark = [pytest.mark.train, pytest.mark.timeout(600)]
+
+STEPS, EVERY = 200, 20
+LONG = (("steps = 12", f"steps = {STEPS}"), ("validate_every = 4", f"validate_every = {EVERY}"))
+
+WORKER = r"""
+import os, signal, sys
+from pathlib import Path
+from widesr.data.loader import Loader
+from widesr.train.loop import train
+from widesr.train.recipe import load_recipe
+
+recipe, data, out, act = sys.argv[1:]
+rank, restarts = int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+os.write(1, f"pid {os.getpid()}\n".encode())  # in one piece
+following, calls = Loader.next, []
+
+def next(loader):
+    calls.append(1)
+    if act == "die" and rank == 1 and restarts == 0 and len(calls) == 70:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return following(loader)
+
+Loader.next = next
+train(
+    load_recipe(recipe),
+    data=Path(data),
+    out=Path(out),
+    threads=1,
+    resume="auto" if act == "resume" else False,
+    report=lambda now: print("step", now.step, flush=True),
+    notice=lambda sentence: print("notice", sentence, flush=True),
+)
+"""
+
+
+@contextmanager
+def torchrun(*words: object, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """Start two processes on this machine; what is left of them is killed at the end."""
+    settings = {"standalone": "", "nproc-per-node": 2} | {
+        key.replace("_", "-"): value for key, value in options.items()
+    }
+    flags = [f"--{key}={value}" if value != "" else f"--{key}" for key, value in settings.items()]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *flags, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+    )
+    workers = set()
+    try:
+        workers = children(process.pid)
+        yield process
+    finally:
+        workers |= children(process.pid)
+        process.kill()
+        for pid in workers:
+            kill(pid)
+        process.communicate()
+
+
+def children(pid: int) -> set[int]:
+    try:
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:
+        return set()
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    """Wait for the end of a run that must succeed; what it said."""
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    return said
+
+
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_newest_state(folder)[0]
+
+
+def same_tensors(one: Path, other: Path) -> bool:
+    ours, theirs = tensors_of(one), tensors_of(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[n], theirs[n]) for n in ours)
+
+
+def losses_of(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def recipe_text(*changes: tuple[str, str]) -> str:
+    """Of a run in bf16 with five patches a step, which two processes cannot halve."""
+    text = TINY_RECIPE
+    for old, new in (*LONG, ("batch = 4", "batch = 5"), ('"fp32"', '"bf16"'), *changes):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A folder with the recipe, one of 60 steps in fp32, and the program that trains by either."""
+    folder = tmp_path_factory.mktemp("job")
+    (folder / "tiny.toml").write_text(recipe_text())
+    (folder / "fp32.toml").write_text(
+        recipe_text(('"bf16"', '"fp32"'), (f"steps = {STEPS}", "steps = 60"))
+    )
+    (folder / "worker.py").write_text(WORKER)
+    return folder
+
+
+def trained(job: Path, recipe: str, photographs: Path, steps: int) -> Path:
+    """The folder of a run in two processes that nothing stopped."""
+    out = job / f"whole-{recipe}"
+    words = (job / recipe, "--data", photographs, "--out", out, "--device", "cpu")
+    with torchrun("-m", "widesr", "train", *words) as process:
+        said = finished(process)
+    assert said.count(f"step {steps}/{steps}") == 1, said  # one of them speaks
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(job, photographs):
+    return trained(job, "tiny.toml", photographs, STEPS)
+
+
+@pytest.fixture(scope="module")
+def whole_fp32(job, photographs):
+    return trained(job, "fp32.toml", photographs, 60)
+
+
+# ---- alone -------------------------------------------------------------------------------------
+
+
+def test_a_process_alone_needs_no_others(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert (is_launched(), leads(), was_restarted()) == (False, True, False)
+    tensor = torch.arange(3.0)
+    ALONE.add_up([tensor])
+    assert tensor.tolist() == [0, 1, 2]
+    assert (ALONE.any(True), ALONE.any(False)) == (True, False)
+    assert ALONE.hand_out(b"bytes") == b"bytes"
+    assert ALONE.together(lambda: 3) == 3
+    with pytest.raises(DataError, match="ours"):
+        ALONE.together(lambda: (_ for _ in ()).throw(DataError("ours")))
+
+
+def test_a_batch_that_is_smaller_than_the_group_is_refused(recipe_file):
+    from widesr.train.loop import prepare
+
+    world = World(rank=0, size=5)
+    with pytest.raises(TrainingError, match=r"data\.batch = 4 cannot be shared by 5 processes"):
+        prepare(load_recipe(recipe_file()), start_from=None, threads=1, device="cpu", world=world)
+
+
+# ---- two processes -----------------------------------------------------------------------------
+
+TALK = """
+import sys, torch
+from widesr.errors import DataError, TrainingError
+from widesr.train.parallel import PeerError, joined
+
+with joined(torch.device("cpu")) as world:
+    tensors = [torch.full((2, 3), float(world.rank + 1)), torch.tensor([10.0 * world.rank])]
+    world.add_up(tensors)
+    assert tensors[0].tolist() == [[3.0] * 3] * 2 and tensors[1].tolist() == [10.0]
+    assert world.any(world.rank == 1) and not world.any(False)
+    assert world.hand_out(b"lead" if world.leads else b"") == b"lead"
+    assert world.hand_out(b"" if world.leads else b"x") == b""
+    assert world.together(lambda: world.rank) == world.rank
+
+    def fail(rank):
+        if world.rank == rank:
+            raise DataError(f"of {rank}")
+
+    for rank in (0, 1):
+        try:
+            world.together(lambda: fail(rank))
+        except PeerError as error:
+            assert world.rank != rank and f"process {rank} of 2" in str(error)
+        except DataError as error:
+            assert world.rank == rank and str(error) == f"of {rank}"
+        else:
+            raise AssertionError
+    if world.rank == 1:
+        sys.exit(0)
+    try:
+        world.any(False)
+    except TrainingError as error:
+        assert "another process of the run has ended" in str(error)
+        print("all is well", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_processes_add_up_agree_and_fail_together(tmp_path):
+    (tmp_path / "talk.py").write_text(TALK)
+    with torchrun(tmp_path / "talk.py") as process:
+        assert "all is well" in finished(process)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(job, whole_fp32, photographs, tmp_path):
+    recipe = load_recipe(str(job / "fp32.toml"))
+    train(recipe, data=photographs, out=tmp_path / "one", threads=1)
+    alone, shared = losses_of(tmp_path / "one"), losses_of(whole_fp32)
+    assert len(alone) == 3
+    # Sums in another order, nothing else: stated in docs/how-to/train.md.
+    assert shared[0] == pytest.approx(alone[0], rel=1e-6)
+    assert shared == pytest.approx(alone, rel=1e-3)
+    psnrs = [load_newest_state(out)[1]["psnr"] for out in (whole_fp32, tmp_path / "one")]
+    assert psnrs[0] == pytest.approx(psnrs[1], abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_is_gone_on_with_in_one(job, whole_fp32, photographs, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole_fp32, out)
+    for state in list_states(out)[1:]:
+        state.unlink()
+    recipe = load_recipe(str(job / "fp32.toml"))
+    said: list[str] = []
+    train(recipe, data=photographs, out=out, threads=1, resume=True, notice=said.append)
+    assert [line.split(" and has")[0] for line in said] == ["the run had 2 processes"]
+    assert losses_of(out) == pytest.approx(losses_of(whole_fp32), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_200_steps_of_two_processes_are_100_a_kill_and_100_byte_for_byte(
+    job, whole, photographs, tmp_path
+):
+    out = tmp_path / "killed"
+    words = (job / "worker.py", job / "tiny.toml", photographs, out, "resume")
+    with torchrun(*words) as process:
+        for line in process.stdout:
+            if line.startswith("step") and int(line.split()[1]) >= STEPS // 2:
+                break
+        workers = children(process.pid)
+        assert len(workers) == 2
+        process.kill()  # first, or it would start them anew
+        for pid in workers:
+            kill(pid)
+    assert 0 < load_newest_state(out)[1]["step"] < STEPS
+    with torchrun(*words) as process:
+        finished(process)
+    assert same_tensors(whole, out)
+    ours, theirs = ((each / "tiny-x2.safetensors").read_bytes() for each in (whole, out))
+    assert (
+        ours[8 + int.from_bytes(ours[:8], "little") :]
+        == (theirs[8 + int.from_bytes(theirs[:8], "little") :])
+    )
+    assert losses_of(out) == losses_of(whole)
+
+
+@pytest.mark.slow
+def test_a_group_that_loses_a_process_starts_again_from_its_last_state(
+    job, whole, photographs, tmp_path
+):
+    out = tmp_path / "elastic"
+    words = (job / "worker.py", job / "tiny.toml", photographs, out, "die")
+    with torchrun(*words, max_restarts=3) as process:
+        said = finished(process)
+    assert said.count("pid ") == 4, said
+    assert same_tensors(whole, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_all_processes_stop_at_the_same_step_and_nothing_is_lost(
+    job, whole, photographs, tmp_path, number
+):
+    out = tmp_path / "stopped"
+    words = (job / "tiny.toml", "--data", photographs, "--out", out, "--device", "cpu")
+    with torchrun("-m", "widesr", "train", *words) as process:
+        for line in process.stdout:
+            if line.startswith("step 60/"):
+                break
+        process.send_signal(number)
+        process.communicate(timeout=300)
+        assert process.returncode != 0
+    stopped = load_newest_state(out)[1]["step"]
+    assert 60 <= stopped < STEPS
+    assert not list(out.glob(".widesr-*"))
+    with torchrun("-m", "widesr", "train", *words, "--auto-resume") as process:
+        finished(process)
+    assert same_tensors(whole, out)
+
+
+@pytest.mark.slow
+def test_what_one_process_cannot_do_is_said_once_and_ends_all(job, photographs, tmp_path):
+    script = job / "worker.py"
+    (tmp_path / "worker.py").write_text(
+        script.read_text().replace("data=Path(data)", "data=Path(data if rank == 0 else 'none')")
+    )
+    words = (tmp_path / "worker.py", job / "tiny.toml", photographs, tmp_path / "out", "")
+    began = time.monotonic()
+    with torchrun(*words) as process:
+        said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "none: no such folder" in said
+    assert "process 1 of 2 could not go on" in said
+    assert not (tmp_path / "out").exists()
+    assert time.monotonic() - began < 200
+
+
+# ---- two hosts ---------------------------------------------------------------------------------
+
+HOSTS = ("widesr-a", "widesr-b")
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[tuple[list[str], str]]]:
+    """Two network namespaces joined by a cable: for each, how to run there, and its address."""
+    ip = shutil.which("ip")
+    if not ip or os.geteuid() != 0:
+        pytest.skip("needs root and iproute2, to make network namespaces")
+
+    def set_up(line: str) -> None:
+        done = subprocess.run([ip, *line.split()], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"network namespaces cannot be made here: {done.stderr.strip()}")
+
+    try:
+        for name in HOSTS:
+            set_up(f"netns add {name}")
+        set_up(f"link add cable netns {HOSTS[0]} type veth peer name cable netns {HOSTS[1]}")
+        for number, name in enumerate(HOSTS, 1):
+            set_up(f"-n {name} address add 10.77.0.{number}/24 dev cable")
+            set_up(f"-n {name} link set cable up")
+            set_up(f"-n {name} link set lo up")
+        yield [([ip, "netns", "exec", name], f"10.77.0.{n}") for n, name in enumerate(HOSTS, 1)]
+    finally:
+        for name in HOSTS:
+            subprocess.run([ip, "netns", "delete", name], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_two_hosts_learn_what_two_processes_do_and_go_on_after_one_was_lost(
+    job, whole, photographs, tmp_path, hosts
+):
+    """The second host has no folder for results; its process is killed once on the way."""
+
+    def start(number: int) -> subprocess.Popen[str]:
+        enter, address = hosts[number]
+        folder = tmp_path / f"host {number}"
+        folder.mkdir()
+        flags = (
+            "--nnodes=2 --nproc-per-node=1 --max-restarts=3 --rdzv-backend=c10d --rdzv-id=7 "
+            f"--rdzv-endpoint=10.77.0.1:29477 --local-addr={address}"
+        ).split()
+        words = (job / "worker.py", job / "tiny.toml", photographs, folder / "out", "die")
+        return subprocess.Popen(
+            [*enter, sys.executable, "-m", "torch.distributed.run", *flags, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "cable"},
+        )
+
+    running = [start(0), start(1)]
+    try:
+        said = [process.communicate(timeout=500)[0] for process in running]
+    finally:
+        for process in running:
+            for pid in children(process.pid):
+                kill(pid)
+            process.kill()
+    assert [process.returncode for process in running] == [0, 0], "\n".join(said)
+    assert sum(lines.count("pid ") for lines in said) == 4, "\n".join(said)
+    outs = [folder for folder in tmp_path.glob("host */out") if any(folder.iterdir())]
+    assert len(outs) == 1  # of the host that leads
+    assert same_tensors(whole, outs[0])
