@@ -118,9 +118,8 @@ def test_ctrl_c_at_a_validation_ends_the_run_after_it(
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data=photographs, out=out, threads=1)
-    step = load_newest_state(out)[1]["step"]
-    assert step in (4, 5)  # the step that had begun is learned from
-    assert load_weights(out / "tiny-x2.safetensors")[1].steps == step
+    assert load_newest_state(out)[1]["step"] == 4
+    assert load_weights(out / "tiny-x2.safetensors")[1].steps == 4
 
 
 @pytest.mark.parametrize("phase", ["prepare", "load_photographs", "list_states"])

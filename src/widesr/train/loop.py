@@ -273,6 +273,7 @@ def _take_steps(run: Run, loader: Loader, keeper: Keeper | None, *, notice: Noti
             if validates:
                 world.together(keeper.validate_and_keep if keeper else _do_nothing)
                 guard.settle()
+                stops = world.any(bool(interrupts))  # it takes longer than a step
             elif stops:
                 world.together(keeper.keep if keeper else _do_nothing)
             if stops:
