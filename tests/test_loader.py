@@ -120,14 +120,15 @@ def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_is_wanted():
 def test_waiting_is_measured(monkeypatch):
     with loader() as slow:
         cut = slow._cut
-        monkeypatch.setattr(slow, "_cut", lambda patches: (time.sleep(0.05), cut(patches))[1])
+        monkeypatch.setattr(slow, "_cut", lambda patches: (time.sleep(0.1), cut(patches))[1])
         assert slow.waited == 0
         for _ in range(3):
             slow.next()
-        assert slow.waited > 0.1
-        waited = slow.waited
+        assert slow.waited > 0.2
     with loader() as quick:
+        quick.next()
+        first = quick.waited
         for _ in range(3):
+            time.sleep(0.1)  # a step, in which the next batch is made
             quick.next()
-            time.sleep(0.05)
-        assert quick.waited < waited / 2
+        assert quick.waited - first < slow.waited / 2
