@@ -374,7 +374,8 @@ def test_two_hosts_learn_what_two_processes_do_and_go_on_after_one_was_lost(
         folder.mkdir()
         flags = (
             "--nnodes=2 --nproc-per-node=1 --max-restarts=3 --rdzv-backend=c10d --rdzv-id=7 "
-            f"--rdzv-endpoint=10.77.0.1:29477 --local-addr={address}"
+            f"--rdzv-endpoint=10.77.0.1:29477 --rdzv-conf=is_host={1 - number} "
+            f"--local-addr={address}"
         ).split()
         words = (job / "worker.py", job / "tiny.toml", photographs, folder / "out", "die")
         return subprocess.Popen(
@@ -387,7 +388,7 @@ def test_two_hosts_learn_what_two_processes_do_and_go_on_after_one_was_lost(
 
     running = [start(0), start(1)]
     try:
-        said = [process.communicate(timeout=500)[0] for process in running]
+        said = [process.communicate(timeout=300)[0] for process in running]
     finally:
         for process in running:
             for pid in children(process.pid):
