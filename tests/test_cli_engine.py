@@ -9,7 +9,8 @@ from PIL import Image
 
 from widesr.cli import run
 from widesr.cli.terminal import print_note
-from widesr.engine.machine import cpu
+from widesr.engine import choice
+from widesr.engine.machine import Cpu, cpu
 
 TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
 
@@ -41,6 +42,25 @@ def test_every_engine_and_precision_gives_almost_the_same_picture(picture):
     assert abs(upscaled(picture) - exact).max() <= 4
     if "amx_bf16" in cpu().flags:
         np.testing.assert_array_equal(upscaled(picture, "--precision", "bf16"), upscaled(picture))
+
+
+def test_fast_is_int8_and_refused_where_the_cpu_has_none(picture, monkeypatch, capfd):
+    pytest.importorskip("openvino")
+    if cpu().flags & {"amx_int8", "avx512_vnni", "avx_vnni"}:
+        exact, fast = upscaled(picture, "--precision", "fp32"), upscaled(picture, "--fast")
+        np.testing.assert_array_equal(fast, upscaled(picture, "--precision", "int8"))
+        assert (fast != exact).any()
+        assert abs(fast - exact).mean() < 3  # it is noise, which no photograph is
+    monkeypatch.setattr(choice, "cpu", lambda: Cpu("GenuineIntel", frozenset({"avx2"})))
+    assert run(["upscale", str(picture), "--fast"]) == 2
+    assert "this CPU does not compute in int8" in capfd.readouterr().err
+
+
+def test_fast_is_refused_for_a_model_that_was_not_calibrated(picture, monkeypatch, capfd):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(choice, "cpu", lambda: Cpu("GenuineIntel", frozenset({"avx_vnni"})))
+    assert run(["upscale", str(picture), "--fast", "-n", str(TINY)]) == 2
+    assert "model tiny-x2 was not calibrated for int8" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,8 @@ def _losses(card: "ModelCard") -> str:
 
 
 def _loss(loss: "Loss") -> str:
-    return f"{loss.precision} {loss.mean:.3f} dB, at most {loss.worst:.3f} dB"
+    mean, worst = (round(each, 3) + 0.0 for each in (loss.mean, loss.worst))  # no minus zero
+    return f"{loss.precision} {mean:.3f} dB, at most {worst:.3f} dB"
 
 
 def _score(score: "Score") -> str:
