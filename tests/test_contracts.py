@@ -197,6 +197,13 @@ def check_widesr(words: list[str]) -> None:
     assert used <= known | {"--help", "--version"}, f"{words}: {used - known}"
 
 
+def check_torchrun(words: list[str]) -> None:
+    at = words.index("widesr")
+    check_widesr(words[at + 1 :])
+    run = pytest.importorskip("torch.distributed.run", reason="needs the `train` extra")
+    assert run.get_args_parser().parse_args(words).training_script == "widesr"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_name_only_commands_and_flags_that_exist(path):
     for line in shell_lines(path):
@@ -206,6 +213,8 @@ def test_documents_name_only_commands_and_flags_that_exist(path):
                 check_make(words)
             case "widesr":
                 check_widesr(words)
+            case "torchrun":
+                check_torchrun(words)
             case _:
                 assert (program, words[0]) == ("pip", "install"), line
 

@@ -31,6 +31,7 @@ def test_every_recipe_of_the_package_is_complete_and_named_as_its_file():
         ("learning_rate = 1e-2", 'learning_rate = "fast"', r"learning_rate = 'fast': expected a"),
         ("learning_rate = 1e-2", "learning_rate = inf", r"learning_rate = inf: expected a fin"),
         ('loss = "l1"', 'loss = "l3"', r"optim\.loss = 'l3': expected 'l1', 'charbonnier' or"),
+        ('loss = "l1"', 'loss = "L1"', r"expected 'l1', 'charbonnier' or 'mse', did you mean l1\?"),
         ('precision = "fp32"', 'precision = "fp36"', "expected 'fp32', 'bf16' or 'fp16', did"),
         ("betas = [0.9, 0.999]", "betas = [0.9]", r"optim\.betas\.1: missing"),
         ("betas = [0.9, 0.999]", "betas = 0.9", r"optim\.betas = 0\.9: expected a list"),
@@ -82,6 +83,13 @@ def test_all_mistakes_of_a_recipe_are_named_at_once(recipe_file):
         "seed", "net.n_feats", "net.n_featz", "net.block", "data.batch", "optim.warmup",
         "optim.warmpu", "optim.weight_decay", "optim.decay", "log", "lgo",
     }  # fmt: skip
+
+
+def test_a_misspelt_family_hides_no_mistake_in_its_network(recipe_file):
+    file = recipe_file(('family = "wdsr"', 'family = "wsdr"'), ("n_feats = 4", "n_featz = 4"))
+    message = r"3 mistakes: family = 'wsdr': .*; net\.n_feats: missing; net\.n_featz: unknown key"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(file)
 
 
 def test_steps_that_a_recipe_cannot_have_are_refused(recipe_file):

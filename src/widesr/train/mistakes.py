@@ -37,7 +37,7 @@ def list_mistakes(error: ValidationError, *, known: Mapping[str, Collection[str]
 
 def nearest(found: object, allowed: Collection[str]) -> str:
     """End a sentence with the allowed word that is spelt most alike, if any is."""
-    near = get_close_matches(str(found), allowed, n=1)
+    near = get_close_matches(str(found).lower(), allowed, n=1)
     return f", did you mean {near[0]}?" if near else ""
 
 

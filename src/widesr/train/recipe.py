@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -203,12 +204,23 @@ def parse_recipe(values: dict[str, Any], *, origin: str) -> Recipe:
     Raises:
         RecipeError: Keys and values that are wrong, all of them named.
     """
-    try:
+    mistakes = _mistakes_in(values)
+    if not mistakes:
         return Recipe.model_validate(values)
+    family = str(values.get("family"))
+    if near := get_close_matches(family, FAMILIES, n=1):  # or [net] would wait for its name
+        more = _mistakes_in({**values, "family": near[0]})
+        mistakes = [*mistakes, *(each for each in more if each not in mistakes)]
+    count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
+    raise RecipeError(f"{origin}: {count}{'; '.join(mistakes)}")
+
+
+def _mistakes_in(values: dict[str, Any]) -> list[str]:
+    try:
+        Recipe.model_validate(values)
     except ValidationError as error:
-        mistakes = list_mistakes(error, known=_known_keys(values))
-        count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
-        raise RecipeError(f"{origin}: {count}{'; '.join(mistakes)}") from error
+        return list_mistakes(error, known=_known_keys(values))
+    return []
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
