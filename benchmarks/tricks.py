@@ -2,9 +2,9 @@
 
     python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
 
-NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8. A figure is the time with the
-trick divided by the time without, middle of the rounds, with the least and the most: below 1 it
-helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser CPU. Network and
+NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8, together. A figure is the time
+with the trick divided by the time without, middle of the rounds, with the least and the most: below
+1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser CPU. Network and
 tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is told in
 docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
 """
@@ -24,12 +24,9 @@ from statistics import median
 import numpy as np
 
 from widesr.catalog import find_model
-from widesr.degradation import degrade
 from widesr.engine import load_engine
 from widesr.engine.skip import keep_skip_exact
 from widesr.engine.vino import start_openvino
-from widesr.metrics import PROTOCOLS, psnr
-from widesr.reading import read_picture
 from widesr.report import machine
 
 HERE = Path(__file__).parent
@@ -43,7 +40,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*TRICKS, []], default=list(TRICKS))
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--photographs", type=Path, default=HERE.parents[1] / "shared/data/train")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     found = {}
@@ -214,87 +210,42 @@ def cache(options):
 
 
 def int8(options):
-    """Quantised after training, by photographs that were trained on: the time, and the loss.
-
-    With a zero point (QUInt8) OpenVINO falls back on fp32 kernels, and takes 8 times as long.
-    """
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )  # fmt: skip
-
-    lines = (HERE.parent / "training" / "held_out.txt").read_text().splitlines()
-    held_out = [options.photographs / line for line in lines if not line.startswith("#")]
-    seen = [p for p in sorted((options.photographs / "hr").iterdir()) if p not in held_out][::20]
-
-    class Reader(CalibrationDataReader):
-        def __init__(self):
-            self.pictures = iter(seen)
-
-        def get_next(self):
-            path = next(self.pictures, None)
-            return None if path is None else {"lr": floats(degrade(crop(path, 192), scale=2))}
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "int8.onnx")
-        quantize_static(
-            str(MODEL.path), path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
-            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
-            calibrate_method=CalibrationMethod.Percentile,
-            op_types_to_quantize=["Conv"], nodes_to_exclude=edge_nodes(),
-        )  # fmt: skip
-        fast = compiled(start_openvino().read_model(path), "f32").create_infer_request()
-        losses = [loss(fast, crop(path, 384)) for path in held_out]
-        lr = noise()
-        times = ratio(
-            lambda: fast.infer([lr], share_inputs=True), runner(graph(), lr), options.rounds
-        )
-        in_fp32 = ratio(
-            lambda: fast.infer([lr], share_inputs=True),
-            runner(graph(), lr, precision="f32"),
-            max(options.rounds // 3, 1),
-        )
+    """By the ranges on the card, which also says what it loses; against bf16 and against fp32."""
+    lr = noise()
+    fast, exact = (
+        load_engine(MODEL, backend="openvino", precision=precision, threads=THREADS)
+        for precision in ("int8", "fp32")
+    )
+    in_fp32 = ratio(lambda: fast.run(lr), lambda: exact.run(lr), options.rounds)
+    loss = MODEL.card.loss_in("int8")
     return {
-        **times,
+        **ratio(lambda: fast.run(lr), runner(graph(), lr), options.rounds),
         "against_fp32": in_fp32,
-        "lost_db": round(float(np.mean(losses)), 3),
-        "most_db": round(max(losses), 3),
+        "lost_db": loss.mean,
+        "most_db": loss.worst,
     }
 
 
-def edge_nodes():
-    """The first convolution, the last and the skip: they carry the picture itself."""
-    import onnx
+def together(options):
+    """Four `widesr upscale` at once, against one after another: seconds on the wall."""
+    pixels = (noise()[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "in.ppm"
+        path.write_bytes(b"P6 %d %d 255\n" % (SIDE, SIDE) + pixels.tobytes())
 
-    convs = [n.name for n in onnx.load(MODEL.path).graph.node if n.op_type == "Conv"]
-    return [convs[0], *convs[-2:]]
+        def start(i):
+            command = [sys.executable, "-m", "widesr", "upscale", path, "--quiet", "--overwrite"]
+            return subprocess.Popen([*command, "-o", f"{folder}/{i}.png"])
 
+        def at_once():
+            for process in [start(i) for i in range(4)]:
+                process.wait()
 
-def crop(path, side):
-    hr = read_picture(path).pixels
-    top, left = hr.shape[0] // 4, hr.shape[1] // 4
-    return np.ascontiguousarray(hr[top : top + side, left : left + side])
+        def in_turn():
+            for i in range(4):
+                start(i).wait()
 
-
-def floats(eight):
-    return np.ascontiguousarray(eight.transpose(2, 0, 1)[np.newaxis], np.float32) / 255
-
-
-def loss(fast, hr):
-    lr = floats(degrade(hr, scale=2))
-    exact = load_engine(MODEL, precision="fp32", threads=THREADS).run(lr)
-    quality = [
-        psnr(
-            np.floor(sr[0].clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0),
-            hr, protocol=PROTOCOLS["benchmark-y"], scale=2,
-        )
-        for sr in (exact, fast.infer([lr])[0])
-    ]  # fmt: skip
-    return float(quality[0] - quality[1])
+        return ratio(at_once, in_turn, options.rounds)
 
 
 TRICKS = {
@@ -306,6 +257,7 @@ TRICKS = {
     "processes": processes,
     "cache": cache,
     "int8": int8,
+    "together": together,
 }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.catalog import ModelCard, ModelFile
-from widesr.engine.choice import Choice, advice, choose
+from widesr.engine.choice import Choice, advice, choose, fastest_precision
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
 from widesr.engine.guard import Guarded
 from widesr.engine.machine import usable_cpus
@@ -34,6 +34,7 @@ __all__ = [
     "advice",
     "choose",
     "devices",
+    "fastest_precision",
     "find_model",
     "find_ranges",
     "is_lossless",

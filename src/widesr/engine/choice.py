@@ -81,6 +81,15 @@ def choose(
     return Choice("openvino", precision)
 
 
+def fastest_precision() -> Precision:
+    """Name what is fastest here, where a tenth of a decibel may be lost.
+
+    With AMX int8 takes a sixth longer than bf16, since what it is rounded from is in fp32; without,
+    it takes a third of the time of fp32.
+    """
+    return "auto" if "amx_bf16" in cpu().flags else "int8"
+
+
 def advice() -> str:
     """Say in one line how this machine could be faster; "" if it is as fast as it can be."""
     if not has_fast_bf16() or is_openvino_installed():
