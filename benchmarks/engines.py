@@ -1,4 +1,4 @@
-"""ONNX Runtime or OpenVINO, fp32, bf16 or fp16: speed, memory, exactness, loss, on one network.
+"""ONNX Runtime or OpenVINO, in each precision: speed, memory, exactness, loss, on one network.
 
     python benchmarks/engines.py         # needs both runtimes; some minutes
 
@@ -35,6 +35,8 @@ ENGINES = (
     "openvino fp32",
     "openvino bf16",
     "openvino fp16",
+    "openvino int8",
+    "openvino int8 AVX512_CORE_VNNI",
     "openvino fp32 AVX512_CORE_BF16",
     "openvino bf16 AVX512_CORE_BF16",
 )

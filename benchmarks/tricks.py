@@ -3,10 +3,10 @@
     python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
 
 NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8, together. A figure is the time
-with the trick divided by the time without, middle of the rounds, with the least and the most: below
-1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser CPU. Network and
-tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is told in
-docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
+with the trick divided by the time without, middle of the rounds, with the least and the most:
+below 1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser CPU.
+Network and tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is
+told in docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
 """
 
 import argparse
