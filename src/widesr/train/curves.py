@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOURS = ("#0b7a75", "#d1495b", "#3d5a98", "#e09f3e", "#7b5ea7", "#8a8f98")
-_SHOWN_DB = 5.0
-"""Below the best; what lies deeper, as the first validation, would press the rest together."""
+_SHOWN_DB = 6.0
+"""Below the best of a panel; what lies deeper would press the rest together."""
 
 
 def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
@@ -34,7 +34,7 @@ def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
         others, last = [last], ""
     panels = list(dict.fromkeys(outcome.labels.get(last, "") for outcome in outcomes))
     figure = Figure(figsize=(1 + 3.6 * len(panels), 3.8), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, panel in zip(axes, panels, strict=True):
         here = [outcome for outcome in outcomes if outcome.labels.get(last, "") == panel]
         series: dict[str, list[Outcome]] = {}
@@ -46,10 +46,8 @@ def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
         ax.set_title(f"{last} {panel}".strip(), fontsize=10)
         ax.set_xlabel("steps")
         ax.grid(alpha=0.25)
+        _frame(ax, [point.psnr for outcome in here for point in outcome.curve])
     axes[0].set_ylabel("dB PSNR-Y, held out")
-    best = max(point.psnr for outcome in outcomes for point in outcome.curve)
-    lowest = min(point.psnr for outcome in outcomes for point in outcome.curve)
-    axes[0].set_ylim(max(lowest, best - _SHOWN_DB), best + 0.2)
     axes[-1].legend(loc="lower right", fontsize=8)
     svg = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "widesr"}):  # the same curves, the same file
@@ -59,6 +57,11 @@ def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
             file.write(svg.getvalue())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _frame(ax: "Axes", psnr: Sequence[float]) -> None:
+    if psnr:  # there is none where all runs diverged before they were validated
+        ax.set_ylim(max(min(psnr), max(psnr) - _SHOWN_DB) - 0.1, max(psnr) + 0.2)
 
 
 def _draw_series(ax: "Axes", name: str, runs: Sequence[Outcome], colour: str) -> None:

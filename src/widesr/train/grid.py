@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,31 +104,49 @@ def run_study(
             if shared is None or shared[0] != key:
                 shared = None  # first, so that not two are in memory
                 shared = key, load_photographs(data, cell.recipe, notice=notice)
-
-            def tell(now: Progress, cell: Cell = cell) -> None:
-                report(cell, now)
-
-            diverged_at = None
-            try:
-                train(
-                    cell.recipe,
-                    data=shared[1],
-                    out=folder,
-                    resume=bool(list_states(folder)),
-                    threads=threads,
-                    device=device,
-                    report=tell,
-                    notice=notice,
-                )
-            except TrainingError as error:
-                if error.diverged_at is None:
-                    raise
-                diverged_at = error.diverged_at
-            outcome = _outcome(folder, cell, shared[1], diverged_at, device)
+            outcome = _run(
+                cell,
+                shared[1],
+                folder,
+                threads=threads,
+                device=device,
+                report=partial(report, cell),
+                notice=notice,
+            )
             _keep(folder, outcome)
         outcomes.append(outcome)
         finished(outcome)
     return outcomes
+
+
+def _run(
+    cell: Cell,
+    photographs: Photographs,
+    folder: Path,
+    *,
+    threads: int | None,
+    device: Device,
+    report: Callable[[Progress], None],
+    notice: Callable[[str], None],
+) -> Outcome:
+    """Train a cell, from its beginning or from where it was stopped."""
+    diverged_at = None
+    try:
+        train(
+            cell.recipe,
+            data=photographs,
+            out=folder,
+            resume=bool(list_states(folder)),
+            threads=threads,
+            device=device,
+            report=report,
+            notice=lambda sentence: notice(f"{cell.name}: {sentence}"),
+        )
+    except TrainingError as error:
+        if error.diverged_at is None:
+            raise
+        diverged_at = error.diverged_at
+    return _outcome(folder, cell, photographs, diverged_at, device)
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
