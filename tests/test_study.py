@@ -223,7 +223,7 @@ def test_networks_are_made_as_equal_as_whole_numbers_of_features_allow(what):
         assert b.recipe.net["n_feats"] == min(range(2, 80), key=off)
 
 
-def test_the_networks_of_the_width_study_are_equal_within_four_percent():
+def test_the_networks_of_the_width_study_are_equal_within_seven_percent():
     study = load_study("width")
     for n in ("1", "3", "5", "8"):
         sizes = [
@@ -232,7 +232,7 @@ def test_the_networks_of_the_width_study_are_equal_within_four_percent():
             if cell.labels["n_resblocks"] == n
         ]
         assert len(set(sizes)) == 3
-        assert max(sizes) / min(sizes) < 1.04
+        assert max(sizes) / min(sizes) < 1.07
 
 
 def same_weights(one, other):
@@ -490,3 +490,25 @@ def test_the_studies_of_the_package_are_listed(capsys):
     assert run(["study", "--list", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["name"] for line in lines] == list_studies()
+
+
+# ---- what is published ---------------------------------------------------------------------
+
+PUBLISHED = Path(__file__).parents[1] / "docs" / "studies"
+LOGS = sorted((PUBLISHED / "raw").glob("*.jsonl"))
+
+
+def test_the_headline_studies_are_published():
+    assert {"normalisation"} <= {log.stem for log in LOGS}
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.stem)
+def test_a_published_page_has_the_tables_of_its_log_and_the_log_is_of_the_package_s_study(log):
+    study, outcomes = load_study(log.stem), read_outcomes(log)
+    assert [outcome.recipe for outcome in outcomes] == [cell.recipe for cell in cells(study)]
+    page = (PUBLISHED / f"{log.stem}.md").read_text()
+    assert markdown(study, outcomes) in page
+    for outcome in outcomes:
+        size = size_of(outcome.recipe.network)
+        assert (outcome.parameters, outcome.gflop) == (size.parameters, pytest.approx(size.gflop))
+        assert re.fullmatch(r"[0-9a-f]{12}", outcome.commit)
