@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import TINY_RECIPE
 from widesr.errors import DataError, TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state
-from widesr.train.loop import train
+from widesr.train.loop import prepare, train
 from widesr.train.parallel import ALONE, World, is_launched, leads, was_restarted
 from widesr.train.recipe import load_recipe
 
@@ -174,11 +175,43 @@ def test_a_process_alone_needs_no_others(monkeypatch):
 
 
 def test_a_batch_that_is_smaller_than_the_group_is_refused(recipe_file):
-    from widesr.train.loop import prepare
-
     world = World(rank=0, size=5)
     with pytest.raises(TrainingError, match=r"data\.batch = 4 cannot be shared by 5 processes"):
         prepare(load_recipe(recipe_file()), start_from=None, threads=1, device="cpu", world=world)
+
+
+class Twins(World):
+    """Two processes that happen to have the same share."""
+
+    def add_up(self, tensors):
+        for tensor in tensors:
+            with torch.no_grad():
+                tensor.mul_(2)
+
+
+@pytest.mark.parametrize(
+    "network",
+    ['family = "wdsr"\n[net]', 'family = "srresnet"\nnet = {scale=2, n_resblocks=1, n_feats=4}'],
+    ids=["weight norm", "batch norm"],
+)
+def test_shares_add_up_to_the_batch(recipe_file, network):
+    text = TINY_RECIPE[: TINY_RECIPE.index("[data]")]
+    changes = [('family = "wdsr"\n[net]', network)]
+    if "srresnet" in network:
+        changes = [(text[text.index("family") :], network + "\n")]
+    recipe = load_recipe(recipe_file(*changes, ("learning_rate = 1e-2", "learning_rate = 1e-4")))
+    options = {"start_from": None, "threads": 1, "device": "cpu"}
+    alone = prepare(recipe, **options)
+    twin = prepare(recipe, **options, world=Twins(rank=0, size=2))
+    random = np.random.default_rng(3)
+    for _ in range(3):
+        lr = random.integers(0, 256, (2, 12, 12, 3), np.uint8)
+        hr = random.integers(0, 256, (2, 24, 24, 3), np.uint8)
+        whole = alone.advance(np.concatenate([lr, lr]), np.concatenate([hr, hr]))
+        assert twin.advance(lr, hr) == pytest.approx(whole, rel=1e-4)
+    ours, theirs = alone.network.state_dict(), twin.network.state_dict()
+    for name in ours:
+        assert torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=1e-3), name
 
 
 # ---- two processes -----------------------------------------------------------------------------
