@@ -2,11 +2,11 @@
 
     python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
 
-NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8, together. A figure is the time
-with the trick divided by the time without, middle of the rounds, with the least and the most:
-below 1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser CPU.
-Network and tile are those of `widesr upscale`: the default model at x2, in bf16. What was found is
-told in docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
+NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8, ranges, together. A figure is
+the time with the trick divided by the time without, middle of the rounds, with the least and the
+most: below 1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser
+CPU. Network and tile are those of `widesr upscale`: the default model at x2, in bf16. What was
+found is told in docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from statistics import median
 
 import numpy as np
 
-from widesr.catalog import find_model
+from widesr.catalog import ModelFile, find_model
 from widesr.engine import load_engine
 from widesr.engine.skip import keep_skip_exact
 from widesr.engine.vino import start_openvino
@@ -40,6 +40,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=[*TRICKS, []], default=list(TRICKS))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--photographs", type=Path, default=HERE.parents[1] / "shared/data/train")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     found = {}
@@ -226,6 +227,35 @@ def int8(options):
     }
 
 
+def ranges(options):
+    """How int8's ranges are chosen, on training photographs: what these lose, and what stripes do.
+
+    Stripes in pure colours reach farther than photographs: levels of 255 that they are off at most.
+    """
+    from widesr.calibrate import calibrate, split_photographs
+    from widesr.engine import int8 as module
+    from widesr.upscaler import Upscaler
+
+    y, x = np.mgrid[:96, :96]
+    stripes = np.stack([x // 9 % 2, y // 7 % 2, (x + y) // 11 % 2], axis=2).astype(np.uint8) * 255
+    model = find_model("fast", scale=4)
+    held_out = HERE.parent / "training" / "held_out.txt"
+    seen, _ = split_photographs(options.photographs, listed=held_out)
+    found = {}
+    for room, smooth in ((1, 0), (1.75, 0), (2, 0), (1.75, 0.5), (2, 0.5), (1.75, 1)):
+        module._ROOM, module._SMOOTH = room, smooth  # noqa: SLF001
+        card = calibrate(model, photographs=seen[::4], held_out=seen[3::20], threads=THREADS)
+        loss = card.loss_in("int8")
+        file = ModelFile(model.path, card.model_copy(update={"losses": ()}))
+        exact, fast = (
+            Upscaler(load_engine(file, precision=precision))(stripes)
+            for precision in ("fp32", "int8")
+        )
+        off = int(np.abs(fast.astype(int) - exact).max())
+        found[f"room {room}, smooth {smooth}"] = [loss.mean, loss.worst, off]
+    return found
+
+
 def together(options):
     """Four `widesr upscale` at once, against one after another: seconds on the wall."""
     pixels = (noise()[0].transpose(1, 2, 0) * 255).astype(np.uint8)
@@ -257,6 +287,7 @@ TRICKS = {
     "processes": processes,
     "cache": cache,
     "int8": int8,
+    "ranges": ranges,
     "together": together,
 }
 
