@@ -23,8 +23,8 @@ _ROOM = 1.75
 """Ranges by the largest value in photographs. Letters and drawings reach farther: without this room
 they would come out up to 80 levels of 255 off. Much more would cost photographs over 0.1 dB."""
 _SMOOTH = 0.5
-"""How far channels are evened out: 0 not at all, 1 until all fill the range. Measured: more is better
-for photographs, and worse for what reaches farther."""
+"""How far channels are evened out: 0 not at all, 1 until all fill the range. Measured: more is
+better for photographs, and worse for what reaches farther."""
 _LEAST = 0.05
 """Of the largest channel's range: smaller ones are not enlarged further."""
 _Ranges = Mapping[str, Sequence[float]]
