@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,9 +33,11 @@ import os, signal, sys
 from pathlib import Path
 from widesr.data.loader import Loader
 from widesr.train.loop import train
+from widesr.train.losses import LOSSES
 from widesr.train.recipe import load_recipe
 
 recipe, data, out, act = sys.argv[1:]
+l1 = LOSSES["l1"]
 rank, restarts = int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 os.write(1, f"pid {os.getpid()}\n".encode())  # in one piece
 following, calls = Loader.next, []
@@ -43,7 +46,11 @@ def next(loader):
     calls.append(1)
     if act == "die" and rank == 1 and restarts == 0 and len(calls) == 70:
         os.kill(os.getpid(), signal.SIGKILL)
+    LOSSES["l1"] = nan if act == "explode" and rank == 1 and len(calls) == 70 else l1
     return following(loader)
+
+def nan(sr, hr):
+    return l1(sr, hr) * float("nan")
 
 Loader.next = next
 train(
@@ -362,6 +369,18 @@ def test_what_one_process_cannot_do_is_said_once_and_ends_all(job, photographs, 
     assert "process 1 of 2 could not go on" in said
     assert not (tmp_path / "out").exists()
     assert time.monotonic() - began < 200
+
+
+@pytest.mark.slow
+def test_what_explodes_in_one_process_takes_all_of_them_back(job, photographs, tmp_path):
+    words = (job / "worker.py", job / "tiny.toml", photographs, tmp_path / "out", "explode")
+    with torchrun(*words) as process:
+        said = finished(process)
+    assert re.findall("^notice (.*) and on", said, re.MULTILINE) == [
+        "the loss is no longer a finite number at step 69; back to step 60"
+    ]
+    _, plain = load_newest_state(tmp_path / "out")
+    assert (plain["step"], plain["rewinds"]) == (STEPS, 1)
 
 
 # ---- two hosts ---------------------------------------------------------------------------------
