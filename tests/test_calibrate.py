@@ -180,13 +180,24 @@ def _no_openvino():
     raise ImportError
 
 
+def test_a_picture_that_comes_out_without_any_error_is_refused_by_name(folder, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(module, "psnr", lambda *_, **__: float("inf"))
+    rest, held = split_photographs(folder)
+    with pytest.raises(DataError, match=r"\.png: has nothing that could be lost; take photographs"):
+        calibrate(TINY, photographs=rest, held_out=held)
+
+
 def test_pictures_of_16_bits_and_too_small_ones_are_refused_by_name(folder, tmp_path):
     pytest.importorskip("openvino")
     deep, small = tmp_path / "deep.png", tmp_path / "small.png"
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(deep)
     Image.fromarray(np.zeros((1, 40), np.uint8)).save(small)
+    tiny = tmp_path / "tiny.png"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tiny)
     rest, held = split_photographs(folder)
     with pytest.raises(DataError, match=r"deep\.png: 16-bit pictures are computed in fp32 always"):
         calibrate(TINY, photographs=[deep], held_out=held)
-    with pytest.raises(DataError, match=r"small\.png: "):
-        calibrate(TINY, photographs=rest, held_out=[small])
+    for path in (small, tiny):
+        with pytest.raises(DataError, match=rf"{path.name}: "):
+            calibrate(TINY, photographs=rest, held_out=[path])

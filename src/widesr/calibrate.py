@@ -1,6 +1,7 @@
 """What each precision costs a model, and the ranges that int8 needs: measured, and on its card."""
 
 from collections.abc import Callable, Sequence
+from math import isinf
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,7 +85,8 @@ def calibrate(
         The model's card with both, for `write_card`.
 
     Raises:
-        DataError: A picture that is none, is too small, or has 16 bits.
+        DataError: A picture that is too small, is of one colour, or has 16 bits.
+        ImageReadError: One that cannot be read.
         MissingExtraError: OpenVINO is not installed.
     """
     threads = threads or usable_cpus()
@@ -107,7 +109,7 @@ def calibrate(
         tell(f"the losses, photograph {i + 1} of {len(held_out)}")
         lr, hr = _pair(path, scale)
         for precision, upscaler in upscalers.items():
-            found[precision].append(psnr(upscaler(lr), hr, protocol=PROTOCOL, scale=scale))
+            found[precision].append(_quality(upscaler(lr), hr, scale=scale, name=path))
     exact = np.array(found.pop("fp32"))
     losses = {name: _loss(name, exact - np.array(scores)) for name, scores in found.items()}
     for old in model.card.losses:
@@ -129,6 +131,16 @@ def _ways(*, has_ranges: bool, threads: int) -> dict[str, dict[str, Any]]:
         if precision != "int8" or has_ranges:
             ways[precision] = {"precision": precision, "threads": threads}
     return ways
+
+
+def _quality(sr: NDArray[np.uint8], hr: NDArray[np.uint8], *, scale: int, name: Path) -> float:
+    try:
+        quality = psnr(sr, hr, protocol=PROTOCOL, scale=scale)
+    except ShapeError as error:
+        raise DataError(f"{name}: {error}") from error
+    if isinf(quality):
+        raise DataError(f"{name}: has nothing that could be lost; take photographs")
+    return quality
 
 
 def _loss(precision: Any, lost: NDArray[np.float64]) -> Loss:  # noqa: ANN401 - checked by pydantic
