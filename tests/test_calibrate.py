@@ -1,5 +1,6 @@
 """`widesr calibrate`: right figures on the card, pictures apart, and a graph that stays."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,17 @@ def test_without_openvino_it_says_what_to_install(folder, monkeypatch):
 
 def _no_openvino():
     raise ImportError
+
+
+def test_the_list_of_models_says_what_each_precision_costs(capsys):
+    assert run(["models", "--verbose"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("lost against fp32")
+    assert len(lines) > 2
+    for line in lines[1:-1]:  # the last is bicubic
+        assert re.search(r"bf16 -?0\.00\d dB, at most 0\.00\d dB, .*int8 0\.0\d+ dB, at most", line)
+    assert run(["models"]) == 0
+    assert "lost against fp32" not in capsys.readouterr().out
 
 
 def test_a_picture_that_comes_out_without_any_error_is_refused_by_name(folder, monkeypatch):
