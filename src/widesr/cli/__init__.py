@@ -110,6 +110,8 @@ def run(args: Sequence[str] | None = None) -> int:
     WIDESR_DEBUG=1 in the environment shows the traceback of a defect. A reader of our output that
     has seen enough, `head` perhaps, ends the program quietly.
     """
+    # Else pydantic looks for plugins of its own in every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
             stream.reconfigure(errors="backslashreplace")
