@@ -324,7 +324,7 @@ def _card_text(model: memoryview) -> bytes | None:
 
 
 def _is_card(entry: memoryview) -> bool:
-    return dict(_numbered(entry)).get(1) == CARD_KEY.encode()
+    return bytes(dict(_numbered(entry)).get(1, b"")) == CARD_KEY.encode()
 
 
 def _graph_sha256(model: memoryview) -> str:
