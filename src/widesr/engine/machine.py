@@ -64,6 +64,6 @@ def _quotas() -> list[float]:
 def _text(path: Path) -> str:
     """What a file of the kernel says; "" if it is not there."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
