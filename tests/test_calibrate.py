@@ -63,7 +63,7 @@ def test_a_list_that_cannot_be_meant_is_refused(folder, tmp_path, lines, message
 def test_no_folder_and_too_few_pictures_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such folder; --data takes a folder of HR photographs"):
         split_photographs(tmp_path / "none")
-    with pytest.raises(DataError, match="0 photographs cannot spare 1"):
+    with pytest.raises(DataError, match="0 photographs; expected at least two"):
         split_photographs(tmp_path)
 
 

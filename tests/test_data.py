@@ -110,8 +110,19 @@ def test_photographs_are_held_out_by_file_name_alone():
     assert sorted(training + held) == sorted(names)
     elsewhere, _ = hold_out([f"deeper/{name}" for name in names], 5)
     assert elsewhere == [f"deeper/{name}" for name in training]
-    with pytest.raises(DataError, match="20 photographs cannot spare 20"):
-        hold_out(names, 20)
+
+
+@pytest.mark.parametrize(("n_photographs", "n", "held_out"), [(2, 12, 1), (9, 5, 1), (10, 12, 2)])
+def test_of_few_photographs_most_are_learned_from(n_photographs, n, held_out):
+    names = [f"{i}.jpg" for i in range(n_photographs)]
+    training, held = hold_out(names, n)
+    assert len(held) == held_out
+    assert sorted(training + held) == names
+
+
+def test_one_photograph_cannot_be_held_out():
+    with pytest.raises(DataError, match="1 photographs; expected at least two"):
+        hold_out(["a.jpg"], 1)
 
 
 def test_a_photographs_seed_is_its_file_names():

@@ -87,13 +87,20 @@ def large_enough(
 def hold_out(names: Sequence[str], n: int) -> tuple[list[str], list[str]]:
     """Split into (for training, for validation): the `n` whose file names have the least SHA-256.
 
-    A photograph keeps its side when others are added to the folder, as far as `n` allows.
+    A photograph keeps its side when others are added to the folder, as far as `n` allows. Where `n`
+    is more than half of them, a fifth is held out, so that a recipe made for many photographs can
+    be run with few.
 
     Raises:
-        DataError: Nothing would be left to train on.
+        DataError: Fewer than two.
     """
-    if n >= len(names):
-        raise DataError(f"{len(names)} photographs cannot spare {n} for validation")
+    if len(names) < 2:
+        raise DataError(
+            f"{len(names)} photographs; expected at least two, one of which is held out to "
+            "validate on"
+        )
+    if n > len(names) / 2:
+        n = max(1, len(names) // 5)
 
     def rank(name: str) -> bytes:
         return hashlib.sha256(_file(name).encode(errors="surrogateescape")).digest()

@@ -61,6 +61,11 @@ def load_photographs(
     source = open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
     names = large_enough(source, scale=scale, lr_patch=wanted.lr_patch, notice=notice)
     training, validation = hold_out(names, wanted.validation)
+    if len(validation) < wanted.validation:
+        notice(
+            f"{len(validation)} of {len(names)} photographs held out to validate on, not "
+            f"{wanted.validation}: the recipe is made for more of them"
+        )
     return Photographs(
         training=source.load(training),
         held_out=[centre(pair, scale=scale) for pair in source.load(validation)],
