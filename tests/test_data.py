@@ -127,6 +127,8 @@ def test_one_photograph_cannot_be_held_out():
 
 def test_a_photographs_seed_is_its_file_names():
     assert photograph_seed("a/b.png") == photograph_seed("b.png") != photograph_seed("c.png")
+    assert photograph_seed("b.png", variant=0) == photograph_seed("b.png")
+    assert len({photograph_seed("b.png", variant=n) for n in range(9)}) == 9
 
 
 # ---- layouts -------------------------------------------------------------------------------
@@ -289,8 +291,8 @@ def test_a_track_that_is_not_there_is_said_with_its_place(div2k, scale, track, m
 
 def test_hr_alone_says_which_lr_can_be_made(tmp_path):
     save(tmp_path / "a.png", picture())
-    with pytest.raises(DataError, match=r"holds HR alone, and unknown is not made here; .*bicubic"):
-        open_source(tmp_path, scale=2, degradation="unknown")
+    with pytest.raises(DataError, match=r"holds HR alone, and given is not made here; .*bicubic"):
+        open_source(tmp_path, scale=2, degradation="given")
 
 
 def test_lr_of_another_scale_is_not_taken(tmp_path):

@@ -1,17 +1,37 @@
 """How HR becomes LR where no LR is given: one name each, and the same LR whoever makes it."""
 
 import hashlib
+from dataclasses import dataclass
+from math import pi
 from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.degradation import degrade
+from widesr.data.damage import (
+    Floats,
+    Resampling,
+    blurred,
+    gaussian,
+    gaussian_noise,
+    resized,
+    rounded,
+    shot_noise,
+    through_jpeg,
+)
+from widesr.degradation import cropped_to_multiple, degrade
+
+Range = tuple[float, float]
+"""From the least to the most, drawn evenly."""
+_RESAMPLINGS: tuple[Resampling, ...] = ("bicubic", "bilinear", "area")
 
 
 class Shrink(Protocol):
-    """Make LR uint8 (H // scale, W // scale, 3) of HR uint8 (H, W, 3), both sides >= scale."""
+    """Make LR uint8 (H // scale, W // scale, C) of HR uint8 (H, W, C), both sides >= scale.
+
+    C is 3, or 1 for grey.
+    """
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
         """Depend on nothing but the arguments."""
@@ -23,6 +43,8 @@ class Degradation(NamedTuple):
     protocol: str
     """What it does, so that others can do it again."""
     shrink: Shrink
+    variants: int = 1
+    """How many LR pictures a photograph gets for training, each of another seed."""
 
 
 def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
@@ -30,17 +52,237 @@ def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint
     return degrade(hr, scale=scale)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """A photograph through a lens onto a coarser sensor: blur, shift, decimation, shot noise."""
+
+    sigma: Range
+    """Of the blur along each axis of its ellipse, in LR pixels."""
+    shift: float
+    """LR pixels by which the picture is off its grid at most, along each axis."""
+    noise: Range
+    """Levels at white."""
+
+    def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
+        """Shrink as `Shrink`."""
+        return self.photograph(hr, scale=scale, random=np.random.default_rng(seed))
+
+    def photograph(
+        self, hr: NDArray[np.uint8], *, scale: int, random: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Shrink as `Shrink`, with numbers that are drawn from `random`."""
+        image = cropped_to_multiple(hr, scale).astype(np.float32)
+        along, across = random.uniform(*self.sigma, 2) * scale
+        angle = random.uniform(0, pi)
+        # LR pixel i is centred on HR's scale * i + (scale - 1) / 2: the middles of both coincide.
+        y, x = (scale - 1) / 2 + scale * random.uniform(-self.shift, self.shift, 2)
+        kernel = gaussian((along, across), angle=angle, centre=(y, x))
+        lr = blurred(image, kernel)[::scale, ::scale]
+        return rounded(shot_noise(lr, random, sigma=random.uniform(*self.noise), grey=False))
+
+    def towards(self, other: "Camera", share: float) -> "Camera":
+        """Make one that lies between this and another."""
+
+        def between(a: float, b: float) -> float:
+            return a + (b - a) * share
+
+        return Camera(
+            sigma=(between(self.sigma[0], other.sigma[0]), between(self.sigma[1], other.sigma[1])),
+            shift=between(self.shift, other.shift),
+            noise=(between(self.noise[0], other.noise[0]), between(self.noise[1], other.noise[1])),
+        )
+
+
+_UNKNOWN = Camera(sigma=(0.4, 1.0), shift=0.25, noise=(0, 0))
+_MILD = Camera(sigma=(0.35, 0.7), shift=0.25, noise=(1, 5))
+_DIFFICULT = Camera(sigma=(0.6, 1.2), shift=0.5, noise=(5, 15))
+
+
+def _wild(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
+    random = np.random.default_rng(seed)
+    return _MILD.towards(_DIFFICULT, random.random()).photograph(hr, scale=scale, random=random)
+
+
+def _realistic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
+    random = np.random.default_rng(seed)
+    image = cropped_to_multiple(hr, scale).astype(np.float32)
+    height, width, _ = image.shape
+    if random.random() < 0.7:
+        image = _blurred_at_random(image, random, sigma=(0.1 * scale, 0.4 * scale))
+    image = resized(image, (height // scale, width // scale), by="bicubic")
+    if random.random() < 0.7:
+        image = _noisy(image, random, gaussian=(0.5, 4), shot=(0.5, 6))
+    if random.random() < 0.9:
+        return _as_jpeg(image, random, quality=(40, 95))
+    return rounded(image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Round:
+    """One of the two times that a picture is spoilt; probabilities and ranges of Real-ESRGAN."""
+
+    blurs: float
+    sigma: Range
+    """In pixels of the picture as it is."""
+    grows: float
+    shrinks: float
+    factor: Range
+    gaussian: Range
+    shot: Range
+    """Levels at white: 16 times Real-ESRGAN's `poisson_scale_range`."""
+
+
+_FIRST = _Round(
+    blurs=1,
+    sigma=(0.2, 3),
+    grows=0.2,
+    shrinks=0.7,
+    factor=(0.15, 1.5),
+    gaussian=(1, 30),
+    shot=(0.8, 48),
+)
+_SECOND = _Round(
+    blurs=0.8,
+    sigma=(0.2, 1.5),
+    grows=0.3,
+    shrinks=0.4,
+    factor=(0.3, 1.2),
+    gaussian=(1, 25),
+    shot=(0.8, 40),
+)
+
+
+@dataclass(frozen=True)
+class SecondOrder:
+    """Spoil twice, as pictures that were edited, saved and sent on: Real-ESRGAN's chain.
+
+    Blur, resizing, noise and JPEG, and all of it again. Of its kernels there are the Gaussian ones,
+    and no sinc filter at the end.
+
+    Source: Wang et al., "Real-ESRGAN", 2021, and its published options for x4.
+    """
+
+    strength: float = 1.0
+    """0 to 1: how far blur, noise, factors and quality go from none to Real-ESRGAN's."""
+
+    def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
+        """Shrink as `Shrink`."""
+        random = np.random.default_rng(seed)
+        image = cropped_to_multiple(hr, scale).astype(np.float32)
+        height, width, _ = image.shape
+        image = self._spoilt(image, random, _FIRST, size=(height, width))
+        image = self._compressed(image, random)
+        size = height // scale, width // scale
+        image = self._spoilt(image, random, _SECOND, size=size)
+        if random.random() < 0.5:  # saved before it was made small, or after
+            image = self._compressed(image, random)
+            return rounded(resized(image, size, by=_any_of(_RESAMPLINGS, random)))
+        image = resized(image, size, by=_any_of(_RESAMPLINGS, random))
+        return rounded(self._compressed(image, random))
+
+    def _spoilt(
+        self, image: Floats, random: np.random.Generator, how: _Round, *, size: tuple[int, int]
+    ) -> Floats:
+        """Blur, resize to a random multiple of `size`, and add noise."""
+        if random.random() < how.blurs:
+            image = _blurred_at_random(image, random, sigma=self._weaker(how.sigma))
+        way, factor = random.random(), 1.0
+        if way < how.grows:
+            factor = random.uniform(1, how.factor[1])
+        elif way < how.grows + how.shrinks:
+            factor = random.uniform(how.factor[0], 1)
+        height, width = (max(1, round(side * factor**self.strength)) for side in size)
+        image = resized(image, (height, width), by=_any_of(_RESAMPLINGS, random))
+        noise = self._weaker(how.gaussian), self._weaker(how.shot)
+        return _noisy(image, random, gaussian=noise[0], shot=noise[1])
+
+    def _compressed(self, image: Floats, random: np.random.Generator) -> Floats:
+        worst = 95 - round(65 * self.strength)
+        return _as_jpeg(image, random, quality=(worst, 95)).astype(np.float32)
+
+    def _weaker(self, span: Range) -> Range:
+        return span[0] * self.strength, span[1] * self.strength
+
+
+def _any_of(names: tuple[Resampling, ...], random: np.random.Generator) -> Resampling:
+    return names[int(random.integers(len(names)))]
+
+
+def _blurred_at_random(image: Floats, random: np.random.Generator, *, sigma: Range) -> Floats:
+    along, across = random.uniform(*sigma, 2)
+    return blurred(image, gaussian((along, across), angle=random.uniform(0, pi)))
+
+
+def _noisy(image: Floats, random: np.random.Generator, *, gaussian: Range, shot: Range) -> Floats:
+    """Add noise of one of the two kinds, in two of five cases grey."""
+    grey = bool(random.random() < 0.4)
+    if random.random() < 0.5:
+        return gaussian_noise(image, random, sigma=random.uniform(*gaussian), grey=grey)
+    return shot_noise(image, random, sigma=random.uniform(*shot), grey=grey)
+
+
+def _as_jpeg(
+    image: Floats, random: np.random.Generator, *, quality: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Encode with a quality of this range, and in half of all cases with coarser colour."""
+    chosen, subsampled = int(random.integers(*quality, endpoint=True)), bool(random.random() < 0.5)
+    return through_jpeg(rounded(image), quality=chosen, subsampled=subsampled)
+
+
+_VARIANTS = 4
+"""As many as the wild track of DIV2K has: with fewer, a network learns the draws by heart."""
+
 DEGRADATIONS: dict[str, Degradation] = {
     "bicubic": Degradation(
         "MATLAB imresize, bicubic, uint8 between the passes, mirrored edges, "
         "cropped to a multiple of the scale below and at the right",
         _bicubic,
     ),
+    "unknown": Degradation(
+        "widesr-unknown-1: anisotropic Gaussian blur of 0.4 to 1 LR pixels, shift of up to 0.25 LR "
+        "pixels, decimation",
+        _UNKNOWN,
+        _VARIANTS,
+    ),
+    "mild": Degradation(
+        "widesr-mild-1: anisotropic Gaussian blur of 0.35 to 0.7 LR pixels, shift of up to 0.25 LR "
+        "pixels, decimation, shot noise of 1 to 5 levels at white",
+        _MILD,
+        _VARIANTS,
+    ),
+    "difficult": Degradation(
+        "widesr-difficult-1: anisotropic Gaussian blur of 0.6 to 1.2 LR pixels, shift of up to 0.5 "
+        "LR pixels, decimation, shot noise of 5 to 15 levels at white",
+        _DIFFICULT,
+        _VARIANTS,
+    ),
+    "wild": Degradation(
+        "widesr-wild-1: between widesr-mild-1 and widesr-difficult-1, evenly drawn",
+        _wild,
+        _VARIANTS,
+    ),
+    "realistic": Degradation(
+        "widesr-realistic-1: anisotropic Gaussian blur of 0.1 to 0.4 LR pixels in 70 % of all "
+        "cases, imresize, noise in 70 % (Gaussian of 0.5 to 4 levels or shot of 0.5 to 6), JPEG of "
+        "quality 40 to 95 in 90 % (half of them 4:2:0)",
+        _realistic,
+        _VARIANTS,
+    ),
+    "second-order-light": Degradation(
+        "widesr-second-order-1, strength 0.5", SecondOrder(0.5), _VARIANTS
+    ),
+    "second-order": Degradation(
+        "widesr-second-order-1, strength 1: Gaussian blur, resizing, noise and JPEG, twice, with "
+        "Real-ESRGAN's probabilities and ranges; no sinc",
+        SecondOrder(),
+        _VARIANTS,
+    ),
 }
 """By the name that recipes and packs call them."""
 
 
-def photograph_seed(name: str) -> int:
+def photograph_seed(name: str, *, variant: int = 0) -> int:
     """Give a photograph its seed: that of its file name, so that no other photograph matters."""
-    digest = hashlib.sha256(PurePath(name).name.encode(errors="surrogateescape")).digest()
+    file = PurePath(name).name.encode(errors="surrogateescape")
+    digest = hashlib.sha256(file + (b"/%d" % variant if variant else b"")).digest()
     return int.from_bytes(digest[:8], "big")

@@ -13,6 +13,8 @@ from widesr.folder import is_folder, pictures_in
 
 _REAL = ("mild", "difficult", "wild")
 """Those that exist at x4 only, in a folder without `X4`."""
+_TRACKS = ("unknown", *_REAL)
+"""Those whose published LR is other than what is made here."""
 
 
 class Files(NamedTuple):
@@ -54,10 +56,11 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
         if degradation not in DEGRADATIONS:
             raise DataError(
                 f"{data}: holds HR alone, and {degradation} is not made here; name a folder with "
-                f"its LR beside, as DIV2K_train_LR_{degradation}, or degradation "
-                f"{' or '.join(DEGRADATIONS)}"
+                f"its LR beside, or one of the degradations {', '.join(DEGRADATIONS)}"
             )
-        return Files(hr, None, f"{what}, LR made by {degradation}")
+        n = DEGRADATIONS[degradation].variants
+        each = f", {n} of each" if n > 1 else ""
+        return Files(hr, None, f"{what}, LR made by {degradation}{each}")
     return Files(hr, _matched(hr, hr_folder, lr_folder, scale=scale, left_out=left_out), what)
 
 
@@ -84,7 +87,8 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
             known = name in published or degradation == "given"
             return data / hr, lr, what if known else f"{what}, which are taken for {degradation}"
     others = [name for name in inside if re.match(f"{re.escape(prefix)}lr(_|$)", name, re.I)]
-    made = degradation in DEGRADATIONS
+    # Where others' LR lies beside, one track of it is not to be mixed up with ours of that name.
+    made = degradation in DEGRADATIONS and not (others and degradation in _TRACKS)
     if div2k and made:
         return data / hr, None, f"HR in {hr}"
     if made and not others:

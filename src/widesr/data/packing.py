@@ -242,7 +242,8 @@ def _check_space(photographs: Folder, out: Path) -> None:
         DataError: It is not enough, or there is no folder to make the pack in.
     """
     pixels = sum(height * width for height, width in photographs.sizes().values())
-    needed = sum(3 * pixels // scale**2 for scale in (1, *photographs.scales))
+    lr = sum(3 * pixels * photographs.variants(scale) // scale**2 for scale in photographs.scales)
+    needed = 3 * pixels + lr
     try:
         free = shutil.disk_usage(out.parent).free
     except OSError as error:

@@ -118,7 +118,8 @@ class Folder:
         """
         scale = self.scales[0]
         pixels = sum(height * width for height, width in map(self._sizes.__getitem__, names))
-        needed, free = 3 * pixels + 3 * pixels // scale**2, free_memory()
+        needed = 3 * pixels + 3 * pixels * self.variants(scale) // scale**2
+        free = free_memory()
         if free is not None and needed > free:
             raise DataError(
                 f"{self.data}: {len(names):,} photographs take {readable_size(needed)} of memory, "
@@ -132,6 +133,13 @@ class Folder:
 
         with ThreadPoolExecutor() as pool:
             return [pair for each in pool.map(pairs, names) for pair in each]
+
+    def variants(self, scale: int) -> int:
+        """Say how many LR pictures a photograph has at a scale; at most, where LR is given."""
+        given = self._files[scale].lr
+        if given is None:
+            return DEGRADATIONS[self.degradation].variants
+        return max(map(len, given.values()))
 
     def decode(self, name: str) -> Decoded:
         """Read one photograph, and read or make its LR at all scales.
@@ -150,8 +158,9 @@ class Folder:
             return [_fitting(path, self._hr[name], hr, scale=scale) for path in given[name]]
         if not height or not width:
             return [np.empty((height, width, 3), np.uint8)]
-        shrink = DEGRADATIONS[self.degradation].shrink
-        return [shrink(hr, scale=scale, seed=photograph_seed(name))]
+        shrink, variants = DEGRADATIONS[self.degradation].shrink, self.variants(scale)
+        seeds = [photograph_seed(name, variant=n) for n in range(variants)]
+        return [shrink(hr, scale=scale, seed=seed) for seed in seeds]
 
 
 def free_memory() -> int | None:

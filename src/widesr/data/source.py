@@ -50,7 +50,7 @@ class Source(Protocol):
         """
 
     def load(self, names: Sequence[str]) -> list[Pair]:
-        """Give the pairs of some photographs, in their order; in DIV2K's wild track four of each.
+        """Give the pairs of some photographs, in their order, with each LR that they have.
 
         Raises:
             DataError: A photograph that cannot be used.

@@ -34,9 +34,19 @@ class _Table(BaseModel):
 class DataTable(_Table):
     """What is learned from."""
 
-    degradation: Literal["bicubic", "unknown", "mild", "difficult", "wild", "given"]
-    """How LR is made of HR: `"bicubic"`; or which LR that lies beside it is taken: a track of
-    DIV2K, or `"given"`, what is in `lr/`."""
+    degradation: Literal[
+        "bicubic",
+        "unknown",
+        "mild",
+        "difficult",
+        "wild",
+        "realistic",
+        "second-order-light",
+        "second-order",
+        "given",
+    ]
+    """How LR is made of HR, four times of each photograph but by `"bicubic"`; or which LR that lies
+    beside HR is taken: a track of DIV2K, or `"given"`, what is in `lr/`."""
     lr_patch: Positive
     """Side of a training patch in LR pixels."""
     batch: Positive
