@@ -316,7 +316,7 @@ def test_a_defect_on_one_picture_is_named_and_does_not_stop_the_others(tmp_path,
     monkeypatch.delenv("WIDESR_DEBUG", raising=False)
     jobs = plan_jobs([save(tmp_path / n) for n in ("a.png", "b.png")], name_end="_x2")
     transform = iter([lambda picture: 1 / 0, lambda picture: picture])
-    outcomes = list(transform_many(jobs, transform=lambda picture: next(transform)(picture)))
+    outcomes = list(transform_many(jobs, transform=lambda picture, _: next(transform)(picture)))
     assert [outcome.status for outcome in outcomes] == ["failed", "done"]
     assert outcomes[0].error is not None
     assert outcomes[0].error.code == "internal"
@@ -327,7 +327,7 @@ def test_a_defect_is_raised_for_those_who_look_for_it(tmp_path, monkeypatch):
     monkeypatch.setenv("WIDESR_DEBUG", "1")
     jobs = plan_jobs([save(tmp_path / "a.png")], name_end="_x2")
     with pytest.raises(ZeroDivisionError):
-        list(transform_many(jobs, transform=lambda picture: 1 / 0))
+        list(transform_many(jobs, transform=lambda picture, job: 1 / 0))
 
 
 def test_links_in_a_ring_are_refused_as_inputs_and_as_outputs(tmp_path):

@@ -22,6 +22,7 @@ from widesr.catalog import LADDER, list_models
 from widesr.cli import ALIASES, COMMANDS, run
 from widesr.cli.interrupt import interruptible
 from widesr.cli.terminal import progress
+from widesr.data.degradations import DEGRADATIONS, photograph_seed
 from widesr.picture import MAX_PIXELS
 from widesr.report import Report
 from widesr.resize import imresize
@@ -446,6 +447,53 @@ def test_degrade_writes_a_folder_as_png_and_keeps_16_bits_and_alpha(cli, tmp_pat
     assert files_under(tmp_path / "lr") == {"deep.png", "clear.png"}
     assert np.array_equal(decoded(tmp_path / "lr" / "deep.png"), imresize(deep, scale=1 / 3))
     assert decoded(tmp_path / "lr" / "clear.png").shape == (3, 3, 4)
+
+
+def test_degrade_makes_the_lr_that_training_learns_from(cli, tmp_path):
+    pixels = noise(26, 33, 4)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    made = {}
+    for seed in (0, 1):
+        lr = tmp_path / f"{seed}.png"
+        words = ["-s", 2, "--degradation", "realistic", "--seed", seed]
+        assert cli("degrade", tmp_path / "a.png", "-o", lr, *words).code == 0
+        made[seed] = decoded(lr)
+        expected = DEGRADATIONS["realistic"].shrink(
+            pixels[..., :3], scale=2, seed=photograph_seed("a.png", variant=seed)
+        )
+        assert np.array_equal(made[seed][..., :3], expected)
+        assert np.array_equal(made[seed][..., 3], imresize(pixels[:26, :32, 3], scale=1 / 2))
+    assert not np.array_equal(made[0], made[1])
+    words = ["-s", 3, "--degradation", "wild"]
+    assert cli("degrade", tmp_path / "grey.png", "-o", tmp_path / "lr.png", *words).code == 0
+    assert decoded(tmp_path / "lr.png").shape == (8, 11)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--degradation", "blurry"], "degradation blurry is not known; expected one of bicubic,"),
+        (["--degradation", "mild", "--float"], "--edges and --float are of bicubic, and mild"),
+        (["--degradation", "mild", "--seed", -1], "--seed"),
+    ],
+)
+def test_degrade_refuses_what_cannot_be_meant(cli, tmp_path, words, message):
+    save(tmp_path / "a.png", width=20, height=20)
+    ran = cli("degrade", tmp_path / "a.png", "-o", tmp_path / "lr.png", "-s", 2, *words)
+    assert ran.code == 2
+    assert message in ran.err
+    assert not (tmp_path / "lr.png").exists()
+
+
+def test_degrade_names_pictures_that_a_degradation_cannot_take(cli, tmp_path):
+    Image.fromarray(noise(9, 9).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    save(tmp_path / "small.png", width=1, height=5)
+    for name, message in (("deep", "deep.png: has 16 bits"), ("small", "1x5 pixels are too few")):
+        words = ["-s", 2, "--degradation", "mild"]
+        ran = cli("degrade", tmp_path / f"{name}.png", "-o", tmp_path / "lr.png", *words)
+        assert ran.code == 1
+        assert message in ran.err
 
 
 # ---- compare and evaluate ------------------------------------------------------------------

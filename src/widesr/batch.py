@@ -93,7 +93,7 @@ def upscale_many(
     pairs = ((job.source, job.target) for job in jobs)
     check_space(pairs, resize=upscaler.output_size, quality=quality)
 
-    def transform(lr: PictureStream, on_tile: Progress) -> PictureStream:
+    def transform(lr: PictureStream, _: Job, on_tile: Progress) -> PictureStream:
         lr = adapted_stream(lr, icc=icc, metadata=metadata)
         return upscaler.upscale_stream(lr, progress=on_tile)
 
@@ -119,7 +119,7 @@ def upscale_many(
 def transform_many(
     jobs: Sequence[Job],
     *,
-    transform: Callable[[Picture], Picture],
+    transform: Callable[[Picture, Job], Picture],
     existing: Existing = "refuse",
     quality: int = 95,
     lossless: bool = False,
@@ -132,7 +132,7 @@ def transform_many(
 
     Args:
         jobs: From `plan_jobs`.
-        transform: Makes the output from the input; called in another thread.
+        transform: Makes the output from the input of a job; called in another thread.
         existing: What to do with an output that is there already.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the picture refused.
@@ -140,7 +140,7 @@ def transform_many(
     """
     _remove_leftovers(jobs)
     work = _Work(
-        transform=lambda stream, _: transform(stream.whole()).stream(),
+        transform=lambda stream, job, _: transform(stream.whole(), job).stream(),
         resize=lambda height, width: (height, width),
         inputs=frozenset(realpath(job.source) for job in jobs),
         existing=existing,
@@ -195,7 +195,7 @@ class _Task:
 class _Work:
     """The three stages of every job; each gives what the next one takes, or the end of it."""
 
-    transform: Callable[[PictureStream, Progress], PictureStream]
+    transform: Callable[[PictureStream, Job, Progress], PictureStream]
     resize: Resize
     inputs: frozenset[str]
     """Where they are, links followed."""
@@ -293,7 +293,7 @@ class _Work:
             self.progress(task.number + (before + done / tiles) / task.count)
 
         try:
-            return self.transform(stream, on_tile)
+            return self.transform(stream, task.job, on_tile)
         except UsageError as error:  # one picture may be too small for what suits the others
             raise UsageError(f"{task.job.source}: {error}") from error
 

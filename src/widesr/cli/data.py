@@ -54,7 +54,7 @@ def pack_photographs(
             "--degradation",
             metavar="NAME",
             help="How LR is made, or which LR beside HR is taken: bicubic, unknown, mild, "
-            "difficult, wild, given.",
+            "difficult, wild, realistic, second-order-light, second-order, given.",
         ),
     ] = "bicubic",
     as_json: options.Json = False,

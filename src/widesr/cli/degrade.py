@@ -1,5 +1,6 @@
 """`widesr degrade`: the LR pictures of the field, from your HR ones."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,11 @@ import typer
 
 from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
-from widesr.errors import UsageError
+from widesr.errors import ImageFormatError, UsageError
 from widesr.folder import is_folder
 
 if TYPE_CHECKING:
+    from widesr.jobs import Job
     from widesr.picture import Picture
 
 
@@ -26,6 +28,22 @@ def degrade_pictures(
     scale: options.Shrink,
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
+    degradation: Annotated[
+        str,
+        typer.Option(
+            "--degradation",
+            metavar="NAME",
+            help="bicubic, unknown, mild, difficult, wild, realistic, second-order-light, "
+            "second-order.",
+        ),
+    ] = "bicubic",
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of what is random, with the file's name: 0 to 3 are those that a pack holds.",
+        ),
+    ] = 0,
     edges: Annotated[
         str,
         typer.Option(
@@ -44,31 +62,22 @@ def degrade_pictures(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Shrink pictures by MATLAB's bicubic, as published LR pictures were made.
+    """Shrink pictures by MATLAB's bicubic, as published LR pictures were made, or spoil them more.
 
     Each is first cropped to a multiple of the scale. The pictures of a folder are written as PNG,
     so that no value changes.
     """
     from widesr.batch import transform_many
-    from widesr.degradation import degrade
     from widesr.jobs import plan_jobs
 
     if edges not in ("symmetric", "replicate"):
         raise UsageError(f"edges {edges!r} is not known; expected symmetric or replicate")
-
-    less = partial(
-        degrade,
-        scale=scale,
-        edges="replicate" if edges == "replicate" else "symmetric",
-        arithmetic="float" if float_arithmetic else "integer",
-    )
-
-    def shrunk(picture: "Picture") -> "Picture":
-        alpha = picture.alpha
-        return replace(
-            picture, pixels=less(picture.pixels), alpha=None if alpha is None else less(alpha)
-        )
-
+    if degradation == "bicubic":
+        shrunk = _by_bicubic(scale, edges=edges, float_arithmetic=float_arithmetic)
+    elif edges != "symmetric" or float_arithmetic:
+        raise UsageError(f"--edges and --float are of bicubic, and {degradation} was wanted")
+    else:
+        shrunk = _by_name(degradation, scale=scale, seed=seed)
     sources = options.gather_inputs(inputs, input_option)
     one_file = len(sources) == 1 and not is_folder(sources[0]) and not is_folder(output)
     jobs = plan_jobs(
@@ -84,4 +93,64 @@ def degrade_pictures(
         existing=options.existing(overwrite=overwrite, skip=skip_existing),
         **options.pixel_limit(max_pixels),
     )
-    report_outcomes(lambda _: outcomes, jobs=jobs, by="imresize", as_json=as_json, quiet=quiet)
+    report_outcomes(
+        lambda _: outcomes,
+        jobs=jobs,
+        by="imresize" if degradation == "bicubic" else degradation,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+_Shrunk = Callable[["Picture", "Job"], "Picture"]
+
+
+def _by_bicubic(scale: int, *, edges: str, float_arithmetic: bool) -> _Shrunk:
+    """Shrink colours and opacity of any depth."""
+    from widesr.degradation import degrade
+
+    less = partial(
+        degrade,
+        scale=scale,
+        edges="replicate" if edges == "replicate" else "symmetric",
+        arithmetic="float" if float_arithmetic else "integer",
+    )
+
+    def shrunk(picture: "Picture", _: "Job") -> "Picture":
+        alpha = picture.alpha
+        return replace(
+            picture, pixels=less(picture.pixels), alpha=None if alpha is None else less(alpha)
+        )
+
+    return shrunk
+
+
+def _by_name(degradation: str, *, scale: int, seed: int) -> _Shrunk:
+    """Shrink 8-bit colours as training does; of opacity, nothing is spoilt."""
+    import numpy as np
+
+    from widesr.data.degradations import DEGRADATIONS, photograph_seed
+    from widesr.degradation import degrade
+
+    if degradation not in DEGRADATIONS:
+        raise UsageError(
+            f"degradation {degradation} is not known; expected one of {', '.join(DEGRADATIONS)}"
+        )
+    shrink = DEGRADATIONS[degradation].shrink
+
+    def shrunk(picture: "Picture", job: "Job") -> "Picture":
+        hr, alpha = picture.pixels, picture.alpha
+        if hr.dtype != np.uint8:
+            raise ImageFormatError(
+                f"{job.source}: has 16 bits, and {degradation} is of 8; convert it, or take bicubic"
+            )
+        lr = shrink(
+            hr.astype(np.uint8, copy=False),
+            scale=scale,
+            seed=photograph_seed(job.source.name, variant=seed),
+        )
+        return replace(
+            picture, pixels=lr, alpha=None if alpha is None else degrade(alpha, scale=scale)
+        )
+
+    return shrunk
