@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -173,6 +174,36 @@ def test_a_picture_too_small_is_refused():
     for degradation in DEGRADATIONS.values():
         with pytest.raises(ShapeError, match="5x2 pixels are too few to shrink by 3"):
             degradation.shrink(noise(2, 5), scale=3, seed=0)
+
+
+VERSION_1 = {
+    "bicubic": [34, 98, 162, 226],
+    "unknown": [33, 97, 161, 225],
+    "mild": [32, 99, 165, 225],
+    "difficult": [30, 103, 172, 224],
+    "wild": [37, 102, 159, 227],
+    "realistic": [34, 96, 163, 226],
+    "second-order-light": [26, 92, 159, 223],
+    "second-order": [39, 100, 174, 229],
+}
+"""Red of four pixels, as made when the protocols got their number."""
+
+
+def test_a_protocol_keeps_its_number_only_with_its_values():
+    assert VERSION_1.keys() == DEGRADATIONS.keys()
+    y, x = np.mgrid[0:48, 0:64]
+    hr = np.stack([4 * x, 5 * y, 255 - 2 * x - 2 * y], axis=-1).astype(np.uint8)
+    for name, values in VERSION_1.items():
+        degradation = DEGRADATIONS[name]
+        assert name == "bicubic" or "-1" in degradation.protocol.split(":")[0]
+        found = degradation.shrink(hr, scale=2, seed=7)[8, 4::8, 0].astype(int)
+        assert np.abs(found - values).max() <= 2, name  # the last bits hang on NumPy and libvips
+
+
+def test_the_page_says_what_each_does():
+    page = (Path(__file__).parents[1] / "docs/why/degradation.md").read_text(encoding="utf-8")
+    for name in DEGRADATIONS:
+        assert f"\n| `{name}` |" in page
 
 
 # ---- its parts -----------------------------------------------------------------------------
