@@ -99,11 +99,15 @@ def _bilinear(lines: Floats, n_out: int) -> Floats:
 
 def _area(lines: Floats, n_out: int) -> Floats:
     """Average over equal stretches: differences of the integral, which is linear in between."""
-    n = len(lines)
-    integral = np.zeros((n + 1, *lines.shape[1:]))
-    np.cumsum(lines, axis=0, dtype=np.float64, out=integral[1:])
-    edges = _between(integral, np.linspace(0, n, n_out + 1))
-    return (np.diff(edges, axis=0) * (n_out / n)).astype(np.float32)
+    n, height, channels = lines.shape
+    out = np.empty((n_out, height, channels), np.float32)
+    integral = np.zeros((n + 1, height, 1))
+    for channel in range(channels):  # one at a time, for the integral takes twice the space
+        each = slice(channel, channel + 1)
+        np.cumsum(lines[..., each], axis=0, dtype=np.float64, out=integral[1:])
+        edges = _between(integral, np.linspace(0, n, n_out + 1))
+        out[..., each] = np.diff(edges, axis=0) * (n_out / n)
+    return out
 
 
 def _between(lines: Lines, at: NDArray[np.float64]) -> Lines:
