@@ -398,13 +398,14 @@ def file_to_file(times):
 
     height, width = 3266, 4900
     network = [sys.executable, __file__, "--worker", json.dumps({"network_of": [height, width]})]
+    upscale = [sys.executable, "-m", "widesr", "upscale"]
     with tempfile.TemporaryDirectory() as folder:
         lr = Path(folder) / "lr.jpg"
         photograph = pyvips.Image.new_from_file(HERE.parent / "examples" / "spices.jpg")
         across, down = width // photograph.width + 1, height // photograph.height + 1
         photograph.replicate(across, down).crop(0, 0, width, height).jpegsave(lr, Q=92)
         commands = {"network": network} | {
-            suffix: ["widesr", "upscale", lr, "-o", Path(folder) / f"sr.{suffix}", "--overwrite"]
+            suffix: [*upscale, lr, "-o", Path(folder) / f"sr.{suffix}", "--overwrite"]
             for suffix in ("jpg", "png", "tif")
         }
         seconds = {name: [] for name in commands}
