@@ -6,7 +6,6 @@ import signal
 from importlib.util import find_spec
 from pathlib import Path
 
-import hypothesis
 import pytest
 from hypothesis import settings
 from PIL import Image
@@ -25,16 +24,15 @@ NEED_TORCH = [
     "test_logs.py",
     "test_nets.py",
     "test_parallel.py",
+    "test_recipe.py",
+    "test_run.py",
+    "test_schedule.py",
     "test_study.py",
     "test_train.py",
     "test_zoo.py",
 ]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 """These need the `train` extra; the rest must pass without it."""
-
-# How long an example takes says more about the machine's other work than about the code.
-hypothesis.settings.register_profile("widesr", deadline=None)
-hypothesis.settings.load_profile("widesr")
 
 # What `widesr bench` found on this machine must not decide what is tested.
 os.environ["WIDESR_CACHE"] = str(Path(__file__).parent / "no-such-folder")

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from widesr.data.degradations import DEGRADATIONS
 from widesr.errors import RecipeError
-from widesr.train.recipe import list_recipes, load_recipe, with_steps
+from widesr.train.recipe import DataTable, list_recipes, load_recipe, with_steps
 
 pytestmark = pytest.mark.train
 
@@ -110,3 +112,8 @@ def test_recipes_of_the_package_leave_the_examples_out():
     assert names
     for name in list_recipes():
         assert names <= set(load_recipe(name).data.exclude)
+
+
+def test_recipes_and_degradations_have_the_same_names():
+    allowed = get_args(DataTable.model_fields["degradation"].annotation)
+    assert set(allowed) == {*DEGRADATIONS, "given"}
