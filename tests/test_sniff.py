@@ -93,4 +93,4 @@ def test_a_million_chunks_before_the_pixels_cost_no_time(tmp_path):
     start = time.process_time()
     with suppress(ImageReadError):
         read_picture(path)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 5

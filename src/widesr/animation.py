@@ -20,6 +20,7 @@ from widesr.files import FileBytes
 from widesr.gif import gif_timing, is_animated_gif
 from widesr.picture import MAX_PIXELS, About, PictureStream
 from widesr.pipeline import ahead
+from widesr.png import MARK
 from widesr.reading import (
     check_size,
     damaged,
@@ -30,7 +31,7 @@ from widesr.reading import (
     turned,
 )
 from widesr.rows import Band, Rows
-from widesr.sniff import PNG_MARK, frames_of_png
+from widesr.sniff import frames_of_png
 
 _FRAMES = 16
 """Pixels of all frames together, in times those that one may have."""
@@ -110,7 +111,7 @@ def _animated_kind(fd: int) -> str | None:
         except pyvips.Error:
             return None
         return "webp" if image.get("n-pages") > 1 else None
-    return "png" if head.startswith(PNG_MARK) and frames_of_png(file) > 1 else None
+    return "png" if head.startswith(MARK) and frames_of_png(file) > 1 else None
 
 
 @contextmanager

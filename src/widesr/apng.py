@@ -15,10 +15,10 @@ import pyvips
 
 from widesr.errors import last_line
 from widesr.files import FileBytes
+from widesr.png import MARK, chunk
 from widesr.rows import Band
 from widesr.tiff import Sliceable
 
-_MARK = b"\x89PNG\r\n\x1a\n"
 _MOST_CHUNKS = 2**20
 """Far more than any file has; a made-up one must not keep us busy."""
 _AS_IT_IS, _CLEARED, _AS_BEFORE = 0, 1, 2
@@ -123,8 +123,8 @@ class Apng:
         width, height, *_ = frame.control
         header = struct.pack(">II", width, height) + self.header[8:]
         pixels = (_pixels(self.file, at) for at in frame.chunks)
-        parts = (_chunk(b"IHDR", header), self.palette, _chunk(b"IDAT", b"".join(pixels)))
-        png = b"".join([_MARK, *parts, _chunk(b"IEND")])
+        parts = (chunk(b"IHDR", header), self.palette, chunk(b"IDAT", b"".join(pixels)))
+        png = b"".join([MARK, *parts, chunk(b"IEND", b"")])
         try:
             image = pyvips.Image.pngload_buffer(png, access="sequential", fail_on="error")
             values = np.frombuffer(image.write_to_memory(), self.dtype)
@@ -179,7 +179,7 @@ def open_apng(file: FileBytes) -> Apng:
         elif not header:
             raise ValueError("it does not begin with a header")
         elif name in (b"PLTE", b"tRNS"):
-            palette += _chunk(name, _body(file, at, size))
+            palette += chunk(name, _body(file, at, size))
             has_clear |= name == b"tRNS" and header[9] < 4
         elif name == b"acTL":
             _, plays = struct.unpack(">II", _body(file, at, size, expected=8))
@@ -215,7 +215,7 @@ def _check_box(control: Control, width: int, height: int) -> None:
 
 def _chunks(file: Sliceable) -> Iterator[tuple[bytes, int, int]]:
     """Name, place and size of each chunk, with the last one, which ends the file."""
-    at = len(_MARK)
+    at = len(MARK)
     for _ in range(_MOST_CHUNKS):
         head = file[at : at + 8]
         size = int.from_bytes(head[:4], "big")
@@ -244,10 +244,6 @@ def _pixels(file: FileBytes, at: int) -> bytes:
     return data[4:] if file[at - 4 : at] == b"fdAT" else data
 
 
-def _chunk(name: bytes, data: bytes = b"") -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
 def write_apng(
     file: FileBytes, frames: Iterable[tuple[Control, bytes]], *, n_frames: int, plays: int
 ) -> None:
@@ -260,11 +256,11 @@ def write_apng(
         n_frames: How many there are.
         plays: How often they are shown; 0 is for ever.
     """
-    file.append(_MARK)
+    file.append(MARK)
     number = 0  # of fcTL and fdAT, counted together
     for control, png in frames:
         is_first = number == 0
-        control_chunk = _chunk(b"fcTL", struct.pack(">I", number) + struct.pack(_CONTROL, *control))
+        control_chunk = chunk(b"fcTL", struct.pack(">I", number) + struct.pack(_CONTROL, *control))
         number += 1
         for name, at, size in _chunks(png):
             data = png[at : at + size]
@@ -272,12 +268,12 @@ def write_apng(
                 file.append(control_chunk)
                 control_chunk = b""
                 if is_first:
-                    file.append(_chunk(name, data))
+                    file.append(chunk(name, data))
                 else:
-                    file.append(_chunk(b"fdAT", struct.pack(">I", number) + data))
+                    file.append(chunk(b"fdAT", struct.pack(">I", number) + data))
                     number += 1
             elif is_first and name != b"IEND":
-                file.append(_chunk(name, data))
+                file.append(chunk(name, data))
             if is_first and name == b"IHDR":
-                file.append(_chunk(b"acTL", struct.pack(">II", n_frames, plays)))
-    file.append(_chunk(b"IEND"))
+                file.append(chunk(b"acTL", struct.pack(">II", n_frames, plays)))
+    file.append(chunk(b"IEND", b""))

@@ -19,6 +19,8 @@ from widesr.rows import Rows
 
 Bytes = NDArray[np.uint8]
 
+MARK = b"\x89PNG\r\n\x1a\n"
+"""What every file begins with."""
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """By channels: grey, grey and alpha, RGB, RGB and alpha."""
 _PIECE = 2**18
@@ -49,7 +51,7 @@ def png(
     """
     depth = 8 * rows.dtype.itemsize
     kind = _COLOUR_TYPES[rows.channels]
-    yield b"\x89PNG\r\n\x1a\n"
+    yield MARK
     yield chunk(b"IHDR", struct.pack(">2I5B", rows.width, rows.height, depth, kind, 0, 0, 0))
     yield chunks
     if icc:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
+from widesr.png import MARK
 from widesr.tiff import Tiff
 
 KINDS = ("png", "jpeg", "webp", "tiff", "avif", "gif", "bmp", "netpbm")
@@ -40,9 +41,6 @@ _REFUSED = (
 """First bytes of what people try, its name, and the way out."""
 
 
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
-
-
 def kind_of(path: Path, file: FileBytes) -> str:
     """Tell which of `KINDS` a file is.
 
@@ -58,7 +56,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
         return "netpbm"
     if re.match(rb"P[7Ff]\s", head):
         raise _unread(path, "a Netpbm picture of the kind PAM or PFM", _ELSEWHERE)
-    if head.startswith(PNG_MARK):
+    if head.startswith(MARK):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"

@@ -241,6 +241,15 @@ Device = Annotated[
         help="Where to compute; auto: the CPU.",
     ),
 ]
+TrainingDevice = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda",
+        parser=one_word("device", "auto", "cpu", "cuda"),
+        help="Where to train; auto: a GPU where torch sees one.",
+    ),
+]
 MaxPixels = Annotated[
     int | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import progress, table
+from widesr.cli.terminal import clock, progress, table
 from widesr.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -34,15 +34,7 @@ def run_studies(
     show_list: Annotated[
         bool, typer.Option("--list", help="Name the studies that come with the package, and stop.")
     ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="auto|cpu|cuda",
-            parser=options.one_word("device", "auto", "cpu", "cuda"),
-            help="Where to train; auto: a GPU where torch sees one.",
-        ),
-    ] = "auto",
+    device: options.TrainingDevice = "auto",
     threads: options.Threads = None,
     dry_run: Annotated[
         bool,
@@ -162,13 +154,8 @@ def _print_plan(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool
         if as_json:
             facts = {"cell": cell.name, "labels": cell.labels, "seed": cell.seed}
             typer.echo(json.dumps(facts | size._asdict() | {"seconds": seconds}))
-        name, left = _words(cell.labels, cell.seed), _time(seconds) if seconds else "finished"
+        name, left = _words(cell.labels, cell.seed), clock(seconds) if seconds else "finished"
         lines.append((name, f"{size.parameters:,}", f"{size.gflop:.1f}", left))
     if not as_json:
-        lines.append(("all", "", "", f"{_time(total)}, validation not counted"))
+        lines.append(("all", "", "", f"{clock(total)}, validation not counted"))
         typer.echo("\n".join(table(lines)))
-
-
-def _time(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

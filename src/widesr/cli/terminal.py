@@ -68,3 +68,9 @@ def table(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset({
         ).rstrip()
         for row in rows
     ]
+
+
+def clock(seconds: float) -> str:
+    """Write a time as hours, minutes and seconds: 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

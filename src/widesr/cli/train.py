@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import progress, table
+from widesr.cli.terminal import clock, progress, table
 from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -67,15 +67,7 @@ def train_network(
             help="Optimizer steps, instead of the recipe's.",
         ),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="auto|cpu|cuda",
-            parser=options.one_word("device", "auto", "cpu", "cuda"),
-            help="Where to train; auto: a GPU where torch sees one.",
-        ),
-    ] = "auto",
+    device: options.TrainingDevice = "auto",
     threads: options.Threads = None,
     dry_run: Annotated[
         bool,
@@ -180,7 +172,7 @@ def _reporter(
         elif now.validated and not quiet:
             typer.echo(
                 f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}  "
-                f"{_speed(now)}  {_time(now.seconds_left)} left"
+                f"{_speed(now)}  {clock(now.seconds_left)} left"
             )
 
     return report
@@ -199,7 +191,7 @@ def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
         ("", f"{plan.seconds_per_step * 1e3:.0f} ms on {plan.machine}"),
         ("memory", f"{plan.memory / 2**20:,.0f} MiB at most in a step, photographs not counted"),
         ("steps", f"{plan.steps:,}"),
-        ("time", f"{_time(plan.seconds)}, validation not counted"),
+        ("time", f"{clock(plan.seconds)}, validation not counted"),
     ]
     typer.echo("\n".join(table(rows, left=frozenset({0, 1}))))
 
@@ -213,8 +205,3 @@ def _validated(now: "Progress") -> str:
 
 def _speed(now: "Progress") -> str:
     return f"{now.images_per_second:.0f} images/s ({now.data_wait:.1%} data wait)"
-
-
-def _time(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -1,6 +1,5 @@
 """The recipe: everything that decides what a training run gives, in one flat TOML file."""
 
-import tomllib
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import (
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
 from widesr.train.mistakes import list_mistakes, nearest
+from widesr.train.named import names_in, read_named
 
 # Strict, because TOML has types: "8" is no number, and true is not 1.
 Positive = Annotated[int, Field(gt=0, strict=True)]
@@ -179,7 +179,7 @@ class Recipe(_Table):
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+    return names_in(RECIPES)
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -188,23 +188,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         RecipeError: No such recipe, not TOML, or keys and values that are wrong, all of them named.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        path = RECIPES / f"{name_or_path}.toml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RecipeError(
-            f"{name_or_path}: no such recipe ({error.strerror or error}); expected a path to a "
-            f".toml file or one of {', '.join(list_recipes()) or '(none)'}"
-            + nearest(name_or_path, list_recipes())
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file in UTF-8") from error
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
+    path, values = read_named(name_or_path, folder=RECIPES, what="recipe")
     return parse_recipe(values, origin=str(path))
 
 

@@ -3,7 +3,6 @@
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from widesr.errors import RecipeError
 from widesr.nets import NetworkConfig, build
 from widesr.train.mistakes import list_mistakes, nearest
+from widesr.train.named import names_in, read_named
 from widesr.train.recipe import Recipe, Whole, parse_recipe
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -120,7 +120,7 @@ class Size(NamedTuple):
 
 def list_studies() -> list[str]:
     """Names of the studies that come with the package."""
-    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+    return names_in(STUDIES)
 
 
 def load_study(name_or_path: str) -> Study:
@@ -130,21 +130,7 @@ def load_study(name_or_path: str) -> Study:
         RecipeError: No such study, not TOML, or keys and values that are wrong, all of them named,
             also those of which only some cells would be made.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        path = STUDIES / f"{name_or_path}.toml"
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(
-            f"{name_or_path}: no such study ({error.strerror or error}); expected a path to a "
-            f".toml file or one of {', '.join(list_studies())}"
-            + nearest(name_or_path, list_studies())
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not TOML: {error}") from error
+    path, values = read_named(name_or_path, folder=STUDIES, what="study")
     return parse_study(values, origin=str(path))
 
 
