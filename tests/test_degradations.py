@@ -1,6 +1,7 @@
 """LR made by the tracks and chains: repeatable, on HR's grid, and as strong as they say."""
 
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def test_lr_lies_on_the_grid_of_hr(name, scale):
     bound = SHIFT.get(name, 0)
     assert (np.abs(np.median(found, axis=0)) < 0.05 + 0.4 * bound).all()
     if not name.startswith("second-order"):  # whose noise hides where single pictures lie
-        assert (np.abs(found) < bound + 0.12).all()
+        assert (np.abs(found) < bound + 0.15).all()
 
 
 @pytest.mark.parametrize("name", TRACKS)
@@ -140,7 +141,9 @@ def mean_psnr(shrink) -> float:
     for seed in range(16):
         hr = smooth(128, seed=seed)
         exact = degrade(hr, scale=2)
-        scores.append(peak_signal_noise_ratio(exact, shrink(hr, scale=2, seed=seed)))
+        lr = shrink(hr, scale=2, seed=seed)
+        if not np.array_equal(lr, exact):  # the share that "realistic" leaves clean
+            scores.append(peak_signal_noise_ratio(exact, lr))
     return float(np.mean(scores))
 
 
@@ -152,6 +155,13 @@ def test_stronger_ones_leave_less():
     weak, light, full = (mean_psnr(SecondOrder(strength)) for strength in (0.0, 0.5, 1.0))
     assert weak > light + 3 > full + 5
     assert mean_psnr(DEGRADATIONS["realistic"].shrink) > light + 2
+
+
+def test_realistic_leaves_some_pictures_clean_and_most_not():
+    hr = smooth(64)
+    exact = degrade(hr, scale=2)
+    lrs = [DEGRADATIONS["realistic"].shrink(hr, scale=2, seed=n) for n in range(400)]
+    assert 0.06 < np.mean([np.array_equal(lr, exact) for lr in lrs]) < 0.14
 
 
 def test_wild_differs_in_strength_from_picture_to_picture():
@@ -169,13 +179,13 @@ def test_a_picture_too_small_is_refused():
             degradation.shrink(noise(2, 5), scale=3, seed=0)
 
 
-VERSION_1 = {
+MADE = {
     "bicubic": [34, 98, 162, 226],
     "unknown": [33, 97, 161, 225],
     "mild": [32, 99, 165, 225],
     "difficult": [30, 103, 172, 224],
     "wild": [37, 102, 159, 227],
-    "realistic": [34, 96, 163, 226],
+    "realistic": [29, 90, 171, 227],
     "second-order-light": [26, 92, 159, 223],
     "second-order": [39, 100, 174, 229],
 }
@@ -183,12 +193,13 @@ VERSION_1 = {
 
 
 def test_a_protocol_keeps_its_number_only_with_its_values():
-    assert VERSION_1.keys() == DEGRADATIONS.keys()
+    assert MADE.keys() == DEGRADATIONS.keys()
     y, x = np.mgrid[0:48, 0:64]
     hr = np.stack([4 * x, 5 * y, 255 - 2 * x - 2 * y], axis=-1).astype(np.uint8)
-    for name, values in VERSION_1.items():
+    for name, values in MADE.items():
         degradation = DEGRADATIONS[name]
-        assert name == "bicubic" or "-1" in degradation.protocol.split(":")[0]
+        number = {"bicubic": "", "realistic": "-2"}.get(name, "-1")
+        assert number in re.split("[:,]", degradation.protocol)[0]
         found = degradation.shrink(hr, scale=2, seed=7)[8, 4::8, 0].astype(int)
         assert np.abs(found - values).max() <= 2, name  # the last bits hang on NumPy and libvips
 
@@ -327,7 +338,7 @@ def test_a_photograph_gets_four_lr_of_other_seeds_from_a_folder_and_from_its_pac
 ):
     folder = Folder(photographs, scales=[2], degradation="realistic")
     assert folder.what == "2 HR photographs, LR made by realistic, 4 of each"
-    assert folder.protocol.startswith("widesr-realistic-1: ")
+    assert folder.protocol.startswith("widesr-realistic-2: ")
     pairs = folder.load(folder.names)
     assert [pair.name for pair in pairs] == ["0.png"] * 4 + ["1.png"] * 4
     assert len({pair.lr.tobytes() for pair in pairs}) == 8

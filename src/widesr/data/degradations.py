@@ -105,15 +105,20 @@ def _wild(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
 
 def _realistic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
     random = np.random.default_rng(seed)
+    if random.random() < 0.1:  # so that a network learns to leave clean pictures clean
+        return degrade(hr, scale=scale)
     image = cropped_to_multiple(hr, scale).astype(np.float32)
     height, width, _ = image.shape
-    if random.random() < 0.7:
-        image = _blurred_at_random(image, random, sigma=(0.1 * scale, 0.4 * scale))
-    image = resized(image, (height // scale, width // scale), by="bicubic")
-    if random.random() < 0.7:
-        image = _noisy(image, random, gaussian=(0.5, 4), shot=(0.5, 6))
-    if random.random() < 0.9:
-        return _as_jpeg(image, random, quality=(40, 95))
+    if random.random() < 0.2:  # saved before it was made small, as what a camera gives
+        image = _as_jpeg(image, random, quality=(60, 95)).astype(np.float32)
+    if random.random() < 0.6:
+        image = _blurred_at_random(image, random, sigma=(0.1 * scale, 0.6 * scale))
+    by = _any_of(("bicubic", "area"), random)
+    image = resized(image, (height // scale, width // scale), by=by)
+    if random.random() < 0.5:
+        image = _noisy(image, random, gaussian=(0.5, 8), shot=(0.5, 12))
+    if random.random() < 0.85:
+        return _as_jpeg(image, random, quality=(30, 95))
     return rounded(image)
 
 
@@ -262,9 +267,10 @@ DEGRADATIONS: dict[str, Degradation] = {
         _VARIANTS,
     ),
     "realistic": Degradation(
-        "widesr-realistic-1: anisotropic Gaussian blur of 0.1 to 0.4 LR pixels in 70 % of all "
-        "cases, imresize, noise in 70 % (Gaussian of 0.5 to 4 levels or shot of 0.5 to 6), JPEG of "
-        "quality 40 to 95 in 90 % (half of them 4:2:0)",
+        "widesr-realistic-2: bicubic in 10 % of all cases; else JPEG of quality 60 to 95 in 20 %, "
+        "anisotropic Gaussian blur of 0.1 to 0.6 LR pixels in 60 %, imresize or means of areas, "
+        "noise in 50 % (Gaussian of 0.5 to 8 levels or shot of 0.5 to 12), JPEG of quality 30 to "
+        "95 in 85 % (all JPEG half of the time 4:2:0)",
         _realistic,
         _VARIANTS,
     ),
