@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from server import Server
+
 settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work
 
@@ -96,6 +98,14 @@ precision = "fp32"
 [log]
 validate_every = 4
 """
+
+
+@pytest.fixture
+def server():
+    """Files over HTTP from this machine, none yet."""
+    server = Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_findings_of_another_machine_or_runtime_do_not_count(monkeypatch):
 def test_the_file_is_where_the_system_keeps_such_things(monkeypatch, platform, variables, end):
     monkeypatch.delenv("WIDESR_CACHE")
     monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setattr(measured.sys, "platform", platform)
+    monkeypatch.setattr("sys.platform", platform)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert best_path().as_posix() == end

@@ -1,16 +1,12 @@
-"""Published sets from a server on this machine: resumed, checked, unpacked safely, or refused."""
+"""Published sets from a server on this machine: named, unpacked safely, or refused."""
 
 import hashlib
 import io
 import json
 import os
 import shutil
-import socket
 import tarfile
-import threading
 import zipfile
-from collections import namedtuple
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,83 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from widesr.cli import run
-from widesr.data import fetch as fetching
-from widesr.data.fetch import fetch
 from widesr.data.opening import open_source
 from widesr.data.published import get
-from widesr.data.sets import LR_SIDES, SETS, Archive, archives_of
+from widesr.data.sets import LR_SIDES, SETS, archives_of
 from widesr.data.unpack import unpack
 from widesr.errors import DataError, UsageError
-
-Asked = namedtuple("Asked", ["path", "start", "status"])
-
-
-class Server:
-    """Files over HTTP with Range, and what a bad line or a bad server does to them."""
-
-    def __init__(self):
-        self.files: dict[str, bytes] = {}
-        self.asked: list[Asked] = []
-        self.cut_after: list[int] = []
-        """Bytes after which the next connections break."""
-        self.ranges = True
-        self.etag = True
-        self.length = True
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.answer(self)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def answer(self, to):
-        data = self.files.get(to.path)
-        if data is None:
-            self.asked.append(Asked(to.path, 0, 404))
-            to.send_error(404)
-            return
-        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
-        start, wanted = 0, to.headers.get("Range")
-        if wanted and self.ranges and to.headers.get("If-Range", etag) == etag:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-        status = 206 if start else 200
-        if start >= len(data):
-            status = 416
-        self.asked.append(Asked(to.path, start, status))
-        if status == 416:
-            to.send_error(416)
-            return
-        to.send_response(status)
-        body = data[start:]
-        if status == 206:
-            to.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        if self.length:
-            to.send_header("Content-Length", str(len(body)))
-        if self.etag:
-            to.send_header("ETag", etag)
-        to.end_headers()
-        if self.cut_after:
-            body = body[: self.cut_after.pop(0)]
-        to.wfile.write(body)
-
-    def close(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def server():
-    server = Server()
-    yield server
-    server.close()
 
 
 def png(colour):
@@ -120,22 +44,6 @@ def tarred(members):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return file.getvalue()
-
-
-DATA = os.urandom(300_000)
-
-
-def archive(server, *, checked="sha256", name="a.zip", places=1):
-    """One that is `DATA`."""
-    hashes = {
-        "sha256": f"sha256:{hashlib.sha256(DATA).hexdigest()}",
-        "md5": f"md5:{hashlib.md5(DATA, usedforsecurity=False).hexdigest()}",
-        None: None,
-    }
-    server.files.setdefault(f"/{name}", DATA)
-    urls = [f"{server.url}{'x' * i}{name}" for i in reversed(range(places))]
-    n_bytes = len(DATA) if checked == "sha256" else None
-    return Archive(name, tuple(urls), "", (), n_bytes=n_bytes, digest=hashes[checked])
 
 
 def left_in(folder):
@@ -191,138 +99,6 @@ def test_a_mirror_is_a_folder_or_the_file():
     assert (one.name, one.n_bytes) == ("DIV2K_valid_HR.zip", 448993893)
     (other,) = archives_of(["set5"], url="http://here/Set5.zip")
     assert (other.name, other.digest, other.holds) == ("Set5.zip", None, ())
-
-
-# ---- fetching ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("checked", ["sha256", "md5", None])
-@pytest.mark.parametrize("length", [True, False])
-def test_a_file_comes_whole(server, tmp_path, checked, length):
-    server.length = length
-    seen = []
-    fetched = fetch(archive(server, checked=checked), tmp_path, report=lambda *n: seen.append(n))
-    assert fetched.path.read_bytes() == DATA
-    assert fetched.sha256 == hashlib.sha256(DATA).hexdigest()
-    assert seen[-1] == (len(DATA), len(DATA) if length else None)
-    assert left_in(tmp_path) == ["a.zip"]
-    said = {"sha256": "sha256 as published", "md5": "md5 as published", None: "not checked: no "}
-    assert fetched.checked.startswith(said[checked])
-
-
-def test_a_connection_that_breaks_is_resumed_where_it_broke(server, tmp_path):
-    server.cut_after = [1000, 200_000]
-    fetched = fetch(archive(server), tmp_path)
-    assert fetched.path.read_bytes() == DATA
-    assert [(each.start, each.status) for each in server.asked] == [
-        (0, 200),
-        (1000, 206),
-        (201_000, 206),
-    ]
-
-
-def test_a_later_process_goes_on_where_the_first_stopped(server, tmp_path):
-    (tmp_path / "a.zip.part").write_bytes(DATA[:123_456])
-    assert fetch(archive(server), tmp_path).path.read_bytes() == DATA
-    assert server.asked == [Asked("/a.zip", 123_456, 206)]
-
-
-def test_what_is_whole_but_was_not_checked_is_not_fetched_again(server, tmp_path):
-    (tmp_path / "a.zip.part").write_bytes(DATA)
-    assert fetch(archive(server), tmp_path).path.read_bytes() == DATA
-    assert server.asked == []
-
-
-def test_a_server_without_ranges_begins_anew(server, tmp_path):
-    server.ranges = False
-    (tmp_path / "a.zip.part").write_bytes(b"x" * 5000)
-    assert fetch(archive(server), tmp_path).path.read_bytes() == DATA
-
-
-def test_a_part_that_is_longer_than_the_file_goes(server, tmp_path):
-    (tmp_path / "a.zip.part").write_bytes(DATA + b"more")
-    assert fetch(archive(server, checked="md5"), tmp_path).path.read_bytes() == DATA
-    assert [each.status for each in server.asked] == [416, 200]
-
-
-def test_parts_of_two_files_are_never_joined(server, tmp_path):
-    # Nothing is published of this file: only the server knows that it is another by now.
-    server.cut_after = [1000, 0, 0, 0]
-    unknown = archive(server, checked=None)
-    with pytest.raises(DataError, match=r"not to be had \(.*the connection ends early"):
-        fetch(unknown, tmp_path)
-    assert (tmp_path / "a.zip.part").stat().st_size == 1000
-    server.files["/a.zip"] = b"y" * 2000
-    assert fetch(unknown, tmp_path).path.read_bytes() == b"y" * 2000
-    assert left_in(tmp_path) == ["a.zip"]
-
-
-def test_an_unchanged_file_of_which_nothing_is_published_is_resumed(server, tmp_path):
-    server.cut_after = [1000]
-    assert fetch(archive(server, checked=None), tmp_path).path.read_bytes() == DATA
-    assert [each.status for each in server.asked] == [200, 206]
-
-
-def test_the_next_place_goes_on_with_what_the_first_gave(server, tmp_path):
-    wanted = archive(server, places=3)  # the first two are not there
-    assert fetch(wanted, tmp_path).path.read_bytes() == DATA
-    assert [each.status for each in server.asked] == [404, 404, 200]
-
-
-def test_another_file_is_never_taken(server, tmp_path):
-    wrong = DATA[:-1] + bytes([DATA[-1] ^ 1])
-    server.files["/xa.zip"] = wrong
-    assert fetch(archive(server, places=2), tmp_path).path.read_bytes() == DATA
-    (tmp_path / "a.zip").unlink()
-    server.files["/a.zip"] = wrong
-    with pytest.raises(DataError, match=r"its sha256 is .*, not .* \(published\).* --url"):
-        fetch(archive(server), tmp_path)
-    assert left_in(tmp_path) == []
-
-
-def test_a_file_of_another_size_is_not_even_begun(server, tmp_path):
-    server.files["/a.zip"] = b"<html>come back later</html>"
-    with pytest.raises(DataError, match="has 28 bytes, 300,000 were expected"):
-        fetch(archive(server), tmp_path)
-    assert left_in(tmp_path) == []
-
-
-def test_a_whole_file_that_is_another_is_refused(server, tmp_path):
-    (tmp_path / "a.zip").write_bytes(b"mine")
-    with pytest.raises(DataError, match=r"a\.zip: its sha256 is .*; remove it"):
-        fetch(archive(server), tmp_path)
-    assert (tmp_path / "a.zip").read_bytes() == b"mine"
-
-
-def test_no_server_is_one_line(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/a.zip"
-        with pytest.raises(DataError, match=r"a\.zip: not to be had \(.*refused") as caught:
-            fetch(Archive("a.zip", (url,), "", ()), tmp_path)
-    assert "\n" not in str(caught.value)
-    assert left_in(tmp_path) == []
-
-
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://here/a.zip", "a.zip"])
-def test_only_the_web_is_fetched_from(tmp_path, url):
-    with pytest.raises(UsageError, match="expected https:// or http://"):
-        fetch(Archive("a.zip", (url,), "", ()), tmp_path)
-
-
-def test_a_full_disk_keeps_what_came(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "_CHUNK", 100_000)
-    (tmp_path / "small").mkdir()
-
-    def report(n, _total):
-        if n > 150_000:
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(DataError, match=r"No space left on device\); make room"):
-        fetch(archive(server), tmp_path, report=report)
-    assert (tmp_path / "a.zip.part").stat().st_size == 200_000
-    fetch(archive(server), tmp_path)
-    assert server.asked[-1].start == 200_000
 
 
 # ---- unpacking -----------------------------------------------------------------------------

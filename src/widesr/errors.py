@@ -14,6 +14,7 @@ WidesrError
 ├── ModelFileError         model-file        a model file that cannot be used
 ├── RecipeError            recipe            a recipe with mistakes, all of them listed
 ├── DataError              data              training or test pictures that cannot be used
+├── DownloadError          download          a file that no mirror gives, or not as it is expected
 ├── CheckpointError        checkpoint        weights or run state that cannot be loaded
 ├── TrainingError          training          a run that cannot go on
 ├── ExportError            export            an exported file that disagrees with its network
@@ -119,6 +120,12 @@ class DataError(WidesrError):
     """Training or test pictures that cannot be used."""
 
     code = "data"
+
+
+class DownloadError(WidesrError):
+    """A file that no mirror gives, or that is another than the one that is expected."""
+
+    code = "download"
 
 
 class CheckpointError(WidesrError):

@@ -7,7 +7,6 @@ of the runtimes that it was measured with; a file that is of others, damaged or 
 import importlib.metadata
 import os
 import platform
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.files import whole_file
+from widesr.places import cache_folder
 
 
 class _Record(BaseModel):
@@ -38,15 +38,7 @@ class _File(_Record):
 
 def best_path() -> Path:
     """Where the findings are; $WIDESR_CACHE names another folder."""
-    if folder := os.environ.get("WIDESR_CACHE"):
-        return Path(folder) / "bench.json"
-    if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
-    elif sys.platform == "darwin":
-        caches = Path("~/Library/Caches")
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return caches.expanduser() / "widesr" / "bench.json"
+    return cache_folder() / "bench.json"
 
 
 def recall_best(weights_sha256: str) -> Best | None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.data.fetch import fetch, record_hash, recorded_hash
 from widesr.data.sets import Archive
 from widesr.data.unpack import unpack
+from widesr.download import fetch, record_hash, recorded_hash
 from widesr.errors import DataError
 from widesr.space import readable_size
 
@@ -65,8 +65,8 @@ def get(
         report: Told of the bytes.
 
     Raises:
-        DataError: It cannot be had, is another file than the published one, cannot be unpacked
-            safely, or the disk is full.
+        DownloadError: It cannot be had, or is another file than the published one.
+        DataError: It cannot be unpacked safely, or the disk is full.
     """
     folder = out / archive.folder
     known = recorded_hash(folder, archive.name)
@@ -78,7 +78,10 @@ def get(
         raise DataError(f"{folder}: cannot be made ({error.strerror})") from error
     _check_space(archive, folder)
     fetched = fetch(
-        archive, folder, report=lambda n, total: report(n, total, f"getting {archive.name}")
+        archive,
+        folder,
+        flag="--url",
+        report=lambda n, total: report(n, total, f"getting {archive.name}"),
     )
     if not zipfile.is_zipfile(fetched.path) and not tarfile.is_tarfile(fetched.path):
         fetched.path.unlink()

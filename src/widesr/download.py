@@ -1,0 +1,383 @@
+"""A file from one of several places, resumed where it stopped, and taken only if it is whole.
+
+Pooch, which does most of this, cannot resume: its files of 4 GB begin anew.
+"""
+
+import fcntl
+import hashlib
+import http
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from io import BufferedRandom, BufferedReader
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import widesr
+from widesr.errors import DownloadError, UsageError, WidesrError
+
+_CHUNK = 2**20
+_TIMEOUT_S = 60.0
+"""Of silence, after which a connection is given up."""
+_TRIES = 3
+"""Connections in turn that may bring nothing new before the next place is asked."""
+
+Place = str | Path
+"""Where a file lies: an address, https:// or http://, or a path on this machine."""
+
+Report = Callable[[int, int | None], None]
+"""Called with the bytes that are there, and with all of them where that is known."""
+
+
+class Wanted(Protocol):
+    """A file to fetch, and how to know it for whole."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the folder that it comes into."""
+
+    @property
+    def urls(self) -> Sequence[Place]:
+        """Where it lies; the first place that gives the right file is taken."""
+
+    @property
+    def n_bytes(self) -> int | None:
+        """How long it is, where that is known; never more are written."""
+
+    @property
+    def digest(self) -> str | None:
+        """`sha256:` or `md5:` and the published hash in hexadecimal."""
+
+
+class Fetched(NamedTuple):
+    """A whole file, and how it is known to be."""
+
+    path: Path
+    sha256: str
+    checked: str
+    """What it was held to, for people."""
+
+
+class _RefusedError(Exception):
+    """A place that does not give the file; the next one may."""
+
+
+class _Stream(NamedTuple):
+    """What a place gives."""
+
+    body: http.client.HTTPResponse | BufferedReader
+    start: int
+    """Where it begins in the file; -1 if that is not said."""
+    total: int | None
+    """Bytes of the whole file, where that is said."""
+    is_part: bool
+    """Whether it is what was asked for, and not just the whole file."""
+    version: str
+    """The server's name for this state of the file."""
+
+
+def fetch(
+    wanted: Wanted,
+    folder: Path,
+    *,
+    flag: str,
+    overwrite: bool = False,
+    accept: Callable[[Path], object] = lambda _: None,
+    report: Report = lambda _n, _all: None,
+) -> Fetched:
+    """Get a file into a folder.
+
+    Until it is whole it is called `{name}.part`; what is there of it is not fetched again. A file
+    without a published hash is held to the SHA-256 that `record_hash` wrote the first time.
+
+    Args:
+        wanted: Which, and from where.
+        folder: An existing folder.
+        flag: The option by which the user names another place, for messages.
+        overwrite: Replace a file that is there; else it is only held to the hash.
+        accept: Called with the whole file before it takes its name; if it raises, the file goes.
+        report: Told of the bytes.
+
+    Raises:
+        UsageError: An address that is neither http nor https.
+        DownloadError: No place gives the file, it is another than the published one, the disk is
+            full, or another process gets it. What came of it stays, to be resumed, unless it is
+            wrong.
+    """
+    path = folder / wanted.name
+    for place in wanted.urls:
+        _check_scheme(place)
+    refusals = []
+    try:
+        if path.exists() and not overwrite:
+            return _checked(wanted, path)
+        with _part_of(path) as part:
+            for place in wanted.urls:
+                try:
+                    fetched = _from(place, part, wanted, report)
+                except _RefusedError as error:
+                    refusals.append(f"{place}: {error}")
+                else:
+                    _accept(part, accept)
+                    os.fsync(part.fileno())
+                    Path(part.name).replace(path)
+                    return fetched._replace(path=path)
+    except _RefusedError as error:
+        raise DownloadError(f"{path}: {error}; remove it") from error
+    except OSError as error:
+        raise DownloadError(
+            f"{path}: cannot be written ({error.strerror or error}); make room, and the same "
+            "command goes on where it stopped"
+        ) from error
+    raise DownloadError(
+        f"{wanted.name}: not to be had ({'; '.join(refusals)}); try again later, which goes on "
+        f"where it stopped, or name a mirror with {flag}"
+    )
+
+
+def fetch_bytes(place: Place, *, most: int) -> bytes:
+    """Get what a small file holds.
+
+    Args:
+        place: Where it lies.
+        most: Bytes that it may have.
+
+    Raises:
+        UsageError: An address that is neither http nor https.
+        DownloadError: It cannot be had, or is longer.
+    """
+    _check_scheme(place)
+    try:
+        stream = _open(place, have=0, headers={})
+    except _RefusedError as error:
+        raise DownloadError(f"{place}: {error}") from error
+    with stream.body:
+        data = bytearray()
+        while len(data) <= most and (chunk := _read(stream.body)):
+            data += chunk
+    if len(data) > most:
+        raise DownloadError(f"{place}: has more than {most:,} bytes; check the address")
+    if chunk is None or stream.total not in (None, len(data)):
+        raise DownloadError(f"{place}: the connection ends early; try again")
+    return bytes(data)
+
+
+def recorded_hash(folder: Path, name: str) -> str | None:
+    """Give the SHA-256 that was written the first time."""
+    try:
+        text = (folder / f"{name}.sha256").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.match("([0-9a-f]{64})  ", text)
+    return found[1] if found else None
+
+
+def record_hash(folder: Path, name: str, sha256: str) -> None:
+    """Write it beside the file, in the form of `sha256sum`."""
+    (folder / f"{name}.sha256").write_text(f"{sha256}  {name}\n", encoding="utf-8")
+
+
+def remove_part(path: Path) -> bool:
+    """Remove what is there of a file that was not fetched whole; False: there is nothing."""
+    part = path.with_name(f"{path.name}.part")
+    there = part.exists()
+    part.unlink(missing_ok=True)
+    _version_file(part).unlink(missing_ok=True)
+    return there
+
+
+def _check_scheme(place: Place) -> None:
+    if isinstance(place, str) and not re.match("https?://", place):
+        raise UsageError(f"{place}: cannot be fetched from; expected https:// or http://")
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[BufferedRandom]:
+    """Open what there is of a file, for one process at a time."""
+    part = path.with_name(f"{path.name}.part")
+    with _locked(part) as file:
+        try:
+            yield file
+        finally:
+            if not os.fstat(file.fileno()).st_size:
+                part.unlink(missing_ok=True)
+            if not part.exists():
+                _version_file(part).unlink(missing_ok=True)
+
+
+def _locked(part: Path) -> BufferedRandom:
+    """Open a part file that no other process has open, and that still has its name."""
+    while True:
+        file = part.open("a+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise DownloadError(
+                f"{part.with_suffix('')}: another process is getting it; wait for its end"
+            ) from error
+        with suppress(FileNotFoundError):
+            if os.path.samestat(part.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()  # it became whole, or went, between the two calls
+
+
+def _accept(part: BufferedRandom, accept: Callable[[Path], object]) -> None:
+    """Ask about the whole file, and empty it if it is not welcome."""
+    try:
+        accept(Path(part.name))
+    except WidesrError:
+        part.truncate(0)
+        raise
+
+
+def _from(place: Place, part: BufferedRandom, wanted: Wanted, report: Report) -> Fetched:
+    """Make the file whole from a place; once more from its beginning, if it was begun elsewhere.
+
+    What was there may be of another state of the file, which shows only when it is whole.
+    """
+    was_begun = part.seek(0, os.SEEK_END) > 0
+    _complete(part, place, wanted, report)
+    try:
+        return _checked(wanted, Path(part.name))
+    except _RefusedError:
+        if not was_begun:
+            raise
+    _complete(part, place, wanted, report)
+    return _checked(wanted, Path(part.name))
+
+
+def _complete(part: BufferedRandom, place: Place, wanted: Wanted, report: Report) -> None:
+    """Connect until the file is whole, as long as the connections bring something."""
+    fruitless = 0
+    while fruitless < _TRIES:
+        have = part.seek(0, os.SEEK_END)
+        if (have and have == wanted.n_bytes) or _more(part, place, wanted, report):
+            return
+        fruitless = 0 if part.seek(0, os.SEEK_END) > have else fruitless + 1
+    raise _RefusedError("the connection ends early, again and again")
+
+
+def _more(part: BufferedRandom, place: Place, wanted: Wanted, report: Report) -> bool:
+    """Write what one connection brings behind what is there, and say whether that is all."""
+    have = part.seek(0, os.SEEK_END)
+    version = _version_file(Path(part.name))
+    headers = {}
+    if have and wanted.digest is None:  # only the server can say whether its file is the same
+        known = version.read_text(encoding="utf-8") if version.exists() else "unknown"
+        headers["If-Range"] = known
+    stream = _open(place, have=have, headers=headers)
+    with stream.body:
+        start, total, most = stream.start, stream.total, wanted.n_bytes
+        if most is not None and total not in (None, most):
+            raise _RefusedError(f"has {total:,} bytes, {most:,} were expected")
+        if start != have:
+            part.truncate(start := 0)
+            if stream.is_part:
+                return False
+        if not start and wanted.digest is None:
+            version.write_text(stream.version, encoding="utf-8")
+        while chunk := _read(stream.body):
+            if most is not None and start + len(chunk) > most:
+                part.truncate(0)
+                raise _RefusedError(f"gives more than the {most:,} bytes that were expected")
+            start += part.write(chunk)
+            report(start, total)
+        part.flush()
+    return chunk is not None and total in (None, start)
+
+
+def _open(place: Place, *, have: int, headers: dict[str, str]) -> _Stream:
+    """Begin to read a place behind what is there already, or from its start."""
+    if isinstance(place, Path):
+        return _open_file(place, have=have)
+    headers = headers | {
+        "User-Agent": f"widesr/{widesr.__version__}",
+        "Accept-Encoding": "identity",
+    }
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        request = urllib.request.Request(place, headers=headers)  # noqa: S310 (scheme is checked)
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            return _open(place, have=0, headers={})  # more is there than the server has
+        raise _RefusedError(f"{error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _RefusedError(_why(error)) from error
+    start, total = _extent(response)
+    names = ("ETag", "Last-Modified")
+    known = [response.headers[name] for name in names if response.headers[name]]
+    is_part = response.status == http.HTTPStatus.PARTIAL_CONTENT
+    return _Stream(response, start, total, is_part, known[0] if known else "unknown")
+
+
+def _open_file(place: Path, *, have: int) -> _Stream:
+    try:
+        file = place.open("rb")
+        total = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise _RefusedError(error.strerror or str(error)) from error
+    start = have if have <= total else 0
+    file.seek(start)
+    return _Stream(file, start, total, start > 0, "unknown")
+
+
+def _read(body: http.client.HTTPResponse | BufferedReader) -> bytes | None:
+    """Read on: b"" at the end, None where the connection breaks."""
+    try:
+        return body.read(_CHUNK)
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
+    """Where what comes begins in the file, and how long the whole file is."""
+    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if found is None:
+            return -1, None
+        return int(found[1]), None if found[2] == "*" else int(found[2])
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else None
+
+
+def _why(error: Exception) -> str:
+    """What went wrong with a connection, without the number that the system has for it."""
+    cause = getattr(error, "reason", error)
+    return getattr(cause, "strerror", None) or str(cause) or "no answer"
+
+
+def _version_file(part: Path) -> Path:
+    """Where the server's name for this state of the file is kept, while only a part is here."""
+    return part.with_name(f"{part.name}.version")
+
+
+def _checked(wanted: Wanted, path: Path) -> Fetched:
+    """Hold a file to its published hash, else to that of the first time."""
+    kind, _, published = (wanted.digest or "").partition(":")
+    expected = published or recorded_hash(path.parent, wanted.name)
+    sha256, other = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            sha256.update(chunk)
+            other.update(chunk)
+    found = other.hexdigest() if kind == "md5" else sha256.hexdigest()
+    if expected is not None and found != expected:
+        if path.name != wanted.name:
+            os.truncate(path, 0)
+        what = "published" if published else f"of the first time, in {wanted.name}.sha256"
+        raise _RefusedError(f"its {kind or 'sha256'} is {found}, not {expected} ({what})")
+    if published:
+        checked = f"{kind} as published"
+    elif expected:
+        checked = "sha256 as the first time"
+    else:
+        checked = f"not checked: no published checksum; its sha256 is kept in {wanted.name}.sha256"
+    return Fetched(path, sha256.hexdigest(), checked)

@@ -1,0 +1,38 @@
+"""Where a user's own files of widesr are, by the customs of the platform."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """What can be made again; $WIDESR_CACHE names another folder."""
+    return _named("WIDESR_CACHE") or _platform(
+        windows="LOCALAPPDATA", mac="Caches", xdg="XDG_CACHE_HOME", home=".cache"
+    )
+
+
+def models_folder() -> Path:
+    """Models that `widesr models pull` fetched; $WIDESR_MODELS names another folder."""
+    data = _platform(
+        windows="LOCALAPPDATA", mac="Application Support", xdg="XDG_DATA_HOME", home=".local/share"
+    )
+    return _named("WIDESR_MODELS") or data / "models"
+
+
+def _named(variable: str) -> Path | None:
+    folder = os.environ.get(variable)
+    return Path(folder) if folder else None
+
+
+def _platform(*, windows: str, mac: str, xdg: str, home: str) -> Path:
+    if sys.platform == "win32":
+        base = os.environ.get(windows) or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = f"~/Library/{mac}"
+    else:
+        base = os.environ.get(xdg) or f"~/{home}"
+    try:
+        return Path(base).expanduser() / "widesr"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path("/nonexistent")

@@ -1,0 +1,313 @@
+"""Files from a server or a folder on this machine: resumed, checked, or refused."""
+
+import hashlib
+import os
+import socket
+from collections import namedtuple
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server import Asked, Server, closed_port
+from widesr import download
+from widesr.download import fetch_bytes, remove_part
+from widesr.errors import DownloadError, ModelFileError, UsageError
+
+Wanted = namedtuple("Wanted", ["name", "urls", "n_bytes", "digest"])
+
+DATA = os.urandom(300_000)
+SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+fetch = partial(download.fetch, flag="--url")
+
+
+def wanted(server, *, checked="sha256", places=1):
+    """One that is `DATA`; of several places only the last has it."""
+    md5 = hashlib.md5(DATA, usedforsecurity=False)
+    digest = {"sha256": SHA256, "md5": f"md5:{md5.hexdigest()}", None: None}[checked]
+    server.files.setdefault("/a.zip", DATA)
+    urls = [f"{server.url}{'x' * i}a.zip" for i in reversed(range(places))]
+    return Wanted("a.zip", urls, len(DATA) if checked == "sha256" else None, digest)
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("checked", ["sha256", "md5", None])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_file_comes_whole(server, tmp_path, checked, length):
+    server.length = length
+    seen = []
+    fetched = fetch(wanted(server, checked=checked), tmp_path, report=lambda *n: seen.append(n))
+    assert fetched.path.read_bytes() == DATA
+    assert fetched.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert seen[-1] == (len(DATA), len(DATA) if length else None)
+    assert left_in(tmp_path) == ["a.zip"]
+    said = {"sha256": "sha256 as published", "md5": "md5 as published", None: "not checked: no "}
+    assert fetched.checked.startswith(said[checked])
+
+
+def test_a_connection_that_breaks_is_resumed_where_it_broke(server, tmp_path):
+    server.cut_after = [1000, 200_000]
+    fetched = fetch(wanted(server), tmp_path)
+    assert fetched.path.read_bytes() == DATA
+    assert [(each.start, each.status) for each in server.asked] == [
+        (0, 200),
+        (1000, 206),
+        (201_000, 206),
+    ]
+
+
+def test_a_later_process_goes_on_where_the_first_stopped(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(DATA[:123_456])
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert server.asked == [Asked("/a.zip", 123_456, 206)]
+
+
+def test_what_is_whole_but_was_not_checked_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(DATA)
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert server.asked == []
+
+
+def test_a_server_without_ranges_begins_anew(server, tmp_path):
+    server.ranges = False
+    (tmp_path / "a.zip.part").write_bytes(b"x" * 5000)
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+
+
+def test_a_part_that_is_longer_than_the_file_goes(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(DATA + b"more")
+    assert fetch(wanted(server, checked="md5"), tmp_path).path.read_bytes() == DATA
+    assert [each.status for each in server.asked] == [416, 200]
+
+
+def test_parts_of_two_files_are_never_joined(server, tmp_path):
+    # Nothing is published of this file: only the server knows that it is another by now.
+    server.cut_after = [1000, 0, 0, 0]
+    unknown = wanted(server, checked=None)
+    with pytest.raises(DownloadError, match=r"not to be had \(.*the connection ends early"):
+        fetch(unknown, tmp_path)
+    assert (tmp_path / "a.zip.part").stat().st_size == 1000
+    server.files["/a.zip"] = b"y" * 2000
+    assert fetch(unknown, tmp_path).path.read_bytes() == b"y" * 2000
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_an_unchanged_file_of_which_nothing_is_published_is_resumed(server, tmp_path):
+    server.cut_after = [1000]
+    assert fetch(wanted(server, checked=None), tmp_path).path.read_bytes() == DATA
+    assert [each.status for each in server.asked] == [200, 206]
+
+
+def test_the_next_place_goes_on_with_what_the_first_gave(server, tmp_path):
+    file = wanted(server, places=3)  # the first two are not there
+    assert fetch(file, tmp_path).path.read_bytes() == DATA
+    assert [each.status for each in server.asked] == [404, 404, 200]
+
+
+def test_another_file_is_never_taken(server, tmp_path):
+    wrong = DATA[:-1] + bytes([DATA[-1] ^ 1])
+    server.files["/xa.zip"] = wrong
+    assert fetch(wanted(server, places=2), tmp_path).path.read_bytes() == DATA
+    (tmp_path / "a.zip").unlink()
+    server.files["/a.zip"] = wrong
+    with pytest.raises(DownloadError, match=r"its sha256 is .*, not .* \(published\).* --url"):
+        fetch(wanted(server), tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_file_of_another_size_is_not_even_begun(server, tmp_path):
+    server.files["/a.zip"] = b"<html>come back later</html>"
+    with pytest.raises(DownloadError, match="has 28 bytes, 300,000 were expected"):
+        fetch(wanted(server), tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_whole_file_that_is_another_is_refused(server, tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"mine")
+    with pytest.raises(DownloadError, match=r"a\.zip: its sha256 is .*; remove it"):
+        fetch(wanted(server), tmp_path)
+    assert (tmp_path / "a.zip").read_bytes() == b"mine"
+
+
+def test_no_server_is_one_line(tmp_path):
+    refused = Wanted("a.zip", [f"{closed_port()}a.zip"], None, None)
+    with pytest.raises(
+        DownloadError, match=r"a\.zip: not to be had \(.*: Connection refused\)"
+    ) as error:
+        fetch(refused, tmp_path)
+    assert "\n" not in str(error.value)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://here/a.zip", "a.zip"])
+def test_only_the_web_is_fetched_from(tmp_path, url):
+    with pytest.raises(UsageError, match="expected https:// or http://"):
+        fetch(Wanted("a.zip", [url], None, None), tmp_path)
+
+
+def test_a_full_disk_keeps_what_came(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_CHUNK", 100_000)
+    (tmp_path / "small").mkdir()
+
+    def report(n, _total):
+        if n > 150_000:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(DownloadError, match=r"No space left on device\); make room"):
+        fetch(wanted(server), tmp_path, report=report)
+    assert (tmp_path / "a.zip.part").stat().st_size == 200_000
+    fetch(wanted(server), tmp_path)
+    assert server.asked[-1].start == 200_000
+
+
+def test_a_part_of_another_state_of_the_file_is_given_up_and_begun_anew(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(b"x" * 5000)
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert [each.start for each in server.asked] == [5000, 0]
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_never_more_is_written_than_the_file_has(server, tmp_path, length):
+    server.length = length
+    server.files["/a.zip"] = DATA + b"more"
+    with pytest.raises(DownloadError, match=r"more than the 300,000 bytes|has 300,004 bytes"):
+        fetch(wanted(server), tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_place_that_leads_on_is_followed_with_what_was_asked_for(server, tmp_path):
+    server.moved["/old.zip"] = f"{server.url}a.zip"
+    (tmp_path / "a.zip.part").write_bytes(DATA[:1000])
+    file = wanted(server)._replace(urls=[f"{server.url}old.zip"])
+    assert fetch(file, tmp_path).path.read_bytes() == DATA
+    assert server.asked == [Asked("/old.zip", 0, 302), Asked("/a.zip", 1000, 206)]
+
+
+def test_a_place_that_leads_to_a_file_of_this_machine_is_refused(server, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(DATA)
+    server.moved["/b.zip"] = secret.as_uri()
+    file = wanted(server)._replace(urls=[f"{server.url}b.zip"])
+    with pytest.raises(DownloadError, match="not to be had"):
+        fetch(file, tmp_path)
+
+
+def test_a_server_that_falls_silent_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
+        with pytest.raises(DownloadError, match=r"not to be had \(.*timed out"):
+            fetch(Wanted("a.zip", [url], None, None), tmp_path)
+
+
+@pytest.mark.parametrize("host", ["[", "a b", "here:port", "a" * 70])
+def test_an_address_that_is_none_is_one_line(tmp_path, host):
+    with pytest.raises(DownloadError, match="not to be had") as error:
+        fetch(Wanted("a.zip", [f"http://{host}/a.zip"], None, None), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_comes_out_of_a_folder_and_is_resumed_there_too(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    source = tmp_path / "mirror" / "b.zip"
+    source.write_bytes(DATA)
+    file = Wanted("a.zip", [tmp_path / "none", source], len(DATA), SHA256)
+    seen = []
+    (tmp_path / "a.zip.part").write_bytes(DATA[:1000])
+    fetch(file, tmp_path, report=lambda n, _: seen.append(n))
+    assert (tmp_path / "a.zip").read_bytes() == DATA
+    assert seen == [len(DATA)]
+    assert source.exists()
+    (tmp_path / "a.zip.part").write_bytes(b"y" * (len(DATA) + 1))
+    again = fetch(file, tmp_path, overwrite=True)
+    assert again.path.read_bytes() == DATA
+    assert left_in(tmp_path) == ["a.zip", "mirror"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path):
+    with pytest.raises(DownloadError, match=r"not to be had \(.*Is a directory"):
+        fetch(Wanted("a.zip", [tmp_path], None, None), tmp_path)
+
+
+def test_a_file_that_is_there_is_replaced_only_if_asked(server, tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"mine")
+    file = wanted(server)
+    with pytest.raises(DownloadError, match="remove it"):
+        fetch(file, tmp_path)
+    server.cut_after = [10, 0, 0, 0]
+    with pytest.raises(DownloadError, match="ends early"):
+        fetch(file, tmp_path, overwrite=True)
+    assert (tmp_path / "a.zip").read_bytes() == b"mine"
+    fetch(file, tmp_path, overwrite=True)
+    assert (tmp_path / "a.zip").read_bytes() == DATA
+
+
+def test_a_whole_file_that_is_not_welcome_never_takes_its_name(server, tmp_path):
+    def refuse(path):
+        assert path.read_bytes() == DATA
+        raise ModelFileError("not this one")
+
+    with pytest.raises(ModelFileError, match="not this one"):
+        fetch(wanted(server), tmp_path, accept=refuse)
+    assert left_in(tmp_path) == []
+
+
+def test_two_processes_do_not_get_one_file_at_once(server, tmp_path):
+    file = wanted(server)
+
+    def meanwhile(*_):
+        with pytest.raises(DownloadError, match=r"a\.zip: another process is getting it; wait"):
+            fetch(file, tmp_path)
+
+    assert fetch(file, tmp_path, report=meanwhile).path.read_bytes() == DATA
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_what_is_left_of_a_file_can_be_removed(server, tmp_path):
+    server.cut_after = [1000, 0, 0, 0]
+    with pytest.raises(DownloadError):
+        fetch(wanted(server, checked=None), tmp_path)
+    assert left_in(tmp_path) == ["a.zip.part", "a.zip.part.version"]
+    assert remove_part(tmp_path / "a.zip")
+    assert left_in(tmp_path) == []
+    assert not remove_part(tmp_path / "a.zip")
+
+
+# ---- small files -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lasting_server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@given(n=st.integers(0, 3000), most=st.integers(0, 3000), length=st.booleans())
+def test_a_small_file_comes_whole_or_not_at_all(lasting_server, n, most, length):
+    server = lasting_server
+    server.length = length
+    server.files["/a"] = DATA[:n]
+    url = f"{server.url}a"
+    if n <= most:
+        assert fetch_bytes(url, most=most) == DATA[:n]
+    else:
+        with pytest.raises(DownloadError, match=f"a: has more than {most:,} bytes"):
+            fetch_bytes(url, most=most)
+
+
+def test_half_a_small_file_is_refused(server, tmp_path):
+    server.files["/a"] = DATA
+    server.cut_after = [1000]
+    with pytest.raises(DownloadError, match="a: the connection ends early; try again"):
+        fetch_bytes(f"{server.url}a", most=10**6)
+    with pytest.raises(DownloadError, match="404 Not Found"):
+        fetch_bytes(f"{server.url}b", most=10**6)
+    with pytest.raises(DownloadError, match="none: No such file or directory"):
+        fetch_bytes(tmp_path / "none", most=10**6)
+    with pytest.raises(UsageError, match="expected https:// or http://"):
+        fetch_bytes("file:///etc/passwd", most=10**6)
