@@ -57,12 +57,12 @@ WINDOWS = (
 SIDE, ZOOM = 112, 3
 
 
-def clean(hr, scale, random):
+def clean(hr, scale, _random):
     return degrade(hr, scale=scale)
 
 
 def saved(quality):
-    def spoil(hr, scale, random):
+    def spoil(hr, scale, _random):
         return through_jpeg(degrade(hr, scale=scale), quality=quality, subsampled=True)
 
     return spoil
@@ -81,7 +81,7 @@ def soft_and_saved(hr, scale, random):
     return saved(75)(rounded(soft), scale, random)
 
 
-def sent_on(hr, scale, random):
+def sent_on(hr, scale, _random):
     """Made a quarter smaller, saved, made smaller again and saved again."""
     height, width, _ = hr.shape
     once = resized(hr.astype(np.float32), (3 * height // 4, 3 * width // 4), by="area")
