@@ -156,7 +156,7 @@ def _held_out(photographs: Path) -> list[Path]:
 def _loss(engine, exact, path: Path) -> float:
     from widesr.degradation import degrade
     from widesr.metrics import PROTOCOLS, psnr
-    from widesr.reading import read_picture
+    from widesr.pictures.reading import read_picture
 
     scale, hr = engine.scale, read_picture(path).pixels
     hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pyvips
 
-from widesr.png import png
-from widesr.reading import read_picture
+from widesr.pictures.png import png
+from widesr.pictures.reading import read_picture
 from widesr.report import machine
 from widesr.rows import Rows
 from widesr.upscaler import Upscaler

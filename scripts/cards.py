@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.catalog import LADDER, ModelCard, ModelFile, list_models
+from widesr.compare.sheet import enlarged, joined, titled
 from widesr.degradation import cropped_to_multiple, degrade
-from widesr.picture import Picture
-from widesr.reading import read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import write_picture
 from widesr.resize import imresize
-from widesr.sheet import enlarged, joined, titled
 from widesr.upscaler import Upscaler
-from widesr.writing import write_picture
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "models"

@@ -13,14 +13,14 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from widesr.adapt import adapted
 from widesr.api import upscale
-from widesr.picture import Picture
-from widesr.profiles import Colours, profile_of
-from widesr.reading import read_picture
+from widesr.compare.sheet import enlarged, joined, titled
+from widesr.pictures.adapt import adapted
+from widesr.pictures.picture import Picture
+from widesr.pictures.profiles import Colours, profile_of
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import write_picture
 from widesr.resize import imresize
-from widesr.sheet import enlarged, joined, titled
-from widesr.writing import write_picture
 
 Pixels = NDArray[np.uint8]
 

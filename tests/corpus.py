@@ -27,8 +27,8 @@ from samples import (
 )
 from test_bitmaps import BMPS, NETPBM, NETPBM_16
 from test_metadata import IPTC, XMP
-from widesr.picture import Picture
-from widesr.writing import write_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
 
 CORPUS = Path(__file__).parent / "data" / "corpus"
 DEFECTS = CORPUS / "defects"

@@ -45,10 +45,10 @@ REFUSED = {"image-read", "image-format", "image-too-large"}
 REFUSAL = re.compile(r"widesr: error\[([a-z-]+)\]: [^\n]+\n")
 SUFFIXES = ("png", "jpg", "tif", "webp", "png", "avif")
 PASSING = {
-    "widesr.batch._UNDER_WAY": 0,
-    "widesr.reading._BAND": 2000,
-    "widesr.reading._IN_MEMORY": 0,
-    "widesr.feed._STRIP": 1000,
+    "widesr.batch.many._UNDER_WAY": 0,
+    "widesr.pictures.reading._BAND": 2000,
+    "widesr.pictures.reading._IN_MEMORY": 0,
+    "widesr.pictures.feed._STRIP": 1000,
     "widesr.resize._CHUNK": 4000,
     "widesr.bleed._CHUNK": 4000,
 }

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from samples import profile, smooth
-from widesr.adapt import adapted
-from widesr.picture import Picture
-from widesr.reading import read_picture
-from widesr.writing import write_picture
+from widesr.pictures.adapt import adapted
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import write_picture
 
 FULL = Picture(
     pixels=smooth(),

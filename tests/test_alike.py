@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from samples import profile, smooth
-from widesr.adapt import adapted
-from widesr.alike import are_identical, differing_metadata, matched
+from widesr.compare.alike import are_identical, differing_metadata, matched
 from widesr.errors import ShapeError
-from widesr.picture import Picture
+from widesr.pictures.adapt import adapted
+from widesr.pictures.picture import Picture
 from widesr.resize import imresize
 
 RGB = Picture(pixels=smooth())

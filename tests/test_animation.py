@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 
 from peak import peak_mib
 from samples import chunk, profile, smooth
-from widesr.animate import write_animation
-from widesr.animation import Animation, is_animation, open_animation
-from widesr.batch import upscale_many
+from widesr.batch.jobs import plan_jobs
+from widesr.batch.many import upscale_many
 from widesr.cli import app
 from widesr.errors import (
     ImageFormatError,
@@ -27,9 +26,10 @@ from widesr.errors import (
     ImageTooLargeError,
     UsageError,
 )
-from widesr.jobs import plan_jobs
-from widesr.picture import Picture
-from widesr.reading import read_picture
+from widesr.pictures.animate import write_animation
+from widesr.pictures.animation import Animation, is_animation, open_animation
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
 from widesr.upscaler import Upscaler
 
 SUFFIXES = (".gif", ".webp", ".png")

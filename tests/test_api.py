@@ -16,8 +16,8 @@ import widesr
 from samples import smooth
 from widesr.api import upscale
 from widesr.errors import ImageFormatError, ShapeError, UsageError
-from widesr.picture import Picture
-from widesr.reading import read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
 from widesr.resize import imresize
 from widesr.sized import SizedUpscaler
 from widesr.sizing import Target

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from widesr.batch import transform_many, upscale_many
+from widesr.batch.jobs import Job, Outcome, plan_jobs
+from widesr.batch.many import transform_many, upscale_many
 from widesr.errors import (
     ImageFormatError,
     ImageReadError,
@@ -17,7 +18,6 @@ from widesr.errors import (
     OutputExistsError,
     UsageError,
 )
-from widesr.jobs import Job, Outcome, plan_jobs
 from widesr.resize import imresize
 from widesr.upscaler import Upscaler
 

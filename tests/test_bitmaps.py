@@ -12,7 +12,7 @@ from PIL import Image
 
 from samples import DEEP, GREY, PALETTE, RGB, RGBA, by_pillow, pillow_image, profile, put
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 
 GREY_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 COLOURS = np.random.default_rng(3).integers(0, 256, (256, 3), np.uint8)
@@ -250,7 +250,7 @@ def test_netpbm_by_pillow_is_read(tmp_path, mode):
 
 
 def test_text_of_many_blocks_is_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("widesr.bitmaps._BLOCK", 7)
+    monkeypatch.setattr("widesr.pictures.bitmaps._BLOCK", 7)
     for data, expected in (*NETPBM.values(), *NETPBM_16.values()):
         found = read(tmp_path, data)
         np.testing.assert_array_equal(found, expected.reshape(found.shape))

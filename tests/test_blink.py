@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from samples import smooth
-from widesr.blink import write_blinking
+from widesr.compare.blink import write_blinking
 from widesr.errors import ImageFormatError, ImageWriteError, OutputExistsError
 
 FRAMES = [smooth(), 255 - smooth()]

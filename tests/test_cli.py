@@ -23,7 +23,7 @@ from widesr.cli import ALIASES, COMMANDS, run
 from widesr.cli.interrupt import interruptible
 from widesr.cli.terminal import progress
 from widesr.data.degradations import DEGRADATIONS, photograph_seed
-from widesr.picture import MAX_PIXELS
+from widesr.pictures.picture import MAX_PIXELS
 from widesr.report import Report
 from widesr.resize import imresize
 
@@ -399,7 +399,7 @@ def test_a_defect_is_one_line_that_asks_for_a_report(cli, tmp_path, monkeypatch)
     def broken(*args, **options):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("widesr.jobs.plan_jobs", broken)
+    monkeypatch.setattr("widesr.batch.jobs.plan_jobs", broken)
     monkeypatch.delenv("WIDESR_DEBUG", raising=False)
     code, error, message = cli("upscale", save(tmp_path / "a.png")).refused()
     assert (code, error) == (1, "internal")

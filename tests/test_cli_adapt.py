@@ -19,9 +19,9 @@ from samples import (
     put,
     smooth,
 )
-from widesr.adapt import adapted
 from widesr.cli import run
-from widesr.reading import read_picture
+from widesr.pictures.adapt import adapted
+from widesr.pictures.reading import read_picture
 from widesr.resize import imresize
 
 

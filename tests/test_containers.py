@@ -10,15 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from samples import PNG_DATA, chunk, full_exif
-from widesr.containers import (
+from widesr.errors import ImageFormatError
+from widesr.pictures.containers import (
     is_premultiplied_avif,
     metadata_of_png,
     named_colours,
     png_chunks,
 )
-from widesr.errors import ImageFormatError
-from widesr.metadata import Metadata, cleaned
-from widesr.profiles import SRGB, coded_colours
+from widesr.pictures.metadata import Metadata, cleaned
+from widesr.pictures.profiles import SRGB, coded_colours
 
 PATH = Path("a.png")
 

@@ -19,7 +19,7 @@ from widesr.engine.machine import Cpu, cpu, usable_cpus
 from widesr.engine.skip import keep_skip_exact
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 from widesr.tiling import plan_tiles
 
 TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)

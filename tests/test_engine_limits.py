@@ -14,7 +14,7 @@ from widesr.engine import load_engine
 from widesr.engine.choice import is_openvino_installed
 from widesr.engine.machine import cpu
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 from widesr.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 
 ROOT = Path(__file__).parents[1]
 

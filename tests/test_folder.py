@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from widesr.folder import PICTURE_SUFFIXES, pictures_in
-from widesr.writing import FORMATS
+from widesr.pictures.writing import FORMATS
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from corpus import CORPUS
 from widesr.files import FileBytes
-from widesr.sniff import KINDS, kind_of
+from widesr.pictures.sniff import KINDS, kind_of
 
 FUZZ = Path(__file__).with_name("fuzz.py")
 
@@ -51,11 +51,11 @@ def test_the_fuzzer_finds_what_it_looks_for(tmp_path):
     ran = fuzz(tmp_path, "--count", "0", "--most-mib", "1")
     assert ran.returncode == 1
     (tmp_path / "defect.py").write_text(
-        "import sys, widesr.picture\n"
+        "import sys, widesr.pictures.picture\n"
         "def broken(*args, **kwargs): raise RuntimeError('broken')\n"
         "sys.path.insert(0, sys.argv.pop(1))\n"
-        "import fuzz, widesr.batch\n"
-        "widesr.batch.read_picture = broken\n"
+        "import fuzz, widesr.batch.many\n"
+        "widesr.batch.many.read_picture = broken\n"
         "sys.exit(fuzz.main())\n"
     )
     words = [sys.executable, str(tmp_path / "defect.py"), str(FUZZ.parent), "--count", "0"]

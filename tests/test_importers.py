@@ -13,7 +13,7 @@ from widesr.cli import run
 from widesr.errors import CheckpointError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.nets import EDSR, RDN, EDSRConfig, RDNConfig, WDSRConfig, build
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.importers import import_file, import_weights
 

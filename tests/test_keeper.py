@@ -85,7 +85,7 @@ def test_a_disk_that_fills_leaves_what_was_there_and_the_run_goes_on_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "whole_file", full)
-        patch.setattr("widesr.writing.whole_file", full)
+        patch.setattr("widesr.pictures.writing.whole_file", full)
         with pytest.raises(CheckpointError, match=r"cannot be written.*No space left") as refused:
             train(recipe, data=photographs, out=out, threads=1)
     assert "\n" not in str(refused.value)

@@ -10,10 +10,10 @@ from PIL import Image, IptcImagePlugin, PngImagePlugin
 
 from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
 from widesr.errors import ImageFormatError
-from widesr.metadata import Metadata, cleaned, sound_profile
-from widesr.picture import Picture
-from widesr.reading import read_picture
-from widesr.writing import write_picture
+from widesr.pictures.metadata import Metadata, cleaned, sound_profile
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import write_picture
 
 
 @pytest.mark.parametrize("source", ["PNG", "JPEG", "TIFF"])

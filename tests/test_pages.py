@@ -11,13 +11,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from samples import profile, smooth
-from widesr.batch import upscale_many
+from widesr.batch.jobs import plan_jobs
+from widesr.batch.many import upscale_many
 from widesr.cli import app
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
-from widesr.jobs import plan_jobs
-from widesr.pages import has_pages, open_pages
-from widesr.picture import Picture
-from widesr.reading import read_header, read_picture
+from widesr.pictures.pages import has_pages, open_pages
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_header, read_picture
 from widesr.upscaler import Upscaler
 
 PAGES = {

@@ -44,9 +44,9 @@ from widesr.errors import (
     UsageError,
     WidesrError,
 )
-from widesr.picture import Picture
-from widesr.reading import read_picture
-from widesr.writing import FORMATS, output_format, write_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import FORMATS, output_format, write_picture
 
 SIXTEEN_BIT = {"png", "tiff", "avif"}
 
@@ -496,8 +496,8 @@ def test_a_full_disk_leaves_nothing_and_is_one_line(tmp_path, suffix):
 import sys, numpy as np
 from pathlib import Path
 from widesr.errors import ImageWriteError
-from widesr.picture import Picture
-from widesr.writing import write_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
 pixels = np.random.default_rng(0).integers(0, 255, (160, 160, 3), np.uint8)
 try:
     write_picture(Path(sys.argv[1]), Picture(pixels=pixels))

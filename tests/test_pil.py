@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 
 from samples import full_exif, noise, profile, smooth
 from widesr.errors import ImageFormatError, ImageReadError, ShapeError
-from widesr.picture import Picture
-from widesr.pil import changed_image, is_pil_image
-from widesr.reading import read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.pil import changed_image, is_pil_image
+from widesr.pictures.reading import read_picture
 
 MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "YCbCr", "HSV", "CMYK"]
 DEEP = ["I;16", "I;16B", "I;16L"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from studio import EXAMPLES
-from widesr.png import chunk, png
-from widesr.reading import read_picture
+from widesr.pictures.png import chunk, png
+from widesr.pictures.reading import read_picture
 from widesr.rows import Rows
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from widesr.batch import upscale_many
+from widesr.batch.jobs import plan_jobs
+from widesr.batch.manifest import MANIFEST, Manifest
+from widesr.batch.many import upscale_many
 from widesr.cli import run
 from widesr.errors import ImageWriteError, OutputExistsError, UsageError
 from widesr.files import append_whole
-from widesr.jobs import plan_jobs
-from widesr.manifest import MANIFEST, Manifest
 from widesr.resize import resize_rows
 from widesr.upscaler import Upscaler
 
@@ -334,12 +334,12 @@ def test_an_output_that_comes_meanwhile_is_kept_and_not_taken_for_done(folder, m
 
 
 def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, monkeypatch):
-    import widesr.batch
+    import widesr.batch.many
 
     events = {(what, n): threading.Event() for what in ("read", "computed") for n in range(5)}
     events["read", 4].set()
     events["computed", 4].set()
-    real_read, real_write = widesr.batch.read_picture, widesr.batch.write_pictures
+    real_read, real_write = widesr.batch.many.read_picture, widesr.batch.many.write_pictures
 
     def read(path, **options):
         events["read", int(path.stem)].set()
@@ -353,8 +353,8 @@ def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, mo
         events["computed", int(fraction) - 1].set()
         assert events["read", int(fraction)].wait(30)
 
-    monkeypatch.setattr(widesr.batch, "read_picture", read)
-    monkeypatch.setattr(widesr.batch, "write_pictures", write)
+    monkeypatch.setattr(widesr.batch.many, "read_picture", read)
+    monkeypatch.setattr(widesr.batch.many, "write_pictures", write)
     jobs = plan_jobs([folder], name_end="_x2")
     upscaler = Upscaler.load("bicubic", scale=2)
     outcomes = list(upscale_many(jobs, upscaler=upscaler, progress=compute))
@@ -381,7 +381,7 @@ def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatc
 
 
 def test_too_little_memory_elsewhere_is_one_line(folder, monkeypatch, capfd):
-    monkeypatch.setattr("widesr.jobs.plan_jobs", ask_for_too_much)
+    monkeypatch.setattr("widesr.batch.jobs.plan_jobs", ask_for_too_much)
     assert run(["upscale", str(folder)]) == 1
     assert capfd.readouterr().err.startswith("widesr: error[memory]: not enough memory (Unable")
 
@@ -458,10 +458,10 @@ def make_photographs(folder: Path) -> None:
 
 
 IN_MEMORY = """
-import sys, widesr.batch
+import sys, widesr.batch.many
 from widesr.cli import run
 
-widesr.batch._UNDER_WAY = float(sys.argv[1])  # 0: every picture passes row by row
+widesr.batch.many._UNDER_WAY = float(sys.argv[1])  # 0: every picture passes row by row
 sys.exit(run(sys.argv[2:]))
 """
 

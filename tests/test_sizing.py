@@ -16,8 +16,8 @@ from widesr.bleed import bleed
 from widesr.catalog import LADDER, list_models, native_scales
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.picture import Picture
-from widesr.reading import read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_picture
 from widesr.resize import imresize
 from widesr.sized import SizedUpscaler, load_upscaler
 from widesr.sizing import MAX_SCALE, Target, plan_scales

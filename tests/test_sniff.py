@@ -9,7 +9,7 @@ import pytest
 
 from samples import GREY, PALETTE, PNG_DATA, RGB, RGBA, by_pillow, chunk, pillow_image, put, tiff
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 
 REFUSED = {
     "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "this is HEIC.*save it as PNG"),

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from widesr.errors import ImageWriteError
-from widesr.picture import Picture
-from widesr.reading import read_header, read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_header, read_picture
+from widesr.pictures.writing import write_picture
 from widesr.resize import imresize
 from widesr.space import check_space, decoded_bytes
-from widesr.writing import write_picture
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
 

@@ -15,15 +15,15 @@ from PIL import Image
 
 from peak import peak_mib
 from samples import noise, profile, smooth
-from widesr.batch import upscale_many
+from widesr.batch.jobs import plan_jobs
+from widesr.batch.many import upscale_many
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.jobs import plan_jobs
-from widesr.picture import Picture
-from widesr.reading import read_header, read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.reading import read_header, read_picture
+from widesr.pictures.writing import write_picture
 from widesr.sized import load_upscaler
 from widesr.sizing import Target
 from widesr.upscaler import Upscaler
-from widesr.writing import write_picture
 
 PASSING = 1
 """A limit on memory under which every picture passes row by row."""
@@ -32,8 +32,8 @@ PASSING = 1
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch):
     """Bands of a few rows, so that small pictures have many."""
-    monkeypatch.setattr("widesr.reading._BAND", 2000)
-    monkeypatch.setattr("widesr.feed._STRIP", 1000)
+    monkeypatch.setattr("widesr.pictures.reading._BAND", 2000)
+    monkeypatch.setattr("widesr.pictures.feed._STRIP", 1000)
     monkeypatch.setattr("widesr.resize._CHUNK", 4000)
     monkeypatch.setattr("widesr.bleed._CHUNK", 4000)
 
@@ -96,7 +96,7 @@ def test_any_orientation_is_the_same_by_way_of_a_file(tmp_path, monkeypatch, ori
     image = Image.fromarray(array[..., 0] if channels == 1 else array)
     image.save(tmp_path / "in.png", exif=exif)
     held = read_picture(tmp_path / "in.png")
-    monkeypatch.setattr("widesr.reading._IN_MEMORY", 0)
+    monkeypatch.setattr("widesr.pictures.reading._IN_MEMORY", 0)
     passed = read_picture(tmp_path / "in.png")
     np.testing.assert_array_equal(passed.pixels, held.pixels)
     assert np.array_equal(passed.alpha, held.alpha) or held.alpha is None
@@ -176,10 +176,10 @@ def test_opaque_alpha_is_no_hindrance_to_jpeg(tmp_path):
 
 
 BY_ROWS = """
-import sys, widesr.batch
+import sys, widesr.batch.many
 from widesr.cli import run
 
-widesr.batch._UNDER_WAY = 0
+widesr.batch.many._UNDER_WAY = 0
 sys.exit(run(sys.argv[1:]))
 """
 

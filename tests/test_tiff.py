@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.tiff import EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, SIZES, Tiff, packed
+from widesr.pictures.tiff import EXIF_POINTER, GPS_POINTER, INTEROP_POINTER, SIZES, Tiff, packed
 
 POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 VALUES = st.sampled_from([t for t in SIZES if t < 16]).flatmap(

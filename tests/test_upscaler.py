@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from widesr.bleed import REACH, bled, bleed
 from widesr.catalog import read_card
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
-from widesr.picture import Picture
+from widesr.pictures.picture import Picture
 from widesr.resize import imresize
 from widesr.rows import Rows
 from widesr.upscaler import MARGIN, Upscaler

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from widesr.errors import WidesrError
     from widesr.evaluate import evaluate_folder
     from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
-    from widesr.picture import Picture
-    from widesr.reading import read_picture
+    from widesr.pictures.picture import Picture
+    from widesr.pictures.reading import read_picture
+    from widesr.pictures.writing import write_picture
     from widesr.report import Report
     from widesr.resize import imresize
     from widesr.upscaler import Upscaler
-    from widesr.writing import write_picture
 
 __version__ = "0.1.0.dev0"
 
@@ -51,12 +51,12 @@ _MODULES = {
     "errors": ("WidesrError",),
     "evaluate": ("evaluate_folder",),
     "metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
-    "picture": ("Picture",),
-    "reading": ("read_picture",),
+    "pictures.picture": ("Picture",),
+    "pictures.reading": ("read_picture",),
     "report": ("Report",),
     "resize": ("imresize",),
     "upscaler": ("Upscaler",),
-    "writing": ("write_picture",),
+    "pictures.writing": ("write_picture",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import UsageError
-from widesr.picture import Picture
-from widesr.pil import changed_image, is_pil_image
-from widesr.reading import read_picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.pil import changed_image, is_pil_image
+from widesr.pictures.reading import read_picture
 from widesr.sized import load_upscaler
 from widesr.sizing import Target
 from widesr.upscaler import AnyUpscaler

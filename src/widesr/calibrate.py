@@ -15,7 +15,7 @@ from widesr.engine import choose, find_ranges, load_engine, usable_cpus
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.folder import is_folder, pictures_in
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.reading import read_picture
+from widesr.pictures.reading import read_picture
 from widesr.upscaler import Upscaler
 
 PROTOCOL = PROTOCOLS["benchmark-y"]

@@ -17,8 +17,9 @@ from widesr.engine import load_engine
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.folder import is_folder, pictures_in
 from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
-from widesr.picture import MAX_PIXELS
-from widesr.reading import read_picture
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import FORMATS
 from widesr.report import (
     Comparison,
     ImageReport,
@@ -30,7 +31,6 @@ from widesr.report import (
     versions,
 )
 from widesr.upscaler import Upscaler
-from widesr.writing import FORMATS
 
 
 def evaluate_folder(

@@ -7,8 +7,8 @@ from os.path import lexists  # unlike Path.exists, False also for a name that is
 from pathlib import Path
 
 from widesr.errors import ImageWriteError, WidesrError
-from widesr.reading import Header, read_header
-from widesr.writing import output_format
+from widesr.pictures.reading import Header, read_header
+from widesr.pictures.writing import output_format
 
 Resize = Callable[[int, int], tuple[int, int]]
 """From the (height, width) of an input to that of its output."""

@@ -28,7 +28,7 @@ from widesr.engine import (
 )
 from widesr.errors import ShapeError, UsageError
 from widesr.measured import recall_best
-from widesr.picture import Picture, PictureStream
+from widesr.pictures.picture import Picture, PictureStream
 from widesr.resize import resize_rows
 from widesr.rows import Band, Rows
 from widesr.tiling import Tile, plan_tiles

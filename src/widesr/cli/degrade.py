@@ -14,8 +14,8 @@ from widesr.errors import ImageFormatError, UsageError
 from widesr.folder import is_folder
 
 if TYPE_CHECKING:
-    from widesr.jobs import Job
-    from widesr.picture import Picture
+    from widesr.batch.jobs import Job
+    from widesr.pictures.picture import Picture
 
 
 def degrade_pictures(
@@ -67,8 +67,8 @@ def degrade_pictures(
     Each is first cropped to a multiple of the scale. The pictures of a folder are written as PNG,
     so that no value changes.
     """
-    from widesr.batch import transform_many
-    from widesr.jobs import plan_jobs
+    from widesr.batch.jobs import plan_jobs
+    from widesr.batch.many import transform_many
 
     if edges not in ("symmetric", "replicate"):
         raise UsageError(f"edges {edges!r} is not known; expected symmetric or replicate")

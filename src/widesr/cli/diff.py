@@ -14,9 +14,9 @@ from widesr.cli.terminal import table
 from widesr.errors import DataError, OutputExistsError, ShapeError, UsageError
 
 if TYPE_CHECKING:
-    from widesr.alike import Matched
-    from widesr.diff import Difference, Window
-    from widesr.picture import Picture
+    from widesr.compare.alike import Matched
+    from widesr.compare.diff import Difference, Window
+    from widesr.pictures.picture import Picture
 
 _PANEL = 480
 """Side of the crop that is found, as it is shown, in pixels."""
@@ -95,7 +95,7 @@ def show_difference(
     Sizes, depths, profiles and modes that differ are made alike first, and the output says how.
     Nothing is drawn where no value differs. The exit code is 0 for different pictures too.
     """
-    from widesr.alike import are_identical
+    from widesr.compare.alike import are_identical
 
     output = _output(a, b, output, blink=blink, numbers_only=numbers_only, overwrite=overwrite)
     compared = _compare(a, b, crop=crop, zoom=zoom, **options.pixel_limit(max_pixels))
@@ -121,8 +121,8 @@ def _output(
     a: Path, b: Path, output: Path | None, *, blink: bool, numbers_only: bool, overwrite: bool
 ) -> Path | None:
     """Say where to draw, None for nowhere; refuse what cannot be before the work."""
-    from widesr.blink import check_blink_format
-    from widesr.writing import output_format
+    from widesr.compare.blink import check_blink_format
+    from widesr.pictures.writing import output_format
 
     if numbers_only:
         if output is not None or blink:
@@ -151,9 +151,9 @@ def _compare(
     zoom: int,
     **limit: Any,  # noqa: ANN401
 ) -> _Compared:
-    from widesr.alike import matched
-    from widesr.diff import measured, most_different
-    from widesr.reading import read_picture
+    from widesr.compare.alike import matched
+    from widesr.compare.diff import measured, most_different
+    from widesr.pictures.reading import read_picture
 
     pictures = read_picture(a, **limit), read_picture(b, **limit)
     try:
@@ -172,7 +172,7 @@ def _compare(
 
 
 def _parse_crop(text: str, width: int, height: int) -> "Window":
-    from widesr.diff import Window
+    from widesr.compare.diff import Window
 
     found = re.fullmatch(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})[xX]([0-9]{1,9})", text)
     if not found:
@@ -187,10 +187,10 @@ def _parse_crop(text: str, width: int, height: int) -> "Window":
 
 
 def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrite: bool) -> None:
-    from widesr.blink import write_blinking
-    from widesr.diff import drawn, frames
-    from widesr.picture import Picture
-    from widesr.writing import write_picture
+    from widesr.compare.blink import write_blinking
+    from widesr.compare.diff import drawn, frames
+    from widesr.pictures.picture import Picture
+    from widesr.pictures.writing import write_picture
 
     _, _, pair, difference, window = compared
     names = (compared.paths[0].name, compared.paths[1].name)
@@ -203,7 +203,7 @@ def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrit
 
 
 def _as_lines(compared: _Compared, *, identical: bool) -> list[str]:
-    from widesr.alike import differing_metadata
+    from widesr.compare.alike import differing_metadata
 
     rows = [
         (name, str(path), *_facts(picture))
@@ -250,7 +250,7 @@ def _depth(picture: "Picture") -> int:
 
 
 def _as_json(compared: _Compared, *, output: Path | None, identical: bool) -> dict[str, Any]:
-    from widesr.alike import differing_metadata
+    from widesr.compare.alike import differing_metadata
 
     (a, b), difference = compared.pictures, compared.difference
     files = {

@@ -87,9 +87,9 @@ def _formats() -> str:
     """Write and read back a picture in each format."""
     import numpy as np
 
-    from widesr.picture import Picture
-    from widesr.reading import read_picture
-    from widesr.writing import FORMATS, write_picture
+    from widesr.pictures.picture import Picture
+    from widesr.pictures.reading import read_picture
+    from widesr.pictures.writing import FORMATS, write_picture
 
     picture = Picture(pixels=np.full((16, 16, 3), 128, np.uint8))
     kinds = {kind: suffix for suffix, kind in FORMATS.items()}

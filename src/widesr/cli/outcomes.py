@@ -13,8 +13,8 @@ from widesr.cli.terminal import print_error, progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from widesr.batch import Computed
-    from widesr.jobs import Job, Outcome
+    from widesr.batch.jobs import Job, Outcome
+    from widesr.batch.many import Computed
 
 _SOME_FAILED = 3
 """Exit code when some of several pictures failed, and others did not."""

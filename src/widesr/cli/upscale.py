@@ -11,9 +11,9 @@ from widesr.cli.outcomes import report_outcomes
 from widesr.cli.terminal import print_note
 
 if TYPE_CHECKING:
-    from widesr.adapt import Icc, Kept
+    from widesr.batch.forecast import Forecast
     from widesr.engine import Backend, Device, Precision
-    from widesr.forecast import Forecast
+    from widesr.pictures.adapt import Icc, Kept
 
 _WORTH_TELLING = 20
 """Seconds from which on people want to know how long it takes."""
@@ -82,11 +82,11 @@ def upscale_pictures(
     their own names; with a size instead of a scale, as photo_1920w.jpg. Nothing is overwritten
     unless you say --overwrite, and no input ever.
     """
-    from widesr.batch import upscale_many
+    from widesr.batch.forecast import forecast
+    from widesr.batch.jobs import plan_jobs
+    from widesr.batch.many import upscale_many
     from widesr.catalog import BICUBIC
     from widesr.engine import advice
-    from widesr.forecast import forecast
-    from widesr.jobs import plan_jobs
     from widesr.sized import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)

@@ -17,7 +17,7 @@ from widesr.data.layout import Files, find_files
 from widesr.data.patches import Pair
 from widesr.data.source import Licence
 from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
-from widesr.reading import read_header, read_picture
+from widesr.pictures.reading import read_header, read_picture
 from widesr.space import readable_size
 
 

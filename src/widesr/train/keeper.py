@@ -11,14 +11,14 @@ from widesr.catalog import TrainingData
 from widesr.data.loader import Loader
 from widesr.data.patches import Pair
 from widesr.errors import CheckpointError, ImageWriteError
-from widesr.picture import Picture
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
 from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
 from widesr.train.schedule import learning_rate_at
 from widesr.train.validation import draw_sheet, validate
-from widesr.writing import write_picture
 
 _REPORT_S = 2.0
 

@@ -13,10 +13,17 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
-from widesr.metadata import IPTC_TAG, PHOTOSHOP, Metadata, descriptive, exif_of, wrapped_iptc
-from widesr.png import chunk
-from widesr.profiles import HDR, SRGB, Colours, coded_colours
-from widesr.tiff import SIZES, Tiff, packed
+from widesr.pictures.metadata import (
+    IPTC_TAG,
+    PHOTOSHOP,
+    Metadata,
+    descriptive,
+    exif_of,
+    wrapped_iptc,
+)
+from widesr.pictures.png import chunk
+from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
+from widesr.pictures.tiff import SIZES, Tiff, packed
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 JPEG_BLOCK = 65533 - len(_XMP_NAME)

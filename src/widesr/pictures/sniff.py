@@ -5,8 +5,8 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
-from widesr.png import MARK
-from widesr.tiff import Tiff
+from widesr.pictures.png import MARK
+from widesr.pictures.tiff import Tiff
 
 KINDS = ("png", "jpeg", "webp", "tiff", "avif", "gif", "bmp", "netpbm")
 """Of pictures that are read."""

@@ -15,9 +15,9 @@ import pyvips
 
 from widesr.errors import last_line
 from widesr.files import FileBytes
-from widesr.png import MARK, chunk
+from widesr.pictures.png import MARK, chunk
+from widesr.pictures.tiff import Sliceable
 from widesr.rows import Band
-from widesr.tiff import Sliceable
 
 _MOST_CHUNKS = 2**20
 """Far more than any file has; a made-up one must not keep us busy."""

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.colour import meant_profile, space_of, to_srgb
-from widesr.containers import (
+from widesr.errors import ImageFormatError, UsageError, write_error
+from widesr.files import FileBytes, whole_file
+from widesr.pictures.colour import meant_profile, space_of, to_srgb
+from widesr.pictures.containers import (
     JPEG_BLOCK,
     add_metadata_to_tiff,
     jpeg_segments,
@@ -22,14 +24,12 @@ from widesr.containers import (
     set_exif_of_avif,
     webp_with_exif,
 )
-from widesr.errors import ImageFormatError, UsageError, write_error
-from widesr.feed import Feed, Splice
-from widesr.files import FileBytes, whole_file
-from widesr.metadata import Metadata, cleaned, exif_of_resolution, sized
-from widesr.picture import Picture, PictureStream
-from widesr.png import png
+from widesr.pictures.feed import Feed, Splice
+from widesr.pictures.metadata import Metadata, cleaned, exif_of_resolution, sized
+from widesr.pictures.picture import Picture, PictureStream
+from widesr.pictures.png import png
+from widesr.pictures.sniff import title
 from widesr.rows import Band, Rows
-from widesr.sniff import title
 
 FORMATS = {
     ".png": "png",

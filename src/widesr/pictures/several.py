@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from widesr.animate import check_animation, write_animation
-from widesr.animation import Animation, is_animation, open_animation
-from widesr.pages import Pages, check_pages, has_pages, open_pages, write_pages
-from widesr.picture import MAX_PIXELS, PictureStream
-from widesr.writing import write_stream
+from widesr.pictures.animate import check_animation, write_animation
+from widesr.pictures.animation import Animation, is_animation, open_animation
+from widesr.pictures.pages import Pages, check_pages, has_pages, open_pages, write_pages
+from widesr.pictures.picture import MAX_PIXELS, PictureStream
+from widesr.pictures.writing import write_stream
 
 Several = Animation | Pages
 """Both have a `count`, the `size` of the first, and are changed one by one with `map`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from widesr.files import FileBytes
-from widesr.metadata import Metadata
+from widesr.pictures.metadata import Metadata
 
 _MOST_BYTES = 2**32 - 2
 

@@ -10,10 +10,10 @@ from os.path import lexists  # unlike Path.exists, False also for a name that is
 from pathlib import Path
 from typing import Literal
 
-from widesr.animation import is_animation
 from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
 from widesr.folder import is_folder, pictures_in
-from widesr.writing import FORMATS, output_format
+from widesr.pictures.animation import is_animation
+from widesr.pictures.writing import FORMATS, output_format
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.metadata import Metadata, cleaned, sized
-from widesr.picture import Picture
-from widesr.tiff import Tiff
+from widesr.pictures.metadata import Metadata, cleaned, sized
+from widesr.pictures.picture import Picture
+from widesr.pictures.tiff import Tiff
 
 if TYPE_CHECKING:
     from PIL import Image

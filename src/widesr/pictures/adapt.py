@@ -5,8 +5,8 @@ from typing import Literal
 
 import pyvips
 
-from widesr.colour import to_srgb
-from widesr.picture import Picture, PictureStream
+from widesr.pictures.colour import to_srgb
+from widesr.pictures.picture import Picture, PictureStream
 
 Icc = Literal["keep", "srgb", "strip"]
 Kept = Literal["keep", "strip"]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.adapt import adapted
 from widesr.errors import ShapeError
-from widesr.picture import Picture, Pixels
+from widesr.pictures.adapt import adapted
+from widesr.pictures.picture import Picture, Pixels
 from widesr.resize import imresize
 
 _BAND = 256

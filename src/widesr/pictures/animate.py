@@ -11,19 +11,18 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
-from widesr.adapt import adapted_stream
-from widesr.animation import Animation
-from widesr.apng import Control, write_apng
 from widesr.errors import ImageFormatError, UsageError, write_error
-from widesr.feed import Feed
 from widesr.files import FileBytes, whole_file
-from widesr.frames import changes, ticks
-from widesr.picture import PictureStream
-from widesr.png import png
-from widesr.rows import Band, Rows
-from widesr.sniff import title
-from widesr.webp import WebpFrame, write_webp
-from widesr.writing import (
+from widesr.pictures.adapt import adapted_stream
+from widesr.pictures.animation import Animation
+from widesr.pictures.apng import Control, write_apng
+from widesr.pictures.feed import Feed
+from widesr.pictures.frames import changes, ticks
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.png import png
+from widesr.pictures.sniff import title
+from widesr.pictures.webp import WebpFrame, write_webp
+from widesr.pictures.writing import (
     check_fits,
     check_lossless_picture,
     encode_png,
@@ -31,6 +30,7 @@ from widesr.writing import (
     output_format,
     prepared,
 )
+from widesr.rows import Band, Rows
 
 _FORMATS = ("gif", "webp", "png")
 _LONGEST_GIF = 65535

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from typing import NamedTuple
 
+from widesr.batch.jobs import Job
 from widesr.errors import WidesrError
-from widesr.jobs import Job
-from widesr.reading import read_header
+from widesr.pictures.reading import read_header
 from widesr.space import bytes_to_come
 from widesr.upscaler import AnyUpscaler
 

@@ -20,24 +20,24 @@ from typing import NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.bitmaps import Bitmap, open_bitmap
-from widesr.colour import meant_profile
-from widesr.containers import (
+from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
+from widesr.files import FileBytes
+from widesr.pictures.bitmaps import Bitmap, open_bitmap
+from widesr.pictures.colour import meant_profile
+from widesr.pictures.containers import (
     exif_and_iptc_of_tiff,
     is_monochrome_avif,
     is_premultiplied_avif,
     metadata_of_png,
     named_colours,
 )
-from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
-from widesr.files import FileBytes
-from widesr.gif import gif_timing
-from widesr.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
-from widesr.picture import MAX_PIXELS, Picture, PictureStream, Pixels
-from widesr.profiles import profile_of
+from widesr.pictures.gif import gif_timing
+from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
+from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream, Pixels
+from widesr.pictures.profiles import profile_of
+from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
+from widesr.pictures.tiff import Tiff
 from widesr.rows import Band, Rows
-from widesr.sniff import ONE_FRAME, frames_of_png, kind_of, title
-from widesr.tiff import Tiff
 
 pyvips.block_untrusted_set(True)
 pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn

@@ -19,12 +19,12 @@ from widesr.errors import (
     write_error,
 )
 from widesr.files import FileBytes, whole_file
-from widesr.picture import MAX_PIXELS, PictureStream
-from widesr.reading import damaged, load_image, open_page, opened, pages_of
+from widesr.pictures.picture import MAX_PIXELS, PictureStream
+from widesr.pictures.reading import damaged, load_image, open_page, opened, pages_of
+from widesr.pictures.sniff import kind_of, title
+from widesr.pictures.tiff import Tiff, packed
+from widesr.pictures.writing import encode_stream, output_format
 from widesr.rows import Rows
-from widesr.sniff import kind_of, title
-from widesr.tiff import Tiff, packed
-from widesr.writing import encode_stream, output_format
 
 _PAGES = 16
 """Pixels of all pages together, in times those that one may have."""

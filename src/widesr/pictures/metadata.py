@@ -9,7 +9,7 @@ import re
 import struct
 from typing import NamedTuple
 
-from widesr.tiff import EXIF_POINTER, GPS_POINTER, Field, Tiff, Tree, packed
+from widesr.pictures.tiff import EXIF_POINTER, GPS_POINTER, Field, Tiff, Tree, packed
 
 
 class Metadata(NamedTuple):

@@ -14,14 +14,13 @@ import numpy as np
 import pyvips
 from numpy.typing import DTypeLike
 
-from widesr.apng import claimed_frames, open_apng
 from widesr.errors import ImageReadError, ImageTooLargeError, WidesrError
 from widesr.files import FileBytes
-from widesr.gif import gif_timing, is_animated_gif
-from widesr.picture import MAX_PIXELS, About, PictureStream
-from widesr.pipeline import ahead
-from widesr.png import MARK
-from widesr.reading import (
+from widesr.pictures.apng import claimed_frames, open_apng
+from widesr.pictures.gif import gif_timing, is_animated_gif
+from widesr.pictures.picture import MAX_PIXELS, About, PictureStream
+from widesr.pictures.png import MARK
+from widesr.pictures.reading import (
     check_size,
     damaged,
     decode_image,
@@ -30,8 +29,9 @@ from widesr.reading import (
     orientation_of,
     turned,
 )
+from widesr.pictures.sniff import frames_of_png
+from widesr.pipeline import ahead
 from widesr.rows import Band, Rows
-from widesr.sniff import frames_of_png
 
 _FRAMES = 16
 """Pixels of all frames together, in times those that one may have."""

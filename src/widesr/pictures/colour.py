@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.metadata import sound_profile
-from widesr.picture import Pixels
+from widesr.pictures.metadata import sound_profile
+from widesr.pictures.picture import Pixels
 from widesr.rows import Band
 
 

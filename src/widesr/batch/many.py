@@ -16,7 +16,8 @@ from os.path import lexists, realpath  # Path's fail at some names: too long, or
 from pathlib import Path
 from typing import Literal
 
-from widesr.adapt import Icc, Kept, adapted_stream
+from widesr.batch.jobs import Job, Outcome, make_folder
+from widesr.batch.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
 from widesr.errors import (
     ImageWriteError,
     InternalError,
@@ -26,15 +27,20 @@ from widesr.errors import (
     WidesrError,
 )
 from widesr.files import remove_leftovers
-from widesr.jobs import Job, Outcome, make_folder
-from widesr.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
-from widesr.picture import MAX_PIXELS, Picture, PictureStream
+from widesr.pictures.adapt import Icc, Kept, adapted_stream
+from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
+from widesr.pictures.reading import open_picture, read_header, read_picture
+from widesr.pictures.several import (
+    Several,
+    check_several,
+    holds_several,
+    open_several,
+    write_pictures,
+)
+from widesr.pictures.writing import check_lossless, check_opaque, output_format
 from widesr.pipeline import overlapped
-from widesr.reading import open_picture, read_header, read_picture
-from widesr.several import Several, check_several, holds_several, open_several, write_pictures
 from widesr.space import Resize, check_space, decoded_bytes
 from widesr.upscaler import MAX_MEMORY, AnyUpscaler, Progress
-from widesr.writing import check_lossless, check_opaque, output_format
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""
