@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.catalog import Loss, LowPrecision, ModelCard, ModelFile
+from widesr.data.degradations import DEGRADATIONS, photograph_seed
 from widesr.data.source import hold_out
-from widesr.degradation import cropped_to_multiple, degrade
+from widesr.degradation import cropped_to_multiple
 from widesr.engine import choose, find_ranges, load_engine, usable_cpus
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.folder import is_folder, pictures_in
@@ -95,7 +96,7 @@ def calibrate(
     every = max(1, len(photographs) // _MOST)
     ranges = find_ranges(
         model,
-        (_network_input(_pair(path, scale)[0]) for path in photographs[::every][:_MOST]),
+        (_network_input(_pair(path, model.card)[0]) for path in photographs[::every][:_MOST]),
         threads=threads,
     )
     rounded = {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
@@ -107,7 +108,7 @@ def calibrate(
     found: dict[str, list[float]] = {precision: [] for precision in upscalers}
     for i, path in enumerate(held_out):
         tell(f"the losses, photograph {i + 1} of {len(held_out)}")
-        lr, hr = _pair(path, scale)
+        lr, hr = _pair(path, model.card)
         for precision, upscaler in upscalers.items():
             found[precision].append(_quality(upscaler(lr), hr, scale=scale, name=path))
     exact = np.array(found.pop("fp32"))
@@ -156,15 +157,18 @@ def _listed(path: Path) -> set[str]:
     return {Path(line.strip()).name for line in lines if line.strip() and line[0] != "#"}
 
 
-def _pair(path: Path, scale: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """LR and HR of a photograph, uint8 (H, W, 3)."""
+def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """LR, made as the model's training pictures were, and HR of a photograph, uint8 (H, W, 3)."""
+    # Without a recipe the card does not know what the network learned from.
+    made_here = card.recipe and card.degradation in DEGRADATIONS
+    shrink = DEGRADATIONS[card.degradation if made_here else "bicubic"].shrink
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8:
         raise DataError(f"{path}: 16-bit pictures are computed in fp32 always; take others")
     rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     try:
-        hr = np.ascontiguousarray(cropped_to_multiple(rgb, scale), np.uint8)
-        return degrade(hr, scale=scale), hr
+        hr = np.ascontiguousarray(cropped_to_multiple(rgb, card.scale), np.uint8)
+        return shrink(hr, scale=card.scale, seed=photograph_seed(path.name)), hr
     except ShapeError as error:
         raise DataError(f"{path}: {error}") from error
 
