@@ -264,7 +264,10 @@ def widesr(pixels, threads, *, model, backend="auto", precision="auto", tile="au
     from widesr.upscaler import Upscaler
 
     found = find_model(model, scale=None)
-    engine = load_engine(found, backend=backend, precision=precision, threads=threads)
+    streams = 1 if tile is None else "auto"
+    engine = load_engine(
+        found, backend=backend, precision=precision, threads=threads, streams=streams
+    )
     upscaler = Upscaler(engine, tile=tile, card=found.card)
     return lambda: upscaler(pixels), engine.precision
 
@@ -435,15 +438,18 @@ def network_alone(height, width):
     """The tiles of a picture through the runtime, and nothing else."""
     from widesr.catalog import find_model
     from widesr.engine import load_engine
+    from widesr.pipeline import in_threads
     from widesr.rows import Rows
     from widesr.upscaler import Upscaler
 
     model = find_model("default", scale=2)
-    engine = load_engine(model)
+    engine = load_engine(model, streams="auto")
     picture = Rows.of(np.empty((height, width, 3), np.uint8))
-    for tile in Upscaler(engine, card=model.card).plan(picture):
-        size = [side.stop - side.start for side in (tile.read_y, tile.read_x)]
-        engine.run(np.full((1, 3, *size), 0.5, np.float32))
+    tiles = Upscaler(engine, card=model.card).plan(picture)
+    sizes = ([side.stop - side.start for side in (tile.read_y, tile.read_x)] for tile in tiles)
+    inputs = (np.full((1, 3, *size), 0.5, np.float32) for size in sizes)
+    for _ in in_threads(inputs, engine.run, threads=engine.streams):
+        pass
 
 
 def machine_now():

@@ -2,11 +2,12 @@
 
     python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
 
-NAMES: pixels, skip, uint8, batches, bands, processes, cache, int8, ranges, together. A figure is
-the time with the trick divided by the time without, middle of the rounds, with the least and the
-most: below 1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the command imitates a lesser
-CPU. Network and tile are those of `widesr upscale`: the default model at x2, in bf16. What was
-found is told in docs/benchmarks/engine.md; nothing is written but `benchmarks/results/tricks.json`.
+NAMES: pixels, skip, uint8, batches, bands, one_size, streams, processes, cache, int8, ranges,
+together. A figure is the time with the trick divided by the time without, middle of the rounds,
+with the least and the most: below 1 it helps. ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI before the
+command imitates a lesser CPU. Network and tile are those of `widesr upscale`: the default model at
+x2, in bf16. What was found is told in docs/benchmarks/engine.md; nothing is written but
+`benchmarks/results/tricks.json`, where those that are not named keep what they have.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +31,7 @@ from widesr.engine import load_engine
 from widesr.engine.skip import keep_skip_exact
 from widesr.engine.vino import start_openvino
 from widesr.report import machine
+from widesr.tiling import plan_tiles
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "tricks.json"
@@ -43,19 +47,18 @@ def main():
     parser.add_argument("--photographs", type=Path, default=HERE.parents[1] / "shared/data/train")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    found = {}
-    for name in options.names:
-        found[name] = TRICKS[name](options)
-        print(f"{name}: {json.dumps(found[name])}", flush=True)
     here = machine()
-    result = {
-        "command": " ".join(["python", *sys.argv]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{here.cpu}, {here.cores} CPUs",
-        "load_average": round(os.getloadavg()[0], 2),
-        "tricks": found,
-    }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name in options.names:
+        found = TRICKS[name](options)
+        print(f"{name}: {json.dumps(found)}", flush=True)
+        results = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
+        results[name] = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{here.cpu}, {here.cores} CPUs",
+            "load_average": round(os.getloadavg()[0], 2),
+            "found": found,
+        }
+        RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def ratio(trick, plain, rounds):
@@ -171,6 +174,38 @@ def bands(options):
     }
 
 
+def one_size(options):
+    """The tiles of a picture in one size, against cores of one size, whose halos end at borders."""
+    request, halo = compiled(graph()).create_infer_request(), MODEL.card.receptive_radius
+    height, width = 1080, 1920
+    tiles = plan_tiles(height, width, tile=SIDE, halo=halo)
+    taken = [(t.read_y.stop - t.read_y.start, t.read_x.stop - t.read_x.start) for t in tiles]
+
+    def even(length):
+        n = ceil(length / SIDE)
+        cuts = [length * i // n for i in range(n + 1)]
+        return [min(length, b + halo) - max(0, a - halo) for a, b in pairwise(cuts)]
+
+    def run(sizes):
+        for lr in [noise(*size) for size in sizes]:
+            request.infer([lr], share_inputs=True)
+
+    several = [(rows, columns) for rows in even(height) for columns in even(width)]
+    return ratio(partial(run, taken), partial(run, several), options.rounds)
+
+
+def streams(options):
+    """A tile for each half of the threads, against all threads on one; from 8 bits to 8 bits."""
+    from widesr.upscaler import Upscaler
+
+    pixels = (noise(1080, 1920)[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+    two, one = (
+        Upscaler(load_engine(MODEL, precision="bf16", threads=THREADS, streams=n), card=MODEL.card)
+        for n in ("auto", 1)
+    )
+    return ratio(lambda: two(pixels), lambda: one(pixels), options.rounds)
+
+
 def processes(options):
     """One process with one thread for each core, against one with as many threads."""
     command = [sys.executable, __file__, "--worker", "x", "processes"]
@@ -284,6 +319,8 @@ TRICKS = {
     "uint8": uint8,
     "batches": batches,
     "bands": bands,
+    "one_size": one_size,
+    "streams": streams,
     "processes": processes,
     "cache": cache,
     "int8": int8,

@@ -20,6 +20,7 @@ from widesr.engine.skip import keep_skip_exact
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
 from widesr.pictures.reading import read_picture
+from widesr.pipeline import in_threads
 from widesr.tiling import plan_tiles
 
 TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
@@ -215,9 +216,9 @@ def test_threads_default_to_the_cpus_that_this_process_may_use(monkeypatch):
     asked = []
 
     class Asked(ort.OnnxRuntimeEngine):
-        def __init__(self, model, *, threads, device):
+        def __init__(self, model, *, threads, **how):
             asked.append(threads)
-            super().__init__(model, threads=threads, device=device)
+            super().__init__(model, threads=threads, **how)
 
     monkeypatch.setattr(ort, "OnnxRuntimeEngine", Asked)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
@@ -421,7 +422,7 @@ class FellBack:
 class Known:
     """A runtime of known answers: nearest neighbour, then `spoil`."""
 
-    name, scale, receptive_radius, smallest_tile = "known", 2, 0, 1
+    name, scale, receptive_radius, smallest_tile, streams = "known", 2, 0, 1, 1
 
     def __init__(self, spoil=lambda sr: sr, precision="bf16"):
         self.spoil, self.precision, self.runs = spoil, precision, 0
@@ -532,6 +533,29 @@ def test_an_idle_engine_burns_no_processor_time():
 def test_threads_below_one_are_refused():
     with pytest.raises(UsageError, match="at least 1 thread, got 0"):
         load_engine(TINY, threads=0)
+
+
+@pytest.mark.parametrize("streams", [0, 3])
+def test_streams_that_have_no_thread_are_refused(streams):
+    with pytest.raises(
+        UsageError, match=f"expected 1 to 2 streams, as there are threads, got {streams}"
+    ):
+        load_engine(TINY, threads=2, streams=streams)
+
+
+@pytest.mark.parametrize(("threads", "streams"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 1), (9, 3)])
+def test_streams_share_the_threads_evenly(threads, streams):
+    assert load_engine(TINY, threads=threads, streams="auto").streams == streams
+    assert load_engine(TINY, threads=threads).streams == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_calls_from_several_threads_at_once_get_each_its_own_picture(backend):
+    engine = load_engine(TINY, backend=backend, precision="fp32", threads=2, streams=2)
+    pictures = [_picture(seed, 1, 3, 20 + seed, 30) for seed in range(12)]
+    alone = [engine.run(lr) for lr in pictures]
+    for sr, expected in zip(in_threads(pictures, engine.run, threads=4), alone, strict=True):
+        np.testing.assert_array_equal(sr, expected)
 
 
 def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeypatch):

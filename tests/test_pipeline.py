@@ -1,4 +1,4 @@
-"""Three stages that overlap, in order, in bounds, and with an end."""
+"""Work that overlaps, in order, in bounds, and with an end."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.pipeline import MOST, overlapped
+from widesr.pipeline import MOST, in_threads, overlapped
 
 WAIT_S = 30
 """Only a defect takes as long."""
@@ -122,3 +122,56 @@ def test_an_early_end_waits_for_what_is_at_work_and_begins_no_more():
 def test_no_items_are_no_work():
     assert list(run([])) == []
     assert not threads()
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_items_made_in_threads_come_in_order(items, n):
+    assert list(in_threads(items, lambda item: item + 1, threads=n)) == [i + 1 for i in items]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_as_many_are_made_at_once_as_there_are_threads_and_one_more_waits(n):
+    all_at_once, taken = threading.Barrier(n, timeout=WAIT_S), []
+
+    def items() -> Iterator[int]:
+        for i in range(3 * n):
+            taken.append(i)
+            yield i
+
+    def make(item):
+        all_at_once.wait()  # comes through only if n are here
+        return item
+
+    for i, item in enumerate(in_threads(items(), make, threads=n)):
+        assert item == i
+        assert len(taken) <= i + n + 1
+    assert len(taken) == 3 * n
+
+
+def test_what_a_thread_raises_comes_in_its_turn_and_no_thread_stays():
+    def make(item):
+        if item == 3:
+            raise ValueError("the fourth")
+        return item
+
+    results = in_threads(range(100), make, threads=2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="the fourth"):
+        next(results)
+    assert threads() == []
+
+
+def test_threads_that_are_at_work_are_waited_for_when_no_more_is_wanted():
+    begun, made = [], []
+
+    def make(item):
+        begun.append(item)
+        made.append(item)
+        return item
+
+    results = in_threads(range(100), make, threads=2)
+    next(results)
+    results.close()
+    assert begun == made
+    assert len(made) < 5
+    assert threads() == []

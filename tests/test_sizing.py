@@ -231,6 +231,7 @@ class Nearest:
     name = "nearest"
     receptive_radius = 0
     smallest_tile = 1
+    streams = 1
 
     @property
     def exact(self):

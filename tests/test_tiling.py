@@ -1,6 +1,6 @@
 """Tiles: every pixel once, enough context, and no more work than needed."""
 
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 import pytest
@@ -13,6 +13,20 @@ from widesr.tiling import plan_tiles
 SIDES = st.integers(1, 60)
 TILES = st.integers(1, 20)
 HALOS = st.integers(0, 9)
+MARGINS = st.integers(0, 5)
+STREAMS = st.integers(1, 4)
+
+
+def _sides(tile):
+    return tuple(read.stop - read.start for read in (tile.read_y, tile.read_x))
+
+
+def _top(tile):
+    return tile.core_y.start
+
+
+def _left(tile):
+    return tile.core_x.start
 
 
 @settings(deadline=None)
@@ -25,27 +39,54 @@ def test_tile_cores_cover_every_pixel_exactly_once(height, width, tile, halo):
 
 
 @settings(deadline=None)
-@given(SIDES, SIDES, TILES, HALOS)
-def test_a_tile_reads_its_core_and_every_pixel_within_the_halo_and_no_other(
-    height, width, tile, halo
+@given(SIDES, SIDES, TILES, HALOS, MARGINS, STREAMS)
+def test_a_tile_reads_every_pixel_within_the_halo_of_its_core_up_to_the_margin(
+    height, width, tile, halo, margin, streams
 ):
-    ys, xs = np.mgrid[:height, :width]
-    for t in plan_tiles(height, width, tile=tile, halo=halo):
-        near_y = (ys >= t.core_y.start - halo) & (ys < t.core_y.stop + halo)
-        near_x = (xs >= t.core_x.start - halo) & (xs < t.core_x.stop + halo)
-        read = np.zeros((height, width), bool)
-        read[t.read_y, t.read_x] = True
-        np.testing.assert_array_equal(read, near_y & near_x)
+    for t in plan_tiles(height, width, tile=tile, halo=halo, margin=margin, streams=streams):
+        for core, read, end in [(t.core_y, t.read_y, height), (t.core_x, t.read_x, width)]:
+            assert -margin <= read.start <= max(core.start - halo, -min(margin, halo))
+            assert min(core.stop + halo, end + min(margin, halo)) <= read.stop <= end + margin
 
 
 @settings(deadline=None)
-@given(SIDES, SIDES, TILES)
-def test_tiles_are_as_few_as_can_be_and_none_is_larger_than_asked(height, width, tile):
-    tiles = plan_tiles(height, width, tile=tile, halo=0)
-    assert len(tiles) == ceil(height / tile) * ceil(width / tile)
-    for t in tiles:
-        assert 1 <= t.core_y.stop - t.core_y.start <= tile
-        assert 1 <= t.core_x.stop - t.core_x.start <= tile
+@given(SIDES, SIDES, TILES, HALOS, MARGINS, STREAMS)
+def test_all_tiles_of_a_picture_are_read_in_one_size(height, width, tile, halo, margin, streams):
+    tiles = plan_tiles(height, width, tile=tile, halo=halo, margin=margin, streams=streams)
+    assert len({_sides(t) for t in tiles}) == 1
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, TILES, HALOS)
+def test_tiles_are_as_few_as_can_be_and_none_is_read_larger_than_a_core_and_its_halos(
+    height, width, tile, halo
+):
+    tiles = plan_tiles(height, width, tile=tile, halo=halo)
+    assert len(tiles) == prod(max(1, ceil((n - 2 * halo) / tile)) for n in (height, width))
+    assert max(_sides(tiles[0])) <= tile + 2 * halo
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, TILES, HALOS)
+def test_no_more_is_read_than_the_picture_and_the_halos_along_the_cuts(height, width, tile, halo):
+    tiles = plan_tiles(height, width, tile=tile, halo=halo)
+    rows, columns = (len({start(t) for t in tiles}) for start in (_top, _left))
+    for side, n, length in zip(_sides(tiles[0]), (rows, columns), (height, width), strict=True):
+        assert n * side < length + (n - 1) * 2 * halo + n
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, TILES, HALOS, STREAMS, st.integers(1, 12))
+def test_no_stream_is_left_idle_unless_tiles_would_get_too_small(
+    height, width, tile, halo, streams, least
+):
+    tiles = plan_tiles(height, width, tile=tile, halo=halo, least=least, streams=streams)
+    fewest = plan_tiles(height, width, tile=tile, halo=halo)
+    assert len(fewest) <= len(tiles)
+    longer, start = (width, _left) if width > height else (height, _top)
+    n = len({start(t) for t in tiles})
+    assert len(tiles) % streams == 0 or (longer - 2 * halo) < least * (n + 1)
+    assert len(tiles) == len(fewest) or (longer - 2 * halo) >= least * n
 
 
 @settings(deadline=None)
@@ -67,8 +108,8 @@ def test_no_tile_is_one_tile_of_the_whole_picture():
 
 
 def test_tiles_come_row_by_row():
-    starts = [(t.core_y.start, t.core_x.start) for t in plan_tiles(4, 6, tile=3, halo=1)]
-    assert starts == [(0, 0), (0, 3), (2, 0), (2, 3)]
+    starts = [(t.core_y.start, t.core_x.start) for t in plan_tiles(6, 6, tile=3, halo=1)]
+    assert starts == [(0, 0), (0, 3), (3, 0), (3, 3)]
 
 
 def test_a_plan_that_cannot_be_is_refused():

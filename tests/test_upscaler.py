@@ -1,6 +1,7 @@
 """The upscaler, on networks with a known right answer and on a small real one."""
 
 import itertools
+import threading
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ class Nearest:
     name = "nearest"
     receptive_radius = 0
     smallest_tile = 1
+    streams = 1
 
     @property
     def exact(self):
@@ -56,6 +58,7 @@ class Checksum:
     scale = 1
     receptive_radius = 3
     smallest_tile = 1
+    streams = 1
 
     @property
     def exact(self):
@@ -74,6 +77,7 @@ class Constant:
     scale = 2
     receptive_radius = 0
     smallest_tile = 1
+    streams = 1
 
     @property
     def exact(self):
@@ -198,7 +202,7 @@ def test_bright_flat_pictures_stay_so_up_to_their_corners(scale, size):
         assert np.abs(sr.astype(int) - colour).max() <= 4
 
 
-def test_beside_the_result_only_one_tile_is_held():
+def test_beside_the_result_only_two_rows_of_tiles_are_held():
     lr = _pixels(0, (600, 600, 3))
     upscaler = Upscaler(Nearest(2), tile=32)
     tracemalloc.start()
@@ -207,7 +211,7 @@ def test_beside_the_result_only_one_tile_is_held():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < sr.nbytes + 5 * 2**18
+    assert peak < sr.nbytes + 6 * 2**18
 
 
 def test_tile_auto_cuts_a_large_picture_into_large_tiles_and_leaves_a_small_one_whole():
@@ -224,6 +228,43 @@ def test_no_tile_means_the_whole_picture_at_once():
     engine = Nearest()
     Upscaler(engine, tile=None)(np.zeros((1400, 900, 1), np.uint8))
     assert engine.shapes == [(1400, 900)]
+
+
+class AtOnce(Checksum):
+    """Answers only when as many tiles are under way as it has streams."""
+
+    def __init__(self, streams):
+        self.streams, self.sizes = streams, set()
+        self._all_here = threading.Barrier(streams, timeout=30)
+
+    def run(self, lr):
+        self.sizes.add(lr.shape)
+        self._all_here.wait()
+        return super().run(lr)
+
+
+@pytest.mark.parametrize("streams", [2, 3])
+@pytest.mark.parametrize("size", [(150, 150), (40, 350), (350, 40), (100, 300)])
+def test_every_stream_has_a_tile_to_the_end_and_all_are_of_one_size(size, streams):
+    lr = _pixels(3, (*size, 3))
+    engine = AtOnce(streams)
+    sr = Upscaler(engine, tile=64)(lr)
+    np.testing.assert_array_equal(sr, Upscaler(Checksum(), tile=None)(lr))
+    assert len(engine.sizes) == 1
+
+
+def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind():
+    class Bad(Nearest):
+        streams = 2
+
+        def run(self, lr):
+            if len(self.shapes) == 3:
+                raise UsageError("the fourth tile")
+            return super().run(lr)
+
+    with pytest.raises(UsageError, match="the fourth tile"):
+        Upscaler(Bad(), tile=16)(_pixels(0, (200, 90, 3)))
+    assert not [each for each in threading.enumerate() if each.name.startswith("widesr")]
 
 
 def test_progress_counts_the_tiles():
@@ -385,7 +426,7 @@ def test_16_bits_go_through_the_exact_twin_and_8_through_the_fast_engine():
 def test_no_tile_is_smaller_than_the_engine_can_make_as_in_the_whole():
     engine = Rough()
     Upscaler(engine, tile=16)(np.zeros((64, 100, 3), np.uint8))
-    assert engine.shapes == [(32, 33), (32, 33), (32, 34)] * 2
+    assert engine.shapes == [(32, 34)] * 6
 
 
 def test_an_engine_for_whole_pictures_gets_them_and_refuses_tiles():

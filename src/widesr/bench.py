@@ -22,6 +22,7 @@ from widesr.engine import (
 )
 from widesr.errors import MissingExtraError, UsageError
 from widesr.measured import Best, cpu_name
+from widesr.pipeline import in_threads
 
 _SIDE = 256
 """LR pixels of the core that back ends are compared on."""
@@ -91,7 +92,11 @@ def bench(
     threads = threads or usable_cpus()
     engines = {
         choice: load_engine(
-            model, backend=choice.backend, precision=choice.precision, threads=threads
+            model,
+            backend=choice.backend,
+            precision=choice.precision,
+            threads=threads,
+            streams="auto",
         )
         for choice in _choices(model)
     }
@@ -141,10 +146,10 @@ def _choices(model: ModelFile) -> list[Choice]:
 
 
 def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
-    """Seconds that each takes for its tile: the middle of rounds in which all take turns."""
+    """Seconds that each takes for a tile: the middle of rounds in which all take turns."""
     pictures = [_noise(each) for each in contenders]
     for each, lr in zip(contenders, pictures, strict=True):
-        each.engine.run(lr)  # the first run prepares
+        _run(each.engine, lr)  # the first run prepares
     seconds: list[list[float]] = [[] for _ in contenders]
     start = time.perf_counter()
     for done in range(_ROUNDS):
@@ -152,9 +157,16 @@ def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
             break
         for each, lr, its in zip(contenders, pictures, seconds, strict=True):
             began = time.perf_counter()
-            each.engine.run(lr)
-            its.append(time.perf_counter() - began)
+            _run(each.engine, lr)
+            its.append((time.perf_counter() - began) / each.engine.streams)
     return [median(its) for its in seconds]
+
+
+def _run(engine: Engine, lr: NDArray[np.float32]) -> None:
+    """One tile in each stream, at once."""
+    streams = engine.streams
+    for _ in in_threads([lr] * streams, engine.run, threads=streams):
+        pass
 
 
 def _noise(contender: _Contender) -> NDArray[np.float32]:

@@ -201,7 +201,9 @@ def _load(
             tile=None,
         )
     file = find_model(model, scale=scale)
-    engine = load_engine(file, precision="fp32", threads=threads)  # the same figures on any machine
+    streams: int | Literal["auto"] = 1 if tile is None else "auto"
+    # In fp32 the figures are the same on any machine.
+    engine = load_engine(file, precision="fp32", threads=threads, streams=streams)
     upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
     return upscaler, ModelReport(
         name=upscaler.model,

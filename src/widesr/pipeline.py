@@ -67,6 +67,31 @@ def overlapped(
             yield under_way.popleft()[1].result()
 
 
+def in_threads(
+    items: Iterable[Item], make: Callable[[Item], Made], *, threads: int
+) -> Generator[Made]:
+    """Make several items at once, each in one of some threads; one more waits to be begun.
+
+    Closing the generator waits for the items that are being made; no thread stays behind.
+
+    Yields:
+        What becomes of each item, in order, as soon as it is there.
+
+    Raises:
+        Exception: What `make` raises.
+    """
+    with ExitStack() as stack:
+        makers = ThreadPoolExecutor(threads, thread_name_prefix="widesr")
+        stack.callback(makers.shutdown, cancel_futures=True)
+        under_way: deque[Future[Made]] = deque()
+        for item in items:
+            under_way.append(makers.submit(make, item))
+            if len(under_way) > threads:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
 def ahead(items: Iterable[Item]) -> Generator[Item]:
     """Make each item while the one before it is used; one thread makes them all.
 

@@ -3,6 +3,9 @@
 A tile is read with a halo around its core, clipped a margin beyond the picture's border: there the
 network must see its own zero padding, as it does in the whole picture. With a halo of at least the
 network's receptive radius every kept pixel depends on the same input as in the whole picture.
+
+All tiles of a picture are read in one size, since runtimes get memory anew for each size that
+comes; a tile at the border, with no halo outside, has the larger core.
 """
 
 from dataclasses import dataclass
@@ -43,16 +46,22 @@ def plan_tiles(
     halo: int,
     margin: int = 0,
     highest: int | None = None,
+    least: int = 1,
+    streams: int = 1,
 ) -> list[Tile]:
-    """Cut a picture into as few tiles as `tile` allows, as even as they can be, row by row.
+    """Cut a picture into as few tiles as `tile` allows, all read in one size, row by row.
 
     Args:
         height: Of the picture, LR pixels.
         width: Of the picture, LR pixels.
-        tile: Largest side of a core, LR pixels; None is one tile, the whole picture.
+        tile: Side of a core with a halo all around, at most, LR pixels; None is one tile, the
+            whole picture.
         halo: Context read on each side of a core, LR pixels.
         margin: Pixels beyond the picture's border that can be read.
-        highest: Rows of a core at most, where that is less than `tile`.
+        highest: The same as `tile` for rows alone, where that is less.
+        least: Side of a core below which none is cut for `streams`.
+        streams: Tiles that are computed at once: the longer side is cut a little finer where that
+            leaves none of them idle at the end.
 
     Raises:
         ShapeError: The picture has no pixels.
@@ -65,23 +74,31 @@ def plan_tiles(
         raise UsageError(f"expected a tile of at least 1 pixel, got {min(limits)}")
     if halo < 0:
         raise UsageError(f"expected a halo of at least 0 pixels, got {halo}")
+    margin = min(margin, halo)  # farther out nothing is looked at
+    inner = [max(1, side + 2 * margin - 2 * halo) for side in (height, width)]
+    most = min(limits, default=inner[0]), inner[1] if tile is None else tile
+    n = [ceil(side / core) for side, core in zip(inner, most, strict=True)]
+    longer = int(width > height)
+    while tile is not None and n[0] * n[1] % streams and inner[longer] // (n[longer] + 1) >= least:
+        n[longer] += 1
     return [
         Tile(core_y=core_y, core_x=core_x, read_y=read_y, read_x=read_x)
-        for core_y, read_y in _cut(height, min(limits, default=None), halo, margin)
-        for core_x, read_x in _cut(width, tile, halo, margin)
+        for core_y, read_y in _cut(height, n[0], halo, margin)
+        for core_x, read_x in _cut(width, n[1], halo, margin)
     ]
 
 
-def _cut(length: int, tile: int | None, halo: int, margin: int) -> list[tuple[slice, slice]]:
-    """Core and read range of each piece along one axis."""
-    n = 1 if tile is None else ceil(length / tile)
-    cuts = [length * i // n for i in range(n + 1)]
+def _cut(length: int, n: int, halo: int, margin: int) -> list[tuple[slice, slice]]:
+    """Core and read range of each of n pieces along one axis."""
+    read = length + 2 * margin
+    side = read if n == 1 else ceil((read - 2 * halo) / n) + 2 * halo
+    # The last one ends with the picture. Those between are never farther apart than `side` less
+    # two halos, so that each core ends where the next one's halo does, or after it.
+    starts = [(read - side) * i // max(1, n - 1) - margin for i in range(n)]
+    edges = [0, *(start + side - halo for start in starts[:-1]), length]
     return [
-        (
-            slice(start, stop),
-            slice(max(-margin, start - halo), min(length + margin, stop + halo)),
-        )
-        for start, stop in pairwise(cuts)
+        (slice(*core), slice(start, start + side))
+        for core, start in zip(pairwise(edges), starts, strict=True)
     ]
 
 

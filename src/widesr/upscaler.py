@@ -7,6 +7,7 @@ they come out the same.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, reduce
 from itertools import groupby
@@ -29,6 +30,7 @@ from widesr.engine import (
 from widesr.errors import ShapeError, UsageError
 from widesr.measured import recall_best
 from widesr.pictures.picture import Picture, PictureStream
+from widesr.pipeline import in_threads
 from widesr.resize import resize_rows
 from widesr.rows import Band, Rows
 from widesr.tiling import Tile, plan_tiles
@@ -178,7 +180,7 @@ class Upscaler(AnyUpscaler):
         self.scale = engine.scale
         self.card = card
         self._engine, self._self_ensemble = engine, self_ensemble
-        self._halo = engine.receptive_radius
+        self._halo, self._least = engine.receptive_radius, max(MIN_TILE, engine.smallest_tile or 0)
         self.tile = self._settled(tile, max_memory)
         self._band_bytes = max_memory * _FOR_BAND
 
@@ -210,7 +212,8 @@ class Upscaler(AnyUpscaler):
             return _Bicubic(scale)
         model = find_model(name, scale=scale)
         with_engine, with_upscaler = _parted(running)
-        engine = load_engine(model, **with_engine)
+        streams: int | Literal["auto"] = 1 if running.get("tile", "auto") is None else "auto"
+        engine = load_engine(model, streams=streams, **with_engine)
         return cls(engine, card=model.card, **with_upscaler)
 
     @property
@@ -236,29 +239,39 @@ class Upscaler(AnyUpscaler):
             halo=self._halo,
             margin=MARGIN,
             highest=self._highest(lr),
+            least=self._least,
+            streams=self._engine.streams,
         )
 
     def _bands(self, lr: Rows, progress: Progress | None) -> Iterator[Band]:
-        tiles = self.plan(lr)
-        width = lr.width * self.scale
-        lr = lr.mirrored(MARGIN)
-        run, done = self._run(lr.dtype), 0
-        for _, group in groupby(tiles, key=lambda tile: tile.core_y.start):
-            beside = list(group)
-            read, core = beside[0].read_y, beside[0].core_y
-            window = lr.read(read.start + MARGIN, read.stop + MARGIN)
-            height = (core.stop - core.start) * self.scale
-            sr = np.empty((height, width, lr.channels), lr.dtype)
-            for tile in beside:
-                columns = slice(tile.read_x.start + MARGIN, tile.read_x.stop + MARGIN)
-                part = run(_to_network(window[:, columns]))
-                rows, columns = tile.kept(self.scale)
-                _, across = tile.placed(self.scale)
-                sr[:, across] = _from_network(part[:, :, rows, columns], like=sr)
-                done += 1
+        tiles, width = self.plan(lr), lr.width
+        lr, run = lr.mirrored(MARGIN), self._run(lr.dtype)
+
+        def pieces() -> Iterator[tuple[Tile, Band, Band]]:
+            """Each tile, what it reads, and the band that it is a part of."""
+            for _, beside in groupby(tiles, key=lambda tile: tile.core_y.start):
+                first, *others = beside
+                window = lr.read(first.read_y.start + MARGIN, first.read_y.stop + MARGIN)
+                height = (first.core_y.stop - first.core_y.start) * self.scale
+                sr = np.empty((height, width * self.scale, lr.channels), lr.dtype)
+                for tile in (first, *others):
+                    columns = slice(tile.read_x.start + MARGIN, tile.read_x.stop + MARGIN)
+                    yield tile, window[:, columns], sr
+
+        def fill(piece: tuple[Tile, Band, Band]) -> tuple[Tile, Band]:
+            tile, pixels, sr = piece
+            part = run(_to_network(pixels))[(..., *tile.kept(self.scale))]
+            _, columns = tile.placed(self.scale)
+            sr[:, columns] = _from_network(part, like=sr[:, columns])
+            return tile, sr
+
+        filled = in_threads(pieces(), fill, threads=self._engine.streams)
+        with closing(filled):
+            for done, (tile, sr) in enumerate(filled, start=1):
                 if progress is not None:
                     progress(done, len(tiles))
-            yield sr
+                if tile.core_x.stop == width:
+                    yield sr
 
     def _run(self, dtype: np.dtype[Any]) -> Network:
         """What tiles go through: 16 bits are more than bf16 can tell apart."""
@@ -276,7 +289,7 @@ class Upscaler(AnyUpscaler):
             return None
         if tile == "auto":
             best = recall_best(self.card.weights_sha256) if self.card else None
-            most = _auto_tile(self._halo, max_memory)
+            most = _auto_tile(self._halo, max_memory // self._engine.streams)
             tile = min(most, best.tile) if best else most
         if tile is None:
             return None
@@ -289,7 +302,7 @@ class Upscaler(AnyUpscaler):
         if self.tile is None:
             return None
         row_bytes = lr.nbytes // lr.height * self.scale**2
-        return max(int(self._band_bytes) // row_bytes, MIN_TILE, self._engine.smallest_tile or 0)
+        return max(int(self._band_bytes) // row_bytes, self._least)
 
     def seconds_for(self, height: int, width: int) -> float:
         """As all of a picture's pixels take the same time."""

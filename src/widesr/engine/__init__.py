@@ -10,6 +10,7 @@ time, and ONNX Runtime is ready three times as fast; all below 32 bits is OpenVI
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from widesr.catalog import ModelCard, ModelFile
 from widesr.engine.choice import Choice, advice, choose, fastest_precision
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
 from widesr.engine.guard import Guarded
-from widesr.engine.machine import usable_cpus
+from widesr.engine.machine import streams_of, usable_cpus
 from widesr.engine.peak import measure_peak
 from widesr.engine.protocol import Backend, Device, Engine, Precision, Runtime
 from widesr.engine.windows import FixedRuntime, Windowed
@@ -56,6 +57,7 @@ def load_engine(
     backend: Backend = "auto",
     precision: Precision = "auto",
     threads: int | None = None,
+    streams: int | Literal["auto"] = 1,
     device: Device = "auto",
 ) -> Engine:
     """Load a model into a runtime.
@@ -68,18 +70,23 @@ def load_engine(
             most 0.01 dB in it, else fp32. "int8" takes a model that was calibrated, and loses at
             most 0.1 dB.
         threads: How many the runtime may use; None is one per CPU that this process may use.
+        streams: How many calls of `run` may be under way at once; they share the threads. "auto"
+            is what is fastest where there are tiles for all of them, two or three.
         device: "auto" is the CPU. On others tiles may differ from the whole in the last bits.
 
     Raises:
         ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
         MissingExtraError: The back end is not installed.
-        UsageError: `threads` is below 1, or there is no such back end, precision or device, or
-            they do not go together, with this machine or with this model.
+        UsageError: `threads` is below 1, `streams` is below 1 or above `threads`, or there is no
+            such back end, precision or device, or they do not go together, with this machine or
+            with this model.
     """
     if threads is None:
         threads = usable_cpus()
     if threads < 1:
         raise UsageError(f"expected at least 1 thread, got {threads}")
+    if streams != "auto" and not 1 <= streams <= threads:
+        raise UsageError(f"expected 1 to {threads} streams, as there are threads, got {streams}")
     is_ours = model.card.family != FOREIGN
     best = recall_best(model.card.weights_sha256) if is_ours else None
     if best is not None and backend == precision == device == "auto":
@@ -92,9 +99,12 @@ def load_engine(
     )
     if choice.precision == "int8":
         _check_int8(model.card)
-    in_fp32 = partial(_load_runtime, model, Choice("onnxruntime", "fp32"), threads=threads)
+    if streams == "auto":
+        streams = streams_of(threads) if model.tiles and choice.device == "cpu" else 1
+    load = partial(_load_runtime, model, threads=threads, streams=streams)
+    in_fp32 = partial(load, Choice("onnxruntime", "fp32"))
     return Guarded(
-        _load_runtime(model, choice, threads=threads),
+        load(choice),
         path=model.path,
         exact=None if choice.precision == "fp32" else in_fp32,
         is_trusted=is_ours,
@@ -154,17 +164,19 @@ def devices() -> list[str]:
     return ort.devices()
 
 
-def _load_runtime(model: ModelFile, choice: Choice, *, threads: int) -> Runtime:
+def _load_runtime(model: ModelFile, choice: Choice, *, threads: int, streams: int) -> Runtime:
     """Load a network that takes any size; only here is a runtime imported."""
     runtime: FixedRuntime
     if choice.backend == "openvino":
         from widesr.engine.vino import OpenVinoEngine
 
-        runtime = OpenVinoEngine(model, threads=threads, precision=choice.precision)
+        runtime = OpenVinoEngine(
+            model, threads=threads, streams=streams, precision=choice.precision
+        )
     else:
         from widesr.engine.ort import OnnxRuntimeEngine
 
-        runtime = OnnxRuntimeEngine(model, threads=threads, device=choice.device)
+        runtime = OnnxRuntimeEngine(model, threads=threads, streams=streams, device=choice.device)
     if runtime.fixed_size is None:
         return runtime
     return Windowed(runtime, size=runtime.fixed_size, path=model.path)

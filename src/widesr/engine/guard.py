@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +46,11 @@ class Guarded:
         """
         self.name, self.precision = runtime.name, runtime.precision
         self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.smallest_tile = runtime.smallest_tile
+        self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
         self._runtime, self._path, self._load_exact = runtime, path, exact
         self._is_trusted = is_trusted
+        self._exact: Guarded | None = None
+        self._loading = Lock()
 
     def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Upscale; see `Runtime.run`.
@@ -70,12 +72,16 @@ class Guarded:
             "from RGB in [0, 1] to RGB in [0, 1]"
         )
 
-    @cached_property
+    @property
     def exact(self) -> Engine:
         """See `Engine.exact`."""
         if self._load_exact is None:
             return self
-        return Guarded(self._load_exact(), path=self._path, is_trusted=self._is_trusted)
+        with self._loading:  # two streams may ask at once
+            if self._exact is None:
+                exact = self._load_exact()
+                self._exact = Guarded(exact, path=self._path, is_trusted=self._is_trusted)
+            return self._exact
 
 
 def _what_is_wrong(lr: NDArray[np.float32], sr: NDArray[np.float32]) -> str | None:

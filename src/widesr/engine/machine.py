@@ -37,6 +37,15 @@ def usable_cpus() -> int:
     return min([cpus, *map(ceil, _quotas())])
 
 
+def streams_of(threads: int) -> int:
+    """Into how many groups to part threads, each of which computes a tile of its own.
+
+    Two groups wait less for one another than the threads of one do for the last of them, and while
+    one is at what only one thread can do the other goes on. More would hold more tiles in memory.
+    """
+    return next((n for n in (2, 3) if threads % n == 0), 1)
+
+
 def _quotas() -> list[float]:
     """CPUs' worth of time that each control group around this process grants, version 2 or 1.
 

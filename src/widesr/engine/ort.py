@@ -56,7 +56,9 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
     precision = "fp32"
 
-    def __init__(self, model: ModelFile, *, threads: int, device: str = "cpu") -> None:
+    def __init__(
+        self, model: ModelFile, *, threads: int, streams: int = 1, device: str = "cpu"
+    ) -> None:
         """Load a model.
 
         Raises:
@@ -68,11 +70,11 @@ class OnnxRuntimeEngine:
                 f"this ONNX Runtime has no device {device}, it has {', '.join(devices())}; "
                 f"{device} comes with {_PACKAGES[device]}"
             )
-        self.scale = model.card.scale
+        self.scale, self.streams = model.card.scale, streams
         self.receptive_radius = model.card.receptive_radius
         self.smallest_tile = 1 if model.tiles else None
         self._path = model.path
-        self._session = _session(model, threads=threads, device=device)
+        self._session = _session(model, threads=threads, streams=streams, device=device)
         if self._session.get_providers()[0] != PROVIDERS[device]:
             raise UsageError(
                 f"ONNX Runtime cannot start {device} on this machine (driver or libraries are "
@@ -106,10 +108,11 @@ class OnnxRuntimeEngine:
         return sr  # type: ignore[no-any-return]
 
 
-def _session(model: ModelFile, *, threads: int, device: str) -> Any:  # noqa: ANN401 - untyped
+def _session(model: ModelFile, *, threads: int, streams: int, device: str) -> Any:  # noqa: ANN401 - untyped
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions, not on stderr too
-    options.intra_op_num_threads = threads
+    # All calls share one pool, and each brings the thread that it comes from.
+    options.intra_op_num_threads = threads - streams + 1
     # Idle threads sleep: spinning gains nothing here and burns the cores of others.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A memory plan is made per input shape and kept beside the arena: twice the peak.

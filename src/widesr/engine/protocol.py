@@ -33,6 +33,10 @@ class Runtime(Protocol):
     def smallest_tile(self) -> int | None:
         """Least side of a tile with tiled == whole, LR pixels; None: the whole picture at once."""
 
+    @property
+    def streams(self) -> int:
+        """How many calls of `run` may be under way at once, from as many threads."""
+
     def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Upscale (N, 3, H, W), RGB in [0, 1], to (N, 3, sH, sW), around [0, 1], not clipped."""
 

@@ -8,6 +8,7 @@ tiles above that.
 
 import sys
 from functools import cache
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ _EXACT_SIDE = 64
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU. One call at a time."""
+    """OpenVINO on the CPU. Safe to call from as many threads at once as it has streams."""
 
     name = "openvino"
 
@@ -36,6 +37,7 @@ class OpenVinoEngine:
         model: ModelFile,
         *,
         threads: int,
+        streams: int,
         precision: Literal["fp32", "bf16", "fp16", "int8"],
     ) -> None:
         """Load a model.
@@ -45,17 +47,18 @@ class OpenVinoEngine:
             ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
         """
         graph = read_graph(model)
-        self.precision = precision
+        self.precision, self.streams = precision, streams
         self.scale = model.card.scale
         self.receptive_radius = model.card.receptive_radius
-        # Cores are cut even, so half a tile and one halo is the narrowest that is read.
-        narrow = 2 * (_EXACT_SIDE - self.receptive_radius) if precision == "bf16" else 1
+        # Cores are cut even, so half a tile and two halos is the narrowest that is read.
+        narrow = 2 * (_EXACT_SIDE - 2 * self.receptive_radius) if precision == "bf16" else 1
         self.smallest_tile = max(1, narrow) if model.tiles else None
         self._path = model.path
         options = {
             # Without the hint OpenVINO computes in bf16 where the CPU can.
             "INFERENCE_PRECISION_HINT": _OF_THE_REST.get(precision, precision),
             "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": streams,
             # Pinned, the threads of several processes would crowd on the same cores.
             "ENABLE_CPU_PINNING": False,
             # Kernels are kept for each size that was seen, one MiB a size and without a practical
@@ -77,7 +80,9 @@ class OpenVinoEngine:
             inputs=[_port(port) for port in compiled.inputs],
             outputs=[_port(port) for port in compiled.outputs],
         )
-        self._request = compiled.create_infer_request()
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(streams):
+            self._idle.put(compiled.create_infer_request())
 
     def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Upscale; see `Runtime.run`.
@@ -86,10 +91,13 @@ class OpenVinoEngine:
             ModelFileError: The network failed on this picture or gave another size than its card
                 says.
         """
+        request = self._idle.get()
         try:
-            results = self._request.infer([np.ascontiguousarray(lr)], share_inputs=True)
+            results = request.infer([np.ascontiguousarray(lr)], share_inputs=True)
         except RuntimeError as error:
             raise failed(self._path, lr, error) from error
+        finally:
+            self._idle.put(request)
         return checked(self._path, lr, results[0], scale=self.scale)
 
 

@@ -34,6 +34,7 @@ class Windowed:
         """
         self.name, self.precision = runtime.name, runtime.precision
         self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
+        self.streams = runtime.streams
         self._runtime, self._size, self._path = runtime, size, path
         if runtime.smallest_tile is not None and min(size) <= 2 * self.receptive_radius:
             raise ModelFileError(
@@ -42,7 +43,7 @@ class Windowed:
                 "with free height and width"
             )
         # A smaller picture is filled up, which must not happen to a tile of a larger one.
-        least = max(1, 2 * (max(size) - self.receptive_radius))
+        least = max(1, 2 * (max(size) - 2 * self.receptive_radius))
         self.smallest_tile = None if runtime.smallest_tile is None else least
 
     def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
