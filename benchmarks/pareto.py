@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from widesr.catalog import list_models
+from widesr.catalog import list_shipped
 from widesr.engine import load_engine
 from widesr.report import machine
 
@@ -47,7 +47,7 @@ def main():
 def measured(rounds, threads):
     """Seconds and decibels of the models in the package."""
     lr = np.random.default_rng(0).random((1, 3, HEIGHT, WIDTH), np.float32)
-    models = [m for m in list_models() if m.card.degradation == "bicubic"]  # as Set5 was shrunk
+    models = [m for m in list_shipped() if m.card.degradation == "bicubic"]  # as Set5 was shrunk
     engines = {m.card.name: load_engine(m, precision="auto", threads=threads) for m in models}
     seconds = {name: [] for name in engines}
     for round_ in range(rounds + 1):

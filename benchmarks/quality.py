@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from widesr import evaluate_folder, list_models
-from widesr.catalog import BICUBIC, Score, find_model
+from widesr import evaluate_folder
+from widesr.catalog import BICUBIC, Score, find_model, list_shipped
 
 PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
 
@@ -62,7 +62,7 @@ def main():
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
 
-    models = [find_model(options.only, scale=None)] if options.only else list_models()
+    models = [find_model(options.only, scale=None)] if options.only else list_shipped()
     scales = set() if options.only else {model.card.scale for model in models}
     found = {}
     for scale in sorted(scales):

@@ -6,7 +6,7 @@ python scripts/models_table.py [--check]
 import sys
 from pathlib import Path
 
-from widesr.catalog import LADDER, ModelCard, list_models
+from widesr.catalog import LADDER, ModelCard, list_shipped
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- models-table:start -->\n", "<!-- models-table:end -->"
@@ -25,7 +25,7 @@ def table() -> str:
         "| model | `-n` | scale | parameters | file | Set5 | Set14 |",
         "|---|---|---|---|---|---|---|",
     ]
-    for model in sorted(list_models(), key=lambda m: (m.card.scale, m.card.parameters)):
+    for model in sorted(list_shipped(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
         rung = next(rung for rung, models in LADDER.items() if card.name in models.values())
         lines.append(

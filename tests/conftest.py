@@ -36,8 +36,11 @@ NEED_TORCH = [
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 """These need the `train` extra; the rest must pass without it."""
 
-# What `widesr bench` found on this machine must not decide what is tested.
-os.environ["WIDESR_CACHE"] = str(Path(__file__).parent / "no-such-folder")
+# What `widesr bench` found and `widesr models pull` fetched must not decide what is tested.
+os.environ["WIDESR_CACHE"] = os.environ["WIDESR_MODELS"] = str(
+    Path(__file__).parent / "no-such-folder"
+)
+os.environ.pop("WIDESR_MIRROR", None)
 
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -19,6 +19,9 @@ class Server:
         self.asked: list[Asked] = []
         self.cut_after: list[int] = []
         """Bytes after which the next connections break."""
+        self.stop_after: dict[str, int] = {}
+        """Bytes of a file after which the server falls silent, until it is closed."""
+        self._closes = threading.Event()
         self.ranges = True
         self.etag = True
         self.length = True
@@ -64,7 +67,11 @@ class Server:
         to.end_headers()
         if self.cut_after:
             body = body[: self.cut_after.pop(0)]
-        to.wfile.write(body)
+        n = self.stop_after.get(path, len(body))
+        to.wfile.write(body[:n])
+        if n < len(body):
+            to.wfile.flush()
+            self._closes.wait()
 
     def _send_away(self, to, path):
         where = self.moved.get(path)
@@ -78,6 +85,7 @@ class Server:
         to.end_headers()
 
     def close(self):
+        self._closes.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

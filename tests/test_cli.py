@@ -19,7 +19,7 @@ from PIL import Image
 
 import widesr
 from widesr.catalog import LADDER, list_models
-from widesr.cli import ALIASES, COMMANDS, run
+from widesr.cli import ALIASES, COMMANDS, GROUPS, run
 from widesr.cli.interrupt import interruptible
 from widesr.cli.terminal import progress
 from widesr.data.degradations import DEGRADATIONS, photograph_seed
@@ -372,10 +372,10 @@ def test_every_command_refuses_in_the_same_form(cli, tmp_path, monkeypatch, word
 def test_without_a_command_the_help_is_shown(cli):
     ran = cli()
     assert (ran.code, ran.err) == (2, "")
-    assert all(f" {name} " in ran.out for name in COMMANDS)
+    assert all(f" {name} " in ran.out for name in [*COMMANDS, *GROUPS])
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
 def test_every_command_has_its_help(cli, name):
     ran = cli(name, "-h")
     assert (ran.code, ran.err) == (0, "")
@@ -589,7 +589,7 @@ def test_doctor_finds_an_installation_without_models_broken(cli, tmp_path, monke
     states = {line[8:].split("  ")[0]: line.split()[0] for line in ran.out.splitlines()}
     assert states.pop("models") == "BROKEN"
     assert {states.pop(f"upscale x{scale}") for scale in (2, 3, 4)} == {"BROKEN"}
-    assert states == dict.fromkeys(["versions", "machine", "back ends", "formats"], "ok")
+    assert states == dict.fromkeys(["versions", "machine", "back ends", "formats", "pulled"], "ok")
 
 
 def test_doctor_finds_a_model_that_makes_no_pictures_broken(cli, tmp_path, monkeypatch):

@@ -190,7 +190,9 @@ def check_widesr(words: list[str]) -> None:
     group = get_command(app)
     command = group.commands.get(words[0], group)
     if hasattr(command, "commands"):
-        command = command.commands[words[1]]
+        by_itself = command.commands.get("show")  # what `widesr models` alone is
+        command = command.commands.get(words[1] if words[1:] else "show", by_itself)
+    assert command, words
     known = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
     used = {word.split("=")[0] for word in words if re.match(r"-[A-Za-z]|--", word)}
     assert command is not group or words[0].startswith("-"), words

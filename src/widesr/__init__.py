@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from widesr.errors import WidesrError
     from widesr.evaluate import evaluate_folder
     from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
+    from widesr.mirror.pull import pull_model
     from widesr.pictures.picture import Picture
     from widesr.pictures.reading import read_picture
     from widesr.pictures.writing import write_picture
@@ -38,6 +39,7 @@ __all__ = [
     "list_models",
     "load_engine",
     "psnr",
+    "pull_model",
     "read_picture",
     "ssim",
     "upscale",
@@ -51,6 +53,7 @@ _MODULES = {
     "errors": ("WidesrError",),
     "evaluate": ("evaluate_folder",),
     "metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
+    "mirror.pull": ("pull_model",),
     "pictures.picture": ("Picture",),
     "pictures.reading": ("read_picture",),
     "report": ("Report",),

@@ -7,18 +7,20 @@ read by a scan of the protobuf's top fields, so listing models starts no runtime
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.files import whole_file
+from widesr.places import models_folder
+from widesr.protobuf import NotProtobufError, as_field, fields
 
 MODELS_DIR = Path(__file__).parent / "models"
-"""The models in the package; a file is named as its model."""
+"""The models in the package; a file is named as its model. Others are in `models_folder()`."""
 
 LADDER: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
@@ -32,6 +34,9 @@ BICUBIC = "bicubic"
 
 CARD_KEY = "widesr"
 """Under which a model file's `metadata_props` hold its card."""
+
+CARDS_SINCE = "0.1.0"
+"""The first version of widesr that reads a card as this one writes it."""
 
 LowPrecision = Literal["bf16", "fp16", "int8"]
 """All that is less than fp32."""
@@ -130,20 +135,36 @@ class ModelFile:
 
 
 def list_models() -> list[ModelFile]:
+    """The models that a name is enough for: those in the package, then those that were pulled.
+
+    Raises:
+        ModelFileError: One of them is damaged.
+    """
+    return [ModelFile(path, read_card(path)) for path in model_paths().values()]
+
+
+def list_shipped() -> list[ModelFile]:
     """The models in the package, by name.
 
     Raises:
         ModelFileError: One of them is damaged.
     """
-    return [ModelFile(path, read_card(path)) for path in _shipped().values()]
+    return [ModelFile(path, read_card(path)) for path in _in(MODELS_DIR).values()]
+
+
+def model_paths() -> dict[str, Path]:
+    """The files behind the names; one in the package goes before one that was pulled."""
+    shipped = _in(MODELS_DIR)
+    return shipped | {n: path for n, path in _in(models_folder()).items() if n not in shipped}
 
 
 def find_model(name: str, *, scale: int | None) -> ModelFile:
     """Find the model that a user names.
 
     Args:
-        name: A rung of the ladder ("fast", "default", "best"), the name of a model in the package,
-            or the path of an `.onnx` file (known by its suffix or by a separator in it).
+        name: A rung of the ladder ("fast", "default", "best"), the name of a model in the package
+            or of one that was pulled, or the path of an `.onnx` file (known by its suffix or by a
+            separator in it). Nothing is fetched.
         scale: What the model must do; None takes a model of any scale, by its own name or path.
 
     Raises:
@@ -155,7 +176,7 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
     model = _find(name)
     card = model.card
     if scale is not None and card.scale != scale:
-        others = [n for n in _shipped() if n.endswith(f"-x{scale}")]
+        others = [n for n in model_paths() if n.endswith(f"-x{scale}")]
         raise ModelNotFoundError(
             f"model {name!r} upscales x{card.scale}, not x{scale}; "
             f"for x{scale} there is {', '.join([*others, BICUBIC])}"
@@ -187,7 +208,7 @@ def read_card(path: Path) -> ModelCard:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         text, graph_sha256 = _card_text(message), _graph_sha256(message)
-    except _NotProtobufError as error:
+    except NotProtobufError as error:
         raise ModelFileError(
             f"{path}: not an ONNX file, or cut short ({len(message):,} bytes); get it again"
         ) from error
@@ -223,18 +244,18 @@ def write_card(model: ModelFile, card: ModelCard, *, out: Path) -> None:
         ModelFileError: The file cannot be read any more, or the new one cannot be written.
     """
     text = card.model_dump_json().encode()
-    entry = b"".join(_field(n, part) for n, part in ((1, CARD_KEY.encode()), (2, text)))
+    entry = b"".join(as_field(n, part) for n, part in ((1, CARD_KEY.encode()), (2, text)))
     try:
         message = memoryview(model.path.read_bytes())
         with whole_file(out, overwrite=True) as file:
             at = 0
-            for field in _fields(message):
+            for field in fields(message):
                 if field.number == 14 and _is_card(field.content):
                     file.write(message[at : field.start])
                     at = field.stop
             file.write(message[at:])
-            file.write(_field(14, entry))
-    except (OSError, _NotProtobufError) as error:
+            file.write(as_field(14, entry))
+    except (OSError, NotProtobufError) as error:
         why = error.strerror if isinstance(error, OSError) else "its model is no ONNX file any more"
         raise ModelFileError(f"{out}: cannot be written: {why}") from error
 
@@ -247,7 +268,7 @@ def foreign_sha256(name: str) -> str | None:
     try:
         message = memoryview(path.read_bytes())
         return None if _card_text(message) is not None else _graph_sha256(message)
-    except (OSError, _NotProtobufError):  # `read_card` says what is wrong
+    except (OSError, NotProtobufError):  # `read_card` says what is wrong
         return None
 
 
@@ -269,7 +290,7 @@ def _on_rung(rung: str, scale: int | None) -> str:
 
 
 def _find(name: str) -> ModelFile:
-    path = Path(name) if _is_path(name) else _shipped().get(name)
+    path = Path(name) if _is_path(name) else model_paths().get(name)
     if path is None:
         raise ModelNotFoundError(_unknown(name))
     if not path.is_file():
@@ -277,8 +298,9 @@ def _find(name: str) -> ModelFile:
     return ModelFile(path, read_card(path))
 
 
-def _shipped() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(MODELS_DIR.glob("*.onnx"))}
+def _in(folder: Path) -> dict[str, Path]:
+    """Model files by the names of their models."""
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
 def _is_path(name: str) -> bool:
@@ -292,91 +314,34 @@ def _scales(scales: dict[int, str]) -> str:
 def _unknown(name: str) -> str:
     if name == BICUBIC:
         return f"{BICUBIC!r} is computed, there is no model file of it"
-    names = [*LADDER, *_shipped(), BICUBIC]
+    names = [*LADDER, *model_paths(), BICUBIC]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     there = ", ".join(names[len(LADDER) :])
-    return f"no model {name!r}; {hint}there is {there}, or the path of an .onnx file"
+    pull = ""
+    if os.environ.get("WIDESR_MIRROR"):
+        pull = f"; if your mirror has it: widesr models pull {shlex.quote(name)}"
+    return f"no model {name!r}; {hint}there is {there}, or the path of an .onnx file{pull}"
 
 
-# Just enough protobuf for two fields of ModelProto: the graph, 7, and metadata_props, 14, whose
+# Of a model file, ONNX's ModelProto, two fields count: the graph, 7, and metadata_props, 14, whose
 # entries are of key 1 and value 2.
 
 
-class _NotProtobufError(Exception):
-    pass
-
-
-class _Field(NamedTuple):
-    """A length-delimited field."""
-
-    number: int
-    content: memoryview
-    start: int
-    """Where its tag starts in the message."""
-    stop: int
-
-
 def _card_text(model: memoryview) -> bytes | None:
-    entries = (dict(_numbered(f.content)) for f in _fields(model) if f.number == 14)
+    entries = (_entry(field.content) for field in fields(model) if field.number == 14)
     texts = {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
     return texts.get(CARD_KEY.encode())
 
 
 def _is_card(entry: memoryview) -> bool:
-    return bytes(dict(_numbered(entry)).get(1, b"")) == CARD_KEY.encode()
+    return bytes(_entry(entry).get(1, b"")) == CARD_KEY.encode()
+
+
+def _entry(message: memoryview) -> dict[int, memoryview]:
+    return {field.number: field.content for field in fields(message)}
 
 
 def _graph_sha256(model: memoryview) -> str:
-    graphs = (field.content for field in _fields(model) if field.number == 7)
+    graphs = (field.content for field in fields(model) if field.number == 7)
     return hashlib.sha256(next(graphs, b"")).hexdigest()
-
-
-def _numbered(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    return ((field.number, field.content) for field in _fields(message))
-
-
-def _fields(message: memoryview) -> Iterator[_Field]:
-    """Each length-delimited field; other fields are passed over."""
-    at = 0
-    while at < len(message):
-        start = at
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:
-                _, at = _varint(message, at)
-            case 1:
-                at += 8
-            case 2:
-                size, at = _varint(message, at)
-                if at + size > len(message):
-                    raise _NotProtobufError
-                yield _Field(tag >> 3, message[at : at + size], start, at + size)
-                at += size
-            case 5:
-                at += 4
-            case _:
-                raise _NotProtobufError
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field as bytes."""
-    return _as_varint(number << 3 | 2) + _as_varint(len(content)) + content
-
-
-def _as_varint(value: int) -> bytes:
-    more = value >> 7
-    return bytes([value & 0x7F | 0x80]) + _as_varint(more) if more else bytes([value])
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that starts at byte `at`, and where the next thing starts."""
-    value = 0
-    for i in range(10):
-        if at + i >= len(message):
-            break
-        byte = message[at + i]
-        value |= (byte & 0x7F) << 7 * i
-        if byte < 0x80:
-            return value, at + i + 1
-    raise _NotProtobufError

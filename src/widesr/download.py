@@ -154,7 +154,8 @@ def fetch_bytes(place: Place, *, most: int) -> bytes:
     try:
         stream = _open(place, have=0, headers={})
     except _RefusedError as error:
-        raise DownloadError(f"{place}: {error}") from error
+        way_out = "; check the address and the connection" if isinstance(place, str) else ""
+        raise DownloadError(f"{place}: {error}{way_out}") from error
     with stream.body:
         data = bytearray()
         while len(data) <= most and (chunk := _read(stream.body)):
@@ -203,7 +204,7 @@ def _part_of(path: Path) -> Iterator[BufferedRandom]:
         try:
             yield file
         finally:
-            if not os.fstat(file.fileno()).st_size:
+            if not file.seek(0, os.SEEK_END):  # flushes too, what was written up to Ctrl-C
                 part.unlink(missing_ok=True)
             if not part.exists():
                 _version_file(part).unlink(missing_ok=True)
@@ -288,7 +289,8 @@ def _more(part: BufferedRandom, place: Place, wanted: Wanted, report: Report) ->
             start += part.write(chunk)
             report(start, total)
         part.flush()
-    return chunk is not None and total in (None, start)
+    whole = most if total is None else total
+    return chunk is not None and whole in (None, start)
 
 
 def _open(place: Place, *, have: int, headers: dict[str, str]) -> _Stream:
@@ -308,7 +310,8 @@ def _open(place: Place, *, have: int, headers: dict[str, str]) -> _Stream:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             return _open(place, have=0, headers={})  # more is there than the server has
-        raise _RefusedError(f"{error.code} {error.reason}") from error
+        phrase = http.client.responses.get(error.code, "")  # the server's own may hold anything
+        raise _RefusedError(f"{error.code} {phrase}".strip()) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _RefusedError(_why(error)) from error
     start, total = _extent(response)
@@ -330,9 +333,9 @@ def _open_file(place: Path, *, have: int) -> _Stream:
 
 
 def _read(body: http.client.HTTPResponse | BufferedReader) -> bytes | None:
-    """Read on: b"" at the end, None where the connection breaks."""
+    """Read what has come by now: b"" at the end, None where the connection breaks."""
     try:
-        return body.read(_CHUNK)
+        return body.read1(_CHUNK)
     except (OSError, http.client.HTTPException):
         return None
 
@@ -340,12 +343,14 @@ def _read(body: http.client.HTTPResponse | BufferedReader) -> bytes | None:
 def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     """Where what comes begins in the file, and how long the whole file is."""
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        found = re.match(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        found = re.match(
+            r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)$", response.headers.get("Content-Range", "")
+        )
         if found is None:
             return -1, None
         return int(found[1]), None if found[2] == "*" else int(found[2])
     length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdecimal() else None
+    return 0, int(length) if re.fullmatch(r"\d{1,18}", length) else None
 
 
 def _why(error: Exception) -> str:

@@ -23,7 +23,7 @@ from widesr.cli.export import export_model
 from widesr.cli.import_ import import_network
 from widesr.cli.interrupt import interruptible
 from widesr.cli.judge import compare_pictures, evaluate_model
-from widesr.cli.models import show_models
+from widesr.cli.models import commands as models_commands
 from widesr.cli.study import run_studies
 from widesr.cli.terminal import print_error
 from widesr.cli.train import train_network
@@ -41,11 +41,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_network,
     "export": export_model,
     "calibrate": calibrate_model,
-    "models": show_models,
     "bench": measure_model,
     "doctor": examine,
 }
 """What the user types, in the order of the help."""
+
+GROUPS = {"models": models_commands, "data": data_commands}
+"""Commands with commands below them."""
 
 ALIASES = {
     "outscale": "scale",
@@ -77,7 +79,8 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
-app.add_typer(data_commands, name="data")
+for _name, _commands in GROUPS.items():
+    app.add_typer(_commands, name=_name)
 
 
 def _print_version(wanted: bool) -> None:

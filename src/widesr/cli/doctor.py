@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from widesr.cli import options
 from widesr.cli.terminal import table
 from widesr.errors import DataError, ModelFileError, WidesrError
+
+if TYPE_CHECKING:
+    from widesr.catalog import ModelFile
 
 _SIDE = 48
 """Of the picture that the checks work on, in pixels."""
@@ -47,6 +51,7 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "back ends", _back_ends
     yield "formats", _formats
     yield "models", _models
+    yield "pulled", _pulled
     for scale in (2, 3, 4):
         yield f"upscale x{scale}", partial(_upscale, scale)
 
@@ -103,13 +108,32 @@ def _formats() -> str:
 
 
 def _models() -> str:
-    """Read every model file; each is held to the hash on its card."""
-    from widesr.catalog import MODELS_DIR, list_models
+    """Read every model file of the package; each is held to the hash on its card."""
+    from widesr.catalog import MODELS_DIR, list_shipped
 
-    cards = [model.card for model in list_models()]
-    if not cards:
+    models = list_shipped()
+    if not models:
         raise ModelFileError(f"{MODELS_DIR}: no models; reinstall widesr")
-    return ", ".join(f"{card.name} sha256 {card.weights_sha256[:12]}" for card in cards)
+    return _names(models)
+
+
+def _pulled() -> str:
+    """Read the models in the user's folder, and say which of them no name finds."""
+    from widesr.catalog import MODELS_DIR, ModelFile, read_card
+    from widesr.places import models_folder
+
+    folder = models_folder()
+    models = [ModelFile(path, read_card(path)) for path in sorted(folder.glob("*.onnx"))]
+    hidden = [m.path.stem for m in models if (MODELS_DIR / m.path.name).exists()]
+    facts = [
+        f"{folder}: {_names(models) or 'none'}",
+        f"hidden by the package's of the same name: {', '.join(hidden)}" if hidden else "",
+    ]
+    return "; ".join(filter(None, facts))
+
+
+def _names(models: "list[ModelFile]") -> str:
+    return ", ".join(f"{m.card.name} sha256 {m.card.weights_sha256[:12]}" for m in models)
 
 
 def _upscale(scale: int) -> str:

@@ -1,22 +1,55 @@
-"""`widesr models`: what there is to choose from."""
+"""`widesr models`: what there is to choose from, and more of it from a mirror."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from widesr.cli import options
-from widesr.cli.terminal import table
-from widesr.errors import UsageError
+from widesr.cli.terminal import print_error, progress, table
+from widesr.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
-    from widesr.catalog import Loss, ModelCard, Score
+    from widesr.catalog import Loss, ModelCard, ModelFile, Score
+    from widesr.mirror.pull import Mirrors
 
 
+class _ShowFirst(TyperGroup):
+    """Commands, and `show` for words that are none of them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's own)
+        is_named = bool(args) and args[0] in {*self.commands, *ctx.help_option_names}
+        if not is_named and not ctx.resilient_parsing:  # completion asks for the commands
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+commands = typer.Typer(
+    cls=_ShowFirst,
+    help="List the models; with a NAME, print its card. The commands below get more from a mirror.",
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Mirror = Annotated[
+    str | None,
+    typer.Option(
+        "--mirror",
+        metavar="URL|DIR",
+        help="Where models lie: an address or a folder, several with commas between them; "
+        "default: WIDESR_MIRROR in the environment.",
+        show_default=False,
+    ),
+]
+
+
+@commands.command("show")
 def show_models(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[show] [NAME]", help="Print this model's whole card."),
+        typer.Argument(metavar="[NAME]", help="Print this model's whole card."),
     ] = None,
     scale: Annotated[
         int | None,
@@ -33,40 +66,174 @@ def show_models(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List the models, or print the card of one."""
-    from widesr.catalog import list_models
+    """List the models, or print the card of one.
 
+    `widesr models` alone is the same.
+    """
     names = [word for word in name or [] if word != "show"]
     if len(names) > 1:
         raise UsageError(f"expected one model, got {' '.join(names)}")
     if names:
-        card = _find_card(names[0], scale)
-        typer.echo(card.model_dump_json(indent=2) if as_json else "\n".join(_card_lines(card)))
+        model = _find(names[0], scale)
+        typer.echo(json.dumps(_as_json(model), indent=2) if as_json else _whole_card(model))
         return
-    cards = [model.card for model in list_models() if scale in (None, model.card.scale)]
+    models, damaged = _readable()
+    models = [model for model in models if scale in (None, model.card.scale)]
     if as_json:
-        typer.echo(json.dumps([card.model_dump(mode="json") for card in cards], indent=2))
+        typer.echo(json.dumps([_as_json(model) for model in models], indent=2))
+    else:
+        typer.echo("\n".join(_list(models, verbose=verbose)))
+    for error in damaged:
+        print_error(error)
+    if damaged:
+        raise typer.Exit(1)
+
+
+@commands.command("pull")
+def pull_models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Models; none: list what the mirror has."),
+    ] = None,
+    mirror: Mirror = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace other models of these names.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fetch models from a mirror; -n NAME finds them from then on.
+
+    What is there already is not fetched again, and a download that was cut goes on where it
+    stopped. Each is held to the size and hash in the mirror's index, and to its own card.
+    """
+    from widesr.mirror.pull import open_mirrors, pull
+    from widesr.space import readable_size
+
+    mirrors = open_mirrors(mirror)
+    if not names:
+        _show_offers(mirrors, as_json=as_json)
         return
-    head = ("model", "rung", "scale", "parameters", "radius", "licence", "scores")
-    rows = [head, *(_row(card) for card in cards)]
-    rows.append(("bicubic", "", "any", "0", "2", "", "the baseline: imresize, no model file"))
+    for offer in [mirrors.find(name) for name in dict.fromkeys(names)]:
+        entry = offer.entry
+        with progress(entry.n_bytes, quiet=quiet or as_json) as show:
+
+            def tell(n: int, total: int | None, name: str = entry.name) -> None:
+                of = f" of {readable_size(total)}" if total else ""
+                show(n, f"getting {name} {readable_size(n)}{of}")
+
+            model, was_there = pull(offer, overwrite=overwrite, report=tell)
+        if as_json:
+            typer.echo(json.dumps(_as_json(model) | {"was_there": was_there}))
+        elif not quiet:
+            how = "there already" if was_there else "sha256 as in the index"
+            typer.echo(
+                f"{entry.name}: x{entry.scale}, {readable_size(entry.n_bytes)} in {model.path} "
+                f"({how}; licence: {entry.licence})  "
+                f"(next: widesr upscale photo.jpg -s {entry.scale} -n {entry.name})"
+            )
+
+
+@commands.command("remove")
+def remove_models(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models that were pulled.")],
+    quiet: options.Quiet = False,
+) -> None:
+    """Remove models that were pulled."""
+    from widesr.mirror.pull import remove_model
+
+    for name in dict.fromkeys(names):
+        path = remove_model(name)
+        if not quiet:
+            typer.echo(f"{name}: removed {path}")
+
+
+@commands.command("index")
+def index_models(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of model files (.onnx).")],
+    quiet: options.Quiet = False,
+) -> None:
+    """Make a mirror of a folder: write its models.json.
+
+    Serve the folder over HTTP, or put it where others can read it, and `widesr models pull` takes
+    models from there. Run it again after each change.
+    """
+    from widesr.mirror.index import INDEX, write_index
+
+    index = write_index(folder)
+    if not quiet:
+        names = ", ".join(entry.name for entry in index.models)
+        typer.echo(
+            f"{folder / INDEX}: {names}  (next: widesr models pull NAME --mirror {folder}, or "
+            "the address that it is served at)"
+        )
+
+
+def _readable() -> "tuple[list[ModelFile], list[ModelFileError]]":
+    """All models, and what is wrong with those that cannot be read."""
+    from widesr.catalog import ModelFile, model_paths, read_card
+
+    models, damaged = [], []
+    for path in model_paths().values():
+        try:
+            models.append(ModelFile(path, read_card(path)))
+        except ModelFileError as error:
+            damaged.append(error)
+    return models, damaged
+
+
+def _as_json(model: "ModelFile") -> dict[str, Any]:
+    return model.card.model_dump(mode="json") | {"from": _origin(model), "path": str(model.path)}
+
+
+def _origin(model: "ModelFile") -> str:
+    from widesr.catalog import MODELS_DIR
+    from widesr.places import models_folder
+
+    return {MODELS_DIR: "package", models_folder(): "pulled"}.get(model.path.parent, "file")
+
+
+def _list(models: "list[ModelFile]", *, verbose: bool) -> list[str]:
+    head = ("model", "rung", "scale", "parameters", "radius", "licence", "from", "scores")
+    rows = [head, *(_row(model) for model in models)]
+    rows.append(("bicubic", "", "any", "0", "2", "", "", "the baseline: imresize, no model file"))
     if verbose:
-        losses = ["lost against fp32", *(_losses(card) for card in cards), ""]
+        losses = ["lost against fp32", *(_losses(model.card) for model in models), ""]
         rows = [(*row, lost) for row, lost in zip(rows, losses, strict=True)]
-    typer.echo("\n".join(table(rows, left=frozenset({0, 1, 5, 6, 7}))))
+    return table(rows, left=frozenset({0, 1, 5, 6, 7, 8}))
 
 
-def _find_card(name: str, scale: int | None) -> "ModelCard":
+def _show_offers(mirrors: "Mirrors", *, as_json: bool) -> None:
+    from widesr.mirror.pull import standing
+    from widesr.space import readable_size
+
+    entries = [offer.entry for offer in mirrors.offers.values()]
+    if as_json:
+        found = [
+            entry.model_dump(mode="json", by_alias=True) | {"standing": standing(entry)}
+            for entry in entries
+        ]
+        typer.echo(json.dumps(found, indent=2))
+        return
+    rows = [("model", "scale", "file", "licence", "")]
+    rows += [
+        (e.name, f"x{e.scale}", readable_size(e.n_bytes), e.licence, standing(e)) for e in entries
+    ]
+    typer.echo("\n".join(table(rows, left=frozenset({0, 3, 4}))))
+
+
+def _find(name: str, scale: int | None) -> "ModelFile":
     from widesr.catalog import LADDER, find_model
 
     if scale is None and name in LADDER:
         raise UsageError(f"each scale has its own {name} model; say which with -s")
-    return find_model(name, scale=scale).card
+    return find_model(name, scale=scale)
 
 
-def _row(card: "ModelCard") -> tuple[str, ...]:
+def _row(model: "ModelFile") -> tuple[str, ...]:
     from widesr.catalog import LADDER
 
+    card = model.card
     return (
         card.name,
         ", ".join(rung for rung, models in LADDER.items() if card.name in models.values()),
@@ -74,11 +241,13 @@ def _row(card: "ModelCard") -> tuple[str, ...]:
         f"{card.parameters:,}",
         str(card.receptive_radius) if card.tiles else "all",
         card.licence,
+        _origin(model),
         ", ".join(f"{each.dataset} {each.psnr:.2f} dB {each.protocol}" for each in card.scores),
     )
 
 
-def _card_lines(card: "ModelCard") -> list[str]:
+def _whole_card(model: "ModelFile") -> str:
+    card = model.card
     plain = card.model_dump(mode="json", exclude={"scores", "training_data", "losses", "ranges"})
     rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value]
     rows += [("score", _score(each)) for each in card.scores]
@@ -88,7 +257,8 @@ def _card_lines(card: "ModelCard") -> list[str]:
         ("training data", f"{each.name}: {each.n} pictures, {each.licence}")
         for each in card.training_data
     ]
-    return table(rows, left=frozenset({0, 1}))
+    rows.append(("file", str(model.path)))
+    return "\n".join(table(rows, left=frozenset({0, 1})))
 
 
 def _losses(card: "ModelCard") -> str:

@@ -1,0 +1,159 @@
+"""The index of a mirror: what `models.json` says, written from cards and read from anywhere."""
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from widesr.catalog import BICUBIC, CARDS_SINCE, LADDER, read_card
+from widesr.download import Place, fetch_bytes
+from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
+from widesr.files import whole_file
+
+INDEX = "models.json"
+_MOST = 4 * 2**20
+"""Bytes of an index, some ten thousand models."""
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:\.[A-Za-z0-9_+-]+)*"
+"""Of a model: a file name everywhere, and never a path."""
+
+
+class Entry(BaseModel):
+    """What an index says of a model; keys of later versions are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    name: Annotated[str, Field(pattern=f"^{_NAME}$", max_length=100)]
+    scale: Annotated[int, Field(ge=1)]
+    file: Annotated[str, Field(pattern=rf"^{_NAME}\.onnx$", max_length=105)]
+    """Its name beside the index."""
+    n_bytes: Annotated[int, Field(alias="bytes", ge=1, le=2**31)]
+    """At most what ONNX can hold in one file."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    licence: Annotated[str, Field(pattern=r"^\P{C}*$", max_length=200)]
+    """As on the card; without what moves the cursor of a terminal."""
+    needs: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$")]
+    """The version of widesr from which on the model can be used."""
+
+
+class Index(BaseModel):
+    """All models of a mirror."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: Literal["widesr-models-1"]
+    models: tuple[Entry, ...]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Index":
+        for name, n in Counter(entry.name for entry in self.models).items():
+            if n > 1:
+                raise ValueError(f"{name} is there {n} times")
+        return self
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name means something else where a model is named: a rung, bicubic, a path."""
+    return name in {*LADDER, BICUBIC} or name.endswith(".onnx")
+
+
+def read_index(base: Place) -> Index:
+    """Read what a mirror has.
+
+    Args:
+        base: Its address or folder.
+
+    Raises:
+        DownloadError: It cannot be had, or is no index.
+    """
+    if isinstance(base, Path) and not base.is_dir():
+        raise DownloadError(f"{base}: no such folder; a mirror on the web begins with https://")
+    place = beside(base, INDEX)
+    if isinstance(place, Path) and not place.exists():
+        raise DownloadError(f"{place}: no such file; `widesr models index {base}` writes it")
+    text = fetch_bytes(place, most=_MOST)
+    try:
+        return Index.model_validate_json(text)
+    except ValidationError as error:
+        raise DownloadError(f"{place}: is no index of models: {_first(error)}") from error
+
+
+def beside(base: Place, file: str) -> Place:
+    """Where a file of a mirror lies; a key behind "?" in its address stays behind the file."""
+    if isinstance(base, Path):
+        return base / file
+    parts = urlsplit(base)
+    folder = parts.path.removesuffix(INDEX).rstrip("/")
+    return urlunsplit(parts._replace(path=f"{folder}/{quote(file)}", fragment=""))
+
+
+def write_index(folder: Path) -> Index:
+    """Make a mirror of a folder of model files: write `models.json` from their cards.
+
+    Raises:
+        UsageError: It is no folder.
+        ModelFileError: It holds no model file, or one that is damaged, foreign, or not named as
+            its card says; or the index cannot be written.
+        OutputExistsError: There is a `models.json` of something else.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder, expected one with model files (.onnx)")
+    paths = sorted(folder.glob("*.onnx"))
+    if not paths:
+        raise ModelFileError(f"{folder}: holds no model files (.onnx)")
+    out = folder / INDEX
+    if out.exists():
+        try:
+            read_index(folder)
+        except DownloadError as error:
+            raise OutputExistsError(f"{error}; move it away") from error
+    models = tuple(_entry_of(path) for path in paths)
+    index = Index(format="widesr-models-1", models=models)
+    try:
+        with whole_file(out, overwrite=True) as file:
+            file.write(index.model_dump_json(by_alias=True, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise ModelFileError(f"{out}: cannot be written ({error.strerror})") from error
+    return index
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a whole file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _entry_of(path: Path) -> Entry:
+    """Say of a model file what an index holds."""
+    card = read_card(path)
+    if card.name != path.stem:
+        raise ModelFileError(
+            f"{path}: is {card.name} by its card; name the file {card.name}.onnx, or export it "
+            "again under its new name"
+        )
+    if is_reserved(card.name) or not re.fullmatch(_NAME, card.name):
+        raise ModelFileError(
+            f"{path}: has no name for a model to be pulled by; expected letters and digits with "
+            f"- _ + . between them, and not {', '.join([*LADDER, BICUBIC])}"
+        )
+    try:
+        return Entry(
+            name=card.name,
+            scale=card.scale,
+            file=path.name,
+            n_bytes=path.stat().st_size,
+            sha256=sha256_of(path),
+            licence=card.licence,
+            needs=CARDS_SINCE,
+        )
+    except ValidationError as error:
+        raise ModelFileError(f"{path}: cannot be in an index: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
