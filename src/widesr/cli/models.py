@@ -49,7 +49,7 @@ Mirror = Annotated[
 def show_models(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]", help="Print this model's whole card."),
+        typer.Argument(metavar="NAME", help="Print this model's whole card."),
     ] = None,
     scale: Annotated[
         int | None,
@@ -93,7 +93,7 @@ def show_models(
 def pull_models(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Models; none: list what the mirror has."),
+        typer.Argument(metavar="NAME", help="Models; none: list what the mirror has."),
     ] = None,
     mirror: Mirror = None,
     overwrite: Annotated[
@@ -136,7 +136,7 @@ def pull_models(
 
 @commands.command("remove")
 def remove_models(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models that were pulled.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models that were pulled.")],
     quiet: options.Quiet = False,
 ) -> None:
     """Remove models that were pulled."""
