@@ -22,6 +22,8 @@ class Server:
         self.stop_after: dict[str, int] = {}
         """Bytes of a file after which the server falls silent, until it is closed."""
         self._closes = threading.Event()
+        self.said_range: str | None = None
+        """What the header says of a part, in the place of the truth."""
         self.ranges = True
         self.etag = True
         self.length = True
@@ -59,7 +61,8 @@ class Server:
         to.send_response(status)
         body = data[start:]
         if status == 206:
-            to.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            truth = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            to.send_header("Content-Range", self.said_range or truth)
         if self.length:
             to.send_header("Content-Length", str(len(body)))
         if self.etag:

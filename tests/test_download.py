@@ -73,6 +73,34 @@ def test_a_later_process_goes_on_where_the_first_stopped(server, tmp_path):
     assert server.asked == [Asked("/a.zip", 123_456, 206)]
 
 
+@pytest.mark.parametrize("said", ["bytes 500-299999/300000", "bytes x", f"bytes {'9' * 5000}-1/2"])
+def test_a_part_that_is_not_the_one_that_was_asked_for_is_never_joined(server, tmp_path, said):
+    server.said_range = said
+    (tmp_path / "a.zip.part").write_bytes(DATA[:1000])
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert [(each.start, each.status) for each in server.asked] == [(1000, 206), (0, 200)]
+
+
+def test_a_part_whose_length_is_not_said_is_taken(server, tmp_path):
+    server.said_range = "bytes 1000-299999/*"
+    (tmp_path / "a.zip.part").write_bytes(DATA[:1000])
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+
+
+def test_a_part_that_another_process_made_whole_meanwhile_is_let_go(server, tmp_path, monkeypatch):
+    locks = []
+
+    def lock(file, how):
+        locks.append(how)
+        if len(locks) == 1:  # the other process: it had the lock until now
+            (tmp_path / "a.zip.part").replace(tmp_path / "a.zip")
+
+    monkeypatch.setattr(download.fcntl, "flock", lock)
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert len(locks) == 2
+    assert left_in(tmp_path) == ["a.zip"]
+
+
 def test_what_is_whole_but_was_not_checked_is_not_fetched_again(server, tmp_path):
     (tmp_path / "a.zip.part").write_bytes(DATA)
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
