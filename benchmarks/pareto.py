@@ -1,6 +1,6 @@
 """Seconds against decibels: our models and others', drawn into docs/benchmarks/pareto.svg.
 
-    python benchmarks/pareto.py              # measure our models here, then draw
+    python benchmarks/pareto.py              # measure our models here, draw, write the tables
     python benchmarks/pareto.py --draw       # draw what benchmarks/results/pareto.json has
 
 Needs the dependency group `plots`. A time is the best of several for a picture of 480x270 LR
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from peers import write as write_tables
 from widesr.catalog import list_shipped
 from widesr.engine import load_engine
 from widesr.report import machine
@@ -42,6 +43,7 @@ def main():
         result = measured(options.rounds, options.threads)
         RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     draw(json.loads(RESULT.read_text(encoding="utf-8")), peers())
+    write_tables()
 
 
 def measured(rounds, threads):
