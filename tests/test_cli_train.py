@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from widesr.catalog import list_models
 from widesr.cli import run
+from widesr.data.layout import find_files
 from widesr.data.loader import Loader
 from widesr.train.checkpoint import load_weights
 
@@ -143,6 +145,22 @@ def test_a_network_is_adapted_to_photographs_without_a_recipe(shop, capsys):
     assert provenance.started_from.startswith("shop-x3.safetensors sha256:")
     assert provenance.recipe.optim.learning_rate == pytest.approx(3e-4)
     assert provenance.recipe.net == load_weights(shop / weights)[1].recipe.net
+
+
+def test_photographs_are_listed_once(shop, monkeypatch):
+    listed = []
+
+    def find(data, **options):
+        listed.append(data)
+        return find_files(data, **options)
+
+    monkeypatch.setattr("widesr.data.photographs.find_files", find)
+    weights = "runs/shop-x3/shop-x3.safetensors"
+    options = ["--data", "photos", "--threads", "1"]
+    for words in (["shop.toml", "--dry-run"], ["shop.toml"], ["--from", weights, "--steps", "1"]):
+        assert run(["train", *words, *options]) == 0
+        assert listed == [Path("photos")]
+        listed.clear()
 
 
 @pytest.mark.skipif(not list_models(), reason="needs the models of the package")

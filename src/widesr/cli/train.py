@@ -13,6 +13,7 @@ from widesr.errors import CheckpointError, MissingExtraError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from widesr.data.source import Source
     from widesr.train.loop import Progress
     from widesr.train.plan import Plan
     from widesr.train.recipe import Recipe
@@ -82,7 +83,7 @@ def train_network(
     when you press Ctrl-C. Several processes, on one machine or more, are started by torchrun.
     """
     try:
-        from widesr.train.loop import train
+        from widesr.train.loop import open_photographs, train
         from widesr.train.parallel import PeerError, is_launched, leads
         from widesr.train.plan import plan
     except ModuleNotFoundError as error:
@@ -94,11 +95,12 @@ def train_network(
         raise UsageError("--resume and --auto-resume exclude one another")
     quiet = quiet or not leads()
     as_json = as_json and leads()
-    parsed = _recipe(recipe, start_from=start_from, data=data, steps=steps)
+    parsed, photographs = _recipe(recipe, start_from=start_from, data=data, steps=steps)
     if not as_json and not quiet:
-        typer.echo(f"{data}: {_recognised(data, parsed)}")
+        photographs = open_photographs(photographs, parsed)
+        typer.echo(f"{data}: {photographs.what}")
     run: dict[str, Any] = {
-        "data": data,
+        "data": photographs,
         "start_from": start_from,
         "threads": threads,
         "device": device,
@@ -123,12 +125,19 @@ def train_network(
         typer.echo(f"{weights}  (next: widesr export {weights})")
 
 
-def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int | None) -> "Recipe":
-    """The recipe that is named, or that of the network to adapt, made to fit the photographs."""
+def _recipe(
+    name: str | None, *, start_from: str | None, data: Path, steps: int | None
+) -> "tuple[Recipe, Path | Source]":
+    """The recipe that is named, or that of the network to adapt, made to fit the photographs.
+
+    With `data` as it was named, or open where the photographs had to be counted: listing a large
+    folder takes its time.
+    """
     from widesr.data.opening import open_source
     from widesr.train.grow import load_start
     from widesr.train.recipe import fine_tuning, load_recipe, with_steps
 
+    photographs: Path | Source = data
     if name:
         recipe = load_recipe(name)
     elif start_from is None:
@@ -139,22 +148,10 @@ def _recipe(name: str | None, *, start_from: str | None, data: Path, steps: int 
             raise CheckpointError(
                 f"{start_from}: how it was trained is not known here; name a RECIPE beside --from"
             )
-        source = open_source(data, scale=known.network.scale, degradation=known.data.degradation)
-        recipe = fine_tuning(known, photographs=len(source.names))
-    return recipe if steps is None else with_steps(recipe, steps)
-
-
-def _recognised(data: Path, recipe: "Recipe") -> str:
-    """What lies in --data, in a line."""
-    from widesr.data.opening import open_source
-
-    wanted = recipe.data
-    return open_source(
-        data,
-        scale=recipe.network.scale,
-        degradation=wanted.degradation,
-        exclude=wanted.exclude,
-    ).what
+        scale, degradation = known.network.scale, known.data.degradation
+        photographs = open_source(data, scale=scale, degradation=degradation)  # all: none excluded
+        recipe = fine_tuning(known, photographs=len(photographs.names))
+    return (recipe if steps is None else with_steps(recipe, steps)), photographs
 
 
 def _reporter(

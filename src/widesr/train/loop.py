@@ -17,7 +17,7 @@ from widesr.catalog import TrainingData
 from widesr.data.loader import Loader
 from widesr.data.opening import open_source
 from widesr.data.patches import Pair
-from widesr.data.source import hold_out, large_enough, training_data
+from widesr.data.source import Source, hold_out, large_enough, training_data
 from widesr.errors import CheckpointError, DataError, TrainingError
 from widesr.train.checkpoint import (
     list_states,
@@ -36,7 +36,15 @@ from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.signals import held_back
 from widesr.train.validation import centre
 
-__all__ = ["Photographs", "Progress", "load_photographs", "prepare", "train", "which_commit"]
+__all__ = [
+    "Photographs",
+    "Progress",
+    "load_photographs",
+    "open_photographs",
+    "prepare",
+    "train",
+    "which_commit",
+]
 
 Notice = Callable[[str], None]
 
@@ -50,15 +58,27 @@ class Photographs(NamedTuple):
     sources: tuple[TrainingData, ...]
 
 
+def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
+    """List what a recipe takes from a folder or a pack; what is open already stays as it is.
+
+    Raises:
+        DataError: Nothing that can be used.
+    """
+    if not isinstance(data, Path):
+        return data
+    scale, wanted = recipe.network.scale, recipe.data
+    return open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
+
+
 def load_photographs(
-    data: Path, recipe: Recipe, *, notice: Callable[[str], None] = lambda _: None
+    data: Path | Source, recipe: Recipe, *, notice: Notice = lambda _: None
 ) -> Photographs:
     """Load what a recipe takes from a folder or a pack; runs that take the same can share.
 
     Arguments and errors are those of `train`.
     """
     scale, wanted = recipe.network.scale, recipe.data
-    source = open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
+    source = open_photographs(data, recipe)
     names = large_enough(source, scale=scale, lr_patch=wanted.lr_patch, notice=notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
@@ -76,7 +96,7 @@ def load_photographs(
 def train(
     recipe: Recipe,
     *,
-    data: Path | Photographs,
+    data: Path | Source | Photographs,
     out: Path,
     resume: bool | Literal["auto"] = False,
     start_from: str | Path | None = None,
@@ -98,8 +118,8 @@ def train(
         recipe: What to train, and how.
         data: A folder of HR photographs, looked through with the folders below it; one with LR
             beside HR, as DIV2K has it; or a pack. A MANIFEST.csv (columns `file`, `licence`,
-            `origin`) in it names the licences for the model's card. Or what `load_photographs`
-            made of it.
+            `origin`) in it names the licences for the model's card. Or what `open_photographs` or
+            `load_photographs` made of it for this recipe.
         out: Folder for the results; made where it is missing.
         resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
             machine and device to the same weights, bit for bit, as a run that never stopped.
@@ -139,7 +159,11 @@ def train(
         restarted = world.any(was_restarted())  # the count is not the same on all machines
         _begin(run, out, resume=resume or (restarted and "auto"), notice=tell)
         photographs = world.together(
-            lambda: load_photographs(data, recipe, notice=tell) if isinstance(data, Path) else data
+            lambda: (
+                data
+                if isinstance(data, Photographs)
+                else load_photographs(data, recipe, notice=tell)
+            )
         )
         world.together(lambda: _require_same(photographs, world))
         loader = open_files.enter_context(_loader(run, photographs))

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from widesr.data.opening import open_source
-from widesr.data.source import hold_out
+from widesr.data.source import Source, hold_out
 from widesr.train.device import Device, describe
-from widesr.train.loop import prepare
+from widesr.train.loop import open_photographs, prepare
 from widesr.train.recipe import Recipe
 
 _TIMED_STEPS = 3
@@ -43,7 +42,7 @@ class Plan(NamedTuple):
 def plan(
     recipe: Recipe,
     *,
-    data: Path,
+    data: Path | Source,
     start_from: str | Path | None = None,
     threads: int | None = None,
     device: Device = "cpu",
@@ -59,9 +58,9 @@ def plan(
         threads=threads,
         device=device,
     )
-    side, scale, wanted = recipe.data.lr_patch, recipe.network.scale, recipe.data
-    source = open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
-    training, validation = hold_out(source.names, wanted.validation)
+    side, scale = recipe.data.lr_patch, recipe.network.scale
+    names = open_photographs(data, recipe).names
+    training, validation = hold_out(names, recipe.data.validation)
     random = np.random.default_rng(recipe.seed)
     lr = random.integers(0, 256, (recipe.data.batch, side, side, 3), np.uint8)
     hr = lr.repeat(scale, axis=1).repeat(scale, axis=2)
