@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from recipes import TINY_RECIPE, rewritten
 from server import Server
 
 settings.register_profile("widesr", deadline=None)
@@ -72,35 +73,6 @@ def golden() -> Path:
 
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
-TINY_RECIPE = """
-name = "tiny-x2"
-source = "made for a test"
-seed = 1
-family = "wdsr"
-[net]
-scale = 2
-block = "a"
-n_resblocks = 1
-n_feats = 4
-expansion = 2
-[data]
-degradation = "bicubic"
-lr_patch = 12
-batch = 4
-validation = 1
-exclude = ["left-out.png"]
-[optim]
-loss = "l1"
-steps = 12
-learning_rate = 1e-2
-warmup = 2
-schedule = "cosine"
-betas = [0.9, 0.999]
-ema_decay = 0.9
-precision = "fp32"
-[log]
-validate_every = 4
-"""
 
 
 @pytest.fixture
@@ -113,15 +85,11 @@ def server():
 
 @pytest.fixture
 def recipe_file(tmp_path):
-    """Write the recipe of a network that is trained in a second, with pieces of text exchanged."""
+    """Write the tiny recipe with pieces of its text exchanged."""
 
     def write(*changes):
-        text = TINY_RECIPE
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
         file = tmp_path / "tiny.toml"
-        file.write_text(text)
+        file.write_text(rewritten(TINY_RECIPE, *changes))
         return str(file)
 
     return write

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from recipes import TINY_RECIPE, rewritten
 from widesr.catalog import list_models
 from widesr.cli import run
 from widesr.data.layout import find_files
@@ -20,30 +21,18 @@ from widesr.train.checkpoint import load_weights
 
 pytestmark = pytest.mark.train
 
-RECIPE = """
-name = "shop-x3"
-source = "made for a test"
-seed = 0
-family = "wdsr"
-net = { scale = 3, block = "b", n_resblocks = 1, n_feats = 8, expansion = 3 }
-[data]
-degradation = "bicubic"
-lr_patch = 12
-batch = 4
-validation = 1
-exclude = []
-[optim]
-loss = "l1"
-steps = 30
-learning_rate = 3e-3
-warmup = 5
-schedule = "cosine"
-betas = [0.9, 0.999]
-ema_decay = 0.9
-precision = "bf16"
-[log]
-validate_every = 10
-"""
+RECIPE = rewritten(
+    TINY_RECIPE,
+    ('"tiny-x2"', '"shop-x3"'),
+    ("scale = 2", "scale = 3"),
+    ('block = "a"', 'block = "b"'),
+    ("n_feats = 4", "n_feats = 8"),
+    ("expansion = 2", "expansion = 3"),
+    ("steps = 12", "steps = 30"),
+    ("learning_rate = 1e-2", "learning_rate = 3e-3"),
+    ('"fp32"', '"bf16"'),
+    ("validate_every = 4", "validate_every = 10"),
+)
 
 
 @pytest.fixture

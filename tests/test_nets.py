@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from networks import n_parameters
 from widesr.errors import CheckpointError
 from widesr.nets import EDSR, WDSR, EDSRConfig, WDSRConfig, build, family_of, parse_config
 from widesr.train.importers import import_weights
@@ -24,10 +25,6 @@ SMALL = [
     ),
     *(EDSRConfig(scale=scale, n_resblocks=n, n_feats=4) for scale in (2, 3, 4, 8) for n in (0, 2)),
 ]
-
-
-def n_parameters(network):
-    return sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY_RECIPE
+from recipes import TINY_RECIPE, rewritten
 from widesr.errors import DataError, TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state
 from widesr.train.loop import prepare, train
@@ -125,11 +125,8 @@ def losses_of(folder: Path) -> list[float]:
 
 def recipe_text(*changes: tuple[str, str]) -> str:
     """Of a run in bf16 with five patches a step, which two processes cannot halve."""
-    text = TINY_RECIPE
-    for old, new in (*LONG, ("batch = 4", "batch = 5"), ('"fp32"', '"bf16"'), *changes):
-        assert old in text
-        text = text.replace(old, new)
-    return text
+    ours = (*LONG, ("batch = 4", "batch = 5"), ('"fp32"', '"bf16"'))
+    return rewritten(TINY_RECIPE, *ours, *changes)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
+from recipes import TINY_RECIPE, rewritten
 from widesr.cli import run
 from widesr.errors import CheckpointError, RecipeError, TrainingError
 from widesr.nets import EDSRConfig, build
@@ -42,37 +43,16 @@ family = "ablation"
 [axes]
 "net.norm" = ["weight", "none"]
 "optim.learning_rate" = [1e-2, 1e30]
-[net]
-scale = 2
-block = "a"
-n_resblocks = 1
-n_feats = 4
-expansion = 2
-[data]
-degradation = "bicubic"
-lr_patch = 12
-batch = 4
-validation = 1
-exclude = []
-[optim]
-loss = "l1"
-steps = 12
-warmup = 0
-schedule = "cosine"
-betas = [0.9, 0.999]
-ema_decay = 0.0
-precision = "fp32"
-[log]
-validate_every = 4
-"""
+""" + rewritten(
+    TINY_RECIPE[TINY_RECIPE.index("[net]") :],
+    ("learning_rate = 1e-2\n", ""),
+    ("warmup = 2", "warmup = 0"),
+    ("ema_decay = 0.9", "ema_decay = 0.0"),
+)
 
 
 def study_of(*changes):
-    text = STUDY
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    return parse_study(tomllib.loads(text), origin="tiny.toml")
+    return parse_study(tomllib.loads(rewritten(STUDY, *changes)), origin="tiny.toml")
 
 
 @pytest.fixture(scope="module")
@@ -341,10 +321,7 @@ def test_a_stopped_study_goes_on_where_it_was(photographs, tmp_path, stop):
         ("[0, 1]", "[7]"),
     )
     study = study_of(*changes)
-    text = STUDY
-    for old, new in changes:
-        text = text.replace(old, new)
-    (tmp_path / "tiny.toml").write_text(text)
+    (tmp_path / "tiny.toml").write_text(rewritten(STUDY, *changes))
     out, second = tmp_path / "out", cells(study)[1]
     process = start(tmp_path / "tiny.toml", photographs, out)
     wait_for(lambda: len(list((out / second.name).glob("state-*"))) > 1, process)
