@@ -26,8 +26,10 @@ LADDER: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2"},
+    "realistic": {2: "wdsr-a8-realistic-x2"},
 }
-"""What these names mean, by scale: the quickest models, the usual ones, and the sharpest."""
+"""What these names mean, by scale: the quickest models, the usual ones and the sharpest, which are
+for clean pictures, and those for JPEG files and noise."""
 
 BICUBIC = "bicubic"
 """A model name everywhere a model is named: `imresize`, any scale, no file."""
@@ -162,9 +164,9 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
     """Find the model that a user names.
 
     Args:
-        name: A rung of the ladder ("fast", "default", "best"), the name of a model in the package
-            or of one that was pulled, or the path of an `.onnx` file (known by its suffix or by a
-            separator in it). Nothing is fetched.
+        name: A rung of the ladder ("fast", "default", "best", "realistic"), the name of a model in
+            the package or of one that was pulled, or the path of an `.onnx` file (known by its
+            suffix or by a separator in it). Nothing is fetched.
         scale: What the model must do; None takes a model of any scale, by its own name or path.
 
     Raises:

@@ -161,7 +161,8 @@ Model = Annotated[
         "-n",
         "--model",
         metavar="NAME",
-        help='fast, default or best; a name from "widesr models", an .onnx file, or "bicubic".',
+        help="fast, default or best; realistic, for JPEG and noise; a name from "
+        '"widesr models", an .onnx file, or "bicubic".',
     ),
 ]
 Tile = Annotated[
