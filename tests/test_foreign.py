@@ -167,7 +167,7 @@ def sized(tmp_path_factory):
 class OfOneSize:
     """A runtime that takes 16x16 only, and says how far it looks."""
 
-    name, precision, scale, streams = "known", "fp32", 1, 1
+    name, precision, scale, streams, bytes_per_pixel = "known", "fp32", 1, 1, 9
 
     def __init__(self, radius, smallest_tile=1):
         self.receptive_radius, self.smallest_tile = radius, smallest_tile

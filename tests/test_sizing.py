@@ -232,6 +232,7 @@ class Nearest:
     receptive_radius = 0
     smallest_tile = 1
     streams = 1
+    bytes_per_pixel = 1536
 
     @property
     def exact(self):

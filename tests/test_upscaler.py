@@ -34,6 +34,7 @@ class Nearest:
     receptive_radius = 0
     smallest_tile = 1
     streams = 1
+    bytes_per_pixel = 1536
 
     @property
     def exact(self):
@@ -59,6 +60,7 @@ class Checksum:
     receptive_radius = 3
     smallest_tile = 1
     streams = 1
+    bytes_per_pixel = 1536
 
     @property
     def exact(self):
@@ -78,6 +80,7 @@ class Constant:
     receptive_radius = 0
     smallest_tile = 1
     streams = 1
+    bytes_per_pixel = 1536
 
     @property
     def exact(self):

@@ -55,8 +55,6 @@ _FOR_ENGINE = 0.4
 """Share of them that the engine may hold at once with tile="auto"."""
 _FOR_BAND = 1 / 32
 """Share for a band of finished rows; some of them are under way at once."""
-_BYTES_PER_PIXEL = 1536
-"""What a WDSR-A of 24 features, expansion 4, takes per LR pixel in fp32, measured at its worst."""
 
 
 class AnyUpscaler(ABC):
@@ -180,8 +178,9 @@ class Upscaler(AnyUpscaler):
         self.scale = engine.scale
         self.card = card
         self._engine, self._self_ensemble = engine, self_ensemble
-        self._halo, self._least = engine.receptive_radius, max(MIN_TILE, engine.smallest_tile or 0)
-        self.tile = self._settled(tile, max_memory)
+        self._least = max(MIN_TILE, engine.smallest_tile or 0)
+        self._tile, self._max_memory = tile, max_memory
+        self.tile = self._settled(engine)
         self._band_bytes = max_memory * _FOR_BAND
 
     @classmethod
@@ -232,20 +231,23 @@ class Upscaler(AnyUpscaler):
 
     def plan(self, lr: Rows) -> list[Tile]:
         """Say how a picture is cut into tiles; no row of it is read."""
+        engine = self._engine_for(lr.dtype)
+        tile = self._settled(engine)
         return plan_tiles(
             lr.height,
             lr.width,
-            tile=self.tile,
-            halo=self._halo,
+            tile=tile,
+            halo=engine.receptive_radius,
             margin=MARGIN,
-            highest=self._highest(lr),
+            highest=None if tile is None else self._highest(lr),
             least=self._least,
-            streams=self._engine.streams,
+            streams=engine.streams,
         )
 
     def _bands(self, lr: Rows, progress: Progress | None) -> Iterator[Band]:
         tiles, width = self.plan(lr), lr.width
-        lr, run = lr.mirrored(MARGIN), self._run(lr.dtype)
+        lr, engine = lr.mirrored(MARGIN), self._engine_for(lr.dtype)
+        run = _ensemble(engine.run) if self._self_ensemble else engine.run
 
         def pieces() -> Iterator[tuple[Tile, Band, Band]]:
             """Each tile, what it reads, and the band that it is a part of."""
@@ -265,7 +267,7 @@ class Upscaler(AnyUpscaler):
             _from_network(part, into=sr[:, columns])
             return tile, sr
 
-        filled = in_threads(pieces(), fill, threads=self._engine.streams)
+        filled = in_threads(pieces(), fill, threads=engine.streams)
         with closing(filled):
             for done, (tile, sr) in enumerate(filled, start=1):
                 if progress is not None:
@@ -273,14 +275,13 @@ class Upscaler(AnyUpscaler):
                 if tile.core_x.stop == width:
                     yield sr
 
-    def _run(self, dtype: np.dtype[Any]) -> Network:
+    def _engine_for(self, dtype: np.dtype[Any]) -> Engine:
         """What tiles go through: 16 bits are more than bf16 can tell apart."""
-        engine = self._engine if dtype == np.uint8 else self._engine.exact
-        return _ensemble(engine.run) if self._self_ensemble else engine.run
+        return self._engine if dtype == np.uint8 else self._engine.exact
 
-    def _settled(self, tile: int | Literal["auto"] | None, max_memory: int) -> int | None:
-        """The side of tiles, or None, with which this engine gives the picture as a whole."""
-        least = self._engine.smallest_tile
+    def _settled(self, engine: Engine) -> int | None:
+        """The side of tiles, or None, with which an engine gives the picture as a whole."""
+        tile, least = self._tile, engine.smallest_tile
         if least is None:
             if isinstance(tile, int):
                 raise UsageError(
@@ -289,7 +290,7 @@ class Upscaler(AnyUpscaler):
             return None
         if tile == "auto":
             best = recall_best(self.card.weights_sha256) if self.card else None
-            most = _auto_tile(self._halo, max_memory // self._engine.streams)
+            most = _auto_tile(engine, self._max_memory)
             tile = min(most, best.tile) if best else most
         if tile is None:
             return None
@@ -297,10 +298,8 @@ class Upscaler(AnyUpscaler):
             raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
         return max(tile, least)
 
-    def _highest(self, lr: Rows) -> int | None:
+    def _highest(self, lr: Rows) -> int:
         """Rows of a tile's core at most: of a wide picture not all too much is held at once."""
-        if self.tile is None:
-            return None
         row_bytes = lr.nbytes // lr.height * self.scale**2
         return max(int(self._band_bytes) // row_bytes, self._least)
 
@@ -357,9 +356,10 @@ def _parted(running: Running) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _auto_tile(halo: int, max_memory: int) -> int:
-    read = isqrt(int(max_memory * _FOR_ENGINE) // _BYTES_PER_PIXEL)
-    return max(read - 2 * halo, 128)
+def _auto_tile(engine: Engine, max_memory: int) -> int:
+    """Side of the largest core of which all streams together stay within their share."""
+    read = isqrt(int(max_memory * _FOR_ENGINE) // (engine.bytes_per_pixel * engine.streams))
+    return max(read - 2 * engine.receptive_radius, 128)
 
 
 def _check(pixels: NDArray[Pixels]) -> None:

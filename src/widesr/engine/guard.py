@@ -47,6 +47,7 @@ class Guarded:
         self.name, self.precision = runtime.name, runtime.precision
         self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
         self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
+        self.bytes_per_pixel = runtime.bytes_per_pixel
         self._runtime, self._path, self._load_exact = runtime, path, exact
         self._is_trusted = is_trusted
         self._exact: Guarded | None = None

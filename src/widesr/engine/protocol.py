@@ -37,6 +37,10 @@ class Runtime(Protocol):
     def streams(self) -> int:
         """How many calls of `run` may be under way at once, from as many threads."""
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """What a call of `run` takes for each LR pixel, about."""
+
     def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Upscale (N, 3, H, W), RGB in [0, 1], to (N, 3, sH, sW), around [0, 1], not clipped."""
 

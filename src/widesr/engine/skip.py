@@ -40,8 +40,8 @@ def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
     kernel = values(end.skip.input_value(1))  # (out, in, height, width)
     turned = np.ascontiguousarray(kernel.swapaxes(0, 1)[:, :, ::-1, ::-1])
     n_out, _, height, width = kernel.shape
-    bias = sum(values(bias).reshape(-1) for bias in end.biases)
-    bias = bias + np.repeat(values(end.mean).reshape(3), n_out // 3)
+    bias = np.repeat(values(end.mean).reshape(3), n_out // 3)
+    bias = sum((values(each).reshape(-1) for each in end.biases), start=bias)
     skip = op.convolution_backprop_data(
         end.skip.input_value(0),
         op.constant(turned),
@@ -65,10 +65,11 @@ def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
     total = shuffle and _before(shuffle, 0, "Add")
     if with_mean is None or total is None:
         return None
-    sides = [_before(total, 0, "Add"), _before(total, 1, "Add")]
-    if None in sides:
-        return None
-    convs = [_before(side, 0, "Convolution") for side in sides]
+    with_bias = [_before(total, 0, "Add"), _before(total, 1, "Add")]
+    convs = [
+        _before(side or total, 0 if side else port, "Convolution")
+        for port, side in enumerate(with_bias)
+    ]
     if None in convs:
         return None
     from_input = [
@@ -78,7 +79,7 @@ def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
     if sorted(from_input) != [False, True]:
         return None
     skip, tail = sorted(convs, key=lambda conv: not from_input[convs.index(conv)])
-    biases = [side.input_value(1) for side in sides]
+    biases = [side.input_value(1) for side in with_bias if side]
     return _Ending(result, shuffle, total, tail, skip, biases, with_mean.input_value(1))
 
 

@@ -34,7 +34,7 @@ class Windowed:
         """
         self.name, self.precision = runtime.name, runtime.precision
         self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.streams = runtime.streams
+        self.streams, self.bytes_per_pixel = runtime.streams, runtime.bytes_per_pixel
         self._runtime, self._size, self._path = runtime, size, path
         if runtime.smallest_tile is not None and min(size) <= 2 * self.receptive_radius:
             raise ModelFileError(
