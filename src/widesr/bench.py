@@ -27,7 +27,7 @@ from widesr.pipeline import in_threads
 _SIDE = 256
 """LR pixels of the core that back ends are compared on."""
 _TILES = (96, 128, 192, 256, 384, 512)
-"""Sides that are tried, LR pixels; larger ones take more than 400 MiB with the default models."""
+"""Sides that are tried, LR pixels; `Upscaler` takes the best, or what its memory allows."""
 _ROUNDS = 5
 _PATIENCE = 20.0
 """Seconds for each of the two comparisons; at least one round is made."""
