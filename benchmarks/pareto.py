@@ -5,8 +5,9 @@
 
 Needs the dependency group `plots`. A time is the best of several for a picture of 480x270 LR
 pixels, network alone, on the engine that `widesr upscale` takes; models take turns, so that what
-else the machine does falls on all. Decibels are Set5, protocol `benchmark-y`, from the cards,
-computed in fp32; bf16 loses at most 0.01 dB.
+else the machine does falls on all. A + is the self-ensemble, `widesr upscale -x`. Decibels are
+Set5, protocol `benchmark-y`, from the cards and results/self_ensemble.json (quality.py), computed
+in fp32; bf16 loses at most 0.01 dB.
 peers.csv has the others: run by us earlier on a machine of the same kind (2 cores, 2 threads), each
 on the runtime named there, and drawn hollow since they are not of this run.
 """
@@ -21,10 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from peers import PROTOCOL, of_card, self_ensembles
 from peers import write as write_tables
 from widesr.catalog import list_shipped
 from widesr.engine import load_engine
 from widesr.report import machine
+from widesr.upscaler import ensemble
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pareto.json"
@@ -51,23 +54,31 @@ def measured(rounds, threads):
     lr = np.random.default_rng(0).random((1, 3, HEIGHT, WIDTH), np.float32)
     models = [m for m in list_shipped() if m.card.degradation == "bicubic"]  # as Set5 was shrunk
     engines = {m.card.name: load_engine(m, precision="auto", threads=threads) for m in models}
-    seconds = {name: [] for name in engines}
+    ensembles = self_ensembles()
+    runs = {name: engine.run for name, engine in engines.items()}
+    runs |= {f"{name}+": ensemble(runs[name]) for name in runs if f"{name}+" in ensembles}
+    seconds = {name: [] for name in runs}
     for round_ in range(rounds + 1):
-        for name, engine in engines.items():
+        for name, run in runs.items():
             began = time.perf_counter()
-            engine.run(lr)
+            run(lr)
             if round_ > 0:  # the first compiles
                 seconds[name].append(time.perf_counter() - began)
     rows = [
         {
-            "model": model.card.name,
+            "model": name,
             "parameters": model.card.parameters_fused,
             "scale": model.card.scale,
             "engine": f"{engines[model.card.name].name} {engines[model.card.name].precision}",
-            "seconds": round(min(seconds[model.card.name]), 4),
-            "set5": set5(model.card),
+            "seconds": round(min(seconds[name]), 4),
+            "set5": decibels[0],
         }
         for model in models
+        for name, decibels in (
+            (model.card.name, of_card(model.card)[PROTOCOL]),
+            (f"{model.card.name}+", ensembles.get(f"{model.card.name}+", {}).get(PROTOCOL)),
+        )
+        if decibels is not None
     ]
     for row in rows:
         print("{model:14}  {seconds:7.4f} s  {set5:5.2f} dB".format(**row))
@@ -81,11 +92,6 @@ def measured(rounds, threads):
         "picture": f"{WIDTH}x{HEIGHT}",
         "models": rows,
     }
-
-
-def set5(card):
-    (score,) = [s for s in card.scores if (s.dataset, s.protocol) == ("Set5", "benchmark-y")]
-    return round(score.psnr, 2)
 
 
 def peers():

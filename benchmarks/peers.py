@@ -2,8 +2,9 @@
 
     python benchmarks/peers.py [--check]     # write them, or only compare
 
-Seconds of ours are those of benchmarks/results/pareto.json, decibels those of the cards. What the
-others have is in peers.csv, run by us earlier, and for x3 in published.csv, as its source has it.
+Seconds of ours are those of benchmarks/results/pareto.json, decibels those of the cards, and of the
+self-ensembles (+) those of benchmarks/results/self_ensemble.json. What the others have is in
+peers.csv, run by us earlier, and for x3 in published.csv, as its source has it.
 `benchmarks/pareto.py` writes the tables too, when it has measured.
 """
 
@@ -55,15 +56,34 @@ def ours() -> list[Ours]:
     """The models that benchmarks/results/pareto.json has times of, the quickest first."""
     measured = json.loads((HERE / "results" / "pareto.json").read_text(encoding="utf-8"))
     seconds = {row["model"]: row["seconds"] for row in measured["models"]}
-    cards = [model.card for model in list_shipped() if model.card.name in seconds]
-    found = [Ours(card.name, card.scale, seconds[card.name], psnr(card)) for card in cards]
+    psnr = {model.card.name: of_card(model.card) for model in list_shipped()} | self_ensembles()
+    scales = {model.card.name: model.card.scale for model in list_shipped()}
+    found = [
+        Ours(name, scales[name.rstrip("+")], seconds[name], psnr[name])
+        for name in psnr
+        if name in seconds
+    ]
     return sorted(found, key=lambda each: (each.scale, each.seconds))
 
 
-def psnr(card: ModelCard) -> dict[str, Decibels]:
+def of_card(card: ModelCard) -> dict[str, Decibels]:
+    """What a model has by itself, by protocol."""
     found = {(score.protocol, score.dataset): round(score.psnr, 2) for score in card.scores}
     protocols = {protocol for protocol, _ in found}
     return {each: tuple(found.get((each, name)) for name in SETS) for each in protocols}
+
+
+def self_ensembles() -> dict[str, dict[str, Decibels]]:
+    """The same of those that were scored with `widesr upscale -x`, by name, a + at its end."""
+    file = HERE / "results" / "self_ensemble.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["reports"]
+    return {
+        name: {
+            protocol: tuple(round(report["mean"][protocol]["psnr"], 2) for report in reports)
+            for protocol in reports[0]["mean"]
+        }
+        for name, reports in found.items()
+    }
 
 
 def theirs() -> list[Other]:
@@ -95,7 +115,7 @@ def tables() -> str:
 def table(scale: int, mine: list[Ours], others: list[Other]) -> str:
     rungs = {name: rung for rung, models in LADDER.items() for name in models.values()}
     head = [f"x{scale}", "runtime", "seconds", " / ".join(SETS)]
-    head += [f"`{each.name}` ({rungs.get(each.name, 'by name')})" for each in mine]
+    head += [f"`{each.name}` ({named(each.name, rungs)})" for each in mine]
     lines = [head, ["---"] * len(head)]
     itself = [f"{each.seconds:.3f} s, {decibels(each.psnr[PROTOCOL])}" for each in mine]
     lines.append(["**itself**", "", "", "", *itself])
@@ -104,6 +124,12 @@ def table(scale: int, mine: list[Ours], others: list[Other]) -> str:
         row = [other.name, other.where, seconds, decibels(other.psnr)]
         lines.append([*row, *(against(each, other) for each in mine)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def named(name: str, rungs: dict[str, str]) -> str:
+    """What to type for it after -n."""
+    rung = rungs.get(name.rstrip("+"), "by name")
+    return f"{rung} -x" if name.endswith("+") else rung
 
 
 def against(mine: Ours, other: Other) -> str:

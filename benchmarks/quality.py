@@ -2,10 +2,12 @@
 
     python benchmarks/quality.py BENCH [--cards] [--json benchmarks/results/quality.json]
     python benchmarks/quality.py BENCH --only MODEL [--cards]
+    python benchmarks/quality.py BENCH --self-ensemble --json benchmarks/results/self_ensemble.json
 
 BENCH is a folder with `Set5/HR`, `Set5/LR_bicubic/X2` ... and `Set14/HR_x2`, `Set14/LR_x2` ...,
 as the usual archives have them. `--only` scores one model, by name or path, and no bicubic: for one
-that is not in the package yet. `--cards` writes the scores into the model files (needs the `train`
+that is not in the package yet. `--self-ensemble` is `widesr upscale -x`, of the finest models
+alone, and for no card. `--cards` writes the scores into the model files (needs the `train`
 extra), and `scripts/models_table.py` takes them from there into the README.
 """
 
@@ -16,7 +18,7 @@ import sys
 from pathlib import Path
 
 from widesr import evaluate_folder
-from widesr.catalog import BICUBIC, Score, find_model, list_shipped
+from widesr.catalog import BICUBIC, LADDER, Score, find_model, list_shipped
 
 PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
 
@@ -27,11 +29,18 @@ def sets(bench, scale):
     yield "Set14", bench / "Set14" / f"HR_x{scale}", bench / "Set14" / f"LR_x{scale}"
 
 
-def judged(name, scale, bench):
+def judged(name, scale, bench, self_ensemble=False):
     """Scores of one model, one for each set and protocol, and the reports they come from."""
     scores, reports = [], []
     for dataset, hr_dir, lr_dir in sets(bench, scale):
-        report = evaluate_folder(hr_dir, model=name, scale=scale, protocol=PROTOCOLS, lr_dir=lr_dir)
+        report = evaluate_folder(
+            hr_dir,
+            model=name,
+            scale=scale,
+            protocol=PROTOCOLS,
+            lr_dir=lr_dir,
+            self_ensemble=self_ensemble,
+        )
         reports.append(report)
         for protocol in PROTOCOLS:
             mean = report.mean[protocol]
@@ -43,7 +52,7 @@ def judged(name, scale, bench):
                     ssim=round(mean.ssim, 4),
                 )
             )
-            print(f"{name:12}  x{scale}  {dataset:5}  {protocol:11}  "
+            print(f"{report.model.name:12}  x{scale}  {dataset:5}  {protocol:11}  "
                   f"{mean.psnr:7.4f} dB  {mean.ssim:.4f}")  # fmt: skip
     return scores, reports
 
@@ -54,7 +63,10 @@ def main():
     parser.add_argument("--only", metavar="MODEL", help="a name, or the path of an .onnx file")
     parser.add_argument("--cards", action="store_true", help="write scores into the model files")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--self-ensemble", action="store_true")
     options = parser.parse_args()
+    if options.cards and options.self_ensemble:
+        parser.error("scores of the self-ensemble are for no card")
 
     # first: cards that are written make the tree another
     commit = subprocess.run(
@@ -62,15 +74,20 @@ def main():
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
 
-    models = [find_model(options.only, scale=None)] if options.only else list_shipped()
-    scales = set() if options.only else {model.card.scale for model in models}
+    finest = set(LADDER["best"].values())
+    if options.only:
+        models = [find_model(options.only, scale=None)]
+    else:
+        models = [m for m in list_shipped() if m.card.name in finest or not options.self_ensemble]
+    alone = options.only or options.self_ensemble
+    scales = set() if alone else {model.card.scale for model in models}
     found = {}
     for scale in sorted(scales):
         found[f"{BICUBIC}-x{scale}"] = judged(BICUBIC, scale, options.bench)[1]
     for model in models:
         name = options.only or model.card.name
-        scores, reports = judged(name, model.card.scale, options.bench)
-        found[model.card.name] = reports
+        scores, reports = judged(name, model.card.scale, options.bench, options.self_ensemble)
+        found[reports[0].model.name] = reports
         if options.cards:
             from widesr.export import put_scores
 

@@ -247,7 +247,7 @@ class Upscaler(AnyUpscaler):
     def _bands(self, lr: Rows, progress: Progress | None) -> Iterator[Band]:
         tiles, width = self.plan(lr), lr.width
         lr, engine = lr.mirrored(MARGIN), self._engine_for(lr.dtype)
-        run = _ensemble(engine.run) if self._self_ensemble else engine.run
+        run = ensemble(engine.run) if self._self_ensemble else engine.run
 
         def pieces() -> Iterator[tuple[Tile, Band, Band]]:
             """Each tile, what it reads, and the band that it is a part of."""
@@ -393,7 +393,7 @@ def _from_network(sr: NDArray[np.float32], *, into: NDArray[Pixels]) -> None:
 _AS_IS, _MIRRORED = slice(None), slice(None, None, -1)
 
 
-def _ensemble(run: Network) -> Network:
+def ensemble(run: Network) -> Network:
     """The mean of `run` over the eight flips and turns of its input, each turned back."""
 
     def turned(lr: NDArray[np.float32]) -> NDArray[np.float32]:
