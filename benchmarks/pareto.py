@@ -26,8 +26,8 @@ from peers import PROTOCOL, of_card, self_ensembles
 from peers import write as write_tables
 from widesr.catalog import list_shipped
 from widesr.engine import load_engine
+from widesr.ensemble import ensemble
 from widesr.report import machine
-from widesr.upscaler import ensemble
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pareto.json"

@@ -28,8 +28,8 @@ import numpy as np
 
 from widesr.catalog import ModelFile, find_model
 from widesr.engine import load_engine
+from widesr.engine.graph import start_openvino
 from widesr.engine.skip import keep_skip_exact
-from widesr.engine.vino import start_openvino
 from widesr.report import machine
 from widesr.tiling import plan_tiles
 

@@ -173,7 +173,7 @@ def test_what_cannot_be_done_is_one_line(tmp_path, monkeypatch, capsys, options,
 
 
 def test_without_openvino_it_says_what_to_install(folder, monkeypatch):
-    monkeypatch.setattr("widesr.engine.vino.start_openvino", _no_openvino)
+    monkeypatch.setattr("widesr.engine.graph.start_openvino", _no_openvino)
     rest, held = split_photographs(folder)
     with pytest.raises(MissingExtraError, match=r"pip install 'widesr\[openvino\]'"):
         calibrate(TINY, photographs=rest, held_out=held)

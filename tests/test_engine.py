@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from widesr.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, find_model, read_card
 from widesr.degradation import degrade
-from widesr.engine import choice, is_lossless, load_engine, machine, ort, vino
+from widesr.engine import choice, is_lossless, load_engine, machine, ort
+from widesr.engine.graph import start_openvino
 from widesr.engine.guard import Guarded
 from widesr.engine.machine import Cpu, cpu, usable_cpus
 from widesr.engine.skip import keep_skip_exact
@@ -136,7 +137,7 @@ def test_in_bf16_too_tiles_are_as_the_whole_from_the_smallest_tile_on(
 @pytest.mark.parametrize("biases", [[], ["skip"], ["tail"], ["tail", "skip"]])
 def test_the_skip_that_is_kept_exact_gives_the_same_picture(biases):
     openvino = pytest.importorskip("openvino")
-    core = vino.start_openvino()
+    core = start_openvino()
     lr = _picture(11, 1, 3, 21, 34)
     in_fp32 = {"INFERENCE_PRECISION_HINT": "f32"}
     graphs = [core.read_model(TINY.path) for _ in "ab"]
@@ -568,7 +569,7 @@ def test_calls_from_several_threads_at_once_get_each_its_own_picture(backend):
 
 def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(vino, "start_openvino", vino.start_openvino.__wrapped__)
+    monkeypatch.setattr("widesr.engine.graph.start_openvino", start_openvino.__wrapped__)
     with pytest.raises(MissingExtraError, match=r"pip install 'widesr\[openvino\]'"):
         load_engine(TINY, backend="openvino")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from widesr.catalog import MODELS_DIR, Loss, ModelFile, find_model, read_card
 from widesr.engine import find_ranges, int8, load_engine
+from widesr.engine.graph import read_graph
 from widesr.engine.machine import cpu
-from widesr.engine.vino import read_graph
 from widesr.errors import ModelFileError, UsageError
 from widesr.tiling import plan_tiles
 from widesr.upscaler import Upscaler
@@ -74,7 +74,7 @@ def test_int8_is_close_to_fp32_and_is_not_fp32(engine):
 @in_int8
 def test_the_runtime_does_multiply_in_8_bits(model):
     # It falls back on fp32 silently where zero is no level, for one.
-    from widesr.engine.vino import start_openvino
+    from widesr.engine.graph import start_openvino
 
     def kinds(graph):
         compiled = start_openvino().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

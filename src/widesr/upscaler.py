@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import groupby
 from math import isqrt
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
@@ -27,6 +27,7 @@ from widesr.engine import (
     find_model,
     load_engine,
 )
+from widesr.ensemble import ensemble
 from widesr.errors import ShapeError, UsageError
 from widesr.measured import recall_best
 from widesr.pictures.picture import Picture, PictureStream
@@ -36,8 +37,6 @@ from widesr.rows import Band, Rows
 from widesr.tiling import Tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
-Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""(1, 3, H, W) to (1, 3, sH, sW), as `Engine.run`."""
 Progress = Callable[[float, float], None]
 """Called after each tile with the work done and the work in all, in tiles or shares of them."""
 
@@ -388,20 +387,3 @@ def _from_network(sr: NDArray[np.float32], *, into: NDArray[Pixels]) -> None:
         levels = values * top
         levels += np.float32(0.5)
         into[..., channel] = np.clip(levels, 0, top, out=levels)
-
-
-_AS_IS, _MIRRORED = slice(None), slice(None, None, -1)
-
-
-def ensemble(run: Network) -> Network:
-    """The mean of `run` over the eight flips and turns of its input, each turned back."""
-
-    def turned(lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        def one(turns: int, flip: slice) -> NDArray[np.float32]:
-            view = np.ascontiguousarray(np.rot90(lr, turns, axes=(2, 3))[..., flip])
-            return np.rot90(run(view)[..., flip], -turns, axes=(2, 3))
-
-        eight = (one(turns, flip) for turns in range(4) for flip in (_AS_IS, _MIRRORED))
-        return reduce(np.add, eight) / np.float32(8)
-
-    return turned

@@ -152,7 +152,7 @@ def find_ranges(
         ModelFileError: It refuses the file.
     """
     from widesr.engine import int8
-    from widesr.engine.vino import read_graph
+    from widesr.engine.graph import read_graph
 
     return int8.find_ranges(read_graph(model), pictures, threads=threads)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.engine.skip import values
+from widesr.engine.graph import start_openvino, values
 
 _ROOM = 1.75
 """Ranges by the largest value in photographs. Letters and drawings reach farther: without this room
@@ -49,8 +49,6 @@ def find_ranges(
     """
     from openvino import Model
     from openvino import opset13 as op
-
-    from widesr.engine.vino import start_openvino
 
     tensors = {_name(conv): conv.input_value(0) for conv in _inner_convolutions(graph)}
     if not tensors:

@@ -44,7 +44,7 @@ def _by_numpy(square: NDArray[np.float32]) -> Callable[[], object]:
 
 
 def _by_openvino(square: NDArray[np.float32], precision: str, threads: int) -> Callable[[], object]:
-    from widesr.engine.vino import start_openvino
+    from widesr.engine.graph import start_openvino
 
     core = start_openvino()
     from openvino import Model, opset13

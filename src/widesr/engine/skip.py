@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from widesr.engine.graph import values
+
 
 class _Ending(NamedTuple):
     """The end of a WDSR: shuffle(tail + skip) + mean. All are nodes of OpenVINO's graph."""
@@ -87,11 +89,3 @@ def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401
     """The node that feeds an input, if it is of this kind; else None."""
     source = node.input_value(port).get_node()
     return source if source.get_type_name() == kind else None
-
-
-def values(port: Any) -> Any:  # noqa: ANN401
-    """The constant that a port is made of, through casts and reshapes, as float32."""
-    node = port.get_node()
-    while node.get_type_name() != "Constant":
-        node = node.input_value(0).get_node()
-    return node.data.astype(np.float32)

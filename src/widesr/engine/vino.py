@@ -6,8 +6,6 @@ which add in another order, and 0.3 % of their values differ by up to 0.008. `sm
 tiles above that.
 """
 
-import sys
-from functools import cache
 from queue import SimpleQueue
 from typing import Any, Literal
 
@@ -15,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.catalog import ModelFile
+from widesr.engine.graph import read_graph, start_openvino
 from widesr.engine.int8 import round_convolutions
 from widesr.engine.interface import Port, checked, failed, fixed_size, refused
 from widesr.engine.skip import keep_skip_exact
-from widesr.errors import MissingExtraError, ModelFileError
+from widesr.errors import ModelFileError
 
-_CONVERTER = "openvino.tools.ovc"
 _OF_THE_REST = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
 """OpenVINO's words for what all that is not marked for int8 is computed in."""
 _EXACT_SIDE = 64
@@ -101,41 +99,6 @@ class OpenVinoEngine:
         finally:
             self._idle.put(request)
         return checked(self._path, lr, results[0], scale=self.scale)
-
-
-def read_graph(model: ModelFile) -> Any:  # noqa: ANN401
-    """Read a model file, as `openvino.Model`.
-
-    Raises:
-        MissingExtraError: OpenVINO is not installed.
-        ModelFileError: It refuses the file.
-    """
-    try:
-        core = start_openvino()
-    except ImportError as error:
-        raise MissingExtraError(extra="openvino", needed_for="the openvino back end") from error
-    try:
-        return core.read_model(str(model.path))
-    except RuntimeError as error:
-        raise refused(model, error) from error
-
-
-@cache
-def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
-    """Start the one OpenVINO of this process, which is never let go.
-
-    Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also
-    from under another: after that the next signal, Ctrl-C too, would kill the process.
-    """
-    # OpenVINO imports its model converter along, which reports that over the network, and takes
-    # twice as long as all the rest. It does without where there is none.
-    sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type]
-    try:
-        import openvino as ov
-    finally:
-        if sys.modules[_CONVERTER] is None:
-            del sys.modules[_CONVERTER]
-    return ov.Core()
 
 
 def _port(port: Any) -> Port:  # noqa: ANN401 - the import is in here
