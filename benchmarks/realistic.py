@@ -47,11 +47,11 @@ BLOCK = 8
 """Side of a JPEG block, in LR pixels."""
 
 WINDOWS = (
-    ("shuttle.jpg", "JPEG 50", 2, (230, 300)),
-    ("drill.jpg", "JPEG 30", 2, (120, 240)),
+    ("shuttle.jpg", "JPEG 50", 2, (48, 45)),
+    ("drill.jpg", "telephone", 2, (200, 270)),
     ("kitten.jpg", "noise 10", 2, (170, 210)),
-    ("chapel.jpg", "JPEG 75", 4, (120, 260)),
-    ("blossom.jpg", "clean", 2, (150, 300)),
+    ("chapel.jpg", "JPEG 75", 4, (90, 340)),
+    ("blossom.jpg", "clean", 2, (190, 370)),
 )
 """Photograph, way, scale, and the top and left of what the sheet shows, in HR pixels."""
 SIDE, ZOOM = 112, 3
@@ -255,7 +255,7 @@ def draw_sheet():
                 axis=1,
             )
         )  # fmt: skip
-    write_picture(SHEET, Picture(pixels=joined(sheet, axis=0)), quality=90, overwrite=True)
+    write_picture(SHEET, Picture(pixels=joined(sheet, axis=0)), quality=80, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Figures come from the card in the model file, from `training/logs/` and, for seconds, from
 `benchmarks/results/pareto.json`. The failures are looked for in examples/, which no model learned
-from: each photograph is shrunk, doubled (x3, x4) again, and compared window by window.
+from: each photograph is shrunk as the model's training photographs were, doubled (x3, x4) again,
+and compared window by window.
 """
 
 import json
@@ -14,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import LADDER, ModelCard, ModelFile, list_models
+from widesr.catalog import LADDER, ModelCard, ModelFile, list_shipped
 from widesr.compare.sheet import enlarged, joined, titled
-from widesr.degradation import cropped_to_multiple, degrade
+from widesr.data.degradations import DEGRADATIONS, Shrink, photograph_seed
+from widesr.degradation import cropped_to_multiple
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -52,7 +54,7 @@ class Window(NamedTuple):
 
 def main() -> None:
     PAGES.mkdir(exist_ok=True)
-    for model in list_models():
+    for model in list_shipped():
         name = model.card.name
         draw_curve(LOGS / f"{name}.jsonl", PAGES / f"{name}.svg")
         from_worst = failures(model)
@@ -64,7 +66,7 @@ def main() -> None:
 
 def contents() -> str:
     """All pages, the ladder first."""
-    cards = [model.card for model in list_models()]
+    cards = [model.card for model in list_shipped()]
     rows = "\n".join(
         f"| [{card.name}]({card.name}.md) | {rungs_of(card)} | x{card.scale} "
         f"| {card.parameters_fused:,} | {card.scores[0].psnr:.2f} dB |"
@@ -75,7 +77,9 @@ def contents() -> str:
 
 <!-- Written by scripts/cards.py. -->
 
-`-n fast`, `-n default` and `-n best` take the one for the scale. PSNR-Y on Set5, `benchmark-y`.
+`-n fast`, `-n default`, `-n best` and `-n realistic` take the one for the scale. PSNR-Y on Set5,
+`benchmark-y`, whose pictures are clean; those that `realistic` is for are not, and
+[there it has its own figures](../benchmarks/realistic.md).
 
 | model | rung | scale | parameters | Set5 |
 |---|---|---|---|---|
@@ -120,8 +124,9 @@ photographs that were held out:
 
 ## Where it fails
 
-Of all windows of the photographs in `examples/`, which it never saw, the one that comes out worst,
-and the one where it gains least over bicubic. PSNR over RGB: {found}.
+Of all windows of the photographs in `examples/`, which it never saw, made small as its training
+photographs were, the one that comes out worst, and the one where it gains least over bicubic. PSNR
+over RGB: {found}.
 
 ![Original, bicubic and {card.name}]({card.name}.png)
 """
@@ -134,6 +139,11 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
         ("rung", rungs_of(card)),
         ("scale", f"x{card.scale}"),
         ("parameters", f"{card.parameters_fused:,}, {size:.2f} MB"),
+        *([("made for", card.notes)] if card.notes else []),
+        (
+            "learned from",
+            f"LR by [`{card.degradation}`](../why/degradation.md#other-ways-to-lose-detail)",
+        ),
         ("looks as far as", f"{card.receptive_radius} LR pixels"),
         ("licence", card.licence),
         *((score.dataset, f"{score.psnr:.2f} dB, SSIM {score.ssim:.4f} (`{score.protocol}`)")
@@ -174,17 +184,18 @@ def command(card: ModelCard) -> str:
 def failures(model: ModelFile) -> dict[str, Window]:
     """The worst of all windows, by two measures."""
     upscaler = Upscaler.load(str(model.path), scale=model.card.scale, precision="fp32")
-    windows = [window for path in EXAMPLES for window in windows_of(path, upscaler)]
+    shrink = DEGRADATIONS[model.card.degradation].shrink
+    windows = [window for path in EXAMPLES for window in windows_of(path, upscaler, shrink)]
     return {
         "worst": min(windows, key=lambda window: window.psnr),
         "least gained": min(windows, key=lambda window: window.gain),
     }
 
 
-def windows_of(path: Path, upscaler: Upscaler) -> list[Window]:
+def windows_of(path: Path, upscaler: Upscaler, shrink: Shrink) -> list[Window]:
     scale = upscaler.scale
     hr = cropped_to_multiple(read_picture(path).pixels, scale)
-    lr = degrade(hr, scale=scale)
+    lr = shrink(hr, scale=scale, seed=photograph_seed(path.name))
     sr, bicubic = upscaler(lr), imresize(lr, scale=scale)
     height, width = hr.shape[:2]
     return [

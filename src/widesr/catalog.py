@@ -26,7 +26,7 @@ LADDER: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3"},
-    "realistic": {2: "wdsr-a8-realistic-x2"},
+    "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
 }
 """What these names mean, by scale: the quickest models, the usual ones and the sharpest, which are
 for clean pictures, and those for JPEG files and noise."""
