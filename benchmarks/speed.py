@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py            # what is published: half an hour of a quiet machine
     python benchmarks/speed.py --quick    # a small picture, few rounds; writes nothing, prints only
+    python benchmarks/speed.py --files    # "file to file" alone, in place of what is published
 
 Each contender is a process of its own that waits while the others run; they take turns, round by
 round, and every ratio is of two runs of the same round. Writes `benchmarks/results/speed.json` and
@@ -60,7 +61,14 @@ def main():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--dnn", nargs="*", default=[], help="e.g. FSRCNN_x2.pb ESPCN_x2.pb")
+    parser.add_argument("--files", action="store_true")
     options = parser.parse_args()
+    if options.files:
+        result = json.loads(RESULT.read_text(encoding="utf-8"))
+        result["file_to_file"] = {**file_to_file(5), "load_average": round(os.getloadavg()[0], 2)}
+        RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(result["file_to_file"])
+        return
     if options.worker:
         spec = json.loads(options.worker)
         if "network_of" in spec:

@@ -49,6 +49,9 @@ Computed = Callable[[float], None]
 
 _UNDER_WAY = 1 / 4
 """Share of the memory for the pictures and outputs that are decoded at once."""
+_ALONE = 1 / 64
+"""The same for one picture alone: a larger one is sooner done when it is read, computed and written
+at once, and there is no other to be read and written meanwhile."""
 
 
 def upscale_many(
@@ -112,7 +115,7 @@ def upscale_many(
         quality=quality,
         lossless=lossless,
         max_pixels=max_pixels,
-        in_memory=int(max_memory * _UNDER_WAY),
+        in_memory=int(max_memory * (_UNDER_WAY if len(jobs) > 1 else _ALONE)),
         progress=progress,
         resume=resume,
         manifests=manifests,
