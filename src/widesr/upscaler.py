@@ -50,7 +50,7 @@ pixels next to nothing of it arrives. Chosen on held-out photographs and on flat
 
 MAX_MEMORY = 2**30
 """Bytes that a program with one upscaler takes at most, about."""
-_FOR_ENGINE = 0.38
+_FOR_ENGINE = 0.4
 """Share of them that the engine may hold at once with tile="auto"."""
 _FOR_BAND = 1 / 32
 """Share for a band of finished rows; some of them are under way at once."""
