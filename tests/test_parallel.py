@@ -325,8 +325,9 @@ def test_a_group_that_loses_a_process_starts_again_from_its_last_state(
     words = (job / "worker.py", job / "tiny.toml", photographs, out, "die")
     with torchrun(*words, max_restarts=3) as process:
         said = finished(process)
-    # Once torch aborted in a process that was done, and torchrun started all once more.
-    assert said.count("pid ") in (4, 6), said
+    # Now and then torch aborts in a process that is done, and torchrun starts both once more.
+    aborted = said.count("terminate called without an active exception")
+    assert said.count("pid ") == 2 * (2 + aborted), said
     assert same_tensors(whole, out)
 
 

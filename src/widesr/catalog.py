@@ -151,13 +151,13 @@ def list_shipped() -> list[ModelFile]:
     Raises:
         ModelFileError: One of them is damaged.
     """
-    return [ModelFile(path, read_card(path)) for path in _in(MODELS_DIR).values()]
+    return [ModelFile(path, read_card(path)) for path in models_in(MODELS_DIR).values()]
 
 
 def model_paths() -> dict[str, Path]:
     """The files behind the names; one in the package goes before one that was pulled."""
-    shipped = _in(MODELS_DIR)
-    return shipped | {n: path for n, path in _in(models_folder()).items() if n not in shipped}
+    shipped = models_in(MODELS_DIR)
+    return shipped | {n: path for n, path in models_in(models_folder()).items() if n not in shipped}
 
 
 def find_model(name: str, *, scale: int | None) -> ModelFile:
@@ -300,8 +300,8 @@ def _find(name: str) -> ModelFile:
     return ModelFile(path, read_card(path))
 
 
-def _in(folder: Path) -> dict[str, Path]:
-    """Model files by the names of their models."""
+def models_in(folder: Path) -> dict[str, Path]:
+    """The model files in a folder, by the names of their models; none if it is not there."""
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 

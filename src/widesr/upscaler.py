@@ -231,7 +231,7 @@ class Upscaler(AnyUpscaler):
     def plan(self, lr: Rows) -> list[Tile]:
         """Say how a picture is cut into tiles; no row of it is read."""
         engine = self._engine_for(lr.dtype)
-        tile = self._settled(engine)
+        tile = self.tile if engine is self._engine else self._tile_of_exact
         return plan_tiles(
             lr.height,
             lr.width,
@@ -296,6 +296,10 @@ class Upscaler(AnyUpscaler):
         if tile < MIN_TILE:
             raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
         return max(tile, least)
+
+    @cached_property
+    def _tile_of_exact(self) -> int | None:
+        return self._settled(self._engine.exact)
 
     def _highest(self, lr: Rows) -> int:
         """Rows of a tile's core at most: of a wide picture not all too much is held at once."""

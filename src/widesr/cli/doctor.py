@@ -119,11 +119,11 @@ def _models() -> str:
 
 def _pulled() -> str:
     """Read the models in the user's folder, and say which of them no name finds."""
-    from widesr.catalog import MODELS_DIR, ModelFile, read_card
+    from widesr.catalog import MODELS_DIR, ModelFile, models_in, read_card
     from widesr.places import models_folder
 
     folder = models_folder()
-    models = [ModelFile(path, read_card(path)) for path in sorted(folder.glob("*.onnx"))]
+    models = [ModelFile(path, read_card(path)) for path in models_in(folder).values()]
     hidden = [m.path.stem for m in models if (MODELS_DIR / m.path.name).exists()]
     facts = [
         f"{folder}: {_names(models) or 'none'}",

@@ -47,8 +47,8 @@ class OpenVinoEngine:
         graph = read_graph(model)
         self.precision, self.streams = precision, streams
         self.scale = model.card.scale
-        # Measured: 380 to 930 at x2 for WDSR-A and -B of 16 to 64 features, 1270 at x4. By this the
-        # default model gets the side that is fastest, 437; from 528 on it takes a quarter longer.
+        # Measured: 380 to 930 at x2 for WDSR-A and -B of 16 to 64 features, 1270 at x4. Tiles that
+        # are larger than by this were slower, though there is memory for them.
         self.bytes_per_pixel = 640 + 80 * self.scale**2
         self.receptive_radius = model.card.receptive_radius
         # Cores are cut even, so half a tile and two halos is the narrowest that is read.

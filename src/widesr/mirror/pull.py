@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import widesr
-from widesr.catalog import MODELS_DIR, ModelFile, model_paths, read_card
+from widesr.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
 from widesr.download import Place, Report, fetch, remove_part
 from widesr.errors import (
     DownloadError,
@@ -173,7 +173,7 @@ def remove_model(name: str) -> Path:
         ModelNotFoundError: None of that name was pulled.
         ModelFileError: The folder does not let it go.
     """
-    pulled = {path.stem: path for path in sorted(models_folder().glob("*.onnx"))}
+    pulled = models_in(models_folder())
     parts = {path.name.removesuffix(".onnx.part") for path in models_folder().glob("*.onnx.part")}
     if name not in {*pulled, *parts}:
         if name in model_paths():
