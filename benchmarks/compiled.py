@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from widesr.data.patches import Batch
 from widesr.report import machine
 from widesr.train.loop import prepare, which_commit
 from widesr.train.recipe import load_recipe
@@ -83,7 +84,7 @@ def measured(network, options):
 
 def seconds_of_step(run, lr, hr):
     began = time.perf_counter()
-    run.advance(lr, hr)
+    run.advance(Batch(lr, hr))
     return time.perf_counter() - began
 
 

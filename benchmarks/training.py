@@ -219,9 +219,9 @@ class Ours:
 
     def time_steps(self):
         if "prefetch" in self.without:
-            return time_each(lambda: self.run.advance(*self.cut()))
+            return time_each(lambda: self.run.advance(self.cut()))
         with Loader(self.pairs, batch=BATCH, seed=0, **self.patches) as loader:
-            return time_each(lambda: self.run.advance(*loader.next()))
+            return time_each(lambda: self.run.advance(loader.next()))
 
     def cut(self):
         return cut_patches(self.pairs, self.sampler.draw(BATCH), **self.patches)

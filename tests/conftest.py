@@ -26,11 +26,13 @@ NEED_TORCH = [
     "test_keeper.py",
     "test_logs.py",
     "test_nets.py",
+    "test_optimizers.py",
     "test_parallel.py",
     "test_recipe.py",
     "test_run.py",
     "test_schedule.py",
     "test_study.py",
+    "test_teacher.py",
     "test_train.py",
     "test_zoo.py",
 ]

@@ -31,6 +31,19 @@ validate_every = 4
 """
 
 
+MUON = (
+    ("expansion = 2", 'expansion = 2\nnorm = "none"'),
+    ("warmup = 2", 'warmup = 2\noptimizer = "muon"'),
+    ("[log]", "[optim.muon]\nlearning_rate = 6e-3\n[log]"),
+)
+"""Changes that let the body be learned by Muon."""
+
+
+def stage(text: str) -> tuple[str, str]:
+    """Give the recipe a stage at its end, as a change for `rewritten`."""
+    return "[log]", f"[[stage]]\n{text}\n[log]"
+
+
 def rewritten(text: str, *changes: tuple[str, str]) -> str:
     """Exchange pieces of a text, each of which must be there."""
     for old, new in changes:

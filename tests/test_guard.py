@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recipes import stage
 from widesr.data.loader import Loader
 from widesr.errors import TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
@@ -66,7 +67,7 @@ def test_uneven_losses_are_no_jump(run, seed, spread, size):
 
 
 def test_another_loss_may_be_of_another_size(recipe_file):
-    finish = ("warmup = 2", 'warmup = 2\nfinish_loss = "l1"\nfinish_steps = 50')
+    finish = stage('steps = 50\nloss = "l1"')
     recipe = load_recipe(
         recipe_file(("steps = 12", "steps = 100"), ('loss = "l1"', 'loss = "mse"'), finish)
     )
@@ -79,12 +80,12 @@ def test_going_back_restores_every_bit_each_time(run, photographs):
     loader = Loader(loaded.training, scale=2, lr_patch=12, batch=4, seed=1)
     with loader:
         for _ in range(5):
-            run.advance(*loader.next())
+            run.advance(loader.next())
         guard = Guard(run)
         before = {name: tensor.clone() for name, tensor in run.state()[0].items()}
         for time in (1, 2, 3):
             for _ in range(4):
-                run.advance(*loader.next())
+                run.advance(loader.next())
             assert not torch.equal(
                 run.state()[0]["optimizer.0.exp_avg"], before["optimizer.0.exp_avg"]
             )
@@ -171,8 +172,8 @@ def test_weights_that_are_no_numbers_are_never_kept(
     recipe = load_recipe(recipe_file())
     advance = Run.advance
 
-    def spoiled(self, lr, hr):
-        learned = advance(self, lr, hr)
+    def spoiled(self, batch):
+        learned = advance(self, batch)
         if self.step == 8:  # a loss that is still finite, of weights that no longer are
             next(self.network.parameters()).data.fill_(float("nan"))
             if interrupted:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.data.loader import Loader
-from widesr.data.patches import Pair
+from widesr.data.patches import Pair, mean_gradient
 
 
 def made_pairs():
@@ -28,7 +28,7 @@ def loader(**options):
 
 
 def digest(batches):
-    return hashlib.sha256(b"".join(part.tobytes() for batch in batches for part in batch))
+    return hashlib.sha256(b"".join(part.tobytes() for batch in batches for part in batch[:2]))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 16])
@@ -78,7 +78,7 @@ def test_the_shares_of_all_ranks_are_the_batch_of_one_process(world_size, batch)
         with loader(batch=batch, rank=rank, world_size=world_size) as its:
             for share in shares:
                 share.append(its.next())
-    for (lr, hr), share in zip(whole, shares, strict=True):
+    for (lr, hr, _), share in zip(whole, shares, strict=True):
         assert np.array_equal(np.concatenate([part[0] for part in share]), lr)
         assert np.array_equal(np.concatenate([part[1] for part in share]), hr)
         sizes = [len(part[0]) for part in share]
@@ -132,3 +132,41 @@ def test_waiting_is_measured(monkeypatch):
             time.sleep(0.1)  # a step, in which the next batch is made
             quick.next()
         assert quick.waited - first < slow.waited / 2
+
+
+def test_batches_of_another_size_go_on_with_the_same_random_sequence():
+    with loader() as batches:
+        batches.next()
+        state = batches.state
+        batches.rearrange(lr_patch=10, batch=3)
+        lr, hr, _ = batches.next()
+        assert lr.shape == (3, 10, 10, 3)
+        assert hr.shape == (3, 20, 20, 3)
+        end = batches.state
+    with loader() as resumed:  # as a run that was stopped there
+        resumed.state = state
+        resumed.rearrange(lr_patch=10, batch=3)
+        assert digest([resumed.next()]).digest() == digest([(lr, hr)]).digest()
+        assert resumed.state == end
+
+
+def test_patches_with_more_to_see_are_drawn_more_often():
+    flat = np.full((24, 48, 3), 100, np.uint8)
+    flat[:, 24:] = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+    pairs = [Pair("half", flat, flat.repeat(2, axis=0).repeat(2, axis=1))]
+
+    def share_of_flat(candidates):
+        options = {"scale": 2, "lr_patch": 4, "batch": 400, "seed": 1, "candidates": candidates}
+        with Loader(pairs, **options) as batches:
+            lr, _, _ = batches.next()
+        return np.mean([patch.min() == patch.max() for patch in lr])
+
+    plain, hard = share_of_flat(1), share_of_flat(2)
+    assert plain == pytest.approx(0.45, abs=0.08)
+    assert hard == pytest.approx(plain**2, abs=0.06)  # both candidates were flat
+
+
+def test_the_gradient_of_a_patch_is_the_mean_step_between_neighbours():
+    ramp = np.zeros((5, 6, 3), np.uint8)
+    ramp[..., 1] = 2 * np.arange(5)[:, None] + 7 * np.arange(6)
+    assert mean_gradient(ramp) == 9

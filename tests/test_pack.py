@@ -69,7 +69,7 @@ def batches(data, *, scale, seed=3, n=5, exclude=()):
     training, held = hold_out(names, 1)
     loader = Loader(source.load(training), scale=scale, lr_patch=12, batch=4, seed=seed)
     with loader:
-        drawn = [part.tobytes() for _ in range(n) for part in loader.next()]
+        drawn = [part.tobytes() for _ in range(n) for part in loader.next()[:2]]
     (validation,) = source.load(held)
     return training, held, drawn, validation.lr.tobytes(), validation.hr.tobytes()
 

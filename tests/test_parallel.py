@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from recipes import TINY_RECIPE, rewritten
+from widesr.data.patches import Batch
 from widesr.errors import DataError, TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state
 from widesr.train.loop import prepare, train
@@ -211,8 +212,8 @@ def test_shares_add_up_to_the_batch(recipe_file, network):
     for _ in range(3):
         lr = random.integers(0, 256, (2, 12, 12, 3), np.uint8)
         hr = random.integers(0, 256, (2, 24, 24, 3), np.uint8)
-        whole = alone.advance(np.concatenate([lr, lr]), np.concatenate([hr, hr]))
-        assert twin.advance(lr, hr) == pytest.approx(whole, rel=1e-4)
+        whole = alone.advance(Batch(np.concatenate([lr, lr]), np.concatenate([hr, hr])))
+        assert twin.advance(Batch(lr, hr)) == pytest.approx(whole, rel=1e-4)
     ours, theirs = alone.network.state_dict(), twin.network.state_dict()
     for name in ours:
         assert torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=1e-3), name

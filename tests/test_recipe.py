@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from recipes import stage
 from widesr.data.degradations import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.train.recipe import DataTable, list_recipes, load_recipe, with_steps
@@ -50,9 +51,13 @@ def test_every_recipe_of_the_package_is_complete_and_named_as_its_file():
         ("warmup = 2", "warmup = 2\ndecay = 0.5", 'decay = 0.5: only schedule = "step" has it'),
         ('schedule = "cosine"', 'schedule = "cosin"', "did you mean cosine"),
         ("warmup = 2", "warmup = 2\nweight_decay = 0.1", 'weight_decay = 0.1: .* "adamw"'),
-        ("warmup = 2", "warmup = 2\nfinish_steps = 3", "finish_steps go together"),
-        ('"cosine"', '"one-cycle"\nfinish_loss = "mse"', "finish_steps go together"),
-        ("warmup = 2", 'warmup = 2\nfinish_loss = "mse"\nfinish_steps = 13', "fewer than fin"),
+        ("[log]", "[[stage]]\nsteps = 13\n[log]", "13 steps, more than optim.steps = 12"),
+        ("[log]", "[[stage]]\nsteps = 3\nbach = 2\n[log]", r"stage\.0\.bach: unknown key, did you mean batch"),
+        ("[log]", "[[stage]]\nsteps = 3\nteacher_share = 0.5\n[log]", r"needs the table \[teacher\]"),
+        ("warmup = 2", 'warmup = 2\noptimizer = "muon"', r"needs the table \[optim\.muon\]"),
+        ("[log]", "[optim.muon]\nlearning_rate = 0.1\n[log]", 'only optimizer = "muon" has it'),
+        ("[log]", "[optim.muon]\nmomenta = 0.1\n[log]", r"optim\.muon\.momenta: unknown key, did you mean momentum"),
+        ("[log]", '[teacher]\nmodel = "best"\nshare = 1.5\n[log]', r"teacher\.share = 1\.5"),
         ("2\nschedule = \"cosine\"", '1\nschedule = "one-cycle"', "needs a warmup"),
         ("scale = 2", "scale = 5", r"net\.scale = 5: expected 2, 3, 4 or 8"),
         ("[log]", "[log", "not TOML"),
@@ -95,9 +100,9 @@ def test_a_misspelt_family_hides_no_mistake_in_its_network(recipe_file):
 
 
 def test_steps_that_a_recipe_cannot_have_are_refused(recipe_file):
-    file = recipe_file(("warmup = 2", 'warmup = 2\nfinish_loss = "mse"\nfinish_steps = 5'))
+    file = recipe_file(stage('steps = 5\nloss = "mse"'))
     assert with_steps(load_recipe(file), 5).optim.steps == 5
-    with pytest.raises(RecipeError, match=r"^tiny-x2: optim\.steps = 4: fewer than finish_"):
+    with pytest.raises(RecipeError, match=r"^tiny-x2: stage = .* 5 steps, more than"):
         with_steps(load_recipe(file), 4)
 
 

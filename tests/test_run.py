@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from recipes import MUON, stage
+from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
 from widesr.train import device
@@ -19,10 +21,11 @@ pytestmark = pytest.mark.train
 WARM = ("warmup = 2", "warmup = 0")
 
 
-def batch(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def batch(seed: int = 0) -> Batch:
     random = np.random.default_rng(seed)
     lr = random.integers(0, 256, (4, 12, 12, 3), np.uint8)
-    return lr, lr.repeat(2, axis=1).repeat(2, axis=2)
+    hr = lr.repeat(2, axis=1).repeat(2, axis=2)
+    return Batch(lr, hr, taught=random.integers(0, 256, hr.shape, np.uint8))
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_adamw_is_adam_and_a_pull_to_zero(started):
     adam = started(WARM)
     adamw = started(("warmup = 2", 'warmup = 0\noptimizer = "adamw"\nweight_decay = 0.3'))
     before = [p.detach().clone() for p in adam.network.parameters()]
-    assert adam.advance(*batch()) == adamw.advance(*batch())
+    assert adam.advance(batch()) == adamw.advance(batch())
     after = zip(before, adam.network.parameters(), adamw.network.parameters(), strict=True)
     for start, plain, decayed in after:
         assert torch.allclose(decayed, plain - 1e-2 * 0.3 * start, atol=1e-6)
@@ -46,7 +49,7 @@ def test_adamw_is_adam_and_a_pull_to_zero(started):
 
 def test_gradients_are_clipped_to_a_norm(started):
     free, clipped = started(), started(("warmup = 2", "warmup = 2\nclip_grad_norm = 0.01"))
-    norms = [run.advance(*batch()).gradient_norm for run in (free, clipped)]
+    norms = [run.advance(batch()).gradient_norm for run in (free, clipped)]
     assert norms[0] == norms[1] > 0.01  # what is reported is the norm before
 
     def norm(run):
@@ -58,20 +61,38 @@ def test_gradients_are_clipped_to_a_norm(started):
 
 
 def test_the_loss_changes_for_the_finish(started):
-    finish = ("warmup = 2", 'warmup = 2\nfinish_loss = "mse"\nfinish_steps = 11')
-    run = started(finish)
-    run.advance(*batch())
-    lr, hr = batch()
+    run = started(stage('steps = 11\nloss = "mse"'))
+    run.advance(batch())
+    lr, hr, _ = batch()
     with torch.no_grad():
         errors = run.network(as_tensor(lr, run.device)) - as_tensor(hr, run.device)
-    assert run.advance(lr, hr).loss == pytest.approx(float(errors.square().mean()))
+    assert run.advance(Batch(lr, hr)).loss == pytest.approx(float(errors.square().mean()))
+
+
+def test_a_step_learns_from_the_teacher_as_far_as_its_share_goes(started):
+    teacher = (
+        "[log]",
+        '[teacher]\nmodel = "best"\nshare = 0.75\n[[stage]]\nsteps = 11\nteacher_share = 0\n[log]',
+    )
+    run = started(teacher)
+    lr, hr, taught = batch()
+
+    def off(target):
+        with torch.no_grad():
+            sr = run.network(as_tensor(lr, run.device))
+        return float((sr - target).abs().mean())
+
+    mixed = 0.25 * as_tensor(hr, run.device) + 0.75 * as_tensor(taught, run.device)
+    for target in (mixed, as_tensor(hr, run.device)):  # the stage follows at once
+        expected = off(target)
+        assert run.advance(Batch(lr, hr, taught)).loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_step_that_overflows_in_fp16_is_passed_over_with_a_smaller_scale(started):
     run = started(('"fp32"', '"fp16"'))
     run.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**100)
     before = [p.detach().clone() for p in run.network.parameters()]
-    learned = run.advance(*batch())
+    learned = run.advance(batch())
     assert np.isfinite(learned.loss)
     assert not np.isfinite(learned.gradient_norm)
     assert run.scaler.get_scale() == 2.0**99
@@ -83,7 +104,7 @@ def test_overflow_at_any_scale_is_an_explosion(started):
     run.scaler = torch.amp.GradScaler("cpu", init_scale=0.5)
     next(run.network.parameters()).register_hook(lambda grad: grad * float("inf"))
     with pytest.raises(ExplosionError, match="no longer a finite number at step 0"):
-        run.advance(*batch())
+        run.advance(batch())
 
 
 @pytest.mark.parametrize(
@@ -93,10 +114,14 @@ def test_overflow_at_any_scale_is_an_explosion(started):
         (
             ("warmup = 2", 'warmup = 2\noptimizer = "adamw"\nweight_decay = 0.1'),
             ('"cosine"', '"one-cycle"\nclip_grad_norm = 0.1'),
-            ('loss = "l1"', 'loss = "charbonnier"\nfinish_loss = "mse"\nfinish_steps = 3'),
+            ('loss = "l1"', 'loss = "charbonnier"'),
+            stage('steps = 3\nloss = "mse"'),
         ),
+        (*MUON, ('"fp32"', '"bf16"')),
+        (stage("steps = 6\nbatch = 2\nlr_patch = 16\n[[stage]]\nsteps = 3\nlearning_rate = 1e-3"),),
+        (("validation = 1", "validation = 1\ncandidates = 3"),),
     ],
-    ids=["fp16", "adamw, one-cycle, clipped, finished"],
+    ids=["fp16", "adamw, one-cycle, clipped, finished", "muon", "stages", "hard patches"],
 )
 def test_a_run_of_every_kind_goes_on_as_if_it_had_not_stopped(
     photographs, recipe_file, tmp_path, changes
@@ -141,23 +166,23 @@ def goes_on_as_if_it_had_not_stopped(recipe, photographs, folder):
 
 def test_a_state_travels_whole(started):
     run = started()
-    run.advance(*batch())
+    run.advance(batch())
     tensors, plain = run.state()
     there, values = state_from_bytes(state_to_bytes(tensors, plain))
     assert there.keys() == tensors.keys()
     assert all(torch.equal(there[name], tensors[name]) for name in tensors)
     other = started()
     other.restore(there, values)
-    assert other.advance(*batch(1)) == run.advance(*batch(1))
+    assert other.advance(batch(1)) == run.advance(batch(1))
 
 
 def test_a_state_of_before_a_key_came_is_gone_on_from(started):
     run = started()
-    run.advance(*batch())
+    run.advance(batch())
     tensors, plain = run.state()
     for key in ("best_psnr", "losses", "rewinds", "scaler", "processes"):
         del plain[key]
-    for key in ("optimizer", "clip_grad_norm", "finish_loss", "finish_steps", "compile"):
+    for key in ("optimizer", "clip_grad_norm", "muon", "compile"):
         del plain["recipe"]["optim"][key]
     other = started()
     other.restore(tensors, plain)

@@ -346,7 +346,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_learned_from(
     monkeypatch.setitem(LOSSES, "l1", lambda sr, _: sr.sum() * float("nan"))
     batch = np.zeros((1, 12, 12, 3), np.uint8), np.zeros((1, 24, 24, 3), np.uint8)
     with pytest.raises(TrainingError, match="at step 0"):
-        run.advance(*batch)
+        run.advance(batch)
     assert all(torch.equal(t, before[n]) for n, t in run.network.state_dict().items())
 
 

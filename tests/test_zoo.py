@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from networks import n_parameters, reach, trained
 from widesr.catalog import read_card
+from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, UsageError
 from widesr.export import export_onnx
 from widesr.nets import (
@@ -300,7 +301,7 @@ def test_every_network_learns_a_step(name):
     lr = random.integers(0, 256, (2, 8, 8, 3), np.uint8)
     hr = random.integers(0, 256, (2, 8 * cfg.scale, 8 * cfg.scale, 3), np.uint8)
     for _ in range(3):
-        assert np.isfinite(run.advance(lr, hr)).all()
+        assert np.isfinite(run.advance(Batch(lr, hr))).all()
     run.require_finite()
     moved = [not torch.equal(a, b) for a, b in zip(before, run.network.parameters(), strict=True)]
     assert sum(moved) > len(moved) / 2
@@ -309,7 +310,7 @@ def test_every_network_learns_a_step(name):
 def test_the_average_of_a_network_has_its_statistics():
     cfg = SMALL["srresnet"]
     run = Run(recipe_of(cfg), device=torch.device("cpu"))
-    run.advance(np.full((2, 8, 8, 3), 99, np.uint8), np.full((2, 32, 32, 3), 99, np.uint8))
+    run.advance(Batch(*(np.full((2, n, n, 3), 99, np.uint8) for n in (8, 32))))
     average, network = run.average.end.norm, run.network.end.norm
     assert network.running_mean.abs().max() > 0
     assert torch.equal(average.running_mean, network.running_mean)

@@ -106,6 +106,9 @@ class ModelCard(_Record):
     machine: str = ""
     started_from: str = ""
     """Weights that training began with, and their SHA-256; empty: random."""
+    teacher: str = ""
+    """Model whose pictures were learned from beside the photographs or instead of them: its name,
+    licence and SHA-256; empty: none."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
     losses: tuple[Loss, ...] = ()

@@ -115,6 +115,7 @@ def _origin(provenance: Provenance | None) -> dict[str, Any]:
         "seconds": provenance.seconds,
         "machine": provenance.machine,
         "started_from": provenance.started_from or "",
+        "teacher": provenance.teacher or "",
         "training_data": provenance.training_data,
     }
 

@@ -110,12 +110,17 @@ def train_network(
         return
     out = out or Path("runs") / parsed.name
     with progress(parsed.optim.steps, quiet=quiet or as_json) as show:
+
+        def show_teacher(done: int, total: int) -> None:
+            show(0, f"the teacher's pictures: {done} of {total}")
+
         try:
             weights = train(
                 parsed,
                 out=out,
                 resume="auto" if auto_resume else resume,
                 report=_reporter(show, as_json=as_json, quiet=quiet),
+                on_teacher=show_teacher,
                 notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
                 **run,
             )

@@ -7,13 +7,14 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from widesr.data.patches import Pair, Patch, PatchSampler, cut_patches
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""LR (n, p, p, 3) and HR (n, s*p, s*p, 3)."""
+from widesr.data.patches import (
+    Batch,
+    Pair,
+    Patch,
+    PatchSampler,
+    cut_patches,
+    mean_gradient,
+)
 
 
 class _Coming(NamedTuple):
@@ -45,6 +46,7 @@ class Loader:
         lr_patch: int,
         batch: int,
         seed: int,
+        candidates: int = 1,
         rank: int = 0,
         world_size: int = 1,
         workers: int = 1,
@@ -57,18 +59,43 @@ class Loader:
             lr_patch: Side of a patch in LR pixels.
             batch: Patches of a global batch.
             seed: What the order depends on.
+            candidates: Places that are drawn for each patch; the one with more to see is more
+                likely to be taken.
             rank: Which share of each global batch is wanted, 0 to `world_size` - 1.
             world_size: How many shares there are; they differ by one patch at most.
             workers: Threads; no more than these and one batch more are ahead.
         """
-        self._pairs, self._scale, self._lr_patch = pairs, scale, lr_patch
-        self._n = batch
-        self._share = slice(batch * rank // world_size, batch * (rank + 1) // world_size)
+        self._pairs, self._scale = pairs, scale
+        self._seed, self._candidates = seed, candidates
+        self._rank, self._world_size = rank, world_size
         self._workers = workers
-        sizes = [(p.lr.shape[0], p.lr.shape[1]) for p in pairs]
-        self._sampler = PatchSampler(sizes, lr_patch=lr_patch, seed=seed)
-        self._state = self._sampler.state
         self._ahead: _Ahead | None = None
+        self._arrange(lr_patch=lr_patch, batch=batch)
+        self._state = self._sampler.state
+
+    def rearrange(self, *, lr_patch: int, batch: int) -> None:
+        """Make batches of another size from here on; the random sequence goes on where it is."""
+        if (lr_patch, batch) != (self._lr_patch, self._n):
+            self.close()
+            self._arrange(lr_patch=lr_patch, batch=batch)
+            self._sampler.state = self._state
+
+    def _arrange(self, *, lr_patch: int, batch: int) -> None:
+        self._lr_patch, self._n = lr_patch, batch
+        ends = [batch * rank // self._world_size for rank in (self._rank, self._rank + 1)]
+        self._share = slice(*ends)
+        self._sampler = PatchSampler(
+            [(pair.lr.shape[0], pair.lr.shape[1]) for pair in self._pairs],
+            lr_patch=lr_patch,
+            seed=self._seed,
+            candidates=self._candidates,
+            weigh=self._detail,
+        )
+
+    def _detail(self, patch: Patch) -> float:
+        """How much there is to see in a patch."""
+        side, lr = self._lr_patch, self._pairs[patch.pair].lr
+        return mean_gradient(lr[patch.y : patch.y + side, patch.x : patch.x + side])
 
     def next(self) -> Batch:
         """Give this rank's share of the next batch; it is the caller's to keep."""

@@ -34,6 +34,8 @@ class WDSRConfig:
     """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
     """Divided by after the mean is taken off; JiahuiYu's 127.5 of 255 is 0.5 here."""
+    norm: Literal["weight", "none"] = "weight"
+    """Whether training reparametrises each kernel by direction and length. Muon needs none."""
 
 
 class WDSR(nn.Module):
@@ -45,11 +47,12 @@ class WDSR(nn.Module):
         """Start from random weights; `normed=False` gives plain convolutions, for inference."""
         super().__init__()
         self.cfg = cfg
+        with_gains = normed and cfg.norm == "weight"
         n, n_out = cfg.n_feats, 3 * cfg.scale**2
         wide, low = int(n * cfg.expansion), int(n * cfg.linear_ratio)
 
         def conv(n_in: int, n_out: int, kernel: int) -> nn.Module:
-            return conv2d(n_in, n_out, kernel, normed=normed)
+            return conv2d(n_in, n_out, kernel, normed=with_gains)
 
         def block() -> nn.Module:
             if cfg.block == "a":  # widen 3x3, ReLU, narrow 3x3
@@ -88,18 +91,19 @@ class WDSR(nn.Module):
 
     @torch.no_grad()
     def _init_gains(self) -> None:
-        """Set gains so that the sum over the blocks starts at about the size of one block's.
+        """Set the length of each kernel so that the sum over the blocks starts near one block's.
 
         With torch's own start, a deep network needs a smaller learning rate. Source: ychfan/wdsr.
         """
-        for module in self.modules():
-            if isinstance(module, WeightNormConv2d):
-                module.weight_g.fill_(1.0)
-                module.bias.zero_()
+        gains = dict.fromkeys(self.modules(), 1.0)
         for block in self.body:
             assert isinstance(block, nn.Sequential)
-            widen, narrow = block[0], block[-1]
-            assert isinstance(widen, WeightNormConv2d)
-            assert isinstance(narrow, WeightNormConv2d)
-            widen.weight_g.fill_(2.0)
-            narrow.weight_g.fill_(len(self.body) ** -0.5)
+            gains |= {block[0]: 2.0, block[-1]: len(self.body) ** -0.5}
+        for module, gain in gains.items():
+            if isinstance(module, WeightNormConv2d):
+                module.weight_g.fill_(gain)
+                module.bias.zero_()
+            elif isinstance(module, nn.Conv2d):
+                assert module.bias is not None
+                module.weight.mul_(gain / torch.norm_except_dim(module.weight, 2, 0))
+                module.bias.zero_()

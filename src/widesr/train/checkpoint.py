@@ -38,6 +38,8 @@ class Provenance(BaseModel):
     """Of training, over all resumed parts, validation left out."""
     started_from: str | None
     """Name and SHA-256 of the weights that the run began with."""
+    teacher: str | None = None
+    """Name, licence and SHA-256 of the model whose pictures were learned from."""
     commit: str
     """Of the widesr checkout that trained, or the installed version."""
     machine: str

@@ -14,7 +14,9 @@ from torch import Tensor
 from widesr.catalog import LADDER, find_model
 from widesr.errors import CheckpointError
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
+from widesr.nets.weight_norm import fuse_state
 from widesr.train.checkpoint import load_weights
+from widesr.train.dialects import with_weight_norm
 from widesr.train.importers import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
 
@@ -87,7 +89,7 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
 
 def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
     """Raise unless the networks differ in nothing but scale and size."""
-    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio"}
+    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm"}
     if type(small) is not type(large):
         raise CheckpointError(
             f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
@@ -109,10 +111,14 @@ def _kind(cfg: NetworkConfig) -> str:
 
 
 def _renamed(small: Network, large: Growing) -> dict[str, Tensor]:
-    """The state of `small` by the names of `large`: EDSR counts the body's end as a block."""
+    """Give the state of `small` by the names of `large`.
+
+    WDSR may have weight norm in one of them only, and EDSR counts the body's end as a block.
+    """
     state = small.state_dict()
-    if not isinstance(small.cfg, EDSRConfig):
-        return dict(state)
+    if isinstance(large, WDSRConfig):
+        return fuse_state(state) if large.norm == "none" else with_weight_norm(state)
+    assert isinstance(small.cfg, EDSRConfig)
     end, new_end = f"body.{small.cfg.n_resblocks}.", f"body.{large.n_resblocks}."
     return {n.replace(end, new_end) if n.startswith(end) else n: t for n, t in state.items()}
 
@@ -122,7 +128,8 @@ def _ends_a_block(name: str, cfg: Growing) -> bool:
     if isinstance(cfg, EDSRConfig):
         return name.endswith((".body.2.weight", ".body.2.bias"))
     last = 2 if cfg.block == "a" else 3
-    return name.startswith("body.") and name.endswith((f".{last}.weight_g", f".{last}.bias"))
+    length = "weight" if cfg.norm == "none" else "weight_g"
+    return name.startswith("body.") and name.endswith((f".{last}.{length}", f".{last}.bias"))
 
 
 def _put(old: Tensor, new: Tensor, name: str) -> None:

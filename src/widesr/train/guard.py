@@ -7,7 +7,7 @@ from typing import Any
 from widesr.errors import TrainingError
 from widesr.train.recipe import OptimTable
 from widesr.train.run import ExplosionError, Run
-from widesr.train.schedule import loss_at
+from widesr.train.schedule import way_at
 
 _RECENT, _BEFORE, _LEAST = 10, 100, 20
 _JUMP = 10.0
@@ -48,9 +48,9 @@ class Guard:
             ExplosionError: It has been far above those before it for several steps.
         """
         run = self._run
-        optim, last = run.recipe.optim, run.step - 1
-        if last > 0 and loss_at(optim, last) != loss_at(optim, last - 1):
-            run.losses.clear()  # of another loss, and another size
+        last = run.step - 1
+        if last > 0 and way_at(run.recipe, last) != way_at(run.recipe, last - 1):
+            run.losses.clear()  # of another kind, and another size
         run.losses.append(loss)
         del run.losses[: -_BEFORE - _RECENT]
         before, recent = run.losses[:-_RECENT], run.losses[-_RECENT:]

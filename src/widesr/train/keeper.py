@@ -17,7 +17,7 @@ from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
-from widesr.train.schedule import learning_rate_at
+from widesr.train.schedule import learning_rate_at, way_at
 from widesr.train.validation import draw_sheet, validate
 
 _REPORT_S = 2.0
@@ -140,9 +140,9 @@ class Keeper:
             step=run.step,
             steps=optim.steps,
             loss=statistics.fmean(step.loss for step in self._learned),
-            learning_rate=learning_rate_at(optim, run.step),
+            learning_rate=learning_rate_at(run.recipe, run.step),
             gradient_norm=statistics.fmean(norms) if norms else None,
-            images_per_second=rate * run.recipe.data.batch,
+            images_per_second=rate * way_at(run.recipe, run.step - 1).batch,
             data_wait=(self._loader.waited - self._waited) / (at - self._since),
             seconds_left=(optim.steps - run.step) / rate,
             psnr=run.psnr,
@@ -163,6 +163,7 @@ class Keeper:
             steps=run.step,
             seconds=round(run.seconds, 1),
             started_from=run.started_from,
+            teacher=run.teacher,
             commit=self._files.commit,
             machine=describe(run.device),
             training_data=self._files.sources,

@@ -16,6 +16,7 @@ import widesr
 from widesr.catalog import TrainingData
 from widesr.data.loader import Loader
 from widesr.data.opening import open_source
+from widesr.data.pack import is_pack
 from widesr.data.patches import Pair
 from widesr.data.source import Source, hold_out, large_enough, training_data
 from widesr.errors import CheckpointError, DataError, TrainingError
@@ -33,7 +34,9 @@ from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
+from widesr.train.schedule import way_at, ways
 from widesr.train.signals import held_back
+from widesr.train.teacher import Teacher, taught
 from widesr.train.validation import centre
 
 __all__ = [
@@ -56,6 +59,8 @@ class Photographs(NamedTuple):
     held_out: list[Pair]
     """The middles of the photographs that are held out."""
     sources: tuple[TrainingData, ...]
+    pack: Path | None = None
+    """Where they come from, if that is a pack: what is made of them is kept there."""
 
 
 def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
@@ -79,7 +84,8 @@ def load_photographs(
     """
     scale, wanted = recipe.network.scale, recipe.data
     source = open_photographs(data, recipe)
-    names = large_enough(source, scale=scale, lr_patch=wanted.lr_patch, notice=notice)
+    lr_patch = max(way.lr_patch for way in ways(recipe))
+    names = large_enough(source, scale=scale, lr_patch=lr_patch, notice=notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
         notice(
@@ -90,6 +96,7 @@ def load_photographs(
         training=source.load(training),
         held_out=[centre(pair, scale=scale) for pair in source.load(validation)],
         sources=training_data(source, training),
+        pack=source.data if is_pack(source.data) else None,
     )
 
 
@@ -103,6 +110,7 @@ def train(
     threads: int | None = None,
     device: Device = "cpu",
     report: Callable[[Progress], None] = lambda _: None,
+    on_teacher: Callable[[int, int], None] = lambda _done, _total: None,
     notice: Notice = lambda _: None,
 ) -> Path:
     """Train a network and write weights, run states, logs and a picture sheet to `out`.
@@ -129,6 +137,8 @@ def train(
         threads: CPU threads; None leaves torch's choice.
         device: Where to train; what is written can be loaded anywhere.
         report: Called every few steps.
+        on_teacher: Called before the first step with the pictures that the teacher has made, and
+            those in all. They are kept in the pack, or in `out`, and made once.
         notice: Called with a sentence on what the user should know and the run can live with.
 
     Returns:
@@ -142,6 +152,7 @@ def train(
         TrainingError: The loss explodes again and again, there is no such device, or another
             process of the run could not go on.
         MissingExtraError: `log.tensorboard` without TensorBoard.
+        RecipeError: The teacher is of another scale.
     """
     with joined(find_device(device)) as world, ExitStack() as open_files:
         tell = notice if world.leads else _say_nothing
@@ -166,6 +177,8 @@ def train(
             )
         )
         world.together(lambda: _require_same(photographs, world))
+        if recipe.teacher:
+            photographs = _teach(run, photographs, out, on_progress=on_teacher)
         loader = open_files.enter_context(_loader(run, photographs))
         files = Files(out, recipe.name, photographs.sources, which_commit())
 
@@ -190,10 +203,11 @@ def prepare(
     world: World = ALONE,
 ) -> Run:
     """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
-    if recipe.data.batch < world.size:
+    smallest = min(way.batch for way in ways(recipe))
+    if smallest < world.size:
         raise TrainingError(
-            f"data.batch = {recipe.data.batch} cannot be shared by {world.size} processes; start "
-            f"no more than {recipe.data.batch}"
+            f"a batch of {smallest} cannot be shared by {world.size} processes; start no more than "
+            f"{smallest}"
         )
     if threads is not None:
         torch.set_num_threads(threads)
@@ -207,13 +221,14 @@ def prepare(
 
 def _loader(run: Run, photographs: Photographs) -> Loader:
     """Draw the batches of the run, and cut this process' share."""
-    recipe = run.recipe
+    recipe, way = run.recipe, way_at(run.recipe, run.step)
     loader = Loader(
         photographs.training,
         scale=recipe.network.scale,
-        lr_patch=recipe.data.lr_patch,
-        batch=recipe.data.batch,
+        lr_patch=way.lr_patch,
+        batch=way.batch,
         seed=recipe.seed,
+        candidates=recipe.data.candidates,
         rank=run.world.rank,
         world_size=run.world.size,
         # A CPU learns so slowly that one keeps up; a GPU does not.
@@ -222,6 +237,38 @@ def _loader(run: Run, photographs: Photographs) -> Loader:
     if run.sampler_state:
         loader.state = run.sampler_state
     return loader
+
+
+def _teach(
+    run: Run, photographs: Photographs, out: Path, *, on_progress: Callable[[int, int], None]
+) -> Photographs:
+    """Put the teacher's pictures beside the photographs that are learned from.
+
+    The process that leads makes them first: others on the same disk find them made.
+    """
+    table, world = run.recipe.teacher, run.world
+    assert table is not None
+
+    def load() -> Teacher:
+        return Teacher.load(table, scale=run.recipe.network.scale, device=run.device)
+
+    teacher = world.together(load)
+    run.teacher = teacher.origin
+
+    def learn(*, now: bool) -> list[Pair]:
+        if not now:
+            return []
+        folder = photographs.pack or out
+        return taught(
+            photographs.training,
+            teacher,
+            folder=folder,
+            on_progress=on_progress if world.leads else lambda _done, _total: None,
+        )
+
+    first = world.together(lambda: learn(now=world.leads))
+    others = world.together(lambda: learn(now=not world.leads))
+    return photographs._replace(training=first or others)
 
 
 def _make_folder(out: Path) -> None:
@@ -316,7 +363,9 @@ def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
         ExplosionError: It did not.
     """
     began = time.perf_counter()
-    learned = run.advance(*loader.next())
+    way = way_at(run.recipe, run.step)
+    loader.rearrange(lr_patch=way.lr_patch, batch=way.batch)
+    learned = run.advance(loader.next())
     run.seconds += time.perf_counter() - began
     guard.watch(learned.loss)
     return learned

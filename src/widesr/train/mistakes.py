@@ -61,7 +61,7 @@ def _sentences(
 def _meant(place: tuple[int | str, ...], known: Mapping[str, Collection[str]]) -> str:
     """Find an unknown key a name of its own table, or the table that it belongs to."""
     *tables, key = map(str, place)
-    here = ".".join(tables)
+    here = ".".join(table for table in tables if not table.isdecimal())  # of a list of tables
     if near := nearest(key, known.get(here, ())):
         return near
     for table, keys in known.items():

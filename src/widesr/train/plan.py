@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from widesr.data.patches import Batch
 from widesr.data.source import Source, hold_out
 from widesr.train.device import Device, describe
 from widesr.train.loop import open_photographs, prepare
 from widesr.train.recipe import Recipe
+from widesr.train.schedule import way_at
 
 _TIMED_STEPS = 3
 
@@ -58,21 +60,23 @@ def plan(
         threads=threads,
         device=device,
     )
-    side, scale = recipe.data.lr_patch, recipe.network.scale
+    way, scale = way_at(recipe, 0), recipe.network.scale
+    side = way.lr_patch
     names = open_photographs(data, recipe).names
     training, validation = hold_out(names, recipe.data.validation)
     random = np.random.default_rng(recipe.seed)
-    lr = random.integers(0, 256, (recipe.data.batch, side, side, 3), np.uint8)
+    lr = random.integers(0, 256, (way.batch, side, side, 3), np.uint8)
     hr = lr.repeat(scale, axis=1).repeat(scale, axis=2)
+    batch = Batch(lr, hr, taught=hr)
     with FlopCounterMode(display=False) as counter:
-        run.advance(lr, hr)  # also chooses kernels
+        run.advance(batch)  # also chooses kernels
     if recipe.optim.compile:  # which the counter does not see into
         run = prepare(recipe, start_from=start_from, threads=threads, device=device)
-        run.advance(lr, hr)
+        run.advance(batch)
     seconds = []
     for _ in range(_TIMED_STEPS):
         began = time.perf_counter()
-        run.advance(lr, hr)
+        run.advance(batch)
         seconds.append(time.perf_counter() - began)
     per_step = statistics.median(seconds)
     return Plan(

@@ -12,6 +12,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from widesr.errors import RecipeError
@@ -55,17 +56,28 @@ class DataTable(_Table):
     """Photographs held out to validate on: those whose names have the smallest SHA-256."""
     exclude: tuple[str, ...]
     """File names that are neither trained nor validated on."""
+    candidates: Positive = 1
+    """Places that are drawn for each patch; one of them is taken, by chance in proportion to the
+    mean gradient of its LR, so that more is learned where there is more to see."""
+
+
+class MuonTable(_Table):
+    """How Muon learns the kernels that are its own."""
+
+    learning_rate: Annotated[float, Field(gt=0, strict=True)]
+    """Where `optim.learning_rate` is highest; the two keep their ratio."""
+    momentum: Share = 0.95
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("body",)
+    """Parts of the network, by the first part of the names of their tensors."""
 
 
 class OptimTable(_Table):
     """How it is learned. Schedules count optimizer steps."""
 
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    """`"muon"` learns the kernels of some layers by Muon, `muon` says how, and the rest by Adam."""
     loss: LossName
     """`"mse"` is what PSNR measures; networks learn faster by the others, and may end with it."""
-    finish_loss: LossName | None = None
-    """By which the last steps are learned, `finish_steps` of them."""
-    finish_steps: Annotated[Whole, Field(validate_default=True)] = 0
     steps: Positive
     learning_rate: Annotated[float, Field(gt=0, strict=True)]
     """The highest; each schedule says where."""
@@ -78,6 +90,7 @@ class OptimTable(_Table):
     decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
     betas: tuple[Share, Share]
     """Of Adam and AdamW."""
+    muon: Annotated[MuonTable | None, Field(validate_default=True)] = None
     weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
     """Of AdamW, on all parameters."""
     clip_grad_norm: Annotated[float, Field(gt=0, strict=True)] | None = None
@@ -90,20 +103,6 @@ class OptimTable(_Table):
     """Whether torch compiles the network first: a minute or more, and a C++ compiler on a CPU."""
 
     # Checked key by key, for a check of the whole table would wait until each key is right.
-    @field_validator("finish_steps")
-    @classmethod
-    def _goes_with_finish_loss(cls, value: int, info: ValidationInfo) -> int:
-        if "finish_loss" in info.data and bool(value) != (info.data["finish_loss"] is not None):
-            raise ValueError("finish_loss and finish_steps go together")
-        return value
-
-    @field_validator("steps")
-    @classmethod
-    def _leaves_steps_before_the_finish(cls, value: int, info: ValidationInfo) -> int:
-        if value < (finish := info.data.get("finish_steps", 0)):
-            raise ValueError(f"fewer than finish_steps = {finish}")
-        return value
-
     @field_validator("schedule")
     @classmethod
     def _one_cycle_rises(cls, value: str, info: ValidationInfo) -> str:
@@ -131,6 +130,44 @@ class OptimTable(_Table):
             raise ValueError('needs optimizer = "adamw"')
         return value
 
+    @field_validator("muon")
+    @classmethod
+    def _goes_with_muon(cls, value: MuonTable | None, info: ValidationInfo) -> MuonTable | None:
+        optimizer = info.data.get("optimizer")
+        if optimizer == "muon" and value is None:
+            raise ValueError('optimizer = "muon" needs the table [optim.muon]')
+        if optimizer not in ("muon", None) and value is not None:
+            raise ValueError(f'only optimizer = "muon" has it, not "{optimizer}"')
+        return value
+
+
+class TeacherTable(_Table):
+    """A trained model whose pictures are learned from, instead of or beside the photographs."""
+
+    model: str
+    """The name of a model, a model file (`.onnx`), or weights (`.safetensors`)."""
+    self_ensemble: bool = Field(default=False, strict=True)
+    """Whether its pictures are the mean over the eight flips and turns."""
+    share: Annotated[float, Field(gt=0, le=1, strict=True)]
+    """Of the teacher's picture in what is learned; the rest is the photograph."""
+
+
+class Stage(_Table):
+    """A part of the run, at its end, that is learned in another way.
+
+    What is None stays as it is in the rest of the run.
+    """
+
+    steps: Positive
+    loss: LossName | None = None
+    lr_patch: Positive | None = None
+    batch: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0, strict=True)] | None = None
+    """Where the stage begins a schedule of its own, which falls to zero like half a cosine; None
+    goes on with the run's."""
+    teacher_share: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    """As `teacher.share`; 0 learns from the photographs alone."""
+
 
 class LogTable(_Table):
     """How often the run looks at itself."""
@@ -152,7 +189,22 @@ class Recipe(_Table):
     net: dict[str, Any]
     data: DataTable
     optim: OptimTable
+    teacher: TeacherTable | None = None
+    stage: Annotated[tuple[Stage, ...], Field(validate_default=True)] = ()
+    """The last steps of the run; those before them are learned as the tables say."""
     log: LogTable
+
+    @model_validator(mode="before")
+    @classmethod
+    def _finish_is_a_stage(cls, values: Any) -> Any:  # noqa: ANN401 (of any kind)
+        """Read recipes of weights and runs of before there were stages."""
+        optim = values.get("optim") if isinstance(values, dict) else None
+        if not isinstance(optim, dict) or not {"finish_loss", "finish_steps"} & optim.keys():
+            return values
+        optim = dict(optim)
+        finish = {"loss": optim.pop("finish_loss", None), "steps": optim.pop("finish_steps", 0)}
+        stages = [finish] if finish["steps"] else []
+        return {**values, "optim": optim, "stage": stages}
 
     @field_validator("family")
     @classmethod
@@ -169,6 +221,19 @@ class Recipe(_Table):
             parse_config(info.data["family"], value)  # its ValidationError names the keys
             if small := [key for key, v in value.items() if type(v) is int and v <= 0]:
                 raise ValueError(f"expected more than 0 for {', '.join(small)}")
+        return value
+
+    @field_validator("stage")
+    @classmethod
+    def _fits_into_the_run(
+        cls, value: tuple[Stage, ...], info: ValidationInfo
+    ) -> tuple[Stage, ...]:
+        optim, teacher = info.data.get("optim"), info.data.get("teacher")
+        if optim and (taken := sum(stage.steps for stage in value)) > optim.steps:
+            raise ValueError(f"takes {taken} steps, more than optim.steps = {optim.steps}")
+        is_alone = "teacher" in info.data and not teacher
+        if is_alone and any(stage.teacher_share for stage in value):
+            raise ValueError("teacher_share needs the table [teacher]")
         return value
 
     @property
@@ -240,16 +305,16 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
 
     Source: our own runs, docs/how-to/train.md.
     """
+    muon = recipe.optim.muon
     optim = recipe.optim.model_copy(
         update={
             "steps": 2000,
             "learning_rate": recipe.optim.learning_rate / 10,
+            "muon": muon and muon.model_copy(update={"learning_rate": muon.learning_rate / 10}),
             "warmup": 100,
             "schedule": "cosine",
             "decay_at": (),
             "decay": None,
-            "finish_loss": None,
-            "finish_steps": 0,
         }
     )
     held_out = min(recipe.data.validation, max(1, photographs // 10))
@@ -259,6 +324,8 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
             "source": f"fine-tuning of {recipe.name}",
             "data": recipe.data.model_copy(update={"validation": held_out, "exclude": ()}),
             "optim": optim,
+            "teacher": None,
+            "stage": (),
             "log": recipe.log.model_copy(update={"validate_every": 200}),
         }
     )
@@ -271,6 +338,9 @@ def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         "": tuple(Recipe.model_fields),
         "data": tuple(DataTable.model_fields),
         "optim": tuple(OptimTable.model_fields),
+        "optim.muon": tuple(MuonTable.model_fields),
+        "teacher": tuple(TeacherTable.model_fields),
+        "stage": tuple(Stage.model_fields),
         "log": tuple(LogTable.model_fields),
         "net": tuple(field.name for field in fields(family.config)) if family else (),
     }

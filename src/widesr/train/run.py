@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
+from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
 from widesr.train.device import require_compiler
 from widesr.train.grow import Start, grown
 from widesr.train.losses import LOSSES
+from widesr.train.optimizers import Optimizers
 from widesr.train.parallel import ALONE, World
-from widesr.train.recipe import OptimTable, Recipe
-from widesr.train.schedule import learning_rate_at, loss_at
+from widesr.train.recipe import Recipe
+from widesr.train.schedule import learning_rate_at, way_at
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,7 +50,7 @@ class Run:
         self.network = build(recipe.network).to(device)
         self.average = build(recipe.network).to(device)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = _optimizer(recipe.optim, self.network)
+        self.optimizers = Optimizers(recipe.optim, self.network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16")
         self._forward: Callable[[Tensor], Tensor] = self.network
         if recipe.optim.compile:
@@ -60,33 +62,33 @@ class Run:
         self.psnr_at_start: float | None = None
         self.best_psnr: float | None = None
         self.started_from: str | None = None
+        self.teacher: str | None = None
+        """As `Teacher.origin`."""
         self.sampler_state: dict[str, Any] = {}
         self.losses: list[float] = []
         """Of the last steps by the same loss, as far as the guard looks back."""
         self.rewinds = 0
         """How often the run was taken back to where it last validated."""
 
-    def advance(self, lr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> Learned:
+    def advance(self, batch: Batch) -> Learned:
         """Take one optimizer step on this process' share of a batch.
 
         Args:
-            lr: (n, h, w, 3).
-            hr: (n, s*h, s*w, 3).
+            batch: With a teacher's pictures, where the step is to learn from them.
 
         Raises:
             ExplosionError: The loss or a gradient is not finite; nothing was learned.
             TrainingError: Another process of the run has ended; nothing was learned.
         """
-        optim = self.recipe.optim
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(optim, self.step)
+        optim, way = self.recipe.optim, way_at(self.recipe, self.step)
+        self.optimizers.set_learning_rate(learning_rate_at(self.recipe, self.step))
         precision = _PRECISIONS[optim.precision]
         with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
-            sr = self._forward(as_tensor(lr, self.device))
-        loss = LOSSES[loss_at(optim, self.step)](sr.float(), as_tensor(hr, self.device))
+            sr = self._forward(as_tensor(batch.lr, self.device))
+        loss = LOSSES[way.loss](sr.float(), self._target(batch, way.teacher_share))
         if self.world.size > 1:  # the mean over the whole batch is the sum of these
-            loss = loss * (len(lr) / self.recipe.data.batch)
-        self.optimizer.zero_grad()
+            loss = loss * (len(batch.lr) / way.batch)
+        self.optimizers.zero_grad()
         torch.autograd.backward(self.scaler.scale(loss))
         learned = Learned(self._over_all(loss.detach()), self._unscaled_norm())
         self._require_sound(learned)
@@ -96,11 +98,20 @@ class Run:
                 optim.clip_grad_norm,
                 torch.tensor(learned.gradient_norm, device=self.device),
             )
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
         self.scaler.update()
         self.step += 1
         self._average()
         return learned
+
+    def _target(self, batch: Batch, teacher_share: float) -> Tensor:
+        """Make the picture that is learned: HR, the teacher's, or a mixture of the two."""
+        hr = as_tensor(batch.hr, self.device)
+        if not teacher_share:
+            return hr
+        assert batch.taught is not None
+        return hr.lerp(as_tensor(batch.taught, self.device), teacher_share)
 
     def _over_all(self, loss: Tensor) -> float:
         """Add up loss and gradients of all processes, and return the loss."""
@@ -118,7 +129,8 @@ class Run:
         return [p.grad for p in self.network.parameters() if p.grad is not None]
 
     def _unscaled_norm(self) -> float:
-        self.scaler.unscale_(self.optimizer)
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
         return float(torch.nn.utils.get_total_norm(self._gradients()))
 
     def _require_sound(self, learned: Learned) -> None:
@@ -163,8 +175,7 @@ class Run:
         """Everything that `restore` needs: tensors, which are not copies, and plain values."""
         tensors = {f"network.{n}": t for n, t in self.network.state_dict().items()}
         tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": t for name, t in moments.items()}
+        tensors |= {f"optimizer.{n}": t for n, t in self.optimizers.state().items()}
         tensors["torch_rng"] = torch.get_rng_state()
         plain = {
             "recipe": self.recipe.model_dump(mode="json"),
@@ -189,18 +200,9 @@ class Run:
             CheckpointError: The state is of another recipe.
         """
         _refuse_another_recipe(self.recipe, plain["recipe"])
-        for part, module in (("network", self.network), ("average", self.average)):
-            prefix = f"{part}."
-            module.load_state_dict(
-                {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            )
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                moments.setdefault(int(index), {})[key] = value.clone()
-        blank = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**blank, "state": moments})
+        self.network.load_state_dict(_part(tensors, "network"))
+        self.average.load_state_dict(_part(tensors, "average"))
+        self.optimizers.restore(_part(tensors, "optimizer"))
         torch.set_rng_state(tensors["torch_rng"])
         self.step, self.seconds = plain["step"], plain["seconds"]
         self.psnr, self.psnr_at_start = plain["psnr"], plain["psnr_at_start"]
@@ -212,13 +214,10 @@ class Run:
             self.scaler.load_state_dict(scaler)
 
 
-def _optimizer(optim: OptimTable, network: torch.nn.Module) -> torch.optim.Optimizer:
-    parameters = network.parameters()
-    if optim.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters, lr=0.0, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
-        )
-    return torch.optim.Adam(parameters, lr=0.0, betas=optim.betas, fused=True)
+def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Take what belongs to one part of a state, by its names there."""
+    prefix = f"{name}."
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:

@@ -1,31 +1,82 @@
-"""What each step of a run is learned with: its learning rate and its loss."""
+"""The way in which each step of a run is learned: learning rate, loss, patches, teacher."""
 
 import math
+from typing import NamedTuple
 
-from widesr.train.recipe import LossName, OptimTable
+from widesr.train.recipe import LossName, OptimTable, Recipe, Stage
 
 _RISE, _FALL = 25.0, 1e4
 """Of the one-cycle schedule: the highest rate by the first, and the first by the last."""
 
 
-def learning_rate_at(optim: OptimTable, step: int) -> float:
-    """Learning rate of optimizer step `step`, counted from 0."""
+class Way(NamedTuple):
+    """How steps are learned that follow one another."""
+
+    loss: LossName
+    lr_patch: int
+    batch: int
+    teacher_share: float
+    """Of the teacher's picture in what is learned, 0 to 1."""
+
+
+def way_at(recipe: Recipe, step: int) -> Way:
+    """Say how optimizer step `step`, counted from 0, is learned."""
+    begin = recipe.optim.steps
+    for stage in reversed(recipe.stage):
+        begin -= stage.steps
+        if step >= begin:
+            return _way(recipe, stage)
+    return _way(recipe, None)
+
+
+def ways(recipe: Recipe) -> list[Way]:
+    """List the ways in which a run learns, in turn."""
+    stages = [_way(recipe, stage) for stage in recipe.stage]
+    taken = sum(stage.steps for stage in recipe.stage)
+    return stages if taken == recipe.optim.steps else [_way(recipe, None), *stages]
+
+
+def _way(recipe: Recipe, stage: Stage | None) -> Way:
+    usual = Way(
+        recipe.optim.loss,
+        recipe.data.lr_patch,
+        recipe.data.batch,
+        recipe.teacher.share if recipe.teacher else 0.0,
+    )
+    named = stage.model_dump(include=set(Way._fields), exclude_none=True) if stage else {}
+    return usual._replace(**named)
+
+
+def learning_rate_at(recipe: Recipe, step: int) -> float:
+    """Give the learning rate of optimizer step `step`, counted from 0."""
+    end = recipe.optim.steps  # of the schedule that is looked at
+    begin = end
+    for stage in reversed(recipe.stage):
+        begin -= stage.steps
+        if stage.learning_rate is not None:
+            if step >= begin:
+                return _between(stage.learning_rate, 0.0, (step - begin) / (end - begin))
+            end = begin
+    return _scheduled(recipe.optim, step, steps=end)
+
+
+def _scheduled(optim: OptimTable, step: int, *, steps: int) -> float:
     if optim.schedule == "one-cycle":
-        return _one_cycle(optim, step)
+        return _one_cycle(optim, step, last=steps - 1)
     rise = min(1.0, (step + 1) / optim.warmup) if optim.warmup else 1.0
     if optim.schedule == "cosine":
-        return optim.learning_rate * rise * (1 + math.cos(math.pi * step / optim.steps)) / 2
+        return optim.learning_rate * rise * (1 + math.cos(math.pi * step / steps)) / 2
     assert optim.decay is not None
     return optim.learning_rate * rise * optim.decay ** sum(step >= at for at in optim.decay_at)
 
 
-def _one_cycle(optim: OptimTable, step: int) -> float:
+def _one_cycle(optim: OptimTable, step: int, *, last: int) -> float:
     """Rise to the highest rate and fall to nearly nothing, both by half a cosine.
 
     Source: Smith and Topin, "Super-Convergence", 2018, as torch's OneCycleLR has it, the momentum
     left as it is.
     """
-    top, last_rise, last = optim.learning_rate, optim.warmup - 1, optim.steps - 1
+    top, last_rise = optim.learning_rate, optim.warmup - 1
     if step <= last_rise:
         return _between(top / _RISE, top, step / last_rise)
     return _between(top, top / _RISE / _FALL, min((step - last_rise) / (last - last_rise), 1.0))
@@ -34,10 +85,3 @@ def _one_cycle(optim: OptimTable, step: int) -> float:
 def _between(start: float, end: float, share: float) -> float:
     """Go from `start` to `end` along half a cosine."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def loss_at(optim: OptimTable, step: int) -> LossName:
-    """Name the loss of optimizer step `step`, counted from 0."""
-    if optim.finish_loss and step >= optim.steps - optim.finish_steps:
-        return optim.finish_loss
-    return optim.loss

@@ -1,0 +1,171 @@
+"""The optimizers of a run: Adam, AdamW, and Muon beside Adam."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+
+from widesr.errors import TrainingError
+from widesr.train.recipe import OptimTable
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+_NEWTON_SCHULZ_STEPS = 5
+
+
+class Muon(Optimizer):
+    """Step along the momentum of each kernel, its singular values all brought near 1.
+
+    A kernel (O, I, kh, kw) is seen as a matrix O x (I kh kw). Newton-Schulz iterations in bf16
+    orthogonalise it, and the step is scaled by sqrt(max(1, O / (I kh kw))), so that one learning
+    rate fits kernels of any shape.
+
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, with its
+    coefficients; momentum is Nesterov's.
+    """
+
+    def __init__(self, kernels: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:
+        """Take kernels of four dimensions; `lr` is what a step changes a matrix by, spectrally."""
+        super().__init__(kernels, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move each kernel that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            learned = [kernel for kernel in group["params"] if kernel.grad is not None]
+            # Kernels of one shape are one batch: many small products take longer than a large one.
+            for shape, alike in groupby(sorted(learned, key=_shape), key=_shape):
+                kernels = list(alike)
+                momenta = [self._momentum(kernel, group["momentum"]) for kernel in kernels]
+                matrices = torch.stack([momentum.flatten(1) for momentum in momenta])
+                scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
+                for kernel, update in zip(kernels, orthogonalized(matrices), strict=True):
+                    kernel.add_(update.view(shape), alpha=-group["lr"] * scale)
+
+    def _momentum(self, kernel: nn.Parameter, decay: float) -> Tensor:
+        """Update the running mean of a kernel's gradients, and look one step ahead of it."""
+        assert kernel.grad is not None
+        state = self.state[kernel]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(kernel)
+        mean: Tensor = state["momentum"]
+        mean.lerp_(kernel.grad, 1 - decay)
+        ahead: Tensor = torch.lerp(kernel.grad, mean, decay)
+        return ahead
+
+
+def _shape(kernel: nn.Parameter) -> torch.Size:
+    return kernel.shape
+
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Bring the singular values of each matrix (N, rows, columns) near 1; computed in bf16.
+
+    Five steps of a quintic that rises steeply at 0 leave them between about 0.7 and 1.2, which
+    is as good for an optimizer as 1. A matrix of zeros stays one.
+    """
+    a, b, c = _QUINTIC
+    x = matrices.bfloat16()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    for _ in range(_NEWTON_SCHULZ_STEPS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    orthogonal: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    return orthogonal
+
+
+class Optimizers:
+    """The optimizers of a run as one: each parameter belongs to exactly one of them.
+
+    The learning rate of the schedule is that of the first; that of Muon keeps its ratio to it.
+    """
+
+    def __init__(self, optim: OptimTable, network: nn.Module) -> None:
+        """Share out the parameters of a network.
+
+        Raises:
+            TrainingError: Muon is to learn layers that the network does not have.
+        """
+        muon, rest = _shared_out(network, optim.muon.layers if optim.muon else ())
+        adam: Adam | AdamW
+        if optim.optimizer == "adamw":
+            adam = AdamW(
+                rest, lr=0.0, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
+            )
+        else:
+            adam = Adam(rest, lr=0.0, betas=optim.betas, fused=True)
+        self._all: list[tuple[Optimizer, float]] = [(adam, 1.0)]
+        if optim.muon:
+            ratio = optim.muon.learning_rate / optim.learning_rate
+            self._all.append((Muon(muon, lr=0.0, momentum=optim.muon.momentum), ratio))
+
+    def __iter__(self) -> Iterator[Optimizer]:
+        """Go through them, in an order that does not change."""
+        return (optimizer for optimizer, _ in self._all)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate of the next step."""
+        for optimizer, ratio in self._all:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * ratio
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimizer in self:
+            optimizer.zero_grad()
+
+    def state(self) -> dict[str, Tensor]:
+        """All moments, by `{parameter}.{moment}`; parameters are counted through."""
+        return {
+            f"{first + index}.{name}": moment
+            for first, optimizer in self._counted()
+            for index, moments in optimizer.state_dict()["state"].items()
+            for name, moment in moments.items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over copies of what `state` gave."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            index, key = name.split(".", 1)
+            moments.setdefault(int(index), {})[key] = value.clone()
+        for first, optimizer in self._counted():
+            blank: dict[str, Any] = optimizer.state_dict()
+            count = sum(len(group["params"]) for group in blank["param_groups"])
+            ours = {i: moments[first + i] for i in range(count) if first + i in moments}
+            optimizer.load_state_dict({**blank, "state": ours})
+
+    def _counted(self) -> Iterator[tuple[int, Optimizer]]:
+        """Each optimizer with the number of parameters before its own."""
+        first = 0
+        for optimizer in self:
+            yield first, optimizer
+            first += sum(len(group["params"]) for group in optimizer.param_groups)
+
+
+def _shared_out(
+    network: nn.Module, layers: tuple[str, ...]
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split the parameters into the kernels of some layers, and the rest.
+
+    Depthwise kernels are no matrices to speak of, and belong to the rest.
+    """
+    kernels = {
+        name: parameter
+        for name, parameter in network.named_parameters()
+        if parameter.ndim == 4 and parameter.shape[1] > 1
+    }
+    tops = sorted({name.partition(".")[0] for name in kernels})
+    if missing := [layer for layer in layers if layer not in tops]:
+        raise TrainingError(
+            f"optim.muon.layers: the network has no kernels in {', '.join(missing)}; expected some "
+            f"of {', '.join(tops)}"
+        )
+    muon = [kernel for name, kernel in kernels.items() if name.partition(".")[0] in layers]
+    chosen = set(map(id, muon))
+    return muon, [p for p in network.parameters() if id(p) not in chosen]

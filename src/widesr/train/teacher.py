@@ -1,0 +1,144 @@
+"""A teacher's pictures of the photographs: made once, kept on the disk, and learned from."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from widesr.catalog import LADDER, find_model
+from widesr.data.patches import Pair
+from widesr.errors import CheckpointError, RecipeError
+from widesr.files import whole_file
+from widesr.nets import Network
+from widesr.train.checkpoint import load_weights
+from widesr.train.recipe import TeacherTable
+from widesr.upscaler import AnyUpscaler, Upscaler
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model, and the identity of its pictures."""
+
+    upscaler: AnyUpscaler
+    origin: str
+    """Its name, its licence where that is known, and the SHA-256 of its file: for cards."""
+    sha256: str
+    """Of all that its pictures depend on."""
+
+    @classmethod
+    def load(cls, table: TeacherTable, *, scale: int, device: torch.device) -> Self:
+        """Load the teacher of a recipe.
+
+        Raises:
+            RecipeError: It is of another scale.
+            CheckpointError: The weights cannot be loaded.
+            ModelNotFoundError: There is no such model.
+            ModelFileError: The model file is damaged.
+        """
+        path, found = Path(table.model), 0
+        if path.suffix == ".safetensors":
+            network, _ = load_weights(path)
+            licence, found = "licence not stated", network.cfg.scale
+            engine = _TorchEngine(path.stem, network.fused().eval().to(device), device)
+            upscaler = Upscaler(engine, self_ensemble=table.self_ensemble)
+        else:
+            model = find_model(table.model, scale=scale if table.model in LADDER else None)
+            path, licence, found = model.path, model.card.licence, model.card.scale
+            upscaler = Upscaler.load(str(path), scale=found, self_ensemble=table.self_ensemble)
+        if found != scale:
+            raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        way = f"{digest} {table.self_ensemble}"
+        return cls(
+            upscaler,
+            f"{upscaler.model} ({licence}) sha256:{digest}",
+            hashlib.sha256(way.encode()).hexdigest(),
+        )
+
+
+def taught(
+    pairs: Sequence[Pair],
+    teacher: Teacher,
+    *,
+    folder: Path,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Pair]:
+    """Put the teacher's picture beside each pair: made where it is not kept, else mapped.
+
+    Args:
+        pairs: All photographs that are learned from.
+        teacher: Whose pictures.
+        folder: Where they are kept, in a folder of the teacher's own; a kill loses one picture.
+        on_progress: Called with the pictures that are there and those in all.
+
+    Raises:
+        CheckpointError: The folder takes no file, or is full.
+    """
+    kept = folder / f"teacher-{teacher.sha256[:16]}"
+    paths = [kept / f"{_identity(pair.lr)}.npy" for pair in pairs]
+    pictures = []
+    for done, (pair, path) in enumerate(zip(pairs, paths, strict=True)):
+        on_progress(done, len(pairs))
+        found = _open(path, shape=pair.hr.shape)
+        if found is None:
+            _keep(path, teacher.upscaler(pair.lr))
+            found = _open(path, shape=pair.hr.shape)
+            assert found is not None
+        pictures.append(found)
+    on_progress(len(pairs), len(pairs))
+    return [pair._replace(taught=sr) for pair, sr in zip(pairs, pictures, strict=True)]
+
+
+def _identity(lr: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(repr(lr.shape).encode())
+    digest.update(np.ascontiguousarray(lr).data)
+    return digest.hexdigest()[:32]
+
+
+def _open(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Map a picture that is kept; None where it is missing, or no such picture."""
+    try:
+        picture: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):
+        return None
+    return picture if picture.dtype == np.uint8 and picture.shape == shape else None
+
+
+def _keep(path: Path, picture: NDArray[np.uint8]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, overwrite=True) as file:
+            np.save(file, picture, allow_pickle=False)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+class _TorchEngine:
+    """Run a network of the zoo as an `Engine`, in fp32, on the device that is trained on."""
+
+    precision = "fp32"
+    streams = 1
+    bytes_per_pixel = 64 * 64 * 4
+    """Of some wide layers; more than networks of this size hold."""
+
+    def __init__(self, name: str, network: Network, device: torch.device) -> None:
+        self.name, self.scale = name, network.cfg.scale
+        radius = network.receptive_radius
+        self.receptive_radius = radius or 0
+        self.smallest_tile = None if radius is None else 0
+        self._network, self._device = network, device
+
+    @property
+    def exact(self) -> Self:
+        return self
+
+    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            sr = self._network(torch.from_numpy(lr).to(self._device))
+        pixels: NDArray[np.float32] = sr.cpu().numpy()
+        return pixels
