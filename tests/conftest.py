@@ -74,6 +74,14 @@ def golden() -> Path:
     return SHARED / "golden"
 
 
+@pytest.fixture(scope="session")
+def teachers() -> Path:
+    """The folder with others' trained weights and outputs; skips where it is absent."""
+    if not (SHARED / "teachers").is_dir():
+        pytest.skip("needs the trained networks in ../shared/teachers")
+    return SHARED / "teachers"
+
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
 
 

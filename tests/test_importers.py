@@ -12,9 +12,20 @@ from safetensors.torch import load_file, save_file
 from widesr.cli import run
 from widesr.errors import CheckpointError, UsageError
 from widesr.metrics import PROTOCOLS, psnr
-from widesr.nets import EDSR, RDN, EDSRConfig, RDNConfig, WDSRConfig, build
+from widesr.nets import (
+    EDSR,
+    RDN,
+    EDSRConfig,
+    RDNConfig,
+    SMFANetConfig,
+    SPANConfig,
+    WDSRConfig,
+    build,
+    family_of,
+)
 from widesr.pictures.reading import read_picture
 from widesr.train.checkpoint import load_weights, save_weights
+from widesr.train.dialects import _SMFANET
 from widesr.train.importers import import_file, import_weights
 
 pytestmark = pytest.mark.train
@@ -205,6 +216,106 @@ def test_rdn_of_edsr_pytorch_is_the_rdn_that_it_is(scale):
     assert imported.origin == "RDN of EDSR-PyTorch"
     assert imported.network.cfg == cfg
     lr = torch.rand(1, 3, 6, 7)
+    assert torch.equal(picture_of(imported.network, lr), picture_of(ours, lr))
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("smfanet_plus_x2", "smfanet"),
+        ("smfanet_plus_x3", "smfanet"),
+        ("smfanet_plus_x4", "smfanet"),
+        ("span_ch48_x2", "span"),
+        ("span_ch48_x4", "span"),
+    ],
+)
+def test_teachers_give_their_pictures(teachers, name, family):
+    tensors = load_file(teachers / f"{name}.safetensors")
+    lr, expected = tensors.pop("__input__"), tensors.pop("__output__")
+    network = import_weights(tensors).network
+    assert (family_of(network.cfg), network.cfg.scale) == (family, int(name[-1]))
+    for each in (network, network.fused()):
+        # Relative: on noise SPAN gives values of 200, by gates that make 0.3 of them of rounding.
+        difference = (picture_of(each, lr) - expected).norm() / expected.norm()
+        assert difference < 1e-4 if family == "span" else 1e-5
+
+
+def as_the_authors_span(network, kind):
+    """Our SPAN by the names of its authors' file, its convolutions in one of their forms."""
+    theirs = {}
+    for name, value in network.state_dict().items():
+        part, *rest = name.split(".")
+        leaf = ".".join(rest)
+        match part:
+            case "body":
+                index, layer, *last = rest
+                place = 1 + ("first", "second", "third").index(layer)
+                stem = f"block_{int(index) + 1}.c{place}_r"
+                leaf = ".".join(last)
+            case "fuse":
+                stem = "conv_cat"
+            case "tail":
+                stem = "upsampler.0"
+            case _:
+                stem = {"head": "conv_1", "end": "conv_2"}[part]
+        merged = kind == "eval" and part not in ("fuse", "tail")
+        theirs[f"{stem}.eval_conv.{leaf}" if merged else f"{stem}.{leaf}"] = value
+        if kind == "train" and leaf == "sk.weight":  # theirs is as large, and may be of any step
+            zeros = torch.zeros(len(value), value.shape[1], 3, 3)
+            theirs |= {
+                f"{stem}.eval_conv.weight": zeros,
+                f"{stem}.eval_conv.bias": zeros[:, 0, 0, 0],
+            }
+    return theirs
+
+
+@pytest.mark.parametrize("kind", ["train", "eval", "plain"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_span_of_its_authors_is_read_before_and_after_they_merged_it(tmp_path, kind, scale):
+    torch.manual_seed(0)
+    branched = kind == "train"
+    cfg = SPANConfig(scale=scale, n_resblocks=3, n_feats=6, branched=branched)
+    ours = build(cfg)
+    torch.save({"params_ema": as_the_authors_span(ours, kind)}, tmp_path / "w.pth")
+    network, origin, assumed = import_file(tmp_path / "w.pth")
+    assert origin == "SPAN of hongyuanyu/SPAN"
+    assert network.cfg == cfg
+    assert any("DIV2K's mean" in line for line in assumed)
+    lr = torch.rand(1, 3, 9, 8)
+    assert torch.equal(picture_of(network, lr), picture_of(ours, lr))
+    assert (picture_of(network.fused(), lr) - picture_of(ours, lr)).abs().max() < 1e-4
+
+
+def test_span_that_takes_pictures_as_they_are_is_known_by_its_mark():
+    theirs = as_the_authors_span(build(SPANConfig(scale=2, n_feats=6)), "plain")
+    cfg = import_weights({**theirs, "no_norm": torch.zeros(1)}).network.cfg
+    assert (cfg.rgb_mean, cfg.rgb_range) == ((0, 0, 0), 1)
+
+
+@pytest.mark.parametrize("missing", ["conv_2.sk.weight", "block_2.c3_r.conv.1.bias"])
+def test_a_span_that_lacks_something_is_refused_in_one_line(missing):
+    network = build(SPANConfig(scale=2, n_resblocks=2, n_feats=6, branched=True))
+    theirs = as_the_authors_span(network, "train")
+    del theirs[missing]
+    with pytest.raises(CheckpointError, match="do not fit") as caught:
+        import_weights(theirs)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("n_feats", "expansion", "wide"), [(6, 2.0, 12), (7, 1.3, 9), (9, 3, 27)])
+def test_smfanet_of_its_authors_is_read_whatever_its_width(n_feats, expansion, wide):
+    cfg = SMFANetConfig(scale=4, n_resblocks=2, n_feats=n_feats, expansion=expansion)
+    ours = build(cfg)
+    back = {ours: theirs for theirs, ours in _SMFANET.items()}
+    theirs = {}
+    for name, value in ours.state_dict().items():
+        for part, of_theirs in back.items():
+            name = name.replace(part, of_theirs) if part in name else name
+        theirs[name.replace("body.", "feats.")] = value
+    imported = import_weights(theirs)
+    assert imported.origin == "SMFANet of Zheng-MJ/SMFANet"
+    assert len(imported.network.body[0].feed.widen.weight) == wide
+    lr = torch.rand(1, 3, 17, 12)
     assert torch.equal(picture_of(imported.network, lr), picture_of(ours, lr))
 
 

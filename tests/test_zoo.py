@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from networks import n_parameters, reach, trained
 from widesr.catalog import read_card
@@ -20,6 +21,8 @@ from widesr.nets import (
     ESPCNConfig,
     FSRCNNConfig,
     RDNConfig,
+    SMFANetConfig,
+    SPANConfig,
     SRCNNConfig,
     SRDenseNetConfig,
     SRResNetConfig,
@@ -29,7 +32,9 @@ from widesr.nets import (
     family_of,
     parse_config,
 )
+from widesr.nets.branches import BranchedConv2d
 from widesr.nets.enlarge import Enlarge
+from widesr.nets.smfanet import _enlarged, _peaks
 from widesr.resize import imresize
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.grow import grown
@@ -56,9 +61,13 @@ SMALL = {
     ),
     "rdn": RDNConfig(scale=2, n_blocks=2, n_layers=2, growth=5, n_feats=4, rgb_std=1 / 255),
     "edrn": EDRNConfig(scale=3, n_feats=4, n_groups=4, n_resblocks=1, reduction=2),
+    "span": SPANConfig(scale=2, n_resblocks=2, n_feats=4),
+    "span-branched": SPANConfig(scale=3, n_resblocks=1, n_feats=4, branched=True),
+    "smfanet": SMFANetConfig(scale=3, n_resblocks=2, n_feats=8),
 }
-BOUNDED = {name: cfg for name, cfg in SMALL.items() if name != "edrn"}
-NORMED = ("srresnet", "edrn")
+UNBOUNDED = ("edrn", "smfanet")
+BOUNDED = {name: cfg for name, cfg in SMALL.items() if name not in UNBOUNDED}
+FOLDING = ("srresnet", "edrn", "span-branched")
 
 
 def n_weights(network):
@@ -94,6 +103,11 @@ def test_networks_of_luma_have_the_published_number_of_weights(cfg, expected):
         (EDSRConfig(scale=2, n_resblocks=32, n_feats=256), 40_729_603, 40.7e6),  # EDSR-PyTorch
         (RDNConfig(scale=2), 22_123_395, 22e6),  # mmagic: "22M"; torchSR: "22.1M"
         (RDNConfig(scale=4), 22_271_107, 22.3e6),  # RCAN's table: "22.3M"
+        (SPANConfig(scale=2), 410_700, 410e3),  # SPAN's paper, SPAN-S: "410K", x4 "426K"
+        (SPANConfig(scale=4), 426_288, 426e3),
+        (SMFANetConfig(scale=2), 185_628, 186e3),  # SMFANet's paper: "186K", x4 "197K"
+        (SMFANetConfig(scale=4), 197_328, 197e3),
+        (SMFANetConfig(scale=2, n_resblocks=12, n_feats=48), 480_300, 480e3),  # SMFANet+: "480K"
     ],
     ids=str,
 )
@@ -179,10 +193,14 @@ def test_a_pixel_is_seen_as_far_as_the_receptive_radius_and_no_farther(name, sca
     assert max(up, down) == max(left, right) == radius
 
 
-def test_edrn_has_no_radius_and_sees_the_whole_picture():
-    network = trained(SMALL["edrn"])
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_a_network_without_a_radius_sees_the_whole_picture(name):
+    network = trained(SMALL[name]).double()
+    for parameter_name, parameter in network.named_parameters():
+        if parameter_name.endswith("of_variance"):  # which begins at 0
+            parameter.data.fill_(1)
     assert network.receptive_radius is None
-    lr = torch.rand(1, 3, 40, 40)
+    lr = torch.rand(1, 3, 40, 40, dtype=torch.float64)
     poked = lr.clone()
     poked[..., 0, 0] += 5
     with torch.inference_mode():
@@ -196,7 +214,7 @@ def test_a_fused_network_is_new_plain_and_gives_the_same_picture(name):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     fused = network.fused()
     assert not any(key.endswith(("weight_g", "running_mean")) for key in fused.state_dict())
-    assert (n_parameters(fused) < n_parameters(network)) == (name in NORMED)
+    assert (n_parameters(fused) < n_parameters(network)) == (name in FOLDING)
     lr = torch.rand(2, 3, 9, 14)
     with torch.inference_mode():
         assert fused(lr).shape == (2, 3, 9 * cfg.scale, 14 * cfg.scale)
@@ -267,10 +285,11 @@ def test_an_exported_network_gives_the_same_picture_in_tiles_as_whole(exported, 
 
 
 @pytest.mark.slow
-def test_an_exported_edrn_is_run_on_whole_pictures_only(exported):
-    file = exported("edrn")
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_an_exported_network_without_a_radius_is_run_on_whole_pictures_only(exported, name):
+    file = exported(name)
     card = read_card(file)
-    assert (card.tiles, card.receptive_radius) == (False, 0)
+    assert (card.family, card.tiles, card.receptive_radius) == (name, False, 0)
     lr = np.random.default_rng(0).integers(0, 256, (31, 29, 3), np.uint8)
     assert Upscaler.load(str(file), scale=3)(lr).shape == (93, 87, 3)
     with pytest.raises(UsageError, match="looks at the whole picture"):
@@ -326,6 +345,46 @@ def test_other_families_start_from_a_network_that_is_alike():
         grown(network, build(replace(cfg, n_blocks=3)))
     with pytest.raises(CheckpointError, match="are of RDN, the recipe trains WDSR"):
         grown(network, build(WDSRConfig(scale=2, block="a", n_resblocks=1, n_feats=4, expansion=2)))
+
+
+@given(
+    height=st.integers(8, 300),
+    width=st.integers(8, 40),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_smfanets_peaks_and_enlargement_are_those_of_torch(height, width, seed):
+    x = torch.rand(1, 2, height, width, generator=torch.Generator().manual_seed(seed)) - 0.5
+    small = functional.adaptive_max_pool2d(x, (height // 8, width // 8))
+    assert torch.equal(_peaks(x), small)
+    large = functional.interpolate(small, size=(height, width), mode="nearest")
+    assert torch.equal(_enlarged(small, like=x), large)
+
+
+def test_smfanet_takes_pictures_smaller_than_its_cells():
+    network = build(SMALL["smfanet"]).eval()
+    for height, width in ((1, 1), (1, 9), (7, 3), (8, 7)):
+        with torch.inference_mode():
+            sr = network(torch.rand(1, 3, height, width))
+        assert sr.shape == (1, 3, 3 * height, 3 * width)
+        assert sr.isfinite().all()
+
+
+def test_branches_are_learned_by_what_they_are_merged_to():
+    # The authors run the branches one after another, on a picture with zeros around it.
+    torch.manual_seed(0)
+    conv, x = BranchedConv2d(3, 5), torch.rand(2, 3, 9, 7)
+    ours = conv(x)
+    theirs = conv.conv(functional.pad(x, (1, 1, 1, 1))) + conv.sk(x)
+    assert (ours - theirs).abs().max() < 1e-6
+    weights = torch.rand_like(ours)
+    gradients = [
+        torch.autograd.grad((made * weights).sum(), list(conv.parameters()), retain_graph=True)
+        for made in (ours, theirs)
+    ]
+    for a, b in zip(*gradients, strict=True):
+        assert (a - b).abs().max() < 1e-4
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert (conv(x) - conv.plain()(x)).abs().max() == 0
 
 
 @settings(max_examples=8)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Sequence, Set
+from copy import deepcopy
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,10 @@ _OPSET = 18
 _SIZES = ((1, 1), (24, 33), (64, 48))
 """(height, width) on which the file is compared with torch: one pixel, odd sides, even ones."""
 _TOLERANCE = 1e-5
-"""Largest difference from torch, of a range of 1: some ulps of fp32 through all layers."""
+"""Largest difference from the network, of a range of 1: some ulps of fp32 through all layers."""
+_MORE_ROUNDING = 4
+"""Times the difference of torch in fp32 itself, where that is larger: on noise, SPAN's gates make
+a thousandth of its output of what was rounded, in whatever order a runtime adds."""
 
 
 def export_onnx(
@@ -210,14 +214,17 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
         ExportError: They differ.
     """
     engine = load_engine(ModelFile(path, read_card(path)), precision="fp32", threads=1)
+    exact = deepcopy(plain).double()
     random = np.random.default_rng(0)
     for height, width in _SIZES:
         lr: NDArray[np.float32] = random.random((2, 3, height, width), np.float32)
         with torch.inference_mode():
-            expected = plain(torch.from_numpy(lr)).numpy()
+            expected = exact(torch.from_numpy(lr).double()).numpy()
+            rounding = float(np.abs(plain(torch.from_numpy(lr)).numpy() - expected).max())
         difference = float(np.abs(engine.run(lr) - expected).max())
-        if not difference <= _TOLERANCE:
+        most = max(_TOLERANCE, _MORE_ROUNDING * rounding)
+        if not difference <= most:
             raise ExportError(
                 f"{out}: differs from its network by {difference:.1e} on {width}x{height}, "
-                f"more than {_TOLERANCE:.0e}; not kept"
+                f"more than {most:.0e}; not kept"
             )

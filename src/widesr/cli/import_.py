@@ -32,10 +32,10 @@ def import_network(
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Read WDSR, EDSR or RDN as other programs keep them, to export or train on.
+    """Read WDSR, EDSR, RDN, SPAN or SMFANet as other programs keep them, to export or train on.
 
-    JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR: the network and its sizes are found from the
-    tensors, and what no tensor shows is said. Nothing in the file is run.
+    JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR, hongyuanyu, Zheng-MJ: the network and its
+    sizes are found from the tensors, and what no tensor shows is said. Nothing in the file is run.
     """
     output = output or file.with_suffix(_SUFFIX)
     if output.suffix != _SUFFIX:

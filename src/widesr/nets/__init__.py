@@ -10,6 +10,8 @@ from widesr.nets.edsr import EDSR, EDSRConfig
 from widesr.nets.espcn import ESPCN, ESPCNConfig
 from widesr.nets.fsrcnn import FSRCNN, FSRCNNConfig
 from widesr.nets.rdn import RDN, RDNConfig
+from widesr.nets.smfanet import SMFANet, SMFANetConfig
+from widesr.nets.span import SPAN, SPANConfig
 from widesr.nets.srcnn import SRCNN, SRCNNConfig
 from widesr.nets.srdensenet import SRDenseNet, SRDenseNetConfig
 from widesr.nets.srresnet import SRResNet, SRResNetConfig
@@ -23,6 +25,7 @@ __all__ = [
     "FAMILIES",
     "FSRCNN",
     "RDN",
+    "SPAN",
     "SRCNN",
     "VDSR",
     "WDSR",
@@ -36,6 +39,9 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "RDNConfig",
+    "SMFANet",
+    "SMFANetConfig",
+    "SPANConfig",
     "SRCNNConfig",
     "SRDenseNet",
     "SRDenseNetConfig",
@@ -49,7 +55,19 @@ __all__ = [
 ]
 
 Network = (
-    Ablation | EDRN | EDSR | ESPCN | FSRCNN | RDN | SRCNN | SRDenseNet | SRResNet | VDSR | WDSR
+    Ablation
+    | EDRN
+    | EDSR
+    | ESPCN
+    | FSRCNN
+    | RDN
+    | SMFANet
+    | SPAN
+    | SRCNN
+    | SRDenseNet
+    | SRResNet
+    | VDSR
+    | WDSR
 )
 NetworkConfig = (
     AblationConfig
@@ -58,6 +76,8 @@ NetworkConfig = (
     | ESPCNConfig
     | FSRCNNConfig
     | RDNConfig
+    | SMFANetConfig
+    | SPANConfig
     | SRCNNConfig
     | SRDenseNetConfig
     | SRResNetConfig
@@ -80,6 +100,8 @@ FAMILIES: dict[str, Family] = {
     "espcn": Family(ESPCNConfig, ESPCN),
     "fsrcnn": Family(FSRCNNConfig, FSRCNN),
     "rdn": Family(RDNConfig, RDN),
+    "smfanet": Family(SMFANetConfig, SMFANet),
+    "span": Family(SPANConfig, SPAN),
     "srcnn": Family(SRCNNConfig, SRCNN),
     "srdensenet": Family(SRDenseNetConfig, SRDenseNet),
     "srresnet": Family(SRResNetConfig, SRResNet),

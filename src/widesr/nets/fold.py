@@ -1,4 +1,4 @@
-"""Normalisation that goes away after training: layers that equal a plain convolution."""
+"""What goes away after training: layers that equal a plain convolution."""
 
 from copy import deepcopy
 from typing import TypeVar
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from widesr.nets.branches import BranchedConv2d
 from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -46,14 +47,17 @@ class BatchNormed(nn.Module):
 
 
 def folded(network: Module) -> Module:
-    """Return a copy of a network in which every normalised layer is the plain one it equals."""
+    """Return a copy of a network in which each layer that was for training is the plain one."""
     twin = deepcopy(network)
     _fold(twin)
     return twin
 
 
+_FOLDING = (BatchNormed, BranchedConv2d, WeightNormConv2d, WeightNormConvTranspose2d)
+
+
 def _fold(parent: nn.Module) -> None:
     for name, child in parent.named_children():
         _fold(child)
-        if isinstance(child, WeightNormConv2d | WeightNormConvTranspose2d | BatchNormed):
+        if isinstance(child, _FOLDING):
             setattr(parent, name, child.plain())

@@ -14,10 +14,21 @@ import torch
 from torch import Tensor
 
 from widesr.errors import CheckpointError
-from widesr.nets import EDSR, RDN, WDSR, EDSRConfig, RDNConfig, WDSRConfig
+from widesr.nets import (
+    EDSR,
+    RDN,
+    SPAN,
+    WDSR,
+    EDSRConfig,
+    RDNConfig,
+    SMFANet,
+    SMFANetConfig,
+    SPANConfig,
+    WDSRConfig,
+)
 from widesr.train.foreign import KERAS
 
-AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN)
+AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, SMFANet, SPAN)
 State = Mapping[str, Tensor]
 
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
@@ -197,6 +208,81 @@ def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
         ours = re.sub(r"^GFF\.", "fuse.", re.sub(r"^UPNet\.", "tail.", ours))
         renamed[ours.replace("SFENet1.", "head.").replace("SFENet2.", "entry.")] = value
     return _load(RDN(cfg), renamed)
+
+
+def span(tensors: State, _res_scale: float) -> SPAN:
+    """Source: hongyuanyu/SPAN at e19736d, span_arch.py; (x - mean) * 255, nothing added back.
+
+    A convolution may be there as the branches that are learned (`conv`, `sk`), as what they were
+    merged to (`eval_conv`), or by itself. The branches go before: what they were last merged to
+    may be of an earlier step. `no_norm` marks the variant of others that takes [0, 1] as it is.
+    """
+    branched = "conv_1.sk.weight" in tensors
+    renamed = {}
+    for name, value in tensors.items():
+        if name == "no_norm" or (branched and ".eval_conv." in name):
+            continue
+        ours = re.sub(r"^block_(\d+)\.c([123])(_r)?\.", _place_in_span, name)
+        ours = re.sub(r"^upsampler\.(0\.)?", "tail.", ours.replace(".eval_conv.", "."))
+        ours = ours.replace("conv_cat.", "fuse.").replace("conv_1.", "head.")
+        renamed[ours.replace("conv_2.", "end.")] = value
+    tail = renamed["tail.weight"]
+    as_it_is = "no_norm" in tensors
+    cfg = SPANConfig(
+        scale=_scale(len(tail)),
+        n_resblocks=len({name.split(".")[1] for name in renamed if name.startswith("body.")}),
+        n_feats=tail.shape[1],
+        branched=branched,
+        rgb_mean=(0.0, 0.0, 0.0) if as_it_is else _DIV2K_MEAN,
+        rgb_range=1.0 if as_it_is else 255.0,
+    )
+    return _load(SPAN(cfg), renamed)
+
+
+def _place_in_span(match: re.Match[str]) -> str:
+    layer = ("first", "second", "third")[int(match[2]) - 1]
+    return f"body.{int(match[1]) - 1}.{layer}."
+
+
+def smfanet(tensors: State, _res_scale: float) -> SMFANet:
+    """Source: Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
+    tail = tensors["to_img.0.weight"]
+    cfg = SMFANetConfig(
+        scale=_scale(len(tail)),
+        n_resblocks=len({name.split(".")[1] for name in tensors if name.startswith("feats.")}),
+        n_feats=tail.shape[1],
+        expansion=_exact_or_more(len(tensors["feats.0.pcfn.conv_0.weight"]), tail.shape[1]),
+    )
+    renamed = {}
+    for name, value in tensors.items():
+        ours = re.sub(r"^feats\.", "body.", name)
+        for theirs, part in _SMFANET.items():
+            ours = ours.replace(theirs, part)
+        renamed[ours] = value
+    return _load(SMFANet(cfg), renamed)
+
+
+_SMFANET = {
+    "to_feat.": "head.",
+    "to_img.0.": "tail.",
+    "smfa.linear_0.": "aggregate.entry.",
+    "smfa.linear_1.": "aggregate.weigh.0.",
+    "smfa.linear_2.": "aggregate.exit.",
+    "smfa.dw_conv.": "aggregate.coarse.",
+    "smfa.alpha": "aggregate.of_peaks",
+    "smfa.belt": "aggregate.of_variance",
+    "smfa.lde.conv_0.0.": "aggregate.local.0.",
+    "smfa.lde.conv_0.1.": "aggregate.local.1.",
+    "smfa.lde.conv_1.": "aggregate.local.3.",
+    "pcfn.conv_0.": "feed.widen.",
+    "pcfn.conv_1.": "feed.mix.",
+    "pcfn.conv_2.": "feed.narrow.",
+}
+
+
+def _exact_or_more(wide: int, narrow: int) -> float:
+    """Return the ratio of two widths, such that `int(narrow * ratio)` is `wide`."""
+    return wide / narrow if int(narrow * (wide / narrow)) == wide else (wide + 0.5) / narrow
 
 
 def _scale(n_out: int) -> Literal[2, 3, 4, 8]:

@@ -22,6 +22,8 @@ from widesr.train.dialects import (
     edsr_pytorch_rdn,
     jiahuiyu_wdsr,
     krasserm_wdsr,
+    smfanet,
+    span,
     wdsr,
     with_weight_norm,
     ychfan_wdsr,
@@ -76,7 +78,8 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
     """Build the network that foreign tensors belong to, and load them.
 
     Known are WDSR-A and -B of JiahuiYu/wdsr_ntire2018 and of krasserm/super-resolution, WDSR-A of
-    ychfan/wdsr, EDSR and RDN of EDSR-PyTorch, EDSR of BasicSR. Weight norm may be in either of
+    ychfan/wdsr, EDSR and RDN of EDSR-PyTorch, EDSR of BasicSR, SPAN of hongyuanyu,
+    SMFANet of Zheng-MJ. Weight norm may be in either of
     torch's two styles, or already folded.
 
     Args:
@@ -221,6 +224,20 @@ _KINDS = (
         frozenset({"SFENet1.weight_v", "RDBs.0.LFF.weight_v"}),
         edsr_pytorch_rdn,
         "pictures in 0..255, no mean taken off",
+        scales_branches=False,
+    ),
+    _Kind(
+        "SPAN of hongyuanyu/SPAN",
+        frozenset({"conv_cat.weight_v", "conv_cat.bias"}),
+        span,
+        "pictures in 0..1, less DIV2K's mean, by 255",
+        scales_branches=False,
+    ),
+    _Kind(
+        "SMFANet of Zheng-MJ/SMFANet",
+        frozenset({"to_feat.weight_v", "feats.0.smfa.alpha"}),
+        smfanet,
+        "pictures in 0..1, no mean taken off",
         scales_branches=False,
     ),
 )

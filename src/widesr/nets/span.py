@@ -1,0 +1,91 @@
+"""SPAN: residual blocks whose sum is weighed by a gate without parameters of its own.
+
+Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2023
+(arXiv 2311.12770); the authors' code hongyuanyu/SPAN at e19736d.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import ConfigDict
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own habit)
+
+from widesr.nets.branches import BranchedConv2d
+from widesr.nets.fold import folded
+
+
+@dataclass(frozen=True, kw_only=True)
+class SPANConfig:
+    """All that rebuilds the network; stored in the header of its weights file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    scale: Literal[2, 3, 4, 8]
+    n_resblocks: int = 6
+    n_feats: int = 48
+    branched: bool = False
+    """Whether each 3x3 kernel of head, body and end is learned as the product of three, with a 1x1
+    beside them, as the authors do; they are merged for use."""
+    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
+    """Of DIV2K, in [0, 1]; subtracted before the head, not added back: the tail has a bias."""
+    rgb_range: float = 255.0
+    """Multiplied by after the mean is taken off, not divided by again: the tail gives [0, 1]."""
+
+
+class _Block(nn.Module):
+    """Three convolutions; what they add, and what they add to, is weighed by how much they say."""
+
+    def __init__(self, n: int, *, branched: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (_conv(n, n, branched=branched) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what goes on, and the features behind the first convolution."""
+        early = F.silu(self.first(x))
+        branch: Tensor = self.third(F.silu(self.second(early)))
+        return (branch + x) * (torch.sigmoid(branch) - 0.5), early
+
+
+class SPAN(nn.Module):
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+
+    rgb_mean: Tensor
+
+    def __init__(self, cfg: SPANConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        n = cfg.n_feats
+        self.head = _conv(3, n, branched=cfg.branched)
+        self.body = nn.ModuleList(_Block(n, branched=cfg.branched) for _ in range(cfg.n_resblocks))
+        self.end = _conv(n, n, branched=cfg.branched)
+        self.fuse = nn.Conv2d(4 * n, n, 1)
+        self.tail = nn.Conv2d(n, 3 * cfg.scale**2, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(cfg.scale)
+        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
+        self.register_buffer("rgb_mean", mean, persistent=False)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve a batch; see the class."""
+        shallow = self.head((lr - self.rgb_mean) * self.cfg.rgb_range)  # (N, n_feats, H, W)
+        feats, made = shallow, []
+        for block in self.body:
+            feats, early = block(feats)
+            made.append(feats)
+        fused = self.fuse(torch.cat([shallow, self.end(feats), made[0], early], dim=1))
+        sr: Tensor = self.shuffle(self.tail(fused))
+        return sr
+
+    @property
+    def receptive_radius(self) -> int:
+        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
+        return 1 + 3 * self.cfg.n_resblocks + 1 + 1
+
+    def fused(self) -> Self:
+        """Return a new network whose kernels are merged, and which gives the same pictures."""
+        return folded(self)
+
+
+def _conv(n_in: int, n_out: int, *, branched: bool) -> nn.Module:
+    return BranchedConv2d(n_in, n_out) if branched else nn.Conv2d(n_in, n_out, 3, padding=1)
