@@ -237,7 +237,7 @@ def test_teachers_give_their_pictures(teachers, name, family):
     for each in (network, network.fused()):
         # Relative: on noise SPAN gives values of 200, by gates that make 0.3 of them of rounding.
         difference = (picture_of(each, lr) - expected).norm() / expected.norm()
-        assert difference < 1e-4 if family == "span" else 1e-5
+        assert difference < (1e-4 if family == "span" else 1e-5)
 
 
 def as_the_authors_span(network, kind):
