@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from recipes import TINY_RECIPE, rewritten
+from recipes import MUON, TINY_RECIPE, rewritten, stage
 from widesr.data.patches import Batch
 from widesr.errors import DataError, TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state
@@ -125,8 +125,15 @@ def losses_of(folder: Path) -> list[float]:
 
 
 def recipe_text(*changes: tuple[str, str]) -> str:
-    """Of a run in bf16 with five patches a step, which two processes cannot halve."""
-    ours = (*LONG, ("batch = 4", "batch = 5"), ('"fp32"', '"bf16"'))
+    """Of a run with all that a run can have, and with patches that two processes cannot halve."""
+    ours = (
+        *LONG,
+        ("batch = 4", "batch = 5\ncandidates = 2"),
+        ('"fp32"', '"bf16"'),
+        *MUON,
+        stage("steps = 30\nbatch = 3\nlr_patch = 14\nteacher_share = 0.2"),
+        ("[[stage]]", '[teacher]\nmodel = "fast"\nshare = 0.5\n[[stage]]'),
+    )
     return rewritten(TINY_RECIPE, *ours, *changes)
 
 
@@ -181,7 +188,7 @@ def test_a_process_alone_needs_no_others(monkeypatch):
 
 def test_a_batch_that_is_smaller_than_the_group_is_refused(recipe_file):
     world = World(rank=0, size=5)
-    with pytest.raises(TrainingError, match=r"data\.batch = 4 cannot be shared by 5 processes"):
+    with pytest.raises(TrainingError, match="a batch of 4 cannot be shared by 5 processes"):
         prepare(load_recipe(recipe_file()), start_from=None, threads=1, device="cpu", world=world)
 
 

@@ -18,7 +18,7 @@ _NEWTON_SCHULZ_STEPS = 5
 class Muon(Optimizer):
     """Step along the momentum of each kernel, its singular values all brought near 1.
 
-    A kernel (O, I, kh, kw) is seen as a matrix O x (I kh kw). Newton-Schulz iterations in bf16
+    A kernel (O, I, kh, kw) is seen as a matrix O x (I kh kw). Newton-Schulz iterations
     orthogonalise it, and the step is scaled by sqrt(max(1, O / (I kh kw))), so that one learning
     rate fits kernels of any shape.
 
@@ -26,9 +26,25 @@ class Muon(Optimizer):
     coefficients; momentum is Nesterov's.
     """
 
-    def __init__(self, kernels: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:
-        """Take kernels of four dimensions; `lr` is what a step changes a matrix by, spectrally."""
+    def __init__(
+        self,
+        kernels: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        momentum: float,
+        precision: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """Take kernels of four dimensions.
+
+        Args:
+            kernels: What is learned.
+            lr: What a step changes a matrix by, in its largest singular value.
+            momentum: Decay of the mean of the gradients.
+            precision: Of the iterations. bf16 takes half the time, and makes much of the order in
+                which gradients were summed.
+        """
         super().__init__(kernels, {"lr": lr, "momentum": momentum})
+        self._precision = precision
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -42,7 +58,8 @@ class Muon(Optimizer):
                 momenta = [self._momentum(kernel, group["momentum"]) for kernel in kernels]
                 matrices = torch.stack([momentum.flatten(1) for momentum in momenta])
                 scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
-                for kernel, update in zip(kernels, orthogonalized(matrices), strict=True):
+                updates = orthogonalized(matrices.to(self._precision)).to(matrices.dtype)
+                for kernel, update in zip(kernels, updates, strict=True):
                     kernel.add_(update.view(shape), alpha=-group["lr"] * scale)
 
     def _momentum(self, kernel: nn.Parameter, decay: float) -> Tensor:
@@ -62,20 +79,19 @@ def _shape(kernel: nn.Parameter) -> torch.Size:
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
-    """Bring the singular values of each matrix (N, rows, columns) near 1; computed in bf16.
+    """Bring the singular values of each matrix (N, rows, columns) near 1.
 
     Five steps of a quintic that rises steeply at 0 leave them between about 0.7 and 1.2, which
     is as good for an optimizer as 1. A matrix of zeros stays one.
     """
     a, b, c = _QUINTIC
-    x = matrices.bfloat16()
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     for _ in range(_NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    orthogonal: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    orthogonal: Tensor = x.mT if tall else x
     return orthogonal
 
 
@@ -102,7 +118,9 @@ class Optimizers:
         self._all: list[tuple[Optimizer, float]] = [(adam, 1.0)]
         if optim.muon:
             ratio = optim.muon.learning_rate / optim.learning_rate
-            self._all.append((Muon(muon, lr=0.0, momentum=optim.muon.momentum), ratio))
+            precision = torch.bfloat16 if optim.precision == "bf16" else torch.float32
+            kernels = Muon(muon, lr=0.0, momentum=optim.muon.momentum, precision=precision)
+            self._all.append((kernels, ratio))
 
     def __iter__(self) -> Iterator[Optimizer]:
         """Go through them, in an order that does not change."""
