@@ -78,6 +78,20 @@ def test_a_run_that_exists_is_resumed_only_when_asked(shop, capsys):
     assert capsys.readouterr().out == ""  # nothing was left to do
 
 
+def test_a_dry_run_counts_stages_and_the_teacher(shop, capsys):
+    lesson = '[teacher]\nmodel = "fast"\nshare = 1.0\n[[stage]]\nsteps = 2\nbatch = 8\n[log]'
+    text = (shop / "shop.toml").read_text()
+    (shop / "taught.toml").write_text(rewritten(text, ("[log]", lesson)))
+    command = ["train", "taught.toml", "--data", "photos", "--threads", "1", "--dry-run", "--json"]
+    assert run(command) == 0
+    plan = json.loads(capsys.readouterr().out)
+    first, last = plan["parts"]
+    assert (first["batch"], last["batch"]) == (4, 8)
+    assert (first["steps"], last["steps"]) == (plan["steps"] - 2, 2)
+    assert last["gflop_per_step"] == pytest.approx(2 * first["gflop_per_step"])
+    assert plan["teacher_seconds"] > 0
+
+
 def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--dry-run"]
     assert run(command) == 0
@@ -92,9 +106,11 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     reads_picture = 3 * 8 * 9 + 3 * 27 * 25
     inside = 8 * 24 + 24 * 6 + 6 * 8 * 9 + 8 * 27 * 9
     gflop = 4 * 144 * (4 * reads_picture + 6 * inside) / 1e9
-    assert plan["gflop_per_step"] == pytest.approx(gflop)
-    assert plan["steps"] == 7
-    assert plan["seconds"] == pytest.approx(7 * plan["seconds_per_step"])
+    (part,) = plan["parts"]
+    assert part["gflop_per_step"] == pytest.approx(gflop)
+    assert plan["steps"] == part["steps"] == 7
+    assert plan["seconds"] == pytest.approx(7 * part["seconds_per_step"])
+    assert plan["teacher_seconds"] is None
     assert 2**20 < plan["memory"] < 2**40
     assert sorted(p.name for p in shop.iterdir()) == ["photos", "shop.toml"]
 

@@ -26,6 +26,7 @@ Colour = tuple[int, int, int]
 
 
 def main() -> None:
+    """Draw all, and list them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
@@ -131,16 +132,19 @@ def shade(chance: random.Random, *, light: bool) -> Colour:
 
 
 def any_colour(chance: random.Random) -> Colour:
+    """Take a colour of any kind; half of them are at an end of a channel or more."""
     return tuple(
         chance.choice([0, 255, chance.randrange(256), chance.randrange(256)]) for _ in range(3)
     )
 
 
 def scaled(size: tuple[int, int]) -> tuple[int, int]:
+    """Give the size that is drawn at."""
     return size[0] * FINER, size[1] * FINER
 
 
 def finished(canvas: Image.Image) -> Image.Image:
+    """Shrink what was drawn by area."""
     return canvas.resize(SIZE, Image.Resampling.BOX)
 
 

@@ -182,17 +182,27 @@ def _reporter(
 
 def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(plan._asdict()))
+        parts = [part._asdict() for part in plan.parts]
+        typer.echo(json.dumps(plan._asdict() | {"parts": parts}))
         return
-    side, batch = recipe.data.lr_patch, recipe.data.batch
+    steps = [
+        (
+            f"{part.steps:,} steps",
+            f"{part.batch} patches of {part.lr_patch}x{part.lr_patch}, {part.gflop_per_step:.3g} "
+            f"GFLOP, {part.seconds_per_step * 1e3:.0f} ms on {plan.machine}",
+        )
+        for part in plan.parts
+    ]
+    teacher = []
+    if plan.teacher_seconds is not None:
+        teacher = [("teacher", f"{clock(plan.teacher_seconds)} for its pictures, made once")]
     rows = [
         ("recipe", recipe.name),
         ("parameters", f"{plan.parameters:,}"),
         ("photographs", f"{plan.training} to learn from, {plan.validation} held out"),
-        ("a step", f"{batch} patches of {side}x{side}, {plan.gflop_per_step:.3g} GFLOP"),
-        ("", f"{plan.seconds_per_step * 1e3:.0f} ms on {plan.machine}"),
+        *steps,
         ("memory", f"{plan.memory / 2**20:,.0f} MiB at most in a step, photographs not counted"),
-        ("steps", f"{plan.steps:,}"),
+        *teacher,
         ("time", f"{clock(plan.seconds)}, validation not counted"),
     ]
     typer.echo("\n".join(table(rows, left=frozenset({0, 1}))))

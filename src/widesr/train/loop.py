@@ -34,7 +34,7 @@ from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import way_at, ways
+from widesr.train.schedule import parts, way_at
 from widesr.train.signals import held_back
 from widesr.train.teacher import Teacher, taught
 from widesr.train.validation import centre
@@ -84,7 +84,7 @@ def load_photographs(
     """
     scale, wanted = recipe.network.scale, recipe.data
     source = open_photographs(data, recipe)
-    lr_patch = max(way.lr_patch for way in ways(recipe))
+    lr_patch = max(part.way.lr_patch for part in parts(recipe))
     names = large_enough(source, scale=scale, lr_patch=lr_patch, notice=notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
@@ -203,7 +203,7 @@ def prepare(
     world: World = ALONE,
 ) -> Run:
     """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
-    smallest = min(way.batch for way in ways(recipe))
+    smallest = min(part.way.batch for part in parts(recipe))
     if smallest < world.size:
         raise TrainingError(
             f"a batch of {smallest} cannot be shared by {world.size} processes; start no more than "

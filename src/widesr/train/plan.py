@@ -4,6 +4,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +17,27 @@ from widesr.data.source import Source, hold_out
 from widesr.train.device import Device, describe
 from widesr.train.loop import open_photographs, prepare
 from widesr.train.recipe import Recipe
-from widesr.train.schedule import way_at
+from widesr.train.run import Run
+from widesr.train.schedule import Part, parts
+from widesr.train.teacher import Teacher
 
 _TIMED_STEPS = 3
 
 
+class TimedPart(NamedTuple):
+    """Steps of a run that are learned in one way, as timed here and now."""
+
+    steps: int
+    lr_patch: int
+    batch: int
+    gflop_per_step: float
+    """Of the convolutions, forward and backward; a multiplication with its addition counts two."""
+    seconds_per_step: float
+    """Median of three; drawing the patches and validation are not in it."""
+
+
 class Plan(NamedTuple):
-    """The size of a run, with the time of its steps as measured here and now."""
+    """The size of a run."""
 
     parameters: int
     training: int
@@ -30,12 +45,13 @@ class Plan(NamedTuple):
     validation: int
     """Photographs held out."""
     steps: int
-    gflop_per_step: float
-    """Of the convolutions, forward and backward; a multiplication with its addition counts two."""
-    seconds_per_step: float
-    """Median of three; drawing the patches and validation are not in it."""
+    parts: tuple[TimedPart, ...]
+    """In turn: the run as its tables say, and its stages."""
     seconds: float
     """Of all steps."""
+    teacher_seconds: float | None
+    """That the teacher would take for one LR picture of each photograph, which are made once and
+    kept; None without a teacher."""
     memory: int
     """Bytes that this process has taken at most; on a GPU, those there."""
     machine: str
@@ -53,43 +69,70 @@ def plan(
 
     Arguments and errors are those of `widesr.train.loop.train`; photographs are listed, not read.
     """
-    eager = recipe.optim.model_copy(update={"compile": False})
-    run = prepare(
-        recipe.model_copy(update={"optim": eager}),
-        start_from=start_from,
-        threads=threads,
-        device=device,
-    )
-    way, scale = way_at(recipe, 0), recipe.network.scale
-    side = way.lr_patch
-    names = open_photographs(data, recipe).names
-    training, validation = hold_out(names, recipe.data.validation)
-    random = np.random.default_rng(recipe.seed)
-    lr = random.integers(0, 256, (way.batch, side, side, 3), np.uint8)
-    hr = lr.repeat(scale, axis=1).repeat(scale, axis=2)
-    batch = Batch(lr, hr, taught=hr)
-    with FlopCounterMode(display=False) as counter:
-        run.advance(batch)  # also chooses kernels
+    source = open_photographs(data, recipe)
+    training, validation = hold_out(source.names, recipe.data.validation)
+
+    def prepared(*, compiled: bool) -> Run:
+        optim = recipe.optim.model_copy(update={"compile": compiled})
+        ours = recipe.model_copy(update={"optim": optim})
+        return prepare(ours, start_from=start_from, threads=threads, device=device)
+
+    run = prepared(compiled=False)
+    gflops = [_gflop(run, part) for part in parts(recipe)]
     if recipe.optim.compile:  # which the counter does not see into
-        run = prepare(recipe, start_from=start_from, threads=threads, device=device)
-        run.advance(batch)
-    seconds = []
-    for _ in range(_TIMED_STEPS):
-        began = time.perf_counter()
-        run.advance(batch)
-        seconds.append(time.perf_counter() - began)
-    per_step = statistics.median(seconds)
+        run = prepared(compiled=True)
+    timed = tuple(
+        TimedPart(part.steps, part.way.lr_patch, part.way.batch, gflop, _seconds(run, part))
+        for part, gflop in zip(parts(recipe), gflops, strict=True)
+    )
     return Plan(
         parameters=sum(p.numel() for p in run.network.parameters()),
         training=len(training),
         validation=len(validation),
         steps=recipe.optim.steps,
-        gflop_per_step=counter.get_total_flops() / 1e9,
-        seconds_per_step=per_step,
-        seconds=per_step * recipe.optim.steps,
+        parts=timed,
+        seconds=sum(part.steps * part.seconds_per_step for part in timed),
+        teacher_seconds=_teacher_seconds(recipe, source, training, device=run.device),
         memory=_peak_memory(run.device),
         machine=describe(run.device),
     )
+
+
+def _gflop(run: Run, part: Part) -> float:
+    with FlopCounterMode(display=False) as counter:
+        _advance(run, part)
+    flops: int = counter.get_total_flops()
+    return flops / 1e9
+
+
+def _seconds(run: Run, part: Part) -> float:
+    _advance(run, part)  # chooses kernels
+    seconds = []
+    for _ in range(_TIMED_STEPS):
+        began = time.perf_counter()
+        _advance(run, part)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def _advance(run: Run, part: Part) -> None:
+    """Take the first step of a part, on noise."""
+    random, side = np.random.default_rng(0), part.way.lr_patch
+    lr = random.integers(0, 256, (part.way.batch, side, side, 3), np.uint8)
+    hr = lr.repeat(run.network.cfg.scale, axis=1).repeat(run.network.cfg.scale, axis=2)
+    run.step = part.begin
+    run.advance(Batch(lr, hr, taught=hr))
+
+
+def _teacher_seconds(
+    recipe: Recipe, source: Source, names: Sequence[str], *, device: torch.device
+) -> float | None:
+    if recipe.teacher is None:
+        return None
+    scale, sizes = recipe.network.scale, source.sizes()
+    upscaler = Teacher.load(recipe.teacher, scale=scale, device=device).upscaler
+    lr_sizes = [(sizes[name][0] // scale, sizes[name][1] // scale) for name in names]
+    return sum(upscaler.seconds_for(*size) for size in lr_sizes)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -19,21 +19,28 @@ class Way(NamedTuple):
     """Of the teacher's picture in what is learned, 0 to 1."""
 
 
+class Part(NamedTuple):
+    """Steps of a run that are learned in one way."""
+
+    begin: int
+    steps: int
+    way: Way
+
+
+def parts(recipe: Recipe) -> list[Part]:
+    """List the parts of a run in turn: what its tables say, and its stages."""
+    found, end = [], recipe.optim.steps
+    for stage in reversed(recipe.stage):
+        end -= stage.steps
+        found.append(Part(end, stage.steps, _way(recipe, stage)))
+    if end:
+        found.append(Part(0, end, _way(recipe, None)))
+    return found[::-1]
+
+
 def way_at(recipe: Recipe, step: int) -> Way:
     """Say how optimizer step `step`, counted from 0, is learned."""
-    begin = recipe.optim.steps
-    for stage in reversed(recipe.stage):
-        begin -= stage.steps
-        if step >= begin:
-            return _way(recipe, stage)
-    return _way(recipe, None)
-
-
-def ways(recipe: Recipe) -> list[Way]:
-    """List the ways in which a run learns, in turn."""
-    stages = [_way(recipe, stage) for stage in recipe.stage]
-    taken = sum(stage.steps for stage in recipe.stage)
-    return stages if taken == recipe.optim.steps else [_way(recipe, None), *stages]
+    return next(part.way for part in reversed(parts(recipe)) if step >= part.begin)
 
 
 def _way(recipe: Recipe, stage: Stage | None) -> Way:
