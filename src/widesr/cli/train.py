@@ -188,9 +188,13 @@ def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
     steps = [
         (
             f"{part.steps:,} steps",
-            f"{part.batch} patches of {part.lr_patch}x{part.lr_patch}, "
-            + f"{part.gflop_per_step:.3g} GFLOP, "
-            + f"{part.seconds_per_step * 1e3:.0f} ms on {plan.machine}",
+            ", ".join(
+                (
+                    f"{part.batch} patches of {part.lr_patch}x{part.lr_patch}",
+                    f"{part.gflop_per_step:.3g} GFLOP",
+                    f"{part.seconds_per_step * 1e3:.0f} ms on {plan.machine}",
+                )
+            ),
         )
         for part in plan.parts
     ]
