@@ -32,7 +32,7 @@ from unittest.mock import patch
 import tifffile
 from PIL import Image
 
-from corpus import CORPUS, DEFECTS
+from seeds import CORPUS, DEFECTS
 from damage import damaged, traps
 from widesr.cli import run
 
