@@ -1,6 +1,6 @@
 """Any folder of pictures through `widesr upscale`, judged: python tests/corpus.py DIR
 
-Each file is upscaled by the command itself, and what comes out is compared with what Pillow and
+Each file is upscaled by the command itself, in a process of its own, and what comes out is compared with what Pillow and
 tifffile see in both files: size, pixels against their bicubic enlargement, alpha, frames and their
 times, profile, orientation, resolution and depth. A line says what became of each:
 
@@ -13,11 +13,13 @@ The exit code is 1 if anything is wrong.
 """
 
 import argparse
+import json
 import os
 import re
-import subprocess
+import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,11 @@ from pathlib import Path
 
 from judge import Limits, faults
 from oracle import see
+import widesr.batch.many
+import widesr.cli.upscale
+import widesr.sized  # noqa: F401 (with those before it: once, and not in each process)
 from seen import DamagedError, NoOracleError
+from widesr.cli import run
 
 _SECONDS = 120
 _REFUSAL = re.compile(r"^widesr: error\[([a-z-]+)\]: [^\n]+$", re.MULTILINE)
@@ -62,19 +68,46 @@ def judged(
 
 
 def _judged(path: Path, folder: Path, *, model: str, scale: int, max_pixels: int) -> Verdict:
-    words = ["upscale", str(path), "-o", str(folder), "-n", model, "-s", str(scale), "--quiet"]
-    command = [sys.executable, "-m", "widesr", *words, "--max-pixels", str(max_pixels)]
-    try:
-        ran = subprocess.run(command, capture_output=True, timeout=_SECONDS, env=os.environ)
-    except subprocess.TimeoutExpired:
+    out, log = folder / "out", folder / "log"
+    out.mkdir()
+    words = ["upscale", str(path), "-o", str(out), "-n", model, "-s", str(scale), "--quiet"]
+    code = ran([*words, "--max-pixels", str(max_pixels)], log=log)
+    if code is None:
         return Verdict(path=path, said="WRONG", why=f"nothing after {_SECONDS} s")
-    stderr = ran.stderr.decode(errors="replace")
-    left = [each for each in folder.iterdir()]
-    if ran.returncode != 0:
-        return _judged_refusal(path, ran.returncode, stderr, left)
+    stderr, left = log.read_text(errors="replace"), list(out.iterdir())
+    if code != 0:
+        return _judged_refusal(path, code, stderr, left)
     if len(left) != 1:
         return Verdict(path=path, said="WRONG", why=f"exit code 0 and {len(left)} files")
     return _judged_output(path, left[0], stderr, scale=scale, model=model)
+
+
+def ran(words: list[str], *, log: Path) -> int | None:
+    """Run the command in a process of its own; give its exit code, None if it does not end.
+
+    It is forked, so that a crash or a hang stays there and nothing is imported twice.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            with log.open("wb") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            code = run(words)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
 def _judged_refusal(path: Path, code: int, stderr: str, left: list[Path]) -> Verdict:
@@ -118,6 +151,7 @@ def main() -> int:
     parser.add_argument("-s", "--scale", type=int, default=2)
     parser.add_argument("--max-pixels", type=int, default=2_000_000)
     parser.add_argument("--only-wrong", action="store_true", help="print no other lines")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     missed = 0
@@ -127,12 +161,19 @@ def main() -> int:
     ):
         counts[verdict.said] += 1
         missed += bool(verdict.read_by_others)
-        if verdict.said == "WRONG" or not options.only_wrong:
-            note = "  (others read it)" if verdict.read_by_others else ""
-            print(f"{verdict}{note}", flush=True)  # noqa: T201
-    summary = ", ".join(f"{n} {said}" for said, n in sorted(counts.items()))
-    print(f"{len(paths)} files: {summary}; {missed} of the refused are read by others")  # noqa: T201
+        if options.json:
+            _print(json.dumps(vars(verdict), default=str))
+        elif verdict.said == "WRONG" or not options.only_wrong:
+            _print(f"{verdict}{'  (others read it)' if verdict.read_by_others else ''}")
+    if not options.json:
+        summary = ", ".join(f"{n} {said}" for said, n in sorted(counts.items()))
+        _print(f"{len(paths)} files: {summary}; {missed} of the refused are read by others")
     return int(counts["WRONG"] > 0 or not paths)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
