@@ -7,17 +7,16 @@ mark is missing; and the colours of TIFF.
 
 import io
 import re
-import struct
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from oracle_frames import MOST_FRAMES, apng_frames, see_gif
+from oracle_png import deep_png, has_alpha
 from oracle_tiff import see_tiff
 from seen import DamagedError, NoOracleError, Seen, inks, rgba, suitable, upright
 
@@ -25,9 +24,6 @@ with suppress(ImportError):  # reads HEIC, where it is installed
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-
-_MOST_FRAMES = 40
-"""Frames of an animation whose pixels are compared."""
 
 
 def see(path: Path) -> Seen:
@@ -43,7 +39,7 @@ def see(path: Path) -> Seen:
         if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return see_tiff(path)
         if data[:6] in (b"GIF87a", b"GIF89a"):
-            return _see_gif(data)
+            return see_gif(data)
         if data[:2] == b"P7":
             return _see_pam(data)
         if data[:3] == b"\xff\xd8\xff":
@@ -68,25 +64,28 @@ def _by_pillow(data: bytes) -> Seen:
 
 
 def _see_image(image: Image.Image, data: bytes) -> Seen:
-    several = getattr(image, "n_frames", 1) if image.format in ("PNG", "WEBP", "AVIF") else 1
-    first = int(several > 1 and bool(image.info.get("default_image")))
+    several = getattr(image, "n_frames", 1) if image.format in ("WEBP", "AVIF") else 1
     turned = image.getexif().get(0x0112, 1) not in (0, 1)
     seen = Seen(
         frames=[],
         bits=_bits(image, data),
-        alpha=_has_alpha(image),
+        alpha=has_alpha(image),
         dots=_dots(image),
         aspect=_aspect(image),
         tagged=_is_tagged(image, data),
         turned=turned and image.format not in ("AVIF", "HEIF"),
     )
     frames, times = [], []
-    for number in range(first, several):
+    for number in range(several):
         image.seek(number)
         image.load()
         times.append(round(image.info.get("duration", 0)))
-        if len(frames) < _MOST_FRAMES:
+        if len(frames) < MOST_FRAMES:
             frames.append(_frame(image, data if several == 1 else None))
+    plays = image.info.get("loop") if several > 1 else None
+    if image.format == "PNG" and (animated := apng_frames(data)):
+        drawn, times, plays = animated
+        frames = [(upright(frame, image.getexif().get(0x0112, 1)), None) for frame in drawn]
     icc, uncertain = image.info.get("icc_profile"), None
     if image.mode == "CMYK":
         icc, uncertain = None, frames[0][1]
@@ -96,14 +95,14 @@ def _see_image(image: Image.Image, data: bytes) -> Seen:
         frames=[frame for frame, _ in frames],
         icc=suitable(icc, grey=grey),
         uncertain=uncertain,
-        times=tuple(times) if several - first > 1 else None,
-        plays=image.info.get("loop") if several - first > 1 else None,
+        times=tuple(times) if len(times) > 1 else None,
+        plays=plays,
     )
 
 
 def _frame(image: Image.Image, data: bytes | None) -> tuple[np.ndarray, str | None]:
     """RGBA, upright, and why it is not certain."""
-    deep = _deep_png(data) if data and image.format == "PNG" else None
+    deep = deep_png(data) if data and image.format == "PNG" else None
     if deep is not None:
         return upright(deep, image.getexif().get(0x0112, 1)), None
     orientation = image.getexif().get(0x0112, 1)
@@ -115,38 +114,8 @@ def _frame(image: Image.Image, data: bytes | None) -> tuple[np.ndarray, str | No
         return upright(rgba(np.asarray(image).astype(np.float32) / 65535), orientation), None
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"):
         raise NoOracleError(f"Pillow's mode {image.mode}")
-    array = np.asarray(image.convert("RGBA" if _has_alpha(image) else "RGB"), np.float32) / 255
+    array = np.asarray(image.convert("RGBA" if has_alpha(image) else "RGB"), np.float32) / 255
     return upright(rgba(array), orientation), None
-
-
-def _deep_png(data: bytes) -> np.ndarray | None:
-    """RGBA of a PNG of 16 bits: Pillow's upper bytes, and its lower ones in a second reading."""
-    bits, colour_type = data[24], data[25]
-    names = {0: ("I;16B", "I;16B"), 2: ("RGB;16B", "RGB;16L"), 6: ("RGBA;16B", "RGBA;16L")}
-    if bits != 16 or colour_type not in names:
-        return None
-    if colour_type == 0:
-        with Image.open(io.BytesIO(data)) as image:
-            values = np.atleast_3d(np.asarray(image)).astype(np.int64)
-    else:
-        parts = []
-        for name in names[colour_type]:
-            with Image.open(io.BytesIO(data)) as image:
-                image.tile = [image.tile[0]._replace(args=name)]
-                image.load()
-                parts.append(np.asarray(image).astype(np.int64))
-        values = parts[0] * 256 + parts[1]
-    frame = rgba(values / 65535)
-    at = data.find(b"tRNS", 33, data.find(b"IDAT"))
-    if at > 0 and colour_type in (0, 2):
-        n = values.shape[2]
-        key = struct.unpack(f">{n}H", data[at + 4 : at + 4 + 2 * n])
-        frame[..., 3] = ~(values == key).all(axis=2)
-    return frame
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    return "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -237,101 +206,3 @@ def _see_pam(data: bytes) -> Seen:
         raise NoOracleError(f"PAM of type {name!r}")
     array = values.reshape(height, width, depth).astype(np.float32) / top
     return Seen(frames=[rgba(array)], bits=16 if top > 255 else 8, alpha=depth in (2, 4))
-
-
-def _see_gif(data: bytes) -> Seen:
-    frames, times, plays = [], [], 1
-    try:
-        for part in _gif_parts(data):
-            if isinstance(part, int):
-                plays = part
-            else:
-                times.append(part[1])
-                if len(frames) < _MOST_FRAMES:
-                    frames.append(part[0])
-    except (IndexError, struct.error, OSError, SyntaxError, ValueError) as error:
-        raise DamagedError(f"GIF: {error!r}") from error
-    if not frames:
-        raise DamagedError("GIF without a frame")
-    several = len(times) > 1
-    return Seen(
-        frames=frames,
-        bits=8,
-        alpha=any((frame[..., 3] < 1).any() for frame in frames),
-        times=tuple(times) if several else None,
-        plays=plays if several else None,
-    )
-
-
-def _gif_parts(data: bytes) -> Iterator[Any]:
-    """Each frame as it is shown, with its milliseconds; and how often all are, where it is said."""
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
-    at, everywhere = 13, None
-    if flags & 0x80:
-        at, everywhere = _colour_table(data, at, flags)
-    canvas, delay, disposal, clear = None, 0, 0, None
-    while at < len(data) and data[at] != 0x3B:
-        if data[at] == 0x21:
-            label, at = data[at + 1], at + 2
-            at, body = _chain(data, at)
-            if label == 0xF9 and len(body) >= 4:
-                disposal, delay = body[0] >> 2 & 7, int.from_bytes(body[1:3], "little")
-                clear = body[3] if body[0] & 1 else None
-            elif label == 0xFF and body[:11] in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
-                if body[11:12] == b"\1":
-                    again = int.from_bytes(body[12:14], "little")
-                    yield again + 1 if again else 0
-        elif data[at] == 0x2C:
-            left, top, wide, high, flags = struct.unpack_from("<4HB", data, at + 1)
-            at, table = at + 10, everywhere
-            if flags & 0x80:
-                at, table = _colour_table(data, at, flags)
-            end, _ = _chain(data, at + 1)
-            indices = _gif_indices(data[at:end], wide, high, interlaced=flags & 0x40)
-            at = end
-            if canvas is None:
-                if not width or not height:
-                    width, height = left + wide, top + high
-                canvas = np.zeros((height, width, 4), np.float32)
-            before = canvas.copy()
-            box = canvas[top : top + high, left : left + wide]
-            drawn = indices[: box.shape[0], : box.shape[1]]
-            if table is None:
-                raise NoOracleError("a GIF without a table of colours")
-            shown = drawn != (-1 if clear is None else clear)
-            box[shown] = rgba(table[np.minimum(drawn, len(table) - 1)])[shown]
-            yield canvas.copy(), delay * 10
-            if disposal == 2:
-                box[:] = 0
-            elif disposal == 3:
-                canvas = before
-            delay, disposal, clear = 0, 0, None
-        elif data[at] == 0:
-            at += 1
-        else:
-            raise ValueError("a block of unknown kind")
-
-
-def _colour_table(data: bytes, at: int, flags: int) -> tuple[int, np.ndarray]:
-    size = 3 * 2 ** ((flags & 7) + 1)
-    table = np.frombuffer(data, np.uint8, size, at).reshape(-1, 3)
-    return at + size, table.astype(np.float32) / 255
-
-
-def _chain(data: bytes, at: int) -> tuple[int, bytes]:
-    """Where a chain of sub-blocks ends, and what it holds."""
-    body = bytearray()
-    while size := data[at]:
-        body += data[at + 1 : at + 1 + size]
-        at += 1 + size
-    return at + 1, bytes(body)
-
-
-def _gif_indices(lzw: bytes, width: int, height: int, *, interlaced: int) -> np.ndarray:
-    """Decode one frame as a GIF of its own, by Pillow."""
-    table = bytes(n for n in range(256) for _ in range(3))
-    head = b"GIF87a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0) + table
-    frame = b"," + struct.pack("<4HB", 0, 0, width, height, interlaced)
-    with Image.open(io.BytesIO(head + frame + lzw + b";")) as image:
-        image.load()
-        return np.asarray(image).astype(np.int64)

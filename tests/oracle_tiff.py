@@ -1,6 +1,7 @@
 """What tifffile sees in a TIFF file, and Pillow where tifffile lacks a codec; colours are ours."""
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,8 @@ def _check_segments(path: Path, page: Any) -> None:
 
 def _array(path: Path, page: Any, photometric: int) -> tuple[np.ndarray, bool]:
     """The samples, (H, W, C), and whether they are RGB in [0, 1] by now."""
+    if _is_odd(page):
+        return _unpacked(path, page), False
     jpeg = int(page.compression) in (6, 7)
     try:
         if jpeg and (int(page.compression) == 6 or photometric == 6):
@@ -124,6 +127,31 @@ def _array(path: Path, page: Any, photometric: int) -> tuple[np.ndarray, bool]:
     if values.ndim not in (2, 3):
         raise NoOracleError(f"an array of {values.ndim} axes")
     return np.atleast_3d(values), False
+
+
+def _is_odd(page: Any) -> bool:
+    """Whether the values are of few bits, in strips, and packed in no way but by deflate."""
+    bits = np.unique(page.bitspersample)
+    plain = not page.is_tiled and int(page.planarconfig or 1) == 1 and int(page.fillorder) == 1
+    packed = int(page.compression) in (1, 8, 32946) and page.predictor == 1
+    return plain and packed and len(bits) == 1 and bits[0] < 16 and bits[0] not in (1, 8)
+
+
+def _unpacked(path: Path, page: Any) -> np.ndarray:
+    bits, n = int(np.max(page.bitspersample)), int(page.samplesperpixel)
+    data, rows = path.read_bytes(), []
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        strip = data[offset : offset + count]
+        strip = zlib.decompress(strip) if int(page.compression) != 1 else strip
+        width = -(-page.imagewidth * n * bits // 8)
+        rows.append(np.frombuffer(strip, np.uint8)[: len(strip) // width * width])
+    packed = np.concatenate(rows).reshape(-1, width)[: page.imagelength]
+    if len(packed) < page.imagelength:
+        raise DamagedError("rows are missing")
+    each = np.unpackbits(packed, axis=1)[:, : page.imagewidth * n * bits]
+    weights = 2 ** np.arange(bits - 1, -1, -1)
+    values = each.reshape(len(packed), page.imagewidth, n, bits) @ weights
+    return values.astype(np.uint16)
 
 
 def _lacks_codec(error: Exception) -> bool:
@@ -142,8 +170,6 @@ def _by_pillow(path: Path, page: Any, why: Exception) -> tuple[np.ndarray, bool]
             image.load()
             if image.mode not in ("1", "L", "I;16", "I;16B", "RGB", "RGBA", "LA", "P", "CMYK"):
                 raise NoOracleError(f"Pillow's mode {image.mode}; tifffile: {why}")
-            if int(page.photometric) == 0 and image.mode in ("1", "L"):
-                image = Image.eval(image.convert("L"), lambda level: 255 - level)  # noqa: PLW2901
             mode, values = image.mode, np.atleast_3d(np.asarray(image))
     except NoOracleError:
         raise
@@ -153,12 +179,15 @@ def _by_pillow(path: Path, page: Any, why: Exception) -> tuple[np.ndarray, bool]
         raise NoOracleError(f"Pillow: {error}; tifffile: {why}") from error
     finally:
         TiffImagePlugin.READ_LIBTIFF = before
-    if page.photometric in (3, 6) or mode == "P":
-        if mode == "P":
-            return np.asarray(image.convert("RGB"), np.float32) / 255, True
+    if mode == "P":
+        values = np.asarray(image.convert("RGB"))
+    if mode in ("1", "L") and int(page.photometric) == 0:  # Pillow has made white of it
+        values = (1 if mode == "1" else 255) - values
+    if mode == "P" or page.photometric == 6:
         return values.astype(np.float32) / 255, True
-    if mode == "1":
-        return values.astype(np.float32), False
+    if mode in ("1", "L"):  # whatever the bits were
+        top = 2 ** int(np.max(page.bitspersample)) - 1
+        values = values.astype(np.float32) / (1 if mode == "1" else 255) * top
     return values, False
 
 

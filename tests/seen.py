@@ -49,7 +49,7 @@ class Seen:
 def rgba(array: np.ndarray) -> np.ndarray:
     """Straight RGBA of grey or RGB, (H, W) or (H, W, C), in [0, 1], with alpha or without."""
     array = np.atleast_3d(array).astype(np.float32)
-    alpha = np.ones(array.shape[:2] + (1,), np.float32)
+    alpha = np.ones((*array.shape[:2], 1), np.float32)
     match array.shape[2]:
         case 1:
             return np.concatenate([array] * 3 + [alpha], axis=2)
@@ -117,8 +117,8 @@ def inks(array: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, str | None]:
     levels = np.round(array[..., :4] * 255).astype(np.uint8)
     if icc:
         try:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            return through(Image.frombytes("CMYK", levels.shape[1::-1], levels.tobytes()), profile), None
+            image = Image.frombytes("CMYK", levels.shape[1::-1], levels.tobytes())
+            return through(image, ImageCms.ImageCmsProfile(io.BytesIO(icc))), None
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass
     return (1 - array[..., :3]) * (1 - array[..., 3:4]), "CMYK without a profile that can be read"
