@@ -1,8 +1,9 @@
 """Any folder of pictures through `widesr upscale`, judged: python tests/corpus.py DIR
 
 Each file is upscaled by the command itself, in a process of its own, and what comes out is compared
-with what Pillow and tifffile see in both files: size, pixels against their bicubic enlargement, alpha, frames and their
-times, profile, orientation, resolution and depth. A line says what became of each:
+with what Pillow and tifffile see in both files: size, pixels against their bicubic enlargement,
+alpha, frames and their times, profile, orientation, resolution and depth. A line says what became
+of each:
 
     right      a picture that others see as it must be
     refused    an error with a code, and no file

@@ -102,7 +102,7 @@ def _of_pixels(
 ) -> list[str]:
     """Compare RGBA of an input and its output, both straight, float32, in [0, 1]."""
     size = after.shape[1::-1]
-    expected, found = _bicubic(_multiplied(before), size), _multiplied(after)
+    expected, found = bicubic(multiplied(before), size), multiplied(after)
     if uncertain:  # the same picture, in other colours
         likeness = _likeness(expected[..., :3], found[..., :3])
         return [f"the pixels are others: likeness {likeness:.2f}"] if likeness < 0.85 else []
@@ -129,11 +129,11 @@ def _of_pixels(
     return wrong
 
 
-def _multiplied(frame: np.ndarray) -> np.ndarray:
+def multiplied(frame: np.ndarray) -> np.ndarray:
     return np.concatenate([frame[..., :3] * frame[..., 3:], frame[..., 3:]], axis=2)
 
 
-def _bicubic(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def bicubic(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """By Pillow, whose kernel is MATLAB's; (H, W, C) to size, which is (width, height)."""
     planes = [
         np.asarray(

@@ -16,6 +16,7 @@ from PIL import Image
 from oracle_png import deep_png, has_alpha
 from seen import DamagedError, NoOracleError, Seen, rgba
 
+_LOOPS = (b"NETSCAPE2.0\1", b"ANIMEXTS1.0\1")
 MOST_FRAMES = 40
 """Frames of an animation whose pixels are compared."""
 
@@ -123,10 +124,9 @@ def _gif_parts(data: bytes) -> Iterator[Any]:
             if label == 0xF9 and len(body) >= 4:
                 disposal, delay = body[0] >> 2 & 7, int.from_bytes(body[1:3], "little")
                 clear = body[3] if body[0] & 1 else None
-            elif label == 0xFF and body[:12] in (b"NETSCAPE2.0\1", b"ANIMEXTS1.0\1"):
-                if len(body) >= 14:
-                    again = int.from_bytes(body[12:14], "little")
-                    yield again + 1 if again else 0
+            elif label == 0xFF and body[:12] in _LOOPS and len(body) >= 14:
+                again = int.from_bytes(body[12:14], "little")
+                yield again + 1 if again else 0
         elif data[at] == 0x2C:
             left, top, wide, high, flags = struct.unpack_from("<4HB", data, at + 1)
             at, table = at + 10, everywhere
