@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -34,7 +35,9 @@ from oracle import see
 from seen import DamagedError, NoOracleError
 from widesr.cli import run
 
-_SECONDS = 120
+_CPU_SECONDS = 60
+_SECONDS = 900
+"""On a machine that others use."""
 _REFUSAL = re.compile(r"^widesr: error\[([a-z-]+)\]: [^\n]+$", re.MULTILINE)
 _FALSE_REFUSALS = {"internal", "usage"}
 
@@ -92,6 +95,7 @@ def ran(words: list[str], *, log: Path) -> int | None:
     if child == 0:
         code = 70
         try:
+            resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
             with log.open("wb") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)

@@ -122,6 +122,10 @@ def _array(path: Path, page: Any, photometric: int) -> tuple[np.ndarray, bool]:
         if isinstance(error, (ValueError, TypeError)) and not _lacks_codec(error):
             raise DamagedError(f"tifffile: {error}") from error
         return _by_pillow(path, page, error)
+    except RuntimeError as error:  # of imagecodecs
+        if "INSUFFICIENT_SPACE" not in str(error):  # more than the pixels is there
+            raise
+        return _by_pillow(path, page, error)
     if values.ndim == 3 and int(page.planarconfig or 1) == 2:
         values = values.transpose(1, 2, 0)
     if values.ndim not in (2, 3):
