@@ -290,6 +290,7 @@ def _bands():
         "no-extrasamples",
         lambda: raw_tiff(_grey_tags(8, photometric=2, channels=4), [picture(channels=4).tobytes()]),
         False,
+        False,
     )
     planes = np.ascontiguousarray(picture(channels=4).transpose(2, 0, 1))
     yield (
@@ -298,6 +299,20 @@ def _bands():
             planes, photometric="rgb", planarconfig="separate", extrasamples=[2], metadata=None
         ),
     )
+    for bits in (8, 16):
+        for kind in ("assocalpha", "unassalpha", "unspecified"):
+            for compression in (None, "zlib"):
+                two = np.ascontiguousarray(picture(channels=2, bits=bits).transpose(2, 0, 1))
+                if kind == "assocalpha":
+                    two[0] = two[0].astype(np.uint32) * two[1] // (2**bits - 1)
+                options = {"planarconfig": "separate", "extrasamples": [kind]}
+                yield (
+                    f"la-in-planes-{bits}-{kind}-{compression}",
+                    lambda a=two, o=options, c=compression: tiff(
+                        a, photometric="minisblack", metadata=None, compression=c, **o
+                    ),
+                    kind != "unspecified",
+                )
     yield (
         "nearly-clear",
         lambda: tiff(nearly_clear(), photometric="rgb", extrasamples=[2], metadata=None),

@@ -4,7 +4,7 @@ A network may draw sharper edges than bicubic interpolation, but it changes neit
 pixels are on average, nor gives a pixel a colour that no pixel near it has.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -44,7 +44,9 @@ def faults(lr: Seen, sr: Seen, *, scale: int, suffix: str, limits: Limits) -> li
         if after.shape[:2] != (height * scale, width * scale):
             found.append(f"{width}x{height} became {after.shape[1]}x{after.shape[0]}")
             continue
-        if lr.icc != sr.icc:
+        if lr.in_srgb:
+            after = converted(after, sr.icc)
+        elif lr.icc and lr.icc != sr.icc:
             before, after = converted(before, lr.icc), converted(after, sr.icc)
         wrong = _of_pixels(before, after, limits=limits, uncertain=lr.uncertain is not None)
         found += [f"frame {number}: {each}" if len(lr.frames) > 1 else each for each in wrong]
@@ -72,8 +74,10 @@ def _of_labels(lr: Seen, sr: Seen, *, scale: int, suffix: str) -> list[str]:
     expected = min(max(lr.bits, 8), _DEEPEST.get(suffix, 8))
     if sr.bits < expected or (lr.bits <= 8 and sr.bits > 8):
         found.append(f"{lr.bits} bits became {sr.bits}")
+    unmeant = any(max(dots) < 2 for dots in lr.dots)  # some programs write 1 for no answer
+    lr = replace(lr, dots=tuple(dots for dots in lr.dots if max(dots) >= 2))
     allowed = [tuple(n * k for n in dots) for dots in lr.dots for k in (1, scale)]
-    if not lr.dots and sr.dots:
+    if not lr.dots and sr.dots and not unmeant:
         found.append(f"a resolution of {_dpi(sr.dots[0])} came from nowhere")
     elif lr.dots and not sr.dots:
         found.append(f"the resolution of {_dpi(lr.dots[0])} is lost")

@@ -72,6 +72,7 @@ def _see_image(image: Image.Image, data: bytes) -> Seen:
         alpha=has_alpha(image),
         dots=_dots(image),
         aspect=_aspect(image),
+        in_srgb=image.mode == "CMYK",
         tagged=_is_tagged(image, data),
         turned=turned and image.format not in ("AVIF", "HEIF"),
     )

@@ -34,6 +34,7 @@ def see_tiff(path: Path) -> Seen:
         bits=first.bits,
         alpha=any(each.alpha for each in seen),
         icc=first.icc,
+        in_srgb=first.in_srgb,
         tagged=first.tagged,
         uncertain=next((each.uncertain for each in seen if each.uncertain), None),
         dots=first.dots,
@@ -89,6 +90,7 @@ def _see_page(path: Path, page: Any) -> Seen:
         bits=bits,
         alpha=alpha is not None,
         icc=suitable(icc, grey=photometric < 2),
+        in_srgb=photometric == 5,
         tagged=photometric == 5 or 301 in page.tags or 318 in page.tags,
         uncertain=uncertain,
         **_density(page, orientation),
@@ -203,7 +205,7 @@ def _is_damage(error: Exception) -> bool:
 def _palette(page: Any, array: np.ndarray) -> np.ndarray:
     table = np.asarray(page.colormap, np.float32)  # (3, N)
     top = 65535 if table.max() > 255 else 255  # some writers mean 8 bits
-    return np.ascontiguousarray((table / top)[:, array[..., 0]].transpose(1, 2, 0))
+    return np.moveaxis((table / top)[:, array[..., 0].astype(int)], 0, 2)
 
 
 def _rgb_of_ycbcr(page: Any, values: np.ndarray, bits: int) -> np.ndarray:

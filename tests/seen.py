@@ -34,6 +34,8 @@ class Seen:
     """A profile that suits the channels."""
     tagged: bool = False
     """Whether the colours are named in other ways: by codes, a gamma, or as inks."""
+    in_srgb: bool = False
+    """Whether the frames are in sRGB, whatever is in the file: inks are."""
     uncertain: str | None = None
     """Why the colours, though not their places, may differ."""
     dots: tuple[tuple[float, float], ...] = ()
