@@ -290,7 +290,6 @@ def _bands():
         "no-extrasamples",
         lambda: raw_tiff(_grey_tags(8, photometric=2, channels=4), [picture(channels=4).tobytes()]),
         False,
-        False,
     )
     planes = np.ascontiguousarray(picture(channels=4).transpose(2, 0, 1))
     yield (
