@@ -28,7 +28,7 @@ class Limits:
     mean: float = 0.04
     """Mean absolute difference from bicubic."""
     block: float = 0.05
-    """Of the mean of any square."""
+    """Of the mean of any square, and of any edge."""
     outside: float = 0.004
     """Share of pixels whose colour no pixel near them has."""
 
@@ -123,6 +123,11 @@ def _of_pixels(
             f"{'RGBA'[channel]} is {apart.max():.3f} off around {x * side},{y * side}, "
             f"{share:.0%} of the squares are"
         )
+    scale = size[0] // before.shape[1]
+    for name, rim in _rims(scale).items():
+        off = np.abs(expected[rim].mean(axis=(0, 1)) - found[rim].mean(axis=(0, 1))).max()
+        if off > limits.block and min(before.shape[:2]) >= 16:
+            wrong.append(f"the {name} is {off:.3f} off")
     outside = _outside(before, after)
     share = float((outside > 0).mean())
     if share > limits.outside:
@@ -131,6 +136,17 @@ def _of_pixels(
             f"{share:.1%} of the pixels have a colour that none near them has, such as {x},{y}"
         )
     return wrong
+
+
+def _rims(scale: int) -> dict[str, tuple[slice, slice]]:
+    """The rows and columns that decoders get wrong alone: of one input pixel."""
+    whole, first, last = slice(None), slice(scale), slice(-scale, None)
+    return {
+        "upper edge": (first, whole),
+        "lower edge": (last, whole),
+        "left edge": (whole, first),
+        "right edge": (whole, last),
+    }
 
 
 def multiplied(frame: np.ndarray) -> np.ndarray:
