@@ -141,7 +141,7 @@ def _judged_output(path: Path, made: Path, stderr: str, *, scale: int, model: st
         sr = see(made)
     except (NoOracleError, DamagedError) as error:
         return Verdict(path=path, said="WRONG", why=f"no one else reads the output: {error}")
-    limits = Limits(mean=0.02, block=0.04) if model == "bicubic" else Limits()
+    limits = Limits(mean=0.02) if model == "bicubic" else Limits()
     found = faults(lr, sr, scale=scale, suffix=made.suffix.lower(), limits=limits)
     if lr.geo and not sr.geo and path.name not in stderr:
         found.append("the size of a pixel on the ground is dropped without a word")

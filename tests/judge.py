@@ -83,14 +83,17 @@ def _of_labels(lr: Seen, sr: Seen, *, scale: int, suffix: str) -> list[str]:
         found.append(f"the resolution of {_dpi(lr.dots[0])} is lost")
     elif any(not any(_near(dots, each) for each in allowed) for dots in sr.dots):
         found.append(f"{', '.join(map(_dpi, lr.dots))} became {', '.join(map(_dpi, sr.dots))}")
-    stretched = [
-        each.dots[0][0] / each.dots[0][1] if each.dots else each.aspect for each in (lr, sr)
-    ]
-    if abs(stretched[0] / stretched[1] - 1) > 0.03:
-        found.append(f"pixels of aspect {stretched[0]:.3g} became {stretched[1]:.3g}")
+    before, after = _stretched(lr), _stretched(sr)
+    if not any(abs(a / b - 1) < 0.03 for a in before for b in after):
+        found.append(f"pixels of aspect {before[0]:.3g} became {after[0]:.3g}")
     if lr.geo and sr.geo and abs(sr.geo[0] * scale / lr.geo[0] - 1) > 0.01:
         found.append(f"{lr.geo[0]:g} of ground a pixel became {sr.geo[0]:g}")
     return found
+
+
+def _stretched(seen: Seen) -> list[float]:
+    """Density across divided by that down, by each place that states both."""
+    return [across / down for across, down in seen.dots] or [seen.aspect]
 
 
 def _dpi(dots: tuple[float, float]) -> str:

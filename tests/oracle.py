@@ -149,7 +149,9 @@ def _dots(image: Image.Image) -> tuple[tuple[float, float], ...]:
         inch = {2: 1, 3: 2.54}.get(exif.get(296, 2), 0)
         found.append((float(exif[282]) * inch, float(exif[283]) * inch)) if 282 in exif else None
     if exif.get(0x0112, 1) > 4:
-        found = [(down, across) for across, down in found]
+        swapped = [(down, across) for across, down in found]
+        # Where the container turns the picture, no one knows which way EXIF means.
+        found = found + swapped if image.format in ("AVIF", "HEIF") else swapped
     return tuple((float(a), float(b)) for a, b in found if 0 < a < 1e6 and 0 < b < 1e6)
 
 
