@@ -240,7 +240,6 @@ def _gifs():
     yield "clear.gif", lambda: by_pillow(image("P"), "GIF", transparency=5)
     yield "still-uncovered.gif", lambda: gif([(part, (12, 10), 0, None)])
     yield "still-uncovered-background.gif", lambda: gif([(part, (12, 10), 0, None)], background=7)
-    yield "still-beyond.gif", lambda: gif([(part, (45, 30), 0, None)]), False
     for first in (0, 1, 2, 3):
         for clear in (None, 5):
             frames = [

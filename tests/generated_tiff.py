@@ -2,12 +2,12 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import pyvips
 import tifffile
-from PIL import Image
 
 from generated import Generated, image, nearly_clear, picture
 from samples import by_pillow, profile, tiff
@@ -197,8 +197,6 @@ def ycbcr(across: int, down: int, *, limited: bool = False) -> bytes:
 
 
 def _colours():
-    import zlib
-
     for across, down in ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2)):
         for limited in (False, True):
             reference = (16, 235, 128, 240, 128, 240) if limited else (0, 255, 128, 255, 128, 255)
@@ -209,13 +207,13 @@ def _colours():
             data = ycbcr(across, down, limited=limited)
             label = f"ycbcr-{across}{down}{'-limited' * limited}"
             yield f"{label}-raw", lambda t=tags, d=data: raw_tiff(t, [d]), False
-            packed = {**tags, 259: (3, 8)}
-            yield (
-                f"{label}-deflate",
-                lambda t=packed, d=data: raw_tiff(t, [zlib.compress(d)]),
-                False,
-            )
-    yield "ycbcr-lzw", lambda: _ycbcr_by_vips("lzw"), False
+            for name, number, pack in (("deflate", 8, zlib.compress), ("lzw", 5, _lzw)):
+                packed = {**tags, 259: (3, number)}
+                yield (
+                    f"{label}-{name}",
+                    lambda t=packed, d=data, pack=pack: raw_tiff(t, [pack(d)]),
+                    False,
+                )
     yield "cmyk", lambda: by_pillow(image("CMYK"), "TIFF")
     yield "cmyk-lzw", lambda: by_pillow(image("CMYK"), "TIFF", compression="tiff_lzw")
     yield "lab", lambda: by_pillow(Image.new("LAB", (61, 44), (100, 150, 90)), "TIFF"), False
@@ -226,13 +224,14 @@ def _colours():
     )
 
 
-def _ycbcr_by_vips(compression: str) -> bytes:
-    """LZW of Y, Cb and Cr: written as RGB, and the tag changed."""
-    units = np.frombuffer(ycbcr(1, 1), np.uint8).reshape(44, 60, 3)
-    data = bytearray(by_pillow(Image.fromarray(units), "TIFF", compression=f"tiff_{compression}"))
-    at = data.find(struct.pack("<HHI", 262, 3, 1)) + 8
-    data[at : at + 2] = struct.pack("<H", 6)
-    return bytes(data)
+def _lzw(data: bytes) -> bytes:
+    """TIFF's LZW that never compresses: it clears its table in time."""
+    codes = []
+    for n, value in enumerate(data):
+        codes += [256, value] if n % 200 == 0 else [value]
+    bits = "".join(format(code, "09b") for code in [*codes, 257])
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 def _bands():

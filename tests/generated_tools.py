@@ -24,7 +24,7 @@ def all_generated_by_tools() -> Iterator[Generated]:
         "turned": "--irot 1",
         "mirrored": "--imir 0",
         "turned-mirrored": "--irot 3 --imir 1",
-        "bt2020": "--cicp 9/16/9 -d 10",
+        "bt2020": "--cicp 9/14/9 -d 10",
         "bt709": "--cicp 1/13/1",
         "identity": "--cicp 1/13/0 -y 444 --lossless",
     }.items():
