@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyvips
 import tifffile
+from PIL import Image
 
 from generated import Generated, image, nearly_clear, picture
 from samples import by_pillow, profile, tiff
