@@ -32,7 +32,7 @@ import widesr.cli.upscale
 import widesr.sized  # noqa: F401 (with those before it: once, and not in each process)
 from judge import Limits, faults
 from oracle import see
-from seen import DamagedError, NoOracleError
+from seen import DamagedError, NoOracleError, Seen
 from widesr.cli import run
 
 _CPU_SECONDS = 60
@@ -83,7 +83,7 @@ def _judged(path: Path, folder: Path, *, model: str, scale: int, max_pixels: int
         return _judged_refusal(path, code, stderr, left)
     if len(left) != 1:
         return Verdict(path=path, said="WRONG", why=f"exit code 0 and {len(left)} files")
-    return _judged_output(path, left[0], stderr, scale=scale, model=model)
+    return _judged_output(path, left[0], stderr, scale=scale)
 
 
 def ran(words: list[str], *, log: Path) -> int | None:
@@ -123,29 +123,42 @@ def _judged_refusal(path: Path, code: int, stderr: str, left: list[Path]) -> Ver
         last = stderr.strip().splitlines()[-1:] or ["nothing"]
         return Verdict(path=path, said="WRONG", why=f"exit code {code}: {last[0]}")
     try:
-        read = bool(see(path).frames)
+        read = bool(seen_in_time(path).frames)
     except (NoOracleError, DamagedError):
         read = False
     why = refusal[0].partition("]: ")[2].replace(f"{path}: ", "")
     return Verdict(path=path, said="refused", why=f"({refusal[1]}) {why}", read_by_others=read)
 
 
-def _judged_output(path: Path, made: Path, stderr: str, *, scale: int, model: str) -> Verdict:
+def _judged_output(path: Path, made: Path, stderr: str, *, scale: int) -> Verdict:
     try:
-        lr = see(path)
+        lr = seen_in_time(path)
     except NoOracleError as error:
         return Verdict(path=path, said="no oracle", why=str(error))
     except DamagedError as error:
         return Verdict(path=path, said="WRONG", why=f"made of a file that is damaged ({error})")
     try:
-        sr = see(made)
+        sr = seen_in_time(made)
     except (NoOracleError, DamagedError) as error:
         return Verdict(path=path, said="WRONG", why=f"no one else reads the output: {error}")
-    limits = Limits(mean=0.02) if model == "bicubic" else Limits()
-    found = faults(lr, sr, scale=scale, suffix=made.suffix.lower(), limits=limits)
+    found = faults(lr, sr, scale=scale, suffix=made.suffix.lower(), limits=Limits())
     if lr.geo and not sr.geo and path.name not in stderr:
         found.append("the size of a pixel on the ground is dropped without a word")
     return Verdict(path=path, said="WRONG" if found else "right", why="; ".join(found))
+
+
+def seen_in_time(path: Path) -> Seen:
+    """See a file, as `see`, unless others take too long for it."""
+
+    def stop(*_) -> None:
+        raise NoOracleError("others take too long")
+
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS)
+    try:
+        return see(path)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def main() -> int:

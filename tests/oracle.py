@@ -60,10 +60,13 @@ def _by_pillow(data: bytes) -> Seen:
         except NoOracleError:
             raise
         except Exception as error:  # of many kinds
+            if "APNG" in str(error) or "palette size" in str(error):  # others are not as strict
+                raise NoOracleError(f"Pillow: {error!r}") from error
             raise DamagedError(f"Pillow: {error!r}") from error
 
 
 def _see_image(image: Image.Image, data: bytes) -> Seen:
+    image.info.pop("xmp", None)  # Pillow would turn a picture by what XMP says
     several = getattr(image, "n_frames", 1) if image.format in ("WEBP", "AVIF") else 1
     turned = image.getexif().get(0x0112, 1) not in (0, 1)
     seen = Seen(

@@ -11,6 +11,7 @@ from PIL import Image, TiffImagePlugin
 
 from seen import DamagedError, NoOracleError, Seen, inks, rgba, straight, suitable, upright
 
+_MOST_PAGES = 100
 _MOST_PIXELS = 50_000_000
 
 
@@ -18,6 +19,8 @@ def see_tiff(path: Path) -> Seen:
     """See every page that is no smaller copy of another."""
     try:
         with tifffile.TiffFile(path) as file:
+            if len(file.pages) > _MOST_PAGES:
+                raise NoOracleError("very many pages")
             pages = [page.aspage() for page in file.pages]
             whole = [page for page in pages if not int(page.subfiletype) & 1] or pages[:1]
             if not whole:
