@@ -74,10 +74,17 @@ def _of_labels(lr: Seen, sr: Seen, *, scale: int, suffix: str) -> list[str]:
     expected = min(max(lr.bits, 8), _DEEPEST.get(suffix, 8))
     if sr.bits < expected or (lr.bits <= 8 and sr.bits > 8):
         found.append(f"{lr.bits} bits became {sr.bits}")
-    unmeant = any(max(dots) < 2 for dots in lr.dots)  # some programs write 1 for no answer
-    lr = replace(lr, dots=tuple(dots for dots in lr.dots if max(dots) >= 2))
+    if lr.geo and sr.geo and abs(sr.geo[0] * scale / lr.geo[0] - 1) > 0.01:
+        found.append(f"{lr.geo[0]:g} of ground a pixel became {sr.geo[0]:g}")
+    return found + _of_resolution(lr, sr, scale=scale)
+
+
+def _of_resolution(lr: Seen, sr: Seen, *, scale: int) -> list[str]:
+    if any(max(dots) < 2 for dots in lr.dots):  # some programs write 1 for no answer
+        return []
+    found = []
     allowed = [tuple(n * k for n in dots) for dots in lr.dots for k in (1, scale)]
-    if not lr.dots and sr.dots and not unmeant:
+    if not lr.dots and sr.dots:
         found.append(f"a resolution of {_dpi(sr.dots[0])} came from nowhere")
     elif lr.dots and not sr.dots:
         found.append(f"the resolution of {_dpi(lr.dots[0])} is lost")
@@ -86,8 +93,6 @@ def _of_labels(lr: Seen, sr: Seen, *, scale: int, suffix: str) -> list[str]:
     before, after = _stretched(lr), _stretched(sr)
     if not any(abs(a / b - 1) < 0.03 for a in before for b in after):
         found.append(f"pixels of aspect {before[0]:.3g} became {after[0]:.3g}")
-    if lr.geo and sr.geo and abs(sr.geo[0] * scale / lr.geo[0] - 1) > 0.01:
-        found.append(f"{lr.geo[0]:g} of ground a pixel became {sr.geo[0]:g}")
     return found
 
 
