@@ -4,7 +4,7 @@ A network may draw sharper edges than bicubic interpolation, but it changes neit
 pixels are on average, nor gives a pixel a colour that no pixel near it has.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
