@@ -1,6 +1,6 @@
 """Picture files of very many kinds, small, each made when it is asked for; TIFF is beside this.
 
-Whole kinds are to come out right. What damage leaves may be refused, and never comes out wrong.
+Whole kinds are to come out right; what may be refused is marked so.
 """
 
 import struct
@@ -48,7 +48,7 @@ def image(mode: str = "RGB") -> Image.Image:
 
 def all_generated() -> Iterator[Generated]:
     """Every kind that needs no other program, TIFF left out."""
-    for kinds in (_pngs, _jpegs, _webps, _gifs, _bitmaps, _avifs, _stated, _turned, _clear, _cut):
+    for kinds in (_pngs, _jpegs, _webps, _gifs, _bitmaps, _avifs, _stated, _turned, _clear):
         for name, make, *rest in kinds():
             yield Generated(name, make, *rest)
 
@@ -102,7 +102,7 @@ def _pngs():
     for n, options in enumerate(
         ({}, {"disposal": 1}, {"disposal": 2, "blend": 1}, {"default_image": True})
     ):
-        yield f"animated-{n}.png", lambda options=options: _animated("PNG", **options)
+        yield f"animated-{n}.png", lambda options=options: animated("PNG", **options)
     yield "profile.png", lambda: by_pillow(image(), "PNG", icc_profile=profile())
     yield "profile-grey.png", lambda: by_pillow(image("L"), "PNG", icc_profile=profile(b"GRAY"))
     for side in (1, 2, 3):
@@ -148,7 +148,7 @@ def _several_idat() -> bytes:
     return data[:at] + pieces + data[at + 12 + size :]
 
 
-def _animated(name: str, mode: str = "RGBA", **options) -> bytes:
+def animated(name: str, mode: str = "RGBA", **options) -> bytes:
     frames = [image(mode), image(mode).rotate(90), image(mode).crop((0, 0, 61, 44)).transpose(0)]
     return by_pillow(
         frames[0],
@@ -201,8 +201,8 @@ def _webps():
             f"lossless-{mode}.webp",
             lambda mode=mode: by_pillow(image(mode), "WEBP", lossless=True),
         )
-        yield f"animated-{mode}.webp", lambda mode=mode: _animated("WEBP", mode, lossless=True)
-    yield "animated-lossy.webp", lambda: _animated("WEBP", quality=95)
+        yield f"animated-{mode}.webp", lambda mode=mode: animated("WEBP", mode, lossless=True)
+    yield "animated-lossy.webp", lambda: animated("WEBP", quality=95)
     yield "profile.webp", lambda: by_pillow(image(), "WEBP", icc_profile=profile(), lossless=True)
 
 
@@ -254,7 +254,7 @@ def _gifs():
                 lambda f=moved: gif(f, plays=b"\2\0", background=9),
             )
     yield "once.gif", lambda: gif([(whole, (0, 0), 0, None), (part, (3, 4), 0, None)])
-    yield "animated.gif", lambda: _animated("GIF", "RGB")
+    yield "animated.gif", lambda: animated("GIF", "RGB")
     yield "no-trailer.gif", lambda: gif([(whole, (0, 0), 0, None)])[:-1]
     yield (
         "no-trailer-animated.gif",
@@ -324,7 +324,7 @@ def _avifs():
         "profile.avif",
         lambda: by_pillow(image(), "AVIF", quality=95, icc_profile=profile(), speed=9),
     )
-    yield "animated.avif", lambda: _animated("AVIF", "RGB", speed=9), False
+    yield "animated.avif", lambda: animated("AVIF", "RGB", speed=9), False
 
 
 def _stated():
@@ -404,28 +404,3 @@ def _clear():
     yield "nearly-deep.png", lambda: png(nearly_clear(16), bits=16, colour_type=6)
     grey = np.ascontiguousarray(nearly_clear()[..., [0, 3]])
     yield "nearly-grey.png", lambda: by_pillow(Image.fromarray(grey), "PNG")
-
-
-def _cut():
-    """Damage: cut short, a byte changed, the end mark missing."""
-    wholes = {
-        "png": lambda: by_pillow(image(), "PNG"),
-        "jpg": lambda: by_pillow(image(), "JPEG"),
-        "progressive.jpg": lambda: by_pillow(image(), "JPEG", progressive=True),
-        "webp": lambda: by_pillow(image(), "WEBP", lossless=True),
-        "lossy.webp": lambda: by_pillow(image("RGBA"), "WEBP"),
-        "gif": lambda: by_pillow(image("P"), "GIF"),
-        "animated.gif": lambda: _animated("GIF", "RGB"),
-        "animated.png": lambda: _animated("PNG"),
-        "animated.webp": lambda: _animated("WEBP", lossless=True),
-        "bmp": lambda: by_pillow(image(), "BMP"),
-        "ppm": lambda: by_pillow(image(), "PPM"),
-        "avif": lambda: by_pillow(image(), "AVIF", speed=9),
-    }
-    for name, make in wholes.items():
-        for share in (0.3, 0.6, 0.9):
-            yield f"cut-{share}.{name}", lambda m=make, s=share: m()[: int(len(m()) * s)], False
-        yield f"cut-1.{name}", lambda m=make: m()[:-1], False
-    yield "no-end.jpg", lambda: wholes["jpg"]()[:-2]
-    yield "no-end-progressive.jpg", lambda: wholes["progressive.jpg"]()[:-2]
-    yield "no-end.png", lambda: wholes["png"]()[:-12]

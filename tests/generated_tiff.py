@@ -47,7 +47,7 @@ def raw_tiff(tags: dict[int, tuple], segments: list[bytes], *, order: str = "<")
 
 def all_generated_tiffs() -> Iterator[Generated]:
     """Every kind that needs no other program."""
-    for kinds in (_layouts, _bits, _colours, _bands, _said, _pages, _damaged):
+    for kinds in (_layouts, _bits, _colours, _bands, _said, _pages):
         for name, make, *rest in kinds():
             yield Generated(f"{name}.tif", make, *rest)
 
@@ -372,89 +372,3 @@ def _pages():
         "pages-tiles",
         lambda: several(*[(picture(), {"photometric": "rgb", "tile": (16, 16)})] * 2),
     )
-
-
-def _damaged():
-    """What no reader can read whole: cut, and bytes changed, in each layout."""
-    array = picture(120, 130)
-    layouts = {
-        "strips": {"rowsperstrip": 16},
-        "tiles": {"tile": (48, 48)},
-        "one-strip": {"rowsperstrip": 120},
-    }
-    for layout, options in layouts.items():
-        for compression in (None, "zlib"):
-
-            def make(o=options, c=compression):
-                return tiff(array, photometric="rgb", compression=c, metadata=None, **o)
-
-            for share in (0.4, 0.8, 0.97):
-                yield (
-                    f"cut-{share}-{layout}-{compression}",
-                    lambda m=make, s=share: m()[: int(len(m()) * s)],
-                    False,
-                )
-            if compression:
-                yield f"changed-{layout}", lambda m=make: _changed(m()), False
-        for compression in ("lzw", "jpeg", "packbits"):
-
-            def made(o=options, c=compression):
-                more = {"tile": True, "tile_width": 48, "tile_height": 48} if "tile" in o else {}
-                return pyvips.Image.new_from_array(array).tiffsave_buffer(compression=c, **more)
-
-            if layout != "one-strip":
-                yield f"cut-{layout}-{compression}", lambda m=made: _without_end(m()), False
-                yield f"changed-{layout}-{compression}", lambda m=made: _changed(m()), False
-    rgba = picture(120, 130, channels=4)
-    for share in (0.4, 0.8):
-        yield (
-            f"cut-{share}-alpha-tiles",
-            lambda s=share: _short(
-                tiff(
-                    rgba,
-                    photometric="rgb",
-                    extrasamples=[2],
-                    tile=(48, 48),
-                    compression="zlib",
-                    metadata=None,
-                ),
-                s,
-            ),
-            False,
-        )
-    pages = tiff(
-        np.stack([array, array]),
-        photometric="rgb",
-        tile=(48, 48),
-        compression="zlib",
-        metadata=None,
-    )
-    yield "changed-second-page", lambda: _changed(pages, at=0.8), False
-
-
-def _short(data: bytes, share: float) -> bytes:
-    return data[: int(len(data) * share)]
-
-
-def _changed(data: bytes, *, at: float = 0.5) -> bytes:
-    """Some bytes in the middle of the pixels replaced."""
-    middle = int(len(data) * at)
-    return (
-        data[:middle]
-        + bytes(255 - byte for byte in data[middle : middle + 40])
-        + data[middle + 40 :]
-    )
-
-
-def _without_end(data: bytes) -> bytes:
-    """The last strip or tile points behind the file's end."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        tag = page.tags[324 if 324 in page.tags else 273]
-    values = list(tag.value)
-    values[-1] = len(data) + 1000
-    changed = bytearray(data)
-    kind = {3: "H", 4: "I"}[int(tag.dtype)]
-    packed = struct.pack(f"{file.byteorder}{len(values)}{kind}", *values)
-    changed[tag.valueoffset : tag.valueoffset + len(packed)] = packed
-    return bytes(changed)

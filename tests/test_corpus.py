@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from generated import Generated, all_generated, gif, image, nearly_clear, picture
+from generated_damaged import all_damaged
 from generated_tiff import all_generated_tiffs
 from generated_tools import all_generated_by_tools
 from judge import Limits, bicubic, faults, multiplied
@@ -216,6 +217,12 @@ def test_generated_pictures_of_every_kind_come_out_right(tmp_path):
 @pytest.mark.timeout(1200)
 def test_generated_tiff_of_every_kind_comes_out_right(tmp_path):
     all_right(tmp_path, all_generated_tiffs(), "-n", "bicubic")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_damaged_pictures_come_out_right_or_not_at_all(tmp_path):
+    all_right(tmp_path, all_damaged(), "-n", "bicubic")
 
 
 @pytest.mark.slow
