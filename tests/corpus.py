@@ -1,130 +1,198 @@
-"""The whole pictures that the fuzzer damages: python tests/corpus.py writes tests/data/corpus/.
+"""Any folder of pictures through `widesr upscale`, judged: python tests/corpus.py DIR
 
-They are kept as files, so that a seed of the fuzzer gives the same damage whatever versions of
-Pillow and tifffile are there. In defects/ beside them lies every file that ever showed a defect.
+Each file is upscaled by the command itself, in a process of its own, and what comes out is compared
+with what Pillow and tifffile see in both files: size, pixels against their bicubic enlargement,
+alpha, frames and their times, profile, orientation, resolution and depth. A line says what became
+of each:
+
+    right      a picture that others see as it must be
+    refused    an error with a code, and no file
+    no oracle  made, but no other program reads the input, or not rightly
+    WRONG      anything else: other pixels, a lost frame, a traceback, a hang, a file left behind
+
+The exit code is 1 if anything is wrong.
 """
 
+import argparse
+import json
+import os
 import re
+import resource
+import signal
+import sys
 import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyvips
-from PIL import Image
+import widesr.batch.many
+import widesr.cli.upscale
+import widesr.sized  # noqa: F401 (with those before it: once, and not in each process)
+from judge import Limits, faults
+from oracle import see
+from seen import DamagedError, NoOracleError, Seen
+from widesr.cli import run
 
-from samples import (
-    PALETTE,
-    PIXELS,
-    RGB,
-    RGBA,
-    by_pillow,
-    full_exif,
-    noise,
-    pillow_image,
-    profile,
-    smooth,
-    tiff,
-)
-from test_bitmaps import BMPS, NETPBM, NETPBM_16
-from test_metadata import IPTC, XMP
-from widesr.pictures.picture import Picture
-from widesr.pictures.writing import write_picture
-
-CORPUS = Path(__file__).parent / "data" / "corpus"
-DEFECTS = CORPUS / "defects"
+_CPU_SECONDS = 60
+_SECONDS = 900
+"""On a machine that others use."""
+_REFUSAL = re.compile(r"^widesr: error\[([a-z-]+)\]: [^\n]+$", re.MULTILINE)
+_FALSE_REFUSALS = {"internal", "usage"}
 
 
-def whole_pictures() -> dict[str, bytes]:
-    """Whole pictures of every kind, small, with metadata, by name."""
-    files = {name: data for name, (data, _) in PIXELS.items()}
-    files |= {f"bmp {name}": data for name, data in BMPS.items()}
-    files |= {f"netpbm {name}": data for name, (data, _) in NETPBM.items()}
-    files |= {f"netpbm 16 {name}": data for name, (data, _) in NETPBM_16.items()}
-    return files | by_others() | by_libvips() | by_us()
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a file."""
+
+    path: Path
+    said: str
+    """"right", "refused", "no oracle" or "WRONG"."""
+    why: str = ""
+    read_by_others: bool | None = None
+    """Of a refused one, whether others read it; None where that was not asked."""
+
+    def __str__(self) -> str:
+        return f"{self.said:10} {self.path}{': ' if self.why else ''}{self.why}"
 
 
-def by_others() -> dict[str, bytes]:
-    """What Pillow and tifffile write."""
-    exif = {"exif": b"Exif\0\0" + full_exif(thumbnail=b"\xff\xd8\xff" + bytes(90))}
-    turned_exif = {"exif": b"Exif\0\0" + full_exif(orientation=6)}
-    photo, other = pillow_image(smooth()), pillow_image(255 - smooth())
-    cmyk, two = photo.convert("CMYK"), [photo, other]
-    files = {}
-    for name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
-        files[f"{name} with profile"] = by_pillow(photo, name, icc_profile=profile(), **exif)
-        files[f"{name} grey"] = by_pillow(photo.convert("L"), name)
-    files |= {
-        "jpeg progressive": by_pillow(photo, "JPEG", progressive=True, subsampling=2),
-        "jpeg restarts": by_pillow(photo, "JPEG", subsampling=1, restart_marker_blocks=3),
-        "jpeg cmyk": by_pillow(cmyk, "JPEG"),
-        "jpeg on its side": by_pillow(photo, "JPEG", xmp=XMP, **turned_exif),
-        "png on its side": by_pillow(photo, "PNG", **turned_exif),
-        "tiff cmyk lzw": by_pillow(cmyk, "TIFF", compression="tiff_lzw"),
-        "tiff jpeg": by_pillow(photo, "TIFF", compression="jpeg"),
-        "tiff packbits": by_pillow(photo, "TIFF", compression="packbits"),
-        "tiff on its side": by_pillow(photo, "TIFF", tiffinfo={274: 8}),
-        "avif alpha": by_pillow(Image.fromarray(RGBA, "RGBA"), "AVIF"),
-        "webp lossy alpha": by_pillow(Image.fromarray(RGBA, "RGBA"), "WEBP", xmp=XMP, **exif),
-        "png animated": by_pillow(photo, "PNG", save_all=True, append_images=two),
-        "webp animated": by_pillow(photo, "WEBP", save_all=True, append_images=two),
-        "gif animated": by_pillow(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(9)]),
-        "tiff strips": tiff(smooth(), photometric="rgb", rowsperstrip=7, compression="zlib"),
-        "tiff tiles deflate": tiff(
-            smooth(dtype=np.uint16), photometric="rgb", tile=(16, 32), compression="zlib"
-        ),
-        "tiff deep predictor": tiff(
-            smooth(dtype=np.uint16), photometric="rgb", compression="zlib", predictor=True
-        ),
-        "tiff deep cmyk": tiff(noise(9, 8, 4, np.uint16), photometric="separated"),
-        "tiff pages": tiff(np.stack([RGB, RGB]), photometric="rgb", metadata=None),
-        "tiff float": tiff(smooth()[..., 0].astype(np.float32)),
-    }
-    return files
+def pictures_below(folder: Path) -> list[Path]:
+    """Every file, whatever it is called."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def by_libvips() -> dict[str, bytes]:
-    """What Pillow cannot write: interlaced PNG and GIF, AVIF of 10 bits."""
-    photo = pyvips.Image.new_from_array(smooth())
-    deep = pyvips.Image.new_from_array(smooth(dtype=np.uint16))
-    deep = deep.copy(interpretation="rgb16")
-    return {
-        "png interlaced": photo.pngsave_buffer(interlace=True),
-        "png interlaced deep": deep.pngsave_buffer(interlace=True, bitdepth=16),
-        "gif interlaced": photo.gifsave_buffer(interlace=True),
-        "avif 10 bit": deep.heifsave_buffer(compression="av1", bitdepth=10),
-        "tiff pyramid": photo.tiffsave_buffer(tile=True, tile_width=16, tile_height=16),
-        "tiff webp": photo.tiffsave_buffer(compression="webp"),
-    }
+def judged(
+    paths: Iterable[Path], *, model: str = "default", scale: int = 2, max_pixels: int = 2_000_000
+) -> Iterator[Verdict]:
+    """Upscale each file on its own, and judge what comes out."""
+    for path in paths:
+        with tempfile.TemporaryDirectory(prefix="widesr-corpus-") as folder:
+            yield _judged(path, Path(folder), model=model, scale=scale, max_pixels=max_pixels)
 
 
-def by_us() -> dict[str, bytes]:
-    """What widesr writes, with all the metadata that fits."""
-    ours = Picture(
-        pixels=smooth(),
-        icc=profile(),
-        exif=full_exif(),
-        xmp=XMP,
-        iptc=IPTC,
-        pixels_per_mm=(9, 8),
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        files = {}
-        for suffix in ("jpg", "png", "webp", "tif", "avif"):
-            path = Path(folder) / f"ours.{suffix}"
-            write_picture(path, ours)
-            files[f"ours {suffix}"] = path.read_bytes()
-        return files
+def _judged(path: Path, folder: Path, *, model: str, scale: int, max_pixels: int) -> Verdict:
+    out, log = folder / "out", folder / "log"
+    out.mkdir()
+    words = ["upscale", str(path), "-o", str(out), "-n", model, "-s", str(scale), "--quiet"]
+    code = ran([*words, "--max-pixels", str(max_pixels)], log=log)
+    if code is None:
+        return Verdict(path=path, said="WRONG", why=f"nothing after {_SECONDS} s")
+    stderr, left = log.read_text(errors="replace"), list(out.iterdir())
+    if code != 0:
+        return _judged_refusal(path, code, stderr, left)
+    if len(left) != 1:
+        return Verdict(path=path, said="WRONG", why=f"exit code 0 and {len(left)} files")
+    return _judged_output(path, left[0], stderr, scale=scale)
 
 
-def main() -> None:
-    """Write them anew."""
-    CORPUS.mkdir(parents=True, exist_ok=True)
-    for old in CORPUS.iterdir():
-        if old.is_file():
-            old.unlink()
-    for name, data in whole_pictures().items():
-        (CORPUS / re.sub(r"\W+", "-", name.lower())).write_bytes(data)
+def ran(words: list[str], *, log: Path) -> int | None:
+    """Run the command in a process of its own; give its exit code, None if it does not end.
+
+    It is forked, so that a crash or a hang stays there and nothing is imported twice.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+            with log.open("wb") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            code = run(words)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def _judged_refusal(path: Path, code: int, stderr: str, left: list[Path]) -> Verdict:
+    refusal = _REFUSAL.search(stderr)
+    if left:
+        return Verdict(path=path, said="WRONG", why=f"refused, and {left[0].name} is left")
+    if code != 1 or not refusal or refusal[1] in _FALSE_REFUSALS or "Traceback" in stderr:
+        last = stderr.strip().splitlines()[-1:] or ["nothing"]
+        return Verdict(path=path, said="WRONG", why=f"exit code {code}: {last[0]}")
+    try:
+        read = bool(seen_in_time(path).frames)
+    except (NoOracleError, DamagedError):
+        read = False
+    why = refusal[0].partition("]: ")[2].replace(f"{path}: ", "")
+    return Verdict(path=path, said="refused", why=f"({refusal[1]}) {why}", read_by_others=read)
+
+
+def _judged_output(path: Path, made: Path, stderr: str, *, scale: int) -> Verdict:
+    try:
+        lr = seen_in_time(path)
+    except NoOracleError as error:
+        return Verdict(path=path, said="no oracle", why=str(error))
+    except DamagedError as error:
+        return Verdict(path=path, said="WRONG", why=f"made of a file that is damaged ({error})")
+    try:
+        sr = seen_in_time(made)
+    except (NoOracleError, DamagedError) as error:
+        return Verdict(path=path, said="WRONG", why=f"no one else reads the output: {error}")
+    found = faults(lr, sr, scale=scale, suffix=made.suffix.lower(), limits=Limits())
+    if lr.geo and not sr.geo and path.name not in stderr:
+        found.append("the size of a pixel on the ground is dropped without a word")
+    return Verdict(path=path, said="WRONG" if found else "right", why="; ".join(found))
+
+
+def seen_in_time(path: Path) -> Seen:
+    """See a file, as `see`, unless others take too long for it."""
+
+    def stop(*_) -> None:
+        raise NoOracleError("others take too long")
+
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS)
+    try:
+        return see(path)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def main() -> int:
+    """Print a line for each file, and how many of each there are."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-n", "--model", default="default")
+    parser.add_argument("-s", "--scale", type=int, default=2)
+    parser.add_argument("--max-pixels", type=int, default=2_000_000)
+    parser.add_argument("--only-wrong", action="store_true", help="print no other lines")
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    options = parser.parse_args()
+    counts: Counter[str] = Counter()
+    missed = 0
+    paths = pictures_below(options.folder)
+    for verdict in judged(
+        paths, model=options.model, scale=options.scale, max_pixels=options.max_pixels
+    ):
+        counts[verdict.said] += 1
+        missed += bool(verdict.read_by_others)
+        if options.json:
+            _print(json.dumps(vars(verdict), default=str))
+        elif verdict.said == "WRONG" or not options.only_wrong:
+            _print(f"{verdict}{'  (others read it)' if verdict.read_by_others else ''}")
+    if not options.json:
+        summary = ", ".join(f"{n} {said}" for said, n in sorted(counts.items()))
+        _print(f"{len(paths)} files: {summary}; {missed} of the refused are read by others")
+    return int(counts["WRONG"] > 0 or not paths)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

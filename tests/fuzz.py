@@ -32,8 +32,8 @@ from unittest.mock import patch
 import tifffile
 from PIL import Image
 
-from corpus import CORPUS, DEFECTS
 from damage import damaged, traps
+from seeds import CORPUS, DEFECTS
 from widesr.cli import run
 
 CPU_SECONDS = 10

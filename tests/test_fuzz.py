@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus import CORPUS
+from seeds import CORPUS
 from widesr.files import FileBytes
 from widesr.pictures.sniff import KINDS, kind_of
 
