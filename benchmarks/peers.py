@@ -138,11 +138,11 @@ def tables(result: dict[str, Any]) -> str:
     """What is ahead of ours; at each scale all that were timed, how far ours are, and elsewhere."""
     timed = contenders(result)
     others = [peer for peer in peers() if not peer.network]
-    parts = [
+    read = (
         f"Read on {result['date'][:10]}, {result['machine']}: pictures of {result['picture']}, "
-        f"{result['rounds']} rounds, load average {result['load_average']}."
-    ]
-    parts += [ahead(timed, precision) for precision in precisions(result)]
+        f"rounds: {result['rounds']}, load average {result['load_average']}."
+    )
+    parts = [read, *(ahead(timed, precision) for precision in precisions(result))]
     for scale in sorted({each.scale for each in timed}):
         here = [each for each in timed if each.scale == scale]
         parts.append(times_table(scale, here, precisions(result)))

@@ -169,12 +169,11 @@ def seconds_of(card: ModelCard) -> list[tuple[str, str]]:
     return [
         (
             "seconds per megapixel of output",
-            f"{by_threads[threads]['wall'] / megapixels:.3f}, openvino {precision}, "
-            f"{result['machine']}",
+            f"{took[threads]['wall'] / megapixels:.3f}, openvino {precision}, {result['machine']}",
         )
         for row in result["networks"]
         if row["name"] == card.name
-        for precision, by_threads in list(row["seconds"].items())[:1]  # the quickest
+        for precision, took in list(row["seconds"].items())[:1]  # the quickest
     ]
 
 
