@@ -124,7 +124,7 @@ class SMFANet(nn.Module):
 class _Grid:
     """The coarse grid over a picture, by indices that are settled once for all blocks.
 
-    ONNX has no adaptive pooling, and exports of the same sums in each block would take minutes.
+    ONNX has no adaptive pooling; and settled in each block, they would take longer to export.
     """
 
     def __init__(self, lr: Tensor) -> None:
