@@ -1,155 +1,272 @@
-"""Seconds against decibels: our models and others', drawn into docs/benchmarks/pareto.svg.
+"""Time against decibels, ours and others' in one run: docs/benchmarks/pareto.svg and the tables.
 
-    python benchmarks/pareto.py              # measure our models here, draw, write the tables
-    python benchmarks/pareto.py --draw       # draw what benchmarks/results/pareto.json has
+    python benchmarks/pareto.py --peers ../shared/teachers --bench ../shared/data/bench
+    python benchmarks/pareto.py --draw            # draw what benchmarks/results/pareto.json has
+    python benchmarks/pareto.py --quick FOLDER    # a small picture, once; all goes to FOLDER
 
-Needs the dependency group `plots`. A time is the best of several for a picture of 480x270 LR
-pixels, network alone, on the engine that `widesr upscale` takes; models take turns, so that what
-else the machine does falls on all. A + is the self-ensemble, `widesr upscale -x`. Decibels are
-Set5, protocol `benchmark-y`, from the cards and results/self_ensemble.json (quality.py), computed
-in fp32; bf16 loses at most 0.01 dB.
-peers.csv has the others: run by us earlier on a machine of the same kind (2 cores, 2 threads), each
-on the runtime named there, and drawn hollow since they are not of this run.
+Needs the `train` extra, the dependency group `plots`, and some half an hour of a quiet machine.
+
+Our models and every network of peers.csv that the zoo can hold take turns on OpenVINO, the engine
+that we ship, round by round, network alone on a whole picture of 480x270 LR pixels: at each scale
+in bf16, where the CPU computes in it, and in fp32, on one thread and on all. What counts is how
+many times as long as SPAN each takes in the same turns: by processor time on one thread, which
+other work on the machine hardly changes, and by the wall on several. A time is the best of the
+rounds; a network that takes seconds is read once. A + is the self-ensemble, `widesr upscale -x`.
+
+Others' weights come from the folder --peers (`SPAN` and the like, see peers.csv) and are scored on
+the sets in --bench; scores of the same weights are kept for runs without it. The others have random
+weights, which take as long, and the decibels that peers.csv has of them, with their source. Ours
+have those of their cards and of results/self_ensemble.json (quality.py), computed in fp32; bf16
+loses them at most 0.01 dB.
 """
 
 import argparse
-import csv
 import json
 import os
-import time
+import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from peers import PROTOCOL, of_card, self_ensembles
-from peers import write as write_tables
-from widesr.catalog import list_shipped
-from widesr.engine import load_engine
+import peers as told
+from contest import (
+    config_of,
+    imported_model,
+    load_average,
+    photograph,
+    random_model,
+    runner,
+    take_turns,
+)
+from widesr.catalog import ModelFile, list_shipped
+from widesr.engine.choice import has_fast_bf16
 from widesr.ensemble import ensemble
 from widesr.report import machine
 
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "pareto.json"
 PLOT = HERE.parent / "docs" / "benchmarks" / "pareto.svg"
-HEIGHT, WIDTH = 270, 480
+SIZE, QUICK_SIZE = "480x270", "96x64"
 OURS, THEIRS, FRONT = "#0b7a75", "#8a8f98", "#0b7a7580"
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+PANELS = {"bf16": "with AMX: bf16", "fp32": "without: fp32"}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draw", action="store_true", help="measure nothing")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--quick", type=Path, metavar="FOLDER")
+    parser.add_argument("--peers", type=Path, metavar="FOLDER", help="of others' weights")
+    parser.add_argument("--bench", type=Path, metavar="FOLDER", help="with Set5 and Set14")
+    parser.add_argument("--without", nargs="+", default=[], metavar="PEER", help="as RDN VDSR")
+    parser.add_argument("--scales", nargs="+", type=int, default=[2, 3, 4])
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
+    result_file = options.quick / "pareto.json" if options.quick else told.RESULT
     if not options.draw:
-        result = measured(options.rounds, options.threads)
-        RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    draw(json.loads(RESULT.read_text(encoding="utf-8")), peers())
-    write_tables()
+        result = measured(options)
+        result_file.parent.mkdir(parents=True, exist_ok=True)
+        result_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result = json.loads(result_file.read_text(encoding="utf-8"))
+    draw(result, options.quick / "pareto.svg" if options.quick else PLOT)
+    if options.quick:
+        (options.quick / "models.md").write_text(told.tables(result), encoding="utf-8")
+    else:
+        told.write()
 
 
-def measured(rounds, threads):
-    """Seconds and decibels of the models in the package."""
-    lr = np.random.default_rng(0).random((1, 3, HEIGHT, WIDTH), np.float32)
-    models = [m for m in list_shipped() if m.card.degradation == "bicubic"]  # as Set5 was shrunk
-    engines = {m.card.name: load_engine(m, precision="auto", threads=threads) for m in models}
-    ensembles = self_ensembles()
-    runs = {name: engine.run for name, engine in engines.items()}
-    runs |= {f"{name}+": ensemble(runs[name]) for name in runs if f"{name}+" in ensembles}
-    seconds = {name: [] for name in runs}
-    for round_ in range(rounds + 1):
-        for name, run in runs.items():
-            began = time.perf_counter()
-            run(lr)
-            if round_ > 0:  # the first compiles
-                seconds[name].append(time.perf_counter() - began)
-    rows = [
-        {
-            "model": name,
-            "parameters": model.card.parameters_fused,
-            "scale": model.card.scale,
-            "engine": f"{engines[model.card.name].name} {engines[model.card.name].precision}",
-            "seconds": round(min(seconds[name]), 4),
-            "set5": decibels[0],
-        }
-        for model in models
-        for name, decibels in (
-            (model.card.name, of_card(model.card)[PROTOCOL]),
-            (f"{model.card.name}+", ensembles.get(f"{model.card.name}+", {}).get(PROTOCOL)),
-        )
-        if decibels is not None
-    ]
-    for row in rows:
-        print("{model:14}  {seconds:7.4f} s  {set5:5.2f} dB".format(**row))
+# ---- measuring -----------------------------------------------------------------------------
+
+
+def measured(options):
+    """All networks at all scales, and how many times as long as SPAN each takes."""
+    size = QUICK_SIZE if options.quick else SIZE
+    rounds = options.rounds or (1 if options.quick else 12)
+    names = ["bf16", "fp32"] if has_fast_bf16() else ["fp32"]
+    rows = []
+    for scale in options.scales:
+        with tempfile.TemporaryDirectory() as folder:
+            networks = entries(scale, Path(folder), options)
+            of_span = turns(networks, names, sorted({1, options.threads}), size, rounds)
+        for entry in networks:
+            rows.append({**entry.facts, **of_span[entry.facts["name"]]})
+            print(told_in_a_line(rows[-1]))
     here = machine()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{here.cpu}, {here.cores} CPUs",
-        "threads": threads,
-        "load_average": round(os.getloadavg()[0], 2),
+        "threads": options.threads,
+        "load_average": load_average(),
         "rounds": rounds,
-        "picture": f"{WIDTH}x{HEIGHT}",
-        "models": rows,
+        "picture": size,
+        "networks": rows,
     }
 
 
-def peers():
-    with (HERE / "peers.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {
-            "name": row["peer"],
-            "scale": int(row["scale"]),
-            "seconds": float(row["seconds"]),
-            "set5": float(row["set5"]),
+class Entry:
+    """A network that takes part, and what is known of it beside its times."""
+
+    def __init__(self, name, model: ModelFile, *, is_ours=False, weights="", psnr=None):
+        self.model = model
+        self.facts = {
+            "name": name,
+            "is_ours": is_ours,
+            "scale": model.card.scale,
+            "parameters": model.card.parameters_fused,
+            "weights": weights,
+            "weights_sha256": model.card.weights_sha256,
+            "psnr": psnr or {},
         }
-        for row in rows
+
+
+def entries(scale, folder: Path, options):
+    """All that take part at a scale: ours, their self-ensembles, and the others."""
+    shipped = [m for m in list_shipped() if m.card.scale == scale]
+    # as Set5 was shrunk
+    ours = [model for model in shipped if model.card.degradation == "bicubic"]
+    found = [Entry(m.card.name, m, is_ours=True, weights="in the package") for m in ours]
+    ensembles = told.self_ensembles()
+    found += [
+        Entry(f"{m.card.name}+", m, is_ours=True, weights="in the package")
+        for m in ours
+        if f"{m.card.name}+" in ensembles
     ]
+    scores = earlier_scores()
+    for index, peer in enumerate(told.peers()):
+        if peer.scale != scale or not peer.network or peer.name in options.without:
+            continue
+        file = folder / f"{index}.onnx"
+        weights = options.peers and options.peers / f"{peer.weights}.safetensors"
+        if not (peer.weights and weights and weights.is_file()):
+            model = random_model(config_of(peer.network, scale=scale), file)
+            found.append(Entry(peer.name, model, weights="random"))
+            continue
+        model = imported_model(weights, file)
+        psnr = scores.get(model.card.weights_sha256, {})
+        if options.bench and not options.quick:
+            psnr = scored(model, options.bench)
+        found.append(Entry(peer.name, model, weights=weights.name, psnr=psnr))
+    return found
 
 
-def draw(result, others):
+def earlier_scores():
+    """Decibels that an earlier run found, by the weights."""
+    if not told.RESULT.is_file():
+        return {}
+    rows = json.loads(told.RESULT.read_text(encoding="utf-8")).get("networks", [])
+    return {row["weights_sha256"]: row["psnr"] for row in rows if row["psnr"]}
+
+
+def scored(model: ModelFile, bench):
+    from quality import PROTOCOLS, judged
+
+    scores, _ = judged(str(model.path), model.card.scale, bench)
+    by = {(score.protocol, score.dataset): round(score.psnr, 2) for score in scores}
+    return {p: [by.get((p, dataset)) for dataset in told.SETS] for p in PROTOCOLS}
+
+
+def turns(networks, names, counts, size, rounds):
+    """`seconds` of each network and how many times as long as SPAN's they are, by its name."""
+    width, height = map(int, size.split("x"))
+    lr = photograph(height, width)
+    found = {n.facts["name"]: {"seconds": {}, "of_span": {}} for n in networks}
+    for precision in names:
+        for each in found.values():
+            each["seconds"][precision], each["of_span"][precision] = {}, {}
+        for threads in counts:
+            runs = {}
+            for entry in networks:
+                run = runner(entry.model, precision=precision, threads=threads)
+                if entry.facts["name"].endswith("+"):
+                    run = ensemble(run)
+                runs[entry.facts["name"]] = partial(run, lr)
+            times = take_turns(runs, rounds=rounds)
+            for name, took in times.items():
+                wall, cpu = round(took.wall, 4), round(took.cpu, 4)
+                ratio = took.of(times[told.REFERENCE], threads=threads)
+                found[name]["seconds"][precision][str(threads)] = {"wall": wall, "cpu": cpu}
+                found[name]["of_span"][precision][str(threads)] = round(ratio, 3)
+    return found
+
+
+def told_in_a_line(row):
+    took = "  ".join(
+        f"{precision} " + " / ".join(f"{ratio:6.2f}" for ratio in by_threads.values())
+        for precision, by_threads in row["of_span"].items()
+    )
+    return f"x{row['scale']}  {row['name']:22} {row['parameters']:12,}  of SPAN's: {took}"
+
+
+# ---- drawing -------------------------------------------------------------------------------
+
+
+def draw(result, plot: Path):
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "widesr", "svg.fonttype": "path", "font.size": 9}
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    for scale, ax in zip((2, 4), axes, strict=True):
-        ours = [row for row in result["models"] if row["scale"] == scale]
-        theirs = [row for row in others if row["scale"] == scale]
-        panel(ax, scale, ours, theirs)
-    figure.suptitle(
-        f"Set5 PSNR-Y (benchmark-y) against the time for a {result['picture']} picture on two "
-        "CPU cores",
-        fontsize=11,
+    timed = [each for each in told.contenders(result) if set5(each) is not None]
+    scales, names = sorted({each.scale for each in timed}), told.precisions(result)
+    figure, axes = plt.subplots(
+        len(names),
+        len(scales),
+        figsize=(5.2 * len(scales), 4.2 * len(names)),
+        layout="constrained",
+        squeeze=False,
     )
-    PLOT.parent.mkdir(exist_ok=True)
-    figure.savefig(PLOT, metadata={"Date": None})
+    for precision, row in zip(names, axes, strict=True):
+        for scale, ax in zip(scales, row, strict=True):
+            panel(ax, precision, [each for each in timed if each.scale == scale])
+            ax.set_title(f"x{scale}, {PANELS[precision]}")
+    figure.suptitle(f"Set5 PSNR-Y against time, {result['picture']} on one thread", fontsize=11)
+    plot.parent.mkdir(exist_ok=True)
+    figure.savefig(plot, metadata={"Date": None})
 
 
-def panel(ax, scale, ours, theirs):
-    """One scale: ours filled, others hollow, a step along the best of all at each time."""
-    front = sorted(pareto([(r["seconds"], r["set5"]) for r in (*ours, *theirs)]))
+def set5(each):
+    return each.psnr.get(told.chosen_protocol(each.psnr), (None,))[0]
+
+
+def place(each, precision):
+    return each.of_span[precision]["1"], set5(each)
+
+
+def panel(ax, precision, timed):
+    """One scale in one precision: ours, the others, and a step along the best at each time."""
+    front = sorted(pareto([place(each, precision) for each in timed]))
     ax.plot(*zip(*front, strict=True), color=FRONT, drawstyle="steps-post", zorder=1)
-    for rows, face, edge, label in (
-        (ours, OURS, OURS, "widesr, measured here"),
-        (theirs, "white", THEIRS, "others, measured elsewhere"),
+    for is_ours, is_scored, colour, face, label in (
+        (True, True, OURS, OURS, "widesr"),
+        (False, True, THEIRS, THEIRS, "others, decibels scored by us"),
+        (False, False, THEIRS, "white", "others, decibels as published"),
     ):
-        x, y = [r["seconds"] for r in rows], [r["set5"] for r in rows]
-        ax.scatter(x, y, s=42, facecolor=face, edgecolor=edge, label=label, zorder=2)
-    ax.set(xscale="log", xlabel="seconds", ylabel="dB", title=f"x{scale}")
-    ax.set_ylim(bottom=min(r["set5"] for r in (*ours, *theirs) if r["set5"] > 30) - 0.4)
+        here = [e for e in timed if (e.is_ours, told.PROTOCOL in e.psnr) == (is_ours, is_scored)]
+        if not here:
+            continue
+        points = np.array([place(each, precision) for each in here])
+        ax.scatter(*points.T, s=42, facecolor=face, edgecolor=colour, label=label, zorder=2)
+    ax.set(xscale="log", xlabel="times as long as SPAN", ylabel="dB")
+    ax.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    ax.minorticks_off()
+    ax.set_xlim(*limits([place(each, precision)[0] for each in timed]))
     ax.grid(alpha=0.25)
-    ax.legend(loc="lower right", fontsize=8)
-    name_points(ax, ours, theirs)
+    ax.legend(loc="lower right", fontsize=7)
+    name_points(ax, precision, timed)
 
 
-def name_points(ax, ours, theirs):
+def limits(ratios):
+    """Of the axis: all of them, and room for names."""
+    return min(ratios) / 1.3, max(ratios) * 1.6
+
+
+def name_points(ax, precision, timed):
     """Write each name beside its point, at the first of some places that no other name has."""
     ax.figure.draw_without_rendering()  # settles where things are
-    taken = [marker_box(ax, row) for row in (*ours, *theirs)]
+    taken = [marker_box(ax, place(each, precision)) for each in timed]
     places = [
         (6, 4, "left"),
         (6, -10, "left"),
@@ -157,18 +274,17 @@ def name_points(ax, ours, theirs):
         (-6, -10, "right"),
         (0, 12, "center"),
     ]
-    for row in (*ours, *theirs):
-        mine = row in ours
+    for each in timed:
         for dx, dy, side in places:
             text = ax.annotate(
-                row.get("model") or row["name"],
-                (row["seconds"], row["set5"]),
+                each.name,
+                place(each, precision),
                 xytext=(dx, dy),
                 textcoords="offset points",
                 ha=side,
                 fontsize=7.5,
-                color=OURS if mine else "#5b6068",
-                weight="bold" if mine else "normal",
+                color=OURS if each.is_ours else "#5b6068",
+                weight="bold" if each.is_ours else "normal",
                 zorder=3,
             )
             box = text.get_window_extent()
@@ -180,10 +296,10 @@ def name_points(ax, ours, theirs):
         taken.append(box)
 
 
-def marker_box(ax, row):
+def marker_box(ax, point):
     from matplotlib.transforms import Bbox
 
-    x, y = ax.transData.transform((row["seconds"], row["set5"]))
+    x, y = ax.transData.transform(point)
     return Bbox.from_extents(x - 4, y - 4, x + 4, y + 4)
 
 

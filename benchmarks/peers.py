@@ -2,9 +2,11 @@
 
     python benchmarks/peers.py [--check]     # write them, or only compare
 
-Seconds of ours are those of benchmarks/results/pareto.json, decibels those of the cards, and of the
-self-ensembles (+) those of benchmarks/results/self_ensemble.json. What the others have is in
-peers.csv, run by us earlier, and for x3 in published.csv, as its source has it.
+Times are those of benchmarks/results/pareto.json, in which all networks took turns on one engine;
+decibels of ours those of the cards, and of the self-ensembles (+) those of
+benchmarks/results/self_ensemble.json. Decibels of the others are of weights that pareto.py scored,
+or, with the source beside them, from peers.csv: what was published, or run by us earlier. Others
+that no network here can hold stand in peers.csv with the time that they took elsewhere.
 `benchmarks/pareto.py` writes the tables too, when it has measured.
 """
 
@@ -13,57 +15,103 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from widesr.catalog import LADDER, ModelCard, list_shipped
 
 HERE = Path(__file__).parent
+RESULT = HERE / "results" / "pareto.json"
 PAGE = HERE.parent / "docs" / "benchmarks" / "models.md"
 START, END = "<!-- peers:start -->\n", "<!-- peers:end -->"
 SETS = ("Set5", "Set14")
 PROTOCOL = "benchmark-y"
+REFERENCE = "SPAN"
+"""Whose time is 1."""
 
 
 Decibels = tuple[float | None, ...]
 """On each of `SETS`, where known."""
 
 
-class Ours(NamedTuple):
-    """A model of the package."""
+class Peer(NamedTuple):
+    """A row of peers.csv."""
 
     name: str
     scale: int
-    seconds: float
-    """For a picture of 480x270 LR pixels."""
+    network: str
+    """As a recipe says it; "" where the zoo has no such network."""
+    weights: str
+    """Stem of a file in the folder of peers' weights; "" where there is none."""
     psnr: dict[str, Decibels]
-    """By protocol."""
+    """By protocol; empty where not known."""
+    source: str
+    """Of the decibels."""
+    elsewhere: str
+    """Runtime and seconds, where it was run elsewhere."""
 
 
-class Other(NamedTuple):
-    """A model of another project."""
+class Contender(NamedTuple):
+    """A network that was timed."""
 
     name: str
     scale: int
-    seconds: float | None
-    """None where it was not run."""
-    psnr: Decibels
-    protocol: str
-    where: str
-    """Runtime, or where the decibels are from."""
+    is_ours: bool
+    parameters: int
+    of_span: dict[str, dict[str, float]]
+    """How many times as long as SPAN, by precision and by the number of threads."""
+    psnr: dict[str, Decibels]
+    """By protocol; empty where not known."""
+    source: str
+    """Of the decibels."""
 
 
-def ours() -> list[Ours]:
-    """The models that benchmarks/results/pareto.json has times of, the quickest first."""
-    measured = json.loads((HERE / "results" / "pareto.json").read_text(encoding="utf-8"))
-    seconds = {row["model"]: row["seconds"] for row in measured["models"]}
-    psnr = {model.card.name: of_card(model.card) for model in list_shipped()} | self_ensembles()
-    scales = {model.card.name: model.card.scale for model in list_shipped()}
-    found = [
-        Ours(name, scales[name.rstrip("+")], seconds[name], psnr[name])
-        for name in psnr
-        if name in seconds
-    ]
-    return sorted(found, key=lambda each: (each.scale, each.seconds))
+def peers() -> list[Peer]:
+    """All that peers.csv has."""
+    with (HERE / "peers.csv").open(encoding="utf-8", newline="") as lines:
+        return [_peer(row) for row in csv.DictReader(lines)]
+
+
+def _peer(row: dict[str, str]) -> Peer:
+    found = tuple(float(row[key]) if row[key] else None for key in ("set5", "set14"))
+    return Peer(
+        name=row["peer"],
+        scale=int(row["scale"]),
+        network=row["network"],
+        weights=row["weights"],
+        psnr={row["protocol"]: found} if row["protocol"] else {},
+        source=row["source"],
+        elsewhere=f"{row['runtime']}, {float(row['seconds']):g} s" if row["seconds"] else "",
+    )
+
+
+def contenders(result: dict[str, Any]) -> list[Contender]:
+    """All that were timed, the quickest first; ours only while they are in the package."""
+    mine = {model.card.name: of_card(model.card) for model in list_shipped()} | self_ensembles()
+    others = {(peer.name, peer.scale): peer for peer in peers()}
+    found = []
+    for row in result["networks"]:
+        name, scale = row["name"], row["scale"]
+        if row["is_ours"] and name in mine:
+            psnr, source = mine[name], "its card"
+        elif not row["is_ours"] and row["psnr"]:
+            psnr, source = {p: tuple(v) for p, v in row["psnr"].items()}, "scored here"
+        elif not row["is_ours"] and (name, scale) in others:
+            peer = others[name, scale]
+            psnr, source = peer.psnr, peer.source
+        else:
+            continue
+        of_span = row["of_span"]
+        found.append(
+            Contender(name, scale, row["is_ours"], row["parameters"], of_span, psnr, source)
+        )
+    return sorted(
+        found, key=lambda each: (each.scale, *each.of_span[precisions(result)[0]].values())
+    )
+
+
+def precisions(result: dict[str, Any]) -> list[str]:
+    """Those that the machine could compute in, the quickest first."""
+    return list(result["networks"][0]["of_span"])
 
 
 def of_card(card: ModelCard) -> dict[str, Decibels]:
@@ -86,86 +134,130 @@ def self_ensembles() -> dict[str, dict[str, Decibels]]:
     }
 
 
-def theirs() -> list[Other]:
-    """Other projects' models, the quickest first, those that were not run as in the file."""
-    others = []
-    for file in ("peers.csv", "published.csv"):
-        with (HERE / file).open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                found = tuple(float(row[key]) if row[key] else None for key in ("set5", "set14"))
-                seconds = float(row["seconds"]) if "seconds" in row else None
-                protocol = row.get("protocol", PROTOCOL)
-                where = row.get("runtime") or f"as published, `{protocol}`"
-                others.append(
-                    Other(row["peer"], int(row["scale"]), seconds, found, protocol, where)
-                )
-    return sorted(others, key=lambda each: (each.scale, each.seconds or 0))
-
-
-def tables() -> str:
-    """A table for each scale: a row for each of the others, a column for each of ours."""
-    mine, others = ours(), theirs()
-    parts = [ahead(mine, others)]
-    for scale in sorted({each.scale for each in mine}):
-        columns = [each for each in mine if each.scale == scale]
-        parts.append(table(scale, columns, [each for each in others if each.scale == scale]))
+def tables(result: dict[str, Any]) -> str:
+    """What is ahead of ours; at each scale all that were timed, how far ours are, and elsewhere."""
+    timed = contenders(result)
+    others = [peer for peer in peers() if not peer.network]
+    read = (
+        f"Read on {result['date'][:10]}, {result['machine']}: pictures of {result['picture']}, "
+        f"rounds: {result['rounds']}, load average {result['load_average']}."
+    )
+    parts = [read, *(ahead(timed, precision) for precision in precisions(result))]
+    for scale in sorted({each.scale for each in timed}):
+        here = [each for each in timed if each.scale == scale]
+        parts.append(times_table(scale, here, precisions(result)))
+        parts.append(distance_table(scale, here, precisions(result)))
+        if elsewhere := [peer for peer in others if peer.scale == scale]:
+            parts.append(elsewhere_table(scale, [e for e in here if e.is_ours], elsewhere))
     return "\n\n".join(parts) + "\n"
 
 
-def table(scale: int, mine: list[Ours], others: list[Other]) -> str:
-    rungs = {name: rung for rung, models in LADDER.items() for name in models.values()}
-    head = [f"x{scale}", "runtime", "seconds", " / ".join(SETS)]
-    head += [f"`{each.name}` ({named(each.name, rungs)})" for each in mine]
-    lines = [head, ["---"] * len(head)]
-    itself = [f"{each.seconds:.3f} s, {decibels(each.psnr[PROTOCOL])}" for each in mine]
-    lines.append(["**itself**", "", "", "", *itself])
+def times_table(scale: int, here: list[Contender], names: list[str]) -> str:
+    """A row for each network: decibels and times of SPAN's."""
+    threads = list(here[0].of_span[names[0]])
+    columns = [
+        f"{name}, {count} thread{'s' * (count != '1')}" for name in names for count in threads
+    ]
+    lines = [[f"x{scale}", "parameters", " / ".join(SETS), "decibels are", *columns]]
+    lines.append(["---", *["---:"] * 2, "---", *["---:"] * len(columns)])
+    for each in here:
+        protocol = chosen_protocol(each.psnr)
+        by = f"{each.source}, `{protocol}`" if protocol else "not known"
+        took = [f"{each.of_span[name][count]:.2f}" for name in names for count in threads]
+        row = [each.name, f"{each.parameters:,}", decibels(each.psnr.get(protocol, ())), by, *took]
+        lines.append([f"**{cell}**" for cell in row[:1]] + row[1:] if each.is_ours else row)
+    return rendered(lines)
+
+
+def distance_table(scale: int, here: list[Contender], names: list[str]) -> str:
+    """A row for each of the others, a column for each of ours."""
+    mine = [each for each in here if each.is_ours]
+    lines = [[f"x{scale}", *(f"`{each.name}` ({named(each.name)})" for each in mine)]]
+    lines.append(["---"] * (1 + len(mine)))
+    for other in (each for each in here if not each.is_ours):
+        cells = []
+        for each in mine:
+            longer = " / ".join(times(other.of_span[n]["1"] / each.of_span[n]["1"]) for n in names)
+            cells.append("; ".join(filter(None, (more_of(each.psnr, other.psnr), longer))))
+        lines.append([other.name, *cells])
+    return rendered(lines)
+
+
+def elsewhere_table(scale: int, mine: list[Contender], others: list[Peer]) -> str:
+    """The same for those that were not in the run: decibels alone."""
+    lines = [[f"x{scale}, elsewhere", "there", " / ".join(SETS), "decibels are"]]
+    lines[0] += [f"`{each.name}`" for each in mine]
+    lines.append(["---"] * len(lines[0]))
     for other in others:
-        seconds = "" if other.seconds is None else f"{other.seconds:g}"
-        row = [other.name, other.where, seconds, decibels(other.psnr)]
-        lines.append([*row, *(against(each, other) for each in mine)])
+        protocol = chosen_protocol(other.psnr)
+        row = [other.name, other.elsewhere, decibels(other.psnr[protocol])]
+        row.append(f"{other.source}, `{protocol}`")
+        lines.append([*row, *(more_of(each.psnr, other.psnr) for each in mine)])
+    return rendered(lines)
+
+
+def rendered(lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def named(name: str, rungs: dict[str, str]) -> str:
+def named(name: str) -> str:
     """What to type for it after -n."""
+    rungs = {model: rung for rung, models in LADDER.items() for model in models.values()}
     rung = rungs.get(name.rstrip("+"), "by name")
     return f"{rung} -x" if name.endswith("+") else rung
 
 
-def against(mine: Ours, other: Other) -> str:
-    """What ours has more or less, and how many times as long the other takes."""
-    more = [
-        None if a is None or b is None else round(a - b, 2)
-        for a, b in zip(mine.psnr[other.protocol], other.psnr, strict=True)
-    ]
-    told = decibels(more, sign="+")
-    if other.seconds is None:
-        return told
-    times = other.seconds / mine.seconds
-    return f"{told}; {times:.{0 if times >= 10 else 1}f}×"
+def chosen_protocol(psnr: dict[str, Decibels]) -> str:
+    """Ours if it was scored by it, else the one that there is; "" without any."""
+    return PROTOCOL if PROTOCOL in psnr else next(iter(psnr), "")
+
+
+def more_of(mine: dict[str, Decibels], other: dict[str, Decibels]) -> str:
+    """What ours has more (+) or less (-), by the protocol of the other."""
+    protocol = chosen_protocol(other)
+    pairs = zip(mine.get(protocol, ()), other.get(protocol, ()), strict=False)
+    return decibels((None if None in pair else round(pair[0] - pair[1], 2) for pair in pairs), "+")
+
+
+def times(ratio: float) -> str:
+    digits = 0 if ratio >= 10 else 1 if ratio >= 1 else 2
+    return f"{ratio:.{digits}f}×"
 
 
 def decibels(values: Iterable[float | None], sign: str = "") -> str:
     return " / ".join(f"{value:{sign}.2f}" for value in values if value is not None)
 
 
-def ahead(mine: list[Ours], others: list[Other]) -> str:
+def ahead(timed: list[Contender], precision: str) -> str:
     """Which of the others are both as quick as one of ours and finer."""
     found = [
-        f"{other.name} is ahead of `{each.name}`"
-        for each in mine
-        for other in others
-        if (each.scale == other.scale and other.seconds is not None)
-        and (other.seconds <= each.seconds and other.psnr[0] > each.psnr[other.protocol][0])
+        f"{other.name} is ahead of `{each.name}` by {-gap:.2f} dB at {times(longer)} its time"
+        for each in (each for each in timed if each.is_ours)
+        for other in (other for other in timed if not other.is_ours)
+        if each.scale == other.scale
+        and (longer := other.of_span[precision]["1"] / each.of_span[precision]["1"]) <= 1
+        and (gap := gap_on_set5(each, other)) is not None
+        and gap < 0
     ]
     what = "; ".join(found) or "none"
-    return f"Of the models below that take no longer than one of ours, ahead of it on Set5: {what}."
+    return (
+        f"In {precision} on one thread, of the others in this run that take no longer than one of "
+        f"ours, ahead of it on Set5: {what}."
+    )
+
+
+def gap_on_set5(mine: Contender, other: Contender) -> float | None:
+    """What ours has more there, dB, by the protocol of the other; None where it is not known."""
+    protocol = chosen_protocol(other.psnr)
+    values = [each.psnr.get(protocol, (None,))[0] for each in (mine, other)]
+    return None if None in values else values[0] - values[1]
 
 
 def fresh(text: str) -> str:
     """The page with new tables."""
     before, rest = text.split(START)
-    return before + START + tables() + END + rest.split(END)[1]
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
+    return before + START + tables(result) + END + rest.split(END)[1]
 
 
 def write() -> None:

@@ -11,18 +11,16 @@ Weights are random: needs the `train` extra. Nothing is written.
 
 import argparse
 import tempfile
-import tomllib
+from functools import partial
 from pathlib import Path
 
-from contest import load_average, photograph, random_model, runner, take_turns
+from contest import config_of, load_average, photograph, random_model, runner, take_turns
 from widesr.catalog import list_shipped
 from widesr.engine import find_model
-from widesr.nets import SPANConfig, parse_config
+from widesr.nets import SPANConfig
 from widesr.train.recipe import list_recipes, load_recipe
 
 PRECISIONS = ("bf16", "fp32")
-DEFAULTS = {"family": "wdsr", "net": {}}
-OF_WDSR = {"block": "a", "expansion": 2}
 
 
 def main():
@@ -41,11 +39,12 @@ def main():
         for index, shape in enumerate(options.shapes):
             file = Path(folder) / f"{index}.onnx"
             models[shape] = model_of(shape, scale=options.scale, file=file)
-        runs = {
-            (name, precision): runner(model, precision=precision, threads=options.threads, lr=lr)
+        loaded = {
+            (name, precision): runner(model, precision=precision, threads=options.threads)
             for name, model in models.items()
             for precision in PRECISIONS
         }
+        runs = {key: partial(run, lr) for key, run in loaded.items()}
         times = take_turns(runs, rounds=options.rounds)
     print(f"of SPAN's, bf16 / fp32        parameters   milliseconds (load {load_average()})")
     for name, model in models.items():
@@ -62,19 +61,7 @@ def model_of(shape, *, scale, file):
         return random_model(load_recipe(shape).network, file)
     if "=" not in shape:
         return find_model(shape, scale=None)
-    recipe = {**DEFAULTS, **tomllib.loads("\n".join(map(quoted, shape.split())))}
-    net = {"scale": scale, **recipe["net"]}
-    return random_model(
-        parse_config(recipe["family"], {**(OF_WDSR if recipe["family"] == "wdsr" else {}), **net}),
-        file,
-    )
-
-
-def quoted(setting):
-    """Put words into quotation marks, as TOML wants them."""
-    key, _, value = setting.partition("=")
-    is_word = value[:1].isalpha() and value not in ("true", "false")
-    return f'{key} = "{value}"' if is_word else f"{key} = {value}"
+    return random_model(config_of(shape, scale=scale), file)
 
 
 if __name__ == "__main__":

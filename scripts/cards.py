@@ -165,13 +165,15 @@ def seconds_of(card: ModelCard) -> list[tuple[str, str]]:
     result = json.loads(SECONDS.read_text(encoding="utf-8"))
     width, height = map(int, result["picture"].split("x"))
     megapixels = width * height * card.scale**2 / 1e6
+    threads = str(result["threads"])
     return [
         (
             "seconds per megapixel of output",
-            f"{row['seconds'] / megapixels:.3f}, {row['engine']}, {result['machine']}",
+            f"{took[threads]['wall'] / megapixels:.3f}, openvino {precision}, {result['machine']}",
         )
-        for row in result["models"]
-        if row["model"] == card.name
+        for row in result["networks"]
+        if row["name"] == card.name
+        for precision, took in list(row["seconds"].items())[:1]  # the quickest
     ]
 
 

@@ -240,6 +240,12 @@ def test_teachers_give_their_pictures(teachers, name, family):
         assert difference < (1e-4 if family == "span" else 1e-5)
 
 
+def test_what_lies_beside_the_weights_is_left_out_and_said(teachers):
+    imported = import_file(teachers / "span_ch48_x2.safetensors")
+    assert family_of(imported.network.cfg) == "span"
+    assert any("__input__, __output__" in line for line in imported.assumed)
+
+
 def as_the_authors_span(network, kind):
     """Our SPAN by the names of its authors' file, its convolutions in one of their forms."""
     theirs = {}

@@ -34,7 +34,7 @@ from widesr.nets import (
 )
 from widesr.nets.branches import BranchedConv2d
 from widesr.nets.enlarge import Enlarge
-from widesr.nets.smfanet import _enlarged, _peaks
+from widesr.nets.smfanet import _Grid
 from widesr.resize import imresize
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.grow import grown
@@ -355,9 +355,10 @@ def test_other_families_start_from_a_network_that_is_alike():
 def test_smfanets_peaks_and_enlargement_are_those_of_torch(height, width, seed):
     x = torch.rand(1, 2, height, width, generator=torch.Generator().manual_seed(seed)) - 0.5
     small = functional.adaptive_max_pool2d(x, (height // 8, width // 8))
-    assert torch.equal(_peaks(x), small)
+    assert torch.equal(_Grid(x).peaks(x), small)
+    assert (_Grid(x).variance(x) - x.var(dim=(2, 3), keepdim=True)).abs().max() < 1e-5
     large = functional.interpolate(small, size=(height, width), mode="nearest")
-    assert torch.equal(_enlarged(small, like=x), large)
+    assert torch.equal(_Grid(x).enlarged(small), large)
 
 
 def test_smfanet_takes_pictures_smaller_than_its_cells():

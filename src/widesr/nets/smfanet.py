@@ -6,7 +6,7 @@ Efficient Image Super-Resolution", ECCV 2024; the authors' code Zheng-MJ/SMFANet
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import ConfigDict
@@ -50,11 +50,11 @@ class _Aggregation(nn.Module):
         )
         self.exit = nn.Conv2d(n, n, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, grid: "_Grid") -> Tensor:
         near, far = self.entry(x).chunk(2, dim=1)
-        peaks = self.coarse(_peaks(far))  # (N, n, H // 8, W // 8)
-        weights = self.weigh(peaks * self.of_peaks + _variance(far) * self.of_variance)
-        made: Tensor = self.exit(far * _enlarged(weights, like=far) + self.local(near))
+        peaks = self.coarse(grid.peaks(far))  # (N, n, H // 8, W // 8)
+        weights = self.weigh(peaks * self.of_peaks + grid.variance(far) * self.of_variance)
+        made: Tensor = self.exit(far * grid.enlarged(weights) + self.local(near))
         return made
 
 
@@ -84,8 +84,8 @@ class _Block(nn.Module):
         self.aggregate = _Aggregation(cfg.n_feats)
         self.feed = _FeedForward(cfg.n_feats, cfg.expansion)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.aggregate(F.normalize(x, dim=1))
+    def forward(self, x: Tensor, grid: "_Grid") -> Tensor:
+        x = x + self.aggregate(F.normalize(x, dim=1), grid)
         made: Tensor = x + self.feed(F.normalize(x, dim=1))
         return made
 
@@ -97,14 +97,18 @@ class SMFANet(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.head = nn.Conv2d(3, cfg.n_feats, 3, padding=1)
-        self.body = nn.Sequential(*(_Block(cfg) for _ in range(cfg.n_resblocks)))
+        self.body = nn.ModuleList(_Block(cfg) for _ in range(cfg.n_resblocks))
         self.tail = nn.Conv2d(cfg.n_feats, 3 * cfg.scale**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(cfg.scale)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
+        grid = _Grid(lr)
         shallow = self.head(lr)  # (N, n_feats, H, W)
-        sr: Tensor = self.shuffle(self.tail(self.body(shallow) + shallow))
+        feats = shallow
+        for block in self.body:
+            feats = block(feats, grid)
+        sr: Tensor = self.shuffle(self.tail(feats + shallow))
         return sr
 
     @property
@@ -117,39 +121,63 @@ class SMFANet(nn.Module):
         return deepcopy(self)
 
 
-def _peaks(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, C, H // 8, W // 8), at least 1: torch's `adaptive_max_pool2d`.
+class _Grid:
+    """The coarse grid over a picture, by indices that are settled once for all blocks.
 
-    ONNX has no such operator. A cell is 8 to 15 lines high, so its peak is the larger one of the
-    running peaks over 8 lines that begin with it and that end with it.
+    ONNX has no adaptive pooling; and settled in each block, they would take longer to export.
     """
-    for dim in (2, 3):
-        size = x.shape[dim]
-        cells = _at_least_one(size // _CELL)
-        index = torch.arange(cells, device=x.device)
-        start = index * size // cells
-        stop = ((index + 1) * size + cells - 1) // cells
-        later = torch.clamp(stop - _CELL, min=0).maximum(start)
-        along = (_CELL, 1) if dim == 2 else (1, _CELL)
-        beyond = [0, 0, 0, _CELL - 1] if dim == 2 else [0, _CELL - 1, 0, 0]
-        running = F.max_pool2d(F.pad(x, beyond, value=-torch.inf), along, stride=1)
-        x = running.index_select(dim, start).maximum(running.index_select(dim, later))
-    return x
+
+    def __init__(self, lr: Tensor) -> None:
+        """Lay the grid over a batch of pictures, (N, C, H, W)."""
+        height, width = lr.shape[2:]
+        self._rows = _cells(height, device=lr.device)
+        self._columns = _cells(width, device=lr.device)
+        self._others = _at_least_one(height * width - 1)
+
+    def peaks(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H // 8, W // 8), at least 1: torch's `adaptive_max_pool2d`.
+
+        A cell is 8 to 15 lines high, or all lines of fewer, so its peak is the larger one of the
+        running peaks over 8 lines that begin with it and that end with it.
+        """
+        beyond = _CELL - 1
+        x = F.max_pool2d(F.pad(x, [0, 0, 0, beyond], value=-torch.inf), (_CELL, 1), stride=1)
+        x = self._rows.first_and_last(x, dim=2)
+        x = F.max_pool2d(F.pad(x, [0, beyond, 0, 0], value=-torch.inf), (1, _CELL), stride=1)
+        return self._columns.first_and_last(x, dim=3)
+
+    def variance(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, 1, 1): without bias, as torch's `var`, and 0 for one pixel."""
+        distances = x - x.mean(dim=(2, 3), keepdim=True)
+        return distances.square().sum(dim=(2, 3), keepdim=True) / self._others
+
+    def enlarged(self, x: Tensor) -> Tensor:
+        """(N, C, H // 8, W // 8) to (N, C, H, W): torch's `interpolate`, `mode="nearest"`."""
+        return x.index_select(2, self._rows.of_line).index_select(3, self._columns.of_line)
 
 
-def _variance(x: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, C, 1, 1): without bias, as torch's `var`, and 0 for a single pixel."""
-    others = _at_least_one(x.shape[2] * x.shape[3] - 1)
-    return (x - x.mean(dim=(2, 3), keepdim=True)).square().sum(dim=(2, 3), keepdim=True) / others
+class _Cells(NamedTuple):
+    """Equal cells along one side."""
+
+    first: Tensor
+    """Line that each cell begins with."""
+    last: Tensor
+    """Line that the last 8 of each cell begin with."""
+    of_line: Tensor
+    """Cell that each line is enlarged from."""
+
+    def first_and_last(self, running: Tensor, *, dim: int) -> Tensor:
+        """Take the larger one of both running peaks of each cell."""
+        return running.index_select(dim, self.first).maximum(running.index_select(dim, self.last))
 
 
-def _enlarged(x: Tensor, *, like: Tensor) -> Tensor:
-    """Repeat pixels to the size of `like`: torch's `interpolate` with `mode="nearest"`."""
-    for dim in (2, 3):
-        size = like.shape[dim]
-        index = torch.arange(size, device=x.device) * x.shape[dim] // size
-        x = x.index_select(dim, index)
-    return x
+def _cells(size: int, *, device: torch.device) -> _Cells:
+    count = _at_least_one(size // _CELL)
+    cells = torch.arange(count, device=device)
+    first = cells * size // count
+    end = ((cells + 1) * size + count - 1) // count
+    lines = torch.arange(size, device=device)
+    return _Cells(first, torch.maximum(end - _CELL, first), lines * count // size)
 
 
 def _at_least_one(count: int) -> int:

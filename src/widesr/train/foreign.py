@@ -109,6 +109,10 @@ def _unwrapped(path: Path, content: Any) -> Foreign:  # noqa: ANN401
     }
     if not tensors:
         raise CheckpointError(f"{path}: holds no tensors by name; expected a state_dict")
+    beside = sorted(name for name in tensors if name.startswith("__") and name.endswith("__"))
+    if beside:  # an input and its output, kept with the weights to try them by
+        assumed.append(f"left out, since they are no weights: {', '.join(beside)}")
+        tensors = {name: value for name, value in tensors.items() if name not in beside}
     for prefix in ("module.", "model."):
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
