@@ -174,10 +174,10 @@ def test_an_upscaler_comes_out_of_a_pickle_as_it_was(backend, dtype, tmp_path, m
     pickled = pickle.dumps(upscaler)
     assert len(pickled) < 10_000  # the file is named, not held
     monkeypatch.chdir(tmp_path)
-    again = pickle.loads(pickled)
+    again = pickle.loads(pickled)  # noqa: S301 (our own)
     assert (again.model, again.tile, again.card) == (upscaler.model, upscaler.tile, upscaler.card)
     np.testing.assert_array_equal(again(noise(dtype)), upscaler(noise(dtype)))
-    exact = pickle.loads(pickle.dumps(upscaler._engine.exact))
+    exact = pickle.loads(pickle.dumps(upscaler._engine.exact))  # noqa: S301 (our own)
     assert exact.precision == "fp32"
 
 
@@ -187,7 +187,7 @@ def test_an_upscaler_comes_out_of_a_pickle_as_it_was(backend, dtype, tmp_path, m
 )
 def test_every_upscaler_can_be_pickled(name, target):
     upscaler = load_upscaler(name, target=Target(**target))
-    again = pickle.loads(pickle.dumps(upscaler))
+    again = pickle.loads(pickle.dumps(upscaler))  # noqa: S301 (our own)
     assert again.model == upscaler.model
     np.testing.assert_array_equal(again(noise()), upscaler(noise()))
 
@@ -198,4 +198,4 @@ def test_a_pickle_whose_model_file_is_gone_is_an_error_that_names_it(tmp_path):
     pickled = pickle.dumps(Upscaler.load(str(file), scale=2, backend="onnxruntime"))
     file.unlink()
     with pytest.raises(ModelFileError, match=r"mine\.onnx"):
-        pickle.loads(pickled)
+        pickle.loads(pickled)  # noqa: S301 (our own)

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from widesr.files import whole_file
 from widesr.places import cache_folder
 
-
 _logger = logging.getLogger(__name__)
 
 

@@ -407,7 +407,8 @@ class _Work:
 
 
 def _log(outcome: Outcome) -> None:
-    job, what = outcome.job, outcome.error or outcome.status
+    job, error = outcome.job, outcome.error
+    what = f"error[{error.code}]" if error else outcome.status
     _logger.info("%s -> %s: %s, %.2f s of work", job.source, job.target, what, outcome.seconds)
 
 

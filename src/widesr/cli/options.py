@@ -298,12 +298,15 @@ OutputOption = typer.Option(
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="INPUT", help="Pictures, folders, patterns; - is stdin.", show_default=False
+        metavar="INPUT",
+        help="Pictures, folders, patterns; - is stdin.",
+        show_default=False,
+        readable=False,  # one that is not must not stop the others
     ),
 ]
 InputOption = Annotated[
     list[Path] | None,
-    typer.Option("-i", "--input", metavar="INPUT", help="The same as an option."),
+    typer.Option("-i", "--input", metavar="INPUT", help="The same as an option.", readable=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 SkipExisting = Annotated[
@@ -344,7 +347,8 @@ def gather_inputs(positional: list[Path] | None, option: list[Path] | None) -> l
 def _matching(path: Path) -> list[Path]:
     if lexists(path) or not glob.has_magic(str(path)):
         return [path]
-    return sorted(map(Path, glob.glob(str(path), recursive=True))) or [path]
+    found = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path's takes no absolute one)
+    return sorted(map(Path, found)) or [path]
 
 
 def model_end(model: str) -> str:

@@ -66,7 +66,7 @@ class _Terminal:
 
         class Bar(Progress):
             def get_renderable(self) -> "RenderableType":
-                is_away = time.monotonic() < terminal._away_until  # noqa: SLF001 (our own class)
+                is_away = time.monotonic() < terminal._away_until
                 return "" if is_away else super().get_renderable()
 
         return Bar(
