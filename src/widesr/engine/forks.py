@@ -4,7 +4,6 @@ A fork takes the memory of a process along and only one of its threads. A runtim
 gone waits for them for ever, in its next picture or when it is freed; so none is there at a fork.
 """
 
-import ctypes
 import logging
 import os
 from collections.abc import Callable
@@ -93,23 +92,10 @@ def _after() -> None:
 
 
 def _after_in_child() -> None:
-    if _forking:
-        _end_without_destructors()
     for each in _forking:
         each.after_fork_in_child()
     _forking.clear()
     after_fork_in_child()
-
-
-def _end_without_destructors() -> None:
-    """Let this process end as those of `multiprocessing` do, after Python's own exit handlers.
-
-    ONNX Runtime has a thread from its import on, and its destructor aborts where that is missing:
-    a child that has done all would end by a signal.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "on_exit"):  # glibc's; it passes the exit code on
-        libc.on_exit(libc._exit, None)  # noqa: SLF001 (that is its name)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Else it would keep an identifier in the user's home, and report.
+# Else it would keep an identifier in the user's home, report, and have a thread for that, without
+# which a process that was forked ends by a signal.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
