@@ -109,7 +109,10 @@ def test_a_model_of_another_maker_needs_no_card(picture, tmp_path):
     foreign = tmp_path / "foreign.onnx"
     onnx.save(model, foreign)
     options = ("--precision", "fp32", "-t", "16")
-    mine, other = (upscaled(picture, "-n", str(path), *options) for path in (TINY, foreign))
+    mine, other = (
+        upscaled(picture, "-n", str(path), *options, suffix=f"_x2_{path.stem}")
+        for path in (TINY, foreign)
+    )
     np.testing.assert_array_equal(mine, other)
 
 
