@@ -484,12 +484,12 @@ def test_a_gif_becomes_a_gif_if_it_moves_and_png_if_it_is_still(tmp_path):
     ran = widesr("upscale", tmp_path / "moves.gif", tmp_path / "still.gif", "-n", "bicubic")
     assert ran.exit_code == 0, ran.output
     moves, still, _ = ran.stdout.splitlines()
-    assert "moves_x2.gif  60x40 -> 120x80" in moves
+    assert "moves_x2_bicubic.gif  60x40 -> 120x80" in moves
     assert moves.endswith("4 frames")
     assert moves.count("not written") == 0
     assert still.endswith("(.gif is not written, so PNG)")
-    assert seen(tmp_path / "moves_x2.gif")[1] == list(MS)
-    with Image.open(tmp_path / "still_x2.png") as image:
+    assert seen(tmp_path / "moves_x2_bicubic.gif")[1] == list(MS)
+    with Image.open(tmp_path / "still_x2_bicubic.png") as image:
         assert image.n_frames == 1
 
 

@@ -1,6 +1,7 @@
 """Which file becomes which, and that one picture's trouble is not another's."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -163,11 +164,24 @@ def test_distinct_names_never_share_an_output(given_names):
     assert [path.stem for path in planned] == [f"{path.stem}_x2" for path in inputs]
 
 
-def test_two_inputs_for_one_output_are_refused(tmp_path):
-    for name in ("a.png", "a.gif"):
-        touch(tmp_path / "in" / name)
-    with pytest.raises(UsageError, match=r"a\.gif and .*a\.png would both be written to"):
-        plan_jobs([tmp_path / "in"], name_end="_x2")
+def test_inputs_that_share_an_output_are_refused_and_the_others_done(tmp_path):
+    for name in ("in/a.png", "in/a.gif", "in/b.png", "a.png"):
+        save(tmp_path / name)
+    inputs = [tmp_path / "in", tmp_path / "a.png"]
+    outcomes = bicubic(plan_jobs(inputs, name_end="_x2", output=tmp_path / "out"))
+    found = {str(each.job.source.relative_to(tmp_path)): each.error for each in outcomes}
+    assert {name for name, error in found.items() if error} == {"in/a.png", "in/a.gif", "a.png"}
+    assert {error.code for error in found.values() if error} == {"usage"}
+    assert "in/a.gif" in str(found["in/a.png"])
+    assert "in/a.png" in str(found["in/a.gif"])
+    assert files_under(tmp_path / "out") == {"b.png", "manifest.jsonl"}
+
+
+def test_inputs_that_share_a_format_that_was_chosen_are_refused_too(tmp_path):
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        save(tmp_path / "in" / name)
+    outcomes = bicubic(plan_jobs([tmp_path / "in"], name_end="_x2", format="png"))
+    assert [each.status for each in outcomes] == ["failed", "failed", "done"]
 
 
 @pytest.mark.parametrize("inputs", [["a.png", "b.png"], ["folder"]])
@@ -188,10 +202,22 @@ def test_an_unknown_format_is_refused(tmp_path):
         targets([tmp_path / "a.png"], format="bmp")
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_a_folder_without_pictures_is_refused_and_the_others_done(tmp_path):
     touch(tmp_path / "in" / "notes.txt")
-    with pytest.raises(ImageReadError, match=r"no pictures in this folder.*-r also"):
-        plan_jobs([tmp_path / "in"], name_end="_x2")
+    save(tmp_path / "good" / "a.png")
+    jobs = plan_jobs([tmp_path / "in", tmp_path / "good"], name_end="_x2")
+    empty, good = bicubic(jobs)
+    assert isinstance(empty.error, ImageReadError)
+    assert re.search(r"no pictures in this folder.*-r also", str(empty.error))
+    assert good.status == "done"
+
+
+def test_one_file_goes_into_a_folder_that_is_made_where_that_is_said(tmp_path):
+    photo = save(tmp_path / "a.png")
+    for name in ("new", "new.png", "new/deeper"):
+        jobs = plan_jobs([photo], name_end="_x2", output=tmp_path / name, into_folder=True)
+        assert [outcome.status for outcome in bicubic(jobs)] == ["done"]
+        assert (tmp_path / name / "a.png").is_file()
 
 
 @pytest.mark.parametrize(
@@ -201,12 +227,13 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
         ("file.txt/b.png", ImageWriteError, "file.txt is a file, expected a folder"),
         ("b.bmp", ImageFormatError, "'.bmp' cannot be written"),
         ("b", ImageWriteError, "no such folder, and no file name that says a format"),
+        ("https://x.org/b.png", ImageWriteError, "https://x.org/b.png: is a web address"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused_before_the_work(tmp_path, output, error, found):
     touch(tmp_path / "file.txt")
     with pytest.raises(error, match=found):
-        targets([tmp_path / "a.png"], output=tmp_path / output)
+        targets([tmp_path / "a.png"], output=Path(output) if "://" in output else tmp_path / output)
 
 
 def test_a_file_where_the_output_folder_should_be_is_refused(tmp_path):

@@ -153,7 +153,7 @@ def test_the_command_tells_and_keeps_what_it_found(quick, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     best = recall_best(SHA)
-    assert f"best: --engine {best.backend} --precision {best.precision} -t {best.tile}; " in out
+    assert f"best: --backend {best.backend} --precision {best.precision} -t {best.tile}; " in out
     assert out.endswith(f"kept in {best_path()}\n")
 
 

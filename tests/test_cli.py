@@ -79,10 +79,10 @@ def files_under(folder: Path) -> set[str]:
 def test_upscaling_says_in_one_line_what_became_of_the_picture(cli, tmp_path):
     photo = save(tmp_path / "photo.jpg")
     ran = cli("upscale", photo, "-n", "bicubic")
-    line = rf"{photo} -> {tmp_path}/photo_x2\.jpg  6x4 -> 12x8  bicubic  \d+\.\d s\n"
+    line = rf"{photo} -> {tmp_path}/photo_x2_bicubic\.jpg  6x4 -> 12x8  bicubic  \d+\.\d s\n"
     assert re.fullmatch(line, ran.out)
     assert (ran.code, ran.err) == (0, "")
-    assert decoded(tmp_path / "photo_x2.jpg").shape == (8, 12, 3)
+    assert decoded(tmp_path / "photo_x2_bicubic.jpg").shape == (8, 12, 3)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -162,7 +162,7 @@ def test_when_some_of_several_fail_the_others_are_done_and_the_exit_code_is_3(cl
     assert (code, error) == (3, "image-read")
     assert f"{tmp_path}/in/b.png: the file is empty" in message
     assert ran.out.splitlines()[-1].startswith("3 pictures: 2 done, 1 failed")
-    assert files_under(tmp_path / "in_x2") == {"a.png", "c.png", "manifest.jsonl"}
+    assert files_under(tmp_path / "in_x2_bicubic") == {"a.png", "c.png", "manifest.jsonl"}
 
 
 def test_when_all_of_several_fail_the_exit_code_is_1(cli, tmp_path):
@@ -194,7 +194,7 @@ def test_json_is_one_object_per_picture(cli, tmp_path):
     assert done.pop("seconds") >= 0
     assert done == {
         "input": str(photo),
-        "output": f"{tmp_path}/a_x2.png",
+        "output": f"{tmp_path}/a_x2_bicubic.png",
         "status": "done",
         "model": "bicubic",
         "input_width": 6,
@@ -223,7 +223,7 @@ def test_any_file_name_works(cli, tmp_path, monkeypatch, name):
     save(tmp_path / name)
     ran = cli("upscale", "-n", "bicubic", "--", name)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"{name} -> {name[:-4]}_x2.png  ")
+    assert ran.out.startswith(f"{name} -> {name[:-4]}_x2_bicubic.png  ")
     assert len(files_under(tmp_path)) == 2
 
 
@@ -232,7 +232,7 @@ def test_a_file_name_that_is_no_text_works(cli, tmp_path):
     save(tmp_path / "plain.png").rename(tmp_path / name)
     ran = cli("upscale", tmp_path / name, "-n", "bicubic")
     assert (ran.code, ran.err) == (0, "")
-    assert r"caf\udce9_x2.png" in ran.out
+    assert r"caf\udce9_x2_bicubic.png" in ran.out
     assert len(files_under(tmp_path)) == 2
 
 
@@ -713,9 +713,11 @@ def test_a_stopped_run_leaves_nothing_half_done(tmp_path, number, code, wait):
         finally:
             running.kill()
     assert (running.returncode, out) == (code, "")
-    assert not [line for line in err.splitlines() if "2 pictures: about" not in line]
+    *others, last = err.splitlines()
+    assert not [line for line in others if "2 pictures: about" not in line]
+    assert last.startswith("widesr: stopped: 1 of 2 pictures done; ")
     assert files_under(tmp_path) == {
-        "in/a.png", "in/b.png", "in_x2/a.png", "in_x2/manifest.jsonl",
+        "in/a.png", "in/b.png", "in_x2_tiny-x2/a.png", "in_x2_tiny-x2/manifest.jsonl",
     }  # fmt: skip
 
 
@@ -778,6 +780,8 @@ def test_the_bar_is_for_terminals_and_the_lines_for_pipes(tmp_path):
     shown = os.read(terminal, 65536).decode()
     os.close(terminal)
     assert ran.returncode == 0
-    assert re.fullmatch(r".*a\.png -> .*a_x2\.png  6x4 -> 12x8  bicubic  \d\.\d s\n", ran.stdout)
+    assert re.fullmatch(
+        r".*a\.png -> .*a_x2_bicubic\.png  6x4 -> 12x8  bicubic  \d\.\d s\n", ran.stdout
+    )
     assert "\x1b[" in shown
     assert "%" in shown

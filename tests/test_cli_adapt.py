@@ -54,16 +54,16 @@ def save_full(folder, name="a.jpg"):
 def test_all_is_kept_unless_it_is_asked_for(upscale, tmp_path):
     save_full(tmp_path)
     assert upscale("a.jpg", "-f", "png") == (0, "")
-    made = read_picture(tmp_path / "a_x2.png")
+    made = read_picture(tmp_path / "a_x2_bicubic.png")
     assert made.icc == profile()
     assert made.pixels_per_mm == pytest.approx((300 / 25.4, 300 / 25.4), rel=1e-3)
-    assert all_tags(tmp_path / "a_x2.png")[0x8769, 0xA002] == 112
+    assert all_tags(tmp_path / "a_x2_bicubic.png")[0x8769, 0xA002] == 112
 
 
 def test_icc_srgb_converts_the_colours_and_keeps_the_metadata(upscale, tmp_path):
     source = read_picture(save_full(tmp_path))
     assert upscale("a.jpg", "-f", "png", "--icc", "srgb") == (0, "")
-    made = read_picture(tmp_path / "a_x2.png")
+    made = read_picture(tmp_path / "a_x2_bicubic.png")
     np.testing.assert_array_equal(
         made.pixels, imresize(adapted(source, icc="srgb").pixels, scale=2)
     )
@@ -74,7 +74,7 @@ def test_icc_srgb_converts_the_colours_and_keeps_the_metadata(upscale, tmp_path)
 def test_icc_strip_leaves_the_numbers(upscale, tmp_path):
     source = read_picture(save_full(tmp_path))
     assert upscale("a.jpg", "-f", "png", "--icc", "strip") == (0, "")
-    made = read_picture(tmp_path / "a_x2.png")
+    made = read_picture(tmp_path / "a_x2_bicubic.png")
     assert made.icc is None
     np.testing.assert_array_equal(made.pixels, imresize(source.pixels, scale=2))
 
@@ -82,17 +82,17 @@ def test_icc_strip_leaves_the_numbers(upscale, tmp_path):
 def test_metadata_strip_keeps_the_profile_only(upscale, tmp_path):
     save_full(tmp_path)
     assert upscale("a.jpg", "-f", "webp", "--metadata", "strip") == (0, "")
-    made = read_picture(tmp_path / "a_x2.webp")
+    made = read_picture(tmp_path / "a_x2_bicubic.webp")
     assert made.icc == profile()
     assert (made.exif, made.xmp, made.iptc, made.pixels_per_mm) == (None, None, None, None)
-    assert b"Canon" not in (tmp_path / "a_x2.webp").read_bytes()
+    assert b"Canon" not in (tmp_path / "a_x2_bicubic.webp").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["webp", "avif", "png", "tiff"])
 def test_lossless_keeps_every_value(upscale, tmp_path, suffix):
     put(tmp_path, by_pillow(pillow_image(RGB), "PNG"), "a.png")
     assert upscale("a.png", "-f", suffix, "--lossless") == (0, "")
-    made = read_picture(tmp_path / f"a_x2.{suffix}")
+    made = read_picture(tmp_path / f"a_x2_bicubic.{suffix}")
     np.testing.assert_array_equal(made.pixels, imresize(RGB, scale=2))
 
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_lossless_is_refused_and_nothing_is_written(upscale, tmp_
     put(tmp_path, grey, "grey.png")
     before = names_in(tmp_path)
     for words, message in (
-        (["a.jpg"], r"a_x2\.jpg: JPEG is never lossless; write PNG"),
+        (["a.jpg"], r"a_x2_bicubic\.jpg: JPEG is never lossless; write PNG"),
         (["deep.png", "-f", "webp"], "has 16 bits, of which WebP holds 8"),
         (["deep.png", "-f", "avif"], "has 16 bits, of which AVIF holds 12"),
         (["grey.png", "-f", "webp"], "has a grey profile, which WebP cannot hold"),
@@ -133,5 +133,5 @@ def test_bmp_and_ppm_become_png(upscale, tmp_path, name):
     data = by_pillow(Image.fromarray(RGB), "BMP" if name == "a.bmp" else "PPM")
     put(tmp_path, data, name)
     assert upscale(name) == (0, "")
-    with Image.open(tmp_path / "a_x2.png") as image:
+    with Image.open(tmp_path / "a_x2_bicubic.png") as image:
         np.testing.assert_array_equal(np.asarray(image), imresize(RGB, scale=2))

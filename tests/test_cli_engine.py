@@ -34,9 +34,9 @@ def upscaled(picture, *options, suffix="_x2"):
 
 def test_every_engine_and_precision_gives_almost_the_same_picture(picture):
     pytest.importorskip("openvino")
-    exact = upscaled(picture, "--engine", "onnxruntime")
+    exact = upscaled(picture, "--backend", "onnxruntime")
     assert exact.shape == (80, 120, 3)
-    other = upscaled(picture, "--engine", "openvino", "--precision", "fp32")
+    other = upscaled(picture, "--backend", "openvino", "--precision", "fp32")
     assert (other != exact).mean() <= 1e-4
     assert abs(other - exact).max() <= 1
     assert abs(upscaled(picture) - exact).max() <= 4
@@ -77,17 +77,17 @@ def test_fast_is_refused_for_a_model_that_was_not_calibrated(picture, monkeypatc
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--engine", "tensorflow"], 2, "engine tensorflow cannot be meant; expected auto, onnx"),
+        (["--backend", "tensorflow"], 2, "backend tensorflow cannot be meant; expected auto, onnx"),
         (
             ["--precision", "int3"],
             2,
             "precision int3 cannot be meant; expected auto, fp32, bf16",
         ),
         (["--fast", "--precision", "bf16"], 2, "--fast and --precision bf16 exclude each other"),
-        (["--precision", "int8", "--engine", "onnxruntime"], 2, "int8 goes with openvino"),
+        (["--precision", "int8", "--backend", "onnxruntime"], 2, "int8 goes with openvino"),
         (["--device", "tpu"], 2, "device tpu cannot be meant; expected auto, cpu, cuda"),
-        (["--engine", "onnxruntime", "--precision", "bf16"], 2, "bf16 goes with openvino"),
-        (["--device", "cuda", "--engine", "openvino"], 2, "device cuda goes with the onnxruntime"),
+        (["--backend", "onnxruntime", "--precision", "bf16"], 2, "bf16 goes with openvino"),
+        (["--device", "cuda", "--backend", "openvino"], 2, "device cuda goes with the onnxruntime"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_and_nothing_is_written(
@@ -109,7 +109,10 @@ def test_a_model_of_another_maker_needs_no_card(picture, tmp_path):
     foreign = tmp_path / "foreign.onnx"
     onnx.save(model, foreign)
     options = ("--precision", "fp32", "-t", "16")
-    mine, other = (upscaled(picture, "-n", str(path), *options) for path in (TINY, foreign))
+    mine, other = (
+        upscaled(picture, "-n", str(path), *options, suffix=f"_x2_{path.stem}")
+        for path in (TINY, foreign)
+    )
     np.testing.assert_array_equal(mine, other)
 
 

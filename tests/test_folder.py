@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from widesr.folder import PICTURE_SUFFIXES, pictures_in
+from widesr.folder import PICTURE_SUFFIXES, pictures_in, web_address
 from widesr.pictures.writing import FORMATS
 
 
@@ -53,3 +53,25 @@ def test_a_link_that_leads_back_up_is_not_followed_for_ever(folder):
 
 def test_all_that_is_written_is_a_picture():
     assert set(FORMATS) <= PICTURE_SUFFIXES
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("https://x.org/a.png", "https://x.org/a.png"),
+        ("HTTP://x.org", "HTTP://x.org"),
+        ("file:///tmp/a.png", "file://tmp/a.png"),
+        ("photo.jpg", None),
+        ("a/b:c.png", None),
+        ("c:/a.png", None),  # a drive, elsewhere
+        ("https:", None),
+    ],
+)
+def test_a_web_address_is_told_from_a_path(text, address):
+    assert web_address(Path(text)) == address
+
+
+def test_a_file_of_such_a_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "https:" / "x").mkdir(parents=True)
+    assert web_address(Path("https://x")) is None

@@ -1,5 +1,7 @@
 """Before a long run starts, people are told how long it takes."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,3 +84,24 @@ def test_a_long_run_is_told_of_on_stderr_alone(pictures, monkeypatch, capfd):
     assert "about" not in out
     assert run(["upscale", str(pictures), "-n", "bicubic", "--overwrite", "--quiet"]) == 0
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_will_be_refused_is_not_counted(pictures):
+    header = b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 60000, 60000, 1, 24)
+    (pictures / "bomb.bmp").write_bytes(header + bytes(24))
+    (pictures / "0.gif").write_bytes((pictures / "0.png").read_bytes())  # both to 0.png
+    (pictures / "none.png").touch()
+    jobs = plan_jobs([pictures], name_end="_x2")
+    told = forecast(jobs, upscaler=Steady(2))
+    assert told.pictures == 4
+    assert told.seconds == pytest.approx(4 * 1.2)
+    assert told.most_bytes < 1e9
+    larger = forecast(jobs, upscaler=Steady(2), max_pixels=60000**2)
+    assert larger.seconds > 3600
+
+
+def test_a_header_that_claims_too_much_stops_no_other_picture(pictures):
+    header = b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24)
+    (pictures / "bomb.bmp").write_bytes(header + bytes(24))
+    assert run(["upscale", str(pictures), "-n", "bicubic"]) == 3
+    assert len(list(pictures.with_name("in_x2_bicubic").glob("*.png"))) == 5

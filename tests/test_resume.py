@@ -47,6 +47,8 @@ def upscaled(folder, capfd):
 
     def call(*words: object, inputs: tuple[Path, ...] = (folder,)):
         capfd.readouterr()
+        if folder in inputs and "-o" not in words and "-s" not in words:
+            words += ("-o", folder.with_name("in_x2"))
         code = run(["upscale", *map(str, inputs), "-n", "bicubic", "--json", *map(str, words)])
         rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
         return code, {

@@ -3,6 +3,7 @@
 Importing the package loads nothing heavy: each name loads its module when it is first used.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from widesr.report import Report
     from widesr.resize import imresize
     from widesr.upscaler import Upscaler
+
+logging.getLogger("widesr").addHandler(logging.NullHandler())  # what is said is the program's
 
 __version__ = "0.1.0.dev0"
 

@@ -76,7 +76,8 @@ def upscale(
         width: Of the output, in pixels, instead of a scale; the aspect is kept.
         height: The same for the height.
         longest: The same for the longer side.
-        fit: (height, width) of a box that the output fills as far as its aspect allows.
+        fit: (width, height), as Pillow's sizes, of a box that the output fills as far as its
+                aspect allows.
         model: As for `Upscaler.load`, with `tile` and `self_ensemble`; or what was loaded, for many
             pictures: then nothing else is given.
         tile: Side of the tiles, LR pixels; None is the whole picture at once.

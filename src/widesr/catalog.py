@@ -6,6 +6,7 @@ read by a scan of the protobuf's top fields, so listing models starts no runtime
 
 import difflib
 import hashlib
+import logging
 import os
 import shlex
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.files import whole_file
 from widesr.places import models_folder
 from widesr.protobuf import NotProtobufError, as_field, fields
+
+_logger = logging.getLogger(__name__)
 
 MODELS_DIR = Path(__file__).parent / "models"
 """The models in the package; a file is named as its model. Others are in `models_folder()`."""
@@ -304,8 +307,12 @@ def _find(name: str) -> ModelFile:
 
 
 def models_in(folder: Path) -> dict[str, Path]:
-    """The model files in a folder, by the names of their models; none if it is not there."""
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    """The model files in a folder, by their models' names; none if it may not be looked into."""
+    try:
+        return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    except OSError as error:  # the home of another user
+        _logger.info("%s: no models from there (%s)", folder, error.strerror)
+        return {}
 
 
 def _is_path(name: str) -> bool:

@@ -1,6 +1,8 @@
 """What is a folder, and which of its files are pictures; by their names, nothing is opened."""
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from widesr.errors import ImageReadError
@@ -20,20 +22,42 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def pictures_in(folder: Path, *, recursive: bool = False, but: Path | None = None) -> list[Path]:
+_WEB_ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
+"""A `Path` has one slash where the user wrote two."""
+
+
+def web_address(path: Path) -> str | None:
+    """The web address that a path was meant as; None if it is none, or a file has that name."""
+    found = _WEB_ADDRESS.match(str(path))
+    if not found or os.path.lexists(path):
+        return None
+    return f"{found[1]}://{str(path)[found.end() :]}"
+
+
+def pictures_in(
+    folder: Path,
+    *,
+    recursive: bool = False,
+    but: Path | None = None,
+    unlisted: Callable[[Path, ImageReadError], None] | None = None,
+) -> list[Path]:
     """List the pictures of a folder in the order of their names, hidden ones left out.
 
     Args:
         folder: An existing folder.
         recursive: Also those of the folders in it; a folder's own pictures come first.
         but: A folder that is left out, with all that is in it.
+        unlisted: Told of a folder that may not be listed, and why; the others are. None raises.
 
     Raises:
         ImageReadError: A folder may not be listed.
     """
 
     def refuse(error: OSError) -> None:
-        raise ImageReadError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+        refusal = ImageReadError(f"{error.filename}: cannot be listed: {error.strerror}")
+        if unlisted is None:
+            raise refusal from error
+        unlisted(Path(error.filename), refusal)
 
     pictures: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=refuse):

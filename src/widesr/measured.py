@@ -5,6 +5,7 @@ of the runtimes that it was measured with; a file that is of others, damaged or 
 """
 
 import importlib.metadata
+import logging
 import os
 import platform
 from functools import cache
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.files import whole_file
 from widesr.places import cache_folder
+
+_logger = logging.getLogger(__name__)
 
 
 class _Record(BaseModel):
@@ -66,7 +69,11 @@ def keep_best(weights_sha256: str, best: Best) -> Path:
 def _models(path: Path) -> dict[str, Best]:
     try:
         found = _File.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValidationError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no findings of this version"
+        _logger.info("%s: passed over (%s)", path, why)
         return {}
     return dict(found.models) if found.machine == _machine() else {}
 

@@ -102,12 +102,15 @@ class SizedUpscaler(AnyUpscaler):
 def load_upscaler(
     name: str = "default", *, target: Target, **running: Unpack[Running]
 ) -> AnyUpscaler:
-    """Load what gives the size asked for: at x2, x3 and x4 one network and nothing after it.
+    """Load what gives the size asked for: at the model's own scales one network, nothing after it.
 
     Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`.
     """
     if target.scale is not None and target.scale in LADDER["default"]:
-        return Upscaler.load(name, scale=int(target.scale), **running)
+        native = native_scales(name)
+        # A larger scale than a model has is refused by the model, which says what there is.
+        if target.scale in native or target.scale > max(native, default=0):
+            return Upscaler.load(name, scale=int(target.scale), **running)
     return SizedUpscaler.load(name, target=target, **running)
 
 

@@ -34,7 +34,7 @@ class Target:
     longest: int | None = None
     """The longer side."""
     fit: tuple[int, int] | None = None
-    """(height, width) of a box to fill as far as the aspect allows."""
+    """(width, height), as people say it, of a box to fill as far as the aspect allows."""
 
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -75,7 +75,7 @@ class Target:
         if self.longest is not None:
             return Fraction(self.longest, max(height, width))
         assert self.fit is not None
-        return min(Fraction(self.fit[0], height), Fraction(self.fit[1], width))
+        return min(Fraction(self.fit[0], width), Fraction(self.fit[1], height))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) that a picture of this size is to have; raises as `factor`."""
@@ -88,7 +88,7 @@ class Target:
         if self.scale is not None:
             return f"_x{float(self.scale):.15g}"
         if self.fit is not None:
-            return f"_{self.fit[1]}x{self.fit[0]}"
+            return f"_{self.fit[0]}x{self.fit[1]}"
         if self.width is not None:
             return f"_{self.width}w"
         return f"_{self.height}h" if self.height is not None else f"_{self.longest}px"

@@ -7,7 +7,8 @@ from os.path import lexists  # unlike Path.exists, False also for a name that is
 from pathlib import Path
 
 from widesr.errors import ImageWriteError, WidesrError
-from widesr.pictures.reading import Header, read_header
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.pictures.reading import Header, check_size, read_header
 from widesr.pictures.writing import output_format
 
 Resize = Callable[[int, int], tuple[int, int]]
@@ -28,13 +29,20 @@ _NOT_PIXELS = 2**16
 """Bytes of an input that may be its header, profile and metadata, which do not grow."""
 
 
-def check_space(pairs: Iterable[tuple[Path, Path]], *, resize: Resize, quality: int = 95) -> None:
+def check_space(
+    pairs: Iterable[tuple[Path, Path]],
+    *,
+    resize: Resize,
+    quality: int = 95,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
     """Refuse a run whose outputs surely do not fit on their disks.
 
     Args:
         pairs: Inputs and outputs; outputs that are there already are left out.
         resize: How large an input becomes.
         quality: 1 to 100, of outputs that lose some.
+        max_pixels: Larger inputs are left out: they will be refused.
 
     Raises:
         ImageWriteError: The least that the outputs may take is more than is free.
@@ -46,7 +54,7 @@ def check_space(pairs: Iterable[tuple[Path, Path]], *, resize: Resize, quality: 
             folder = _existing(target.parent)
             device = folder.stat().st_dev
             folders.setdefault(device, folder)
-            needed[device] += _least(source, target, resize, quality)
+            needed[device] += _least(source, target, resize, quality, max_pixels)
     for device, folder in folders.items():
         disk = os.statvfs(folder)
         free = disk.f_bavail * disk.f_frsize
@@ -58,19 +66,30 @@ def check_space(pairs: Iterable[tuple[Path, Path]], *, resize: Resize, quality: 
             )
 
 
-def decoded_bytes(source: Path, *, resize: Resize) -> int:
+def header_of(source: Path, *, max_pixels: int) -> Header:
+    """Read the header of a picture that will not be refused by it.
+
+    Raises:
+        WidesrError: As `read_picture`, as far as a header tells.
+    """
+    header = read_header(source)
+    check_size(source, header.width, header.height, max_pixels=max_pixels)
+    return header
+
+
+def decoded_bytes(source: Path, *, resize: Resize, max_pixels: int = MAX_PIXELS) -> int:
     """Memory that a picture and its output take, decoded; 0 where the file does not tell."""
     try:
-        header = read_header(source)
+        header = header_of(source, max_pixels=max_pixels)
         height, width = resize(header.height, header.width)
     except WidesrError:
         return 0  # it will be said when its turn comes
     return (header.height * header.width + height * width) * header.pixel_bytes
 
 
-def _least(source: Path, target: Path, resize: Resize, quality: int) -> int:
+def _least(source: Path, target: Path, resize: Resize, quality: int, max_pixels: int) -> int:
     try:
-        header = read_header(source)
+        header = header_of(source, max_pixels=max_pixels)
         size = resize(header.height, header.width)
         return bytes_to_come(source, target, header, size=size, quality=quality)[0]
     except (WidesrError, OSError):

@@ -182,6 +182,11 @@ class Upscaler(AnyUpscaler):
         self.tile = self._settled(engine)
         self._band_bytes = max_memory * _FOR_BAND
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the network anew; on another machine it may have to run otherwise."""
+        self.__dict__.update(state)
+        self.tile = self._settled(self._engine)
+
     @classmethod
     def load(
         cls,
@@ -331,6 +336,9 @@ class _Bicubic(Upscaler):
         if scale < 1:
             raise UsageError(f"expected a scale of at least 1, got {scale}")
         self.model, self.scale, self.card, self.tile = BICUBIC, scale, None, None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from widesr.batch.jobs import Job
 from widesr.errors import WidesrError
-from widesr.pictures.reading import read_header
-from widesr.space import bytes_to_come
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.space import bytes_to_come, header_of
 from widesr.upscaler import AnyUpscaler
 
 _SAMPLE = 200
@@ -33,32 +33,36 @@ def forecast(
     upscaler: AnyUpscaler,
     quality: int = 95,
     overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Forecast | None:
     """Look at the headers, and measure the networks' speed on a small sample.
+
+    What will be refused, as far as its header tells, is left out.
 
     Args:
         jobs: What is to be done; of many pictures, some are looked at.
         upscaler: Makes the outputs.
         quality: 1 to 100, of outputs that lose some.
         overwrite: Outputs that are there already are made again.
+        max_pixels: The largest picture that is read.
 
     Returns:
         None for a run that is not worth it.
     """
-    to_do = [job for job in jobs if overwrite or not lexists(job.target)]
+    to_do = [job for job in jobs if not job.refused and (overwrite or not lexists(job.target))]
     sample = to_do[:: -(-len(to_do) // _SAMPLE)] if to_do else []
     sizes, n_bytes = [], 0
     for job in sample:
         try:
-            header = read_header(job.source)
+            header = header_of(job.source, max_pixels=max_pixels)
             size = upscaler.output_size(header.height, header.width)
-        except WidesrError:
+            most = bytes_to_come(job.source, job.target, header, size=size, quality=quality)[1]
+        except (WidesrError, OSError):
             continue  # it will be said when its turn comes
         sizes.append((header.height, header.width, header.pages))
-        most = bytes_to_come(job.source, job.target, header, size=size, quality=quality)[1]
         n_bytes += most * header.pages
     share = len(to_do) / max(len(sample), 1)
     if sum(height * width * pages for height, width, pages in sizes) * share < _WORTH_MEASURING:
         return None
     seconds = sum(upscaler.seconds_for(height, width) * pages for height, width, pages in sizes)
-    return Forecast(len(to_do), seconds * share, int(n_bytes * share))
+    return Forecast(round(len(sizes) * share), seconds * share, int(n_bytes * share))

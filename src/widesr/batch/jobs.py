@@ -4,14 +4,15 @@ What cannot be meant is refused here, before any picture is computed.
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Literal
 
 from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
-from widesr.folder import is_folder, pictures_in
+from widesr.folder import is_folder, pictures_in, web_address
 from widesr.pictures.animation import is_animation
 from widesr.pictures.writing import FORMATS, output_format
 
@@ -21,6 +22,7 @@ class Job:
     """One picture to make."""
 
     source: Path
+    """A picture; or a folder that cannot be listed, then `refused` says why."""
     target: Path
     makes_folder: bool = False
     """Whether the target's folder is made where it is missing."""
@@ -29,6 +31,8 @@ class Job:
 
     becomes_png: bool = False
     """Whether the format changes because that of the source is not written."""
+    refused: WidesrError | None = None
+    """Why it cannot be done, though the others can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,7 @@ def plan_jobs(
     *,
     name_end: str,
     output: Path | None = None,
+    into_folder: bool = False,
     suffix: str | None = None,
     format: str | None = None,  # noqa: A002 (users' word)
     recursive: bool = False,
@@ -61,34 +66,36 @@ def plan_jobs(
 
     A file goes to `output` if that is a file name, into it if it is a folder, else beside the
     input. The pictures of a folder go, with their tree, into the folder `output`, which is made.
+    Inputs that cannot be done beside the others (two for one output, a folder that cannot be listed
+    or holds no picture) become jobs that are refused.
 
     Args:
         inputs: Files and folders.
         name_end: As "_x2": ends the names of files made beside their inputs, and the name of the
             folder made beside an input folder. In an `output` folder the names stay.
         output: A file for one file, a folder for more.
+        into_folder: Whether `output` is meant as a folder, be it there or not.
         suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
         format: One of `FORMATS`, by its suffix, or "gif"; by default each format stays, and
             becomes PNG where it cannot be written, as GIF of a still picture.
         recursive: Take the folders in a folder too.
 
     Raises:
-        UsageError: Several inputs for one output file, two inputs that would share an output, or
-            an unknown `format`.
-        ImageReadError: A folder that cannot be listed or holds no picture.
+        UsageError: Several inputs for one output file, or an unknown `format`.
         ImageFormatError: The name `output` is of no format that can be written.
         ImageWriteError: The output's folder is missing or takes no file.
     """
     ending = _ending(format)
     if (
         output is not None
+        and not into_folder
         and not is_folder(output)
         and len(inputs) == 1
         and not is_folder(inputs[0])
     ):
         return [Job(source=inputs[0], target=_checked_file(output, format=format))]
     if output is not None:
-        _check_folder(output, inputs)
+        _check_folder(output, inputs, into_folder=into_folder)
 
     some_folder = any(map(is_folder, inputs))
 
@@ -102,13 +109,18 @@ def plan_jobs(
             root=root if some_folder else None,
         )
 
-    jobs = []
+    jobs: list[Job] = []
     for given in inputs:
         if is_folder(given):
             root = output or _folder_beside(given, name_end)
+            pictures, refused = _pictures_in(given, recursive=recursive, but=root)
             jobs += [
                 job(source, root / source.parent.relative_to(given), suffix or "", root=root)
-                for source in _pictures_in(given, recursive=recursive, but=root)
+                for source in pictures
+            ]
+            jobs += [
+                Job(source=folder, target=root / folder.relative_to(given), refused=why)
+                for folder, why in refused.items()
             ]
         elif output is not None:
             jobs.append(job(given, output, suffix or "", root=output))
@@ -116,8 +128,7 @@ def plan_jobs(
             end = name_end if suffix is None else suffix
             jobs.append(job(given, given.parent, end, root=None))
     jobs = list(dict.fromkeys(jobs))  # a file that was named twice is one job
-    _check_no_shared_target(jobs)
-    return jobs
+    return _without_shared_targets(jobs)
 
 
 def make_folder(folder: Path) -> None:
@@ -151,10 +162,11 @@ def _ending(format: str | None) -> str | None:  # noqa: A002
 
 def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
     """Refuse a file name before the work and not after it."""
+    _check_no_address(output)
     if not output.suffix:
         raise ImageWriteError(
-            f"{output}: no such folder, and no file name that says a format; make the folder "
-            "first, or name a file as photo.png"
+            f"{output}: no such folder, and no file name that says a format; name a file as "
+            f"photo.png, or the folder as {output}{os.sep}, and it is made"
         )
     written = output_format(output, animated=True)
     if format is not None and written != output_format(output, format=format, animated=True):
@@ -167,14 +179,22 @@ def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
     return output
 
 
-def _check_folder(output: Path, inputs: Sequence[Path]) -> None:
-    if not lexists(output) and output.suffix.lower() in FORMATS:
+def _check_folder(output: Path, inputs: Sequence[Path], *, into_folder: bool) -> None:
+    _check_no_address(output)
+    if not into_folder and not lexists(output) and output.suffix.lower() in FORMATS:
         found = f"the folder {inputs[0]}" if len(inputs) == 1 else f"{len(inputs)} inputs"
         raise UsageError(f"{found} cannot go into the one file {output}; give a folder with -o")
     ancestor = output
     while not lexists(ancestor) and ancestor != ancestor.parent:
         ancestor = ancestor.parent
     _check_takes_files(ancestor, output=output)
+
+
+def _check_no_address(output: Path) -> None:
+    if address := web_address(output):
+        raise ImageWriteError(
+            f"{address}: is a web address, and widesr sends nothing; name a file or a folder"
+        )
 
 
 def _check_takes_files(folder: Path, *, output: Path) -> None:
@@ -193,22 +213,35 @@ def _folder_beside(folder: Path, name_end: str) -> Path:
     return named.with_name(f"{named.name}{name_end}")
 
 
-def _pictures_in(folder: Path, *, recursive: bool, but: Path) -> list[Path]:
-    pictures = pictures_in(folder, recursive=recursive, but=but)
-    if not pictures:
-        raise ImageReadError(
+def _pictures_in(
+    folder: Path, *, recursive: bool, but: Path
+) -> tuple[list[Path], dict[Path, WidesrError]]:
+    """List the pictures of a folder, and what in it cannot be looked into; never nothing at all."""
+    refused: dict[Path, WidesrError] = {}
+    pictures = pictures_in(folder, recursive=recursive, but=but, unlisted=refused.__setitem__)
+    if not pictures and not refused:
+        refused[folder] = ImageReadError(
             f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"
             + ("" if recursive else " (-r also looks into the folders in it)")
         )
-    return pictures
+    return pictures, refused
 
 
-def _check_no_shared_target(jobs: Iterable[Job]) -> None:
-    taken: dict[Path, Path] = {}
+def _without_shared_targets(jobs: Sequence[Job]) -> list[Job]:
+    """Refuse all that would be written to one file: none of them has more right to the name."""
+    sharing: defaultdict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
-        other = taken.setdefault(job.target.absolute(), job.source)
-        if other != job.source:
-            raise UsageError(
-                f"{other} and {job.source} would both be written to {job.target}; "
-                "give them in two calls with two outputs, or rename one"
-            )
+        if not job.refused:
+            sharing[job.target.absolute()].append(job)
+    return [_checked(job, sharing[job.target.absolute()]) for job in jobs]
+
+
+def _checked(job: Job, sharing: Sequence[Job]) -> Job:
+    others = [str(other.source) for other in sharing if other.source != job.source]
+    if job.refused or not others:
+        return job
+    would = UsageError(
+        f"{job.source}: would be written to {job.target}, and so would {' and '.join(others)}; "
+        "rename one, or give each an output of its own"
+    )
+    return replace(job, refused=would)

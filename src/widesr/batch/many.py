@@ -6,6 +6,7 @@ as such and does not stop the others. What is done to a folder is kept in a mani
 that was killed can be resumed.
 """
 
+import logging
 import os
 import threading
 import time
@@ -46,6 +47,10 @@ Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""
 Computed = Callable[[float], None]
 """Called with how many pictures are computed, parts of one too."""
+Ended = Callable[[Outcome], None]
+"""Called with an outcome as soon as it is there."""
+
+_logger = logging.getLogger(__name__)
 
 _UNDER_WAY = 1 / 4
 """Share of the memory for the pictures and outputs that are decoded at once."""
@@ -68,6 +73,7 @@ def upscale_many(
     max_pixels: int = MAX_PIXELS,
     max_memory: int = MAX_MEMORY,
     progress: Computed = lambda _: None,
+    ended: Ended = lambda _: None,
 ) -> Generator[Outcome]:
     """Upscale as `transform_many`, and keep a manifest in the output folder of each input folder.
 
@@ -85,6 +91,8 @@ def upscale_many(
         max_pixels: The largest picture that is read.
         max_memory: Bytes to take at most, about, with what the upscaler was given.
         progress: Told, in another thread, how far the computing is.
+        ended: Told, in another thread, of each outcome, also of those that are not yielded any more
+            where the generator is closed.
 
     Raises:
         UsageError: There is nothing to resume: no input was a folder.
@@ -99,8 +107,8 @@ def upscale_many(
         )
     manifests = {root: Manifest(root) for root in roots}
     _remove_leftovers(jobs)  # first: they take space
-    pairs = ((job.source, job.target) for job in jobs)
-    check_space(pairs, resize=upscaler.output_size, quality=quality)
+    pairs = ((job.source, job.target) for job in jobs if not job.refused)
+    check_space(pairs, resize=upscaler.output_size, quality=quality, max_pixels=max_pixels)
 
     def transform(lr: PictureStream, _: Job, on_tile: Progress) -> PictureStream:
         lr = adapted_stream(lr, icc=icc, metadata=metadata)
@@ -117,6 +125,7 @@ def upscale_many(
         max_pixels=max_pixels,
         in_memory=int(max_memory * (_UNDER_WAY if len(jobs) > 1 else _ALONE)),
         progress=progress,
+        ended=ended,
         resume=resume,
         manifests=manifests,
         made_by=MadeBy(upscaler.model, upscaler.weights_sha256, settings),
@@ -133,6 +142,7 @@ def transform_many(
     quality: int = 95,
     lossless: bool = False,
     max_pixels: int = MAX_PIXELS,
+    ended: Ended = lambda _: None,
 ) -> Generator[Outcome]:
     """Read, transform and write each picture; yield what became of it when it is over.
 
@@ -146,6 +156,7 @@ def transform_many(
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the picture refused.
         max_pixels: The largest picture that is read.
+        ended: Told, in another thread, of each outcome as soon as it is there.
     """
     _remove_leftovers(jobs)
     work = _Work(
@@ -156,6 +167,7 @@ def transform_many(
         quality=quality,
         lossless=lossless,
         max_pixels=max_pixels,
+        ended=ended,
     )
     return _outcomes(jobs, work)
 
@@ -215,6 +227,7 @@ class _Work:
     in_memory: int = int(MAX_MEMORY * _UNDER_WAY)
     """Bytes of the pictures that are under way, decoded; a heavier one passes row by row."""
     progress: Computed = lambda _: None
+    ended: Ended = lambda _: None
     resume: bool = False
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
     """By `Job.root`."""
@@ -225,11 +238,11 @@ class _Work:
 
     def weigh(self, job: Job) -> int:
         """Bytes that a job takes from its start to its end; none where nothing is to be done."""
-        if self.existing != "overwrite" and lexists(job.target):
+        if job.refused or (self.existing != "overwrite" and lexists(job.target)):
             return 0
         if self.several and holds_several(job.source):
             return self.in_memory + 1  # alone: it is computed while it is written
-        return decoded_bytes(job.source, resize=self.resize)
+        return decoded_bytes(job.source, resize=self.resize, max_pixels=self.max_pixels)
 
     def read(self, task: _Task) -> _Task | Outcome:
         return _guarded(self._read, task)
@@ -246,10 +259,14 @@ class _Work:
         if manifest and outcome.error and not untouched:
             with suppress(ImageWriteError):  # what the picture suffers from is said in any case
                 manifest.add(self._entry(manifest, outcome))
+        _log(outcome)
+        self.ended(outcome)
         return outcome
 
     def _read(self, task: _Task) -> _Task | Outcome:
         job, manifest = task.job, self._manifest(task.job)
+        if job.refused:
+            raise job.refused
         if lexists(job.target):  # before the work and not after it
             why_not = "exists already"
             if self.resume and manifest:
@@ -387,6 +404,12 @@ class _Work:
             return self.made_by
         how = {"quality": self.quality, "lossless": self.lossless}
         return self.made_by._replace(settings=self.made_by.settings | how)
+
+
+def _log(outcome: Outcome) -> None:
+    job, error = outcome.job, outcome.error
+    what = f"error[{error.code}]" if error else outcome.status
+    _logger.info("%s -> %s: %s, %.2f s of work", job.source, job.target, what, outcome.seconds)
 
 
 def _guarded(stage: Callable[[_Task], _Task | Outcome], task: _Task | Outcome) -> _Task | Outcome:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from widesr import __version__
+from widesr.cli import options
 from widesr.cli.bench import measure_model
 from widesr.cli.calibrate import calibrate_model
 from widesr.cli.data import commands as data_commands
@@ -23,9 +24,10 @@ from widesr.cli.export import export_model
 from widesr.cli.import_ import import_network
 from widesr.cli.interrupt import interruptible
 from widesr.cli.judge import compare_pictures, evaluate_model
+from widesr.cli.lineup import compare_models
 from widesr.cli.models import commands as models_commands
 from widesr.cli.study import run_studies
-from widesr.cli.terminal import print_error
+from widesr.cli.terminal import logged, print_error
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
 from widesr.errors import InternalError, OutOfMemoryError, UsageError, WidesrError
@@ -35,6 +37,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "degrade": degrade_pictures,
     "compare": compare_pictures,
     "diff": show_difference,
+    "compare-models": compare_models,
     "evaluate": evaluate_model,
     "train": train_network,
     "study": run_studies,
@@ -56,6 +59,7 @@ ALIASES = {
     "tile-size": "tile",
     "tile_size": "tile",
     "ext": "format",
+    "engine": "backend",
     "tta": "self-ensemble",
     "self_ensemble": "self-ensemble",
     "max_pixels": "max-pixels",
@@ -98,6 +102,7 @@ def _main(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    _verbose: options.Verbose = 0,
 ) -> None:
     """Make photographs larger, with more detail than interpolation gives."""
     if context.invoked_subcommand is None:
@@ -119,7 +124,7 @@ def run(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
             stream.reconfigure(errors="backslashreplace")
     try:
-        with interruptible():
+        with interruptible(), logged():
             code = app(args, prog_name="widesr", standalone_mode=False)
     except WidesrError as error:
         return _refuse(error)

@@ -58,12 +58,12 @@ def measure_model(
 def _lines(result: "Bench") -> list[str]:
     best = result.tiles[0]
     seconds = best.seconds_per_megapixel * _PHOTO * result.scale**2
-    engines = [f"{speed.backend} {speed.precision}" for speed in result.backends]
-    settings = f"--engine {best.backend} --precision {best.precision} -t {best.tile}"
+    names = [f"{speed.backend} {speed.precision}" for speed in result.backends]
+    settings = f"--backend {best.backend} --precision {best.precision} -t {best.tile}"
     return [
         f"{result.cpu}, {result.threads} threads; {result.model}",
         "",
-        *_speeds("engine", result.backends, engines),
+        *_speeds("back end", result.backends, names),
         "",
         *_speeds("tile", result.tiles, [str(speed.tile) for speed in result.tiles]),
         "",

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
+from widesr.cli.pipes import piped
 from widesr.errors import ImageFormatError, UsageError
 from widesr.folder import is_folder
 
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 def degrade_pictures(
     output: Annotated[
-        Path,
+        options.Output,
         typer.Option(
-            "-o", "--output", metavar="PATH", help="A file for one picture, a folder for more."
+            "-o",
+            "--output",
+            metavar="PATH",
+            parser=options.parse_output,
+            help="A file for one picture, a folder for more; new/ is made, - is stdout.",
         ),
     ],
     scale: options.Shrink,
@@ -61,6 +65,7 @@ def degrade_pictures(
     max_pixels: options.MaxPixels = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    _verbose: options.Verbose = 0,
 ) -> None:
     """Shrink pictures by MATLAB's bicubic, as published LR pictures were made, or spoil them more.
 
@@ -78,28 +83,34 @@ def degrade_pictures(
         raise UsageError(f"--edges and --float are of bicubic, and {degradation} was wanted")
     else:
         shrunk = _by_name(degradation, scale=scale, seed=seed)
-    sources = options.gather_inputs(inputs, input_option)
-    one_file = len(sources) == 1 and not is_folder(sources[0]) and not is_folder(output)
-    jobs = plan_jobs(
-        sources,
-        output=output,
-        name_end="",
-        format=None if one_file else "png",
-        recursive=recursive,
-    )
-    outcomes = transform_many(
-        jobs,
-        transform=shrunk,
-        existing=options.existing(overwrite=overwrite, skip=skip_existing),
-        **options.pixel_limit(max_pixels),
-    )
-    report_outcomes(
-        lambda _: outcomes,
-        jobs=jobs,
-        by="imresize" if degradation == "bicubic" else degradation,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    given = options.gather_inputs(inputs, input_option)
+    with piped(given, output, as_json=as_json) as pictures:
+        sources, into = pictures.inputs, pictures.output or output
+        one_file = len(sources) == 1 and not is_folder(sources[0])
+        one_file = one_file and not (into.is_folder or is_folder(into.path))
+        jobs = plan_jobs(
+            sources,
+            output=into.path,
+            into_folder=into.is_folder,
+            name_end="",
+            format=None if one_file else "png",
+            recursive=recursive,
+        )
+        outcomes = partial(
+            transform_many,
+            jobs,
+            transform=shrunk,
+            existing=options.existing(overwrite=overwrite, skip=skip_existing),
+            **options.pixel_limit(max_pixels),
+        )
+        report_outcomes(
+            lambda _, ended: outcomes(ended=ended),
+            jobs=jobs,
+            by="imresize" if degradation == "bicubic" else degradation,
+            worded=pictures.worded,
+            as_json=as_json,
+            quiet=quiet or pictures.into_pipe,
+        )
 
 
 _Shrunk = Callable[["Picture", "Job"], "Picture"]

@@ -160,7 +160,7 @@ def _compare(
         pair = matched(*pictures)
     except ShapeError as error:
         raise DataError(f"{a} and {b}: {error}") from error
-    window = crop and _parse_crop(crop, pair.a.width, pair.a.height)
+    window = crop and parse_crop(crop, pair.a.width, pair.a.height)
     if window and window.width * window.height * zoom**2 > _MOST_SHOWN:
         raise UsageError(
             f"crop {window} is too large to show it {zoom} times larger; say --zoom 1, or a "
@@ -171,7 +171,8 @@ def _compare(
     return _Compared((a, b), pictures, pair, difference, window)
 
 
-def _parse_crop(text: str, width: int, height: int) -> "Window":
+def parse_crop(text: str, width: int, height: int) -> "Window":
+    """Read `--crop`: left, top, width x height, within a picture of this size."""
     from widesr.compare.diff import Window
 
     found = re.fullmatch(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})[xX]([0-9]{1,9})", text)

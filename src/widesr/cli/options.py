@@ -1,14 +1,18 @@
 """Options that several commands share, and how their words are read."""
 
+import glob
+import os
 import re
 from collections.abc import Callable
+from os.path import lexists
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from widesr.cli.terminal import be_verbose
 from widesr.errors import UsageError
-from widesr.sizing import Target
+from widesr.sizing import MAX_SCALE, Target
 
 _SMALLEST_TILE = 16
 
@@ -85,29 +89,43 @@ def parse_memory(text: str | int) -> int:
     return size
 
 
-def parse_scale(text: str | float) -> float:
-    """Read `-s` of upscale: a number up to 4, or 8, which is x4 and then x2.
+class Output(NamedTuple):
+    """Where outputs go, as the user named it."""
 
-    Between them there is no network to ask for by its scale; an exact size may lie there.
-    """
+    path: Path
+    is_folder: bool
+    """Whether its name ends as only a folder's does."""
+
+
+def parse_output(text: str | Output) -> Output:
+    """Read `-o`: a slash at its end, which a `Path` loses, makes it a folder."""
+    if isinstance(text, Output):
+        return text
+    if not text:
+        raise UsageError("output is empty; expected the name of a file or folder")
+    return Output(Path(text), is_folder=text.endswith(("/", os.sep)))
+
+
+def parse_scale(text: str | float) -> float:
+    """Read `-s` of upscale: a number above 0, at most `MAX_SCALE`."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(text)):
         raise UsageError(f"scale {text} cannot be meant; expected a number as 2 or 1.5")
     scale = float(text)
-    if not (0 < scale <= 4 or scale == 8):
+    if not 0 < scale <= MAX_SCALE:
         raise UsageError(
-            f"scale {text} is not available; expected 2, 3, 4 or 8, or a number below 4 as 1.5 "
-            "(an exact size: --width, --height, --longest or --fit)"
+            f"scale {text} is not available; expected a number above 0, at most {MAX_SCALE}, such "
+            "as 2 or 1.5"
         )
     return scale
 
 
 def parse_box(text: str) -> tuple[int, int]:
-    """Read `--fit`, width first as people say it, to (height, width)."""
+    """Read `--fit`, (width, height) as people say it."""
     sides = [_number(side) for side in text.lower().split("x")]
     if len(sides) != 2 or not all(sides):
         raise UsageError(f"fit {text} cannot be meant; expected width x height, as 1920x1080")
     width, height = (side or 0 for side in sides)
-    return height, width
+    return width, height
 
 
 Scale = Annotated[
@@ -117,7 +135,7 @@ Scale = Annotated[
         "--scale",
         metavar="NUMBER",
         parser=parse_scale,
-        help="Times larger: 2, 3, 4, 8, or a number below 4 as 1.5; default: 2.",
+        help="Times larger: any number up to 8, such as 3 or 1.5; default: 2.",
     ),
 ]
 Width = Annotated[
@@ -211,9 +229,9 @@ Threads = Annotated[
 Backend = Annotated[
     str,
     typer.Option(
-        "--engine",
+        "--backend",
         metavar="auto|onnxruntime|openvino",
-        parser=one_word("engine", "auto", "onnxruntime", "openvino"),
+        parser=one_word("backend", "auto", "onnxruntime", "openvino"),
         help="What computes; auto: the fastest here.",
     ),
 ]
@@ -269,13 +287,26 @@ MaxMemory = Annotated[
         help="Memory to take at most, about, as 512M or 4G; default: 1G.",
     ),
 ]
+OutputOption = typer.Option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    parser=parse_output,
+    help="A file for one picture, a folder for more; new/ is made, - is stdout. Default: beside "
+    "the input.",
+)
 Inputs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="INPUT", help="Pictures and folders.", show_default=False),
+    typer.Argument(
+        metavar="INPUT",
+        help="Pictures, folders, patterns; - is stdin.",
+        show_default=False,
+        readable=False,  # one that is not must not stop the others
+    ),
 ]
 InputOption = Annotated[
     list[Path] | None,
-    typer.Option("-i", "--input", metavar="INPUT", help="The same as an option."),
+    typer.Option("-i", "--input", metavar="INPUT", help="The same as an option.", readable=False),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 SkipExisting = Annotated[
@@ -286,12 +317,23 @@ Resume = Annotated[
     typer.Option("--resume", help="Go on with the run of a folder that was stopped or killed."),
 ]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Also the folders in a folder.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "-v",
+        "--verbose",
+        count=True,
+        callback=be_verbose,
+        show_default=False,
+        help="Say on stderr what is chosen and done; -vv: all.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def gather_inputs(positional: list[Path] | None, option: list[Path] | None) -> list[Path]:
-    """Join both ways to name inputs.
+    """Join both ways to name inputs; a pattern that the shell left as it is becomes its files.
 
     Raises:
         UsageError: There is none.
@@ -299,7 +341,19 @@ def gather_inputs(positional: list[Path] | None, option: list[Path] | None) -> l
     inputs = [*(positional or []), *(option or [])]
     if not inputs:
         raise UsageError("no input was given; expected a picture or a folder of pictures")
-    return inputs
+    return [path for each in inputs for path in _matching(each)]
+
+
+def _matching(path: Path) -> list[Path]:
+    if lexists(path) or not glob.has_magic(str(path)):
+        return [path]
+    found = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path's takes no absolute one)
+    return sorted(map(Path, found)) or [path]
+
+
+def model_end(model: str) -> str:
+    """End the names of what a model other than the default makes: photo_x2_best.jpg."""
+    return "" if model == "default" else f"_{Path(model).name.removesuffix('.onnx')}"
 
 
 def gather_target(

@@ -3,29 +3,31 @@
 import json
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from widesr.cli.terminal import print_error, progress
+from widesr.cli.terminal import print_error, print_line, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from widesr.batch.jobs import Job, Outcome
-    from widesr.batch.many import Computed
+    from widesr.batch.many import Computed, Ended
 
 _SOME_FAILED = 3
 """Exit code when some of several pictures failed, and others did not."""
 
 
 def report_outcomes(
-    start: "Callable[[Computed], Generator[Outcome]]",
+    start: "Callable[[Computed, Ended], Generator[Outcome]]",
     *,
     jobs: "Sequence[Job]",
     by: str,
     made_by: "Callable[[int, int], str] | None" = None,
+    go_on: str = "--skip-existing",
+    worded: "Callable[[str], str]" = str,
     as_json: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -33,10 +35,12 @@ def report_outcomes(
 
     Args:
         start: Gives the outcomes of `jobs`, in order; what it gets is to be told how many pictures
-            are computed, parts of one too.
+            are computed, parts of one too, and of each outcome as soon as it is there.
         jobs: All that is to do.
         by: What makes the pictures, as a user calls it.
         made_by: What makes a picture of this height and width, if it is not the same for all.
+        go_on: What to say to the same command for what a stopped run has left.
+        worded: Gives a line in the user's words.
         as_json: One JSON object per picture on stdout instead of text.
         quiet: Errors only.
 
@@ -44,10 +48,12 @@ def report_outcomes(
         typer.Exit: With the exit code, if anything failed.
     """
     counts: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
     begin = time.perf_counter()
     names = [*(job.source.name for job in jobs), ""]
     reached = 0.0
     with ExitStack() as stack:
+        stack.enter_context(_saying_what_is_done(ended, jobs=len(jobs), go_on=go_on, quiet=quiet))
         show = stack.enter_context(progress(len(jobs), quiet=quiet))
 
         def show_computed(pictures: float) -> None:
@@ -57,23 +63,42 @@ def report_outcomes(
 
         show_computed(0)
         # Closed in any case: pictures that wait must not be begun when this ends early.
-        outcomes = stack.enter_context(closing(start(show_computed)))
+        outcomes = stack.enter_context(
+            closing(start(show_computed, lambda outcome: ended.update([outcome.status])))
+        )
         for outcome in outcomes:
             counts[outcome.status] += 1
             show_computed(counts.total())
             if outcome.error:
-                print_error(outcome.error)
+                print_error(outcome.error, worded=worded)
             size = outcome.input_size
             name = made_by(*size) if made_by and size else by
             if as_json:
-                typer.echo(json.dumps(_as_json(outcome, name)))
+                print_line(worded(json.dumps(_as_json(outcome, name))))
             elif not quiet and not outcome.error:
-                typer.echo(_as_line(outcome, name))
+                print_line(worded(_as_line(outcome, name)))
     if len(jobs) > 1 and not as_json and not quiet:
         parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-        typer.echo(f"{len(jobs)} pictures: {parts}  {time.perf_counter() - begin:.1f} s")
+        print_line(f"{len(jobs)} pictures: {parts}  {time.perf_counter() - begin:.1f} s")
     if counts["failed"]:
         raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
+
+
+@contextmanager
+def _saying_what_is_done(
+    ended: "Counter[str]", *, jobs: int, go_on: str, quiet: bool
+) -> "Iterator[None]":
+    """Say, where Ctrl-C or SIGTERM ends the run, how far it came and how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if not quiet:
+            parts = [f"{ended['done']} of {jobs} picture{'s' if jobs > 1 else ''} done"]
+            parts += [f"{n} {status}" for status, n in sorted(ended.items()) if status != "done"]
+            rest = jobs - ended.total()
+            hint = f"; for the rest give the same command with {go_on}" if rest and jobs > 1 else ""
+            print_line(f"widesr: stopped: {', '.join(parts)}{hint}", err=True)
+        raise
 
 
 def _as_line(outcome: "Outcome", by: str) -> str:

@@ -1,24 +1,112 @@
-"""What people see: result lines, and a bar while they wait."""
+"""What people see: result lines, and a bar while they wait that no line is mixed up with."""
 
+import logging
+import os
+import stat
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
 from widesr.errors import WidesrError
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
 
-def print_error(error: WidesrError) -> None:
-    """Print one line on stderr, the form of all that goes wrong."""
-    message = " ".join(part.strip() for part in str(error).splitlines())
-    typer.echo(f"widesr: error[{error.code}]: {message}", err=True)
+_BESIDE_PIPE_S = 0.1
+"""How long the bar stays away after a line into a pipe, which may end in the same terminal."""
+
+
+class _Terminal:
+    """Where lines go, above the bar if there is one."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._away_until = 0.0
+
+    def line(self, text: str, *, err: bool) -> None:
+        """Print a line on stdout, or on stderr."""
+        if self._bar is None:
+            typer.echo(text, err=err)
+            return
+        with self._bar.console._lock:  # noqa: SLF001 (rich's own thread must not draw meanwhile)
+            self._away_until = float("inf")
+            self._bar.live.refresh()  # draws nothing in place of the bar
+            typer.echo(text, err=err)
+            beside = 0 if err or not _is_pipe(sys.stdout) else _BESIDE_PIPE_S
+            self._away_until = time.monotonic() + beside
+
+    @contextmanager
+    def bar(self, total: int) -> Iterator[Callable[[float, str], None]]:
+        """Show a bar on stderr; yields as `progress`."""
+        from rich.console import Console
+
+        self._bar = self._made(Console(stderr=True))
+        try:
+            with self._bar as bar:
+                task = bar.add_task("", total=total)
+                yield lambda done, doing: bar.update(task, completed=done, description=doing)
+        finally:
+            self._bar = None
+
+    def _made(self, console: "Console") -> "Progress":
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        terminal = self
+
+        class Bar(Progress):
+            def get_renderable(self) -> "RenderableType":
+                is_away = time.monotonic() < terminal._away_until
+                return "" if is_away else super().get_renderable()
+
+        return Bar(
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+
+_terminal = _Terminal()
+"""As there is one stdout and one stderr."""
+
+
+def _is_pipe(stream: object) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def print_line(text: str, *, err: bool = False) -> None:
+    """Print a line on stdout, or on stderr, whole, beside whatever bar there is."""
+    _terminal.line(text, err=err)
+
+
+def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
+    """Print one line on stderr, the form of all that goes wrong, `worded` as the user would."""
+    message = worded(" ".join(part.strip() for part in str(error).splitlines()))
+    print_line(f"widesr: error[{error.code}]: {message}", err=True)
 
 
 def print_note(note: str) -> None:
     """Print a line on stderr for someone who looks at it; nothing in a pipe or a log, or of ""."""
     if note and sys.stderr.isatty():
-        typer.echo(f"widesr: note: {note}", err=True)
+        print_line(f"widesr: note: {note}", err=True)
 
 
 @contextmanager
@@ -35,27 +123,39 @@ def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, st
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _doing: None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    with _terminal.bar(total) as show:
+        yield show
 
-    bar = Progress(
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # a pipe must get the result lines, not the terminal
-    )
-    with bar:
-        task = bar.add_task("", total=total)
-        yield lambda done, doing: bar.update(task, completed=done, description=doing)
+
+class _Lines(logging.Handler):
+    """Prints what is logged as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_line(f"widesr: {record.levelname.lower()}: {self.format(record)}", err=True)
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """Print what widesr logs: warnings, and more after `be_verbose`.
+
+    Where a program runs the command and has handlers of its own, those get it too.
+    """
+    logger, lines = logging.getLogger("widesr"), _Lines()
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+        logger.setLevel(level)
+
+
+def be_verbose(count: int) -> int:
+    """Print, within `logged`, also what is chosen and done, and from 2 on all that is logged."""
+    if count:
+        logging.getLogger("widesr").setLevel(logging.INFO if count == 1 else logging.DEBUG)
+    return count
 
 
 def table(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset({0})) -> list[str]:

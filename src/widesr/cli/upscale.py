@@ -1,14 +1,14 @@
 """`widesr upscale`: pictures in, larger pictures out."""
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
-from widesr.cli.terminal import print_note
+from widesr.cli.pipes import piped
+from widesr.cli.terminal import print_line, print_note
 
 if TYPE_CHECKING:
     from widesr.batch.forecast import Forecast
@@ -22,15 +22,7 @@ _WORTH_TELLING = 20
 def upscale_pictures(
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="PATH",
-            help="A file for one picture, a folder for more; default: beside the input.",
-        ),
-    ] = None,
+    output: Annotated[options.Output | None, options.OutputOption] = None,
     scale: options.Scale = None,
     width: options.Width = None,
     height: options.Height = None,
@@ -75,12 +67,14 @@ def upscale_pictures(
     max_memory: options.MaxMemory = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    _verbose: options.Verbose = 0,
 ) -> None:
     """Make pictures larger.
 
     photo.jpg becomes photo_x2.jpg beside it; the pictures of a folder go to folder_x2, under
-    their own names; with a size instead of a scale, as photo_1920w.jpg. Nothing is overwritten
-    unless you say --overwrite, and no input ever.
+    their own names; with a size instead of a scale, as photo_1920w.jpg, and with another model than
+    the default, as photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and no
+    input ever.
     """
     from widesr.batch.forecast import forecast
     from widesr.batch.jobs import plan_jobs
@@ -90,51 +84,58 @@ def upscale_pictures(
     from widesr.sized import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
-    jobs = plan_jobs(
-        options.gather_inputs(inputs, input_option),
-        output=output,
-        name_end=target.name_end,
-        suffix=suffix,
-        format=None if format == "auto" else format,
-        recursive=recursive,
-    )
-    upscaler = load_upscaler(
-        model,
-        target=target,
-        tile=options.parse_tile(tile),
-        self_ensemble=self_ensemble,
-        threads=threads,
-        backend=cast("Backend", backend),
-        precision=cast("Precision", options.gather_precision(precision, fast=fast)),
-        device=cast("Device", device),
-        **options.memory_limit(max_memory),
-    )
-    if not quiet:
-        _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite))
-    if not quiet and model != BICUBIC and "auto" in (backend, precision):
-        print_note(advice())
-    outcomes = partial(
-        upscale_many,
-        jobs,
-        upscaler=upscaler,
-        existing=options.existing(overwrite=overwrite, skip=skip_existing),
-        resume=resume,
-        settings={"size": target.name_end.removeprefix("_")},
-        quality=quality,
-        lossless=lossless,
-        icc=cast("Icc", icc),
-        metadata=cast("Kept", metadata),
-        **options.pixel_limit(max_pixels),
-        **options.memory_limit(max_memory),
-    )
-    report_outcomes(
-        lambda computed: outcomes(progress=computed),
-        jobs=jobs,
-        by=upscaler.model,
-        made_by=upscaler.made_by,
-        as_json=as_json,
-        quiet=quiet,
-    )
+    given = options.gather_inputs(inputs, input_option)
+    with piped(given, output, as_json=as_json) as pictures:
+        jobs = plan_jobs(
+            pictures.inputs,
+            output=pictures.output and pictures.output.path,
+            into_folder=pictures.output is not None and pictures.output.is_folder,
+            name_end=target.name_end + options.model_end(model),
+            suffix=suffix,
+            format=None if format == "auto" else format,
+            recursive=recursive,
+        )
+        upscaler = load_upscaler(
+            model,
+            target=target,
+            tile=options.parse_tile(tile),
+            self_ensemble=self_ensemble,
+            threads=threads,
+            backend=cast("Backend", backend),
+            precision=cast("Precision", options.gather_precision(precision, fast=fast)),
+            device=cast("Device", device),
+            **options.memory_limit(max_memory),
+        )
+        limit = options.pixel_limit(max_pixels)
+        if not quiet:
+            _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite, **limit))
+        if not quiet and model != BICUBIC and "auto" in (backend, precision):
+            print_note(advice())
+        outcomes = partial(
+            upscale_many,
+            jobs,
+            upscaler=upscaler,
+            existing=options.existing(overwrite=overwrite, skip=skip_existing),
+            resume=resume,
+            settings={"size": target.name_end.removeprefix("_")},
+            quality=quality,
+            lossless=lossless,
+            icc=cast("Icc", icc),
+            metadata=cast("Kept", metadata),
+            **limit,
+            **options.memory_limit(max_memory),
+        )
+        has_folder = any(job.root for job in jobs)
+        report_outcomes(
+            lambda computed, ended: outcomes(progress=computed, ended=ended),
+            jobs=jobs,
+            by=upscaler.model,
+            made_by=upscaler.made_by,
+            go_on="--resume" if has_folder else "--skip-existing",
+            worded=pictures.worded,
+            as_json=as_json,
+            quiet=quiet or pictures.into_pipe,
+        )
 
 
 def _tell(to_come: "Forecast | None") -> None:
@@ -146,4 +147,4 @@ def _tell(to_come: "Forecast | None") -> None:
     time = f"{max(minutes, 1):.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
     pictures = f"{to_come.pictures} picture{'s' if to_come.pictures > 1 else ''}"
     most = readable_size(to_come.most_bytes)
-    typer.echo(f"widesr: {pictures}: about {time}, at most {most} on the disk", err=True)
+    print_line(f"widesr: {pictures}: about {time}, at most {most} on the disk", err=True)

@@ -171,7 +171,7 @@ def drawn(
     down, up = -(-longest // PANEL), max(1, PANEL // longest)
     height, width = (-(-side // down) for side in difference.levels.shape)
     overview = [
-        *(imresize(_shown(each), size=(height, width)) for each in (pair.a, pair.b)),
+        *(imresize(shown(each), size=(height, width)) for each in (pair.a, pair.b)),
         _as_map(_strongest(difference.levels, down), white=difference.white),
     ]
     details = [
@@ -217,11 +217,11 @@ def _details(pair: Matched, *, window: Window, zoom: int) -> list[NDArray[np.uin
         with_planes(each, lambda plane: np.ascontiguousarray(plane[window.slices]))
         for each in (pair.a, pair.b)
     )
-    return [enlarged(_shown(part), zoom=zoom) for part in parts]
+    return [enlarged(shown(part), zoom=zoom) for part in parts]
 
 
-def _shown(picture: Picture) -> NDArray[np.uint8]:
-    """A picture of `matched` as 8-bit sRGB, (H, W, 3), over squares where it is transparent."""
+def shown(picture: Picture) -> NDArray[np.uint8]:
+    """Give a picture as 8-bit sRGB, (H, W, 3), over squares where it is transparent."""
     picture = adapted(picture, icc="srgb")
     colours = np.broadcast_to(_as_8_bits(picture.pixels), (picture.height, picture.width, 3))
     if picture.alpha is None:

@@ -1,14 +1,17 @@
 """Runs a model file on a batch of pictures; the only package that knows the inference runtimes.
 
 `load_engine` settles what "auto" means on this machine (`choice`), loads the network into a runtime
-(`ort`, `vino`), makes it take any size (`windows`) and looks at what it makes (`guard`).
+(`ort`, `vino`), makes it take any size (`windows`) and survive forks (`forks`), and looks at what
+it makes (`guard`).
 `find_model` also takes ONNX files of other makers (`foreign`).
 
 Both runtimes are in the base install on x86-64, ONNX Runtime everywhere. In fp32 they take the same
 time, and ONNX Runtime is ready three times as fast; all below 32 bits is OpenVINO's.
 """
 
+import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 from widesr.catalog import ModelCard, ModelFile
 from widesr.engine.choice import Choice, advice, choose, fastest_precision
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
+from widesr.engine.forks import Forkable
 from widesr.engine.guard import Guarded
 from widesr.engine.machine import streams_of, usable_cpus
 from widesr.engine.peak import measure_peak
@@ -45,6 +49,8 @@ __all__ = [
     "usable_cpus",
 ]
 
+_logger = logging.getLogger(__name__)
+
 _LOSSLESS = 0.01
 """Of the photograph that loses most, dB, for "auto"."""
 _MOST_LOST = 0.1
@@ -61,6 +67,8 @@ def load_engine(
     device: Device = "auto",
 ) -> Engine:
     """Load a model into a runtime.
+
+    What is loaded can be used after a fork, by parent and child, and pickled: it is loaded anew.
 
     Args:
         model: What to load, from `find_model`.
@@ -81,6 +89,15 @@ def load_engine(
             such back end, precision or device, or they do not go together, with this machine or
             with this model.
     """
+    path = model.path
+    again = partial(
+        load_engine,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        streams=streams,
+        device=device,
+    )
     if threads is None:
         threads = usable_cpus()
     if threads < 1:
@@ -101,13 +118,20 @@ def load_engine(
         _check_int8(model.card)
     if streams == "auto":
         streams = streams_of(threads) if model.tiles and choice.device == "cpu" else 1
+    model = replace(model, path=model.path.absolute())  # found from another folder too
+    _logger.info(
+        "model %s at x%d: %s in %s on %s, %d threads for %d tiles at once",
+        *(model.card.name, model.card.scale, choice.backend, choice.precision, choice.device),
+        *(threads, streams),
+    )
     load = partial(_load_runtime, model, threads=threads, streams=streams)
     in_fp32 = partial(load, Choice("onnxruntime", "fp32"))
     return Guarded(
-        load(choice),
-        path=model.path,
-        exact=None if choice.precision == "fp32" else in_fp32,
+        Forkable(partial(load, choice)),
+        path=path,
+        exact=None if choice.precision == "fp32" else partial(Forkable, in_fp32),
         is_trusted=is_ours,
+        again=partial(again, model),
     )
 
 

@@ -1,34 +1,74 @@
 """Networks as OpenVINO's graphs: the one OpenVINO that reads them, and what is in them."""
 
 import sys
-from functools import cache
+import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from widesr.catalog import ModelFile
 from widesr.engine.interface import refused
-from widesr.errors import MissingExtraError
+from widesr.errors import MissingExtraError, UsageError
 
 _CONVERTER = "openvino.tools.ovc"
 
 
-@cache
+@dataclass
+class _Started:
+    """The OpenVINO of this process."""
+
+    core: Any = None
+    thread: threading.Thread | None = None
+    """That started it."""
+    is_lost: bool = False
+    """Whether its threads stayed behind when this process was forked."""
+
+
+_started = _Started()
+
+
 def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
-    """Start the one OpenVINO of this process, which is never let go.
+    """Start the one OpenVINO of this process, which is let go before a fork only.
 
     Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also
     from under another: after that the next signal, Ctrl-C too, would kill the process.
+
+    Raises:
+        UsageError: This process was forked while OpenVINO could not be stopped.
     """
-    # OpenVINO imports its model converter along, which reports that over the network, and takes
-    # twice as long as all the rest. It does without where there is none.
-    sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type]
-    try:
-        import openvino as ov
-    finally:
-        if sys.modules[_CONVERTER] is None:
-            del sys.modules[_CONVERTER]
-    return ov.Core()
+    if _started.is_lost:
+        raise UsageError(
+            "OpenVINO was started by another thread than the one that forked this process, and "
+            "cannot be used here; take backend onnxruntime, or start processes by spawn"
+        )
+    if _started.core is None:
+        # OpenVINO imports its model converter along, which reports that over the network, and
+        # takes twice as long as all the rest. It does without where there is none.
+        sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type]
+        try:
+            import openvino as ov
+        finally:
+            if sys.modules[_CONVERTER] is None:
+                del sys.modules[_CONVERTER]
+        _started.core, _started.thread = ov.Core(), threading.current_thread()
+        _started.core.set_property({"FORCE_TBB_TERMINATE": True})  # its threads end with it
+    return _started.core
+
+
+def stop_openvino() -> None:
+    """End OpenVINO with all its threads, once its networks are gone; it can be started again.
+
+    The stack for signals is that of the thread that started it, so no other can while it lives.
+    """
+    thread = _started.thread
+    if thread is threading.current_thread() or (thread and not thread.is_alive()):
+        _started.core = _started.thread = None
+
+
+def after_fork_in_child() -> None:
+    """Take note that an OpenVINO that could not be stopped has no threads any more."""
+    _started.is_lost = _started.core is not None
 
 
 def read_graph(model: ModelFile) -> Any:  # noqa: ANN401

@@ -1,7 +1,9 @@
 """What no network may make of a picture, and what is done where one does."""
 
+import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 
 from widesr.engine.protocol import Engine, Runtime
 from widesr.errors import ModelFileError
+
+_logger = logging.getLogger(__name__)
 
 _LEAST_SIDE = 8
 """LR pixels; in a smaller tile most of the picture is a network's border, of any brightness."""
@@ -33,6 +37,7 @@ class Guarded:
         path: os.PathLike[str],
         exact: Callable[[], Runtime] | None = None,
         is_trusted: bool = False,
+        again: Callable[[], Engine] | None = None,
     ) -> None:
         """Guard a network.
 
@@ -43,15 +48,21 @@ class Guarded:
                 that.
             is_trusted: Take numbers of any kind from fp32: the file is known to be undamaged and
                 in [0, 1], but its training may have only begun.
+            again: Loads all this anew; it is what a pickle holds.
         """
         self.name, self.precision = runtime.name, runtime.precision
         self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
         self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
         self.bytes_per_pixel = runtime.bytes_per_pixel
         self._runtime, self._path, self._load_exact = runtime, path, exact
-        self._is_trusted = is_trusted
+        self._is_trusted, self._again = is_trusted, again
         self._exact: Guarded | None = None
         self._loading = Lock()
+
+    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
+        if self._again is None:
+            raise TypeError(f"{self.name} holds a runtime, which cannot be pickled")
+        return self._again, ()
 
     def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
         """Upscale; see `Runtime.run`.
@@ -64,6 +75,7 @@ class Guarded:
         if wrong is None:
             return sr
         if self._load_exact is not None:
+            _logger.info("made %s in %s: this tile is made again in fp32", wrong, self.precision)
             return self.exact.run(lr)
         if self._is_trusted and wrong != _NO_NUMBERS:
             return sr
@@ -80,9 +92,17 @@ class Guarded:
             return self
         with self._loading:  # two streams may ask at once
             if self._exact is None:
-                exact = self._load_exact()
-                self._exact = Guarded(exact, path=self._path, is_trusted=self._is_trusted)
+                self._exact = Guarded(
+                    self._load_exact(),
+                    path=self._path,
+                    is_trusted=self._is_trusted,
+                    again=None if self._again is None else partial(_exact_of, self._again),
+                )
             return self._exact
+
+
+def _exact_of(load: Callable[[], Engine]) -> Engine:
+    return load().exact
 
 
 def _what_is_wrong(lr: NDArray[np.float32], sr: NDArray[np.float32]) -> str | None:

@@ -6,11 +6,17 @@ runs in. A foreign network's convolutions may fall back on a matrix product whos
 depends on the picture's size: some 3e-7 between tiled and whole, and slower.
 """
 
+import os
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+# Else it would keep an identifier in the user's home, report, and have a thread for that, without
+# which a process that was forked ends by a signal.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
 
 from widesr.catalog import ModelFile
 from widesr.engine.interface import Port, checked, failed, fixed_size, refused

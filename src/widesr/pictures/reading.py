@@ -22,6 +22,7 @@ import pyvips
 
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.files import FileBytes
+from widesr.folder import web_address
 from widesr.pictures.bitmaps import Bitmap, open_bitmap
 from widesr.pictures.colour import meant_profile
 from widesr.pictures.containers import (
@@ -49,7 +50,7 @@ _IN_MEMORY = 2**26
 """Bytes of a picture that is turned upright in memory; a larger one goes by way of a file."""
 
 
-def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a still picture, whole, whatever its name says it is.
 
     Palettes become RGB, fewer than 8 bits become 8. CMYK becomes 8-bit or 16-bit sRGB through
@@ -61,7 +62,7 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         ImageFormatError: A picture of a kind that is not read; the message says what to do.
         ImageTooLargeError: The header claims more than `max_pixels`; nothing was decoded.
     """
-    with open_picture(path, max_pixels=max_pixels) as stream:
+    with open_picture(Path(path), max_pixels=max_pixels) as stream:
         return stream.whole()
 
 
@@ -177,6 +178,11 @@ def opened(path: Path) -> Iterator[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait for its writer
     except FileNotFoundError as error:
+        if address := web_address(path):
+            raise ImageReadError(
+                f"{address}: is a web address, and widesr fetches no pictures; download it and "
+                "name the file"
+            ) from error
         raise ImageReadError(f"{path}: no such file; check the name and the folder") from error
     except OSError as error:
         raise ImageReadError(

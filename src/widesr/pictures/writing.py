@@ -99,7 +99,7 @@ def output_format(
 
 
 def write_picture(
-    path: Path,
+    path: Path | str,
     picture: Picture,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -129,7 +129,7 @@ def write_picture(
         ImageWriteError: The folder is missing, full, or takes no file.
     """
     write_stream(
-        path,
+        Path(path),
         picture.stream(),
         format=format,
         quality=quality,

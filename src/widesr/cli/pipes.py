@@ -1,0 +1,116 @@
+"""`-` in place of a file: a picture from standard input, or to standard output.
+
+Pictures are read and written in files, since their decoders go back and forth in them; what comes
+from a pipe, or goes into one, is in a temporary file meanwhile.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from widesr.cli import options
+from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
+from widesr.folder import is_folder
+
+_PIPE = Path("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piped:
+    """What a command works on in place of what the user named."""
+
+    inputs: list[Path]
+    output: options.Output | None
+    into_pipe: bool = False
+    """Whether stdout is taken, so that nothing else may go there."""
+    stands_for: tuple[str, str] = ("", "")
+    """A path, and what the user calls it."""
+
+    def worded(self, text: str) -> str:
+        """Give a message in the user's words."""
+        path, name = self.stands_for
+        return text.replace(path, name) if path else text
+
+
+@contextmanager
+def piped(
+    inputs: Sequence[Path], output: options.Output | None, *, as_json: bool
+) -> Iterator[Piped]:
+    """Put stdin into a file, and what was made on stdout, once all has gone well.
+
+    Yields:
+        What is to be worked on; what the user named where no `-` is among it.
+
+    Raises:
+        UsageError: `-` cannot be meant here.
+        ImageReadError: Standard input cannot be read.
+        ImageWriteError: Standard output takes nothing more.
+    """
+    from_pipe = _PIPE in inputs
+    into_pipe = output.path == _PIPE if output else from_pipe
+    if not (from_pipe or into_pipe):
+        yield Piped(inputs=list(inputs), output=output)
+        return
+    _check(inputs, into_pipe=into_pipe, as_json=as_json)
+    with tempfile.TemporaryDirectory(prefix="widesr-") as name:
+        source, made = inputs[0], Path(name) / "out"
+        if from_pipe:
+            source = _received(Path(name))
+        yield Piped(
+            inputs=[source],
+            output=options.Output(made, is_folder=True) if into_pipe else output,
+            into_pipe=into_pipe,
+            stands_for=(str(source), "standard input") if from_pipe else ("", ""),
+        )
+        if into_pipe:
+            _send(made)
+
+
+def _check(inputs: Sequence[Path], *, into_pipe: bool, as_json: bool) -> None:
+    if len(inputs) > 1 or is_folder(inputs[0]):
+        raise UsageError("- stands for one picture; give no folder and no other input with it")
+    if _PIPE in inputs and sys.stdin.isatty():
+        raise UsageError("input - is standard input, which is a terminal; pipe a picture into it")
+    if into_pipe and sys.stdout.isatty():
+        raise UsageError(
+            "output - is standard output, which is a terminal; pipe it on, or name a file with -o"
+        )
+    if into_pipe and as_json:
+        raise UsageError("--json and the picture would both go to standard output; leave one out")
+
+
+def _received(folder: Path) -> Path:
+    """Write all of stdin to a file whose name says what it is."""
+    from widesr.files import FileBytes
+    from widesr.pictures.sniff import kind_of
+    from widesr.pictures.writing import FORMATS
+
+    path = folder / "stdin"
+    try:
+        with path.open("w+b") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
+            try:
+                kind = kind_of(path, FileBytes(file.fileno()))
+            except WidesrError:
+                return path  # it will be said when it is read
+    except OSError as error:
+        raise ImageReadError(f"standard input: cannot be kept ({error.strerror})") from error
+    suffixes = {each: suffix for suffix, each in reversed(FORMATS.items())}
+    return path.rename(folder / f"stdin{suffixes.get(kind, f'.{kind}')}")
+
+
+def _send(folder: Path) -> None:
+    (made,) = folder.iterdir()
+    try:
+        with made.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # a reader that has seen enough is no error
+    except OSError as error:
+        raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error

@@ -1,0 +1,102 @@
+"""Runtimes that outlive a fork: unloaded before it, and loaded anew where they are next needed.
+
+A fork takes the memory of a process along and only one of its threads. A runtime whose threads are
+gone waits for them for ever, in its next picture or when it is freed; so none is there at a fork.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from threading import Condition, Lock
+from weakref import WeakSet
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.engine.graph import after_fork_in_child, stop_openvino
+from widesr.engine.protocol import Runtime
+
+_logger = logging.getLogger(__name__)
+
+
+class Forkable:
+    """A runtime that can be used before and after a fork, by the parent and by the child.
+
+    A fork waits for the pictures, or tiles, that are being computed.
+    """
+
+    def __init__(self, load: Callable[[], Runtime]) -> None:
+        """Load a runtime.
+
+        Args:
+            load: Gives the same one each time.
+        """
+        runtime = load()
+        self.name, self.precision = runtime.name, runtime.precision
+        self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
+        self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
+        self.bytes_per_pixel = runtime.bytes_per_pixel
+        self._load = load
+        self._runtime: Runtime | None = runtime
+        self._running = 0
+        self._changed = Condition(Lock())
+        _alive.add(self)
+
+    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Upscale; see `Runtime.run`."""
+        with self._changed:
+            if self._runtime is None:
+                _logger.info("process %d was forked or forks: loading %s", os.getpid(), self.name)
+                self._runtime = self._load()
+            runtime = self._runtime
+            self._running += 1
+        try:
+            return runtime.run(lr)
+        finally:
+            del runtime
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def before_fork(self) -> None:
+        """Unload, and let nothing be loaded until `after_fork`."""
+        self._changed.acquire()
+        self._changed.wait_for(lambda: not self._running)
+        self._runtime = None
+
+    def after_fork(self) -> None:
+        """Let it be loaded again."""
+        self._changed.release()
+
+    def after_fork_in_child(self) -> None:
+        """The same where the threads that waited are no more."""
+        self._changed = Condition(Lock())
+
+
+_alive: WeakSet[Forkable] = WeakSet()
+_forking: list[Forkable] = []
+"""Those that `_before` has unloaded; one thread forks at a time."""
+
+
+def _before() -> None:
+    _forking[:] = _alive
+    for each in _forking:
+        each.before_fork()
+    stop_openvino()
+
+
+def _after() -> None:
+    for each in _forking:
+        each.after_fork()
+    _forking.clear()
+
+
+def _after_in_child() -> None:
+    for each in _forking:
+        each.after_fork_in_child()
+    _forking.clear()
+    after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -1,0 +1,75 @@
+"""One picture by several models: the same place as each of them makes it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Unpack
+
+from widesr.catalog import BICUBIC, LADDER
+from widesr.compare.diff import Window
+from widesr.pictures.picture import Picture
+from widesr.sized import load_upscaler
+from widesr.sizing import Target
+from widesr.upscaler import Running
+
+EVERY = (BICUBIC, *LADDER)
+"""What is compared where no models are named."""
+
+_AROUND = 64
+"""LR pixels that are upscaled beyond each side of the window, more than any of our models sees."""
+
+
+class Candidate(NamedTuple):
+    """What a model makes of the window."""
+
+    model: str
+    """As it was asked for."""
+    made_by: str
+    """The networks, and what follows them."""
+    seconds: float
+    """That the whole picture would take on this machine, about."""
+    picture: Picture
+    """The window, upscaled."""
+
+
+def line_up(
+    picture: Picture,
+    *,
+    scale: int,
+    window: Window,
+    models: Sequence[str] = EVERY,
+    **running: Unpack[Running],
+) -> Iterator[Candidate]:
+    """Upscale a window of a picture by one model after another.
+
+    Args:
+        picture: The input.
+        scale: Output pixels per input pixel.
+        window: In pixels of the input.
+        models: Names or files, as for `Upscaler.load`.
+        **running: As for `Upscaler.load`.
+
+    Raises:
+        WidesrError: As `load_upscaler` says.
+    """
+    left, top = max(window.left - _AROUND, 0), max(window.top - _AROUND, 0)
+    around = _cut(
+        picture,
+        slice(top, window.top + window.height + _AROUND),
+        slice(left, window.left + window.width + _AROUND),
+    )
+    rows = slice((window.top - top) * scale, (window.top - top + window.height) * scale)
+    columns = slice((window.left - left) * scale, (window.left - left + window.width) * scale)
+    size = picture.height, picture.width
+    for model in models:
+        upscaler = load_upscaler(model, target=Target(scale=scale), **running)
+        yield Candidate(
+            model=model,
+            made_by=upscaler.made_by(*size),
+            seconds=upscaler.seconds_for(*size),
+            picture=_cut(upscaler.upscale_picture(around), rows, columns),
+        )
+
+
+def _cut(picture: Picture, rows: slice, columns: slice) -> Picture:
+    alpha = None if picture.alpha is None else picture.alpha[rows, columns]
+    return replace(picture, pixels=picture.pixels[rows, columns], alpha=alpha)
