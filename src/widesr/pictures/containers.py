@@ -13,6 +13,7 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
+from widesr.pictures.boxes import Heif
 from widesr.pictures.metadata import (
     IPTC_TAG,
     PHOTOSHOP,
@@ -97,18 +98,6 @@ def _unhexed(text: bytes) -> bytes:
         return b""
 
 
-def is_monochrome_avif(file: FileBytes) -> bool:
-    """Tell grey AVIF, which libvips reads as RGB, by the configuration of its codec."""
-    configuration = re.search(rb"av1C..(.)", file[:65536], flags=re.DOTALL)
-    return configuration is not None and configuration[1][0] & 0x10 != 0
-
-
-def is_premultiplied_avif(file: FileBytes) -> bool:
-    """Tell an AVIF whose colours are multiplied by its alpha, which libvips leaves as they are."""
-    meta = _avif_meta(file)
-    return any(name == b"prem" for name, _ in _boxes(meta.get(b"iref", b"")[4:]))
-
-
 def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
     """What a PNG or AVIF file says of its colours otherwise than by an ICC profile.
 
@@ -165,58 +154,13 @@ _MOST_CHUNKS = 2**18
 
 def _colours_of_avif(file: FileBytes) -> tuple[int, int] | None:
     """By the codes of the main picture, if it has no profile."""
-    meta = _avif_meta(file)
-    properties = dict(_boxes(meta.get(b"iprp", b"")))
-    boxes = list(_boxes(properties.get(b"ipco", b"")))
-    try:
-        numbers = _properties_of_main_item(meta[b"pitm"], properties[b"ipma"])
-    except (KeyError, IndexError, struct.error):  # a broken file, which libvips refuses
-        return None
-    chosen = [boxes[n - 1] for n in numbers if 0 < n <= len(boxes)]
-    colours = [body for name, body in chosen if name == b"colr"]
+    heif = Heif(file)
+    colours = heif.named(heif.primary, b"colr")
     codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
     if not codes or len(codes) < len(colours):
         return None
     primaries, transfer = struct.unpack_from(">HH", codes[0], 4)
     return primaries, transfer
-
-
-def _avif_meta(file: FileBytes) -> dict[bytes, bytes]:
-    """What lies in the box that describes the file."""
-    meta = dict(_boxes(file[:_MOST_META])).get(b"meta", b"")
-    return dict(_boxes(meta[4:]))
-
-
-_MOST_META = 2**20
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and contents of each box; the last may be cut short."""
-    at = 0
-    while at + 8 <= len(data):
-        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
-        if size == 1:
-            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
-        end = at + size if size else len(data)
-        if end < start:
-            return
-        yield data[at + 4 : at + 8], data[start:end]
-        at = end
-
-
-def _properties_of_main_item(pitm: bytes, ipma: bytes) -> list[int]:
-    """Numbers, from 1, of the main picture's properties."""
-    main = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
-    head = ">IB" if ipma[0] else ">HB"
-    letter, step, mask = ("H", 2, 0x7FFF) if ipma[3] & 1 else ("B", 1, 0x7F)
-    at = 8
-    for _ in range(struct.unpack_from(">I", ipma, 4)[0]):
-        item, n = struct.unpack_from(head, ipma, at)
-        at += struct.calcsize(head)
-        if item == main:
-            return [number & mask for number in struct.unpack_from(f">{n}{letter}", ipma, at)]
-        at += n * step
-    return []
 
 
 def jpeg_segments(metadata: Metadata, *, pixels_per_mm: tuple[float, float]) -> bytes:

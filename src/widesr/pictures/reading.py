@@ -22,12 +22,11 @@ import pyvips
 
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.files import FileBytes
+from widesr.pictures.avif import true_levels
 from widesr.pictures.bitmaps import Bitmap, open_bitmap
 from widesr.pictures.colour import meant_profile
 from widesr.pictures.containers import (
     exif_and_iptc_of_tiff,
-    is_monochrome_avif,
-    is_premultiplied_avif,
     metadata_of_png,
     named_colours,
 )
@@ -92,6 +91,8 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
 
 def pages_of(image: pyvips.Image, kind: str, file: FileBytes) -> Sequence[int]:
     """Number the pages or frames of a file, from 0; smaller copies in a TIFF are left out."""
+    if kind == "avif":  # others are its parts, or smaller copies
+        return [_number(image, "heif-primary", 0)]
     if kind == "tiff":
         tiff = Tiff.open(file)
         directories = map(tiff.directory, tiff.directories()[: _number(image, "n-pages", 1)])
@@ -258,12 +259,7 @@ def decode_image(
         icc = _blob(image, "icc-profile-data")
     rows = _rows(path, image, kind)
     if kind == "avif":
-        if bits in (10, 12):  # libvips leaves the low bits 0: white is not white
-            rows = rows.map(lambda band: band | band >> bits, channels=rows.channels)
-        if rows.channels > 2 and is_monochrome_avif(file):
-            rows = _grey(rows)
-        if rows.channels in (2, 4) and is_premultiplied_avif(file):
-            rows = rows.map(_straight, channels=rows.channels)
+        rows = true_levels(path, rows, file, bits=bits)
     named = named_colours(path, file, kind)
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
@@ -295,21 +291,6 @@ def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
             raise damaged(path, kind, error) from error
 
     return Rows(bands(), shape=shape, dtype=dtype)
-
-
-def _grey(rows: Rows) -> Rows:
-    """One channel for three that are equal, with the alpha if there is any."""
-    array = rows.whole()
-    if (array[..., :3] == array[..., :1]).all():
-        array = np.delete(array, (1, 2), axis=2)
-    return Rows.of(array)
-
-
-def _straight(band: Band) -> Band:
-    """Divide colours by the alpha that they were multiplied by."""
-    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
-    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
 
 
 def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
