@@ -2,8 +2,6 @@
 
 import re
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,22 +10,9 @@ from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
+from widesr.pictures.picture import Bitmap
 
 Array = NDArray[np.uint8 | np.uint16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bitmap:
-    """What a header says; nothing is decoded before `decode` is called."""
-
-    width: int
-    height: int
-    pixel_bytes: int
-    """Of one decoded pixel, at most."""
-    decode: Callable[[], Array]
-    """Gives uint8 or uint16 (H, W, C): grey, RGB, or RGB and alpha. Raises ImageReadError."""
-    icc: bytes | None = None
-    pixels_per_mm: tuple[float, float] | None = None
 
 
 def open_bitmap(path: Path, file: FileBytes, kind: str) -> Bitmap:

@@ -14,6 +14,7 @@ from pathlib import Path
 from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
 from widesr.pictures.boxes import Heif
+from widesr.pictures.jpeg import EXIF
 from widesr.pictures.metadata import (
     IPTC_TAG,
     PHOTOSHOP,
@@ -27,8 +28,10 @@ from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.pictures.tiff import SIZES, Tiff, packed
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
-JPEG_BLOCK = 65533 - len(_XMP_NAME)
-"""Bytes of metadata in a JPEG segment behind the longest of the names that begin one."""
+_SEGMENT = 65533
+"""Bytes that a JPEG segment holds."""
+LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
+"""Bytes of a block; EXIF may take several segments."""
 
 
 def exif_and_iptc_of_tiff(file: FileBytes, *, page: int = 0) -> tuple[bytes | None, bytes | None]:
@@ -168,7 +171,9 @@ def jpeg_segments(metadata: Metadata, *, pixels_per_mm: tuple[float, float]) -> 
     dots = (min(max(round(25.4 * res), 1), 65535) for res in pixels_per_mm)
     bodies = [(b"\xe0", b"JFIF\0\1\1\1" + struct.pack(">HHxx", *dots))]
     if metadata.exif:
-        bodies.append((b"\xe1", b"Exif\0\0" + metadata.exif))
+        step = _SEGMENT - len(EXIF)
+        parts = (metadata.exif[at : at + step] for at in range(0, len(metadata.exif), step))
+        bodies += [(b"\xe1", EXIF + part) for part in parts]
     if metadata.xmp:
         bodies.append((b"\xe1", _XMP_NAME + metadata.xmp))
     if metadata.iptc:

@@ -8,6 +8,7 @@ libvips decodes, its untrusted loaders blocked. EXIF is ours to read: libvips pa
 libexif, which loses maker notes, ratings and private tags.
 """
 
+import logging
 import os
 import re
 import stat
@@ -23,25 +24,26 @@ import pyvips
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.files import FileBytes
 from widesr.pictures.avif import true_levels
-from widesr.pictures.bitmaps import Bitmap, open_bitmap
 from widesr.pictures.colour import meant_profile
 from widesr.pictures.containers import (
     exif_and_iptc_of_tiff,
     metadata_of_png,
     named_colours,
 )
-from widesr.pictures.gif import gif_timing
+from widesr.pictures.jpeg import END, FILLER, exif_of_jpeg, is_without_end
 from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream, Pixels
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
 from widesr.pictures.tiff import Tiff
+from widesr.pictures.whole import WHOLE, open_whole
 from widesr.rows import Band, Rows
 
 pyvips.block_untrusted_set(True)
 pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
 
+_log = logging.getLogger(__name__)
 _BAND = 2**22
 """Bytes that are decoded at once, about."""
 _IN_MEMORY = 2**26
@@ -73,19 +75,14 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
     with opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
-        if kind in ("bmp", "netpbm"):
-            yield _decode_bitmap(path, open_bitmap(path, file, kind), kind, max_pixels=max_pixels)
+        if kind in WHOLE:
+            yield _decode_bitmap(path, fd, kind, max_pixels=max_pixels)
             return
         try:
             pages = pages_of(load_image(fd, kind), kind, file)
-            if len(pages) > 1:
-                raise ImageFormatError(
-                    f"{path}: holds {len(pages)} pages or frames, one was expected; {ONE_FRAME}"
-                )
-            if kind == "gif":
-                gif_timing(fd)  # libvips gives what is there of one that is cut short
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
+        _check_one(path, len(pages))
         yield open_page(path, fd, kind, pages[0], max_pixels=max_pixels)
 
 
@@ -128,10 +125,10 @@ def read_header(path: Path) -> Header:
     with opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
-        if kind in ("bmp", "netpbm"):
-            bitmap = open_bitmap(path, file, kind)
-            return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes)
         try:
+            if kind in WHOLE:
+                bitmap = open_whole(path, fd, kind)
+                return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes, bitmap.count)
             pages = pages_of(load_image(fd, kind), kind, file)
             image = load_image(fd, kind, page=pages[0])
         except (pyvips.Error, ValueError) as error:
@@ -168,7 +165,6 @@ _LOADERS = {
     "webp": "webpload_source",
     "tiff": "tiffload_source",
     "avif": "heifload_source",
-    "gif": "gifload_source",
 }
 
 
@@ -201,9 +197,25 @@ def opened(path: Path) -> Iterator[int]:
 def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
     """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
     load = getattr(pyvips.Image, _LOADERS[kind])
+    if kind == "jpeg" and is_without_end(FileBytes(fd)):
+        return _ended(FileBytes(fd)[:])
     source = pyvips.Source.new_from_descriptor(fd)
     pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
     return load(source, access="sequential", fail_on="error", **pages)
+
+
+def _ended(jpeg: bytes) -> pyvips.Image:
+    """Load a JPEG with the end that it lacks, if all pixels are there.
+
+    The decoder warns of pixels that are not, but of grey ones it does not.
+    """
+    image, other = (
+        pyvips.Image.jpegload_buffer(jpeg + end, access="sequential", fail_on=level)
+        for end, level in ((END, "warning"), (FILLER + END, "error"))
+    )
+    if image.bands == 1 and (image - other).abs().max():
+        raise pyvips.Error("premature end of JPEG image")
+    return pyvips.Image.jpegload_buffer(jpeg + END, access="sequential", fail_on="warning")
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
@@ -229,15 +241,23 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
         )
 
 
-def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) -> PictureStream:
-    check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
-    rows = Rows.of(bitmap.decode())
-    return PictureStream(
-        rows=rows,
-        icc=meant_profile(bitmap.icc, channels=min(rows.channels, 3)),
-        pixels_per_mm=bitmap.pixels_per_mm,
-        format=kind,
-    )
+def _check_one(path: Path, count: int) -> None:
+    if count > 1:
+        raise ImageFormatError(
+            f"{path}: holds {count} pages or frames, one was expected; {ONE_FRAME}"
+        )
+
+
+def _decode_bitmap(path: Path, fd: int, kind: str, *, max_pixels: int) -> PictureStream:
+    try:
+        bitmap = open_whole(path, fd, kind)
+        _check_one(path, bitmap.count)
+        check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
+        rows = Rows.of(bitmap.decode())
+    except ValueError as error:
+        raise damaged(path, kind, error) from error
+    icc = meant_profile(bitmap.icc, channels=1 if rows.channels < 3 else 3)
+    return PictureStream(rows=rows, **bitmap.about | {"icc": icc, "format": kind})
 
 
 def decode_image(
@@ -251,6 +271,8 @@ def decode_image(
         exif, iptc = exif_and_iptc_of_tiff(file, page=page)
     elif kind == "png":
         exif, xmp, iptc = metadata_of_png(file)
+    elif kind == "jpeg":
+        exif = exif_of_jpeg(file)
     exif, xmp, iptc = cleaned(Metadata(exif, xmp, iptc))
     dots = _resolution(image, exif)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
@@ -258,6 +280,8 @@ def decode_image(
         image = _srgb_of_cmyk(image)
         icc = _blob(image, "icc-profile-data")
     rows = _rows(path, image, kind)
+    if kind == "jpeg" and is_without_end(file):
+        rows = _with_warning(path, rows)
     if kind == "avif":
         rows = true_levels(path, rows, file, bits=bits)
     named = named_colours(path, file, kind)
@@ -291,6 +315,14 @@ def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
             raise damaged(path, kind, error) from error
 
     return Rows(bands(), shape=shape, dtype=dtype)
+
+
+def _with_warning(path: Path, rows: Rows) -> Rows:
+    def bands() -> Iterator[Band]:
+        yield from rows
+        _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
+
+    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
 
 
 def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
