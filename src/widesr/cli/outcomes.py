@@ -28,6 +28,7 @@ def report_outcomes(
     made_by: "Callable[[int, int], str] | None" = None,
     as_json: bool = False,
     quiet: bool = False,
+    passed_over: int = 0,
 ) -> None:
     """Print each outcome as it comes, a summary if there are several, and end the command.
 
@@ -39,6 +40,7 @@ def report_outcomes(
         made_by: What makes a picture of this height and width, if it is not the same for all.
         as_json: One JSON object per picture on stdout instead of text.
         quiet: Errors only.
+        passed_over: Files of the folders that are no pictures by their names.
 
     Raises:
         typer.Exit: With the exit code, if anything failed.
@@ -69,9 +71,12 @@ def report_outcomes(
                 typer.echo(json.dumps(_as_json(outcome, name)))
             elif not quiet and not outcome.error:
                 typer.echo(_as_line(outcome, name))
-    if len(jobs) > 1 and not as_json and not quiet:
+    if (len(jobs) > 1 or passed_over) and not as_json and not quiet:
         parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-        typer.echo(f"{len(jobs)} pictures: {parts}  {time.perf_counter() - begin:.1f} s")
+        if passed_over:
+            parts += f"; {passed_over} other file{'s' if passed_over > 1 else ''} passed over"
+        pictures = f"{len(jobs)} picture{'s' if len(jobs) > 1 else ''}"
+        typer.echo(f"{pictures}: {parts}  {time.perf_counter() - begin:.1f} s")
     if counts["failed"]:
         raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
 

@@ -87,11 +87,13 @@ def upscale_pictures(
     from widesr.batch.many import upscale_many
     from widesr.catalog import BICUBIC
     from widesr.engine import advice
+    from widesr.folder import count_others, is_folder
     from widesr.sized import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
+    sources = options.gather_inputs(inputs, input_option)
     jobs = plan_jobs(
-        options.gather_inputs(inputs, input_option),
+        sources,
         output=output,
         name_end=target.name_end,
         suffix=suffix,
@@ -134,6 +136,11 @@ def upscale_pictures(
         made_by=upscaler.made_by,
         as_json=as_json,
         quiet=quiet,
+        passed_over=sum(
+            count_others(each, recursive=recursive, but=output)
+            for each in sources
+            if is_folder(each)
+        ),
     )
 
 

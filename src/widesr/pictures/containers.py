@@ -102,7 +102,7 @@ def _unhexed(text: bytes) -> bytes:
 
 
 def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
-    """What a PNG or AVIF file says of its colours otherwise than by an ICC profile.
+    """What a PNG, AVIF or HEIC file says of its colours otherwise than by an ICC profile.
 
     Returns:
         None where it says nothing, or where its ICC profile goes first.
@@ -110,7 +110,8 @@ def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
     Raises:
         ImageFormatError: They are those of HDR.
     """
-    named = {"png": _colours_of_png, "avif": _colours_of_avif}.get(kind, lambda _: None)(file)
+    readers = {"png": _colours_of_png, "avif": _colours_of_heif, "heic": _colours_of_heif}
+    named = readers.get(kind, lambda _: None)(file)
     if not isinstance(named, tuple) or isinstance(named, Colours):
         return named
     primaries, transfer = named
@@ -155,7 +156,7 @@ _MOST_CHUNKS = 2**18
 """Enough for the pixels of any PNG; a made-up one must not keep us busy."""
 
 
-def _colours_of_avif(file: FileBytes) -> tuple[int, int] | None:
+def _colours_of_heif(file: FileBytes) -> tuple[int, int] | None:
     """By the codes of the main picture, if it has no profile."""
     heif = Heif(file)
     colours = heif.named(heif.primary, b"colr")

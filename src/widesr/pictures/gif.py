@@ -117,7 +117,9 @@ class Gif(NamedTuple):
             elif before is not None:
                 canvas = before
         if not self.is_ended:
-            _log.warning("%s: ends without the mark of its end, after %d frames", path, len(self.frames))
+            _log.warning(
+                "%s: ends without the mark of its end, after %d frames", path, len(self.frames)
+            )
 
     def _numbers(self, frame: GifFrame, fd: int) -> Numbers:
         """Number of each pixel's colour, (H, W)."""

@@ -90,7 +90,9 @@ def _note_scan(body: bytes, missing: dict[int, list[int]]) -> None:
 def _units(head: bytes, scan: bytes) -> int:
     """How many units of a scan are followed by another."""
     height, width = int.from_bytes(head[1:3], "big"), int.from_bytes(head[3:5], "big")
-    sampled = {head[6 + 3 * n]: (head[7 + 3 * n] >> 4, head[7 + 3 * n] & 15) for n in range(head[5])}
+    sampled = {
+        head[6 + 3 * n]: (head[7 + 3 * n] >> 4, head[7 + 3 * n] & 15) for n in range(head[5])
+    }
     across, down = (max(each[n] for each in sampled.values()) for n in (0, 1))
     if scan[0] == 1:  # of one component, each block is a unit
         own = sampled[scan[1]]

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,21 +20,29 @@ from typing import NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
+from widesr.errors import (
+    ImageFormatError,
+    ImageReadError,
+    ImageTooLargeError,
+    WidesrError,
+    last_line,
+)
 from widesr.files import FileBytes
-from widesr.pictures.avif import true_levels
 from widesr.pictures.colour import meant_profile
 from widesr.pictures.containers import (
     exif_and_iptc_of_tiff,
     metadata_of_png,
     named_colours,
 )
+from widesr.pictures.heic import closest_suffix
 from widesr.pictures.jpeg import END, FILLER, exif_of_jpeg, is_without_end
+from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
-from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream, Pixels
+from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
 from widesr.pictures.tiff import Tiff
+from widesr.pictures.turning import upright
 from widesr.pictures.whole import WHOLE, open_whole
 from widesr.rows import Band, Rows
 
@@ -46,8 +53,6 @@ pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory 
 _log = logging.getLogger(__name__)
 _BAND = 2**22
 """Bytes that are decoded at once, about."""
-_IN_MEMORY = 2**26
-"""Bytes of a picture that is turned upright in memory; a larger one goes by way of a file."""
 
 
 def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -138,6 +143,22 @@ def read_header(path: Path) -> Header:
             height, width = width, height
         pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
         return Header(height, width, pixel_bytes, len(pages))
+
+
+def closest_ending(path: Path) -> str | None:
+    """Name the suffix of the format nearest to one that is read and not written, where PNG is not.
+
+    It goes by the content; None for PNG, and for what cannot be read.
+    """
+    if path.suffix.lower() not in (".heic", ".heif", ".hif"):
+        return None
+    try:
+        with opened(path) as fd:
+            file = FileBytes(fd)
+            kind = kind_of(path, file)
+            return closest_suffix(file) if kind == "heic" else {"jpeg": ".jpg"}.get(kind)
+    except WidesrError:
+        return None
 
 
 def damaged(
@@ -287,7 +308,7 @@ def decode_image(
     named = named_colours(path, file, kind)
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
-    rows = _upright(path, rows, orientation)
+    rows = upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
         icc=meant_profile(icc, channels=1 if rows.channels < 3 else 3),
@@ -344,58 +365,6 @@ def _srgb_of_cmyk(image: pyvips.Image) -> pyvips.Image:
     )
     alpha = image.bandsplit()[4:]  # apart: libvips would scale that of 16 bits
     return colours.bandjoin(alpha) if alpha else colours
-
-
-def _upright(path: Path, rows: Rows, orientation: int) -> Rows:
-    """Apply an EXIF orientation, 1 to 8."""
-    if orientation == 2:
-        return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
-    if orientation not in range(3, 9):
-        return rows
-    if rows.nbytes <= _IN_MEMORY:
-        return Rows.of(np.ascontiguousarray(turned(rows.whole(), orientation)))
-    height, width, channels = rows.shape
-    shape = (width, height, channels) if orientation > 4 else rows.shape
-    return Rows(_turned_on_disk(path, rows, orientation), shape=shape, dtype=rows.dtype)
-
-
-def turned(array: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror (H, W, C) as an EXIF orientation says, 1 to 8; a view."""
-    if orientation > 4:
-        array = array.transpose(1, 0, 2)
-    if orientation in (3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return array
-
-
-def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
-    """Turn a picture that is too large for memory: its last row, or column, may come first."""
-    height, width, channels = rows.shape
-    row_bytes = rows.nbytes // height
-    sideways, backwards = orientation > 4, orientation in (3, 4, 7, 8)
-    n_out = width if sideways else height
-    step = max(_BAND // (rows.nbytes // n_out), 1)
-    try:
-        with tempfile.TemporaryFile() as file:
-            for band in rows:
-                file.write(np.ascontiguousarray(band).data)
-            file.flush()
-            for top in range(0, n_out, step):
-                n = min(step, n_out - top)
-                first = n_out - top - n if backwards else top
-                block = (height, n, channels) if sideways else (n, width, channels)
-                part = np.empty(block, rows.dtype)
-                offset = first * row_bytes // (width if sideways else 1)
-                for y, row in enumerate(part):
-                    os.preadv(file.fileno(), [row], offset + y * row_bytes)
-                yield np.ascontiguousarray(turned(part, orientation))
-    except OSError as error:
-        raise ImageReadError(
-            f"{path}: is turned upright by way of a file in {tempfile.gettempdir()}, which failed "
-            f"({error.strerror}); make room there, or name another folder in TMPDIR"
-        ) from error
 
 
 def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:

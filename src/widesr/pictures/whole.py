@@ -5,9 +5,10 @@ from pathlib import Path
 from widesr.files import FileBytes
 from widesr.pictures.bitmaps import open_bitmap
 from widesr.pictures.gif import read_gif
+from widesr.pictures.heic import open_heic
 from widesr.pictures.picture import Bitmap, Pixels
 
-WHOLE = ("bmp", "netpbm", "gif")
+WHOLE = ("bmp", "netpbm", "gif", "heic")
 """Kinds of files that `open_whole` takes."""
 
 
@@ -17,18 +18,21 @@ def open_whole(path: Path, fd: int, kind: str) -> Bitmap:
     Raises:
         ImageReadError: It is damaged or cut short.
         ImageFormatError: A variant that is not read.
+        MissingExtraError: What decodes it is not installed.
         ValueError: It is damaged; the cause alone.
     """
     if kind == "gif":
         return _open_gif(path, fd)
-    return open_bitmap(path, FileBytes(fd), kind)
+    file = FileBytes(fd)
+    return open_heic(path, file) if kind == "heic" else open_bitmap(path, file, kind)
 
 
 def _open_gif(path: Path, fd: int) -> Bitmap:
     gif = read_gif(fd)
 
     def decode() -> Pixels:
-        return list(gif.drawn(path, fd))[0]
+        (pixels,) = gif.drawn(path, fd)  # all of it: a warning comes at its end
+        return pixels
 
     return Bitmap(
         width=gif.width,

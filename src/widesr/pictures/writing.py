@@ -34,6 +34,9 @@ from widesr.rows import Band, Rows
 FORMATS = {
     ".png": "png",
     ".jpg": "jpeg",
+    ".jfif": "jpeg",
+    ".jpe": "jpeg",
+    ".mpo": "jpeg",
     ".jpeg": "jpeg",
     ".webp": "webp",
     ".tif": "tiff",

@@ -1,8 +1,8 @@
-"""What libvips gives of an AVIF file, brought to the values that are meant.
+"""What libheif gives of an AVIF or HEIC file, brought to the values that are meant.
 
-libheif takes the levels of limited range, in grey and in alpha, for those of the full one, and
-those of red and blue, where RGB is stored as it is, for differences of colours. It gives grey as
-RGB, leaves the low bits of 10 and 12 at 0, and colours multiplied by their alpha.
+It takes the levels of limited range, in grey and in alpha, for those of the full one, and
+those of red and blue, where RGB is stored as it is, for differences of colours. What comes through
+libvips is grey as RGB; the low bits of 10 and 12 are 0, and colours multiplied by their alpha.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
-from widesr.pictures.av1 import av1_colours
+from widesr.pictures.av1 import Av1Colours, av1_colours
 from widesr.pictures.boxes import Heif
 from widesr.rows import Band, Rows
 
@@ -25,7 +25,8 @@ def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
 
     Args:
         path: What the file is called.
-        rows: As libvips gives them, (H, W, 3 or 4); of 10 and 12 bits in the upper ones of 16.
+        rows: As libheif gives them, (H, W, C): grey, or RGB that may be grey, then alpha if there
+            is any; of 10 and 12 bits in the upper ones of 16.
         file: Where they come from.
         bits: Of a channel: 8, 10 or 12.
 
@@ -37,9 +38,10 @@ def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
         ImageReadError: When they are read: the file says that it is grey, and has colours.
     """
     heif = Heif(file)
-    is_grey = is_monochrome(heif)
-    is_premultiplied = rows.channels == 4 and heif.refers(b"prem", heif.primary)
-    alpha = heif.alpha() if rows.channels == 4 else None
+    has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and is_monochrome(heif)
+    is_grey = is_tripled or rows.channels < 3
+    is_premultiplied = has_alpha and heif.refers(b"prem", heif.primary)
+    alpha = heif.alpha() if has_alpha else None
     is_full = _is_full_range(heif, heif.primary)
     full, tables = _table(bits), []
     if is_grey:
@@ -49,16 +51,16 @@ def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
         _check_matrix(path, heif, matrix, is_full=is_full)
         outer = full if matrix or is_full else _table(bits, stretch=224 / 219)
         tables = [outer, full, outer]
-    if rows.channels == 4:
+    if has_alpha:
         limited = alpha is not None and not _is_full_range(heif, alpha)
         tables.append(_table(bits, limited=limited))
     shift = 8 * rows.dtype.itemsize - bits
 
     def change(band: Band) -> Band:
-        if is_grey:
+        if is_tripled:
             if (band[..., :3] != band[..., :1]).any():
                 raise ImageReadError(
-                    f"{path}: this AVIF file is damaged (it is said to be grey, and has colours); "
+                    f"{path}: this file is damaged (it is said to be grey, and has colours); "
                     "get a whole copy of it"
                 )
             band = np.delete(band, (1, 2), axis=2)
@@ -76,7 +78,8 @@ def _table(bits: int, *, limited: bool = False, stretch: float = 1) -> _Table:
     unit, top = 2 ** (bits - 8), np.iinfo(dtype).max
     black, white = (16 * unit, 235 * unit) if limited else (0, 2**bits - 1)
     levels = (np.arange(2**bits) - black) / (white - black) * stretch * top
-    return np.clip(np.floor(levels + 0.5), 0, top).astype(dtype)
+    table: _Table = np.clip(np.floor(levels + 0.5), 0, top).astype(dtype)
+    return table
 
 
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
@@ -106,7 +109,7 @@ def _is_full_range(heif: Heif, item: int) -> bool:
     codes = _codes(heif, item)
     if codes is not None:
         return bool(codes[10] & 0x80)
-    coded = av1_colours(heif.data(heif.coded(item), most=_BEGINNING))
+    coded = _coded(heif, item)
     return coded is None or coded.full_range
 
 
@@ -114,8 +117,14 @@ def _matrix(heif: Heif, item: int) -> int:
     codes = _codes(heif, item)
     if codes is not None:
         return int.from_bytes(codes[8:10], "big")
-    coded = av1_colours(heif.data(heif.coded(item), most=_BEGINNING))
+    coded = _coded(heif, item)
     return 2 if coded is None else coded.matrix
+
+
+def _coded(heif: Heif, item: int) -> Av1Colours | None:
+    item = heif.coded(item)
+    is_av1 = heif.kind(item) == b"av01"
+    return av1_colours(heif.data(item, most=_BEGINNING)) if is_av1 else None
 
 
 def _codes(heif: Heif, item: int) -> bytes | None:
