@@ -12,8 +12,11 @@ from widesr.files import FileBytes
 EXIF = b"Exif\0\0"
 """Begins a segment of EXIF."""
 END = b"\xff\xd9"
-FILLER = bytes(range(1, 255)) * 16
-"""Of no meaning: read behind the data of a scan, it changes pixels, unless they are all there."""
+FILLERS = tuple(
+    bytes((first + 41 * n * n + first * n) % 255 for n in range(4096))
+    for first in (0xFE, 0xA6, 0x33, 0xC9, 0x6D, 0x92, 0xE4, 0xDB)
+)
+"""Of no meaning: read behind the data of a scan, they change pixels, unless all are there."""
 _BLOCK = 2**20
 _MOST = 10_000
 """Segments; a made-up file must not keep us busy."""

@@ -35,7 +35,7 @@ from widesr.pictures.containers import (
     named_colours,
 )
 from widesr.pictures.heic import closest_suffix
-from widesr.pictures.jpeg import END, FILLER, exif_of_jpeg, is_without_end
+from widesr.pictures.jpeg import END, FILLERS, exif_of_jpeg, is_without_end
 from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
@@ -228,15 +228,18 @@ def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
 def _ended(jpeg: bytes) -> pyvips.Image:
     """Load a JPEG with the end that it lacks, if all pixels are there.
 
-    The decoder warns of pixels that are not, but of grey ones it does not.
+    The decoder warns of pixels that are not, but libvips does not look at the last warnings.
     """
-    image, other = (
-        pyvips.Image.jpegload_buffer(jpeg + end, access="sequential", fail_on=level)
-        for end, level in ((END, "warning"), (FILLER + END, "error"))
-    )
-    if image.bands == 1 and (image - other).abs().max():
-        raise pyvips.Error("premature end of JPEG image")
-    return pyvips.Image.jpegload_buffer(jpeg + END, access="sequential", fail_on="warning")
+
+    jpeg = jpeg.rstrip(b"\xff")  # half of an end, which what follows would make another mark
+
+    def load(end: bytes, level: str) -> pyvips.Image:
+        return pyvips.Image.jpegload_buffer(jpeg + end, access="sequential", fail_on=level)
+
+    for filler in FILLERS:
+        if (load(END, "warning") - load(filler + END, "error")).abs().max():
+            raise pyvips.Error("premature end of JPEG image")
+    return load(END, "warning")
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
@@ -302,7 +305,7 @@ def decode_image(
         icc = _blob(image, "icc-profile-data")
     rows = _rows(path, image, kind)
     if kind == "jpeg" and is_without_end(file):
-        rows = _with_warning(path, rows)
+        _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
     if kind == "avif":
         rows = true_levels(path, rows, file, bits=bits)
     named = named_colours(path, file, kind)
@@ -336,14 +339,6 @@ def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
             raise damaged(path, kind, error) from error
 
     return Rows(bands(), shape=shape, dtype=dtype)
-
-
-def _with_warning(path: Path, rows: Rows) -> Rows:
-    def bands() -> Iterator[Band]:
-        yield from rows
-        _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
-
-    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
 
 
 def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
