@@ -230,7 +230,6 @@ def _ended(jpeg: bytes) -> pyvips.Image:
 
     The decoder warns of pixels that are not, but libvips does not look at the last warnings.
     """
-
     jpeg = jpeg.rstrip(b"\xff")  # half of an end, which what follows would make another mark
 
     def load(end: bytes, level: str) -> pyvips.Image:
