@@ -47,7 +47,8 @@ SUFFIXES = ("png", "jpg", "tif", "webp", "png", "avif")
 PASSING = {
     "widesr.batch.many._UNDER_WAY": 0,
     "widesr.pictures.reading._BAND": 2000,
-    "widesr.pictures.reading._IN_MEMORY": 0,
+    "widesr.pictures.turning._BAND": 2000,
+    "widesr.pictures.turning._IN_MEMORY": 0,
     "widesr.pictures.feed._STRIP": 1000,
     "widesr.resize._CHUNK": 4000,
     "widesr.bleed._CHUNK": 4000,

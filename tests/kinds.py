@@ -736,10 +736,6 @@ REFUSED = {
         Kind(make="magick {rgb} -depth 8 JP2:{sample}", holds=b"jP  "),
         "this is JPEG 2000",
     ),
-    "heic": (
-        Kind(make="magick {rgb} -depth 8 HEIC:{sample}", holds=b"ftypheic"),
-        "this is HEIC",
-    ),
 }
 """Kinds that are not read, and what is said of them."""
 

@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from samples import DEEP, GREY, PALETTE, RGB, RGBA, by_pillow, pillow_image, profile, put
+from others import execute, program
+from samples import (
+    DEEP,
+    GREY,
+    GREY_ALPHA,
+    PALETTE,
+    RGB,
+    RGBA,
+    by_pillow,
+    pillow_image,
+    png,
+    profile,
+    put,
+)
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.pictures.reading import read_picture
 
@@ -239,6 +252,51 @@ NETPBM_16 = {
 def test_netpbm_is_read_as_its_description_says(tmp_path, data, expected, dtype):
     expected = expected.reshape(*expected.shape[:2], -1).astype(dtype)
     np.testing.assert_array_equal(read(tmp_path, data), expected, strict=True)
+
+
+PAMS = {
+    "grey": ("GRAYSCALE", GREY, 255),
+    "rgb": ("RGB", RGB, 255),
+    "grey and alpha": ("GRAYSCALE_ALPHA", GREY_ALPHA, 255),
+    "rgb and alpha": ("RGB_ALPHA", RGBA, 255),
+    "16 bit": ("RGB", DEEP, 65535),
+    "black and white": ("BLACKANDWHITE", GREY // 200, 1),
+}
+
+
+def pam(words, array, top):
+    height, width, depth = array.shape
+    head = f"P7\n# made\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {top}\n"
+    head += f"TUPLTYPE {words}\nENDHDR\n"
+    return head.encode() + array.astype(">u2" if top > 255 else "u1").tobytes()
+
+
+@pytest.mark.parametrize("kind", PAMS)
+def test_pam_is_read_with_its_alpha(tmp_path, kind):
+    words, array, top = PAMS[kind]
+    picture = read_picture(put(tmp_path, pam(words, array, top)))
+    planes = picture.pixels if picture.alpha is None else np.dstack(
+        [picture.pixels, picture.alpha]
+    )  # fmt: skip
+    expected = array * 255 if top == 1 else array
+    np.testing.assert_array_equal(planes, expected)
+
+
+def test_pam_by_ffmpeg_is_read(tmp_path):
+    put(tmp_path, png(RGBA, bits=8, colour_type=6), "in.png")
+    out = tmp_path / "out.pam"
+    execute([program("ffmpeg"), "-v", "error", "-i", str(tmp_path / "in.png"), str(out)])
+    picture = read_picture(out)
+    np.testing.assert_array_equal(np.dstack([picture.pixels, picture.alpha]), RGBA)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [(b"WIDTH 31", b"WIDTH x"), (b"DEPTH 3", b"DEPTH 0"), (b"ENDHDR", b"END"), (b"255", b"9")],
+)
+def test_a_pam_that_contradicts_itself_is_damaged(tmp_path, damage):
+    with pytest.raises(ImageReadError, match="damaged or cut short"):
+        read(tmp_path, pam("RGB", RGB, 255).replace(*damage))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])

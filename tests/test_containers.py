@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from samples import PNG_DATA, chunk, full_exif
 from widesr.errors import ImageFormatError
+from widesr.pictures.boxes import Heif
 from widesr.pictures.containers import (
-    is_premultiplied_avif,
     metadata_of_png,
     named_colours,
     png_chunks,
@@ -82,8 +82,10 @@ def test_hdr_is_refused_by_its_name(transfer, name):
 
 
 def test_premultiplied_is_what_refers_to_its_alpha_so():
-    assert is_premultiplied_avif(avif(refers=box(b"prem", bytes(6))))
-    assert not is_premultiplied_avif(avif(refers=box(b"auxl", b"prem" + bytes(6))))
+    to_alpha = struct.pack(">HHH", 1, 1, 2)
+    assert Heif(avif(refers=box(b"prem", to_alpha))).refers(b"prem", 1)
+    assert not Heif(avif(refers=box(b"auxl", to_alpha))).refers(b"prem", 1)
+    assert not Heif(avif(refers=box(b"prem", to_alpha), main=3)).refers(b"prem", 3)
 
 
 def test_png_metadata_is_found_wherever_and_however_it_is_written():
@@ -107,7 +109,7 @@ def test_any_bytes_are_read_without_an_exception(data, at):
     whole = avif(nclx(12, 13))
     start, end = whole[:at], whole[at + len(data) :]
     for broken in (data, start, start + data, start + data + end):
-        is_premultiplied_avif(broken)
+        Heif(broken).data(1, most=9)
         metadata_of_png(PNG_DATA[:8] + broken)
         for name in (b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
             cleaned(metadata_of_png(PNG_DATA[:8] + chunk(name, b"Raw profile type iptc" + data)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from widesr.folder import PICTURE_SUFFIXES, pictures_in, web_address
+from widesr.folder import PICTURE_SUFFIXES, count_others, pictures_in, web_address
 from widesr.pictures.writing import FORMATS
 
 
@@ -17,6 +17,7 @@ def folder(tmp_path) -> Path:
         "n.txt",
         ".d.png",
         "Thumbs.db",
+        "y/notes.md",
         "e",
         "x/f.png",
         "y/g.gif",
@@ -39,6 +40,18 @@ def test_pictures_come_in_order_and_nothing_else_does(folder):
 def test_folders_in_a_folder_are_looked_into_when_asked(folder):
     found = pictures_in(folder, recursive=True)
     assert names(found, folder) == ["a.jpg", "b.PNG", "c.heic", "x/f.png", "y/g.gif"]
+
+
+def test_what_is_passed_over_is_counted(folder):
+    assert count_others(folder) == 3
+    assert count_others(folder, recursive=True) == 4
+    assert count_others(folder, recursive=True, but=folder / "y") == 3
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".mpo", ".dib", ".pam", ".heif", ".hif"])
+def test_pictures_by_rarer_names_are_found_too(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").touch()
+    assert len(pictures_in(tmp_path)) == 1
 
 
 def test_one_folder_can_be_left_out_by_any_of_its_names(folder):

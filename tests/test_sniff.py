@@ -12,8 +12,7 @@ from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.reading import read_picture
 
 REFUSED = {
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "this is HEIC.*save it as PNG"),
-    "HEIF": (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "this is HEIC.*save it as PNG"),
+    "HEIC animation": (b"\0\0\0\x18ftyphevc\0\0\0\0msf1hevc", "a HEIC animation"),
     "JXL": (b"\xff\x0a" + bytes(40), "JPEG XL.*save it as PNG"),
     "JXL in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
@@ -25,7 +24,6 @@ REFUSED = {
     "SVG": (b'<?xml version="1.0"?>\n<!-- x -->\n<svg xmlns="a"/>', "this is SVG.*render"),
     "PDF": (b"%PDF-1.7\n", "this is PDF.*render"),
     "PSD": (b"8BPS\0\1", "Photoshop"),
-    "PAM": (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n0", "PAM.*save it as PNG"),
     "PFM": (b"PF\n1 1\n-1.0\n" + bytes(12), "PFM.*save it as PNG"),
     "EXR": (b"\x76\x2f\x31\x01\2\0\0\0", "OpenEXR"),
     "animated PNG": (

@@ -96,7 +96,7 @@ def test_any_orientation_is_the_same_by_way_of_a_file(tmp_path, monkeypatch, ori
     image = Image.fromarray(array[..., 0] if channels == 1 else array)
     image.save(tmp_path / "in.png", exif=exif)
     held = read_picture(tmp_path / "in.png")
-    monkeypatch.setattr("widesr.pictures.reading._IN_MEMORY", 0)
+    monkeypatch.setattr("widesr.pictures.turning._IN_MEMORY", 0)
     passed = read_picture(tmp_path / "in.png")
     np.testing.assert_array_equal(passed.pixels, held.pixels)
     assert np.array_equal(passed.alpha, held.alpha) or held.alpha is None

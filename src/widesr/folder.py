@@ -10,8 +10,9 @@ from widesr.errors import ImageReadError
 PICTURE_SUFFIXES = frozenset(
     (
         *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif", ".gif"),
-        *(".apng", ".bmp", ".dib", ".jfif", ".jpe", ".pbm", ".pgm", ".pnm", ".ppm"),
-        *(".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".psd"),
+        *(".apng", ".bmp", ".dib", ".jfif", ".jpe", ".mpo", ".pam", ".pbm", ".pgm", ".pnm"),
+        *(".ppm", ".heic", ".heif", ".hif", ".jxl"),
+        *(".arw", ".avifs", ".cr2", ".cr3", ".dng", ".jp2", ".nef", ".pfm", ".psd"),
     )
 )
 """Also of kinds that are not read: those are refused by name, where a text file is passed over."""
@@ -77,3 +78,18 @@ def pictures_in(
 
 def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def count_others(folder: Path, *, recursive: bool = False, but: Path | None = None) -> int:
+    """Count the files that `pictures_in` passes over, hidden ones left out."""
+    count = 0
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        folders[:] = [
+            name
+            for name in folders
+            if recursive and name[0] != "." and not (but and _same(here / name, but))
+        ]
+        others = (name for name in names if Path(name).suffix.lower() not in PICTURE_SUFFIXES)
+        count += sum(name[0] != "." for name in others)
+    return count

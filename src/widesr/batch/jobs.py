@@ -14,6 +14,7 @@ from typing import Literal
 from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
 from widesr.folder import is_folder, pictures_in, web_address
 from widesr.pictures.animation import is_animation
+from widesr.pictures.reading import closest_ending
 from widesr.pictures.writing import FORMATS, output_format
 
 
@@ -77,7 +78,8 @@ def plan_jobs(
         into_folder: Whether `output` is meant as a folder, be it there or not.
         suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
         format: One of `FORMATS`, by its suffix, or "gif"; by default each format stays, and
-            becomes PNG where it cannot be written, as GIF of a still picture.
+            becomes PNG where it cannot be written, as GIF of a still picture; HEIC becomes JPEG,
+            or AVIF where it has alpha or more than 8 bits.
         recursive: Take the folders in a folder too.
 
     Raises:
@@ -100,7 +102,7 @@ def plan_jobs(
     some_folder = any(map(is_folder, inputs))
 
     def job(source: Path, folder: Path, end: str, *, root: Path | None) -> Job:
-        kept = ending or _kept_ending(source)
+        kept = ending or _kept_ending(source) or closest_ending(source)
         return Job(
             source=source,
             target=folder / f"{source.stem}{end}{kept or '.png'}",

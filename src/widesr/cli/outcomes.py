@@ -30,6 +30,7 @@ def report_outcomes(
     worded: "Callable[[str], str]" = str,
     as_json: bool = False,
     quiet: bool = False,
+    passed_over: int = 0,
 ) -> None:
     """Print each outcome as it comes, a summary if there are several, and end the command.
 
@@ -43,6 +44,7 @@ def report_outcomes(
         worded: Gives a line in the user's words.
         as_json: One JSON object per picture on stdout instead of text.
         quiet: Errors only.
+        passed_over: Files of the folders that are no pictures by their names.
 
     Raises:
         typer.Exit: With the exit code, if anything failed.
@@ -77,9 +79,12 @@ def report_outcomes(
                 print_line(worded(json.dumps(_as_json(outcome, name))))
             elif not quiet and not outcome.error:
                 print_line(worded(_as_line(outcome, name)))
-    if len(jobs) > 1 and not as_json and not quiet:
+    if (len(jobs) > 1 or passed_over) and not as_json and not quiet:
         parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-        print_line(f"{len(jobs)} pictures: {parts}  {time.perf_counter() - begin:.1f} s")
+        if passed_over:
+            parts += f"; {passed_over} other file{'s' if passed_over > 1 else ''} passed over"
+        pictures = f"{len(jobs)} picture{'s' if len(jobs) > 1 else ''}"
+        print_line(f"{pictures}: {parts}  {time.perf_counter() - begin:.1f} s")
     if counts["failed"]:
         raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
 

@@ -81,6 +81,7 @@ def upscale_pictures(
     from widesr.batch.many import upscale_many
     from widesr.catalog import BICUBIC
     from widesr.engine import advice
+    from widesr.folder import count_others, is_folder
     from widesr.sized import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
@@ -135,6 +136,11 @@ def upscale_pictures(
             worded=pictures.worded,
             as_json=as_json,
             quiet=quiet or pictures.into_pipe,
+            passed_over=sum(
+                count_others(each, recursive=recursive, but=output and output.path)
+                for each in given
+                if is_folder(each)
+            ),
         )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 from widesr.errors import ImageReadError, ImageTooLargeError, WidesrError
 from widesr.files import FileBytes
 from widesr.pictures.apng import claimed_frames, open_apng
-from widesr.pictures.gif import gif_timing, is_animated_gif
+from widesr.pictures.gif import is_animated_gif, read_gif
 from widesr.pictures.picture import MAX_PIXELS, About, PictureStream
 from widesr.pictures.png import MARK
 from widesr.pictures.reading import (
@@ -27,9 +27,9 @@ from widesr.pictures.reading import (
     load_image,
     opened,
     orientation_of,
-    turned,
 )
 from widesr.pictures.sniff import frames_of_png
+from widesr.pictures.turning import turned
 from widesr.pipeline import ahead
 from widesr.rows import Band, Rows
 
@@ -136,14 +136,16 @@ def open_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Anim
                 f"{path}: is no animation; expected GIF, WebP or PNG with several frames"
             )
         try:
-            opening = _png_frames if kind == "png" else _libvips_frames
+            opening = {"png": _png_frames, "gif": _gif_frames, "webp": _webp_frames}[kind]
             animation = opening(path, fd, kind, max_pixels)
-            first = load_image(fd, kind)
-            about = decode_image(path, first, kind, FileBytes(fd)).about
+            if kind != "gif":  # which has nothing else to say
+                first = load_image(fd, kind)
+                about = decode_image(path, first, kind, FileBytes(fd)).about
+                orientation = orientation_of(first, kind, FileBytes(fd))
+                animation = replace(_upright(animation, orientation), **about)
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
-        orientation = orientation_of(first, kind, FileBytes(fd))
-        yield replace(_upright(animation, orientation), **about)
+        yield animation
 
 
 def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels: int) -> None:
@@ -175,18 +177,31 @@ def _png_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
     )
 
 
-def _libvips_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
+def _gif_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
+    gif = read_gif(fd)
+    _check_sizes(path, gif.width, gif.height, frames=len(gif.frames), max_pixels=max_pixels)
+
+    def frames() -> Iterator[Band]:
+        try:
+            yield from gif.drawn(path, fd)
+        except ValueError as error:
+            raise damaged(path, kind, error) from error
+
+    return Animation(
+        frames=frames(),
+        shape=(gif.height, gif.width, 4 if gif.has_alpha else 3),
+        dtype=np.uint8,
+        durations=tuple(frame.duration for frame in gif.frames),
+        plays=gif.plays,
+        format=kind,
+    )
+
+
+def _webp_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
     head = load_image(fd, kind)
     n_frames, width, height = head.get("n-pages"), head.width, head.height
     _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
-    plays = head.get("loop")
-    if kind == "gif":
-        durations, plays = gif_timing(fd)
-        if len(durations) != n_frames:
-            raise ValueError(f"{len(durations)} frames are there, {n_frames} can be read")
     image = load_image(fd, kind, n=-1)
-    if kind == "webp":
-        durations = tuple(Fraction(delay, 1000) for delay in image.get("delay"))
     shape = (height, width, image.bands)
 
     def frames() -> Iterator[Band]:
@@ -198,7 +213,13 @@ def _libvips_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animatio
         except pyvips.Error as error:
             raise damaged(path, kind, error) from error
 
-    return Animation(frames=frames(), shape=shape, dtype=np.uint8, durations=durations, plays=plays)
+    return Animation(
+        frames=frames(),
+        shape=shape,
+        dtype=np.uint8,
+        durations=tuple(Fraction(delay, 1000) for delay in image.get("delay")),
+        plays=head.get("loop"),
+    )
 
 
 def _upright(animation: Animation, orientation: int) -> Animation:

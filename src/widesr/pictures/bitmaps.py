@@ -2,8 +2,6 @@
 
 import re
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,22 +10,9 @@ from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
+from widesr.pictures.picture import Bitmap
 
 Array = NDArray[np.uint8 | np.uint16]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bitmap:
-    """What a header says; nothing is decoded before `decode` is called."""
-
-    width: int
-    height: int
-    pixel_bytes: int
-    """Of one decoded pixel, at most."""
-    decode: Callable[[], Array]
-    """Gives uint8 or uint16 (H, W, C): grey, RGB, or RGB and alpha. Raises ImageReadError."""
-    icc: bytes | None = None
-    pixels_per_mm: tuple[float, float] | None = None
 
 
 def open_bitmap(path: Path, file: FileBytes, kind: str) -> Bitmap:
@@ -63,7 +48,56 @@ _NETPBM_HEADER = re.compile(
 )
 
 
+_PAM_HEADER = re.compile(rb"P7\s(?:[^\n]*\n){1,64}?\s*ENDHDR[^\S\n]*\n")
+
+
+def _open_pam(path: Path, file: FileBytes) -> Bitmap:
+    """As PGM or PPM, with alpha or without; the tuple type says nothing that the depth does not."""
+    found = _PAM_HEADER.match(file[:65536])
+    if found is None:
+        raise _damaged(path, "PAM", "its header is not whole")
+    lines = (line.split(None, 1) for line in found[0].split(b"\n") if line[:1] != b"#")
+    said = {line[0]: line[1].strip() for line in lines if len(line) == 2}
+    names = (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
+    numbers = [said.get(name, b"") for name in names]
+    if not all(re.fullmatch(rb"\d{1,9}", number) for number in numbers):
+        raise _damaged(path, "PAM", "its header has no number for each of its sides")
+    height, width, channels, top = map(int, numbers)
+    if not (width and height and channels and 0 < top < 65536):
+        raise _damaged(path, "PAM", f"it claims {width}x{height}x{channels} values up to {top}")
+    if channels > 4:
+        raise ImageFormatError(
+            f"{path}: has {channels} channels, expected grey or RGB, with or without alpha; save "
+            "it as RGB"
+        )
+    shape = (height, width, channels)
+
+    def decode() -> Array:
+        values, end = _raw_numbers(path, file, found.end(), shape, top)
+        _check_last(path, file, end)
+        return _checked(path, values, top)
+
+    pixel_bytes = channels * (2 if top > 255 else 1)
+    return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)
+
+
+def _check_last(path: Path, file: FileBytes, end: int) -> None:
+    if re.match(rb"\s*P[1-7]\s", file[end : end + 64]):
+        raise ImageFormatError(
+            f"{path}: holds more than one picture, one was expected; save the one that you want as "
+            "PNG"
+        )
+
+
+def _checked(path: Path, values: NDArray[np.unsignedinteger], top: int) -> Array:
+    if values.max() > top:
+        raise _damaged(path, "Netpbm", f"a value is above {top}, its maximum")
+    return _scaled(values, top)
+
+
 def _open_netpbm(path: Path, file: FileBytes) -> Bitmap:
+    if file[:2] == b"P7":
+        return _open_pam(path, file)
     found = _NETPBM_HEADER.match(file[:65536])
     if found is None:
         raise _damaged(path, "Netpbm", "its header is not whole")
@@ -77,14 +111,8 @@ def _open_netpbm(path: Path, file: FileBytes) -> Bitmap:
     def decode() -> Array:
         read = {1: _plain_bits, 2: _plain_numbers, 3: _plain_numbers, 4: _raw_bits}
         values, end = read.get(variant, _raw_numbers)(path, file, found.end(), shape, top)
-        if re.match(rb"\s*P[1-7]\s", file[end : end + 64]):
-            raise ImageFormatError(
-                f"{path}: holds more than one picture, one was expected; save the one that you "
-                "want as PNG"
-            )
-        if values.max() > top:
-            raise _damaged(path, "Netpbm", f"a value is above {top}, its maximum")
-        return _scaled(1 - values if variant in (1, 4) else values, top)
+        _check_last(path, file, end)
+        return _checked(path, 1 - values if variant in (1, 4) else values, top)
 
     pixel_bytes = shape[2] * (2 if top > 255 else 1)
     return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError
 from widesr.files import FileBytes
+from widesr.pictures.boxes import Heif
+from widesr.pictures.jpeg import EXIF
 from widesr.pictures.metadata import (
     IPTC_TAG,
     PHOTOSHOP,
@@ -26,8 +28,10 @@ from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.pictures.tiff import SIZES, Tiff, packed
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
-JPEG_BLOCK = 65533 - len(_XMP_NAME)
-"""Bytes of metadata in a JPEG segment behind the longest of the names that begin one."""
+_SEGMENT = 65533
+"""Bytes that a JPEG segment holds."""
+LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
+"""Bytes of a block; EXIF may take several segments."""
 
 
 def exif_and_iptc_of_tiff(file: FileBytes, *, page: int = 0) -> tuple[bytes | None, bytes | None]:
@@ -97,20 +101,8 @@ def _unhexed(text: bytes) -> bytes:
         return b""
 
 
-def is_monochrome_avif(file: FileBytes) -> bool:
-    """Tell grey AVIF, which libvips reads as RGB, by the configuration of its codec."""
-    configuration = re.search(rb"av1C..(.)", file[:65536], flags=re.DOTALL)
-    return configuration is not None and configuration[1][0] & 0x10 != 0
-
-
-def is_premultiplied_avif(file: FileBytes) -> bool:
-    """Tell an AVIF whose colours are multiplied by its alpha, which libvips leaves as they are."""
-    meta = _avif_meta(file)
-    return any(name == b"prem" for name, _ in _boxes(meta.get(b"iref", b"")[4:]))
-
-
 def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
-    """What a PNG or AVIF file says of its colours otherwise than by an ICC profile.
+    """What a PNG, AVIF or HEIC file says of its colours otherwise than by an ICC profile.
 
     Returns:
         None where it says nothing, or where its ICC profile goes first.
@@ -118,7 +110,8 @@ def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
     Raises:
         ImageFormatError: They are those of HDR.
     """
-    named = {"png": _colours_of_png, "avif": _colours_of_avif}.get(kind, lambda _: None)(file)
+    readers = {"png": _colours_of_png, "avif": _colours_of_heif, "heic": _colours_of_heif}
+    named = readers.get(kind, lambda _: None)(file)
     if not isinstance(named, tuple) or isinstance(named, Colours):
         return named
     primaries, transfer = named
@@ -163,17 +156,10 @@ _MOST_CHUNKS = 2**18
 """Enough for the pixels of any PNG; a made-up one must not keep us busy."""
 
 
-def _colours_of_avif(file: FileBytes) -> tuple[int, int] | None:
+def _colours_of_heif(file: FileBytes) -> tuple[int, int] | None:
     """By the codes of the main picture, if it has no profile."""
-    meta = _avif_meta(file)
-    properties = dict(_boxes(meta.get(b"iprp", b"")))
-    boxes = list(_boxes(properties.get(b"ipco", b"")))
-    try:
-        numbers = _properties_of_main_item(meta[b"pitm"], properties[b"ipma"])
-    except (KeyError, IndexError, struct.error):  # a broken file, which libvips refuses
-        return None
-    chosen = [boxes[n - 1] for n in numbers if 0 < n <= len(boxes)]
-    colours = [body for name, body in chosen if name == b"colr"]
+    heif = Heif(file)
+    colours = heif.named(heif.primary, b"colr")
     codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
     if not codes or len(codes) < len(colours):
         return None
@@ -181,50 +167,14 @@ def _colours_of_avif(file: FileBytes) -> tuple[int, int] | None:
     return primaries, transfer
 
 
-def _avif_meta(file: FileBytes) -> dict[bytes, bytes]:
-    """What lies in the box that describes the file."""
-    meta = dict(_boxes(file[:_MOST_META])).get(b"meta", b"")
-    return dict(_boxes(meta[4:]))
-
-
-_MOST_META = 2**20
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and contents of each box; the last may be cut short."""
-    at = 0
-    while at + 8 <= len(data):
-        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
-        if size == 1:
-            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
-        end = at + size if size else len(data)
-        if end < start:
-            return
-        yield data[at + 4 : at + 8], data[start:end]
-        at = end
-
-
-def _properties_of_main_item(pitm: bytes, ipma: bytes) -> list[int]:
-    """Numbers, from 1, of the main picture's properties."""
-    main = struct.unpack_from(">I" if pitm[0] else ">H", pitm, 4)[0]
-    head = ">IB" if ipma[0] else ">HB"
-    letter, step, mask = ("H", 2, 0x7FFF) if ipma[3] & 1 else ("B", 1, 0x7F)
-    at = 8
-    for _ in range(struct.unpack_from(">I", ipma, 4)[0]):
-        item, n = struct.unpack_from(head, ipma, at)
-        at += struct.calcsize(head)
-        if item == main:
-            return [number & mask for number in struct.unpack_from(f">{n}{letter}", ipma, at)]
-        at += n * step
-    return []
-
-
 def jpeg_segments(metadata: Metadata, *, pixels_per_mm: tuple[float, float]) -> bytes:
     """All that lies before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
     dots = (min(max(round(25.4 * res), 1), 65535) for res in pixels_per_mm)
     bodies = [(b"\xe0", b"JFIF\0\1\1\1" + struct.pack(">HHxx", *dots))]
     if metadata.exif:
-        bodies.append((b"\xe1", b"Exif\0\0" + metadata.exif))
+        step = _SEGMENT - len(EXIF)
+        parts = (metadata.exif[at : at + step] for at in range(0, len(metadata.exif), step))
+        bodies += [(b"\xe1", EXIF + part) for part in parts]
     if metadata.xmp:
         bodies.append((b"\xe1", _XMP_NAME + metadata.xmp))
     if metadata.iptc:

@@ -1,86 +1,254 @@
-"""The structure of GIF files: how many frames, when they are shown, and whether all of it is there.
+"""GIF files: their frames, put together as they are shown, when each is, and whether all is there.
 
-libvips decodes a file that is cut short as far as it goes, and says 100 ms for a duration of 0.
+libvips decodes no more than the numbers of a frame's colours. It would give what no frame has drawn
+as black, what a frame is cut short of too, and 100 ms for a duration of 0.
+
+Source: GIF89a Specification (CompuServe, 1990); disposal as browsers have it.
 """
 
+import logging
+import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
 
-class GifTiming(NamedTuple):
-    """When the frames of a file are shown."""
+from widesr.errors import last_line
+from widesr.rows import Band
 
-    durations: tuple[Fraction, ...]
-    """In seconds, a frame each."""
+Numbers = NDArray[np.uint8]
+_log = logging.getLogger(__name__)
+
+
+class GifFrame(NamedTuple):
+    """One image of a file, and what is done with it."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    duration: Fraction
+    """In seconds."""
+    clear: int | None
+    """Number of the colour that draws nothing."""
+    disposal: int
+    """What becomes of it when its time is over: 2 is wiped away, 3 leaves what was before."""
+    palette: bytes
+    """Red, green and blue of each colour."""
+    is_interlaced: bool
+    start: int
+    """Where its compressed numbers begin in the file."""
+    stop: int
+
+
+class Gif(NamedTuple):
+    """What a file holds."""
+
+    width: int
+    height: int
+    frames: tuple[GifFrame, ...]
     plays: int
-    """How often all of them are; 0 is for ever."""
+    """How often all of them are shown; 0 is for ever."""
+    is_ended: bool
+    """Whether the file says itself that it ends."""
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether something may shine through: a clear colour, or what no frame has drawn."""
+        if any(frame.clear is not None for frame in self.frames):
+            return True
+        first = self.frames[0]
+        covers = first.x == first.y == 0 and self._covers(first)
+        if covers and all(frame.disposal < 2 for frame in self.frames):
+            return False
+        seen = np.zeros((self.height, self.width), bool)
+        for frame in self.frames:
+            before = seen.copy() if frame.disposal == 3 else None
+            seen[self._box(frame)] = True
+            if not seen.all():
+                return True
+            if frame.disposal == 2:
+                seen[self._box(frame)] = False
+            elif before is not None:
+                seen = before
+        return False
+
+    def _covers(self, frame: GifFrame) -> bool:
+        return frame.width >= self.width and frame.height >= self.height
+
+    def _box(self, frame: GifFrame) -> tuple[slice, slice]:
+        return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
+
+    def drawn(self, path: Path, fd: int) -> Iterator[Band]:
+        """Draw each frame over those before it; warn where the file ends without saying so.
+
+        Args:
+            path: What the file is called.
+            fd: The file, open.
+
+        Yields:
+            (H, W, 3), or 4 if `has_alpha`.
+
+        Raises:
+            ValueError: A frame is damaged, or some of its pixels are not there.
+        """
+        has_alpha = self.has_alpha
+        canvas = np.zeros((self.height, self.width, 4), np.uint8)
+        for frame in self.frames:
+            before = canvas.copy() if frame.disposal == 3 else None
+            place = canvas[self._box(frame)]
+            if place.size:
+                part = self._numbers(frame, fd)[: place.shape[0], : place.shape[1]]
+                colours = np.frombuffer(frame.palette.ljust(768, b"\0"), np.uint8).reshape(256, 3)
+                palette = np.insert(colours, 3, 255, axis=1)
+                if frame.clear is None:
+                    place[:] = palette[part]
+                else:
+                    seen = part != frame.clear
+                    place[seen] = palette[part[seen]]
+            yield canvas.copy() if has_alpha else canvas[..., :3].copy()
+            if frame.disposal == 2:
+                place[:] = 0
+            elif before is not None:
+                canvas = before
+        if not self.is_ended:
+            _log.warning(
+                "%s: ends without the mark of its end, after %d frames", path, len(self.frames)
+            )
+
+    def _numbers(self, frame: GifFrame, fd: int) -> Numbers:
+        """Number of each pixel's colour, (H, W)."""
+        if frame.width * frame.height > max(4 * self.width * self.height, 2**22):
+            raise ValueError("a frame is far larger than the picture")
+        with open(fd, "rb", closefd=False) as file:
+            file.seek(frame.start)
+            data = file.read(frame.stop - frame.start)
+        size = struct.pack("<HH", frame.width, frame.height)
+        flags = 0x40 if frame.is_interlaced else 0
+        head = b"GIF89a" + size + b"\xf7\0\0" + _COUNTED
+        alone = head + b"," + bytes(4) + size + bytes([flags]) + data + b"\0;"
+        try:
+            values = pyvips.Image.gifload_buffer(alone, fail_on="error").numpy()
+        except pyvips.Error as error:
+            raise ValueError(last_line(error)) from error
+        if (values[..., 2] != 1).any():  # the decoder leaves 0 where nothing was drawn
+            raise ValueError("the pixels of a frame are not all there")
+        return np.ascontiguousarray(values[..., 0])
 
 
-def gif_timing(fd: int) -> GifTiming:
+_COUNTED = b"".join(bytes((n, n, 1)) for n in range(256))
+"""A palette of which each colour says its number, and none is black."""
+
+
+def read_gif(fd: int) -> Gif:
     """Walk through a whole open file.
+
+    Of the last frame no more than a beginning may be there: whether that is enough only `drawn`
+    can tell. No frame may be missing, nor anything in the midst of a block.
 
     Raises:
         ValueError: It is damaged or cut short.
     """
-    durations, plays = [], 1
-    for block in _blocks(fd):
-        if isinstance(block, Fraction):
-            durations.append(block)
-        else:
-            plays = block
-    return GifTiming(tuple(durations), plays)
+    walk = _Walk()
+    frames = tuple(walk.frames(fd))
+    if not frames:
+        raise ValueError("no frame is there")
+    return Gif(walk.width, walk.height, frames, walk.plays, walk.is_ended)
 
 
 def is_animated_gif(fd: int) -> bool:
     """Say whether an open file has a second frame, or the beginning of one."""
     images = 0
-    try:
-        for block in _blocks(fd):
-            images += isinstance(block, Fraction)
+    with suppress(ValueError):
+        for _ in _Walk().frames(fd):
+            images += 1
             if images == 2:
                 return True
-    except ValueError:
-        pass
     return False
 
 
-def _blocks(fd: int) -> Iterator[Fraction | int]:
-    """The duration of each frame, and how often all of them are to be shown where that is said."""
-    with open(fd, "rb", closefd=False) as file:
-        file.seek(0)
-        _skip_palette(file, _exactly(file, 13)[10])
-        duration = Fraction(0)
-        while (mark := _exactly(file, 1)) != b";":
-            if mark == b",":
-                yield duration
-                duration = Fraction(0)
-                _skip_palette(file, _exactly(file, 9)[8])
-                _exactly(file, 1)
-                _skip_chain(file)
-            elif mark == b"!":
-                label, first = _exactly(file, 1), _sub_block(file)
-                if label == b"\xf9" and len(first) == 4:
-                    duration = Fraction(int.from_bytes(first[1:3], "little"), 100)
-                elif label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
-                    first = _sub_block(file)
-                    if len(first) == 3 and first[0] == 1:
-                        again = int.from_bytes(first[1:], "little")
-                        yield again + 1 if again else 0
-                if first:
-                    _skip_chain(file)
-            elif mark != b"\0":  # which some writers leave between blocks
-                raise ValueError("a block is of unknown kind")
+class _Walk:
+    """What a walk through a file finds beside its frames."""
+
+    width = height = 0
+    plays = 1
+    is_ended = False
+
+    def frames(self, fd: int) -> Iterator[GifFrame]:
+        with open(fd, "rb", closefd=False) as file:
+            file.seek(0)
+            head = _exactly(file, 13)
+            self.width, self.height = struct.unpack_from("<HH", head, 6)
+            shared = _palette(file, head[10])
+            control, n = bytes(4), 0
+            while (mark := file.read(1)) != b";":
+                if mark == b",":
+                    yield self._frame(file, shared, control)
+                    control, n = bytes(4), n + 1
+                elif mark == b"!":
+                    control = self._extension(file) or control
+                elif not mark and n:
+                    return
+                elif not mark:
+                    raise ValueError(_TOO_EARLY)
+                elif mark != b"\0":  # which some writers leave between blocks
+                    raise ValueError("a block is of unknown kind")
+            self.is_ended = True
+
+    def _frame(self, file: BinaryIO, shared: bytes, control: bytes) -> GifFrame:
+        x, y, width, height, flags = struct.unpack("<HHHHB", _exactly(file, 9))
+        palette = _palette(file, flags) or shared
+        start = file.tell()
+        _exactly(file, 1)
+        stop = _end_of_chain(file)
+        return GifFrame(
+            x=x,
+            y=y,
+            width=width,
+            height=height,
+            duration=Fraction(int.from_bytes(control[1:3], "little"), 100),
+            clear=control[3] if control[0] & 1 else None,
+            disposal=control[0] >> 2 & 7,
+            palette=palette,
+            is_interlaced=flags & 0x40 != 0,
+            start=start,
+            stop=stop,
+        )
+
+    def _extension(self, file: BinaryIO) -> bytes | None:
+        """The control of the next frame, if it is that."""
+        label, first = _exactly(file, 1), _sub_block(file)
+        control = first if label == b"\xf9" and len(first) == 4 else None
+        if label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
+            first = _sub_block(file)
+            if len(first) == 3 and first[0] == 1:
+                again = int.from_bytes(first[1:], "little")
+                self.plays = again + 1 if again else 0
+        while first:
+            first = _sub_block(file)
+        return control
 
 
-def _skip_palette(file: BinaryIO, flags: int) -> None:
-    if flags & 0x80:
-        _exactly(file, 3 * 2 ** ((flags & 7) + 1))
+_TOO_EARLY = "the file ends too early"
 
 
-def _skip_chain(file: BinaryIO) -> None:
-    while _sub_block(file):
-        pass
+def _palette(file: BinaryIO, flags: int) -> bytes:
+    return _exactly(file, 3 * 2 ** ((flags & 7) + 1)) if flags & 0x80 else b""
+
+
+def _end_of_chain(file: BinaryIO) -> int:
+    """Where the data of a chain end, without the block that ends it, if the file has one."""
+    while size := file.read(1):
+        if not size[0]:
+            return file.tell() - 1
+        if len(file.read(size[0])) < size[0]:
+            raise ValueError(_TOO_EARLY)
+    return file.tell()
 
 
 def _sub_block(file: BinaryIO) -> bytes:
@@ -90,5 +258,5 @@ def _sub_block(file: BinaryIO) -> bytes:
 def _exactly(file: BinaryIO, size: int) -> bytes:
     data = file.read(size)
     if len(data) < size:
-        raise ValueError("the file ends too early")
+        raise ValueError(_TOO_EARLY)
     return data

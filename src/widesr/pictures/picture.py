@@ -133,3 +133,20 @@ class PictureStream(About):
             alpha=None if alpha is None else np.ascontiguousarray(alpha),
             **self.about,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bitmap(About):
+    """What a header says of a picture whose decoder gives it whole; not decoded yet."""
+
+    width: int
+    """Upright, as `height`."""
+    height: int
+    pixel_bytes: int
+    """Of one decoded pixel, at most."""
+    decode: Callable[[], Pixels]
+    """Gives (H, W, C), upright: grey or RGB, then alpha if there is any.
+
+    Raises ImageReadError, or ValueError with the cause, where the pixels are damaged."""
+    count: int = 1
+    """Frames of which this is the first."""

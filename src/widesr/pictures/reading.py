@@ -8,10 +8,10 @@ libvips decodes, its untrusted loaders blocked. EXIF is ours to read: libvips pa
 libexif, which loses maker notes, ratings and private tags.
 """
 
+import logging
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,34 +20,40 @@ from typing import NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
+from widesr.errors import (
+    ImageFormatError,
+    ImageReadError,
+    ImageTooLargeError,
+    WidesrError,
+    last_line,
+)
 from widesr.files import FileBytes
 from widesr.folder import web_address
-from widesr.pictures.bitmaps import Bitmap, open_bitmap
 from widesr.pictures.colour import meant_profile
 from widesr.pictures.containers import (
     exif_and_iptc_of_tiff,
-    is_monochrome_avif,
-    is_premultiplied_avif,
     metadata_of_png,
     named_colours,
 )
-from widesr.pictures.gif import gif_timing
+from widesr.pictures.heic import closest_suffix
+from widesr.pictures.jpeg import END, FILLERS, exif_of_jpeg, is_without_end
+from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
-from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream, Pixels
+from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
 from widesr.pictures.tiff import Tiff
+from widesr.pictures.turning import upright
+from widesr.pictures.whole import WHOLE, open_whole
 from widesr.rows import Band, Rows
 
 pyvips.block_untrusted_set(True)
 pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
 
+_log = logging.getLogger(__name__)
 _BAND = 2**22
 """Bytes that are decoded at once, about."""
-_IN_MEMORY = 2**26
-"""Bytes of a picture that is turned upright in memory; a larger one goes by way of a file."""
 
 
 def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -75,24 +81,21 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
     with opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
-        if kind in ("bmp", "netpbm"):
-            yield _decode_bitmap(path, open_bitmap(path, file, kind), kind, max_pixels=max_pixels)
+        if kind in WHOLE:
+            yield _decode_bitmap(path, fd, kind, max_pixels=max_pixels)
             return
         try:
             pages = pages_of(load_image(fd, kind), kind, file)
-            if len(pages) > 1:
-                raise ImageFormatError(
-                    f"{path}: holds {len(pages)} pages or frames, one was expected; {ONE_FRAME}"
-                )
-            if kind == "gif":
-                gif_timing(fd)  # libvips gives what is there of one that is cut short
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
+        _check_one(path, len(pages))
         yield open_page(path, fd, kind, pages[0], max_pixels=max_pixels)
 
 
 def pages_of(image: pyvips.Image, kind: str, file: FileBytes) -> Sequence[int]:
     """Number the pages or frames of a file, from 0; smaller copies in a TIFF are left out."""
+    if kind == "avif":  # others are its parts, or smaller copies
+        return [_number(image, "heif-primary", 0)]
     if kind == "tiff":
         tiff = Tiff.open(file)
         directories = map(tiff.directory, tiff.directories()[: _number(image, "n-pages", 1)])
@@ -128,10 +131,10 @@ def read_header(path: Path) -> Header:
     with opened(path) as fd:
         file = FileBytes(fd)
         kind = kind_of(path, file)
-        if kind in ("bmp", "netpbm"):
-            bitmap = open_bitmap(path, file, kind)
-            return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes)
         try:
+            if kind in WHOLE:
+                bitmap = open_whole(path, fd, kind)
+                return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes, bitmap.count)
             pages = pages_of(load_image(fd, kind), kind, file)
             image = load_image(fd, kind, page=pages[0])
         except (pyvips.Error, ValueError) as error:
@@ -141,6 +144,22 @@ def read_header(path: Path) -> Header:
             height, width = width, height
         pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
         return Header(height, width, pixel_bytes, len(pages))
+
+
+def closest_ending(path: Path) -> str | None:
+    """Name the suffix of the format nearest to one that is read and not written, where PNG is not.
+
+    It goes by the content; None for PNG, and for what cannot be read.
+    """
+    if path.suffix.lower() not in (".heic", ".heif", ".hif"):
+        return None
+    try:
+        with opened(path) as fd:
+            file = FileBytes(fd)
+            kind = kind_of(path, file)
+            return closest_suffix(file) if kind == "heic" else {"jpeg": ".jpg"}.get(kind)
+    except WidesrError:
+        return None
 
 
 def damaged(
@@ -168,7 +187,6 @@ _LOADERS = {
     "webp": "webpload_source",
     "tiff": "tiffload_source",
     "avif": "heifload_source",
-    "gif": "gifload_source",
 }
 
 
@@ -206,9 +224,27 @@ def opened(path: Path) -> Iterator[int]:
 def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
     """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
     load = getattr(pyvips.Image, _LOADERS[kind])
+    if kind == "jpeg" and is_without_end(FileBytes(fd)):
+        return _ended(FileBytes(fd)[:])
     source = pyvips.Source.new_from_descriptor(fd)
     pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
     return load(source, access="sequential", fail_on="error", **pages)
+
+
+def _ended(jpeg: bytes) -> pyvips.Image:
+    """Load a JPEG with the end that it lacks, if all pixels are there.
+
+    The decoder warns of pixels that are not, but libvips does not look at the last warnings.
+    """
+    jpeg = jpeg.rstrip(b"\xff")  # half of an end, which what follows would make another mark
+
+    def load(end: bytes, level: str) -> pyvips.Image:
+        return pyvips.Image.jpegload_buffer(jpeg + end, access="sequential", fail_on=level)
+
+    for filler in FILLERS:
+        if (load(END, "warning") - load(filler + END, "error")).abs().max():
+            raise pyvips.Error("premature end of JPEG image")
+    return load(END, "warning")
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
@@ -234,15 +270,23 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
         )
 
 
-def _decode_bitmap(path: Path, bitmap: Bitmap, kind: str, *, max_pixels: int) -> PictureStream:
-    check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
-    rows = Rows.of(bitmap.decode())
-    return PictureStream(
-        rows=rows,
-        icc=meant_profile(bitmap.icc, channels=min(rows.channels, 3)),
-        pixels_per_mm=bitmap.pixels_per_mm,
-        format=kind,
-    )
+def _check_one(path: Path, count: int) -> None:
+    if count > 1:
+        raise ImageFormatError(
+            f"{path}: holds {count} pages or frames, one was expected; {ONE_FRAME}"
+        )
+
+
+def _decode_bitmap(path: Path, fd: int, kind: str, *, max_pixels: int) -> PictureStream:
+    try:
+        bitmap = open_whole(path, fd, kind)
+        _check_one(path, bitmap.count)
+        check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
+        rows = Rows.of(bitmap.decode())
+    except ValueError as error:
+        raise damaged(path, kind, error) from error
+    icc = meant_profile(bitmap.icc, channels=1 if rows.channels < 3 else 3)
+    return PictureStream(rows=rows, **bitmap.about | {"icc": icc, "format": kind})
 
 
 def decode_image(
@@ -256,6 +300,8 @@ def decode_image(
         exif, iptc = exif_and_iptc_of_tiff(file, page=page)
     elif kind == "png":
         exif, xmp, iptc = metadata_of_png(file)
+    elif kind == "jpeg":
+        exif = exif_of_jpeg(file)
     exif, xmp, iptc = cleaned(Metadata(exif, xmp, iptc))
     dots = _resolution(image, exif)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
@@ -263,17 +309,14 @@ def decode_image(
         image = _srgb_of_cmyk(image)
         icc = _blob(image, "icc-profile-data")
     rows = _rows(path, image, kind)
+    if kind == "jpeg" and is_without_end(file):
+        _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
     if kind == "avif":
-        if bits in (10, 12):  # libvips leaves the low bits 0: white is not white
-            rows = rows.map(lambda band: band | band >> bits, channels=rows.channels)
-        if rows.channels > 2 and is_monochrome_avif(file):
-            rows = _grey(rows)
-        if rows.channels in (2, 4) and is_premultiplied_avif(file):
-            rows = rows.map(_straight, channels=rows.channels)
+        rows = true_levels(path, rows, file, bits=bits)
     named = named_colours(path, file, kind)
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
-    rows = _upright(path, rows, orientation)
+    rows = upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
         icc=meant_profile(icc, channels=1 if rows.channels < 3 else 3),
@@ -303,21 +346,6 @@ def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
     return Rows(bands(), shape=shape, dtype=dtype)
 
 
-def _grey(rows: Rows) -> Rows:
-    """One channel for three that are equal, with the alpha if there is any."""
-    array = rows.whole()
-    if (array[..., :3] == array[..., :1]).all():
-        array = np.delete(array, (1, 2), axis=2)
-    return Rows.of(array)
-
-
-def _straight(band: Band) -> Band:
-    """Divide colours by the alpha that they were multiplied by."""
-    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
-    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
-
-
 def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
     """Pixels per mm from the file's own header, else from EXIF, its only place in WebP and AVIF."""
     if (image.xres, image.yres) != (1.0, 1.0):  # what libvips says where it knows nothing
@@ -337,58 +365,6 @@ def _srgb_of_cmyk(image: pyvips.Image) -> pyvips.Image:
     )
     alpha = image.bandsplit()[4:]  # apart: libvips would scale that of 16 bits
     return colours.bandjoin(alpha) if alpha else colours
-
-
-def _upright(path: Path, rows: Rows, orientation: int) -> Rows:
-    """Apply an EXIF orientation, 1 to 8."""
-    if orientation == 2:
-        return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
-    if orientation not in range(3, 9):
-        return rows
-    if rows.nbytes <= _IN_MEMORY:
-        return Rows.of(np.ascontiguousarray(turned(rows.whole(), orientation)))
-    height, width, channels = rows.shape
-    shape = (width, height, channels) if orientation > 4 else rows.shape
-    return Rows(_turned_on_disk(path, rows, orientation), shape=shape, dtype=rows.dtype)
-
-
-def turned(array: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror (H, W, C) as an EXIF orientation says, 1 to 8; a view."""
-    if orientation > 4:
-        array = array.transpose(1, 0, 2)
-    if orientation in (3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return array
-
-
-def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
-    """Turn a picture that is too large for memory: its last row, or column, may come first."""
-    height, width, channels = rows.shape
-    row_bytes = rows.nbytes // height
-    sideways, backwards = orientation > 4, orientation in (3, 4, 7, 8)
-    n_out = width if sideways else height
-    step = max(_BAND // (rows.nbytes // n_out), 1)
-    try:
-        with tempfile.TemporaryFile() as file:
-            for band in rows:
-                file.write(np.ascontiguousarray(band).data)
-            file.flush()
-            for top in range(0, n_out, step):
-                n = min(step, n_out - top)
-                first = n_out - top - n if backwards else top
-                block = (height, n, channels) if sideways else (n, width, channels)
-                part = np.empty(block, rows.dtype)
-                offset = first * row_bytes // (width if sideways else 1)
-                for y, row in enumerate(part):
-                    os.preadv(file.fileno(), [row], offset + y * row_bytes)
-                yield np.ascontiguousarray(turned(part, orientation))
-    except OSError as error:
-        raise ImageReadError(
-            f"{path}: is turned upright by way of a file in {tempfile.gettempdir()}, which failed "
-            f"({error.strerror}); make room there, or name another folder in TMPDIR"
-        ) from error
 
 
 def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:

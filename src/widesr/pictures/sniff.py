@@ -8,7 +8,7 @@ from widesr.files import FileBytes
 from widesr.pictures.png import MARK
 from widesr.pictures.tiff import Tiff
 
-KINDS = ("png", "jpeg", "webp", "tiff", "avif", "gif", "bmp", "netpbm")
+KINDS = ("png", "jpeg", "webp", "tiff", "avif", "heic", "gif", "bmp", "netpbm")
 """Of pictures that are read."""
 
 
@@ -17,8 +17,9 @@ def title(kind: str) -> str:
     return {"webp": "WebP", "netpbm": "Netpbm"}.get(kind, kind.upper())
 
 
-_READABLE = "PNG, JPEG, WebP, TIFF, AVIF, GIF, BMP and PPM"
+_READABLE = "PNG, JPEG, WebP, TIFF, AVIF, HEIC, GIF, BMP and PPM"
 _ELSEWHERE = "open it in another program and save it as PNG or TIFF"
+_CONVERT = "convert it to animated WebP, PNG or GIF, or save the frame that you want as PNG"
 _DEVELOP = "develop it in a raw converter and save a 16-bit TIFF"
 _REFUSED = (
     (b"\xff\x0a", "JPEG XL", _ELSEWHERE),
@@ -52,10 +53,10 @@ def kind_of(path: Path, file: FileBytes) -> str:
     for start, name, way_out in _REFUSED:
         if head.startswith(start):
             raise _unread(path, name, way_out)
-    if re.match(rb"P[1-6][\s#]", head):
+    if re.match(rb"P[1-6][\s#]|P7\s", head):
         return "netpbm"
-    if re.match(rb"P[7Ff]\s", head):
-        raise _unread(path, "a Netpbm picture of the kind PAM or PFM", _ELSEWHERE)
+    if re.match(rb"P[Ff]\s", head):
+        raise _unread(path, "a Netpbm picture of the kind PFM", _ELSEWHERE)
     if head.startswith(MARK):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -88,12 +89,13 @@ def _kind_of_box_file(path: Path, head: bytes) -> str:
     size = int.from_bytes(head[:4], "big")
     major = head[8:12]
     brands = {major} | {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
-    if major == b"avis":
-        raise _unread(path, "an AVIF animation", ONE_FRAME)
+    if major in (b"avis", b"hevc", b"hevx", b"msf1"):
+        name = "an AVIF animation" if b"avif" in brands or major == b"avis" else "a HEIC animation"
+        raise _unread(path, name, _CONVERT)
     if b"avif" in brands:
         return "avif"
-    if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
-        raise _unread(path, "HEIC", _ELSEWHERE)
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1"}:
+        return "heic"
     if major == b"crx ":
         raise _unread(path, "a camera raw file", _DEVELOP)
     raise ImageReadError(f"{path}: not a picture but a film or sound; expected {_READABLE}")

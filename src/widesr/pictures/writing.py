@@ -17,7 +17,7 @@ from widesr.errors import ImageFormatError, UsageError, write_error
 from widesr.files import FileBytes, whole_file
 from widesr.pictures.colour import meant_profile, space_of, to_srgb
 from widesr.pictures.containers import (
-    JPEG_BLOCK,
+    LONGEST_IN_JPEG,
     add_metadata_to_tiff,
     jpeg_segments,
     png_chunks,
@@ -34,6 +34,9 @@ from widesr.rows import Band, Rows
 FORMATS = {
     ".png": "png",
     ".jpg": "jpeg",
+    ".jfif": "jpeg",
+    ".jpe": "jpeg",
+    ".mpo": "jpeg",
     ".jpeg": "jpeg",
     ".webp": "webp",
     ".tif": "tiff",
@@ -235,12 +238,12 @@ def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
             f"{path}: the picture is {rows.width}x{rows.height}, {name} holds at most "
             f"{encoder.longest} pixels a side; write PNG or TIFF (-f png)"
         )
-    blocks = {"EXIF": stream.exif, "XMP": stream.xmp, "IPTC": stream.iptc}
+    blocks = {"XMP": stream.xmp, "IPTC": stream.iptc}
     for block, data in blocks.items():
-        if kind == "jpeg" and data and len(data) > JPEG_BLOCK:
+        if kind == "jpeg" and data and len(data) > LONGEST_IN_JPEG[block]:
             raise ImageFormatError(
                 f"{path}: the {block} metadata is {len(data):,} bytes, JPEG holds at most "
-                f"{JPEG_BLOCK:,}; write PNG or TIFF (-f png)"
+                f"{LONGEST_IN_JPEG[block]:,}; write PNG or TIFF (-f png)"
             )
 
 

@@ -1,0 +1,190 @@
+"""The boxes of HEIF files, such as AVIF and HEIC: which pictures lie in one, what is said of each.
+
+Source: ISO/IEC 14496-12 (boxes, items and their places) and 23008-12 (pictures as items).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from widesr.files import FileBytes
+
+Entry = TypeVar("Entry")
+Box = tuple[bytes, bytes]
+"""Name and contents."""
+
+_MOST_META = 2**24
+"""Bytes of the box that describes the items; grids of a thousand tiles take some 100,000."""
+_MOST_BOXES = 10_000
+"""That lie beside one another; a made-up file must not keep us busy."""
+
+
+class Heif:
+    """The items of a file. What is broken, or not there, reads as nothing: libheif refuses it."""
+
+    def __init__(self, file: FileBytes) -> None:
+        """Read what the file says of its items, and none of them."""
+        self._file = file
+        meta = dict(boxes(_meta(file)))
+        properties = dict(boxes(meta.get(b"iprp", b"")))
+        self._idat = meta.get(b"idat", b"")
+        self._kinds = dict(_read(_kinds, meta.get(b"iinf", b"")))
+        self._references = list(_read(_references, meta.get(b"iref", b"")))
+        self._places = dict(_read(_places, meta.get(b"iloc", b"")))
+        self._numbers = dict(_read(_numbers, properties.get(b"ipma", b"")))
+        self._properties = list(boxes(properties.get(b"ipco", b"")))
+        self.primary = next(_read(_primary, meta.get(b"pitm", b"")), 0)
+        """Number of the item that is the picture."""
+
+    def kind(self, item: int) -> bytes:
+        """Type of an item: "av01" and "hvc1" are coded, "grid" and "iovl" made of others."""
+        return self._kinds.get(item, b"")
+
+    def properties(self, item: int) -> list[Box]:
+        """What is said of an item, in order."""
+        numbers = self._numbers.get(item, [])
+        return [self._properties[n - 1] for n in numbers if 0 < n <= len(self._properties)]
+
+    def named(self, item: int, name: bytes) -> list[bytes]:
+        """Contents of the properties of a name."""
+        return [body for each, body in self.properties(item) if each == name]
+
+    def coded(self, item: int) -> int:
+        """Follow an item that is made of others to the first that is coded."""
+        for _ in range(_DEEPEST):
+            parts = [to for kind, one, to in self._references if (kind, one) == (b"dimg", item)]
+            if not parts or not parts[0]:
+                break
+            item = parts[0][0]
+        return item
+
+    def referring(self, kind: bytes, item: int) -> list[int]:
+        """Items that refer to one in a way: "auxl" of its alpha, "cdsc" of its metadata."""
+        return [one for each, one, to in self._references if each == kind and item in to]
+
+    def refers(self, kind: bytes, item: int) -> bool:
+        """Say whether an item refers to any in a way."""
+        return any((each, one) == (kind, item) for each, one, _ in self._references)
+
+    def alpha(self) -> int | None:
+        """Item that is the opacity of the primary one."""
+        for item in self.referring(b"auxl", self.primary):
+            names = self.named(item, b"auxC")
+            if any(body[4:].split(b"\0")[0] in _ALPHA for body in names):
+                return item
+        return None
+
+    def data(self, item: int, *, most: int) -> bytes:
+        """Read the beginning of what is stored of an item."""
+        in_box, extents = self._places.get(item, (False, []))
+        data = b""
+        for at, size in extents:
+            stop = at + min(size or most, most - len(data))
+            data += self._idat[at:stop] if in_box else self._file[at:stop]
+            if len(data) >= most:
+                break
+        return data
+
+
+_DEEPEST = 8
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+
+
+def boxes(data: bytes) -> Iterator[Box]:
+    """Name and contents of each box; the last may be cut short."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        if at + 8 > len(data):
+            return
+        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+        end = at + size if size else len(data)
+        if end < start:
+            return
+        yield data[at + 4 : at + 8], data[start:end]
+        at = end
+
+
+def _meta(file: FileBytes) -> bytes:
+    """Contents of the box that describes the items, wherever it lies."""
+    at = 0
+    for _ in range(_MOST_BOXES):
+        head = file[at : at + 16]
+        if len(head) < 8:
+            break
+        size, start = int.from_bytes(head[:4], "big"), 8
+        if size == 1:
+            size, start = int.from_bytes(head[8:], "big"), 16
+        size = size or len(file) - at
+        if head[4:8] == b"meta":
+            return file[at + start + 4 : at + min(size, _MOST_META)]
+        if size < start:
+            break
+        at += size
+    return b""
+
+
+def _read(reader: Callable[[bytes], Iterator[Entry]], body: bytes) -> Iterator[Entry]:
+    """Read a box as far as it is whole."""
+    try:
+        yield from reader(body)
+    except IndexError:
+        return
+
+
+def _number(body: bytes, at: int, size: int) -> int:
+    if at + size > len(body):
+        raise IndexError
+    return int.from_bytes(body[at : at + size], "big")
+
+
+def _primary(body: bytes) -> Iterator[int]:
+    yield _number(body, 4, 4 if body[0] else 2)
+
+
+def _kinds(body: bytes) -> Iterator[tuple[int, bytes]]:
+    for name, entry in boxes(body[8 if body[0] else 6 :]):
+        if name == b"infe" and entry[0] in (2, 3):
+            wide = 4 if entry[0] == 3 else 2
+            yield _number(entry, 4, wide), entry[6 + wide : 10 + wide]
+
+
+def _references(body: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
+    wide = 4 if body[0] else 2
+    for kind, entry in boxes(body[4:]):
+        n = _number(entry, wide, 2)
+        to = [_number(entry, wide + 2 + wide * k, wide) for k in range(n)]
+        yield kind, _number(entry, 0, wide), to
+
+
+def _numbers(body: bytes) -> Iterator[tuple[int, list[int]]]:
+    """Numbers, from 1, of each item's properties."""
+    wide, step = 4 if body[0] else 2, 2 if body[3] & 1 else 1
+    at = 8
+    for _ in range(_number(body, 4, 4)):
+        item, n = _number(body, at, wide), _number(body, at + wide, 1)
+        at += wide + 1
+        top = 1 << 8 * step - 1  # says whether the property is essential
+        yield item, [_number(body, at + step * k, step) % top for k in range(n)]
+        at += step * n
+
+
+def _places(body: bytes) -> Iterator[tuple[int, tuple[bool, list[tuple[int, int]]]]]:
+    """Where each item lies: whether in a box among the others, and from where how much."""
+    version, wide = body[0], 4 if body[0] == 2 else 2
+    of_offset, of_length, of_base = body[4] >> 4, body[4] & 15, body[5] >> 4
+    of_index = body[5] & 15 if version else 0
+    at = 6 + wide
+    for _ in range(_number(body, 6, wide)):
+        item, at = _number(body, at, wide), at + wide
+        in_box = bool(version) and _number(body, at, 2) & 15 == 1
+        at += 4 if version else 2
+        base, n = _number(body, at, of_base), _number(body, at + of_base, 2)
+        at += of_base + 2
+        extents = []
+        for _ in range(n):
+            at += of_index
+            offset, size = _number(body, at, of_offset), _number(body, at + of_offset, of_length)
+            extents.append((base + offset, size))
+            at += of_offset + of_length
+        yield item, (in_box, extents)

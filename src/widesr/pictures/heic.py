@@ -1,0 +1,80 @@
+"""HEIC pictures, which phones make, through the extra `heic`: pillow-heif and the libheif in it.
+
+That of libvips cannot decode HEVC.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from widesr.errors import MissingExtraError
+from widesr.files import FileBytes
+from widesr.pictures.boxes import Heif
+from widesr.pictures.containers import named_colours
+from widesr.pictures.levels import true_levels
+from widesr.pictures.metadata import Metadata, cleaned, resolution_of_exif
+from widesr.pictures.picture import Bitmap, Pixels
+from widesr.pictures.profiles import profile_of
+from widesr.rows import Rows
+
+
+def open_heic(path: Path, file: FileBytes) -> Bitmap:
+    """Read the header of the primary picture; others in the file are its parts or smaller copies.
+
+    Raises:
+        MissingExtraError: The extra is not installed.
+        ImageFormatError: Its colours are of a kind that is not read.
+        ValueError: It is damaged; the cause.
+    """
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingExtraError(extra="heic", needed_for=f"{path}: reading HEIC") from error
+    try:
+        images = pillow_heif.open_heif(io.BytesIO(file[:]), convert_hdr_to_8bit=False)
+    except _DAMAGED as error:
+        raise ValueError(str(error)) from error
+    image = images[images.primary_index]
+    said: dict[str, Any] = image.info
+    mode, _, depth = image.mode.partition(";")
+    channels = {"L": 1, "I": 1, "LA": 2, "La": 2, "RGB": 3}.get(mode, 4)
+    named = named_colours(path, file, "heic")
+    icc = said.get("icc_profile")
+    exif, xmp, _ = cleaned(Metadata(said.get("exif"), said.get("xmp")))
+
+    def decode() -> Pixels:
+        try:
+            data, stride = image.data, image.stride
+        except _DAMAGED as error:
+            raise ValueError(str(error)) from error
+        width, height = image.size
+        dtype = np.dtype("<u2" if depth else "u1")
+        values = np.frombuffer(data, dtype).reshape(height, stride // dtype.itemsize)
+        pixels = values[:, : width * channels].reshape(height, width, channels)
+        bits = said["bit_depth"] if depth else 8
+        return true_levels(path, Rows.of(pixels), file, bits=bits).whole()
+
+    return Bitmap(
+        width=image.size[0],
+        height=image.size[1],
+        pixel_bytes=channels * (2 if depth else 1),
+        decode=decode,
+        icc=icc if named is None else profile_of(named, grey=channels < 3),
+        exif=exif,
+        xmp=xmp,
+        pixels_per_mm=resolution_of_exif(exif) if exif else None,
+    )
+
+
+_DAMAGED = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
+"""What pillow-heif says of files that it cannot decode."""
+
+
+def closest_suffix(file: FileBytes) -> str:
+    """Name the format that keeps what a HEIC file holds: JPEG, or AVIF for alpha or many bits."""
+    heif = Heif(file)
+    said = heif.named(heif.coded(heif.primary), b"hvcC")
+    deep = any(len(body) > 17 and body[17] & 7 for body in said)
+    return ".avif" if deep or heif.alpha() is not None else ".jpg"

@@ -1,0 +1,143 @@
+"""What libheif gives of an AVIF or HEIC file, brought to the values that are meant.
+
+It takes the levels of limited range, in grey and in alpha, for those of the full one, and
+those of red and blue, where RGB is stored as it is, for differences of colours. What comes through
+libvips is grey as RGB; the low bits of 10 and 12 are 0, and colours multiplied by their alpha.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import ImageFormatError, ImageReadError
+from widesr.files import FileBytes
+from widesr.pictures.av1 import Av1Colours, av1_colours
+from widesr.pictures.boxes import Heif
+from widesr.rows import Band, Rows
+
+_Table = NDArray[np.uint8 | np.uint16]
+"""What each level that libheif gives means."""
+
+
+def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
+    """Bring rows to the full range of their type, and grey to one channel.
+
+    Args:
+        path: What the file is called.
+        rows: As libheif gives them, (H, W, C): grey, or RGB that may be grey, then alpha if there
+            is any; of 10 and 12 bits in the upper ones of 16.
+        file: Where they come from.
+        bits: Of a channel: 8, 10 or 12.
+
+    Returns:
+        Rows of 1 to 4 channels, in which nothing is premultiplied.
+
+    Raises:
+        ImageFormatError: The colours are coded in a way that libheif takes for another.
+        ImageReadError: When they are read: the file says that it is grey, and has colours.
+    """
+    heif = Heif(file)
+    has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and is_monochrome(heif)
+    is_grey = is_tripled or rows.channels < 3
+    is_premultiplied = has_alpha and heif.refers(b"prem", heif.primary)
+    alpha = heif.alpha() if has_alpha else None
+    is_full = _is_full_range(heif, heif.primary)
+    full, tables = _table(bits), []
+    if is_grey:
+        tables = [full if is_full else _table(bits, limited=True)]
+    else:
+        matrix = _matrix(heif, heif.primary)
+        _check_matrix(path, heif, matrix, is_full=is_full)
+        outer = full if matrix or is_full else _table(bits, stretch=224 / 219)
+        tables = [outer, full, outer]
+    if has_alpha:
+        limited = alpha is not None and not _is_full_range(heif, alpha)
+        tables.append(_table(bits, limited=limited))
+    shift = 8 * rows.dtype.itemsize - bits
+
+    def change(band: Band) -> Band:
+        if is_tripled:
+            if (band[..., :3] != band[..., :1]).any():
+                raise ImageReadError(
+                    f"{path}: this file is damaged (it is said to be grey, and has colours); "
+                    "get a whole copy of it"
+                )
+            band = np.delete(band, (1, 2), axis=2)
+        if bits == 8 and all(table is full for table in tables):
+            return straight(band) if is_premultiplied else band
+        planes = [tables[n][band[..., n] >> shift] for n in range(band.shape[2])]
+        band = np.stack(planes, axis=2)
+        return straight(band) if is_premultiplied else band
+
+    return rows.map(change, channels=len(tables))
+
+
+def _table(bits: int, *, limited: bool = False, stretch: float = 1) -> _Table:
+    dtype = np.uint8 if bits == 8 else np.uint16
+    unit, top = 2 ** (bits - 8), np.iinfo(dtype).max
+    black, white = (16 * unit, 235 * unit) if limited else (0, 2**bits - 1)
+    levels = (np.arange(2**bits) - black) / (white - black) * stretch * top
+    table: _Table = np.clip(np.floor(levels + 0.5), 0, top).astype(dtype)
+    return table
+
+
+_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
+"""Codes of the ways from RGB to brightness and differences that libheif goes back."""
+
+
+def _check_matrix(path: Path, heif: Heif, matrix: int, *, is_full: bool) -> None:
+    halved = any(len(body) > 2 and body[2] & 0x0C for body in _configurations(heif))
+    if matrix not in _MATRICES or (matrix == 8 and not is_full) or (matrix == 0 and halved):
+        raise ImageFormatError(
+            f"{path}: its colours are coded by matrix {matrix} of ITU-T H.273 in a way that is not "
+            "read; open it in another program and save it as PNG or TIFF"
+        )
+
+
+def is_monochrome(heif: Heif) -> bool:
+    """Tell a grey AVIF by the configuration of its codec."""
+    return any(len(body) > 2 and body[2] & 0x10 for body in _configurations(heif))
+
+
+def _configurations(heif: Heif) -> list[bytes]:
+    return heif.named(heif.coded(heif.primary), b"av1C")
+
+
+def _is_full_range(heif: Heif, item: int) -> bool:
+    """By the codes beside the item, which go first, else by its coded beginning."""
+    codes = _codes(heif, item)
+    if codes is not None:
+        return bool(codes[10] & 0x80)
+    coded = _coded(heif, item)
+    return coded is None or coded.full_range
+
+
+def _matrix(heif: Heif, item: int) -> int:
+    codes = _codes(heif, item)
+    if codes is not None:
+        return int.from_bytes(codes[8:10], "big")
+    coded = _coded(heif, item)
+    return 2 if coded is None else coded.matrix
+
+
+def _coded(heif: Heif, item: int) -> Av1Colours | None:
+    item = heif.coded(item)
+    is_av1 = heif.kind(item) == b"av01"
+    return av1_colours(heif.data(item, most=_BEGINNING)) if is_av1 else None
+
+
+def _codes(heif: Heif, item: int) -> bytes | None:
+    said = [*heif.named(item, b"colr"), *heif.named(heif.coded(item), b"colr")]
+    return next((body for body in said if body[:4] == b"nclx" and len(body) >= 11), None)
+
+
+_BEGINNING = 256
+"""Bytes in which the first header of a coded picture lies."""
+
+
+def straight(band: Band) -> Band:
+    """Divide colours by the alpha that they were multiplied by."""
+    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
+    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
