@@ -100,10 +100,15 @@ def _tiles(
         for top in range(0, rows, step):
             bottom = min(top + step, rows)
             row = np.concatenate([tile.read(top, bottom) for tile in tiles], axis=1)
+            if bottom == rows:  # before the last are given, for what lies behind them
+                for tile in tiles:
+                    _go_to_end(tile)
             yield row[:, : raster.width]
-        for tile in tiles:  # to the end, for what its checksum says
-            for _ in tile:
-                pass
+
+
+def _go_to_end(rows: Rows) -> None:
+    for _ in rows:
+        pass
 
 
 def _block(
@@ -205,8 +210,9 @@ def _unpacked(
     for top in range(0, lines, step):
         n = min(step, lines - top)
         data = inflate.read(n * size)
+        if top + n == lines:  # before the last are given: no one may ask for more
+            inflate.check_end(most=raster.block[0] * size)
         yield np.frombuffer(data, np.uint8).reshape(n, size)
-    inflate.check_end(most=raster.block[0] * size)
 
 
 class _Inflate:
@@ -246,7 +252,7 @@ class _Inflate:
         try:
             return next(self._pieces, b"")
         except (isal_zlib.error, lzma.LZMAError) as error:  # type: ignore[misc] # by ISA-L's stub
-            raise ValueError(f"a block cannot be decoded: {error}") from error
+            raise ValueError("a block cannot be decoded") from error
 
 
 def _inflated(source: Iterator[bytes]) -> Iterator[bytes]:

@@ -29,9 +29,12 @@ def jpeg_of_block(raster: Raster, file: Sliceable, data: bytes, *, height: int) 
     Raises:
         ValueError: Parts are missing.
     """
+    is_stream = raster.compression == JPEG or data.startswith(_START)
+    if is_stream and _END not in data:  # nothing else tells zeros in the place of its last part
+        raise ValueError("a block lacks its end")
     if raster.compression == JPEG:
         return _stream(raster, [*_segments(raster.tables), *_segments(data)])
-    if data.startswith(_START):
+    if is_stream:
         return _stream(raster, _segments(data))
     old, width = raster.old_jpeg, raster.block[1]
     assert old is not None, "the compression is that of old-style JPEG"
@@ -52,7 +55,7 @@ def whole_jpeg(raster: Raster, file: Sliceable) -> bytes | None:
     stop = old.start + old.size if old.size else len(file)
     parts = list(_segments(file[old.start : stop]))
     frames = [part for part in parts if part[1] in _FRAMES and len(part) > 9]
-    if not frames or parts[-1][1] != _SCAN:
+    if not frames or parts[-1][1] != _SCAN or _END not in parts[-1]:
         return None
     if struct.unpack_from(">HH", frames[0], 5) != (raster.height, raster.width):
         return None

@@ -126,8 +126,12 @@ def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
             if pixels > limit:
                 found = f"{path}: {len(numbers):,} pages, the first {len(stills):,} of them"
                 raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
-        tell(path, dict.fromkeys(notice for still in stills for notice in still.notices))
-        yield Pages(streams=map(page, numbers), stills=tuple(stills))
+
+        def streams() -> Iterator[PictureStream]:
+            tell(path, dict.fromkeys(notice for still in stills for notice in still.notices))
+            yield from map(page, numbers)
+
+        yield Pages(streams=streams(), stills=tuple(stills))
 
 
 def _without_pixels(stream: PictureStream) -> PictureStream:
