@@ -769,6 +769,7 @@ RARE_KINDS = {
             "IFD0:Compression": "Uncompressed",
             "IFD0:PhotometricInterpretation": "YCbCr",
         },
+        tolerance=3,  # rounded to whole levels of Y, Cb and Cr
     ),
     "tiff webp": Kind(
         make="magick {rgb} -depth 8 -quality 99 -compress webp {sample}",

@@ -27,9 +27,9 @@ from widesr.pictures.reading import (
     load_image,
     opened,
     orientation_of,
-    turned,
 )
 from widesr.pictures.sniff import frames_of_png
+from widesr.pictures.upright import turned
 from widesr.pipeline import ahead
 from widesr.rows import Band, Rows
 

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,10 +35,11 @@ from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, d
 from widesr.pictures.gif import gif_timing
 from widesr.pictures.inks import straight
 from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif
-from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream, Pixels
+from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
+from widesr.pictures.upright import upright
 from widesr.rows import Band, Rows
 
 pyvips.block_untrusted_set(True)
@@ -48,8 +48,6 @@ pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory 
 
 _BAND = 2**22
 """Bytes that are decoded at once, about."""
-_IN_MEMORY = 2**26
-"""Bytes of a picture that is turned upright in memory; a larger one goes by way of a file."""
 
 
 def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -329,7 +327,7 @@ def _stream(
         density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
     if orientation > 4:
         density = density.turned()
-    rows = _upright(path, rows, orientation)
+    rows = upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
         icc=meant_profile(icc, channels=1 if rows.channels < 3 else 3),
@@ -375,58 +373,6 @@ def _grey(rows: Rows) -> Rows:
     if (array[..., :3] == array[..., :1]).all():
         array = np.delete(array, (1, 2), axis=2)
     return Rows.of(array)
-
-
-def _upright(path: Path, rows: Rows, orientation: int) -> Rows:
-    """Apply an EXIF orientation, 1 to 8."""
-    if orientation == 2:
-        return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
-    if orientation not in range(3, 9):
-        return rows
-    if rows.nbytes <= _IN_MEMORY:
-        return Rows.of(np.ascontiguousarray(turned(rows.whole(), orientation)))
-    height, width, channels = rows.shape
-    shape = (width, height, channels) if orientation > 4 else rows.shape
-    return Rows(_turned_on_disk(path, rows, orientation), shape=shape, dtype=rows.dtype)
-
-
-def turned(array: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror (H, W, C) as an EXIF orientation says, 1 to 8; a view."""
-    if orientation > 4:
-        array = array.transpose(1, 0, 2)
-    if orientation in (3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return array
-
-
-def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
-    """Turn a picture that is too large for memory: its last row, or column, may come first."""
-    height, width, channels = rows.shape
-    row_bytes = rows.nbytes // height
-    sideways, backwards = orientation > 4, orientation in (3, 4, 7, 8)
-    n_out = width if sideways else height
-    step = max(_BAND // (rows.nbytes // n_out), 1)
-    try:
-        with tempfile.TemporaryFile() as file:
-            for band in rows:
-                file.write(np.ascontiguousarray(band).data)
-            file.flush()
-            for top in range(0, n_out, step):
-                n = min(step, n_out - top)
-                first = n_out - top - n if backwards else top
-                block = (height, n, channels) if sideways else (n, width, channels)
-                part = np.empty(block, rows.dtype)
-                offset = first * row_bytes // (width if sideways else 1)
-                for y, row in enumerate(part):
-                    os.preadv(file.fileno(), [row], offset + y * row_bytes)
-                yield np.ascontiguousarray(turned(part, orientation))
-    except OSError as error:
-        raise ImageReadError(
-            f"{path}: is turned upright by way of a file in {tempfile.gettempdir()}, which failed "
-            f"({error.strerror}); make room there, or name another folder in TMPDIR"
-        ) from error
 
 
 def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:
