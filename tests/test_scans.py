@@ -13,6 +13,7 @@ from PIL import Image
 
 from samples import RGBA, noise, smooth
 from widesr.errors import ImageFormatError, ImageReadError
+from widesr.pictures import blocks
 from widesr.pictures.reading import open_picture, read_header, read_picture
 from widesr.pictures.tiff import packed
 
@@ -108,6 +109,23 @@ def test_every_layout_is_read_to_the_value(tmp_path, layout, codec, big, order, 
     path = written(tmp_path, pixels, photometric="rgb", **options)
     np.testing.assert_array_equal(read_picture(path).pixels, pixels)
     assert read_header(path)[:3] == (41, 53, 3 * pixels.itemsize)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_large_blocks_pass_by_a_few_rows_to_the_same_values(tmp_path, monkeypatch, layout, codec):
+    monkeypatch.setattr(blocks, "_BATCH", 400)
+    monkeypatch.setattr(blocks, "_STEP", 200)
+    pixels = noise(41, 53, 3, np.uint16)
+    path = written(tmp_path, pixels, photometric="rgb", **LAYOUTS[layout], **CODECS[codec])
+    np.testing.assert_array_equal(read_picture(path).pixels, pixels)
+    data = bytearray(path.read_bytes())
+    for offset, count in blocks_of(path):
+        if codec != "raw":
+            data[offset + count - 1] ^= 1  # of the checksum
+            path.write_bytes(data)
+            assert right_or_an_error(path, pixels)
+            data[offset + count - 1] ^= 1
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

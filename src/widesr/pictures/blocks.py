@@ -86,24 +86,43 @@ def _strips(
 def _tiles(
     raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
 ) -> Iterator[Band]:
-    """Give the rows of each row of tiles, a few together where tiles are large."""
+    """Give the rows of tiles: of small ones some rows of tiles together, of large ones a part."""
     height, width = raster.block
     across = -(-raster.width // width)
-    shape = (height, width, channels)
-    step = max(_BATCH // max(across * width * channels * raster.bits // 8, 1), 1)
-    for first in range(0, len(places), across):
-        tiles = [
-            Rows(_block(raster, file, place, height, channels), shape=shape, dtype=_dtype(raster))
-            for place in places[first : first + across, np.newaxis]
-        ]
-        rows = min(raster.height - first // across * height, height)
-        for top in range(0, rows, step):
-            bottom = min(top + step, rows)
-            row = np.concatenate([tile.read(top, bottom) for tile in tiles], axis=1)
-            if bottom == rows:  # before the last are given, for what lies behind them
-                for tile in tiles:
-                    _go_to_end(tile)
-            yield row[:, : raster.width]
+    row_bytes = across * height * width * channels * np.dtype(_dtype(raster)).itemsize
+    per = across * (_BATCH // row_bytes)
+    for first in range(0, len(places), per or across):
+        rows = raster.height - first // across * height
+        if per:
+            these = places[first : first + per]
+            bands = _block(raster, file, these, len(these) * height, channels)
+            stack = np.concatenate(list(bands)).reshape(-1, across, height, width, channels)
+            row = stack.swapaxes(1, 2).reshape(-1, across * width, channels)
+            yield row[:rows, : raster.width]
+        else:
+            these = places[first : first + across]
+            for row in _side_by_side(raster, file, these, min(rows, height), channels):
+                yield row[:, : raster.width]
+
+
+def _side_by_side(
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
+) -> Iterator[Band]:
+    """Give the first rows of tiles beside one another, of each a few at once."""
+    height, width = raster.block
+    shape, dtype = (height, width, channels), _dtype(raster)
+    tiles = [
+        Rows(_block(raster, file, place, height, channels), shape=shape, dtype=dtype)
+        for place in places[:, np.newaxis]
+    ]
+    step = max(_BATCH // (len(tiles) * width * channels * np.dtype(dtype).itemsize), 1)
+    for top in range(0, rows, step):
+        bottom = min(top + step, rows)
+        row = np.concatenate([tile.read(top, bottom) for tile in tiles], axis=1)
+        if bottom == rows:  # before the last are given, for what lies behind them
+            for tile in tiles:
+                _go_to_end(tile)
+        yield row
 
 
 def _go_to_end(rows: Rows) -> None:
