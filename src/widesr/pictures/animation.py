@@ -29,7 +29,7 @@ from widesr.pictures.reading import (
     orientation_of,
 )
 from widesr.pictures.sniff import frames_of_png
-from widesr.pictures.upright import turned
+from widesr.pictures.turning import turned
 from widesr.pipeline import ahead
 from widesr.rows import Band, Rows
 

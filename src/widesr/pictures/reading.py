@@ -39,7 +39,7 @@ from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
-from widesr.pictures.upright import upright
+from widesr.pictures.turning import upright
 from widesr.rows import Band, Rows
 
 pyvips.block_untrusted_set(True)

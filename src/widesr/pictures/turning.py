@@ -1,4 +1,4 @@
-"""Pictures turned upright, row by row where that goes, else by way of memory or of a file."""
+"""Pictures turned and mirrored to stand upright, in memory or by way of a file."""
 
 import os
 import tempfile
@@ -14,11 +14,15 @@ from widesr.rows import Band, Rows
 _BAND = 2**22
 """Bytes that are turned at once, about."""
 _IN_MEMORY = 2**26
-"""Bytes of a picture that is turned upright in memory; a larger one goes by way of a file."""
+"""Bytes of a picture that is turned in memory; a larger one goes by way of a file."""
 
 
 def upright(path: Path, rows: Rows, orientation: int) -> Rows:
-    """Apply an EXIF orientation, 1 to 8."""
+    """Apply an EXIF orientation, 1 to 8.
+
+    Raises:
+        ImageReadError: When they are read: the file by way of which they are turned failed.
+    """
     if orientation == 2:
         return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
     if orientation not in range(3, 9):
