@@ -350,6 +350,20 @@ def test_a_block_that_lacks_its_end_is_refused_by_every_codec(tmp_path, name):
         assert right_or_an_error(put(tmp_path, whole[:cut]), expected) or offset + count < cut
 
 
+@pytest.mark.parametrize("cut", [10, 60, 200, 600])
+@pytest.mark.parametrize("layout", ["strips", "tiles"])
+def test_a_jpeg_that_lacks_data_before_its_end_is_refused(tmp_path, layout, cut):
+    path = tmp_path / "a.tif"
+    image = pyvips.Image.new_from_array(noise(64, 48))
+    image.tiffsave(path, **BY_LIBVIPS[f"jpeg, {layout}"])
+    data, expected = path.read_bytes(), read_picture(path).pixels
+    offset, count = blocks_of(path)[-1]
+    end = offset + count
+    end = data.rindex(b"\xff\xd9", offset, end)
+    broken = data[: end - cut] + b"\xff\xd9" + bytes(cut) + data[end + 2 :]
+    assert right_or_an_error(put(tmp_path, broken), expected)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

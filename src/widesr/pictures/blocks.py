@@ -59,6 +59,7 @@ def decoded_plane(raster: Raster, file: Sliceable, plane: int) -> Rows:
     shape, dtype = (raster.height, raster.width, channels), _dtype(raster)
     stream = whole_jpeg(raster, file) if raster.compression == OLD_JPEG else None
     if stream is not None:
+        _check_end_of_jpeg(stream)
         bands = _drawn_by(stream, "jpeg", shape[:2], channels)
     elif not raster.is_tiled:
         bands = _strips(raster, file, places, channels)
@@ -142,6 +143,7 @@ def _block(
             low = min(height, rows - n * height)
             if kind == "jpeg":
                 piece = jpeg_of_block(raster, file, piece, height=low)
+                _check_end_of_jpeg(piece)
             yield from _drawn_by(piece, kind, (low, width), channels)
         return
     if raster.compression in DRAWN:
@@ -363,6 +365,24 @@ def _drawn_by(stream: bytes, kind: str, size: tuple[int, int], channels: int) ->
         raise ValueError(f"a block has {image.bands} channels, expected {channels}")
     for band in _bands(image.crop(0, 0, width, height)):
         yield np.invert(band) if (kind, channels) == ("jpeg", 4) else band  # libvips takes it so
+
+
+def _check_end_of_jpeg(stream: bytes) -> None:
+    """Look whether the last pixels hang on what follows the data: then some of these are missing.
+
+    libjpeg warns of that, but libvips does not look at the last warnings.
+    """
+    data, end = stream[: stream.rindex(_END_OF_JPEG)], _END_OF_JPEG
+    for filler in (bytes(64), b"\xa5" * 64):
+        seen, other = (
+            pyvips.Image.jpegload_buffer(each, access="sequential", fail_on=level)
+            for each, level in ((data + end, "warning"), (data + filler + end, "error"))
+        )
+        if (seen - other).abs().max():
+            raise ValueError(_CUT_SHORT)
+
+
+_END_OF_JPEG = b"\xff\xd9"
 
 
 def _bands(image: pyvips.Image) -> Iterator[Bytes]:
