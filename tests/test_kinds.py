@@ -36,6 +36,8 @@ def upscaled(sample: Path, *, suffix: str = "") -> Path:
 def shown(path: Path, folder: Path, kind: Kind | None = None) -> np.ndarray:
     """The colours that others show, through the profile and upright: sRGB, (H, W, 4), 0..255."""
     arguments = ["-auto-orient"]
+    if kind and kind.found.get("IFD0:PhotometricInterpretation") == "YCbCr":
+        arguments += ["-colorspace", "sRGB"]  # ImageMagick would give Y, Cb and Cr for R, G and B
     if path.suffix == ".avif":  # ImageMagick 6 halves the resolution of its colours
         path = decoded_avif(path, folder)
     if kind and kind.turned:

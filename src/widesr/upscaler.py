@@ -111,7 +111,7 @@ class AnyUpscaler(ABC):
 
         Alpha goes by `imresize`, at once to the last size, not through the network. Colours that
         no one sees (alpha 0) are first replaced by those beside them, so that they do not shine
-        through at the edges.
+        through at the edges. A band that is no alpha goes through the network as grey does.
         """
         return self.upscale_stream(picture.stream(), progress=progress).whole()
 
@@ -122,6 +122,12 @@ class AnyUpscaler(ABC):
         if not stream.has_alpha:
             return replace(stream, rows=self.rows(stream.rows, progress=progress))
         first, second = stream.rows.twice()
+        if stream.has_band:
+            n = stream.colours
+            colours = first.map(lambda band: band[..., :n], channels=n)
+            band = second.map(lambda band: band[..., n:], channels=1)
+            rows = self.rows(colours, progress=progress).beside(self.rows(band))
+            return replace(stream, rows=rows)
         colours = self.rows(bled(first), progress=progress)
         alpha = second.map(lambda band: band[..., -1:], channels=1)
         alpha = resize_rows(alpha, size=colours.shape[:2])

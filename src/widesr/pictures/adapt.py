@@ -20,7 +20,7 @@ def adapted(picture: Picture, *, icc: Icc = "keep", metadata: Kept = "keep") -> 
         icc: "srgb" converts the colours to sRGB and says so with its profile, which a picture
             that is grey does not need; a damaged profile is dropped. "strip" drops any and leaves
             the numbers, so that viewers take them for sRGB.
-        metadata: "strip" drops EXIF, XMP, IPTC and the resolution.
+        metadata: "strip" drops EXIF, XMP, IPTC, GeoTIFF's tags and the resolution.
     """
     return adapted_stream(picture.stream(), icc=icc, metadata=metadata).whole()
 
@@ -34,7 +34,8 @@ def adapted_stream(
     elif icc == "strip":
         stream = replace(stream, icc=None)
     if metadata == "strip":
-        stream = replace(stream, exif=None, xmp=None, iptc=None, pixels_per_mm=None)
+        stream = replace(stream, exif=None, xmp=None, iptc=None, place=None)
+        stream = replace(stream, pixels_per_mm=None, aspect=None)
     return stream
 
 

@@ -8,7 +8,7 @@ import pyvips
 
 from widesr.pictures.metadata import sound_profile
 from widesr.pictures.picture import Pixels
-from widesr.rows import Band
+from widesr.rows import Band, Rows
 
 
 class Conversion(NamedTuple):
@@ -58,6 +58,38 @@ def to_srgb(icc: bytes, *, channels: int, dtype: np.dtype[Any]) -> Conversion:
         table = table[:, 1:2]
         return Conversion(lambda band: table[band[..., 0]], 1, None)
     return Conversion(lambda band: table[band[..., 0]], 3, srgb)
+
+
+def inks_to_srgb(rows: Rows, icc: bytes | None) -> tuple[Rows, bytes]:
+    """Convert CMYK, with opacity if there is any, through its profile or libvips' own.
+
+    Returns:
+        RGB of the same depth, and the profile that says so.
+
+    Raises:
+        pyvips.Error: The profile is damaged; also while rows are read.
+    """
+    deep = rows.dtype == np.uint16
+
+    def inked(band: Band) -> pyvips.Image:
+        image = pyvips.Image.new_from_array(np.ascontiguousarray(band), interpretation="cmyk")
+        if icc:
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+        return image.icc_transform(
+            "srgb",
+            embedded=True,
+            input_profile="cmyk",
+            intent="relative",
+            black_point_compensation=True,
+            depth=16 if deep else 8,
+        )
+
+    def change(band: Band) -> Band:
+        colours = inked(band[..., :4]).numpy()
+        return np.concatenate([colours, band[..., 4:]], axis=2)
+
+    srgb = bytes(inked(np.zeros((1, 1, 4), rows.dtype)).get("icc-profile-data"))
+    return rows.map(change, channels=rows.channels - 1), srgb
 
 
 def _converted(array: Pixels, icc: bytes) -> tuple[Pixels, bytes]:

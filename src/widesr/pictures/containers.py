@@ -8,7 +8,7 @@ knows no colours but those of an ICC profile.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from widesr.errors import ImageFormatError
@@ -20,28 +20,17 @@ from widesr.pictures.metadata import (
     PHOTOSHOP,
     Metadata,
     descriptive,
-    exif_of,
     wrapped_iptc,
 )
 from widesr.pictures.png import chunk
 from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
-from widesr.pictures.tiff import SIZES, Tiff, packed
+from widesr.pictures.tiff import Tiff, Tree, packed
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _SEGMENT = 65533
 """Bytes that a JPEG segment holds."""
 LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
 """Bytes of a block; EXIF may take several segments."""
-
-
-def exif_and_iptc_of_tiff(file: FileBytes, *, page: int = 0) -> tuple[bytes | None, bytes | None]:
-    """Read of a page what libvips does not read, or not whole."""
-    tiff = Tiff.open(file)
-    at = tiff.directories()[page] if page else tiff.first
-    tree = descriptive(tiff, at)
-    iptc = tiff.directory(at).get(IPTC_TAG)
-    records = iptc and file[iptc.at : iptc.at + iptc.n_values * SIZES[iptc.type]]
-    return exif_of(tree) if tree else None, records
 
 
 def metadata_of_png(file: FileBytes) -> Metadata:
@@ -167,10 +156,18 @@ def _colours_of_heif(file: FileBytes) -> tuple[int, int] | None:
     return primaries, transfer
 
 
-def jpeg_segments(metadata: Metadata, *, pixels_per_mm: tuple[float, float]) -> bytes:
+def jpeg_segments(
+    metadata: Metadata,
+    *,
+    pixels_per_mm: tuple[float, float] | None,
+    aspect: tuple[float, float] | None,
+) -> bytes:
     """All that lies before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
-    dots = (min(max(round(25.4 * res), 1), 65535) for res in pixels_per_mm)
-    bodies = [(b"\xe0", b"JFIF\0\1\1\1" + struct.pack(">HHxx", *dots))]
+    unit, dots = 0, aspect or (1.0, 1.0)  # JFIF must say something: without a unit it is an aspect
+    if pixels_per_mm:
+        unit, dots = 1, (25.4 * pixels_per_mm[0], 25.4 * pixels_per_mm[1])
+    whole = (min(max(round(n), 1), 65535) for n in dots)
+    bodies = [(b"\xe0", b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *whole))]
     if metadata.exif:
         step = _SEGMENT - len(EXIF)
         parts = (metadata.exif[at : at + step] for at in range(0, len(metadata.exif), step))
@@ -210,18 +207,27 @@ def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
     return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
-def add_metadata_to_tiff(file: FileBytes, metadata: Metadata) -> None:
-    """Append a copy of the first directory that has EXIF and IPTC too."""
-    exif = metadata.exif and Tiff.open(metadata.exif)
-    tree = descriptive(exif, exif.first) if exif else {}
+def add_tags_to_tiff(
+    file: FileBytes, metadata: Metadata, *, tags: Tree, unstated: Sequence[int]
+) -> None:
+    """Append a copy of the first directory that has EXIF, IPTC and other tags too.
+
+    Args:
+        file: What libvips wrote.
+        metadata: EXIF, and IPTC.
+        tags: They go before what is in the file.
+        unstated: What else libvips wrote that is not so.
+    """
+    written, exif = Tiff.open(file), metadata.exif and Tiff.open(metadata.exif)
+    described = descriptive(exif, exif.first) if exif else {}
     if metadata.iptc:
-        tree[IPTC_TAG] = (7, metadata.iptc)
-    if not tree:
-        return
-    written = Tiff.open(file)
+        described[IPTC_TAG] = (7, metadata.iptc)
+    tree = described | written.tree(written.first)
+    for tag in unstated:
+        tree.pop(tag, None)
     length = len(file)
     end = length + length % 2
-    directory = packed(tree | written.tree(written.first), end, big=written.big)
+    directory = packed(tree | tags, end, big=written.big)
     file.append(bytes(end - length) + directory)
     word, pointer = ("<Q", 8) if written.big else ("<I", 4)
     file.put(pointer, struct.pack(word, end))

@@ -13,8 +13,9 @@ from widesr.errors import MissingExtraError
 from widesr.files import FileBytes
 from widesr.pictures.boxes import Heif
 from widesr.pictures.containers import named_colours
+from widesr.pictures.density import density_of_exif
 from widesr.pictures.levels import true_levels
-from widesr.pictures.metadata import Metadata, cleaned, resolution_of_exif
+from widesr.pictures.metadata import Metadata, cleaned
 from widesr.pictures.picture import Bitmap, Pixels
 from widesr.pictures.profiles import profile_of
 from widesr.rows import Rows
@@ -64,7 +65,7 @@ def open_heic(path: Path, file: FileBytes) -> Bitmap:
         icc=icc if named is None else profile_of(named, grey=channels < 3),
         exif=exif,
         xmp=xmp,
-        pixels_per_mm=resolution_of_exif(exif) if exif else None,
+        pixels_per_mm=density_of_exif(exif).pixels_per_mm if exif else None,
     )
 
 

@@ -44,19 +44,18 @@ def sized(metadata: Metadata, *, width: int, height: int) -> Metadata:
     )
 
 
-def exif_of_resolution(pixels_per_mm: tuple[float, float]) -> bytes:
-    """An EXIF block that says nothing else."""
-    across, down = (struct.pack("<II", round(25400 * n), 1000) for n in pixels_per_mm)
-    return exif_of({0x011A: (5, across), 0x011B: (5, down), 0x0128: (3, b"\2\0")})
-
-
-def resolution_of_exif(exif: bytes) -> tuple[float, float] | None:
-    """Pixels per mm, horizontal and vertical, where a cleaned block states them."""
-    tiff = Tiff.open(exif)
-    fields = tiff.directory(tiff.first)
-    per_unit = {2: 25.4, 3: 10.0}.get(tiff.number(fields, 0x0128, default=2))
-    across, down = tiff.ratio(fields, 0x011A), tiff.ratio(fields, 0x011B)
-    return (across / per_unit, down / per_unit) if per_unit and across and down else None
+def tags_of_resolution(
+    pixels_per_mm: tuple[float, float] | None, aspect: tuple[float, float] | None
+) -> Tree:
+    """Make the tags that state a resolution, or an aspect where that is all; none for neither."""
+    if pixels_per_mm:
+        numbers, unit = [25.4 * n for n in pixels_per_mm], b"\2\0"
+    elif aspect:
+        numbers, unit = list(aspect), b"\1\0"
+    else:
+        return {}
+    across, down = (struct.pack("<II", round(1000 * n), 1000) for n in numbers)
+    return {0x011A: (5, across), 0x011B: (5, down), 0x0128: (3, unit)}
 
 
 def orientation_of_exif(exif: bytes) -> int:
@@ -107,6 +106,15 @@ def descriptive(tiff: Tiff, at: int) -> Tree:
 def exif_of(tree: Tree) -> bytes:
     """Pack a directory as an EXIF block."""
     return b"II*\0\x08\0\0\0" + packed(tree, 8)
+
+
+_OF_PIXELS = re.compile(rb'\s*(ImageJ=|Aperio |\{.*"shape":|.{0,4096}?<(\w+:)?OME\b)', re.DOTALL)
+"""Begins what programs of microscopes, and tifffile, write instead of a description."""
+
+
+def speaks_of_pixels(description: bytes) -> bool:
+    """Say whether an ImageDescription is of sizes and axes, for a program, and not for people."""
+    return _OF_PIXELS.match(description) is not None
 
 
 def _cleaned_exif(exif: bytes) -> bytes | None:

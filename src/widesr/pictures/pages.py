@@ -20,7 +20,7 @@ from widesr.errors import (
 )
 from widesr.files import FileBytes, whole_file
 from widesr.pictures.picture import MAX_PIXELS, PictureStream
-from widesr.pictures.reading import damaged, load_image, open_page, opened, pages_of
+from widesr.pictures.reading import damaged, open_page, opened, pages_of, tell
 from widesr.pictures.sniff import kind_of, title
 from widesr.pictures.tiff import Tiff, packed
 from widesr.pictures.writing import encode_stream, output_format
@@ -29,7 +29,7 @@ from widesr.rows import Rows
 _PAGES = 16
 """Pixels of all pages together, in times those that one may have."""
 _MOST_PAGES = 500
-"""libvips finds its way to each of them from the first."""
+"""Each is found on the way from the first."""
 _COPY = 2**22
 """Bytes that are copied at once."""
 
@@ -86,7 +86,7 @@ def _numbers(path: Path, fd: int) -> list[int]:
     file = FileBytes(fd)
     if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(path, file) != "tiff":
         return []
-    return list(pages_of(load_image(fd, "tiff"), "tiff", file))
+    return list(pages_of(fd, "tiff"))
 
 
 @contextmanager
@@ -118,19 +118,25 @@ def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
         def page(number: int) -> PictureStream:
             return open_page(path, fd, "tiff", number, max_pixels=max_pixels)
 
-        stills, pixels, limit = [], 0, _PAGES * max_pixels
+        stills: list[PictureStream] = []
+        pixels, limit = 0, _PAGES * max_pixels
         for number in numbers:
             stills.append(_without_pixels(page(number)))
             pixels += prod(stills[-1].size)
             if pixels > limit:
                 found = f"{path}: {len(numbers):,} pages, the first {len(stills):,} of them"
                 raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
-        yield Pages(streams=map(page, numbers), stills=tuple(stills))
+
+        def streams() -> Iterator[PictureStream]:
+            tell(path, dict.fromkeys(notice for still in stills for notice in still.notices))
+            yield from map(page, numbers)
+
+        yield Pages(streams=streams(), stills=tuple(stills))
 
 
 def _without_pixels(stream: PictureStream) -> PictureStream:
     rows = Rows((), shape=stream.rows.shape, dtype=stream.rows.dtype)
-    return PictureStream(rows=rows, icc=stream.icc)
+    return PictureStream(rows=rows, icc=stream.icc, notices=stream.notices)
 
 
 def check_pages(path: Path, pages: Pages, *, format: str | None = None) -> None:  # noqa: A002

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
+from widesr.pictures.geo import Place
 from widesr.pipeline import ahead
 from widesr.rows import Band, Rows
 
@@ -32,6 +33,14 @@ class About:
     """IPTC-IIM records, without Photoshop's wrapping."""
     pixels_per_mm: tuple[float, float] | None = None
     """Resolution, horizontal and vertical, where the file states one."""
+    aspect: tuple[float, float] | None = None
+    """Pixels in the same length, horizontal and vertical, where they differ and none is stated."""
+    has_band: bool = False
+    """Whether what stands in the place of alpha is a band of its own, such as near infrared."""
+    place: Place | None = None
+    """Where on the earth it lies, by GeoTIFF's tags."""
+    notices: tuple[str, ...] = ()
+    """Sentences on what of the file is not kept."""
     format: str = ""
     """Of the file it came from: of `sniff.KINDS`; empty if from no file."""
 
@@ -48,7 +57,9 @@ class Picture(About):
     pixels: Pixels
     """uint8 or uint16, (H, W, 1) grey or (H, W, 3) RGB, in the colours of `icc`."""
     alpha: Pixels | None = None
-    """Opacity, (H, W), of the pixels' type; the colours are not premultiplied by it."""
+    """Opacity, (H, W), of the pixels' type; the colours are not premultiplied by it.
+
+    With `has_band` it is no opacity, but a band that has nothing to do with the colours."""
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -96,7 +107,7 @@ class PictureStream(About):
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the last channel is opacity."""
+        """Whether the last channel is opacity, or a band in its place."""
         return self.rows.channels > self.colours
 
     @property

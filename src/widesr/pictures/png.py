@@ -10,6 +10,7 @@ Source: Portable Network Graphics (PNG) Specification, third edition (W3C, 2025)
 import struct
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from isal import isal_zlib
@@ -31,11 +32,15 @@ _LEVEL = 2
 """Of ISA-L's 0 to 3: a photograph is the smallest by it, and 3 takes half as long again."""
 
 
+_MOST_ASPECT = 10_000
+
+
 def png(
     rows: Rows,
     *,
     icc: bytes | None = None,
     pixels_per_mm: tuple[float, float] | None = None,
+    aspect: tuple[float, float] | None = None,
     chunks: bytes = b"",
 ) -> Iterator[bytes]:
     """Encode a picture while it passes.
@@ -44,6 +49,7 @@ def png(
         rows: uint8 or uint16, (H, W, C): grey or RGB, then alpha if there is any.
         icc: Profile of as many channels.
         pixels_per_mm: Across and down.
+        aspect: The same in a length that is not known, where there is no resolution.
         chunks: Others, whole, that go before the pixels.
 
     Yields:
@@ -58,6 +64,9 @@ def png(
         yield chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
     if pixels_per_mm:
         yield chunk(b"pHYs", struct.pack(">2IB", *(round(1000 * n) for n in pixels_per_mm), 1))
+    elif aspect:
+        ratio = Fraction(aspect[0] / aspect[1]).limit_denominator(_MOST_ASPECT)
+        yield chunk(b"pHYs", struct.pack(">2IB", *ratio.as_integer_ratio(), 0))
     deflate = isal_zlib.compressobj(_LEVEL)
     for lines in _filtered(rows):
         if data := deflate.compress(lines):

@@ -4,16 +4,17 @@ A file is what its content says. Its size is checked on the header, and its pixe
 row by row, so that no more of it need be in memory than is worked on; of WebP, AVIF, GIF, BMP,
 Netpbm, interlaced PNG and progressive JPEG more is, as their decoders hold the whole picture.
 
-libvips decodes, its untrusted loaders blocked. EXIF is ours to read: libvips passes it through
-libexif, which loses maker notes, ratings and private tags.
+libvips decodes, its untrusted loaders blocked; of TIFF, strips and tiles on their own. EXIF is ours
+to read: libvips passes it through libexif, which loses maker notes, ratings and private tags.
 """
 
 import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,20 +30,17 @@ from widesr.errors import (
 )
 from widesr.files import FileBytes
 from widesr.folder import web_address
-from widesr.pictures.colour import meant_profile
-from widesr.pictures.containers import (
-    exif_and_iptc_of_tiff,
-    metadata_of_png,
-    named_colours,
-)
+from widesr.pictures.colour import inks_to_srgb, meant_profile
+from widesr.pictures.containers import metadata_of_png, named_colours
+from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
 from widesr.pictures.heic import closest_suffix
 from widesr.pictures.jpeg import END, FILLERS, exif_of_jpeg, is_without_end
 from widesr.pictures.levels import true_levels
-from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, resolution_of_exif
+from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
+from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
-from widesr.pictures.tiff import Tiff
 from widesr.pictures.turning import upright
 from widesr.pictures.whole import WHOLE, open_whole
 from widesr.rows import Band, Rows
@@ -59,9 +57,9 @@ _BAND = 2**22
 def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a still picture, whole, whatever its name says it is.
 
-    Palettes become RGB, fewer than 8 bits become 8. CMYK becomes 8-bit or 16-bit sRGB through
-    its profile. 10 and 12 bits (AVIF) become 16. Colours that a file names by codes or a gamma
-    (AVIF, PNG) get the ICC profile that says the same.
+    Palettes become RGB, fewer than 8 bits become 8, more become 16. CMYK becomes sRGB through its
+    profile, YCbCr becomes RGB by what the file says of it. Colours that a file names by codes or a
+    gamma (AVIF, PNG) get the ICC profile that says the same.
 
     Raises:
         ImageReadError: The file is missing, empty, damaged, cut short or not a picture.
@@ -85,33 +83,68 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pictur
             yield _decode_bitmap(path, fd, kind, max_pixels=max_pixels)
             return
         try:
-            pages = pages_of(load_image(fd, kind), kind, file)
+            pages = pages_of(fd, kind)
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
         _check_one(path, len(pages))
-        yield open_page(path, fd, kind, pages[0], max_pixels=max_pixels)
+        stream = open_page(path, fd, kind, pages[0], max_pixels=max_pixels)
+        tell(path, stream.notices)
+        yield stream
 
 
-def pages_of(image: pyvips.Image, kind: str, file: FileBytes) -> Sequence[int]:
+def tell(path: Path, notices: Iterable[str]) -> None:
+    """Log what of a file is not kept."""
+    for notice in notices:
+        _log.warning("%s: %s", path, notice)
+
+
+def pages_of(fd: int, kind: str) -> Sequence[int]:
     """Number the pages or frames of a file, from 0; smaller copies in a TIFF are left out."""
     if kind == "avif":  # others are its parts, or smaller copies
-        return [_number(image, "heif-primary", 0)]
+        return [_number(load_image(fd, kind), "heif-primary", 0)]
     if kind == "tiff":
-        tiff = Tiff.open(file)
-        directories = map(tiff.directory, tiff.directories()[: _number(image, "n-pages", 1)])
-        types = [tiff.number(directory, 254, default=0) for directory in directories]
-        return [number for number, type_ in enumerate(types) if not type_ & 1] or [0]
-    return range(max(frames_of_png(file), 1) if kind == "png" else _number(image, "n-pages", 1))
+        return pages_of_tiff(FileBytes(fd))
+    frames = _number(load_image(fd, kind), "n-pages", 1)
+    return range(max(frames_of_png(FileBytes(fd)), 1) if kind == "png" else frames)
 
 
 def open_page(path: Path, fd: int, kind: str, number: int, *, max_pixels: int) -> PictureStream:
     """Open one page of a file, as `open_picture`."""
+    if kind == "tiff":
+        return _open_page_of_tiff(path, FileBytes(fd), number, max_pixels=max_pixels)
     try:
         image = load_image(fd, kind, page=number)
         _check_header(path, image, max_pixels=max_pixels)
-        return decode_image(path, image, kind, FileBytes(fd), page=number)
+        return decode_image(path, image, kind, FileBytes(fd))
     except pyvips.Error as error:
         raise damaged(path, kind, error) from error
+
+
+def _open_page_of_tiff(
+    path: Path, file: FileBytes, number: int, *, max_pixels: int
+) -> PictureStream:
+    try:
+        scan = open_scan(path, file, number)
+        check_size(path, scan.raster.width, scan.raster.height, max_pixels=max_pixels)
+        rows, icc = scan.rows()
+    except (pyvips.Error, ValueError) as error:
+        raise damaged(path, "tiff", error) from error
+    stream = _stream(
+        path,
+        _whole_or_error(path, rows, "tiff"),
+        "tiff",
+        scan.metadata,
+        icc=icc,
+        orientation=scan.orientation,
+        density=scan.density,
+    )
+    return replace(stream, has_band=scan.has_band, place=scan.place, notices=_notices_of_tiff(scan))
+
+
+def _notices_of_tiff(scan: Scan) -> tuple[str, ...]:
+    if not scan.lost:
+        return ()
+    return (f"{', '.join(scan.lost)} left out, which would not be true of the larger picture",)
 
 
 class Header(NamedTuple):
@@ -135,7 +168,14 @@ def read_header(path: Path) -> Header:
             if kind in WHOLE:
                 bitmap = open_whole(path, fd, kind)
                 return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes, bitmap.count)
-            pages = pages_of(load_image(fd, kind), kind, file)
+            pages = pages_of(fd, kind)
+            if kind == "tiff":
+                scan = open_scan(path, file, pages[0])
+                height, width = scan.raster.height, scan.raster.width
+                if scan.orientation in range(5, 9):
+                    height, width = width, height
+                itemsize = scan.raster.dtype.itemsize
+                return Header(height, width, scan.channels * itemsize, len(pages))
             image = load_image(fd, kind, page=pages[0])
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
@@ -185,7 +225,6 @@ _LOADERS = {
     "png": "pngload_source",
     "jpeg": "jpegload_source",
     "webp": "webpload_source",
-    "tiff": "tiffload_source",
     "avif": "heifload_source",
 }
 
@@ -222,7 +261,7 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
-    """Read the header. At the level "truncated", strips beyond a TIFF's end would read as black."""
+    """Read the header."""
     load = getattr(pyvips.Image, _LOADERS[kind])
     if kind == "jpeg" and is_without_end(FileBytes(fd)):
         return _ended(FileBytes(fd)[:])
@@ -289,33 +328,49 @@ def _decode_bitmap(path: Path, fd: int, kind: str, *, max_pixels: int) -> Pictur
     return PictureStream(rows=rows, **bitmap.about | {"icc": icc, "format": kind})
 
 
-def decode_image(
-    path: Path, image: pyvips.Image, kind: str, file: FileBytes, *, page: int = 0
-) -> PictureStream:
+def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
     """Give what libvips loaded as a picture, upright, to be read while the file is open."""
-    orientation = orientation_of(image, kind, file)
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
-    if kind == "tiff":
-        exif, iptc = exif_and_iptc_of_tiff(file, page=page)
-    elif kind == "png":
+    if kind == "png":
         exif, xmp, iptc = metadata_of_png(file)
     elif kind == "jpeg":
         exif = exif_of_jpeg(file)
-    exif, xmp, iptc = cleaned(Metadata(exif, xmp, iptc))
-    dots = _resolution(image, exif)
+        if is_without_end(file):
+            _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
+    rows = _rows(image)
     if image.interpretation == "cmyk":
-        image = _srgb_of_cmyk(image)
-        icc = _blob(image, "icc-profile-data")
-    rows = _rows(path, image, kind)
-    if kind == "jpeg" and is_without_end(file):
-        _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
+        rows, icc = inks_to_srgb(rows, icc)
+    rows = _whole_or_error(path, rows, kind)
     if kind == "avif":
         rows = true_levels(path, rows, file, bits=bits)
     named = named_colours(path, file, kind)
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
+    density = {"png": density_of_png, "jpeg": density_of_jpeg}.get(kind, lambda _: Density())(file)
+    orientation = orientation_of(image, kind, file)
+    metadata = Metadata(exif, xmp, iptc)
+    return _stream(path, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
+
+
+def _stream(
+    path: Path,
+    rows: Rows,
+    kind: str,
+    metadata: Metadata,
+    *,
+    icc: bytes | None,
+    orientation: int,
+    density: Density,
+) -> PictureStream:
+    """Turn a picture upright, with what its file said of it."""
+    exif, xmp, iptc = cleaned(metadata)
+    if density.pixels_per_mm is None and exif:  # in WebP and AVIF, its only place
+        of_exif = density_of_exif(exif)
+        density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
+    if orientation > 4:
+        density = density.turned()
     rows = upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
@@ -323,48 +378,37 @@ def decode_image(
         exif=exif,
         xmp=xmp,
         iptc=iptc,
-        pixels_per_mm=dots[::-1] if dots and orientation > 4 else dots,
+        pixels_per_mm=density.pixels_per_mm,
+        aspect=density.aspect,
         format=kind,
     )
 
 
-def _rows(path: Path, image: pyvips.Image, kind: str) -> Rows:
+def _rows(image: pyvips.Image) -> Rows:
     dtype = np.uint16 if image.format == "ushort" else np.uint8
     shape = (image.height, image.width, image.bands)
     height = max(_BAND // (image.width * image.bands * dtype().itemsize), 1)
 
     def bands() -> Iterator[Band]:
-        try:
-            region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
-            for top in range(0, image.height, height):
-                n = min(height, image.height - top)
-                values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
-                yield values.reshape(n, *shape[1:])
-        except pyvips.Error as error:
-            raise damaged(path, kind, error) from error
+        region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+        for top in range(0, image.height, height):
+            n = min(height, image.height - top)
+            values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
+            yield values.reshape(n, *shape[1:])
 
     return Rows(bands(), shape=shape, dtype=dtype)
 
 
-def _resolution(image: pyvips.Image, exif: bytes | None) -> tuple[float, float] | None:
-    """Pixels per mm from the file's own header, else from EXIF, its only place in WebP and AVIF."""
-    if (image.xres, image.yres) != (1.0, 1.0):  # what libvips says where it knows nothing
-        return image.xres, image.yres
-    return resolution_of_exif(exif) if exif else None
+def _whole_or_error(path: Path, rows: Rows, kind: str) -> Rows:
+    """Say in words of ours that a file is damaged, when rows of it are read."""
 
+    def bands() -> Iterator[Band]:
+        try:
+            yield from rows
+        except (pyvips.Error, ValueError) as error:
+            raise damaged(path, kind, error) from error
 
-def _srgb_of_cmyk(image: pyvips.Image) -> pyvips.Image:
-    """Convert through the picture's profile, or libvips' own CMYK where there is none."""
-    colours = image.extract_band(0, n=4).icc_transform(
-        "srgb",
-        embedded=True,
-        input_profile="cmyk",
-        intent="relative",
-        black_point_compensation=True,
-        depth=16 if image.format == "ushort" else 8,
-    )
-    alpha = image.bandsplit()[4:]  # apart: libvips would scale that of 16 bits
-    return colours.bandjoin(alpha) if alpha else colours
+    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
 
 
 def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:

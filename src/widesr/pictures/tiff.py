@@ -6,9 +6,10 @@ Nothing here trusts the bytes: a field that claims more than there is, is left o
 import struct
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Sliceable(Protocol):
@@ -38,6 +39,7 @@ SIZES |= {16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type."""
 _WORDS = SIZES | {5: 4, 10: 4}
 """Bytes that turn round together between byte orders: a rational is two words."""
+_FLOATS = {11: "f4", 12: "f8"}
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
 _MOST_PAGES = 2**13
 """Far more than any file has; a made-up one must not keep us busy."""
@@ -136,6 +138,23 @@ class Tiff:
             return None
         above, below = self.unpack("I", field.at), self.unpack("I", field.at + 4)
         return above / below if below else None
+
+    def raw(self, fields: dict[int, Field], tag: int) -> bytes:
+        """Read a field as it stands in the file; empty where there is none."""
+        field = fields.get(tag)
+        return self.data[field.at : field.at + field.n_values * SIZES[field.type]] if field else b""
+
+    def values(self, fields: dict[int, Field], tag: int) -> NDArray[Any]:
+        """Read all numbers of a field: integers, or float64; none where there is no such field."""
+        data, kind = self.raw(fields, tag), fields[tag].type if tag in fields else 0
+        if kind in (5, 10):
+            words = np.frombuffer(data, f"{self.order}{'u' if kind == 5 else 'i'}4").reshape(-1, 2)
+            return words[:, 0] / np.where(words[:, 1] == 0, np.nan, words[:, 1])
+        if kind in _FLOATS:
+            return np.frombuffer(data, self.order + _FLOATS[kind]).astype(np.float64)
+        sign = "i" if kind in (6, 8, 9, 17) else "u"
+        size = SIZES.get(kind, 1)
+        return np.frombuffer(data, f"{self.order}{sign}{size}").astype(f"{sign}{size}")
 
     def tree(self, at: int, *, only: Container[int] | None = None, depth: int = 2) -> Tree:
         """The directory, or `only` these tags of it, and all EXIF, GPS and such below it."""

@@ -5,6 +5,7 @@ whole picture.
 EXIF is ours to write, as it is ours to read.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,17 +19,18 @@ from widesr.files import FileBytes, whole_file
 from widesr.pictures.colour import meant_profile, space_of, to_srgb
 from widesr.pictures.containers import (
     LONGEST_IN_JPEG,
-    add_metadata_to_tiff,
+    add_tags_to_tiff,
     jpeg_segments,
     png_chunks,
     set_exif_of_avif,
     webp_with_exif,
 )
 from widesr.pictures.feed import Feed, Splice
-from widesr.pictures.metadata import Metadata, cleaned, exif_of_resolution, sized
+from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.png import png
 from widesr.pictures.sniff import title
+from widesr.pictures.tiff import Tree
 from widesr.rows import Band, Rows
 
 FORMATS = {
@@ -205,15 +207,40 @@ def encode_stream(
     if kind == "tiff":  # offsets have 32 bits
         options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
     stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
+    if stream.place and kind != "tiff":
+        _LOG.warning("%s: GeoTIFF left out, for which %s has no place", path, title(kind))
     if kind == "png":
         for piece in encode_png(stream, metadata):
             FileBytes(fd).append(piece)
         return
     feed = Feed(stream.rows)
+    image = _labelled(feed.image, stream)
     try:
-        _encode(_labelled(feed.image, stream), fd, kind, metadata, options)
+        if kind == "jpeg":
+            dots = _stated_resolution(stream)
+            segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=stream.aspect)
+            _encode_jpeg(image, fd, segments, options)
+        else:
+            _encode(image, fd, kind, metadata, options)
+        if kind == "tiff":
+            add_tags_to_tiff(FileBytes(fd), metadata, tags=_own_tags(stream), unstated=_RESOLUTION)
     except pyvips.Error as error:
         raise feed.failure or write_error(path, error) from error
+
+
+_LOG = logging.getLogger("widesr")
+_RESOLUTION = (282, 283, 296)
+"""libvips always states one."""
+
+
+def _own_tags(stream: PictureStream) -> Tree:
+    """Make the tags of a TIFF file that libvips cannot write: they go before its own."""
+    tags = tags_of_resolution(_stated_resolution(stream), stream.aspect)
+    if stream.has_band:
+        tags[338] = (3, b"\0\0")
+    if stream.place:
+        tags |= stream.place.scaled(height=stream.rows.height, width=stream.rows.width)
+    return tags
 
 
 def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
@@ -222,6 +249,7 @@ def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
         stream.rows,
         icc=stream.icc,
         pixels_per_mm=_stated_resolution(stream),
+        aspect=stream.aspect,
         chunks=png_chunks(metadata),
     )
 
@@ -237,6 +265,11 @@ def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
         raise ImageFormatError(
             f"{path}: the picture is {rows.width}x{rows.height}, {name} holds at most "
             f"{encoder.longest} pixels a side; write PNG or TIFF (-f png)"
+        )
+    if stream.has_band and kind != "tiff":
+        raise ImageFormatError(
+            f"{path}: has a band beside its colours that is not opacity, for which {name} has no "
+            "place; write TIFF (-f tiff), or leave the band out, or tag it as alpha"
         )
     blocks = {"XMP": stream.xmp, "IPTC": stream.iptc}
     for block, data in blocks.items():
@@ -340,9 +373,8 @@ def _shallower(rows: Rows, *, bits: int) -> Rows:
 
 
 def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
-    """The image with its profile and resolution."""
-    dots = _stated_resolution(stream) or (72 / 25.4, 72 / 25.4)  # TIFF always states some
-    image = image.copy(xres=dots[0], yres=dots[1])
+    """The image with its profile."""
+    image = image.copy()
     if stream.icc:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
     return image
@@ -351,9 +383,9 @@ def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
 def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
     """The picture's metadata with its size; where EXIF alone can tell, the resolution too."""
     metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
-    dots = _stated_resolution(stream)
+    dots = tags_of_resolution(_stated_resolution(stream), stream.aspect)
     if not metadata.exif and dots and kind in ("webp", "avif"):
-        metadata = metadata._replace(exif=exif_of_resolution(dots))
+        metadata = metadata._replace(exif=exif_of(dots))
     return sized(metadata, width=stream.rows.width, height=stream.rows.height)
 
 
@@ -361,6 +393,11 @@ def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
     """The resolution, unless it is one that no picture has: files claim anything."""
     dots = stream.pixels_per_mm
     return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
+
+
+def _encode_jpeg(image: pyvips.Image, fd: int, segments: bytes, options: dict[str, Any]) -> None:
+    splice = Splice(FileBytes(fd), at=2, extra=segments)
+    splice.take(image.jpegsave_target, keep=pyvips.ForeignKeep.ICC, **options)
 
 
 def _encode(
@@ -371,10 +408,6 @@ def _encode(
     file = FileBytes(fd)
     keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
     target = pyvips.Target.new_to_descriptor(fd)
-    if kind == "jpeg":
-        segments = jpeg_segments(metadata, pixels_per_mm=(image.xres, image.yres))
-        Splice(file, at=2, extra=segments).take(image.jpegsave_target, keep=keep, **options)
-        return
     if xmp:
         image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
     if exif and kind in ("webp", "avif"):  # makes the place for it
@@ -385,7 +418,6 @@ def _encode(
         file.append(webp_with_exif(encoded, exif) if exif else encoded)
     elif kind == "tiff":
         image.tiffsave_target(target, keep=keep, **options)
-        add_metadata_to_tiff(file, metadata)
     else:
         image.heifsave_target(target, keep=keep, **options)
         if exif:

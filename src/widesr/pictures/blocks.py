@@ -1,0 +1,395 @@
+"""Strips and tiles out of TIFF files: each whole, or an error.
+
+libtiff takes a tile that it cannot decode for a warning, and libvips fills it with zeros. So each
+block is decoded here on its own: raw ones and those that Python has a codec for directly, with
+their checksums; others by libvips, which gets them as the strips of a file of our making, whose
+directory can give it no cause for a warning: then a warning is damage too.
+"""
+
+import lzma
+import struct
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import pyvips
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from widesr.pictures.jpegs import jpeg_of_block, whole_jpeg
+from widesr.pictures.raster import (
+    DEFLATE,
+    DRAWN,
+    JPEG,
+    LZMA,
+    LZW,
+    NONE,
+    OLD_JPEG,
+    WEBP,
+    Raster,
+)
+from widesr.pictures.tiff import Sliceable, Tree, packed
+from widesr.rows import Band, Rows
+
+Bytes = NDArray[np.uint8]
+
+_STEP = 2**20
+"""Bytes that are unpacked together, about."""
+_BATCH = 2**22
+"""Bytes of the strips that libvips decodes in one go, about."""
+_FROM_BELOW = bytes(int(f"{n:08b}"[::-1], 2) for n in range(256))
+"""Each byte with its bits turned round."""
+_MOST_MEMORY = 2**28
+"""Bytes that LZMA may take."""
+
+
+def decoded_plane(raster: Raster, file: Sliceable, plane: int) -> Rows:
+    """Decode the numbers of a page, or of one of its planes.
+
+    Returns:
+        (H, W, C) of uint8, or of uint16 for more than 8 bits, as they are in the file. What is
+        missing is found when they are read.
+
+    Raises:
+        ValueError: A block is damaged, also while rows are read.
+        pyvips.Error: The same.
+    """
+    places = raster.places[plane]
+    channels = raster.samples // raster.planes
+    shape, dtype = (raster.height, raster.width, channels), _dtype(raster)
+    stream = whole_jpeg(raster, file) if raster.compression == OLD_JPEG else None
+    if stream is not None:
+        _check_end_of_jpeg(stream)
+        bands = _drawn_by(stream, "jpeg", shape[:2], channels)
+    elif not raster.is_tiled:
+        bands = _strips(raster, file, places, channels)
+    else:
+        bands = _tiles(raster, file, places, channels)
+    return Rows(bands, shape=shape, dtype=dtype)
+
+
+def _dtype(raster: Raster) -> type[np.uint8 | np.uint16]:
+    return np.uint8 if raster.bits <= 8 else np.uint16
+
+
+def _strips(
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
+) -> Iterator[Band]:
+    """Give the rows of strips, several together where they are low."""
+    height, width = raster.block
+    per = max(_BATCH // max(height * width * channels * raster.bits // 8, 1), 1)
+    for first in range(0, len(places), per):
+        these = places[first : first + per]
+        rows = min(raster.height - first * height, len(these) * height)
+        yield from _block(raster, file, these, rows, channels)
+
+
+def _tiles(
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
+) -> Iterator[Band]:
+    """Give the rows of tiles: of small ones some rows of tiles together, of large ones a part."""
+    height, width = raster.block
+    across = -(-raster.width // width)
+    row_bytes = across * height * width * channels * np.dtype(_dtype(raster)).itemsize
+    per = across * (_BATCH // row_bytes)
+    for first in range(0, len(places), per or across):
+        rows = raster.height - first // across * height
+        if per:
+            these = places[first : first + per]
+            bands = _block(raster, file, these, len(these) * height, channels)
+            stack = np.concatenate(list(bands)).reshape(-1, across, height, width, channels)
+            row = stack.swapaxes(1, 2).reshape(-1, across * width, channels)
+            yield row[:rows, : raster.width]
+        else:
+            these = places[first : first + across]
+            for row in _side_by_side(raster, file, these, min(rows, height), channels):
+                yield row[:, : raster.width]
+
+
+def _side_by_side(
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
+) -> Iterator[Band]:
+    """Give the first rows of tiles beside one another, of each a few at once."""
+    height, width = raster.block
+    shape, dtype = (height, width, channels), _dtype(raster)
+    tiles = [
+        Rows(_block(raster, file, place, height, channels), shape=shape, dtype=dtype)
+        for place in places[:, np.newaxis]
+    ]
+    step = max(_BATCH // (len(tiles) * width * channels * np.dtype(dtype).itemsize), 1)
+    for top in range(0, rows, step):
+        bottom = min(top + step, rows)
+        row = np.concatenate([tile.read(top, bottom) for tile in tiles], axis=1)
+        if bottom == rows:  # before the last are given, for what lies behind them
+            for tile in tiles:
+                _go_to_end(tile)
+        yield row
+
+
+def _go_to_end(rows: Rows) -> None:
+    for _ in rows:
+        pass
+
+
+def _block(
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
+) -> Iterator[Band]:
+    """Decode blocks that lie below one another, (n, W, C); only the last may be lower."""
+    height, width = raster.block
+    pieces = (_read(raster, file, *map(int, place)) for place in places)
+    if raster.compression in (JPEG, OLD_JPEG, WEBP):
+        kind = "webp" if raster.compression == WEBP else "jpeg"
+        for n, piece in enumerate(pieces):
+            low = min(height, rows - n * height)
+            if kind == "jpeg":
+                piece = jpeg_of_block(raster, file, piece, height=low)
+                _check_end_of_jpeg(piece)
+            yield from _drawn_by(piece, kind, (low, width), channels)
+        return
+    if raster.compression in DRAWN:
+        bits = DRAWN[raster.compression]
+        for band in _by_libtiff(raster, list(pieces), rows, width, height, bits=bits):
+            yield band[..., np.newaxis] // (255 // (2**bits - 1))
+        return
+    across, down = raster.subsampling
+    if (across, down) != (1, 1):
+        units = -(-width // across)
+        low = -(-height // down)
+        lines = _lines(raster, file, places, -(-rows // down), low, units * (across * down + 2))
+        left = rows
+        for numbers in lines:
+            band = _spread(numbers, units, across, down)[:left, :width]
+            left -= len(band)
+            yield band
+        return
+    for numbers in _lines(raster, file, places, rows, height, width * channels):
+        band = numbers.reshape(len(numbers), width, channels)
+        if raster.horizontal:
+            band = np.add.accumulate(band, axis=1, dtype=band.dtype)
+        yield band
+
+
+def _spread(numbers: Band, units: int, across: int, down: int) -> Band:
+    """Give each pixel its Y, and the Cb and Cr that it shares with those beside it."""
+    n, size = len(numbers), across * down
+    data = numbers.reshape(n, units, size + 2)
+    y = data[..., :size].reshape(n, units, down, across).swapaxes(1, 2)
+    wide = data[..., size:].repeat(across, axis=1).repeat(down, axis=0)
+    return np.concatenate([y.reshape(n * down, units * across, 1), wide], axis=2)
+
+
+def _read(raster: Raster, file: Sliceable, offset: int, count: int) -> bytes:
+    data = file[offset : offset + count]
+    if len(data) < count:
+        raise ValueError("the file has become shorter")
+    if raster.reversed_bits and raster.compression not in (JPEG, OLD_JPEG, WEBP):
+        data = data.translate(_FROM_BELOW)
+    return data
+
+
+def _lines(
+    raster: Raster,
+    file: Sliceable,
+    places: NDArray[np.uint64],
+    lines: int,
+    per_block: int,
+    numbers: int,
+) -> Iterator[Band]:
+    """Unpack `lines` of so many numbers, (n, numbers), each of which begins at a whole byte."""
+    size = -(-numbers * raster.bits // 8)
+    heights = [min(per_block, lines - top) for top in range(0, lines, per_block)]
+    if raster.compression in (NONE, LZMA, *DEFLATE):
+        parts: Iterator[Bytes] = chain.from_iterable(
+            _unpacked(raster, file, int(offset), int(count), height, size)
+            for (offset, count), height in zip(places, heights, strict=True)
+        )
+    else:
+        blocks = [_read(raster, file, int(offset), int(count)) for offset, count in places]
+        parts = _by_libtiff(raster, blocks, lines, size, per_block)
+    for part in parts:
+        yield _numbers(part, numbers, raster)
+
+
+def _unpacked(
+    raster: Raster, file: Sliceable, offset: int, count: int, lines: int, size: int
+) -> Iterator[Bytes]:
+    """Give a block's bytes, (n, size), piece by piece: raw, or by a codec that Python has."""
+    step = max(_STEP // size, 1)
+    if raster.compression == NONE:
+        if count < lines * size:
+            raise ValueError(_CUT_SHORT)
+        for top in range(0, lines, step):
+            n = min(step, lines - top)
+            data = _read(raster, file, offset + top * size, n * size)
+            yield np.frombuffer(data, np.uint8).reshape(n, size)
+        return
+    source = (
+        _read(raster, file, at, min(_STEP, offset + count - at))
+        for at in range(offset, offset + count, _STEP)
+    )
+    inflate = _Inflate(source, is_lzma=raster.compression == LZMA)
+    for top in range(0, lines, step):
+        n = min(step, lines - top)
+        data = inflate.read(n * size)
+        if top + n == lines:  # before the last are given: no one may ask for more
+            inflate.check_end(most=raster.block[0] * size)
+        yield np.frombuffer(data, np.uint8).reshape(n, size)
+
+
+class _Inflate:
+    """A compressed stream that is read piece by piece."""
+
+    def __init__(self, source: Iterator[bytes], *, is_lzma: bool) -> None:
+        self._pieces = _inflated_lzma(source) if is_lzma else _inflated(source)
+        self._left = b""
+
+    def read(self, size: int) -> bytes:
+        """Give just so many bytes.
+
+        Raises:
+            ValueError: There are none so many, or they are damaged.
+        """
+        parts = [self._left[:size]]
+        missing = size - len(parts[0])
+        self._left = self._left[size:]
+        while missing:
+            piece = self._next()
+            if not piece:
+                raise ValueError("a block has fewer pixels than it should")
+            parts.append(piece[:missing])
+            self._left = piece[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def check_end(self, *, most: int) -> None:
+        """Go to the end, where the checksum is; behind the last rows there may be padding."""
+        most -= len(self._left)
+        while piece := self._next():
+            most -= len(piece)
+            if most < 0:
+                raise ValueError("a block has more pixels than it should")
+
+    def _next(self) -> bytes:
+        try:
+            return next(self._pieces, b"")
+        except (isal_zlib.error, lzma.LZMAError) as error:  # type: ignore[misc] # by ISA-L's stub
+            raise ValueError("a block cannot be decoded") from error
+
+
+def _inflated(source: Iterator[bytes]) -> Iterator[bytes]:
+    """Give pieces of at most `_STEP` bytes."""
+    codec = isal_zlib.decompressobj()
+    while not codec.eof:
+        data = codec.unconsumed_tail or next(source, b"")
+        made = codec.decompress(data, _STEP)
+        if made:
+            yield made
+        elif codec.unconsumed_tail == data and not codec.eof:
+            raise ValueError(_CUT_SHORT)
+
+
+def _inflated_lzma(source: Iterator[bytes]) -> Iterator[bytes]:
+    codec = lzma.LZMADecompressor(memlimit=_MOST_MEMORY)
+    while not codec.eof:
+        data = next(source, b"") if codec.needs_input else b""
+        if codec.needs_input and not data:
+            raise ValueError(_CUT_SHORT)
+        if made := codec.decompress(data, _STEP):
+            yield made
+
+
+_CUT_SHORT = "a block ends before its pixels do"
+
+
+def _numbers(lines: Bytes, count: int, raster: Raster) -> Band:
+    """Take numbers of any bits apart, (n, bytes) to (n, count)."""
+    bits = raster.bits
+    if bits == 8:
+        return lines
+    if bits == 16:
+        return lines.view(raster.order + "u2").astype(np.uint16)
+    flat = np.unpackbits(lines, axis=1, count=count * bits)
+    if bits == 1:
+        return flat
+    wide = 8 if bits < 8 else 16
+    padded = np.zeros((len(lines), count, wide), np.uint8)
+    padded[..., wide - bits :] = flat.reshape(len(lines), count, bits)
+    made = np.packbits(padded, axis=2)
+    return made[..., 0] if wide == 8 else made.view(">u2")[..., 0].astype(np.uint16)
+
+
+def _by_libtiff(
+    raster: Raster, blocks: list[bytes], lines: int, width: int, per_block: int, *, bits: int = 8
+) -> Iterator[Bytes]:
+    """Decode blocks as strips of a grey picture, (n, width); for most codecs a line is bytes."""
+    tree: Tree = {
+        256: (4, struct.pack("<I", width)),
+        257: (4, struct.pack("<I", lines)),
+        258: (3, struct.pack("<H", bits)),
+        259: (3, struct.pack("<H", raster.compression)),
+        262: (3, struct.pack("<H", 1)),
+        277: (3, struct.pack("<H", 1)),
+        278: (4, struct.pack("<I", per_block)),
+    }
+    if bits == 1:
+        tree[293 if raster.compression == 4 else 292] = (4, struct.pack("<I", raster.options))
+    sizes = np.array([len(block) for block in blocks], "<u8")
+    tree[273] = tree[279] = (16, sizes.tobytes())
+    head = 16 + len(packed(tree, 16, big=True))
+    tree[273] = (16, (np.cumsum(sizes) - sizes + np.uint64(head)).astype("<u8").tobytes())
+    begin = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + packed(tree, 16, big=True)
+    # of old LZW, whose bits are the other way round, libtiff warns in any case
+    is_old = raster.compression == LZW and any(
+        block[0] == 0 and block[1:2] and block[1] & 1 for block in blocks
+    )
+    image = pyvips.Image.tiffload_buffer(
+        b"".join([begin, *blocks]),
+        access="sequential",
+        unlimited=True,
+        fail_on="error" if is_old else "warning",
+    )
+    for band in _bands(image):
+        yield band[..., 0]
+
+
+def _drawn_by(stream: bytes, kind: str, size: tuple[int, int], channels: int) -> Iterator[Band]:
+    """Decode a picture of another format that stands for a block."""
+    load = getattr(pyvips.Image, f"{kind}load_buffer")
+    image = load(stream, access="sequential", fail_on="warning")
+    height, width = size
+    if image.width != width or image.height < height or image.format != "uchar":
+        raise ValueError(f"a block is {image.width}x{image.height}, expected {width}x{height}")
+    if kind == "webp" and (image.bands, channels) == (3, 4):
+        image = image.bandjoin(255)
+    if image.bands != channels:
+        raise ValueError(f"a block has {image.bands} channels, expected {channels}")
+    for band in _bands(image.crop(0, 0, width, height)):
+        yield np.invert(band) if (kind, channels) == ("jpeg", 4) else band  # libvips takes it so
+
+
+def _check_end_of_jpeg(stream: bytes) -> None:
+    """Look whether the last pixels hang on what follows the data: then some of these are missing.
+
+    libjpeg warns of that, but libvips does not look at the last warnings.
+    """
+    data, end = stream[: stream.rindex(_END_OF_JPEG)], _END_OF_JPEG
+    for filler in (bytes(64), b"\xa5" * 64):
+        seen, other = (
+            pyvips.Image.jpegload_buffer(each, access="sequential", fail_on=level)
+            for each, level in ((data + end, "warning"), (data + filler + end, "error"))
+        )
+        if (seen - other).abs().max():
+            raise ValueError(_CUT_SHORT)
+
+
+_END_OF_JPEG = b"\xff\xd9"
+
+
+def _bands(image: pyvips.Image) -> Iterator[Bytes]:
+    """Give the rows of an image of bytes as they are decoded, (n, W, C)."""
+    region = pyvips.Region.new(image)
+    step = max(_STEP // (image.width * image.bands), 1)
+    for top in range(0, image.height, step):
+        n = min(step, image.height - top)
+        values = np.frombuffer(region.fetch(0, top, image.width, n), np.uint8)
+        yield values.reshape(n, image.width, image.bands)

@@ -1,0 +1,81 @@
+"""Pixels per length as the files of each format state them, where libvips cannot tell.
+
+libvips has 1 pixel per mm for "not stated", and knows of no aspect without a length.
+"""
+
+import struct
+from typing import NamedTuple
+
+from widesr.pictures.tiff import Field, Sliceable, Tiff
+
+
+class Density(NamedTuple):
+    """What a file says; None for what it does not."""
+
+    pixels_per_mm: tuple[float, float] | None = None
+    """Across and down."""
+    aspect: tuple[float, float] | None = None
+    """Pixels across and down in the same length, whatever that is, where they differ."""
+
+    def turned(self) -> "Density":
+        """The same for a picture on its side."""
+        return Density(*(pair and pair[::-1] for pair in self))
+
+
+def _density(across: float, down: float, per_mm: float | None) -> Density:
+    """Make it of numbers and how many of their units a mm has; None is no unit."""
+    if not across > 0 or not down > 0:
+        return Density()
+    if per_mm:
+        return Density((across * per_mm, down * per_mm))
+    return Density(aspect=(across, down)) if across != down else Density()
+
+
+def density_of_png(file: Sliceable) -> Density:
+    """Read pHYs."""
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        head = file[at : at + 17]
+        size, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if len(head) < 12 or name == b"IDAT":
+            break
+        if name == b"pHYs" and size == 9 and len(head) == 17:
+            across, down, unit = struct.unpack(">IIB", head[8:])
+            return _density(across, down, {1: 0.001}.get(unit))
+        at += 12 + size
+    return Density()
+
+
+_MOST_CHUNKS = 10_000
+
+
+def density_of_jpeg(file: Sliceable) -> Density:
+    """Read JFIF's segment, which is one of the first."""
+    at = 2
+    for _ in range(_MOST_SEGMENTS):
+        head = file[at : at + 16]
+        if len(head) < 16 or head[0] != 0xFF or head[1] == 0xDA:
+            break
+        if head[1] == 0xE0 and head[4:9] == b"JFIF\0":
+            unit, across, down = struct.unpack(">BHH", head[11:16])
+            return _density(across, down, {1: 1 / 25.4, 2: 0.1}.get(unit))
+        at += 2 + int.from_bytes(head[2:4], "big")
+    return Density()
+
+
+_MOST_SEGMENTS = 100
+
+
+def density_of_tiff(tiff: Tiff, fields: dict[int, Field]) -> Density:
+    """Read the tags of a TIFF file's page, or of cleaned EXIF."""
+    across, down = tiff.ratio(fields, 0x011A), tiff.ratio(fields, 0x011B)
+    unit = tiff.number(fields, 0x0128, default=2)
+    if not across or not down or unit not in (1, 2, 3):
+        return Density()
+    return _density(across, down, {2: 1 / 25.4, 3: 0.1}.get(unit))
+
+
+def density_of_exif(exif: bytes) -> Density:
+    """Read a cleaned block."""
+    tiff = Tiff.open(exif)
+    return density_of_tiff(tiff, tiff.directory(tiff.first))

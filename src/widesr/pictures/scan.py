@@ -1,0 +1,104 @@
+"""One page of a TIFF file: its pixels as rows, and what it says of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from widesr.pictures.blocks import decoded_plane
+from widesr.pictures.colour import inks_to_srgb
+from widesr.pictures.density import Density, density_of_tiff
+from widesr.pictures.geo import Place, lost_tags, place_of
+from widesr.pictures.inks import coloured
+from widesr.pictures.metadata import IPTC_TAG, Metadata, descriptive, exif_of, speaks_of_pixels
+from widesr.pictures.raster import BAND, CMYK, Raster, read_raster
+from widesr.pictures.tiff import Sliceable, Tiff
+from widesr.rows import Rows
+
+_DESCRIPTION, _ICC, _XMP, _ORIENTATION = 270, 34675, 700, 274
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """A page, its directory read, its pixels not."""
+
+    file: Sliceable
+    raster: Raster
+    icc: bytes | None
+    metadata: Metadata
+    """As it is in the file."""
+    density: Density
+    orientation: int
+    """As EXIF's, 1 to 8."""
+    place: Place | None
+    lost: tuple[str, ...]
+    """Names of what is not kept, for it would not be true any more."""
+
+    @property
+    def has_band(self) -> bool:
+        """Whether the last channel is a band of its own, not opacity."""
+        return self.raster.extra == BAND
+
+    @property
+    def channels(self) -> int:
+        """Of `rows`."""
+        return self.raster.channels - (self.raster.photometric == CMYK)
+
+    def rows(self) -> tuple[Rows, bytes | None]:
+        """Decode grey or RGB, then opacity or another band, with the profile that they are in.
+
+        Raises:
+            ValueError: The file is damaged; also while rows are read.
+            pyvips.Error: The same, or its profile is damaged.
+        """
+        first, *others = (
+            decoded_plane(self.raster, self.file, plane) for plane in range(self.raster.planes)
+        )
+        for other in others:
+            first = first.beside(other)
+        rows = coloured(first, self.raster)
+        return inks_to_srgb(rows, self.icc) if self.raster.photometric == CMYK else (rows, self.icc)
+
+
+def pages_of_tiff(file: Sliceable) -> list[int]:
+    """Number the pages, from 0; smaller copies are left out.
+
+    Raises:
+        ValueError: The directories are damaged.
+    """
+    tiff = Tiff.open(file)
+    fields = map(tiff.directory, tiff.directories())
+    types = [tiff.number(each, 254, default=0) for each in fields]
+    return [number for number, type_ in enumerate(types) if not type_ & 1] or [0]
+
+
+def open_scan(path: Path, file: Sliceable, number: int) -> Scan:
+    """Read the directory of a page.
+
+    Raises:
+        ImageFormatError: Pixels of a kind that is not read.
+        ValueError: The file is damaged.
+    """
+    tiff = Tiff.open(file)
+    at = tiff.directories()[number]
+    raster, fields = read_raster(path, tiff, at), tiff.directory(at)
+    tree, lost = descriptive(tiff, at), lost_tags(tiff, at)
+    if speaks_of_pixels(tiff.raw(fields, _DESCRIPTION)):
+        tree.pop(_DESCRIPTION, None)
+        lost.append("ImageDescription")
+    orientation = tiff.number(fields, _ORIENTATION, default=1)
+    place = place_of(tiff, at, height=raster.height, width=raster.width)
+    if place and orientation in range(2, 9):
+        place, lost = None, [*lost, "GeoTIFF"]
+    return Scan(
+        file=file,
+        raster=raster,
+        icc=tiff.raw(fields, _ICC) or None,
+        metadata=Metadata(
+            exif=exif_of(tree) if tree else None,
+            xmp=tiff.raw(fields, _XMP) or None,
+            iptc=tiff.raw(fields, IPTC_TAG) or None,
+        ),
+        density=density_of_tiff(tiff, fields),
+        orientation=orientation,
+        place=place,
+        lost=tuple(lost),
+    )
