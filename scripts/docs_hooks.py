@@ -36,7 +36,8 @@ def _row(param: Any) -> str:  # noqa: ANN401
     if param.param_type_name == "argument":
         names = [param.metavar or param.name.upper()]
     else:
-        names = [*param.opts, *param.secondary_opts]
+        value = f" {param.metavar}" if param.metavar else ""  # its choices among them
+        names = [f"{name}{value}" for name in (*param.opts, *param.secondary_opts)]
     default = "" if param.default in (None, False) else param.default
     if isinstance(default, list):
         default = ", ".join(default)

@@ -13,6 +13,7 @@ from torch import Tensor
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
 from widesr.train.device import require_compiler
+from widesr.train.extension import goes_on
 from widesr.train.grow import Start, grown
 from widesr.train.losses import LOSSES
 from widesr.train.parallel import ALONE, World
@@ -188,7 +189,7 @@ class Run:
         Raises:
             CheckpointError: The state is of another recipe.
         """
-        _refuse_another_recipe(self.recipe, plain["recipe"])
+        _refuse_another_recipe(self.recipe, plain["recipe"], step=plain["step"])
         for part, module in (("network", self.network), ("average", self.average)):
             prefix = f"{part}."
             module.load_state_dict(
@@ -221,7 +222,7 @@ def _optimizer(optim: OptimTable, network: torch.nn.Module) -> torch.optim.Optim
     return torch.optim.Adam(parameters, lr=0.0, betas=optim.betas, fused=True)
 
 
-def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:
+def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any], *, step: int) -> None:
     """Raise unless recipes agree in all that decides the weights; [log] does not."""
     try:
         then = Recipe.model_validate(theirs)  # where a key is newer than the state: its default
@@ -229,7 +230,7 @@ def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:
         raise CheckpointError("the run state is of another version of widesr") from error
     now = ours.model_dump(mode="json", exclude={"log"})
     before = then.model_dump(mode="json", exclude={"log"})
-    if now != before:
+    if now != before and not goes_on(then, ours, step=step):
         changes = ", ".join(_changes(now, before))
         raise CheckpointError(
             f"the run was started with other settings ({changes}); resume with its own recipe, "
