@@ -41,8 +41,11 @@ def _row(param: Any) -> str:  # noqa: ANN401
     default = "" if param.default in (None, False) else param.default
     if isinstance(default, list):
         default = ", ".join(default)
-    cells = [", ".join(f"`{name}`" for name in names), str(default), param.help or ""]
-    return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
+    words = (
+        cell.replace("|", r"\|").replace("\n", " ") for cell in (str(default), param.help or "")
+    )
+    # In code a "|" parts no cells, and a backslash would be shown.
+    return " | ".join(["| " + ", ".join(f"`{name}`" for name in names), *words]) + " |"
 
 
 def protocols() -> str:

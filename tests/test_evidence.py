@@ -81,6 +81,20 @@ def test_the_page_on_limits_says_what_networks_do_to_text_and_pixel_art(tmp_path
     check_pictures(tmp_path, "limits_*")
 
 
+def test_the_readme_begins_with_what_the_demo_gives(tmp_path):
+    words = [sys.executable, ROOT / "scripts" / "comparison.py", tmp_path / "comparison.jpg"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=280).stdout
+    told = between("README.md", "comparison")
+    figure = r"\d+\.\d\d(?= dB)"
+    assert re.sub(figure, "", told) == re.sub(figure, "", said)
+    ours, theirs = (list(map(float, re.findall(figure, text))) for text in (told, said))
+    assert ours == pytest.approx(theirs, abs=0.02)
+    assert len(ours) == 2
+    assert ours[1] > ours[0] + 1
+    made, shown = (read_picture(f / "comparison.jpg") for f in (tmp_path, ROOT / "docs/assets"))
+    assert made.pixels.shape == shown.pixels.shape
+
+
 def test_scores_are_of_the_models_that_are_shipped():
     result = json.loads((ROOT / "benchmarks/results/quality.json").read_text())
     cards = {model.card.name: model.card for model in list_shipped()}
