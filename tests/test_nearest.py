@@ -45,5 +45,5 @@ def test_the_command_gives_what_pillow_gives(tmp_path, capsys):
 
 
 def test_it_is_no_model_with_a_file():
-    with pytest.raises(ModelNotFoundError, match="'nearest' is computed, there is no model file"):
+    with pytest.raises(ModelNotFoundError, match="'nearest' repeats pixels, for upscaling alone"):
         widesr.Upscaler.load("nearest", scale=2)

@@ -122,6 +122,15 @@ def test_a_recipe_without_a_name_has_that_of_its_file(recipe_file):
     assert load_recipe(recipe_file(('name = "tiny-x2"', ""))).name == "tiny"
 
 
+def test_the_recipe_that_the_page_shows_is_whole(tmp_path):
+    page = Path(__file__).parents[1] / "docs/how-to/train.md"
+    (block,) = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "my.toml").write_text(block)
+    recipe = load_recipe(str(tmp_path / "my.toml"))
+    assert (recipe.name, recipe.network.scale) == ("my", 2)
+    assert f"runs/{recipe.name}/{recipe.name}.safetensors" in page.read_text()
+
+
 def test_every_value_of_a_recipe_can_be_set_in_words(recipe_file):
     recipe = load_recipe(recipe_file())
     made = changed(

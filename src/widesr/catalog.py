@@ -317,8 +317,10 @@ def _scales(scales: dict[int, str]) -> str:
 
 
 def _unknown(name: str) -> str:
-    if name in (BICUBIC, NEAREST):
-        return f"{name!r} is computed, there is no model file of it"
+    if name == BICUBIC:
+        return f"{BICUBIC!r} is computed, there is no model file of it"
+    if name == NEAREST:
+        return f"{NEAREST!r} repeats pixels, for upscaling alone; there is no model file of it"
     names = [*LADDER, *model_paths(), BICUBIC, NEAREST]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
