@@ -86,7 +86,7 @@ def show_models(
 ) -> None:
     """List the models, or print the card of one.
 
-    `widesr models` alone is the same.
+    Those of a scale stand together, the quickest first. `widesr models` alone is the same.
     """
     from widesr.catalog import LADDER
 
@@ -102,6 +102,7 @@ def show_models(
         for model in models
         if scale in (None, model.card.scale) and (not names or names[0] in _aliases(model))
     ]
+    models.sort(key=lambda each: (each.card.scale, _parameters(each.card)))
     if as_json:
         typer.echo(json.dumps([_as_json(model, ranges=verbose) for model in models], indent=2))
     else:
@@ -228,8 +229,7 @@ def _origin(model: "ModelFile") -> str:
 
 
 def _list(models: "list[ModelFile]", *, baseline: bool, verbose: bool) -> list[str]:
-    """Lay models out in 80 columns, those of a scale together and the quickest first."""
-    models = sorted(models, key=lambda each: (each.card.scale, _parameters(each.card)))
+    """Lay models out in 80 columns."""
     rows: list[tuple[str, ...]] = [
         ("model", "alias", "scale", "parameters", "Set5 dB", "licence", "from")
     ]
