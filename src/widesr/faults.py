@@ -58,10 +58,10 @@ def find_faults(path: Path) -> Faults:
 
     What is no still picture, or cannot be read, has none: the work on it will say so.
     """
-    quality = jpeg_quality(path)
-    if quality is not None and quality <= COARSE_QUALITY:
-        return Faults(quality, None)
     with suppress(WidesrError), open_picture(path) as stream:
+        quality = jpeg_quality(path)
+        if quality is not None and quality <= COARSE_QUALITY:
+            return Faults(quality, None)
         rows = stream.rows
         n = min(rows.height, max(2 * _BLOCK, _PIXELS // rows.width))
         levels = rows.read(0, n)[..., rows.channels // 3]  # green, or grey
