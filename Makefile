@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find src -type f -not -name "*.pyc")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test light check tools clean
+.PHONY: help demo test light check refresh pages tools clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -26,6 +26,12 @@ light: .venv-light/ready ## run the tests that need no torch, on the built wheel
 
 check: .venv-test/checks ## lint, format, types, layers, documentation
 	scripts/check .venv-test/bin
+
+refresh: .venv-test/ready ## measure and write again what hangs on the models: BENCH=DIR PHOTOGRAPHS=DIR
+	scripts/refresh .venv-test/bin/python $(BENCH) $(PHOTOGRAPHS)
+
+pages: .venv-test/ready ## write again only what is drawn from cards and results
+	scripts/refresh .venv-test/bin/python --pages
 
 tools: ## install the other programs that some tests need, on Debian as root
 	scripts/tools

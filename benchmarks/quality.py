@@ -12,6 +12,7 @@ extra), and `scripts/models_table.py` takes them from there into the README.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -94,6 +95,9 @@ def main():
             put_scores(model.path, scores)
     if options.json:
         plain = {name: [json.loads(r.model_dump_json()) for r in rs] for name, rs in found.items()}
+        for model in models:  # the hash of the file as it is now, with the scores on its card
+            for report in plain.get(model.card.name, ()):
+                report["model"]["sha256"] = hashlib.sha256(model.path.read_bytes()).hexdigest()
         result = {
             "command": " ".join(["python", *sys.argv]),
             "commit": commit,

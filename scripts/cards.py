@@ -65,10 +65,10 @@ def main() -> None:
 
 
 def contents() -> str:
-    """All pages, the ladder first."""
+    """All pages, the quickest of a scale first."""
     cards = [model.card for model in list_shipped()]
     rows = "\n".join(
-        f"| [{card.name}]({card.name}.md) | {rungs_of(card)} | x{card.scale} "
+        f"| [{card.name}]({card.name}.md) | {aliases_of(card)} | x{card.scale} "
         f"| {card.parameters_fused:,} | {card.scores[0].psnr:.2f} dB |"
         for card in sorted(cards, key=lambda card: (card.scale, card.parameters_fused))
         if card.scores
@@ -81,7 +81,7 @@ def contents() -> str:
 `benchmark-y`, whose pictures are clean; those that `realistic` is for are not, and
 [there it has its own figures](../benchmarks/realistic.md).
 
-| model | rung | scale | parameters | Set5 |
+| model | alias | scale | parameters | Set5 |
 |---|---|---|---|---|
 {rows}
 
@@ -136,7 +136,7 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
     card = model.card
     size = model.path.stat().st_size / 1e6
     return [
-        ("rung", rungs_of(card)),
+        ("alias", aliases_of(card)),
         ("scale", f"x{card.scale}"),
         ("parameters", f"{card.parameters_fused:,}, {size:.2f} MB"),
         *([("made for", card.notes)] if card.notes else []),
@@ -156,9 +156,9 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def rungs_of(card: ModelCard) -> str:
-    rungs = [rung for rung, names in LADDER.items() if card.name in names.values()]
-    return ", ".join(f"`{rung}`" for rung in rungs) or "none"
+def aliases_of(card: ModelCard) -> str:
+    aliases = [alias for alias, names in LADDER.items() if card.name in names.values()]
+    return ", ".join(f"`{alias}`" for alias in aliases) or "none"
 
 
 def seconds_of(card: ModelCard) -> list[tuple[str, str]]:

@@ -36,12 +36,16 @@ def _row(param: Any) -> str:  # noqa: ANN401
     if param.param_type_name == "argument":
         names = [param.metavar or param.name.upper()]
     else:
-        names = [*param.opts, *param.secondary_opts]
+        value = f" {param.metavar}" if param.metavar else ""  # its choices among them
+        names = [f"{name}{value}" for name in (*param.opts, *param.secondary_opts)]
     default = "" if param.default in (None, False) else param.default
     if isinstance(default, list):
         default = ", ".join(default)
-    cells = [", ".join(f"`{name}`" for name in names), str(default), param.help or ""]
-    return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
+    words = (
+        cell.replace("|", r"\|").replace("\n", " ") for cell in (str(default), param.help or "")
+    )
+    # In code a "|" parts no cells, and a backslash would be shown.
+    return " | ".join(["| " + ", ".join(f"`{name}`" for name in names), *words]) + " |"
 
 
 def protocols() -> str:

@@ -20,6 +20,7 @@ NEED_TORCH = [
     "test_ablation.py",
     "test_cli_train.py",
     "test_export.py",
+    "test_extension.py",
     "test_grow.py",
     "test_guard.py",
     "test_importers.py",

@@ -4,6 +4,7 @@ import atexit
 import functools
 import json
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -37,15 +38,38 @@ def execute(command: list[str], **options: Any) -> bytes:
     return done.stdout
 
 
+_ANSWERS = {
+    "avifdec": ("--version", rb"^Version: \d"),
+    "avifenc": ("--version", rb"^Version: \d"),
+    "cjpeg": ("-version", rb"libjpeg-turbo"),
+    "convert": ("-version", rb"ImageMagick"),
+    "cwebp": ("-version", rb"^\d+\.\d"),
+    "exiftool": ("-ver", rb"^\d+\.\d"),
+    "ffmpeg": ("-version", rb"^ffmpeg version"),
+    "magick": ("-version", rb"ImageMagick"),
+    "webpmux": ("-version", rb"^\d+\.\d"),
+}
+"""How each program is asked who it is, and what its answer has in it: names are taken freely."""
+
+
 @functools.cache
 def _found(name: str) -> str | None:
-    if name != "magick":
-        return shutil.which(name)
-    for each in ("magick", "/usr/bin/convert", "convert"):  # another program may hide the second
-        path = shutil.which(each)
-        if path and b"ImageMagick" in execute([path, "-version"]):
-            return path
-    return None
+    names = ("magick", "convert") if name == "magick" else (name,)
+    folders = [*os.get_exec_path(), "/usr/bin"]  # where Debian has it, another may hide it
+    paths = (shutil.which(each, path=folder) for each in names for folder in folders)
+    return next((path for path in paths if path and _is_really(path)), None)
+
+
+def _is_really(path: str) -> bool:
+    """Ask a program who it is, unless it is one of those whose name says enough."""
+    question, answer = _ANSWERS.get(Path(path).name, ("", b""))
+    if not question:
+        return True
+    try:
+        done = subprocess.run([path, question], capture_output=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return bool(re.search(answer, done.stdout + done.stderr))
 
 
 def program(name: str) -> str:

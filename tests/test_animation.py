@@ -1,7 +1,6 @@
 """Animations keep their frames, durations and repetition, as other programs see them."""
 
 import json
-import shutil
 import struct
 import subprocess
 import zlib
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 from typer.testing import CliRunner
 
+from others import program
 from peak import peak_mib
 from samples import chunk, profile, smooth
 from widesr.batch.jobs import plan_jobs
@@ -133,12 +133,6 @@ def upscaled(source, target, **options):
     return job.target
 
 
-def tool(name):
-    if shutil.which(name) is None:
-        pytest.skip(f"needs {name}")
-    return name
-
-
 def run(*words):
     return subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True).stdout
 
@@ -167,7 +161,7 @@ def test_any_disposal_in_gif_is_that_of_pillow(tmp_path, disposal, alpha):
 @pytest.mark.parametrize("blend", [0, 1])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_any_disposal_and_blending_in_png_is_that_of_ffmpeg(tmp_path, dispose, blend, mode):
-    tool("ffmpeg")
+    program("ffmpeg")
     frames = [frame.convert(mode) for frame in drawn()]
     source = saved(tmp_path / "a.png", frames, disposal=dispose, blend=blend)
     check_same(read(source)[1], by_ffmpeg(source, (40, 60)))
@@ -418,7 +412,7 @@ def test_gif_is_clear_where_less_than_half_is_seen(tmp_path):
 @pytest.mark.parametrize("layers", ["coalesce", "optimize", "optimize-transparency"])
 @pytest.mark.parametrize("dispose", ["none", "background", "previous"])
 def test_gif_of_imagemagick_goes_in_and_out(tmp_path, layers, dispose):
-    convert = tool("convert")
+    convert = program("magick")
     saved(tmp_path / "a.gif", drawn(), loop=2)
     source = tmp_path / "m.gif"
     run(convert, "-dispose", dispose, tmp_path / "a.gif", "-layers", layers, source)
@@ -426,14 +420,14 @@ def test_gif_of_imagemagick_goes_in_and_out(tmp_path, layers, dispose):
     theirs = [np.asarray(Image.open(tmp_path / f"frame{n}.png")) for n in range(4)]
     check_same(read(source)[1], theirs)
     target = upscaled(source, tmp_path / "b.gif")
-    told = run(tool("identify"), "-format", "%wx%h %T %[scene]\n", target).split("\n")[:-1]
+    told = run(convert, target, "-format", "%wx%h %T %[scene]\n", "info:").split("\n")[:-1]
     assert [line.split()[1] for line in told] == ["2", "10", "65", "4"]
     assert read(target)[0].plays == read(source)[0].plays
 
 
 @pytest.mark.parametrize("pixel_format", ["rgba", "rgb24", "rgb48be", "gray", "gray16be", "ya8"])
 def test_apng_of_ffmpeg_goes_in_and_out(tmp_path, pixel_format):
-    ffmpeg = tool("ffmpeg")
+    ffmpeg = program("ffmpeg")
     source = tmp_path / "a.apng"
     run(ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=0.2", "-plays", "2",
         "-pix_fmt", pixel_format, source)  # fmt: skip
@@ -459,12 +453,12 @@ def by_ffmpeg(path, size):
 
 
 def test_webp_of_ffmpeg_goes_in_and_webpmux_finds_ours_sound(tmp_path):
-    ffmpeg, source = tool("ffmpeg"), tmp_path / "a.webp"
+    ffmpeg, source = program("ffmpeg"), tmp_path / "a.webp"
     run(ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.5", "-loop", "3",
         "-lossless", "1", source)  # fmt: skip
     check_same(read(source)[1], seen(source)[0])
     target = upscaled(source, tmp_path / "b.webp", lossless=True)
-    told = run(tool("webpmux"), "-info", target)
+    told = run(program("webpmux"), "-info", target)
     assert "Canvas size: 128 x 96" in told
     assert "Loop Count : 3" in told
     assert "Number of frames: 5" in told

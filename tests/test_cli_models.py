@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from widesr.catalog import ModelFile, list_models, read_card, write_card
+from widesr.catalog import LADDER, ModelFile, list_models, read_card, write_card
 from widesr.cli import run
 
 TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
@@ -71,11 +72,11 @@ def test_the_list_says_where_each_model_is_from(cli, mirror):
     assert cli("models", "index", mirror, "--quiet") == (0, "", "")
     assert cli("models", "pull", "big-x2", "--mirror", mirror, "--quiet") == (0, "", "")
     _, out, _ = cli("models", "-s", 2)
-    head, *rows = out.splitlines()
+    head, *rows = out.split("\n\n")[0].splitlines()
     at = head.index("from")
     origins = {row.split()[0]: row[at:].split("  ")[0] for row in rows}
     assert origins.pop("big-x2") == "pulled"
-    assert set(origins.values()) == {"package", ""} or origins == {"bicubic": ""}
+    assert set(origins.values()) == {"package", ""} or set(origins) == {"bicubic", "nearest"}
     found = json.loads(cli("models", "-s", 2, "--json")[1])
     assert [each["from"] for each in found if each["name"] == "big-x2"] == ["pulled"]
     assert f"{mirror.parent}/models/big-x2.onnx" in cli("models", "big-x2")[1]
@@ -98,6 +99,47 @@ def test_the_list_says_where_each_model_is_from(cli, mirror):
 def test_show_is_what_models_does_by_itself(cli, short, long):
     assert cli("models", *short) == cli("models", *long)
     assert cli("models", *short)[::2] == (0, "")
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+@pytest.mark.parametrize("words", [[], ["--verbose"], ["default"], ["-s", 4]])
+def test_the_list_fits_a_terminal_of_80_columns(cli, words):
+    _, out, _ = cli("models", *words)
+    assert out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+def test_the_list_counts_parameters_as_the_readme_does(cli):
+    rows = [line.split() for line in cli("models")[1].splitlines() if line.startswith("wdsr-")]
+    listed = {name: (alias, scale, n) for name, alias, scale, n, *_ in rows}
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    table = re.findall(r"^\| `(\S+)` \| `(\w+)` \| (x\d) \| ([\d,]+) \|", readme, re.MULTILINE)
+    assert listed == {name: tuple(rest) for name, *rest in table}
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+def test_an_alias_without_a_scale_lists_its_models(cli):
+    code, out, err = cli("models", "default")
+    assert (code, err) == (0, "")
+    found = [line.split()[0] for line in out.split("\n\n")[0].splitlines()[1:]]
+    assert found == [LADDER["default"][scale] for scale in (2, 3, 4)]
+    assert sorted(found) == [m["name"] for m in json.loads(cli("models", "default", "--json")[1])]
+    code, out, err = cli("models", "bicubic")
+    assert (code, out) == (1, "")
+    assert "error[model-not-found]: 'bicubic' is computed" in err
+
+
+@pytest.mark.skipif(not list_models(), reason="needs the models of the package")
+def test_json_has_the_ranges_of_int8_only_if_they_are_asked_for(cli):
+    (short, *_), (whole, *_) = (
+        json.loads(cli("models", "default", "--json", *more)[1]) for more in ([], ["--verbose"])
+    )
+    assert whole.pop("ranges")
+    assert short == whole
+    name = short["name"]
+    assert json.loads(cli("models", name, "--json")[1]) == short
+    assert "ranges" in json.loads(cli("models", name, "--json", "--verbose")[1])
 
 
 def test_the_help_names_the_commands_below(cli):

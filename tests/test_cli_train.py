@@ -18,6 +18,7 @@ from widesr.cli import run
 from widesr.data.layout import find_files
 from widesr.data.loader import Loader
 from widesr.train.checkpoint import load_weights
+from widesr.train.recipe import list_recipes, load_recipe
 
 pytestmark = pytest.mark.train
 
@@ -90,6 +91,93 @@ def test_a_dry_run_counts_stages_and_the_teacher(shop, capsys):
     assert (first["steps"], last["steps"]) == (plan["steps"] - 2, 2)
     assert last["gflop_per_step"] == pytest.approx(2 * first["gflop_per_step"])
     assert plan["teacher_seconds"] > 0
+
+
+def test_a_key_of_the_recipe_is_set_on_the_command_line(shop, capsys):
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "-o", "run"]
+    changes = ["--set", "optim.steps=5", "--set", 'data.exclude=["0.png", "no.png"]']
+    assert run([*command, *changes, "--set", "optim.schedule=one-cycle"]) == 0
+    assert "photos: 2 HR photographs, LR made by bicubic (left out by data.exclude: 0.png)" in (
+        capsys.readouterr().out
+    )
+    recipe = load_weights(shop / "run" / "shop-x3.safetensors")[1].recipe
+    assert (recipe.optim.steps, recipe.optim.schedule) == (5, "one-cycle")
+    weights = "run/shop-x3.safetensors"
+    tune = ["train", "--from", weights, "--data", "photos", "--threads", "1", "-o", "tuned"]
+    assert run([*tune, "--set", 'data.exclude=["1.png"]', "--steps", "2"]) == 0
+    assert "2 HR photographs" in capsys.readouterr().out
+    assert run([*command, "--set", "optim.stesp=5"]) == 1
+    assert "error[recipe]: shop-x3 with optim.stesp=5: " in capsys.readouterr().err
+
+
+def test_the_first_validation_stands_beside_bicubic(shop, capsys):
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1"]
+    assert run(command) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
+    validated = [line for line in lines if "not validated" not in line]
+    assert [("(bicubic" in line) for line in validated] == [True, False, False]
+    log = (shop / "runs/shop-x3/log.jsonl").read_text().splitlines()
+    (held_out,) = {json.loads(line)["psnr_bicubic"] for line in log}
+    assert f"(bicubic {held_out:.2f} dB)" in validated[0]
+
+
+def test_without_a_terminal_a_line_says_now_and_then_where_the_run_is(shop, capsys, monkeypatch):
+    monkeypatch.setattr("widesr.train.keeper._REPORT_S", -1.0)  # a report after every step
+    monkeypatch.setattr("widesr.cli.train._NOW_AND_THEN", -1.0)
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--steps", "9"]
+    assert run(command) == 0
+    steps = re.findall(r"^step (\d+)/9 ", capsys.readouterr().out, re.MULTILINE)
+    assert steps == [str(step) for step in range(1, 10)]
+    monkeypatch.setattr("widesr.cli.train._NOW_AND_THEN", 60.0)
+    assert run([*command, "-o", "other"]) == 0
+    steps = re.findall(r"^step (\d+)/9 ", capsys.readouterr().out, re.MULTILINE)
+    assert steps == ["1", "9"]  # that it runs, and its validation
+
+
+def test_a_run_whose_schedule_allows_it_is_extended(shop, capsys):
+    constant = ["--set", "optim.schedule=step", "--set", "optim.decay_at=[10]"]
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1", *constant]
+    command += ["--set", "optim.decay=0.5", "--quiet"]
+    assert run([*command, "-o", "whole", "--steps", "30"]) == 0
+    assert run([*command, "-o", "run", "--steps", "20"]) == 0
+    capsys.readouterr()
+    assert run([*command[:-1], "-o", "run", "--steps", "20", "--resume"]) == 0
+    assert "all of its 20 steps; a larger optim.steps lets it go on" in capsys.readouterr().err
+    assert run([*command, "-o", "run", "--steps", "30", "--resume"]) == 0
+    whole, _ = load_weights(shop / "whole" / "shop-x3.safetensors")
+    extended, provenance = load_weights(shop / "run" / "shop-x3.safetensors")
+    assert provenance.steps == 30
+    for ours, theirs in zip(extended.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert run([*command, "-o", "run", "--steps", "25", "--resume"]) == 1
+    assert "optim.steps 30, now 25" in capsys.readouterr().err
+
+
+def test_a_run_that_came_to_the_end_of_its_schedule_says_what_else_to_do(shop, capsys):
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "-o", "run"]
+    assert run([*command, "--steps", "5"]) == 0
+    capsys.readouterr()
+    assert run([*command, "--steps", "5", "--resume"]) == 0
+    said = capsys.readouterr().err
+    assert 'schedule = "cosine" has come to its end' in said
+    assert "--from run/shop-x3.safetensors" in said
+    assert run([*command, "--steps", "10", "--resume"]) == 1
+    assert "other settings (optim.steps 5, now 10)" in capsys.readouterr().err
+
+
+def test_a_recipe_is_listed_shown_and_made_ones_own(shop, capsys):
+    assert run(["recipe", "list"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"^wdsr-a8-x2 +x2 +[\d,]+  \w", out, re.MULTILINE)
+    assert run(["recipe", "list", "--json"]) == 0
+    assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(list_recipes())
+    assert run(["recipe", "show", "wdsr-a8-x2"]) == 0
+    shown = capsys.readouterr().out
+    (shop / "my.toml").write_text(shown.replace('name = "wdsr-a8-x2"\n', ""))
+    assert load_recipe("my.toml") == load_recipe("wdsr-a8-x2").model_copy(update={"name": "my"})
+    assert run(["recipe", "show", "wdsr-a8-x22"]) == 1
+    assert "did you mean wdsr-a8-x2?" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):

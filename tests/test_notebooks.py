@@ -27,6 +27,7 @@ def test_every_cell_was_run_in_order_before_it_was_committed():
         assert counts == list(range(1, len(counts) + 1)), path.name
 
 
+@pytest.mark.timeout(1800)  # minutes of learning, more where the machine has other work
 def test_a_model_is_adapted_to_pages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEPS", "60")

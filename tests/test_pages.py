@@ -1,7 +1,5 @@
 """TIFF files of several pages keep each page, as other programs see them."""
 
-import shutil
-import subprocess
 from math import prod
 
 import numpy as np
@@ -10,6 +8,7 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from others import magick
 from samples import profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
@@ -102,20 +101,16 @@ def test_profile_resolution_and_description_stay_with_their_page(tmp_path):
 
 
 def test_pillow_and_imagemagick_see_all_pages(tmp_path):
-    if shutil.which("convert") is None:
-        pytest.skip("needs ImageMagick")
     source = tmp_path / "a.tif"
     pictures = [smooth(40, 56), smooth(20, 30), smooth(30, 30, 1)]
     for number, pixels in enumerate(pictures):
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         image.save(tmp_path / f"{number}.png")
     names = [str(tmp_path / f"{number}.png") for number in range(3)]
-    subprocess.run(["convert", *names, "-compress", "LZW", str(source)], check=True)
+    magick(*names, "-compress", "LZW", source)
     target = upscaled(source, tmp_path / "b.tif")
-    told = subprocess.run(
-        ["identify", "-format", "%wx%h ", str(target)], check=True, capture_output=True, text=True
-    )
-    assert told.stdout.split() == ["112x80", "60x40", "60x60"]
+    told = magick(target, "-format", "%wx%h ", "info:").decode()
+    assert told.split() == ["112x80", "60x40", "60x60"]
     with Image.open(target) as image:
         assert image.n_frames == 3
         for number, pixels in enumerate(pictures):

@@ -9,7 +9,8 @@ import pytest
 from recipes import stage
 from widesr.data.degradations import DEGRADATIONS
 from widesr.errors import RecipeError
-from widesr.train.recipe import DataTable, list_recipes, load_recipe, with_steps
+from widesr.train.changes import changed
+from widesr.train.recipe import DataTable, list_recipes, load_recipe, parse_recipe
 
 pytestmark = pytest.mark.train
 
@@ -45,7 +46,7 @@ def test_every_recipe_of_the_package_is_complete_and_named_as_its_file():
         ('family = "wdsr"', 'family = "wsdr"', r"expected one of .* did you mean wdsr\?"),
         ("[data]", "[dataa]", r"dataa: unknown key, did you mean data\?"),
         ("seed = 1", "seed = 1\nlog = 3", "not TOML"),
-        ("[log]\nvalidate_every = 4", "", "log: missing"),
+        ('family = "wdsr"', "", "family: missing"),
         ("[log]\nvalidate_every = 4", "[[log]]", r"log = \[{}\]: expected a table"),
         ('schedule = "cosine"', 'schedule = "step"', "needs decay_at and decay"),
         ("warmup = 2", "warmup = 2\ndecay = 0.5", 'decay = 0.5: only schedule = "step" has it'),
@@ -88,7 +89,7 @@ def test_all_mistakes_of_a_recipe_are_named_at_once(recipe_file):
     keys = {re.split(r"[:= ]", mistake)[0] for mistake in mistakes}
     assert keys == {
         "seed", "net.n_feats", "net.n_featz", "net.block", "data.batch", "optim.warmup",
-        "optim.warmpu", "optim.weight_decay", "optim.decay", "log", "lgo",
+        "optim.warmpu", "optim.weight_decay", "optim.decay", "lgo",
     }  # fmt: skip
 
 
@@ -100,10 +101,91 @@ def test_a_misspelt_family_hides_no_mistake_in_its_network(recipe_file):
 
 
 def test_steps_that_a_recipe_cannot_have_are_refused(recipe_file):
-    file = recipe_file(stage('steps = 5\nloss = "mse"'))
-    assert with_steps(load_recipe(file), 5).optim.steps == 5
-    with pytest.raises(RecipeError, match=r"^tiny-x2: stage = .* 5 steps, more than"):
-        with_steps(load_recipe(file), 4)
+    recipe = load_recipe(recipe_file(stage('steps = 5\nloss = "mse"')))
+    assert changed(recipe, ["optim.steps=5"]).optim.steps == 5
+    with pytest.raises(RecipeError, match=r"stage = .* 5 steps, more than"):
+        changed(recipe, ["optim.steps=4"])
+
+
+def test_a_table_that_is_off_is_begun_by_its_keys(recipe_file):
+    recipe = load_recipe(recipe_file())
+    made = changed(recipe, ["teacher.model=best", "teacher.share=0.5"])
+    assert (made.teacher.model, made.teacher.share) == ("best", 0.5)
+
+
+def test_keys_that_decide_what_is_learned_have_no_default(recipe_file):
+    recipe = load_recipe(recipe_file())
+    needed = {
+        "family", "net", "data", "optim", "data.degradation", "data.lr_patch", "data.batch",
+        "optim.loss", "optim.steps", "optim.learning_rate", "optim.warmup", "optim.schedule",
+        "optim.ema_decay", "optim.precision",
+    }  # fmt: skip
+    without = {
+        "name": "tiny", "source": "not stated", "seed": 0, "data.validation": 12,
+        "data.exclude": (), "optim.betas": (0.9, 0.999), "log.validate_every": 1000,
+    }  # fmt: skip
+    for key in [*needed, *without, "log"]:
+        values = recipe.model_dump()
+        *table, last = key.split(".")
+        del (values[table[0]] if table else values)[last]
+        if key in needed:
+            with pytest.raises(RecipeError, match=f"{key}: missing"):
+                parse_recipe(values, origin="a recipe")
+        elif key not in ("name", "log"):
+            made = parse_recipe(values, origin="a recipe")
+            assert getattr(getattr(made, table[0]) if table else made, last) == without[key]
+
+
+def test_a_recipe_without_a_name_has_that_of_its_file(recipe_file):
+    assert load_recipe(recipe_file(('name = "tiny-x2"', ""))).name == "tiny"
+
+
+def test_the_recipe_that_the_page_shows_is_whole(tmp_path):
+    page = Path(__file__).parents[1] / "docs/how-to/train.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    (block,) = (block for block in blocks if "family" in block)
+    (tmp_path / "my.toml").write_text(block)
+    recipe = load_recipe(str(tmp_path / "my.toml"))
+    assert (recipe.name, recipe.network.scale) == ("my", 2)
+    assert f"runs/{recipe.name}/{recipe.name}.safetensors" in page.read_text()
+
+
+def test_every_value_of_a_recipe_can_be_set_in_words(recipe_file):
+    recipe = load_recipe(recipe_file())
+    made = changed(
+        recipe,
+        [
+            "optim.steps=40", 'optim.schedule="step"', "optim.decay_at = [10, 20]",
+            "optim.decay=0.5", "optim.loss=mse", "net.n_feats=8", "data.exclude=[]", "seed=7",
+            "name=my-x2",
+        ],
+    )  # fmt: skip
+    assert made.optim.decay_at == (10, 20)
+    assert (made.optim.steps, made.optim.schedule, made.optim.loss) == (40, "step", "mse")
+    assert (made.network.n_feats, made.data.exclude, made.seed, made.name) == (8, (), 7, "my-x2")
+    assert recipe == load_recipe(recipe_file())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optim.steps", "sets nothing; expected KEY=VALUE"),
+        ("=3", "sets nothing"),
+        ("optim.=3", "sets nothing"),
+        ("optim.steps=", "sets nothing"),
+        ("optim.step=3", r"^tiny-x2 with optim\.step=3: .*unknown key, did you mean steps\?"),
+        ("optim.steps=many", r"optim\.steps = 'many': expected a whole number"),
+        ("optim.steps=0", r"optim\.steps = 0: expected greater than 0"),
+        ("optm.steps=3", r"no table \[optm\]; expected net, data, optim, log"),
+        ("steps=3", r"steps: unknown key, it belongs in \[optim\]"),
+        ("optim.loss.l1=3", r"no table \[loss\]"),
+        ('optim.finish_loss="mse"', r"optim\.finish_loss: unknown key"),
+    ],
+)
+def test_what_a_recipe_cannot_have_is_refused_by_its_key(recipe_file, change, message):
+    with pytest.raises(RecipeError, match=message) as refused:
+        changed(load_recipe(recipe_file()), [change])
+    assert "\n" not in str(refused.value)
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_name():

@@ -37,6 +37,9 @@ for clean pictures, and those for JPEG files and noise."""
 BICUBIC = "bicubic"
 """A model name everywhere a model is named: `imresize`, any scale, no file."""
 
+NEAREST = "nearest"
+"""A model name for upscaling: each pixel again and again, any size, no file; for pixel art."""
+
 CARD_KEY = "widesr"
 """Under which a model file's `metadata_props` hold its card."""
 
@@ -193,13 +196,13 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
 
 
 def native_scales(name: str) -> tuple[int, ...]:
-    """The scales of the networks that a name stands for; none for bicubic.
+    """The scales of the networks that a name stands for; none for bicubic and nearest.
 
     Raises:
         ModelNotFoundError: There is no such model or file.
         ModelFileError: The file is not a widesr model.
     """
-    if name == BICUBIC:
+    if name in (BICUBIC, NEAREST):
         return ()
     return tuple(LADDER[name]) if name in LADDER else (_find(name).card.scale,)
 
@@ -326,7 +329,9 @@ def _scales(scales: dict[int, str]) -> str:
 def _unknown(name: str) -> str:
     if name == BICUBIC:
         return f"{BICUBIC!r} is computed, there is no model file of it"
-    names = [*LADDER, *model_paths(), BICUBIC]
+    if name == NEAREST:
+        return f"{NEAREST!r} repeats pixels, for upscaling alone; there is no model file of it"
+    names = [*LADDER, *model_paths(), BICUBIC, NEAREST]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     there = ", ".join(names[len(LADDER) :])

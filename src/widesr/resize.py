@@ -88,6 +88,29 @@ def resize_rows(rows: Rows, *, size: tuple[int, int], edges: Edges = "symmetric"
     return _resized(rows, size=size, factors=factors, edges=edges)
 
 
+def nearest_rows(rows: Rows, *, size: tuple[int, int]) -> Rows:
+    """Resize a picture as it comes, each pixel being the one that its middle lies in.
+
+    Args:
+        rows: Of any type.
+        size: (height, width) of the result.
+    """
+    height, width = size
+    down, across = _nearest(height, rows.height), _nearest(width, rows.width)
+    step = max(1, _CHUNK // (width * rows.channels))
+
+    def bands() -> Iterator[Band]:
+        for top in range(0, height, step):
+            at = down[top : top + step]
+            yield rows.read(int(at[0]), int(at[-1]) + 1)[at - at[0]][:, across]
+
+    return Rows(bands(), shape=(height, width, rows.channels), dtype=rows.dtype)
+
+
+def _nearest(n_out: int, n: int) -> NDArray[np.intp]:
+    return (2 * np.arange(n_out) + 1) * n // (2 * n_out)
+
+
 def _resized(
     rows: Rows, *, size: tuple[int, int], factors: tuple[float, float], edges: Edges
 ) -> Rows:

@@ -1,13 +1,15 @@
 """Pictures of the size that was asked for: by networks in turn, and then by `imresize`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Unpack
 
-from widesr.catalog import BICUBIC, LADDER
+from widesr.catalog import BICUBIC, LADDER, NEAREST
 from widesr.engine import native_scales
-from widesr.resize import resize_rows
+from widesr.pictures.picture import PictureStream
+from widesr.resize import nearest_rows, resize_rows
 from widesr.rows import Rows
 from widesr.sizing import Target, plan_scales
 from widesr.upscaler import (
@@ -99,13 +101,43 @@ class SizedUpscaler(AnyUpscaler):
         return plan_scales(self._target.factor(height, width), native=self._networks)
 
 
+class _Nearest(AnyUpscaler):
+    """Repeats pixels, alpha too, so that no colour comes in that was not there."""
+
+    model, weights_sha256 = NEAREST, None
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        return self._target.size(height, width)
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        sr = nearest_rows(lr, size=self.output_size(lr.height, lr.width))
+        return sr if progress is None else counted_rows(sr, progress)
+
+    def upscale_stream(
+        self, stream: PictureStream, *, progress: Progress | None = None
+    ) -> PictureStream:
+        return replace(stream, rows=self.rows(stream.rows, progress=progress))
+
+    def seconds_for(self, _height: int, _width: int) -> float:
+        return 0.0
+
+    def made_by(self, _height: int, _width: int) -> str:
+        return self.model
+
+
 def load_upscaler(
     name: str = "default", *, target: Target, **running: Unpack[Running]
 ) -> AnyUpscaler:
     """Load what gives the size asked for: at the model's own scales one network, nothing after it.
 
-    Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`.
+    Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`; "nearest" repeats
+    pixels.
     """
+    if name == NEAREST:
+        return _Nearest(target)
     if target.scale is not None and target.scale in LADDER["default"]:
         native = native_scales(name)
         # A larger scale than a model has is refused by the model, which says what there is.

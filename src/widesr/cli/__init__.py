@@ -26,8 +26,9 @@ from widesr.cli.interrupt import interruptible
 from widesr.cli.judge import compare_pictures, evaluate_model
 from widesr.cli.lineup import compare_models
 from widesr.cli.models import commands as models_commands
+from widesr.cli.recipe import commands as recipe_commands
 from widesr.cli.study import run_studies
-from widesr.cli.terminal import logged, print_error
+from widesr.cli.terminal import Command, Group, logged, print_error
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
 from widesr.errors import InternalError, OutOfMemoryError, UsageError, WidesrError
@@ -49,7 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 """What the user types, in the order of the help."""
 
-GROUPS = {"models": models_commands, "data": data_commands}
+GROUPS = {"models": models_commands, "data": data_commands, "recipe": recipe_commands}
 """Commands with commands below them."""
 
 ALIASES = {
@@ -73,6 +74,7 @@ _ParserError: Any = typer.BadParameter.__base__
 """All that typer's parser refuses; typer names only this subclass in public."""
 
 app = typer.Typer(
+    cls=Group,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # it flows the lines of a paragraph together
@@ -82,7 +84,7 @@ app = typer.Typer(
     },
 )
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=Command)(_command)
 for _name, _commands in GROUPS.items():
     app.add_typer(_commands, name=_name)
 

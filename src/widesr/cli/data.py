@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import progress
+from widesr.cli.terminal import Command, Group, progress
 from widesr.errors import DataError, UsageError
 
 commands = typer.Typer(
+    cls=Group,
     help="Photographs to train on: pack them, verify a pack, get a published set.",
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,7 +40,7 @@ def parse_scales(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
 
-@commands.command("pack")
+@commands.command("pack", cls=Command)
 def pack_photographs(
     data: Annotated[
         Path, typer.Argument(metavar="DIR", help="HR photographs, alone or with LR beside them.")
@@ -89,7 +90,7 @@ def pack_photographs(
         )
 
 
-@commands.command("verify")
+@commands.command("verify", cls=Command)
 def verify_photographs(
     pack: Annotated[Path, typer.Argument(metavar="PACK", help="What `data pack` made.")],
     as_json: options.Json = False,
@@ -116,7 +117,7 @@ def verify_photographs(
         typer.echo(f"{pack}: whole, {total:,} photographs, {n_bytes}, sha256 {index.sha256}")
 
 
-@commands.command("get")
+@commands.command("get", cls=Command)
 def get_published(
     names: Annotated[
         list[str], typer.Argument(metavar="SET", help="div2k, set5, set14, b100 or urban100.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import offers, options
 from widesr.cli.terminal import progress, table
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ ProtocolNames = Annotated[
         "--protocol",
         metavar="NAME",
         callback=_list_protocols,
+        autocompletion=offers.protocols,
         is_eager=True,
         help='May be given several times; "list" prints what there is.',
     ),

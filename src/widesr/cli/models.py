@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from widesr.cli import options
-from widesr.cli.terminal import print_error, progress, table
+from widesr.cli import offers, options
+from widesr.cli.terminal import Command, Group, print_error, progress, table
 from widesr.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from widesr.catalog import Loss, ModelCard, ModelFile, Score
     from widesr.mirror.pull import Mirrors
 
 
-class _ShowFirst(TyperGroup):
+class _ShowFirst(Group):
     """Commands, and `show` for words that are none of them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's own)
@@ -33,6 +34,15 @@ commands = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_SHOWN = ("Set5", "benchmark-y")
+"""The score in the list, by test set and protocol; a card has all of them."""
+_LEGEND = (
+    "Set5 dB: PSNR-Y by benchmark-y. `widesr models NAME` prints a whole card;",
+    "bicubic is interpolation, the baseline; nearest repeats pixels.",
+)
+_PRECISIONS = ("bf16", "fp16", "int8")
+_LEGEND_OF_LOSSES = ("The mean, and the photograph that loses most.",)
+
 Mirror = Annotated[
     str | None,
     typer.Option(
@@ -45,11 +55,15 @@ Mirror = Annotated[
 ]
 
 
-@commands.command("show")
+@commands.command("show", cls=Command)
 def show_models(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Print this model's whole card."),
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=offers.models,
+            help="Print this model's whole card; of an alias without -s, list its models.",
+        ),
     ] = None,
     scale: Annotated[
         int | None,
@@ -62,34 +76,52 @@ def show_models(
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Also what each precision costs a model.")
+        bool,
+        typer.Option(
+            "--verbose",
+            help="Also what each precision costs a model; in JSON also the ranges of int8.",
+        ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
     """List the models, or print the card of one.
 
-    `widesr models` alone is the same.
+    Those of a scale stand together, the quickest first. `widesr models` alone is the same.
     """
+    from widesr.catalog import LADDER
+
     names = [word for word in name or [] if word != "show"]
     if len(names) > 1:
         raise UsageError(f"expected one model, got {' '.join(names)}")
-    if names:
-        model = _find(names[0], scale)
-        typer.echo(json.dumps(_as_json(model), indent=2) if as_json else _whole_card(model))
+    if names and (scale is not None or names[0] not in LADDER):
+        _show_card(names[0], scale, verbose=verbose, as_json=as_json)
         return
     models, damaged = _readable()
-    models = [model for model in models if scale in (None, model.card.scale)]
+    models = [
+        model
+        for model in models
+        if scale in (None, model.card.scale) and (not names or names[0] in _aliases(model))
+    ]
+    models.sort(key=lambda each: (each.card.scale, _parameters(each.card)))
     if as_json:
-        typer.echo(json.dumps([_as_json(model) for model in models], indent=2))
+        typer.echo(json.dumps([_as_json(model, ranges=verbose) for model in models], indent=2))
     else:
-        typer.echo("\n".join(_list(models, verbose=verbose)))
+        typer.echo("\n".join(_list(models, baseline=not names, verbose=verbose)))
     for error in damaged:
         print_error(error)
     if damaged:
         raise typer.Exit(1)
 
 
-@commands.command("pull")
+def _show_card(name: str, scale: int | None, *, verbose: bool, as_json: bool) -> None:
+    from widesr.catalog import find_model
+
+    model = find_model(name, scale=scale)
+    as_text = json.dumps(_as_json(model, ranges=verbose), indent=2) if as_json else _card(model)
+    typer.echo(as_text)
+
+
+@commands.command("pull", cls=Command)
 def pull_models(
     names: Annotated[
         list[str] | None,
@@ -134,7 +166,7 @@ def pull_models(
             )
 
 
-@commands.command("remove")
+@commands.command("remove", cls=Command)
 def remove_models(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Models that were pulled.")],
     quiet: options.Quiet = False,
@@ -148,7 +180,7 @@ def remove_models(
             typer.echo(f"{name}: removed {path}")
 
 
-@commands.command("index")
+@commands.command("index", cls=Command)
 def index_models(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of model files (.onnx).")],
     quiet: options.Quiet = False,
@@ -182,8 +214,11 @@ def _readable() -> "tuple[list[ModelFile], list[ModelFileError]]":
     return models, damaged
 
 
-def _as_json(model: "ModelFile") -> dict[str, Any]:
-    return model.card.model_dump(mode="json") | {"from": _origin(model), "path": str(model.path)}
+def _as_json(model: "ModelFile", *, ranges: bool = False) -> dict[str, Any]:
+    """Make a card and where it is from; `ranges` of int8 are thousands of numbers."""
+    left_out = None if ranges else {"ranges"}
+    card = model.card.model_dump(mode="json", exclude=left_out)
+    return card | {"from": _origin(model), "path": str(model.path)}
 
 
 def _origin(model: "ModelFile") -> str:
@@ -193,14 +228,21 @@ def _origin(model: "ModelFile") -> str:
     return {MODELS_DIR: "package", models_folder(): "pulled"}.get(model.path.parent, "file")
 
 
-def _list(models: "list[ModelFile]", *, verbose: bool) -> list[str]:
-    head = ("model", "rung", "scale", "parameters", "radius", "licence", "from", "scores")
-    rows = [head, *(_row(model) for model in models)]
-    rows.append(("bicubic", "", "any", "0", "2", "", "", "the baseline: imresize, no model file"))
+def _list(models: "list[ModelFile]", *, baseline: bool, verbose: bool) -> list[str]:
+    """Lay models out in 80 columns."""
+    rows: list[tuple[str, ...]] = [
+        ("model", "alias", "scale", "parameters", "Set5 dB", "licence", "from")
+    ]
+    rows += [_row(model) for model in models]
+    if baseline:
+        rows += [(name, "", "any", "0", "", "", "") for name in ("bicubic", "nearest")]
+    lines = table(rows, left=frozenset({0, 1, 5, 6}))
+    lines += ["", *_LEGEND]
     if verbose:
-        losses = ["lost against fp32", *(_losses(model.card) for model in models), ""]
-        rows = [(*row, lost) for row, lost in zip(rows, losses, strict=True)]
-    return table(rows, left=frozenset({0, 1, 5, 6, 7, 8}))
+        rows = [("lost against fp32, dB", *_PRECISIONS)]
+        rows += [(each.card.name, *_losses(each.card)) for each in models]
+        lines += ["", *table(rows, left=frozenset({0})), "", *_LEGEND_OF_LOSSES]
+    return lines
 
 
 def _show_offers(mirrors: "Mirrors", *, as_json: bool) -> None:
@@ -222,31 +264,33 @@ def _show_offers(mirrors: "Mirrors", *, as_json: bool) -> None:
     typer.echo("\n".join(table(rows, left=frozenset({0, 3, 4}))))
 
 
-def _find(name: str, scale: int | None) -> "ModelFile":
-    from widesr.catalog import LADDER, find_model
-
-    if scale is None and name in LADDER:
-        raise UsageError(f"each scale has its own {name} model; say which with -s")
-    return find_model(name, scale=scale)
-
-
 def _row(model: "ModelFile") -> tuple[str, ...]:
-    from widesr.catalog import LADDER
-
     card = model.card
+    score = next((s for s in card.scores if (s.dataset, s.protocol) == _SHOWN), None)
     return (
         card.name,
-        ", ".join(rung for rung, models in LADDER.items() if card.name in models.values()),
+        ", ".join(_aliases(model)),
         f"x{card.scale}",
-        f"{card.parameters:,}",
-        str(card.receptive_radius) if card.tiles else "all",
+        f"{_parameters(card):,}",
+        f"{score.psnr:.2f}" if score else "",
         card.licence,
         _origin(model),
-        ", ".join(f"{each.dataset} {each.psnr:.2f} dB {each.protocol}" for each in card.scores),
     )
 
 
-def _whole_card(model: "ModelFile") -> str:
+def _aliases(model: "ModelFile") -> list[str]:
+    from widesr.catalog import LADDER
+
+    if _origin(model) != "package":
+        return []
+    return [alias for alias, models in LADDER.items() if model.card.name in models.values()]
+
+
+def _parameters(card: "ModelCard") -> int:
+    return card.parameters_fused or card.parameters  # cards of before have none fused
+
+
+def _card(model: "ModelFile") -> str:
     card = model.card
     plain = card.model_dump(mode="json", exclude={"scores", "training_data", "losses", "ranges"})
     rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value]
@@ -261,13 +305,20 @@ def _whole_card(model: "ModelFile") -> str:
     return "\n".join(table(rows, left=frozenset({0, 1})))
 
 
-def _losses(card: "ModelCard") -> str:
-    return ", ".join(_loss(each) for each in card.losses) or "not measured"
+def _losses(card: "ModelCard") -> "Iterable[str]":
+    for precision in _PRECISIONS:
+        loss = card.loss_in(precision)
+        yield " / ".join(_decibels(loss)) if loss else "not measured"
 
 
 def _loss(loss: "Loss") -> str:
-    mean, worst = (round(each, 3) + 0.0 for each in (loss.mean, loss.worst))  # no minus zero
-    return f"{loss.precision} {mean:.3f} dB, at most {worst:.3f} dB"
+    mean, worst = _decibels(loss)
+    return f"{loss.precision} {mean} dB, at most {worst} dB"
+
+
+def _decibels(loss: "Loss") -> tuple[str, str]:
+    mean, worst = (f"{round(each, 3) + 0.0:.3f}" for each in (loss.mean, loss.worst))  # no -0.000
+    return mean, worst
 
 
 def _score(score: "Score") -> str:

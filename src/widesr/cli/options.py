@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from widesr.cli import offers
 from widesr.cli.terminal import be_verbose
 from widesr.errors import UsageError
 from widesr.sizing import MAX_SCALE, Target
@@ -56,6 +57,17 @@ def one_word(name: str, *known: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def choice(flag: str, *known: str, help: str) -> Any:  # noqa: A002, ANN401 (typer's own)
+    """Make an option that takes one of a few words, which its help names and a shell completes."""
+    return typer.Option(
+        flag,
+        metavar="|".join(known),
+        parser=one_word(flag.lstrip("-"), *known),
+        autocompletion=offers.words(*known),
+        help=help,
+    )
 
 
 def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int], int]:
@@ -179,8 +191,9 @@ Model = Annotated[
         "-n",
         "--model",
         metavar="NAME",
+        autocompletion=offers.models,
         help="fast, default or best; realistic, for JPEG and noise; a name from "
-        '"widesr models", an .onnx file, or "bicubic".',
+        '"widesr models", an .onnx file, "bicubic", or "nearest" for pixel art.',
     ),
 ]
 Tile = Annotated[
@@ -195,19 +208,20 @@ Lossless = Annotated[
 ]
 Icc = Annotated[
     str,
-    typer.Option(
+    choice(
         "--icc",
-        metavar="keep|srgb|strip",
-        parser=one_word("icc", "keep", "srgb", "strip"),
+        "keep",
+        "srgb",
+        "strip",
         help="Colour profile: keep it, convert the colours to sRGB, or drop it.",
     ),
 ]
 Metadata = Annotated[
     str,
-    typer.Option(
+    choice(
         "--metadata",
-        metavar="keep|strip",
-        parser=one_word("metadata", "keep", "strip"),
+        "keep",
+        "strip",
         help="EXIF, XMP, IPTC and resolution: keep or drop them.",
     ),
 ]
@@ -228,19 +242,23 @@ Threads = Annotated[
 ]
 Backend = Annotated[
     str,
-    typer.Option(
+    choice(
         "--backend",
-        metavar="auto|onnxruntime|openvino",
-        parser=one_word("backend", "auto", "onnxruntime", "openvino"),
+        "auto",
+        "onnxruntime",
+        "openvino",
         help="What computes; auto: the fastest here.",
     ),
 ]
 Precision = Annotated[
     str,
-    typer.Option(
+    choice(
         "--precision",
-        metavar="auto|fp32|bf16|fp16|int8",
-        parser=one_word("precision", "auto", "fp32", "bf16", "fp16", "int8"),
+        "auto",
+        "fp32",
+        "bf16",
+        "fp16",
+        "int8",
         help="Of computing; auto: the fastest that costs at most 0.01 dB.",
     ),
 ]
@@ -253,19 +271,24 @@ Fast = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option(
+    choice(
         "--device",
-        metavar="auto|cpu|cuda|tensorrt|directml|coreml",
-        parser=one_word("device", "auto", "cpu", "cuda", "tensorrt", "directml", "coreml"),
+        "auto",
+        "cpu",
+        "cuda",
+        "tensorrt",
+        "directml",
+        "coreml",
         help="Where to compute; auto: the CPU.",
     ),
 ]
 TrainingDevice = Annotated[
     str,
-    typer.Option(
+    choice(
         "--device",
-        metavar="auto|cpu|cuda",
-        parser=one_word("device", "auto", "cpu", "cuda"),
+        "auto",
+        "cpu",
+        "cuda",
         help="Where to train; auto: a GPU where torch sees one.",
     ),
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import offers, options
 from widesr.cli.terminal import clock, progress, table
 from widesr.errors import MissingExtraError, UsageError
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def run_studies(
     study: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="A study's name, or a .toml file of your own."),
+        typer.Argument(
+            metavar="[STUDY]",
+            autocompletion=offers.studies,
+            help="A study's name, or a .toml file of your own.",
+        ),
     ] = None,
     data: Annotated[
         Path | None,

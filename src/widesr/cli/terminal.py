@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from widesr.errors import WidesrError
 
@@ -103,10 +104,35 @@ def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> No
     print_line(f"widesr: error[{error.code}]: {message}", err=True)
 
 
+class _PlainFlags:
+    """Shows flags without a type in the help: they take no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own)
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class Command(_PlainFlags, TyperCommand):
+    """A command, with the help that we want."""
+
+
+class Group(_PlainFlags, TyperGroup):
+    """Commands under one name, with the help that we want."""
+
+
 def print_note(note: str) -> None:
     """Print a line on stderr for someone who looks at it; nothing in a pipe or a log, or of ""."""
     if note and sys.stderr.isatty():
         print_line(f"widesr: note: {note}", err=True)
+
+
+def print_advice(advice: str) -> None:
+    """Print a line on stderr wherever that goes, for it is on the result; nothing of ""."""
+    if advice:
+        print_line(f"widesr: note: {advice}", err=True)
 
 
 @contextmanager

@@ -1,22 +1,29 @@
 """`widesr train`: a recipe and photographs in, weights out."""
 
 import json
+import math
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import offers, options
 from widesr.cli.terminal import clock, progress, table
 from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from widesr.data.source import Source
     from widesr.train.loop import Progress
     from widesr.train.plan import Plan
     from widesr.train.recipe import Recipe
+
+
+_NOW_AND_THEN = 60.0
+"""Seconds between lines of a run that shows no bar."""
 
 
 def train_network(
@@ -32,7 +39,9 @@ def train_network(
         str | None,
         typer.Argument(
             metavar="[RECIPE]",
-            help="A recipe's name, or a .toml file; none: adapt the model given by --from.",
+            autocompletion=offers.recipes,
+            help='A name from "widesr recipe list", or a .toml file; none: adapt the model given '
+            "by --from.",
         ),
     ] = None,
     out: Annotated[
@@ -44,6 +53,7 @@ def train_network(
         typer.Option(
             "--from",
             metavar="MODEL",
+            autocompletion=offers.models,
             help="Begin with this model (a name, or an .onnx file) or these weights "
             "(.safetensors); a smaller network grows.",
         ),
@@ -66,6 +76,14 @@ def train_network(
             metavar="N",
             parser=options.whole_number("steps"),
             help="Optimizer steps, instead of the recipe's.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another value for a key of the recipe, as data.batch=8; again for more.",
         ),
     ] = None,
     device: options.TrainingDevice = "auto",
@@ -95,7 +113,8 @@ def train_network(
         raise UsageError("--resume and --auto-resume exclude one another")
     quiet = quiet or not leads()
     as_json = as_json and leads()
-    parsed, photographs = _recipe(recipe, start_from=start_from, data=data, steps=steps)
+    changes = [*(changes or []), *([f"optim.steps={steps}"] if steps is not None else [])]
+    parsed, photographs = _recipe(recipe, start_from=start_from, data=data, changes=changes)
     if not as_json and not quiet:
         photographs = open_photographs(photographs, parsed)
         typer.echo(f"{data}: {photographs.what}")
@@ -110,6 +129,7 @@ def train_network(
         return
     out = out or Path("runs") / parsed.name
     with progress(parsed.optim.steps, quiet=quiet or as_json) as show:
+        reporter = _Reporter(show, as_json=as_json, quiet=quiet)
 
         def show_teacher(done: int, total: int) -> None:
             show(0, f"the teacher's pictures: {done} of {total}")
@@ -119,19 +139,33 @@ def train_network(
                 parsed,
                 out=out,
                 resume="auto" if auto_resume else resume,
-                report=_reporter(show, as_json=as_json, quiet=quiet),
+                report=reporter,
                 on_teacher=show_teacher,
                 notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
                 **run,
             )
         except PeerError as error:  # that process says why
             raise typer.Exit(error.exit_code) from error
+    if not quiet and not reporter.reported:
+        _say_finished(parsed, weights)
     if not as_json and not quiet:
         typer.echo(f"{weights}  (next: widesr export {weights})")
 
 
+def _say_finished(recipe: "Recipe", weights: Path) -> None:
+    """Say why nothing was learned, and how more could be."""
+    from widesr.train.extension import how_to_extend
+
+    how = how_to_extend(recipe, weights=str(weights))
+    typer.echo(
+        f"widesr: nothing was left to learn: the run has taken all of its "
+        f"{recipe.optim.steps:,} steps; {how}",
+        err=True,
+    )
+
+
 def _recipe(
-    name: str | None, *, start_from: str | None, data: Path, steps: int | None
+    name: str | None, *, start_from: str | None, data: Path, changes: "Sequence[str]"
 ) -> "tuple[Recipe, Path | Source]":
     """The recipe that is named, or that of the network to adapt, made to fit the photographs.
 
@@ -139,8 +173,9 @@ def _recipe(
     folder takes its time.
     """
     from widesr.data.opening import open_source
+    from widesr.train.changes import changed
     from widesr.train.grow import load_start
-    from widesr.train.recipe import fine_tuning, load_recipe, with_steps
+    from widesr.train.recipe import fine_tuning, load_recipe
 
     photographs: Path | Source = data
     if name:
@@ -156,28 +191,44 @@ def _recipe(
         scale, degradation = known.network.scale, known.data.degradation
         photographs = open_source(data, scale=scale, degradation=degradation)  # all: none excluded
         recipe = fine_tuning(known, photographs=len(photographs.names))
-    return (recipe if steps is None else with_steps(recipe, steps)), photographs
+    if not changes:
+        return recipe, photographs
+    # What was opened is what the recipe took before it was changed.
+    takes_others = any(change.startswith(("data.", "net.")) for change in changes)
+    return changed(recipe, changes), data if takes_others else photographs
 
 
-def _reporter(
-    show: "Callable[[float, str], None]", *, as_json: bool, quiet: bool
-) -> "Callable[[Progress], None]":
-    """Make the function that tells of a run: a bar, a line per validation, or JSON lines."""
+class _Reporter:
+    """Tells of a run: a bar, a line for each validation and now and then, or JSON lines."""
 
-    def report(now: "Progress") -> None:
-        show(
-            now.step,
-            f"loss {now.loss:.5f}  {_validated(now)}  {_speed(now)}",
-        )
-        if as_json:
+    def __init__(self, show: "Callable[[float, str], None]", *, as_json: bool, quiet: bool) -> None:
+        self._show, self._as_json, self._quiet = show, as_json, quiet
+        self._is_seen = sys.stderr.isatty()  # the bar, which says all that such a line would
+        self._said = -math.inf
+        self._compared = False
+        self.reported = False
+
+    def __call__(self, now: "Progress") -> None:
+        self.reported = True
+        self._show(now.step, f"loss {now.loss:.5f}  {_validated(now)}  {_speed(now)}")
+        if self._as_json:
             typer.echo(json.dumps(now._asdict()))
-        elif now.validated and not quiet:
+        elif not self._quiet and (now.validated or self._is_due()):
+            self._said = time.monotonic()
             typer.echo(
-                f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}  "
-                f"{_speed(now)}  {clock(now.seconds_left)} left"
+                f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}"
+                f"{self._beside(now)}  {_speed(now)}  {clock(now.seconds_left)} left"
             )
 
-    return report
+    def _is_due(self) -> bool:
+        return not self._is_seen and time.monotonic() - self._said > _NOW_AND_THEN
+
+    def _beside(self, now: "Progress") -> str:
+        """Give what the first validation is to be compared with."""
+        if self._compared or now.psnr_bicubic is None:
+            return ""
+        self._compared = True
+        return f" (bicubic {now.psnr_bicubic:.2f} dB)"
 
 
 def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:

@@ -1,14 +1,16 @@
 """`widesr upscale`: pictures in, larger pictures out."""
 
 from functools import partial
+from os.path import lexists
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from widesr.cli import options
+from widesr.cli.advice import recommend
 from widesr.cli.outcomes import report_outcomes
 from widesr.cli.pipes import piped
-from widesr.cli.terminal import print_line, print_note
+from widesr.cli.terminal import print_advice, print_line, print_note
 
 if TYPE_CHECKING:
     from widesr.batch.forecast import Forecast
@@ -79,7 +81,7 @@ def upscale_pictures(
     from widesr.batch.forecast import forecast
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
-    from widesr.catalog import BICUBIC
+    from widesr.catalog import BICUBIC, NEAREST
     from widesr.engine import advice
     from widesr.folder import count_others, is_folder
     from widesr.sized import load_upscaler
@@ -110,7 +112,10 @@ def upscale_pictures(
         limit = options.pixel_limit(max_pixels)
         if not quiet:
             _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite, **limit))
-        if not quiet and model != BICUBIC and "auto" in (backend, precision):
+        if not quiet and not as_json:
+            to_do = [job.source for job in jobs if overwrite or not lexists(job.target)]
+            print_advice(recommend(to_do, model=model))
+        if not quiet and model not in (BICUBIC, NEAREST) and "auto" in (backend, precision):
             print_note(advice())
         outcomes = partial(
             upscale_many,

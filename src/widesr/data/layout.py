@@ -45,13 +45,15 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
         raise DataError(f"{data}: {found}; expected a folder of HR photographs, or a pack")
     hr_folder, lr_folder, what = _folders(data, scale=scale, degradation=degradation)
     left_out = set(exclude)
+    pictures = _pictures(hr_folder)
     hr = {
         PurePosixPath(path.relative_to(data)).as_posix(): path
-        for path in _pictures(hr_folder)
+        for path in pictures
         if path.name not in left_out
     }
     if not hr:
         raise DataError(f"{hr_folder}: no pictures in it; expected HR photographs")
+    without = but([path.name for path in pictures if path.name in left_out])
     if lr_folder is None:
         if degradation not in DEGRADATIONS:
             raise DataError(
@@ -60,8 +62,9 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
             )
         n = DEGRADATIONS[degradation].variants
         each = f", {n} of each" if n > 1 else ""
-        return Files(hr, None, f"{what}, LR made by {degradation}{each}")
-    return Files(hr, _matched(hr, hr_folder, lr_folder, scale=scale, left_out=left_out), what)
+        return Files(hr, None, f"{what}, LR made by {degradation}{each}{without}")
+    lr = _matched(hr, hr_folder, lr_folder, scale=scale, left_out=left_out)
+    return Files(hr, lr, f"{what}{without}")
 
 
 def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | None, str]:
@@ -172,6 +175,11 @@ def _matched(
 
 def _stem(path: Path, folder: Path) -> str:
     return PurePosixPath(path.relative_to(folder)).with_suffix("").as_posix()
+
+
+def but(excluded: Sequence[str]) -> str:
+    """Say which photographs a recipe left out; nothing where it left out none."""
+    return f" (left out by data.exclude: {named(excluded)})" if excluded else ""
 
 
 def named(paths: Sequence[str | Path]) -> str:

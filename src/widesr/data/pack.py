@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from widesr.data.layout import but
 from widesr.data.patches import Pair
 from widesr.data.photographs import pair_of
 from widesr.data.source import Licence
@@ -199,11 +200,15 @@ class Pack:
         if not self._photographs:
             raise DataError(f"{pack}: no photograph in it that is not left out by the recipe")
         self.names: Sequence[str] = list(self._photographs)
+        self._excluded = [
+            each.name for each in index.photographs if each.name not in self._photographs
+        ]
 
     @property
     def what(self) -> str:
         """What was recognised, for people."""
-        return f"a pack of {len(self.names):,} photographs, LR of {self._index.degradation}"
+        found = f"a pack of {len(self.names):,} photographs, LR of {self._index.degradation}"
+        return found + but(self._excluded)
 
     @cached_property
     def licences(self) -> Mapping[str, Licence] | None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from widesr.catalog import BICUBIC, CARDS_SINCE, LADDER, read_card
+from widesr.catalog import BICUBIC, CARDS_SINCE, LADDER, NEAREST, read_card
 from widesr.download import Place, fetch_bytes
 from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
 from widesr.files import whole_file
@@ -56,8 +56,8 @@ class Index(BaseModel):
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name means something else where a model is named: a rung, bicubic, a path."""
-    return name in {*LADDER, BICUBIC} or name.endswith(".onnx")
+    """Whether a name means something else where models are named: alias, interpolation, path."""
+    return name in {*LADDER, BICUBIC, NEAREST} or name.endswith(".onnx")
 
 
 def read_index(base: Place) -> Index:
@@ -137,7 +137,7 @@ def _entry_of(path: Path) -> Entry:
     if is_reserved(card.name) or not re.fullmatch(_NAME, card.name):
         raise ModelFileError(
             f"{path}: has no name for a model to be pulled by; expected letters and digits with "
-            f"- _ + . between them, and not {', '.join([*LADDER, BICUBIC])}"
+            f"- _ + . between them, and not {', '.join([*LADDER, BICUBIC, NEAREST])}"
         )
     try:
         return Entry(

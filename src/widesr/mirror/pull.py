@@ -137,7 +137,7 @@ def pull(
     if _is_too_new(entry):
         raise ModelFileError(
             f"{entry.name}: is for widesr {entry.needs} or newer, this is {widesr.__version__}; "
-            "pip install --upgrade widesr"
+            "install a newer widesr, as you installed this one"
         )
     path = _file_of(entry.name)
     _make_room(entry, path)

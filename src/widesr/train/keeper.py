@@ -18,7 +18,7 @@ from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
 from widesr.train.schedule import learning_rate_at, way_at
-from widesr.train.validation import draw_sheet, validate
+from widesr.train.validation import bicubic_psnr, draw_sheet, validate
 
 _REPORT_S = 2.0
 
@@ -42,6 +42,8 @@ class Progress(NamedTuple):
     """Of the last validation, `benchmark-y`, in dB."""
     psnr_at_start: float | None
     """Of the network that training began with; None where that was random."""
+    psnr_bicubic: float | None
+    """Of bicubic interpolation on the same photographs; None before the first validation."""
     rewinds: int
     """How often the loss has exploded and the run was taken back."""
     validated: bool
@@ -77,6 +79,7 @@ class Keeper:
     ) -> None:
         self._run, self._loader, self._held_out = run, loader, held_out
         self._files, self._report, self._log = files, report, log
+        self._psnr_bicubic: float | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -109,9 +112,11 @@ class Keeper:
         now = self._progress(at=time.perf_counter(), validated=True)
         found = validate(run.average, self._held_out, device=run.device)
         run.psnr = found.psnr
+        if self._psnr_bicubic is None:
+            self._psnr_bicubic = bicubic_psnr(self._held_out, scale=run.recipe.network.scale)
         is_best = run.best_psnr is None or found.psnr > run.best_psnr
         run.best_psnr = found.psnr if is_best else run.best_psnr
-        now = now._replace(psnr=found.psnr)
+        now = now._replace(psnr=found.psnr, psnr_bicubic=self._psnr_bicubic)
         sheet = draw_sheet(run.average, self._held_out, found.pictures)
         self._report(now)
         self._log(now._asdict() | {"seconds": run.seconds}, sheet)
@@ -147,6 +152,7 @@ class Keeper:
             seconds_left=(optim.steps - run.step) / rate,
             psnr=run.psnr,
             psnr_at_start=run.psnr_at_start,
+            psnr_bicubic=self._psnr_bicubic,
             rewinds=run.rewinds,
             validated=validated,
         )

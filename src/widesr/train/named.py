@@ -7,6 +7,9 @@ from typing import Any
 from widesr.errors import RecipeError
 from widesr.train.mistakes import nearest
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+STUDIES = Path(__file__).parents[1] / "studies"
+
 
 def names_in(folder: Path) -> list[str]:
     """Names of the files that come with the package."""

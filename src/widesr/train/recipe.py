@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,14 +17,13 @@ from pydantic import (
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
 from widesr.train.mistakes import list_mistakes, nearest
-from widesr.train.named import names_in, read_named
+from widesr.train.named import RECIPES, names_in, read_named
 
 # Strict, because TOML has types: "8" is no number, and true is not 1.
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Whole = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
 LossName = Literal["l1", "charbonnier", "mse"]
-RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 class _Table(BaseModel):
@@ -52,9 +50,9 @@ class DataTable(_Table):
     """Side of a training patch in LR pixels."""
     batch: Positive
     """Patches per optimizer step."""
-    validation: Positive
+    validation: Positive = 12
     """Photographs held out to validate on: those whose names have the smallest SHA-256."""
-    exclude: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
     """File names that are neither trained nor validated on."""
     candidates: Positive = 1
     """Places that are drawn for each patch; one of them is taken, by chance in proportion to the
@@ -88,7 +86,7 @@ class OptimTable(_Table):
     decay_at: Annotated[tuple[Positive, ...], Field(validate_default=True)] = ()
     """For `"step"`: where the learning rate is multiplied by `decay`."""
     decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
-    betas: tuple[Share, Share]
+    betas: tuple[Share, Share] = (0.9, 0.999)
     """Of Adam and AdamW."""
     muon: Annotated[MuonTable | None, Field(validate_default=True)] = None
     weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
@@ -172,7 +170,7 @@ class Stage(_Table):
 class LogTable(_Table):
     """How often the run looks at itself."""
 
-    validate_every: Positive
+    validate_every: Positive = 1000
     """Steps between validations, each of which also writes a checkpoint."""
     tensorboard: bool = Field(default=False, strict=True)
     """Whether TensorBoard's event files are written beside `log.jsonl`."""
@@ -182,9 +180,9 @@ class Recipe(_Table):
     """A training run, complete."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-    source: str
+    source: str = "not stated"
     """Where the settings come from: a paper, a repository at a commit, or a study of our own."""
-    seed: Whole
+    seed: Whole = 0
     family: str
     net: dict[str, Any]
     data: DataTable
@@ -192,19 +190,21 @@ class Recipe(_Table):
     teacher: TeacherTable | None = None
     stage: Annotated[tuple[Stage, ...], Field(validate_default=True)] = ()
     """The last steps of the run; those before them are learned as the tables say."""
-    log: LogTable
+    log: LogTable = LogTable()
 
     @model_validator(mode="before")
     @classmethod
     def _finish_is_a_stage(cls, values: Any) -> Any:  # noqa: ANN401 (of any kind)
         """Read recipes of weights and runs of before there were stages."""
         optim = values.get("optim") if isinstance(values, dict) else None
-        if not isinstance(optim, dict) or not {"finish_loss", "finish_steps"} & optim.keys():
+        if not isinstance(optim, dict):
             return values
-        optim = dict(optim)
-        finish = {"loss": optim.pop("finish_loss", None), "steps": optim.pop("finish_steps", 0)}
-        stages = [finish] if finish["steps"] else []
-        return {**values, "optim": optim, "stage": stages}
+        loss, steps = optim.get("finish_loss"), optim.get("finish_steps", 0)
+        if (loss is None) != (not steps):
+            return values  # half of it was never a recipe
+        optim = {key: optim[key] for key in optim.keys() - {"finish_loss", "finish_steps"}}
+        stages = {"stage": [{"loss": loss, "steps": steps}]} if steps else {}
+        return {**values, "optim": optim, **stages}
 
     @field_validator("family")
     @classmethod
@@ -254,6 +254,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         RecipeError: No such recipe, not TOML, or keys and values that are wrong, all of them named.
     """
     path, values = read_named(name_or_path, folder=RECIPES, what="recipe")
+    values.setdefault("name", path.stem)
     return parse_recipe(values, origin=str(path))
 
 
@@ -280,17 +281,6 @@ def _mistakes_in(values: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         return list_mistakes(error, known=_known_keys(values))
     return []
-
-
-def with_steps(recipe: Recipe, steps: int) -> Recipe:
-    """Return a recipe with another number of steps.
-
-    Raises:
-        RecipeError: The rest of the recipe needs more.
-    """
-    values = recipe.model_dump()
-    values["optim"]["steps"] = steps
-    return parse_recipe(values, origin=recipe.name)
 
 
 def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:

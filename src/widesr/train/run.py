@@ -14,6 +14,7 @@ from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
 from widesr.train.device import require_compiler
+from widesr.train.extension import goes_on
 from widesr.train.grow import Start, grown
 from widesr.train.losses import LOSSES
 from widesr.train.optimizers import Optimizers
@@ -199,7 +200,7 @@ class Run:
         Raises:
             CheckpointError: The state is of another recipe.
         """
-        _refuse_another_recipe(self.recipe, plain["recipe"])
+        _refuse_another_recipe(self.recipe, plain["recipe"], step=plain["step"])
         self.network.load_state_dict(_part(tensors, "network"))
         self.average.load_state_dict(_part(tensors, "average"))
         self.optimizers.restore(_part(tensors, "optimizer"))
@@ -220,7 +221,7 @@ def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:
+def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any], *, step: int) -> None:
     """Raise unless recipes agree in all that decides the weights; [log] does not."""
     try:
         then = Recipe.model_validate(theirs)  # where a key is newer than the state: its default
@@ -228,7 +229,7 @@ def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any]) -> None:
         raise CheckpointError("the run state is of another version of widesr") from error
     now = ours.model_dump(mode="json", exclude={"log"})
     before = then.model_dump(mode="json", exclude={"log"})
-    if now != before:
+    if now != before and not goes_on(then, ours, step=step):
         changes = ", ".join(_changes(now, before))
         raise CheckpointError(
             f"the run was started with other settings ({changes}); resume with its own recipe, "

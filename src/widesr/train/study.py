@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -15,10 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from widesr.errors import RecipeError
 from widesr.nets import NetworkConfig, build
 from widesr.train.mistakes import list_mistakes, nearest
-from widesr.train.named import names_in, read_named
+from widesr.train.named import STUDIES, names_in, read_named
 from widesr.train.recipe import Recipe, Whole, parse_recipe
 
-STUDIES = Path(__file__).parents[1] / "studies"
 _BASE = ("family", "net", "data", "optim", "log")
 """Of a study file, what is a recipe's."""
 _HD_PIXELS = 1280 * 720

@@ -60,6 +60,19 @@ def validate(network: Network, pairs: Sequence[Pair], *, device: torch.device) -
     return Validated(float(np.mean(scores)), pictures)
 
 
+def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:
+    """Score interpolation on the same photographs, in dB: what a network has to beat."""
+    protocol = PROTOCOLS["benchmark-y"]
+    return float(
+        np.mean(
+            [
+                psnr(imresize(pair.lr, scale=scale), pair.hr, protocol=protocol, scale=scale)
+                for pair in pairs
+            ]
+        )
+    )
+
+
 def draw_sheet(
     network: Network, pairs: Sequence[Pair], pictures: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:

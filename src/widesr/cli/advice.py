@@ -1,0 +1,29 @@
+"""Advice before pictures are enlarged: a model that suits them better."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_LOOKED_AT = 8
+"""Pictures of a run, evenly spread: one is read in some hundredths of a second."""
+_FOR_FAULTS = "realistic"
+
+
+def recommend(sources: Sequence[Path], *, model: str) -> str:
+    """Recommend `realistic` for pictures that look compressed or noisy; "" if none does.
+
+    Nothing is said to who has chosen anything but the models for clean pictures.
+    """
+    from widesr.catalog import LADDER
+    from widesr.faults import find_faults
+
+    clean = {alias: names for alias, names in LADDER.items() if alias != _FOR_FAULTS}
+    if model not in {*clean, *(name for names in clean.values() for name in names.values())}:
+        return ""
+    every = max(1, len(sources) // _LOOKED_AT)
+    looked_at = sources[::every][:_LOOKED_AT]
+    found = [(path, str(faults)) for path in looked_at if str(faults := find_faults(path))]
+    if not found:
+        return ""
+    path, fault = found[0]
+    of = f" and {len(found) - 1} of {len(looked_at) - 1} others" if len(found) > 1 else ""
+    return f"{path} ({fault}){of}: -n {_FOR_FAULTS} takes JPEG's blocks and noise away"

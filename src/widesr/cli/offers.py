@@ -1,0 +1,43 @@
+"""What a shell completes: names of models, recipes, studies and protocols, and words of options."""
+
+from collections.abc import Callable
+
+Offer = Callable[[str], list[str]]
+"""A function from what was typed so far, which typer knows by its name `incomplete`."""
+
+
+def words(*known: str) -> Offer:
+    """Make the function that completes one of these words."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return offer
+
+
+def models(incomplete: str) -> list[str]:
+    """Complete the name of a model, in the package or pulled."""
+    from widesr.catalog import BICUBIC, LADDER, NEAREST, model_paths
+
+    return words(*LADDER, *model_paths(), BICUBIC, NEAREST)(incomplete)
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Complete the name of a recipe in the package."""
+    from widesr.train.named import RECIPES, names_in  # which needs no torch
+
+    return words(*names_in(RECIPES))(incomplete)
+
+
+def studies(incomplete: str) -> list[str]:
+    """Complete the name of a study in the package."""
+    from widesr.train.named import STUDIES, names_in
+
+    return words(*names_in(STUDIES))(incomplete)
+
+
+def protocols(incomplete: str) -> list[str]:
+    """Complete the name of a protocol."""
+    from widesr.metrics import PROTOCOLS
+
+    return words(*PROTOCOLS, "list")(incomplete)

@@ -1,0 +1,83 @@
+"""`widesr recipe`: the recipes in the package, to train by or to begin one's own with."""
+
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from widesr.cli import offers, options
+from widesr.cli.terminal import Command, Group, print_note, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WIDTH = 80
+"""Columns of a terminal."""
+
+commands = typer.Typer(
+    cls=Group,
+    help="Recipes to train by: list those of the package, show one to change it.",
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@commands.callback(invoke_without_command=True)
+def _main(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+@commands.command("list", cls=Command)
+def list_recipes(as_json: options.Json = False) -> None:
+    """List the recipes that come with the package."""
+    recipes = list(_in_package())
+    if as_json:
+        typer.echo(json.dumps(recipes, indent=2))
+        return
+    rows = [("recipe", "scale", "steps", "")]
+    rows += [(each["name"], f"x{each['scale']}", f"{each['steps']:,}", "") for each in recipes]
+    head, *lines = table(rows)
+    left = len(max([head, *lines], key=len)) + 2
+    typer.echo(head)
+    for line, each in zip(lines, recipes, strict=True):
+        first, *more = textwrap.wrap(each["about"], _WIDTH - left)
+        typer.echo("\n".join([line.ljust(left) + first, *(" " * left + words for words in more)]))
+
+
+@commands.command("show", cls=Command)
+def show_recipe(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", autocompletion=offers.recipes, help="Of a recipe."),
+    ],
+) -> None:
+    """Print a recipe: `widesr recipe show NAME > my.toml` begins one of your own."""
+    from widesr.train.named import RECIPES, read_named
+
+    path, _ = read_named(name, folder=RECIPES, what="recipe")
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    print_note("give it a name of its own, and train: widesr train my.toml --data DIR")
+
+
+def _in_package() -> "Iterator[dict[str, Any]]":
+    """Give what the list says of each; the first line of a file is what it is about."""
+    from widesr.train.named import RECIPES, names_in, read_named
+
+    for name in names_in(RECIPES):
+        path, values = read_named(name, folder=RECIPES, what="recipe")
+        yield {
+            "name": name,
+            "scale": values["net"]["scale"],
+            "degradation": values["data"]["degradation"],
+            "steps": values["optim"]["steps"],
+            "source": values["source"],
+            "about": _first_line(path),
+        }
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")

@@ -1,0 +1,125 @@
+"""What is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import WidesrError
+from widesr.pictures.reading import open_picture
+
+COARSE_QUALITY = 80
+"""Of JPEG, by libjpeg's scale: from here down `realistic` is ahead of `default`."""
+NOISE = 6.0
+"""Standard deviation in levels of 255 from which on a picture counts as noisy."""
+
+_STANDARD = (
+    16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
+    26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
+    56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
+    95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
+)  # fmt: skip
+"""Steps of luminance in zigzag order: ITU-T T.81, table K.1, which is libjpeg's quality 50."""
+_HEADER = 2**18
+"""Bytes in which a JPEG file has its tables, metadata before them and all."""
+_PIXELS = 2_000_000
+"""Looked at for noise, from the top."""
+_BLOCK = 8
+"""Side of the blocks in which noise is measured, in differences of two pixels each way."""
+_FLATTEST = 1
+"""Per cent of the blocks that are taken for flat."""
+_SEEN_THERE = 0.78
+"""Share of white noise that is found there: of 64 magnitudes each, the means of few are as low."""
+_CLIPPED = (8, 247)
+"""Means of blocks in which noise is cut off, and beyond."""
+
+
+class Faults(NamedTuple):
+    """What was found; None where a picture has none of it."""
+
+    quality: int | None
+    """Of a JPEG file that is coarse, by libjpeg's scale."""
+    noise: float | None
+    """Standard deviation, levels of 255."""
+
+    def __str__(self) -> str:
+        """Name the first, for people."""
+        if self.quality is not None:
+            return f"JPEG of quality {self.quality} or so"
+        return "" if self.noise is None else f"noise of {self.noise:.0f} levels or so"
+
+
+def find_faults(path: Path) -> Faults:
+    """Look at a file's tables, and at two million of its pixels if those are fine.
+
+    What is no still picture, or cannot be read, has none: the work on it will say so.
+    """
+    with suppress(WidesrError), open_picture(path) as stream:
+        quality = jpeg_quality(path)
+        if quality is not None and quality <= COARSE_QUALITY:
+            return Faults(quality, None)
+        rows = stream.rows
+        n = min(rows.height, max(2 * _BLOCK, _PIXELS // rows.width))
+        levels = rows.read(0, n)[..., rows.channels // 3]  # green, or grey
+        noise = noise_of(levels.astype(np.float32) * (255 / np.iinfo(rows.dtype).max))
+        return Faults(None, noise if noise >= NOISE else None)
+    return Faults(None, None)
+
+
+def jpeg_quality(path: Path) -> int | None:
+    """Estimate the quality that a JPEG file was written with, 1 to 100; None of other files."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER)
+    except OSError:
+        return None
+    steps = next(_tables(head), None)
+    if steps is None:
+        return None
+    percent = 100 * float(np.mean(np.array(steps) / _STANDARD))
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
+    return min(100, max(1, round(quality)))
+
+
+def _tables(head: bytes) -> Iterator[tuple[int, ...]]:
+    """Give the quantisation tables for luminance of a JPEG file, number 0 by all writers."""
+    at = 2 if head.startswith(b"\xff\xd8\xff") else len(head)
+    while at + 4 <= len(head) and head[at] == 0xFF:
+        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        segment = head[at + 4 : at + 2 + length]
+        if marker == 0xDA or length < 2:  # the pixels begin, or the file is damaged
+            return
+        while marker == 0xDB and segment:
+            deep, number = segment[0] >> 4, segment[0] & 15
+            table = segment[1 : 1 + 64 * (1 + deep)]
+            if len(table) == 64 * (1 + deep) and number == 0:
+                yield struct.unpack(">64H" if deep else ">64B", table)
+            segment = segment[1 + len(table) :]
+        at += 2 + length
+
+
+def noise_of(levels: NDArray[np.float32]) -> float:
+    """Estimate white noise where a picture is flattest, as a standard deviation.
+
+    Of 2x2 pixels, the difference of the differences holds no slope and little of an edge; over a
+    block its mean magnitude is that of the noise. The hundredth of the blocks with the least of it
+    are flat, if anything is.
+
+    Args:
+        levels: (H, W) of one channel, 0 to 255.
+    """
+    side = 2 * _BLOCK
+    height, width = (length // side * side for length in levels.shape)
+    if not height or not width:
+        return 0.0
+    even, odd = levels[0:height:2, :width], levels[1:height:2, :width]
+    differences = np.abs(even[:, ::2] - even[:, 1::2] - odd[:, ::2] + odd[:, 1::2]) / 2
+    blocks = (height // side, _BLOCK, width // side, _BLOCK)
+    noise = differences.reshape(blocks).mean(axis=(1, 3)) * np.sqrt(np.pi / 2)
+    means = even[:, ::2].reshape(blocks).mean(axis=(1, 3))
+    noise = noise[(means > _CLIPPED[0]) & (means < _CLIPPED[1])]
+    return float(np.percentile(noise, _FLATTEST)) / _SEEN_THERE if noise.size else 0.0

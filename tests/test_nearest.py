@@ -1,0 +1,49 @@
+"""`-n nearest` repeats pixels: nothing comes in that was not there."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import widesr
+from samples import smooth
+from widesr.cli import run
+from widesr.errors import ModelNotFoundError
+from widesr.resize import nearest_rows
+from widesr.rows import Rows
+
+SIDES = st.integers(1, 40)
+
+
+@given(height=SIDES, width=SIDES, new_height=SIDES, new_width=SIDES)
+def test_each_pixel_is_the_one_that_its_middle_lies_in(height, width, new_height, new_width):
+    # Oracle: the definition, in fractions of whole numbers.
+    pixels = np.arange(height * width, dtype=np.uint16).reshape(height, width, 1)
+    made = nearest_rows(Rows.of(pixels), size=(new_height, new_width)).whole()
+    assert made.shape == (new_height, new_width, 1)
+    down = [int((y + 0.5) * height / new_height) for y in range(new_height)]
+    across = [int((x + 0.5) * width / new_width) for x in range(new_width)]
+    np.testing.assert_array_equal(made, pixels[down][:, across])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_a_whole_scale_repeats_each_pixel_with_its_alpha(scale):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
+    made = widesr.upscale(pixels, scale=scale, model="nearest")
+    np.testing.assert_array_equal(made, pixels.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def test_the_command_gives_what_pillow_gives(tmp_path, capsys):
+    image = Image.fromarray(smooth(37, 23))
+    image.save(tmp_path / "a.png")
+    assert run(["upscale", str(tmp_path / "a.png"), "-n", "nearest", "--width", "46"]) == 0
+    assert "  nearest  " in capsys.readouterr().out
+    with Image.open(tmp_path / "a_46w.png") as made:
+        theirs = image.resize((46, 74), Image.Resampling.NEAREST)
+        np.testing.assert_array_equal(np.asarray(made), np.asarray(theirs))
+
+
+def test_it_is_no_model_with_a_file():
+    with pytest.raises(ModelNotFoundError, match="'nearest' repeats pixels, for upscaling alone"):
+        widesr.Upscaler.load("nearest", scale=2)
