@@ -592,7 +592,8 @@ def test_a_file_that_is_cut_short_leaves_nothing(tmp_path, suffix):
     source = tmp_path / f"cut{suffix}"
     upscaler = Upscaler.load("bicubic", scale=2)
     failed = 0
-    for size in np.linspace(60, len(whole) - 2, 40).astype(int):
+    # A GIF may lack the two bytes that say the ends of its last frame and of itself.
+    for size in np.linspace(60, len(whole) - (3 if suffix == ".gif" else 2), 40).astype(int):
         source.write_bytes(whole[:size])
         if not is_animation(source):
             continue  # cut in the first frame: it is read, or refused, as a still picture
