@@ -581,7 +581,7 @@ def test_one_frame_is_a_still_picture(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_file_that_is_cut_short_leaves_nothing(tmp_path, suffix):
+def test_a_file_that_is_cut_short_leaves_nothing(tmp_path, suffix, caplog):
     whole = saved(tmp_path / f"a{suffix}", drawn()).read_bytes()
     source = tmp_path / f"cut{suffix}"
     upscaler = Upscaler.load("bicubic", scale=2)
@@ -590,9 +590,12 @@ def test_a_file_that_is_cut_short_leaves_nothing(tmp_path, suffix):
         source.write_bytes(whole[:size])
         if not is_animation(source):
             continue  # cut in the first frame: it is read, or refused, as a still picture
-        with pytest.raises(ImageReadError, match=r"damaged or cut short|is damaged"):
-            upscaled(source, tmp_path / f"b{suffix}", upscaler=upscaler)
-        failed += 1
+        caplog.clear()
+        try:
+            upscaled(source, tmp_path / f"b{suffix}", upscaler=upscaler).unlink()
+            assert "without the mark of its end" in caplog.text  # a GIF that ends with a frame
+        except ImageReadError:
+            failed += 1
     assert failed >= (10 if suffix != ".webp" else 0)
     assert {path.name for path in tmp_path.iterdir()} == {f"a{suffix}", f"cut{suffix}"}
 

@@ -191,7 +191,7 @@ class _Walk:
                     yield self._frame(file, shared, control)
                     control, n = bytes(4), n + 1
                 elif mark == b"!":
-                    control = self._extension(file) or control
+                    control, n = self._extension(file) or control, 0  # a frame is to follow
                 elif not mark and n:
                     return
                 elif not mark:
