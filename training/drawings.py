@@ -3,9 +3,9 @@
     python training/drawings.py OUT
 
 Photographs have little small print and few flat colours, and networks that saw none draw halos
-round letters. Each picture is drawn at three times its size and shrunk by area, as a scanner sees it. The
-same pictures come out on every machine with the same Pillow and matplotlib, which brings the fonts
-(DejaVu, a free licence). Writes PNG files, and a MANIFEST.csv as `widesr train` reads it.
+round letters. Each picture is drawn at three times its size and shrunk by area, as a scanner sees
+it. The same pictures come out wherever Pillow and matplotlib are the same; matplotlib brings the
+fonts (DejaVu, a free licence). Writes PNG files, and a MANIFEST.csv as `widesr train` reads it.
 """
 
 import argparse
