@@ -59,15 +59,13 @@ def _sentences(
 
 
 def _meant(place: tuple[int | str, ...], known: Mapping[str, Collection[str]]) -> str:
-    """Find an unknown key a name of its own table, or the table that it belongs to."""
+    """Name the table that an unknown key belongs to, or the key of its own table nearest to it."""
     *tables, key = map(str, place)
     here = ".".join(table for table in tables if not table.isdecimal())  # of a list of tables
-    if near := nearest(key, known.get(here, ())):
-        return near
     for table, keys in known.items():
         if key in keys:
             return f", it belongs in [{table}]" if table else ", it belongs above the first table"
-    return ""
+    return nearest(key, known.get(here, ()))
 
 
 def _wanted(mistake: Mapping[str, Any]) -> str:
