@@ -150,7 +150,8 @@ def test_a_folder_becomes_a_folder(cli, tmp_path):
     lines = ran.out.splitlines()
     assert len(lines) == 4
     assert lines[2].endswith("(.gif is not written, so PNG)")
-    assert re.fullmatch(r"3 pictures: 3 done  \d+\.\d s", lines[3])
+    counted = r"3 pictures: 3 done; 1 other file passed over  \d+\.\d s"
+    assert re.fullmatch(counted, lines[3])
 
 
 def test_when_some_of_several_fail_the_others_are_done_and_the_exit_code_is_3(cli, tmp_path):

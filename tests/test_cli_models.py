@@ -64,7 +64,7 @@ def test_a_team_shares_a_model_in_three_commands(cli, server, mirror, shelf, tmp
     photo = tmp_path / "photo.png"
     Image.new("RGB", (20, 10), "teal").save(photo)
     assert cli("upscale", photo, "-s", 2, "-n", "big-x2")[::2] == (0, "")
-    with Image.open(tmp_path / "photo_x2.png") as larger:
+    with Image.open(tmp_path / "photo_x2_big-x2.png") as larger:
         assert larger.size == (40, 20)
 
 

@@ -64,7 +64,7 @@ def test_four_commands_lead_from_photographs_to_a_larger_picture(shop, capsys):
     assert "wdsr x3" in capsys.readouterr().out
 
     assert run(["upscale", "photos/0.png", "-n", "./shop-x3.onnx", "-s", "3"]) == 0
-    with Image.open(shop / "photos" / "0_x3.png") as picture:
+    with Image.open(shop / "photos" / "0_x3_shop-x3.png") as picture:
         assert picture.size == (180, 180)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from widesr.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, find_model, read_card
 from widesr.degradation import degrade
-from widesr.engine import choice, is_lossless, load_engine, machine, ort
+from widesr.engine import choice, graph, is_lossless, load_engine, machine, ort
 from widesr.engine.graph import start_openvino
 from widesr.engine.guard import Guarded
 from widesr.engine.machine import Cpu, cpu, usable_cpus
@@ -569,7 +569,7 @@ def test_calls_from_several_threads_at_once_get_each_its_own_picture(backend):
 
 def test_a_back_end_that_is_not_installed_is_named_with_the_line_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr("widesr.engine.graph.start_openvino", start_openvino.__wrapped__)
+    monkeypatch.setattr(graph, "_started", graph._Started())  # as in a process that began just now
     with pytest.raises(MissingExtraError, match=r"pip install 'widesr\[openvino\]'"):
         load_engine(TINY, backend="openvino")
 
