@@ -141,8 +141,8 @@ def test_the_skip_that_is_kept_exact_gives_the_same_picture(biases):
     lr = _picture(11, 1, 3, 21, 34)
     in_fp32 = {"INFERENCE_PRECISION_HINT": "f32"}
     graphs = [core.read_model(TINY.path) for _ in "ab"]
-    for graph in graphs:  # what is all zeros is left out of a file
-        with_bias = [op for op in graph.get_ordered_ops() if op.get_type_name() == "Add"][-4:-2]
+    for each in graphs:  # what is all zeros is left out of a file
+        with_bias = [op for op in each.get_ordered_ops() if op.get_type_name() == "Add"][-4:-2]
         for name, op in zip(["tail", "skip"], with_bias, strict=True):
             assert op.input_value(0).get_node().get_type_name() == "Convolution"
             if name not in biases:
