@@ -6,6 +6,7 @@ Pillow and tifffile are there. In defects/ beside them lies every file that ever
 
 import re
 import tempfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def whole_pictures() -> dict[str, bytes]:
     files |= {f"bmp {name}": data for name, data in BMPS.items()}
     files |= {f"netpbm {name}": data for name, (data, _) in NETPBM.items()}
     files |= {f"netpbm 16 {name}": data for name, (data, _) in NETPBM_16.items()}
-    return files | by_others() | by_libvips() | by_us()
+    return files | by_others() | by_libvips() | by_libheif() | by_us()
 
 
 def by_others() -> dict[str, bytes]:
@@ -94,6 +95,21 @@ def by_libvips() -> dict[str, bytes]:
         "avif 10 bit": deep.heifsave_buffer(compression="av1", bitdepth=10),
         "tiff pyramid": photo.tiffsave_buffer(tile=True, tile_width=16, tile_height=16),
         "tiff webp": photo.tiffsave_buffer(compression="webp"),
+    }
+
+
+def by_libheif() -> dict[str, bytes]:
+    """HEIC, of 8 and 10 bits."""
+    import pillow_heif
+
+    def heic(mode: str, pixels: np.ndarray) -> bytes:
+        file = BytesIO()
+        pillow_heif.from_bytes(mode, pixels.shape[1::-1], pixels.tobytes()).save(file)
+        return file.getvalue()
+
+    return {
+        "heic": heic("RGBA", RGBA),
+        "heic 10 bit": heic("RGB;16", smooth(dtype=np.uint16)),
     }
 
 

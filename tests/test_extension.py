@@ -42,7 +42,7 @@ def test_a_run_goes_on_if_its_steps_so_far_would_have_been_the_same(
     assert goes_on(then, now, step=at) is expected
     if expected:
         for step in range(at):
-            assert learning_rate_at(then.optim, step) == learning_rate_at(now.optim, step)
+            assert learning_rate_at(then, step) == learning_rate_at(now, step)
 
 
 @pytest.mark.parametrize("change", ["seed=9", "data.batch=5", "optim.loss=mse", "net.n_feats=8"])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 
 from widesr.cli import offers
-from widesr.cli.terminal import be_verbose
+from widesr.cli.terminal import be_quiet, be_verbose
 from widesr.errors import UsageError
 from widesr.sizing import MAX_SCALE, Target
 
@@ -351,7 +351,7 @@ Verbose = Annotated[
         help="Say on stderr what is chosen and done; -vv: all.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", callback=be_quiet, help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

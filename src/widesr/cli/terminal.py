@@ -184,6 +184,13 @@ def be_verbose(count: int) -> int:
     return count
 
 
+def be_quiet(quiet: bool) -> bool:
+    """Print, within `logged`, no warnings."""
+    if quiet:
+        logging.getLogger("widesr").setLevel(logging.ERROR)
+    return quiet
+
+
 def table(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset({0})) -> list[str]:
     """Align rows of cells: columns in `left` to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
