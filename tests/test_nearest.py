@@ -39,7 +39,7 @@ def test_the_command_gives_what_pillow_gives(tmp_path, capsys):
     image.save(tmp_path / "a.png")
     assert run(["upscale", str(tmp_path / "a.png"), "-n", "nearest", "--width", "46"]) == 0
     assert "  nearest  " in capsys.readouterr().out
-    with Image.open(tmp_path / "a_46w.png") as made:
+    with Image.open(tmp_path / "a_46w_nearest.png") as made:
         theirs = image.resize((46, 74), Image.Resampling.NEAREST)
         np.testing.assert_array_equal(np.asarray(made), np.asarray(theirs))
 

@@ -78,7 +78,7 @@ def test_pages_by_any_size_keep_their_own_aspect(tmp_path):
     ran = CliRunner().invoke(app, ["upscale", str(source), "--width", "64", "-n", "bicubic"])
     assert ran.exit_code == 0, ran.output
     assert ran.stdout.endswith("5 pages\n")
-    for made, pixels in zip(decoded(tmp_path / "a_64w.tif"), PAGES.values(), strict=True):
+    for made, pixels in zip(decoded(tmp_path / "a_64w_bicubic.tif"), PAGES.values(), strict=True):
         assert made.shape[1] == 64
         assert abs(made.shape[0] - 64 * pixels.shape[0] / pixels.shape[1]) <= 0.5
 
