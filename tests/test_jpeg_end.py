@@ -30,13 +30,13 @@ KINDS = {
 }
 BY_CJPEG = {
     "4:4:0": ["-sample", "1x2"],
-    "4:1:0": ["-sample", "4x4"],
+    "4 rows of units": ["-sample", "2x4"],
     "one component of 2x2": ["-grayscale", "-sample", "2x2"],
     "three scans": ["-scans"],
     "arithmetic": ["-arithmetic"],
     "arithmetic, progressive": ["-arithmetic", "-progressive"],
 }
-HEIGHTS = (5, 8, 9, 16, 20, 24, 30, 33, 67)
+HEIGHTS = (5, 8, 9, 16, 20, 33)
 
 
 def jpeg(kind, height=67, width=83, array=noise):
@@ -64,21 +64,17 @@ def as_read(tmp_path, data):
 def kind(request, tmp_path):
     if request.param == "three scans":
         (tmp_path / "scans").write_text("0;\n1;\n2;\n")
-        return_value = BY_CJPEG[request.param] = ["-scans", str(tmp_path / "scans")]
-        assert return_value
+        BY_CJPEG[request.param] = ["-scans", str(tmp_path / "scans")]
     return request.param
 
 
 @pytest.mark.parametrize("array", [noise, smooth])
-def test_whole_jpeg_of_every_kind_and_height_has_the_pixels_that_pillow_sees(
-    tmp_path, kind, array
-):
+def test_whole_jpeg_of_every_kind_and_height_has_the_pixels_that_pillow_sees(tmp_path, kind, array):
     for height in HEIGHTS:
         data = jpeg(kind, height, array=array)
         rows = rows_of_jpeg(data).whole()
         with Image.open(io.BytesIO(data)) as image:
             expected = np.asarray(image).reshape(rows.shape)
-        expected = expected if rows.shape[2] < 4 else 255 - expected  # libvips has inks inverted
         assert np.abs(rows.astype(int) - expected).max() <= 4
         assert as_read(tmp_path, data[:-2]) is not None, "the mark of the end alone is missing"
 
@@ -105,9 +101,7 @@ def test_jpeg_whose_data_are_cut_anywhere_is_refused_or_whole(tmp_path, kind, ar
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    st.sampled_from(sorted(KINDS)), st.integers(1, 70), st.integers(1, 70), st.floats(0, 1)
-)
+@given(st.sampled_from(sorted(KINDS)), st.integers(1, 70), st.integers(1, 70), st.floats(0, 1))
 def test_jpeg_of_any_size_is_read_whole_and_refused_when_cut(tmp_path, kind, height, width, where):
     data = jpeg(kind, height, width)
     expected = as_read(tmp_path, data)

@@ -51,6 +51,11 @@ def is_without_end(file: FileBytes) -> bool:
     )
 
 
+def is_arithmetic(file: Sliceable) -> bool:
+    """Say whether a file is coded arithmetically."""
+    return any(segment.marker in (0xC9, 0xCA) for segment in segments(file))
+
+
 def segments(file: Sliceable) -> Iterator[Segment]:
     """All segments, to the end of the picture or of the file; what lies between them is none."""
     at = 2

@@ -150,7 +150,7 @@ class _Stream:
         self._at = 0
 
     def image(self, fail_on: str) -> pyvips.Image:
-        """Load it, once, and keep this while its pixels are decoded, which is when they are asked for."""
+        """Load it, once; keep this as long as the pixels, which are decoded when asked for."""
         self._source = pyvips.SourceCustom()  # kept: what it calls goes with it
         self._source.on_read(self._read)
         self._source.on_seek(self._seek)

@@ -34,10 +34,10 @@ from widesr.pictures.colour import inks_to_srgb, meant_profile
 from widesr.pictures.containers import metadata_of_png, named_colours
 from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
 from widesr.pictures.heic import closest_suffix
-from widesr.pictures.jpeg import exif_of_jpeg, is_without_end
+from widesr.pictures.jpeg import exif_of_jpeg, is_arithmetic, is_without_end
 from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.levels import true_levels
-from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif
+from widesr.pictures.metadata import Metadata, cleaned, on_its_side, orientation_of_exif
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
@@ -321,6 +321,8 @@ def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) ->
         exif = exif_of_jpeg(file)
         if is_without_end(file):
             _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
+        if is_arithmetic(file):
+            _log.warning("%s: nothing in a JPEG of arithmetic codes tells of its last bytes", path)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
     rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
     if image.interpretation == "cmyk":
@@ -353,7 +355,7 @@ def _stream(
         of_exif = density_of_exif(exif)
         density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
     if orientation > 4:
-        density = density.turned()
+        density, exif = density.turned(), exif and on_its_side(exif)
     rows = upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
