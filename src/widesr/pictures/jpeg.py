@@ -1,4 +1,4 @@
-"""The segments of JPEG files: where they lie, EXIF in several of them, and whether the end is there.
+"""The segments of JPEG files: where they lie, EXIF in several, and whether the end is there.
 
 Source: ITU-T T.81 (JPEG), annex B.
 """

@@ -24,7 +24,7 @@ _LINES = 8
 """Rows that libvips has libjpeg decode between two looks at its warnings."""
 _MOST_LINES = 65_500
 """Of a JPEG, as libjpeg has it."""
-_NEAR, _STEP = 4096, 16
+_NEAR, _STEP = 4096, 8
 """Bytes before the end of the data which are given so few at a time: how far it came is seen."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC, _PROGRESSIVE = {0xC9, 0xCA}, {0xC2, 0xCA}
@@ -158,11 +158,8 @@ class _Stream:
 
     def check_end(self) -> None:
         """Raise if much of the data was not needed: then pixels before were made of too few."""
-        left = self._behind - self._at
-        if self._counts and left > _STEP:
-            data = self._file[self._stop - min(left, _NEAR) : self._stop]
-            if data.strip(data[:1]):  # no mere padding
-                raise ValueError("its data go on behind its last pixels")
+        if self._counts and self._behind - self._at > _STEP:
+            raise ValueError("its data go on behind its last pixels")
 
     def _read(self, size: int) -> bytes:
         at = self._at
