@@ -79,6 +79,7 @@ def test_whole_jpeg_of_every_kind_and_height_has_the_pixels_that_pillow_sees(tmp
         assert as_read(tmp_path, data[:-2]) is not None, "the mark of the end alone is missing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("array", [noise, smooth])
 def test_jpeg_whose_data_are_cut_anywhere_is_refused_or_whole(tmp_path, kind, array):
     rng = np.random.default_rng(3)
