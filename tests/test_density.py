@@ -135,3 +135,17 @@ def test_the_aspect_of_a_real_file_is_kept(tmp_path):
         pytest.skip("needs ../shared/pictures")
     write_picture(tmp_path / "a.jpg", read_picture(SHARED / "aspect_1x2.jpg"))
     assert stated(tmp_path / "a.jpg") == ("aspect", 1, 2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_resolution_in_exif_turns_with_the_picture(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x011B], exif[0x0128] = orientation, 300, 150, 2
+    path = tmp_path / "in.bin"
+    Image.new("RGB", (8, 6)).save(path, kind, exif=exif)
+    found = Image.Exif()
+    found.load(b"Exif\0\0" + read_picture(path).exif)
+    expected = (300, 150) if orientation < 5 else (150, 300)
+    assert (found[0x011A], found[0x011B]) == expected
+    assert found[0x0112] == 1

@@ -16,6 +16,7 @@ import pyvips
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.jpegs import jpeg_of_block, whole_jpeg
 from widesr.pictures.raster import (
     DEFLATE,
@@ -59,8 +60,7 @@ def decoded_plane(raster: Raster, file: Sliceable, plane: int) -> Rows:
     shape, dtype = (raster.height, raster.width, channels), _dtype(raster)
     stream = whole_jpeg(raster, file) if raster.compression == OLD_JPEG else None
     if stream is not None:
-        _check_end_of_jpeg(stream)
-        bands = _drawn_by(stream, "jpeg", shape[:2], channels)
+        bands = _drawn(stream, "jpeg", shape[:2], channels)
     elif not raster.is_tiled:
         bands = _strips(raster, file, places, channels)
     else:
@@ -143,8 +143,7 @@ def _block(
             low = min(height, rows - n * height)
             if kind == "jpeg":
                 piece = jpeg_of_block(raster, file, piece, height=low)
-                _check_end_of_jpeg(piece)
-            yield from _drawn_by(piece, kind, (low, width), channels)
+            yield from _drawn(piece, kind, (low, width), channels)
         return
     if raster.compression in DRAWN:
         bits = DRAWN[raster.compression]
@@ -352,37 +351,26 @@ def _by_libtiff(
         yield band[..., 0]
 
 
-def _drawn_by(stream: bytes, kind: str, size: tuple[int, int], channels: int) -> Iterator[Band]:
+def _drawn(stream: bytes, kind: str, size: tuple[int, int], channels: int) -> Iterator[Band]:
     """Decode a picture of another format that stands for a block."""
-    load = getattr(pyvips.Image, f"{kind}load_buffer")
-    image = load(stream, access="sequential", fail_on="warning")
-    height, width = size
-    if image.width != width or image.height < height or image.format != "uchar":
-        raise ValueError(f"a block is {image.width}x{image.height}, expected {width}x{height}")
-    if kind == "webp" and (image.bands, channels) == (3, 4):
+    rows = rows_of_jpeg(stream) if kind == "jpeg" else _rows_of_webp(stream, channels)
+    left, width = size
+    if rows.width != width or rows.height < left:
+        raise ValueError(f"a block is {rows.width}x{rows.height}, expected {width}x{left}")
+    if rows.channels != channels:
+        raise ValueError(f"a block has {rows.channels} channels, expected {channels}")
+    for band in rows:  # to the end, where what is missing is found
+        if left > 0:
+            band = band[:left]
+            yield np.invert(band) if (kind, channels) == ("jpeg", 4) else band  # as libvips has it
+        left -= len(band)
+
+
+def _rows_of_webp(stream: bytes, channels: int) -> Rows:
+    image = pyvips.Image.webpload_buffer(stream, access="sequential", fail_on="warning")
+    if (image.bands, channels) == (3, 4):
         image = image.bandjoin(255)
-    if image.bands != channels:
-        raise ValueError(f"a block has {image.bands} channels, expected {channels}")
-    for band in _bands(image.crop(0, 0, width, height)):
-        yield np.invert(band) if (kind, channels) == ("jpeg", 4) else band  # libvips takes it so
-
-
-def _check_end_of_jpeg(stream: bytes) -> None:
-    """Look whether the last pixels hang on what follows the data: then some of these are missing.
-
-    libjpeg warns of that, but libvips does not look at the last warnings.
-    """
-    data, end = stream[: stream.rindex(_END_OF_JPEG)], _END_OF_JPEG
-    for filler in (bytes(64), b"\xa5" * 64):
-        seen, other = (
-            pyvips.Image.jpegload_buffer(each, access="sequential", fail_on=level)
-            for each, level in ((data + end, "warning"), (data + filler + end, "error"))
-        )
-        if (seen - other).abs().max():
-            raise ValueError(_CUT_SHORT)
-
-
-_END_OF_JPEG = b"\xff\xd9"
+    return Rows(_bands(image), shape=(image.height, image.width, image.bands), dtype=np.uint8)
 
 
 def _bands(image: pyvips.Image) -> Iterator[Bytes]:

@@ -34,6 +34,19 @@ def cleaned(metadata: Metadata) -> Metadata:
     )
 
 
+def on_its_side(exif: bytes) -> bytes:
+    """Exchange the resolutions across and down in a cleaned block, as a picture was turned."""
+    tiff = Tiff.open(exif)
+    fields = tiff.directory(tiff.first)
+    across, down = fields.get(0x011A), fields.get(0x011B)
+    if across is None or down is None:
+        return exif
+    turned = bytearray(exif)
+    for to, of in ((across.entry, down.entry), (down.entry, across.entry)):
+        turned[to + 2 : to + 12] = exif[of + 2 : of + 12]  # type, count, and where the number lies
+    return bytes(turned)
+
+
 def sized(metadata: Metadata, *, width: int, height: int) -> Metadata:
     """Set the size of the picture, in pixels, where cleaned metadata states one."""
     exif, xmp, iptc = metadata

@@ -34,9 +34,10 @@ from widesr.pictures.colour import inks_to_srgb, meant_profile
 from widesr.pictures.containers import metadata_of_png, named_colours
 from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
 from widesr.pictures.heic import closest_suffix
-from widesr.pictures.jpeg import END, FILLERS, exif_of_jpeg, is_without_end
+from widesr.pictures.jpeg import exif_of_jpeg, is_arithmetic, is_without_end
+from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.levels import true_levels
-from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif
+from widesr.pictures.metadata import Metadata, cleaned, on_its_side, orientation_of_exif
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
@@ -116,7 +117,7 @@ def open_page(path: Path, fd: int, kind: str, number: int, *, max_pixels: int) -
         image = load_image(fd, kind, page=number)
         _check_header(path, image, max_pixels=max_pixels)
         return decode_image(path, image, kind, FileBytes(fd))
-    except pyvips.Error as error:
+    except (pyvips.Error, ValueError) as error:
         raise damaged(path, kind, error) from error
 
 
@@ -263,27 +264,9 @@ def opened(path: Path) -> Iterator[int]:
 def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
     """Read the header."""
     load = getattr(pyvips.Image, _LOADERS[kind])
-    if kind == "jpeg" and is_without_end(FileBytes(fd)):
-        return _ended(FileBytes(fd)[:])
     source = pyvips.Source.new_from_descriptor(fd)
     pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
     return load(source, access="sequential", fail_on="error", **pages)
-
-
-def _ended(jpeg: bytes) -> pyvips.Image:
-    """Load a JPEG with the end that it lacks, if all pixels are there.
-
-    The decoder warns of pixels that are not, but libvips does not look at the last warnings.
-    """
-    jpeg = jpeg.rstrip(b"\xff")  # half of an end, which what follows would make another mark
-
-    def load(end: bytes, level: str) -> pyvips.Image:
-        return pyvips.Image.jpegload_buffer(jpeg + end, access="sequential", fail_on=level)
-
-    for filler in FILLERS:
-        if (load(END, "warning") - load(filler + END, "error")).abs().max():
-            raise pyvips.Error("premature end of JPEG image")
-    return load(END, "warning")
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
@@ -338,8 +321,10 @@ def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) ->
         exif = exif_of_jpeg(file)
         if is_without_end(file):
             _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
+        if is_arithmetic(file):
+            _log.warning("%s: nothing in a JPEG of arithmetic codes tells of its last bytes", path)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
-    rows = _rows(image)
+    rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
     if image.interpretation == "cmyk":
         rows, icc = inks_to_srgb(rows, icc)
     rows = _whole_or_error(path, rows, kind)
@@ -370,7 +355,7 @@ def _stream(
         of_exif = density_of_exif(exif)
         density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
     if orientation > 4:
-        density = density.turned()
+        density, exif = density.turned(), exif and on_its_side(exif)
     rows = upright(path, rows, orientation)
     return PictureStream(
         rows=rows,
