@@ -48,7 +48,7 @@ REFUSED = {
     ),
     "pages": (tiff(np.stack([RGB, RGB]), photometric="rgb"), "2 pages or frames"),
     "float": (tiff(RGB.astype(np.float32), photometric="rgb"), "float.*save it as a 16-bit"),
-    "half": (tiff(RGB.astype(np.float16), photometric="rgb"), "float"),
+    "half": (tiff(RGB.astype(np.float16), photometric="rgb"), "half.*save it as a 16-bit"),
     "signed": (tiff(GREY[..., 0].astype(np.int16)), "short.*save it as a 16-bit"),
     "32 bit": (tiff(GREY[..., 0].astype(np.uint32)), "uint.*save it as a 16-bit"),
     "Lab": (tiff(RGB, photometric="cielab"), "Lab.*save it as RGB"),

@@ -157,8 +157,14 @@ class _Stream:
         return pyvips.Image.jpegload_source(self._source, access="sequential", fail_on=fail_on)
 
     def check_end(self) -> None:
-        """Raise if much of the data was not needed: then pixels before were made of too few."""
-        if self._counts and self._behind - self._at > _STEP:
+        """Raise if much of the data was not needed: then pixels before were made of too few.
+
+        Zeros that a camera has put there to fill a block are no data.
+        """
+        left = self._behind - self._at
+        if not self._counts or left <= _STEP:
+            return
+        if self._file[self._stop - left : self._stop].strip(b"\0"):
             raise ValueError("its data go on behind its last pixels")
 
     def _read(self, size: int) -> bytes:
