@@ -159,12 +159,10 @@ class _Stream:
     def check_end(self) -> None:
         """Raise if much of the data was not needed: then pixels before were made of too few.
 
-        Zeros that a camera has put there to fill a block are no data.
+        Zeros too: a download that was broken off has them in the place of its last part, and they
+        decode to pixels.
         """
-        left = self._behind - self._at
-        if not self._counts or left <= _STEP:
-            return
-        if self._file[self._stop - left : self._stop].strip(b"\0"):
+        if self._counts and self._behind - self._at > _STEP:
             raise ValueError("its data go on behind its last pixels")
 
     def _read(self, size: int) -> bytes:
