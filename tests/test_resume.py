@@ -87,7 +87,7 @@ def test_the_manifest_has_a_line_for_each_picture(folder, upscaled):
     (folder / "2.png").write_bytes(b"no picture")
     code, _ = upscaled("-s", 3)
     assert code == 3
-    out = folder.with_name("in_x3")
+    out = folder.with_name("in_x3_bicubic")
     by_output = {line["output"]: line for line in lines(out)}
     assert list(by_output) == ["0.png", "1.png", "2.png", "3.png"]
     done = by_output["1.png"]
@@ -378,7 +378,8 @@ def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatc
     assert err.startswith(f"widesr: error[memory]: {folder}/1.png: not enough memory (Unable to ")
     assert err.count("\n") == 1
     assert "4 pictures: 3 done, 1 failed" in out
-    listed = [line["error"] and line["error"]["code"] for line in lines(folder.with_name("in_x2"))]
+    made = lines(folder.with_name("in_x2_bicubic"))
+    listed = [line["error"] and line["error"]["code"] for line in made]
     assert listed == [None, "memory", None, None]
 
 
@@ -426,7 +427,7 @@ def check_nothing_is_half_done(out: Path, expected: dict[str, bytes], before: di
 def test_a_kill_between_any_two_steps_is_made_good(folder, tmp_path):
     for n in (2, 3):
         (folder / f"{n}.png").unlink()
-    out = folder.with_name("in_x2")
+    out = folder.with_name("in_x2_bicubic")
     words = ["upscale", str(folder), "-n", "bicubic", "--resume", "--quiet"]
     assert run([*words, "-o", str(tmp_path / "undisturbed")]) == 0
     expected = {name: state[0] for name, state in states(tmp_path / "undisturbed").items()}
