@@ -1,5 +1,6 @@
 """What all tests share: where the pictures are, and which tests are skipped without them."""
 
+import logging
 import os
 import shutil
 import signal
@@ -53,6 +54,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_report_header() -> list[str]:
     return [f"left out, no torch here: {', '.join(collect_ignore)}"] if collect_ignore else []
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """Take back what an option of the command line has set of the log, whoever called it."""
+    yield
+    logging.getLogger("widesr").setLevel(logging.NOTSET)
 
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -71,6 +71,27 @@ def test_the_range_is_found_in_the_coded_picture_where_no_box_says_it(tmp_path, 
     assert np.abs(by_us(path)[INNER] - by_libavif(path)[INNER]).max() <= 2.5 / 255
 
 
+@pytest.mark.parametrize("mirror", [None, 0, 1])
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+@pytest.mark.parametrize("size", [(44, 60), (45, 61)])
+def test_colours_of_half_the_size_turn_with_the_picture(tmp_path, size, quarters, mirror):
+    y, x = np.mgrid[: size[0], : size[1]]
+    pixels = np.stack([4 * x, 5 * y, 2 * (x + y)], axis=2).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    turns = ("--irot", str(quarters)) if quarters else ()
+    turns += () if mirror is None else ("--imir", str(mirror))
+    made = tmp_path / "turned.avif"
+    words = ("-y", "420", "--min", "0", "--max", "5", *turns)
+    execute([program("avifenc"), *words, str(tmp_path / "in.png"), str(made)])
+    expected = np.rot90(pixels, quarters)
+    if mirror is not None:
+        expected = np.flip(expected, axis=mirror)
+    ours = read_picture(made).pixels
+    assert np.abs(ours.astype(int) - expected).max() <= 6  # 80 where libheif turns odd sides
+    header = read_header(made)
+    assert (header.height, header.width) == expected.shape[:2]
+
+
 def test_rgb_of_limited_range_is_stretched_alike_in_each_channel(tmp_path):
     path = avifenc(tmp_path, "-r", "limited", "--cicp", "1/13/0")
     assert np.abs(by_us(path)[INNER] - PIXELS[INNER][..., :3] / 255).max() <= 2.5 / 255

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,8 @@ def test_a_damaged_file_gives_a_picture_or_one_of_our_errors(tmp_path, data):
         refused = str(error)
     if refused is None:
         for suffix in (".jpg", ".tif"):
-            write_picture(tmp_path / f"out{suffix}", picture, overwrite=True)
+            with suppress(ImageFormatError):  # a tag that was hit may make opacity of a channel
+                write_picture(tmp_path / f"out{suffix}", picture, overwrite=True)
     else:
         assert refused.startswith(str(path))
         assert "\n" not in refused

@@ -381,7 +381,7 @@ def test_a_damaged_directory_gives_the_pixels_that_tifffile_sees_or_an_error(
     path.write_bytes(whole)
     try:
         made = read_picture(path).pixels
-    except ImageReadError:
+    except (ImageReadError, ImageFormatError):
         return
     with tifffile.TiffFile(path) as file:
         seen = file.asarray()

@@ -38,7 +38,7 @@ def weights(tmp_path):
 
 
 def test_pictures_are_those_of_the_model_and_made_once(pairs, tmp_path):
-    teacher = Teacher.load(table("fast"), scale=2, device=CPU)
+    teacher = Teacher(table("fast"), scale=2, device=CPU)
     assert "wdsr-a8w16-x2 (Apache-2.0) sha256:" in teacher.origin
     told = []
     found = taught(pairs, teacher, folder=tmp_path, on_progress=lambda *now: told.append(now))
@@ -48,12 +48,14 @@ def test_pictures_are_those_of_the_model_and_made_once(pairs, tmp_path):
         assert np.array_equal(pair.taught, upscaler(pair.lr))
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
     assert len(files) == len(pairs)
-    taught(pairs, teacher, folder=tmp_path)
+    again = Teacher(table("fast"), scale=2, device=CPU)
+    taught(pairs, again, folder=tmp_path)
+    assert "upscaler" not in vars(again)  # nothing was to be made, so nothing was loaded
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == files
 
 
 def test_what_is_cut_short_or_of_another_teacher_is_made_again(pairs, tmp_path):
-    fast = Teacher.load(table("fast"), scale=2, device=CPU)
+    fast = Teacher(table("fast"), scale=2, device=CPU)
     first, *_ = taught(pairs, fast, folder=tmp_path)
     expected = np.array(first.taught)
     file = next(tmp_path.rglob("*.npy"))
@@ -61,13 +63,13 @@ def test_what_is_cut_short_or_of_another_teacher_is_made_again(pairs, tmp_path):
         file.unlink()
         file.write_bytes(content)
         assert np.array_equal(taught(pairs, fast, folder=tmp_path)[0].taught, expected)
-    both = Teacher.load(table("fast", self_ensemble=True), scale=2, device=CPU)
+    both = Teacher(table("fast", self_ensemble=True), scale=2, device=CPU)
     assert not np.array_equal(taught(pairs, both, folder=tmp_path)[0].taught, expected)
 
 
 @pytest.mark.parametrize("self_ensemble", [False, True])
 def test_weights_teach_as_their_network_computes(pairs, weights, tmp_path, self_ensemble):
-    teacher = Teacher.load(table(weights, self_ensemble=self_ensemble), scale=2, device=CPU)
+    teacher = Teacher(table(weights, self_ensemble=self_ensemble), scale=2, device=CPU)
     found, *_ = taught(pairs, teacher, folder=tmp_path)
     network, _ = load_weights(weights)
 
@@ -86,7 +88,7 @@ def test_weights_teach_as_their_network_computes(pairs, weights, tmp_path, self_
 
 def test_a_teacher_of_another_scale_is_refused(weights):
     with pytest.raises(RecipeError, match="of x2, expected x3"):
-        Teacher.load(table(weights), scale=3, device=CPU)
+        Teacher(table(weights), scale=3, device=CPU)
 
 
 def test_a_run_learns_from_its_teacher_and_says_who_that_was(

@@ -17,6 +17,7 @@ from PIL import Image
 import widesr
 from widesr.data.loader import Loader
 from widesr.data.packing import write_pack
+from widesr.data.patches import Batch
 from widesr.data.photographs import Folder
 from widesr.errors import CheckpointError, DataError, TrainingError
 from widesr.train import loop
@@ -344,7 +345,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_learned_from(
     run = loop.prepare(recipe, start_from=None, threads=1, device="cpu")
     before = {n: t.clone() for n, t in run.network.state_dict().items()}
     monkeypatch.setitem(LOSSES, "l1", lambda sr, _: sr.sum() * float("nan"))
-    batch = np.zeros((1, 12, 12, 3), np.uint8), np.zeros((1, 24, 24, 3), np.uint8)
+    batch = Batch(np.zeros((1, 12, 12, 3), np.uint8), np.zeros((1, 24, 24, 3), np.uint8))
     with pytest.raises(TrainingError, match="at step 0"):
         run.advance(batch)
     assert all(torch.equal(t, before[n]) for n, t in run.network.state_dict().items())

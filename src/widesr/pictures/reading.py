@@ -43,6 +43,7 @@ from widesr.pictures.profiles import profile_of
 from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
 from widesr.pictures.turning import upright
+from widesr.pictures.turns import turn_of_avif, without_turns
 from widesr.pictures.whole import WHOLE, open_whole
 from widesr.rows import Band, Rows
 
@@ -262,11 +263,13 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
-    """Read the header."""
-    load = getattr(pyvips.Image, _LOADERS[kind])
-    source = pyvips.Source.new_from_descriptor(fd)
+    """Read the header; the picture comes as it is stored, to be turned by `orientation_of`."""
     pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
-    return load(source, access="sequential", fail_on="error", **pages)
+    options = {"access": "sequential", "fail_on": "error", **pages}
+    if kind == "avif" and turn_of_avif(FileBytes(fd)) != 1:
+        return pyvips.Image.heifload_buffer(without_turns(FileBytes(fd)), **options)
+    load = getattr(pyvips.Image, _LOADERS[kind])
+    return load(pyvips.Source.new_from_descriptor(fd), **options)
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
@@ -400,6 +403,8 @@ def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:
     """How the picture lies; in a PNG the block that says so may be one that libvips overlooks."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")
+    if kind == "avif":
+        return turn_of_avif(file)
     return _number(image, "orientation", 1)
 
 

@@ -250,7 +250,7 @@ def _teach(
     assert table is not None
 
     def load() -> Teacher:
-        return Teacher.load(table, scale=run.recipe.network.scale, device=run.device)
+        return Teacher(table, scale=run.recipe.network.scale, device=run.device)
 
     teacher = world.together(load)
     run.teacher = teacher.origin

@@ -130,7 +130,7 @@ def _teacher_seconds(
     if recipe.teacher is None:
         return None
     scale, sizes = recipe.network.scale, source.sizes()
-    upscaler = Teacher.load(recipe.teacher, scale=scale, device=device).upscaler
+    upscaler = Teacher(recipe.teacher, scale=scale, device=device).upscaler
     lr_sizes = [(sizes[name][0] // scale, sizes[name][1] // scale) for name in names]
     return sum(upscaler.seconds_for(*size) for size in lr_sizes)
 

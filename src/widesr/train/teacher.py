@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,45 +20,49 @@ from widesr.train.recipe import TeacherTable
 from widesr.upscaler import AnyUpscaler, Upscaler
 
 
-@dataclass(frozen=True)
 class Teacher:
-    """A trained model, and the identity of its pictures."""
+    """A trained model, and the identity of its pictures; it is loaded when one is to be made."""
 
-    upscaler: AnyUpscaler
-    origin: str
-    """Its name, its licence where that is known, and the SHA-256 of its file: for cards."""
-    sha256: str
-    """Of all that its pictures depend on."""
-
-    @classmethod
-    def load(cls, table: TeacherTable, *, scale: int, device: torch.device) -> Self:
-        """Load the teacher of a recipe.
+    def __init__(self, table: TeacherTable, *, scale: int, device: torch.device) -> None:
+        """Find the teacher of a recipe.
 
         Raises:
             RecipeError: It is of another scale.
-            CheckpointError: The weights cannot be loaded.
+            CheckpointError: The weights cannot be read.
             ModelNotFoundError: There is no such model.
             ModelFileError: The model file is damaged.
         """
-        path, found = Path(table.model), 0
-        if path.suffix == ".safetensors":
-            network, _ = load_weights(path)
-            licence, found = "licence not stated", network.cfg.scale
-            engine = _TorchEngine(path.stem, network.fused().eval().to(device), device)
-            upscaler = Upscaler(engine, self_ensemble=table.self_ensemble)
+        self._table, self._device = table, device
+        self._path, licence, found = Path(table.model), "licence not stated", scale
+        if self._is_weights:
+            found = load_weights(self._path)[0].cfg.scale
         else:
             model = find_model(table.model, scale=scale if table.model in LADDER else None)
-            path, licence, found = model.path, model.card.licence, model.card.scale
-            upscaler = Upscaler.load(str(path), scale=found, self_ensemble=table.self_ensemble)
+            self._path, licence, found = model.path, model.card.licence, model.card.scale
         if found != scale:
             raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
+        name = self._path.stem + ("+" if table.self_ensemble else "")
+        self._scale = scale
+        self.origin = f"{name} ({licence}) sha256:{digest}"
+        """Its name, its licence where that is known, and the SHA-256 of its file: for cards."""
         way = f"{digest} {table.self_ensemble}"
-        return cls(
-            upscaler,
-            f"{upscaler.model} ({licence}) sha256:{digest}",
-            hashlib.sha256(way.encode()).hexdigest(),
-        )
+        self.sha256 = hashlib.sha256(way.encode()).hexdigest()
+        """Of all that its pictures depend on."""
+
+    @property
+    def _is_weights(self) -> bool:
+        return self._path.suffix == ".safetensors"
+
+    @cached_property
+    def upscaler(self) -> AnyUpscaler:
+        """The model, ready to run."""
+        ensemble = self._table.self_ensemble
+        if not self._is_weights:
+            return Upscaler.load(str(self._path), scale=self._scale, self_ensemble=ensemble)
+        network = load_weights(self._path)[0].fused().eval().to(self._device)
+        engine = _TorchEngine(self._path.stem, network, self._device)
+        return Upscaler(engine, self_ensemble=ensemble)
 
 
 def taught(
