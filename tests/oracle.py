@@ -183,6 +183,7 @@ def _ended(data: bytes) -> bytes:
     """
     if b"\xff\xd9" in data[-64:] or b"\xff\xda" not in data:
         return data
+    data = data.rstrip(b"\xff")  # half of the mark
     tails = (b"\xff\xd9", bytes(range(1, 200)) * 20 + b"\xff\xd9", b"\x55" * 4000 + b"\xff\xd9")
     arrays = []
     for tail in tails:

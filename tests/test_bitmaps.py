@@ -164,6 +164,19 @@ def test_two_bits_and_rows_from_the_top_are_read(tmp_path):
     np.testing.assert_array_equal(read(tmp_path, downwards), COLOURS[INDEX & 3])
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_a_bare_dib_is_the_bmp_that_it_would_be(tmp_path, mode):
+    image = Image.fromarray(RGBA).convert(mode)
+    for name, kind in (("a.dib", "DIB"), ("b.dib", "BMP")):
+        image.save(tmp_path / name, kind)
+    bare, whole = (read_picture(tmp_path / name) for name in ("a.dib", "b.dib"))
+    assert (tmp_path / "b.dib").read_bytes().startswith(b"BM")
+    assert not (tmp_path / "a.dib").read_bytes().startswith(b"BM")
+    np.testing.assert_array_equal(bare.pixels, whole.pixels)
+    expected = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(np.broadcast_to(bare.pixels, expected.shape), expected)
+
+
 def test_the_profile_and_the_resolution_of_a_bmp_are_kept(tmp_path):
     data = bmp(RGB[..., ::-1], bits=24, body=rows(RGB[..., ::-1], bits=8))
     assert read_picture(put(tmp_path, data)).icc is None

@@ -235,6 +235,8 @@ def test_avif_and_jpeg_of_other_encoders_come_out_right(tmp_path):
 @pytest.mark.timeout(1200)
 def test_the_network_makes_them_right_too(tmp_path):
     kinds = [*all_generated(), *all_generated_tiffs()]
+    # Of black and white alone bicubic interpolation and a network make different greys.
+    kinds = [kind for kind in kinds if not kind.name.startswith("mode-1.")]
     all_right(tmp_path, kinds[::9], "-n", "default")
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.files import FileBytes
 from widesr.pictures.picture import Bitmap
+from widesr.pictures.tiff import Sliceable
 
 Array = NDArray[np.uint8 | np.uint16]
 
@@ -209,7 +210,27 @@ class _Dib(NamedTuple):
 _DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
 
-def _open_bmp(path: Path, file: FileBytes) -> Bitmap:
+class _Headed:
+    """A bare DIB as the BMP file that it would be."""
+
+    def __init__(self, file: Sliceable) -> None:
+        self._file = file
+        size, bits, packing, n_colours = struct.unpack("<I10xHI12xI", file[:36])
+        masks = {3: 12, 6: 16}.get(packing, 0) if size == 40 else 0
+        palette = 4 * (n_colours or 2**bits) if bits <= 8 else 4 * n_colours
+        self._head = struct.pack("<2sI4xI", b"BM", len(self), 14 + size + masks + palette)
+
+    def __len__(self) -> int:
+        return 14 + len(self._file)
+
+    def __getitem__(self, span: slice) -> bytes:
+        start, stop, _ = span.indices(len(self))
+        return self._head[start:stop] + self._file[max(start - 14, 0) : max(stop - 14, 0)]
+
+
+def _open_bmp(path: Path, file: Sliceable) -> Bitmap:
+    if file[:2] != b"BM":
+        file = _Headed(file)
     head = file[: 14 + max(_DIB_SIZES) + 16]
     try:
         dib = _dib(path, head)
@@ -273,7 +294,7 @@ def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
     return (0x7C00, 0x3E0, 0x1F) if dib.bits == 16 else (0xFF0000, 0xFF00, 0xFF)
 
 
-def _bmp_rows(path: Path, file: FileBytes, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
+def _bmp_rows(path: Path, file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
     """One number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
     row = (dib.width * dib.bits + 31) // 32 * 4
     if len(file) - start < row * (dib.height - 1) + (dib.width * dib.bits + 7) // 8:
@@ -307,7 +328,7 @@ def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int,
     return np.stack(planes, axis=2)
 
 
-def _palette(path: Path, file: FileBytes, dib: _Dib) -> NDArray[np.uint8]:
+def _palette(path: Path, file: Sliceable, dib: _Dib) -> NDArray[np.uint8]:
     """(N, 3), RGB."""
     at, step, most = 14 + dib.size, 3 if dib.size == 12 else 4, 2**dib.bits
     n = min(dib.n_colours, most) or most
@@ -317,7 +338,7 @@ def _palette(path: Path, file: FileBytes, dib: _Dib) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(n, step)[:, 2::-1]
 
 
-def _bmp_profile(dib: _Dib, file: FileBytes, head: bytes) -> bytes | None:
+def _bmp_profile(dib: _Dib, file: Sliceable, head: bytes) -> bytes | None:
     if dib.size < 124 or head[70:74] != b"DEBM":  # "MBED" as a little-endian number
         return None
     offset, size = struct.unpack_from("<II", head, 126)

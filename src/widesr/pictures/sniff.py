@@ -1,6 +1,7 @@
 """What a file is, by its content alone: a kind of picture that is read, or why it is refused."""
 
 import re
+import struct
 from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
@@ -61,7 +62,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
-    if head.startswith(b"BM"):
+    if head.startswith(b"BM") or _is_bare_dib(head):
         return "bmp"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
@@ -82,6 +83,15 @@ ONE_FRAME = "`widesr upscale` takes all frames; or save the one that you want as
 
 def _unread(path: Path, name: str, way_out: str) -> ImageFormatError:
     return ImageFormatError(f"{path}: this is {name}; widesr reads {_READABLE}; {way_out}")
+
+
+def _is_bare_dib(head: bytes) -> bool:
+    """Say whether a file begins as a BMP file goes on behind its first 14 bytes."""
+    if len(head) < 40:
+        return False
+    size, _, _, planes, bits, packing = struct.unpack_from("<IiiHHI", head)
+    is_sound = planes == 1 and bits in (1, 2, 4, 8, 16, 24, 32) and packing in (0, 1, 2, 3, 6)
+    return size in (40, 52, 56, 64, 108, 124) and is_sound
 
 
 def _kind_of_box_file(path: Path, head: bytes) -> str:
