@@ -322,15 +322,13 @@ def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) ->
         exif, xmp, iptc = metadata_of_png(file)
     elif kind == "jpeg":
         exif = exif_of_jpeg(file)
-        if is_without_end(file):
-            _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
-        if is_arithmetic(file):
-            _log.warning("%s: nothing in a JPEG of arithmetic codes tells of its last bytes", path)
     bits = _number(image, "bits-per-sample", 16) if image.format == "ushort" else 8
     rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
     if image.interpretation == "cmyk":
         rows, icc = inks_to_srgb(rows, icc)
     rows = _whole_or_error(path, rows, kind)
+    if kind == "jpeg":
+        rows = _told_of_jpeg(path, rows, file)
     if kind == "avif":
         rows = true_levels(path, rows, file, bits=bits)
     named = named_colours(path, file, kind)
@@ -395,6 +393,26 @@ def _whole_or_error(path: Path, rows: Rows, kind: str) -> Rows:
             yield from rows
         except (pyvips.Error, ValueError) as error:
             raise damaged(path, kind, error) from error
+
+    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
+
+
+def _told_of_jpeg(path: Path, rows: Rows, file: FileBytes) -> Rows:
+    """Log what is odd of a JPEG once all of its pixels have come, and are known to be there."""
+
+    def bands() -> Iterator[Band]:
+        below = rows.height
+        for band in rows:
+            below -= len(band)
+            if not below:  # no one may ask for more
+                notices()
+            yield band
+
+    def notices() -> None:
+        if is_without_end(file):
+            _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
+        if is_arithmetic(file):
+            _log.warning("%s: nothing in a JPEG of arithmetic codes tells of its last bytes", path)
 
     return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
 
