@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from widesr.data.patches import Batch
-from widesr.report import machine
+from widesr.system.machine import this_machine
 from widesr.train.loop import prepare, which_commit
 from widesr.train.recipe import load_recipe
 
@@ -40,7 +40,7 @@ def main():
         print(json.dumps(rows[-1]), flush=True)
     result = {
         "commit": which_commit(),
-        "machine": machine().cpu,
+        "machine": this_machine().cpu,
         "threads": options.threads,
         "torch": torch.__version__,
         "load_average": round(os.getloadavg()[0], 1),

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from widesr.catalog import ModelFile, read_card
 from widesr.engine.vino import OpenVinoEngine
+from widesr.models.catalog import ModelFile, read_card
 from widesr.pictures.reading import read_picture
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -77,14 +77,14 @@ def random_model(cfg, path: Path) -> ModelFile:
 
 def imported_model(weights: Path, path: Path) -> ModelFile:
     """Export a network of other makers' weights."""
-    from widesr.train.importers import import_file
+    from widesr.exchange.importers import import_file
 
     return exported(import_file(weights).network, path)
 
 
 def exported(network, path: Path) -> ModelFile:
     """Export a network to where it is timed; the file goes with its folder."""
-    from widesr.export import export_onnx
+    from widesr.exchange.export import export_onnx
     from widesr.train.checkpoint import save_weights
 
     save_weights(path.with_suffix(".safetensors"), network, None)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from widesr.catalog import MODELS_DIR, ModelFile, read_card
+from widesr.models.catalog import MODELS_DIR, ModelFile, read_card
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "engines.json"
@@ -154,9 +154,9 @@ def _held_out(photographs: Path) -> list[Path]:
 
 
 def _loss(engine, exact, path: Path) -> float:
-    from widesr.degradation import degrade
-    from widesr.metrics import PROTOCOLS, psnr
+    from widesr.degrade.bicubic import degrade
     from widesr.pictures.reading import read_picture
+    from widesr.pixels.metrics import PROTOCOLS, psnr
 
     scale, hr = engine.scale, read_picture(path).pixels
     hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])

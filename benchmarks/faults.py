@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from realistic import CROP, HELD_OUT, PAGE, WAYS  # beside this file
-from widesr.data.degradations import photograph_seed
-from widesr.faults import COARSE_QUALITY, NOISE, find_faults, jpeg_quality, noise_of
-from widesr.folder import pictures_in
+from widesr.degrade.named import photograph_seed
+from widesr.evaluation.faults import COARSE_QUALITY, NOISE, find_faults, jpeg_quality, noise_of
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
+from widesr.system.folders import pictures_in
 
 START, END = "<!-- faults:start -->\n", "<!-- faults:end -->"
 SAVED = {"JPEG 95": 95, "JPEG 90": 90, "JPEG 85": 85, "JPEG 80": 80, "JPEG 75": 75}

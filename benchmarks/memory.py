@@ -33,7 +33,8 @@ from typing import NamedTuple
 
 import pyvips
 
-from widesr.report import machine, versions
+from widesr.evaluation.report import versions
+from widesr.system.machine import this_machine
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "memory.json"
@@ -176,7 +177,7 @@ def keep(row):
     facts = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "measured_by": by,
-        "machine": machine().model_dump(),
+        "machine": this_machine().model_dump(),
         "versions": versions(),
         "rows": rows,
     }

@@ -40,10 +40,10 @@ from contest import (
     runner,
     take_turns,
 )
-from widesr.catalog import ModelFile, list_shipped
 from widesr.engine.choice import has_fast_bf16
-from widesr.ensemble import ensemble
-from widesr.report import machine
+from widesr.models.catalog import ModelFile, list_shipped
+from widesr.system.machine import this_machine
+from widesr.upscaling.self_ensemble import ensemble
 
 HERE = Path(__file__).parent
 PLOT = HERE.parent / "docs" / "benchmarks" / "pareto.svg"
@@ -93,7 +93,7 @@ def measured(options):
         for entry in networks:
             rows.append({**entry.facts, **of_span[entry.facts["name"]]})
             print(told_in_a_line(rows[-1]))
-    here = machine()
+    here = this_machine()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{here.cpu}, {here.cores} CPUs",

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.catalog import LADDER, ModelCard, list_shipped
+from widesr.models.catalog import LADDER, ModelCard, list_shipped
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pareto.json"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pyvips
 
-from widesr.pictures.png import png
+from widesr.pictures.png import stream_png
 from widesr.pictures.reading import read_picture
-from widesr.report import machine
-from widesr.rows import Rows
-from widesr.upscaler import Upscaler
+from widesr.pixels.rows import Rows
+from widesr.system.machine import this_machine
+from widesr.upscaling.upscaler import Upscaler
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "png.json"
@@ -50,7 +50,7 @@ def main():
     }
     for name, row in rows.items():
         print(f"{name:32}{row['ns_per_byte']:8.2f} ns/byte{row['bytes_per_byte']:8.3f} of raw")
-    here = machine()
+    here = this_machine()
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{here.cpu}, {here.cores} CPUs",
@@ -61,7 +61,7 @@ def main():
 
 
 def ours(pixels):
-    return sum(map(len, png(Rows.of(pixels))))
+    return sum(map(len, stream_png(Rows.of(pixels))))
 
 
 def libvips(filter_, level):

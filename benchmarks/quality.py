@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from widesr import evaluate_folder
-from widesr.catalog import BICUBIC, LADDER, Score, find_model, list_shipped
+from widesr.models.catalog import BICUBIC, LADDER, Score, find_model, list_shipped
 
 PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
 
@@ -90,7 +90,7 @@ def main():
         scores, reports = judged(name, model.card.scale, options.bench, options.self_ensemble)
         found[reports[0].model.name] = reports
         if options.cards:
-            from widesr.export import put_scores
+            from widesr.exchange.export import put_scores
 
             put_scores(model.path, scores)
     if options.json:

@@ -20,16 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-from widesr.catalog import BICUBIC, native_scales
-from widesr.compare.sheet import enlarged, joined, titled
-from widesr.data.damage import blurred, gaussian, gaussian_noise, resized, rounded, through_jpeg
-from widesr.data.degradations import photograph_seed
-from widesr.degradation import cropped_to_multiple, degrade
-from widesr.metrics import PROTOCOLS, luma, psnr, ssim
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
+from widesr.degrade.named import photograph_seed
+from widesr.degrade.steps import blurred, gaussian, gaussian_noise, resized, rounded, through_jpeg
+from widesr.models.catalog import BICUBIC, native_scales
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.upscaler import Upscaler
+from widesr.pixels.drawing import enlarged, joined, titled
+from widesr.pixels.metrics import PROTOCOLS, luma, psnr, ssim
+from widesr.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
 HELD_OUT = ROOT / "training" / "held_out.txt"

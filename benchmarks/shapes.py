@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from contest import config_of, load_average, photograph, random_model, runner, take_turns
-from widesr.catalog import list_shipped
 from widesr.engine import find_model
+from widesr.models.catalog import list_shipped
 from widesr.nets import SPANConfig
 from widesr.train.recipe import list_recipes, load_recipe
 

@@ -109,14 +109,14 @@ def main():
 
 def path_of(model, folder):
     """A name or path that `find_model` takes; a recipe's network, untrained, is put into a file."""
-    from widesr.catalog import list_models
+    from widesr.models.catalog import list_models
     from widesr.train.recipe import list_recipes
 
     if model not in list_recipes() or model in {each.card.name for each in list_models()}:
         return model
     import torch
 
-    from widesr.export import export_onnx
+    from widesr.exchange.export import export_onnx
     from widesr.nets import build
     from widesr.train.checkpoint import save_weights
     from widesr.train.recipe import load_recipe
@@ -164,7 +164,7 @@ def is_installed(package):
 
 def measure(model, specs, height, width, threads, rounds):
     """All contenders in turn; seconds of each round, and what follows from them."""
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
 
     card = find_model(model, scale=None).card
     workers = {name: Worker(spec, height, width, threads) for name, spec in specs}
@@ -271,9 +271,9 @@ def peak_mib():
 
 def widesr(pixels, threads, *, model, backend="auto", precision="auto", tile="auto"):
     """From 8-bit pixels to 8-bit pixels, as `widesr upscale` does between the files."""
-    from widesr.catalog import find_model
     from widesr.engine import load_engine
-    from widesr.upscaler import Upscaler
+    from widesr.models.catalog import find_model
+    from widesr.upscaling.upscaler import Upscaler
 
     found = find_model(model, scale=None)
     streams = 1 if tile is None else "auto"
@@ -291,7 +291,7 @@ def network_input(pixels):
 def onnxruntime(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
     import onnxruntime as ort
 
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
 
     lr = network_input(pixels)
     session = ort.InferenceSession(find_model(model, scale=None).path)
@@ -301,7 +301,7 @@ def onnxruntime(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
 def openvino(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
     import openvino as ov
 
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
 
     lr = network_input(pixels)
     compiled = ov.Core().compile_model(find_model(model, scale=None).path, "CPU")
@@ -313,7 +313,7 @@ def eager(pixels, threads, *, model):
     """The same network, with random weights, which take as long."""
     import torch
 
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
     from widesr.nets import build
     from widesr.train.recipe import load_recipe
 
@@ -343,7 +343,7 @@ def opencv(pixels, threads, *, path, model):  # noqa: ARG001
 def pillow(pixels, threads, *, kernel, model):  # noqa: ARG001 - it has one thread
     from PIL import Image
 
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
 
     scale = find_model(model, scale=None).card.scale
     image = Image.fromarray(pixels)
@@ -356,7 +356,7 @@ def libvips(pixels, threads, *, kernel, model):
     os.environ["VIPS_CONCURRENCY"] = str(threads)
     import pyvips
 
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
 
     scale = find_model(model, scale=None).card.scale
     image = pyvips.Image.new_from_array(pixels)
@@ -448,11 +448,11 @@ def file_to_file(times):
 
 def network_alone(height, width):
     """The tiles of a picture through the runtime, and nothing else."""
-    from widesr.catalog import find_model
     from widesr.engine import load_engine
-    from widesr.pipeline import in_threads
-    from widesr.rows import Rows
-    from widesr.upscaler import Upscaler
+    from widesr.models.catalog import find_model
+    from widesr.pixels.rows import Rows
+    from widesr.system.threads import in_threads
+    from widesr.upscaling.upscaler import Upscaler
 
     model = find_model("default", scale=2)
     engine = load_engine(model, streams="auto")
@@ -465,9 +465,9 @@ def network_alone(height, width):
 
 
 def machine_now():
-    from widesr.report import machine
+    from widesr.system.machine import this_machine
 
-    here = machine()
+    here = this_machine()
     return {
         "cpu": here.cpu,
         "cpus": here.cores,

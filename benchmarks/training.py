@@ -36,7 +36,7 @@ from widesr.data.loader import Loader
 from widesr.data.patches import PatchSampler, cut_patches
 from widesr.nets import WDSRConfig, build
 from widesr.nets.weight_norm import WeightNormConv2d
-from widesr.report import machine
+from widesr.system.machine import this_machine
 from widesr.train.loop import load_photographs, which_commit
 from widesr.train.recipe import load_recipe
 from widesr.train.run import Run
@@ -95,7 +95,7 @@ def measured(options, folder):
             seconds[key].append(contender.time_steps())
             print(round_, *key, f"{BATCH / seconds[key][-1]:.1f} images/s", flush=True)
     peak = {name: 2 * PEAK_SIDE**3 / min(found) / 1e9 for name, found in peaks.items()}
-    here = machine()
+    here = this_machine()
     pictures = [f"{p.hr.shape[1]}x{p.hr.shape[0]}" for p in photographs.training]
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -26,12 +26,12 @@ from statistics import median
 
 import numpy as np
 
-from widesr.catalog import ModelFile, find_model
 from widesr.engine import load_engine
 from widesr.engine.graph import start_openvino
 from widesr.engine.skip import keep_skip_exact
-from widesr.report import machine
-from widesr.tiling import plan_tiles
+from widesr.models.catalog import ModelFile, find_model
+from widesr.pixels.tiling import plan_tiles
+from widesr.system.machine import this_machine
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "tricks.json"
@@ -47,7 +47,7 @@ def main():
     parser.add_argument("--photographs", type=Path, default=HERE.parents[1] / "shared/data/train")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    here = machine()
+    here = this_machine()
     for name in options.names:
         found = TRICKS[name](options)
         print(f"{name}: {json.dumps(found)}", flush=True)
@@ -101,7 +101,7 @@ def runner(model, lr, **options):
 
 def pixels(options):
     """From 8 bits to 8 bits instead of floats to floats: what the conversions around cost."""
-    from widesr.upscaler import Upscaler
+    from widesr.upscaling.upscaler import Upscaler
 
     engine = load_engine(MODEL, precision="bf16", threads=THREADS)
     upscaler = Upscaler(engine, tile=None, card=MODEL.card)
@@ -121,7 +121,7 @@ def uint8(options):
     """The conversions inside the graph, against the same in NumPy around it."""
     import openvino as ov
 
-    from widesr.upscaler import Upscaler
+    from widesr.upscaling.upscaler import Upscaler
 
     eight = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
     inside = ov.preprocess.PrePostProcessor(graph())
@@ -196,7 +196,7 @@ def one_size(options):
 
 def streams(options):
     """A tile for each half of the threads, against all threads on one; from 8 bits to 8 bits."""
-    from widesr.upscaler import Upscaler
+    from widesr.upscaling.upscaler import Upscaler
 
     pixels = (noise(1080, 1920)[0].transpose(1, 2, 0) * 255).astype(np.uint8)
     two, one = (
@@ -267,9 +267,9 @@ def ranges(options):
 
     Stripes in pure colours reach farther than photographs: levels of 255 that they are off at most.
     """
-    from widesr.calibrate import calibrate, split_photographs
     from widesr.engine import int8 as module
-    from widesr.upscaler import Upscaler
+    from widesr.tune.calibration import calibrate, split_photographs
+    from widesr.upscaling.upscaler import Upscaler
 
     y, x = np.mgrid[:96, :96]
     stripes = np.stack([x // 9 % 2, y // 7 % 2, (x + y) // 11 % 2], axis=2).astype(np.uint8) * 255

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import LADDER, ModelCard, ModelFile, list_shipped
-from widesr.compare.sheet import enlarged, joined, titled
-from widesr.data.degradations import DEGRADATIONS, Shrink, photograph_seed
-from widesr.degradation import cropped_to_multiple
+from widesr.degrade.bicubic import cropped_to_multiple
+from widesr.degrade.named import DEGRADATIONS, Shrink, photograph_seed
+from widesr.models.catalog import LADDER, ModelCard, ModelFile, list_shipped
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.resize import imresize
-from widesr.upscaler import Upscaler
+from widesr.pixels.drawing import enlarged, joined, titled
+from widesr.pixels.resize import imresize
+from widesr.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "models"

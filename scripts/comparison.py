@@ -12,12 +12,12 @@ from pathlib import Path
 from demo import PROTOCOL, busiest, comparison, upscale  # beside this file
 from pages import write_between
 
-from widesr.metrics import psnr
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.resize import imresize
-from widesr.upscaler import Upscaler
+from widesr.pixels.metrics import psnr
+from widesr.pixels.resize import imresize
+from widesr.upscaling.upscaler import Upscaler
 
 PHOTOGRAPH = Path("examples/shuttle.jpg")
 SCALE, SIDE = 2, 120

@@ -7,11 +7,11 @@ Run from the checkout, with the base install:
 import sys
 from pathlib import Path
 
-from widesr.compare.sheet import enlarged, joined, titled
-from widesr.data.degradations import DEGRADATIONS, photograph_seed
+from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
+from widesr.pixels.drawing import enlarged, joined, titled
 
 SCALE = 2
 COLUMNS = 4

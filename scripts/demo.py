@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.compare.sheet import densest, enlarged, joined, titled
 from widesr.errors import WidesrError
-from widesr.metrics import PROTOCOLS, psnr
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.resize import imresize
-from widesr.upscaler import Upscaler
+from widesr.pixels.drawing import densest, enlarged, joined, titled
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.resize import imresize
+from widesr.upscaling.upscaler import Upscaler
 
 SCALES = (2, 4)
 AS_IS = {"spices"}

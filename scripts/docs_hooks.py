@@ -9,7 +9,7 @@ from typing import Any
 from typer.main import get_command
 
 from widesr.cli import app
-from widesr.metrics import PROTOCOLS
+from widesr.pixels.metrics import PROTOCOLS
 
 
 def commands() -> str:

@@ -18,15 +18,15 @@ import pyvips
 from numpy.typing import NDArray
 from pages import write_between  # beside this file
 
-from widesr.api import upscale
-from widesr.compare.sheet import enlarged, joined, titled
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
 from widesr.pictures.profiles import Colours, profile_of
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.resize import imresize
-from widesr.upscaler import Upscaler
+from widesr.pixels.drawing import enlarged, joined, titled
+from widesr.pixels.resize import imresize
+from widesr.upscaling.api import upscale
+from widesr.upscaling.upscaler import Upscaler
 
 Pixels = NDArray[np.uint8]
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pages import write_between  # beside this file
 from PIL import Image, ImageDraw, ImageFont
 
-from widesr.api import upscale
-from widesr.catalog import BICUBIC, NEAREST
-from widesr.compare.sheet import enlarged, joined, titled
+from widesr.models.catalog import BICUBIC, NEAREST
 from widesr.pictures.picture import Picture
 from widesr.pictures.writing import write_picture
-from widesr.upscaler import AnyUpscaler, Upscaler
+from widesr.pixels.drawing import enlarged, joined, titled
+from widesr.upscaling.api import upscale
+from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
 
 Pixels = NDArray[np.uint8]
 

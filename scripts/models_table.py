@@ -6,7 +6,7 @@ python scripts/models_table.py [--check]
 import sys
 from pathlib import Path
 
-from widesr.catalog import LADDER, ModelCard, list_shipped
+from widesr.models.catalog import LADDER, ModelCard, list_shipped
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- models-table:start -->\n", "<!-- models-table:end -->"

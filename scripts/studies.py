@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from widesr.train.curves import draw_curves
-from widesr.train.findings import markdown, read_outcomes
-from widesr.train.study import load_study
+from widesr.study.curves import draw_curves
+from widesr.study.design import load_study
+from widesr.study.findings import markdown, read_outcomes
 
 PAGES = Path(__file__).parents[1] / "docs" / "studies"
 TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end -->)", re.DOTALL)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from examples import EXAMPLES
 from recipes import TINY_RECIPE, rewritten
 from server import Server
 
@@ -18,25 +19,25 @@ settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work
 
 NEED_TORCH = [
-    "test_ablation.py",
-    "test_cli_train.py",
-    "test_export.py",
-    "test_extension.py",
-    "test_grow.py",
-    "test_guard.py",
-    "test_importers.py",
-    "test_keeper.py",
-    "test_logs.py",
-    "test_nets.py",
-    "test_optimizers.py",
-    "test_parallel.py",
-    "test_recipe.py",
-    "test_run.py",
-    "test_schedule.py",
-    "test_study.py",
-    "test_teacher.py",
-    "test_train.py",
-    "test_zoo.py",
+    "nets/test_ablation.py",
+    "cli/test_cli_train.py",
+    "exchange/test_export.py",
+    "train/test_extension.py",
+    "train/test_grow.py",
+    "train/test_guard.py",
+    "exchange/test_importers.py",
+    "train/test_checkpointer.py",
+    "train/test_logs.py",
+    "nets/test_nets.py",
+    "train/test_optimizers.py",
+    "train/test_parallel.py",
+    "train/test_recipe.py",
+    "train/test_run.py",
+    "train/test_schedule.py",
+    "study/test_study.py",
+    "train/test_teacher.py",
+    "train/test_train.py",
+    "nets/test_zoo.py",
 ]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH
 """These need the `train` extra; the rest must pass without it."""
@@ -89,9 +90,6 @@ def teachers() -> Path:
     if not (SHARED / "teachers").is_dir():
         pytest.skip("needs the trained networks in ../shared/teachers")
     return SHARED / "teachers"
-
-
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
 
 
 @pytest.fixture

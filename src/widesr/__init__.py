@@ -7,24 +7,24 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from widesr.system.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from widesr.api import upscale
-    from widesr.catalog import ModelCard, ModelFile, find_model, list_models
     from widesr.engine import Engine, load_engine
     from widesr.errors import WidesrError
-    from widesr.evaluate import evaluate_folder
-    from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
-    from widesr.mirror.pull import pull_model
+    from widesr.evaluation.report import Report
+    from widesr.evaluation.scoring import evaluate_folder
+    from widesr.models.catalog import ModelCard, ModelFile, find_model, list_models
+    from widesr.models.mirrors import pull_model
     from widesr.pictures.picture import Picture
     from widesr.pictures.reading import read_picture
     from widesr.pictures.writing import write_picture
-    from widesr.report import Report
-    from widesr.resize import imresize
-    from widesr.upscaler import Upscaler
+    from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
+    from widesr.pixels.resize import imresize
+    from widesr.upscaling.api import upscale
+    from widesr.upscaling.upscaler import Upscaler
 
 logging.getLogger("widesr").addHandler(logging.NullHandler())  # what is said is the program's
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "PROTOCOLS",
@@ -50,19 +50,19 @@ __all__ = [
 ]
 
 _MODULES = {
-    "api": ("upscale",),
-    "catalog": ("ModelCard", "ModelFile", "find_model", "list_models"),
     "engine": ("Engine", "load_engine"),
     "errors": ("WidesrError",),
-    "evaluate": ("evaluate_folder",),
-    "metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
-    "mirror.pull": ("pull_model",),
+    "evaluation.report": ("Report",),
+    "evaluation.scoring": ("evaluate_folder",),
+    "models.catalog": ("ModelCard", "ModelFile", "find_model", "list_models"),
+    "models.mirrors": ("pull_model",),
     "pictures.picture": ("Picture",),
     "pictures.reading": ("read_picture",),
-    "report": ("Report",),
-    "resize": ("imresize",),
-    "upscaler": ("Upscaler",),
     "pictures.writing": ("write_picture",),
+    "pixels.metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
+    "pixels.resize": ("imresize",),
+    "upscaling.api": ("upscale",),
+    "upscaling.upscaler": ("Upscaler",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,6 +1,6 @@
 """Make `tiny-x2.onnx`: a small random WDSR with its card inside, for tests without torch and onnx.
 
-Run: `python tests/data/make_tiny_model.py` (needs the `train` extra, for onnx). Its weights are
+Run: `python tests/assets/make_tiny_model.py` (needs the `train` extra, for onnx). Its weights are
 random, so its pictures are no good; but every node of a shipped model is in it: fp16 weights cast
 to fp32, 3x3 and 5x5 convolutions, ReLU, residual sums, DepthToSpace, the mean taken off and back.
 """
@@ -96,7 +96,7 @@ def make_wdsr(
         "licence": "Apache-2.0",
         "degradation": "none",
         "weights_sha256": hashlib.sha256(model.graph.SerializeToString()).hexdigest(),
-        "source": "tests/data/make_tiny_model.py",
+        "source": "tests/assets/make_tiny_model.py",
         "notes": "Random weights, for tests only.",
     }
     helper.set_model_props(model, {"widesr": json.dumps(card)})

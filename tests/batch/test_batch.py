@@ -19,8 +19,8 @@ from widesr.errors import (
     OutputExistsError,
     UsageError,
 )
-from widesr.resize import imresize
-from widesr.upscaler import Upscaler
+from widesr.pixels.resize import imresize
+from widesr.upscaling.upscaler import Upscaler
 
 
 def save(path: Path, *, size: tuple[int, int] = (6, 4), seed: int = 0) -> Path:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from widesr.batch.disk_space import check_space, decoded_bytes
 from widesr.errors import ImageWriteError
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header, read_picture
 from widesr.pictures.writing import write_picture
-from widesr.resize import imresize
-from widesr.space import check_space, decoded_bytes
+from widesr.pixels.resize import imresize
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
 
 
 def twice(height, width):

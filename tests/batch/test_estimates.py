@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from widesr.batch.forecast import forecast
+from widesr.batch.estimates import forecast
 from widesr.batch.jobs import plan_jobs
 from widesr.cli import run
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
-from widesr.upscaler import Upscaler
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_is_there_already_is_left_out(pictures, tmp_path):
 
 
 def test_of_many_pictures_a_part_tells_for_all(pictures, monkeypatch):
-    monkeypatch.setattr("widesr.batch.forecast._SAMPLE", 2)
+    monkeypatch.setattr("widesr.batch.estimates._SAMPLE", 2)
     told = forecast(plan_jobs([pictures], name_end="_x2"), upscaler=Steady(2))
     assert told.pictures == 5
     assert told.seconds == pytest.approx(5 * 1.2)

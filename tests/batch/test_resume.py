@@ -19,12 +19,12 @@ from widesr.batch.manifest import MANIFEST, Manifest
 from widesr.batch.many import upscale_many
 from widesr.cli import run
 from widesr.errors import ImageWriteError, OutputExistsError, UsageError
-from widesr.files import append_whole
-from widesr.resize import resize_rows
-from widesr.upscaler import Upscaler
+from widesr.pixels.resize import resize_rows
+from widesr.system.files import append_whole
+from widesr.upscaling.upscaler import Upscaler
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
 
 
 def save(path: Path, *, seed: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
@@ -186,7 +186,7 @@ def test_a_torn_last_line_is_cut_before_the_next_is_added(tmp_path, torn):
 
 def test_lines_of_several_processes_do_not_mix(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from widesr.files import append_whole\n"
+        "import sys; from pathlib import Path; from widesr.system.files import append_whole\n"
         "for n in range(50): append_whole(Path(sys.argv[1]), sys.argv[2].encode() * 5000 + b'\\n')"
     )
     running = [
@@ -372,7 +372,9 @@ def ask_for_too_much(*args, **options):
 
 def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatch, capfd):
     resizes = iter([resize_rows, ask_for_too_much, resize_rows, resize_rows])
-    monkeypatch.setattr("widesr.upscaler.resize_rows", lambda *a, **b: next(resizes)(*a, **b))
+    monkeypatch.setattr(
+        "widesr.upscaling.upscaler.resize_rows", lambda *a, **b: next(resizes)(*a, **b)
+    )
     assert run(["upscale", str(folder), "-n", "bicubic"]) == 3
     out, err = capfd.readouterr()
     assert err.startswith(f"widesr: error[memory]: {folder}/1.png: not enough memory (Unable to ")

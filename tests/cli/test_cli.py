@@ -18,16 +18,16 @@ import pytest
 from PIL import Image
 
 import widesr
-from widesr.catalog import LADDER, list_models
 from widesr.cli import ALIASES, COMMANDS, GROUPS, run
 from widesr.cli.interrupt import interruptible
 from widesr.cli.terminal import progress
-from widesr.data.degradations import DEGRADATIONS, photograph_seed
+from widesr.degrade.named import DEGRADATIONS, photograph_seed
+from widesr.evaluation.report import Report
+from widesr.models.catalog import LADDER, list_models
 from widesr.pictures.picture import MAX_PIXELS
-from widesr.report import Report
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 ERROR = re.compile(r"widesr: error\[([a-z-]+)\]: (.+)\n")
 
 
@@ -583,7 +583,7 @@ def test_models_knows_no_model_of_a_wrong_name(cli):
 
 
 def test_doctor_finds_an_installation_without_models_broken(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("widesr.catalog.MODELS_DIR", tmp_path)
+    monkeypatch.setattr("widesr.models.catalog.MODELS_DIR", tmp_path)
     ran = cli("doctor")
     assert ran.code == 1
     states = {line[8:].split("  ")[0]: line.split()[0] for line in ran.out.splitlines()}
@@ -594,7 +594,7 @@ def test_doctor_finds_an_installation_without_models_broken(cli, tmp_path, monke
 
 def test_doctor_finds_a_model_that_makes_no_pictures_broken(cli, tmp_path, monkeypatch):
     (tmp_path / TINY.name).write_bytes(TINY.read_bytes())  # random weights
-    monkeypatch.setattr("widesr.catalog.MODELS_DIR", tmp_path)
+    monkeypatch.setattr("widesr.models.catalog.MODELS_DIR", tmp_path)
     monkeypatch.setitem(LADDER, "default", {2: "tiny-x2"})
     results = {each["check"]: each for each in json.loads(cli("doctor", "--json").out)}
     assert results["models"]["ok"]

@@ -22,7 +22,7 @@ from samples import (
 from widesr.cli import run
 from widesr.pictures.adapt import adapted
 from widesr.pictures.reading import read_picture
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 
 @pytest.fixture

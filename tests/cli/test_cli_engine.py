@@ -10,9 +10,9 @@ from PIL import Image
 from widesr.cli import run
 from widesr.cli.terminal import print_note
 from widesr.engine import choice
-from widesr.engine.machine import Cpu, cpu
+from widesr.system.machine import Cpu, cpu
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from widesr.catalog import LADDER
 from widesr.cli import app, run
-from widesr.metrics import PROTOCOLS
+from widesr.models.catalog import LADDER
+from widesr.pixels.metrics import PROTOCOLS
 
-ROOT = Path(__file__).parents[1]
-RECIPES = sorted(path.stem for path in (ROOT / "src/widesr/recipes").glob("*.toml"))
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "src/widesr/train/recipes").glob("*.toml"))
 
 
 def commands(group=None, *above):

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from widesr.catalog import LADDER, ModelFile, list_models, read_card, write_card
 from widesr.cli import run
+from widesr.models.catalog import LADDER, ModelFile, list_models, read_card, write_card
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,7 @@ def test_the_list_fits_a_terminal_of_80_columns(cli, words):
 def test_the_list_counts_parameters_as_the_readme_does(cli):
     rows = [line.split() for line in cli("models")[1].splitlines() if line.startswith("wdsr-")]
     listed = {name: (alias, scale, n) for name, alias, scale, n, *_ in rows}
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     table = re.findall(r"^\| `(\S+)` \| `(\w+)` \| (x\d) \| ([\d,]+) \|", readme, re.MULTILINE)
     assert listed == {name: tuple(rest) for name, *rest in table}
 

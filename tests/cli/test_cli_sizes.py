@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from widesr.cli import run
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 ERROR = re.compile(r"widesr: error\[([a-z-]+)\]: (.+)\n")
 
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from recipes import TINY_RECIPE, rewritten
-from widesr.catalog import list_models
 from widesr.cli import run
 from widesr.data.layout import find_files
 from widesr.data.loader import Loader
+from widesr.models.catalog import list_models
 from widesr.train.checkpoint import load_weights
 from widesr.train.recipe import list_recipes, load_recipe
 
@@ -122,7 +122,7 @@ def test_the_first_validation_stands_beside_bicubic(shop, capsys):
 
 
 def test_without_a_terminal_a_line_says_now_and_then_where_the_run_is(shop, capsys, monkeypatch):
-    monkeypatch.setattr("widesr.train.keeper._REPORT_S", -1.0)  # a report after every step
+    monkeypatch.setattr("widesr.train.checkpointer._REPORT_S", -1.0)  # a report after every step
     monkeypatch.setattr("widesr.cli.train._NOW_AND_THEN", -1.0)
     command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--steps", "9"]
     assert run(command) == 0

@@ -13,7 +13,7 @@ from PIL import Image
 
 from screen import WIDESR
 from widesr.cli import run
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 ERROR = re.compile(rb"widesr: error\[([a-z-]+)\]: (.+)\n")
 
@@ -174,7 +174,7 @@ def test_a_slash_at_the_end_makes_the_folder(upscale):
         ("default", ""),
         ("fast", "_fast"),
         ("wdsr-a8-x2", "_wdsr-a8-x2"),
-        (str(Path(__file__).parent / "data" / "tiny-x2.onnx"), "_tiny-x2"),
+        (str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"), "_tiny-x2"),
     ],
 )
 def test_two_models_have_two_names(upscale, model, end):

@@ -17,7 +17,7 @@ from PIL import Image
 from screen import WIDESR, in_terminal, seen
 from widesr.cli import run
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 DONE = re.compile(r"in/\d\.png -> in_x2_bicubic/\d\.png  \d+x\d+ -> \d+x\d+  bicubic  \d+\.\d s")
 ERROR = re.compile(r"widesr: error\[image-read\]: in/bad\.png: the file is empty; .*")
 
@@ -148,7 +148,7 @@ def test_a_program_that_uses_the_library_sees_no_log_that_it_did_not_ask_for(tmp
 
 
 def test_nothing_but_our_own_lines_is_on_stderr_whatever_is_wrong_with_a_picture(tmp_path):
-    shared = Path(__file__).parents[2] / "shared" / "pictures"
+    shared = Path(__file__).parents[3] / "shared" / "pictures"
     if not shared.is_dir():
         pytest.skip("needs the pictures in ../shared/pictures")
     words = [*WIDESR, "upscale", str(shared), "-n", "bicubic", "-o", str(tmp_path / "out"), "-vv"]

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from widesr.data import photographs
-from widesr.data.degradations import photograph_seed
 from widesr.data.opening import open_source
 from widesr.data.patches import PatchSampler, cut_patches, turned
 from widesr.data.photographs import Folder
 from widesr.data.source import hold_out, large_enough, training_data
-from widesr.degradation import degrade
+from widesr.degrade.bicubic import degrade
+from widesr.degrade.named import photograph_seed
 from widesr.errors import DataError
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.[jp][pn]g"))
 
 
 def picture(index=0, *, width=64, height=48):

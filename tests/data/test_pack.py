@@ -27,7 +27,7 @@ from widesr.data.photographs import Folder
 from widesr.data.source import hold_out, large_enough
 from widesr.errors import DataError, OutputExistsError
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.[jp][pn]g"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.[jp][pn]g"))
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from widesr.cli import run
+from widesr.data.archives import unpack
 from widesr.data.opening import open_source
 from widesr.data.published import get
 from widesr.data.sets import LR_SIDES, SETS, archives_of
-from widesr.data.unpack import unpack
 from widesr.errors import DataError, UsageError
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from widesr.degradation import cropped_to_multiple, degrade
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.errors import ShapeError
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 
 def decoded(path: Path) -> np.ndarray:

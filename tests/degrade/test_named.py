@@ -13,7 +13,13 @@ from PIL import Image
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
-from widesr.data.damage import (
+from widesr.data.opening import open_source
+from widesr.data.pack import is_pack
+from widesr.data.packing import write_pack
+from widesr.data.photographs import Folder
+from widesr.degrade.bicubic import degrade
+from widesr.degrade.named import DEGRADATIONS, SecondOrder, photograph_seed
+from widesr.degrade.steps import (
     blurred,
     gaussian,
     gaussian_noise,
@@ -22,14 +28,8 @@ from widesr.data.damage import (
     shot_noise,
     through_jpeg,
 )
-from widesr.data.degradations import DEGRADATIONS, SecondOrder, photograph_seed
-from widesr.data.opening import open_source
-from widesr.data.pack import is_pack
-from widesr.data.packing import write_pack
-from widesr.data.photographs import Folder
-from widesr.degradation import degrade
 from widesr.errors import DataError, ShapeError
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 RANDOM = sorted(DEGRADATIONS.keys() - {"bicubic"})
 TRACKS = ["unknown", "mild", "difficult", "wild"]
@@ -205,7 +205,7 @@ def test_a_protocol_keeps_its_number_only_with_its_values():
 
 
 def test_the_page_says_what_each_does():
-    page = (Path(__file__).parents[1] / "docs/why/degradation.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/why/degradation.md").read_text(encoding="utf-8")
     for name in DEGRADATIONS:
         assert f"\n| `{name}` |" in page
 

@@ -11,20 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, find_model, read_card
-from widesr.degradation import degrade
-from widesr.engine import choice, graph, is_lossless, load_engine, machine, ort
+from widesr.degrade.bicubic import degrade
+from widesr.engine import choice, graph, is_lossless, load_engine, ort
 from widesr.engine.graph import start_openvino
 from widesr.engine.guard import Guarded
-from widesr.engine.machine import Cpu, cpu, usable_cpus
 from widesr.engine.skip import keep_skip_exact
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.models.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, find_model, read_card
 from widesr.pictures.reading import read_picture
-from widesr.pipeline import in_threads
-from widesr.tiling import plan_tiles
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.tiling import plan_tiles
+from widesr.system import machine
+from widesr.system.machine import Cpu, cpu, usable_cpus
+from widesr.system.threads import in_threads
 
-TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
+TINY = find_model(str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"), scale=2)
 BACKENDS = ["onnxruntime", "openvino"]
 
 
@@ -103,7 +104,7 @@ def test_every_model_in_the_package_gives_the_same_bits_tiled_and_whole(path, pr
 @pytest.fixture(scope="module")
 def held_out():
     """The photographs that no model has seen."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     folder = root.parent / "shared" / "data" / "train"
     if not folder.is_dir():
         pytest.skip("needs the photographs in ../shared/data/train")
@@ -581,7 +582,7 @@ def test_pictures_of_ever_other_sizes_do_not_fill_the_memory(in_bf16):
 import sys
 from pathlib import Path
 import numpy as np
-from widesr.catalog import find_model
+from widesr.models.catalog import find_model
 from widesr.engine import load_engine
 
 def mib():
@@ -604,7 +605,7 @@ def test_openvino_tells_no_one_that_it_is_used():
     pytest.importorskip("openvino")
     program = """
 import importlib.util, sys
-from widesr.catalog import find_model
+from widesr.models.catalog import find_model
 from widesr.engine import load_engine
 load_engine(find_model("default", scale=2), backend="openvino")
 print([name for name in sys.modules if "telemetry" in name or name == "http.client"])
@@ -619,7 +620,7 @@ def test_a_signal_after_engines_have_come_and_gone_kills_nothing():
     program = """
 import signal, sys
 from pathlib import Path
-from widesr.catalog import ModelFile, read_card
+from widesr.models.catalog import ModelFile, read_card
 from widesr.engine import load_engine
 path = Path(sys.argv[1])
 model = ModelFile(path, read_card(path))

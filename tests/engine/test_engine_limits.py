@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from widesr.catalog import MODELS_DIR, ModelFile, find_model, read_card
-from widesr.degradation import cropped_to_multiple, degrade
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.engine import load_engine
 from widesr.engine.choice import is_openvino_installed
-from widesr.engine.machine import cpu
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.models.catalog import MODELS_DIR, ModelFile, find_model, read_card
 from widesr.pictures.reading import read_picture
-from widesr.upscaler import Upscaler
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.system.machine import cpu
+from widesr.upscaling.upscaler import Upscaler
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = sorted((ROOT / "examples").glob("*.jpg"))
 """Cut out of photographs that no model has seen."""
 MODELS = sorted(MODELS_DIR.glob("*.onnx"))
@@ -107,8 +107,8 @@ PEAK = """
 import sys
 from pathlib import Path
 import numpy as np
-import widesr.upscaler as module
-from widesr.rows import Rows
+import widesr.upscaling.upscaler as module
+from widesr.pixels.rows import Rows
 
 def peak():
     status = Path("/proc/self/status").read_text().splitlines()
@@ -145,7 +145,7 @@ THREADS = """
 import sys
 from pathlib import Path
 import numpy as np
-from widesr.catalog import find_model
+from widesr.models.catalog import find_model
 from widesr.engine import load_engine
 
 def ticks():

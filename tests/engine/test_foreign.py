@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr import catalog
 from widesr.engine import find_model, load_engine, native_scales
 from widesr.engine.windows import Windowed
 from widesr.errors import ModelFileError, ModelNotFoundError
-from widesr.tiling import plan_tiles
+from widesr.models import catalog
+from widesr.pixels.tiling import plan_tiles
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 FREE = (1, 3, "h", "w")
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from widesr.engine.choice import is_openvino_installed
 from widesr.errors import ModelFileError
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
-from widesr.upscaler import Upscaler
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
 
-TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
+TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 BACKENDS = ["onnxruntime", *(["openvino"] if is_openvino_installed() else [])]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks h
 PROGRAM = """
 import os, signal, sys, threading
 import numpy as np
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
-from widesr.upscaler import Upscaler
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
 
 def noise(dtype=np.uint8):
     return np.random.default_rng(0).integers(0, 200, (150, 140, 3)).astype(dtype)

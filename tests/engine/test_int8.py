@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.catalog import MODELS_DIR, Loss, ModelFile, find_model, read_card
 from widesr.engine import find_ranges, int8, load_engine
 from widesr.engine.graph import read_graph
-from widesr.engine.machine import cpu
 from widesr.errors import ModelFileError, UsageError
-from widesr.tiling import plan_tiles
-from widesr.upscaler import Upscaler
+from widesr.models.catalog import MODELS_DIR, Loss, ModelFile, find_model, read_card
+from widesr.pixels.tiling import plan_tiles
+from widesr.system.machine import cpu
+from widesr.upscaling.upscaler import Upscaler
 
-TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
+TINY = find_model(str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"), scale=2)
 
 pytest.importorskip("openvino")
 in_int8 = pytest.mark.skipif(
@@ -104,9 +104,9 @@ TILES = """
 import sys
 from pathlib import Path
 import numpy as np
-from widesr.catalog import ModelFile, read_card
+from widesr.models.catalog import ModelFile, read_card
 from widesr.engine import load_engine
-from widesr.tiling import plan_tiles
+from widesr.pixels.tiling import plan_tiles
 path = Path(sys.argv[1])
 engine = load_engine(ModelFile(path, read_card(path)), precision="int8", threads=2)
 random, scale = np.random.default_rng(0), engine.scale

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from samples import smooth
-from widesr.compare.blink import write_blinking
 from widesr.errors import ImageFormatError, ImageWriteError, OutputExistsError
+from widesr.evaluation.diff.blink import write_blinking
 
 FRAMES = [smooth(), 255 - smooth()]
 

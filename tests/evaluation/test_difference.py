@@ -10,11 +10,11 @@ from hypothesis.extra import numpy as hnp
 from skimage.metrics import peak_signal_noise_ratio
 
 from samples import noise, profile, smooth
-from widesr.compare.alike import matched
-from widesr.compare.diff import PANEL, Window, drawn, frames, measured, most_different
-from widesr.compare.sheet import GAP, enlarged, label
+from widesr.evaluation.diff.difference import PANEL, Window, drawn, frames, measured, most_different
+from widesr.evaluation.diff.matching import matched
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
+from widesr.pixels.drawing import GAP, enlarged, label
 
 LABEL = 32
 NAMES = ("one.png", "other.png")

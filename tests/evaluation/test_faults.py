@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from conftest import EXAMPLES
+from examples import EXAMPLES
 from samples import smooth
 from widesr.cli import run
-from widesr.faults import COARSE_QUALITY, NOISE, find_faults, jpeg_quality, noise_of
+from widesr.evaluation.faults import COARSE_QUALITY, NOISE, find_faults, jpeg_quality, noise_of
 
 
 def saved(path, pixels, **options):

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from widesr.catalog import list_models
 from widesr.cli import run
-from widesr.compare.contact import contact_sheet, most_detailed
-from widesr.compare.diff import Window
-from widesr.lineup import EVERY, line_up
+from widesr.evaluation.diff.contact import contact_sheet, most_detailed
+from widesr.evaluation.diff.difference import Window
+from widesr.evaluation.lineup import EVERY, line_up
+from widesr.models.catalog import list_models
 from widesr.pictures.picture import Picture
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
 
-TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
+TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 NEEDS_MODELS = pytest.mark.skipif(not list_models(), reason="needs the models of the package")
 
 

@@ -10,11 +10,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
 from samples import profile, smooth
-from widesr.compare.alike import are_identical, differing_metadata, matched
 from widesr.errors import ShapeError
+from widesr.evaluation.diff.matching import are_identical, differing_metadata, matched
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 RGB = Picture(pixels=smooth())
 GREY = Picture(pixels=smooth(channels=1))

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 import widesr
-from widesr.degradation import degrade
+from widesr.degrade.bicubic import degrade
 from widesr.errors import (
     DataError,
     ImageReadError,
@@ -19,12 +19,12 @@ from widesr.errors import (
     UsageError,
     WidesrError,
 )
-from widesr.evaluate import compare_files, evaluate_folder, find_protocols
-from widesr.metrics import PROTOCOLS
-from widesr.report import Report, check_report_path, write_report
-from widesr.resize import imresize
+from widesr.evaluation.report import Report, check_report_path, write_report
+from widesr.evaluation.scoring import compare_files, evaluate_folder, find_protocols
+from widesr.pixels.metrics import PROTOCOLS
+from widesr.pixels.resize import imresize
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
 
 def decoded(path: Path) -> np.ndarray:

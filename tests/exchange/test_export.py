@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr import export
-from widesr.catalog import ModelFile, Score, read_card
 from widesr.engine import load_engine
 from widesr.errors import CheckpointError, ExportError, OutputExistsError
-from widesr.export import export_onnx, put_scores
+from widesr.exchange import export
+from widesr.exchange.export import export_onnx, put_scores
+from widesr.models.catalog import ModelFile, Score, read_card
 from widesr.nets import EDSRConfig, WDSRConfig, build
 from widesr.train.checkpoint import load_weights, save_weights
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from widesr.cli import run
 from widesr.errors import CheckpointError, UsageError
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.exchange.dialects import _SMFANET
+from widesr.exchange.importers import import_file, import_weights
 from widesr.nets import (
     EDSR,
     RDN,
@@ -24,9 +25,8 @@ from widesr.nets import (
     family_of,
 )
 from widesr.pictures.reading import read_picture
+from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.train.checkpoint import load_weights, save_weights
-from widesr.train.dialects import _SMFANET
-from widesr.train.importers import import_file, import_weights
 
 pytestmark = pytest.mark.train
 

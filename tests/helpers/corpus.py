@@ -1,4 +1,4 @@
-"""Any folder of pictures through `widesr upscale`, judged: python tests/corpus.py DIR
+"""Any folder of pictures through `widesr upscale`, judged: python tests/helpers/corpus.py DIR
 
 Each file is upscaled by the command itself, in a process of its own, and what comes out is compared
 with what Pillow and tifffile see in both files: size, pixels against their bicubic enlargement,
@@ -29,7 +29,7 @@ from pathlib import Path
 
 import widesr.batch.many
 import widesr.cli.upscale
-import widesr.sized  # noqa: F401 (with those before it: once, and not in each process)
+import widesr.upscaling.resize_to  # noqa: F401 (with those before it: once, and not in each process)
 from judge import Limits, faults
 from oracle import see
 from seen import DamagedError, NoOracleError, Seen

@@ -1,10 +1,10 @@
-"""Damaged and lying pictures into `widesr upscale`: python tests/fuzz.py --count 10000
+"""Damaged and lying pictures into `widesr upscale`: python tests/helpers/fuzz.py --count 10000
 
 Each goes two ways, held whole and row by row. For each the command must end within 10 seconds of
 processor time, and either make a whole picture, or say one line on stderr, exit with 1 and leave
 nothing behind: no file, no thread, and over the whole run no descriptor. Both ways must make the
 same picture, to the byte, or none, and memory must stay below a limit. Files for which this is not
-so are kept under the names that are printed; put them into tests/data/corpus/defects/ when it is
+so are kept under the names that are printed; put them into tests/assets/corpus/defects/ when it is
 mended. A hang or a crash ends the run, and the file at hand is kept. The seed gives the same files
 again.
 """
@@ -50,8 +50,8 @@ PASSING = {
     "widesr.pictures.turning._BAND": 2000,
     "widesr.pictures.turning._IN_MEMORY": 0,
     "widesr.pictures.feed._STRIP": 1000,
-    "widesr.resize._CHUNK": 4000,
-    "widesr.bleed._CHUNK": 4000,
+    "widesr.pixels.resize._CHUNK": 4000,
+    "widesr.pixels.alpha._CHUNK": 4000,
 }
 """What makes every picture pass row by row, in bands of a few rows, and turn by way of a file."""
 

@@ -1,4 +1,4 @@
-"""The whole pictures that the fuzzer damages: python tests/seeds.py writes tests/data/corpus/.
+"""Whole pictures for the fuzzer: python tests/helpers/seeds.py writes tests/assets/corpus/.
 
 They are kept as files, so that a seed of the fuzzer gives the same damage whatever versions of
 Pillow and tifffile are there. In defects/ beside them lies every file that ever showed a defect.
@@ -13,6 +13,8 @@ import numpy as np
 import pyvips
 from PIL import Image
 
+from bitmaps import BMPS, NETPBM, NETPBM_16
+from metadata_samples import IPTC, XMP
 from samples import (
     PALETTE,
     PIXELS,
@@ -26,12 +28,10 @@ from samples import (
     smooth,
     tiff,
 )
-from test_bitmaps import BMPS, NETPBM, NETPBM_16
-from test_metadata import IPTC, XMP
 from widesr.pictures.picture import Picture
 from widesr.pictures.writing import write_picture
 
-CORPUS = Path(__file__).parent / "data" / "corpus"
+CORPUS = Path(__file__).parents[1] / "assets" / "corpus"
 DEFECTS = CORPUS / "defects"
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from others import execute, exiftool, icc_file, magick, program
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def smooth_picture(height: int = 64, width: int = 96) -> np.ndarray:

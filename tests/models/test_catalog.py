@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from widesr import catalog
-from widesr.catalog import ModelCard, find_model, list_models, read_card
 from widesr.errors import ModelFileError, ModelNotFoundError
+from widesr.models import catalog
+from widesr.models.catalog import ModelCard, find_model, list_models, read_card
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from pydantic import ValidationError
 
 import widesr
 from server import closed_port
-from widesr import catalog
-from widesr.catalog import ModelCard, ModelFile, find_model, list_models, read_card, write_card
 from widesr.errors import (
     DownloadError,
     ModelFileError,
@@ -21,11 +19,20 @@ from widesr.errors import (
     OutputExistsError,
     UsageError,
 )
-from widesr.mirror import pull
-from widesr.mirror.index import Entry, Index, beside, write_index
-from widesr.mirror.pull import open_mirrors, pull_model, remove_model, standing
+from widesr.models import catalog
+from widesr.models import mirrors as module
+from widesr.models.catalog import (
+    ModelCard,
+    ModelFile,
+    find_model,
+    list_models,
+    read_card,
+    write_card,
+)
+from widesr.models.index import Entry, Index, beside, write_index
+from widesr.models.mirrors import open_mirrors, pull_model, remove_model, standing
 
-TINY = Path(__file__).parent / "data" / "tiny-x2.onnx"
+TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +40,7 @@ def shelf(tmp_path, monkeypatch):
     """The folder that models are pulled into, and a package that holds one model."""
     monkeypatch.setenv("WIDESR_MODELS", str(tmp_path / "mine" / "models"))
     monkeypatch.setattr(catalog, "MODELS_DIR", tmp_path / "package")
-    monkeypatch.setattr(pull, "MODELS_DIR", tmp_path / "package")
+    monkeypatch.setattr(module, "MODELS_DIR", tmp_path / "package")
     (tmp_path / "package").mkdir()
     shutil.copy(TINY, tmp_path / "package")
     return tmp_path / "mine" / "models"
@@ -139,7 +146,7 @@ def test_an_index_that_cannot_be_written_leaves_the_old_one(mirror, monkeypatch)
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("widesr.mirror.index.whole_file", full)
+    monkeypatch.setattr("widesr.models.index.whole_file", full)
     with pytest.raises(ModelFileError, match=r"models\.json: cannot be written \(No space left"):
         write_index(mirror)
     assert (mirror / "models.json").read_bytes() == before
@@ -209,7 +216,7 @@ def test_a_download_that_was_cut_goes_on_with_the_next_command(server, mirror, s
     mirrors = open_mirrors(url)
     server.cut_after = [1000, 0, 0, 0]
     with pytest.raises(DownloadError, match=r"big-x2\.onnx: not to be had .* --mirror"):
-        pull.pull(mirrors.find("big-x2"))
+        module.pull(mirrors.find("big-x2"))
     assert left_in(shelf) == (["big-x2.onnx.part"] if ranges else [])
     with pytest.raises(ModelNotFoundError):
         find_model("big-x2", scale=2)
@@ -225,7 +232,7 @@ def test_a_model_that_changed_between_two_tries_comes_whole_all_the_same(server,
     mirrors = open_mirrors(url)
     server.cut_after = [1000, 0, 0, 0]
     with pytest.raises(DownloadError):
-        pull.pull(mirrors.find("big-x2"))
+        module.pull(mirrors.find("big-x2"))
     server.cut_after.clear()
     data = bytearray(put(mirror, "big-x2", notes="version 2", licence="CC-BY-4.0").read_bytes())
     write_index(mirror)
@@ -294,7 +301,7 @@ def test_a_page_in_the_place_of_an_index_is_refused(server, text):
 
 
 def test_an_index_without_end_is_given_up(server, monkeypatch):
-    monkeypatch.setattr("widesr.mirror.index._MOST", 1000)
+    monkeypatch.setattr("widesr.models.index._MOST", 1000)
     server.files["/models.json"] = b" " * 5000
     with pytest.raises(DownloadError, match="has more than 1,000 bytes; check the address"):
         open_mirrors(server.url)
@@ -388,7 +395,7 @@ def test_each_offer_says_how_it_stands_with_this_machine(mirror, shelf):
     ],
 )
 def test_versions_are_compared_number_by_number(mirror, monkeypatch, needs, version, is_new):
-    monkeypatch.setattr(widesr, "__version__", version)
+    monkeypatch.setattr(module, "__version__", version)
     lie(mirror, needs=needs)
     offer = open_mirrors(mirror).find("big-x2")
     assert bool(standing(offer.entry)) == is_new
@@ -457,7 +464,7 @@ def test_of_two_models_of_a_name_the_first_mirrors_is_meant(mirror, tmp_path):
     write_index(tmp_path / "second")
     mirrors = open_mirrors(f"{tmp_path / 'second'},{mirror}")
     assert mirrors.find("big-x2").places == (tmp_path / "second" / "big-x2.onnx",)
-    assert pull.pull(mirrors.find("big-x2")).model.card.notes == "of the second"
+    assert module.pull(mirrors.find("big-x2")).model.card.notes == "of the second"
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(server, mirror, monkeypatch, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.protobuf import NotProtobufError, as_field, fields
+from widesr.models.protobuf import NotProtobufError, as_field, fields
 
 numbered = st.lists(st.tuples(st.integers(1, 2**29 - 1), st.binary(max_size=300)))
 

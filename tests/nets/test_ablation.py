@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from networks import n_parameters, reach, trained
-from widesr.catalog import read_card
 from widesr.errors import UsageError
-from widesr.export import export_onnx
+from widesr.exchange.export import export_onnx
+from widesr.models.catalog import read_card
 from widesr.nets import AblationConfig, EDSRConfig, WDSRConfig, build, family_of, parse_config
 from widesr.train.checkpoint import load_weights, save_weights
-from widesr.upscaler import Upscaler
+from widesr.upscaling.upscaler import Upscaler
 
 pytestmark = pytest.mark.train
 

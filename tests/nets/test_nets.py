@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from networks import n_parameters
 from widesr.errors import CheckpointError
+from widesr.exchange.importers import import_weights
 from widesr.nets import EDSR, WDSR, EDSRConfig, WDSRConfig, build, family_of, parse_config
-from widesr.train.importers import import_weights
 
 pytestmark = pytest.mark.train
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from networks import n_parameters, reach, trained
-from widesr.catalog import read_card
 from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, UsageError
-from widesr.export import export_onnx
+from widesr.exchange.export import export_onnx
+from widesr.models.catalog import read_card
 from widesr.nets import (
     FAMILIES,
     EDRNConfig,
@@ -35,12 +35,12 @@ from widesr.nets import (
 from widesr.nets.branches import BranchedConv2d
 from widesr.nets.enlarge import Enlarge
 from widesr.nets.smfanet import _Grid
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.grow import grown
 from widesr.train.recipe import list_recipes, load_recipe
 from widesr.train.run import Run
-from widesr.upscaler import Upscaler
+from widesr.upscaling.upscaler import Upscaler
 
 pytestmark = pytest.mark.train
 

@@ -30,7 +30,7 @@ from widesr.pictures.animate import write_animation
 from widesr.pictures.animation import Animation, is_animation, open_animation
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
-from widesr.upscaler import Upscaler
+from widesr.upscaling.upscaler import Upscaler
 
 SUFFIXES = (".gif", ".webp", ".png")
 LOSSLESS = (".webp", ".png")

@@ -20,8 +20,8 @@ from oracle import see
 from samples import by_pillow, png, profile, put
 from seen import DamagedError, Seen, rgba, straight
 
-CORPUS = Path(__file__).with_name("corpus.py")
-SHARED = Path(__file__).parents[2] / "shared" / "pictures"
+CORPUS = Path(__file__).parents[1] / "helpers" / "corpus.py"
+SHARED = Path(__file__).parents[3] / "shared" / "pictures"
 
 
 def enlarged(lr: Seen) -> Seen:

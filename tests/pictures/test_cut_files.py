@@ -19,7 +19,7 @@ from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
 
-GIVEN = Path(__file__).parent / "data" / "pictures"
+GIVEN = Path(__file__).parents[1] / "assets" / "pictures"
 PALETTE = bytes([0, 0, 255, 255, 0, 0, 0, 255, 0, 255, 255, 255])
 
 

@@ -13,7 +13,7 @@ from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
 
 SUFFIXES = (".png", ".jpg", ".tif", ".webp", ".avif")
-SHARED = Path(__file__).parents[2] / "shared" / "pictures"
+SHARED = Path(__file__).parents[3] / "shared" / "pictures"
 
 
 def stated(path):

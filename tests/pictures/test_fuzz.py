@@ -1,4 +1,4 @@
-"""Damaged and lying pictures: a short run of the fuzzer; `python tests/fuzz.py` runs a long one."""
+"""Damaged and lying pictures: a short run; `python tests/helpers/fuzz.py` makes a long one."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from seeds import CORPUS
-from widesr.files import FileBytes
 from widesr.pictures.sniff import KINDS, kind_of
+from widesr.system.files import FileBytes
 
-FUZZ = Path(__file__).with_name("fuzz.py")
+FUZZ = Path(__file__).parents[1] / "helpers" / "fuzz.py"
 
 
 def fuzz(folder, *words):

@@ -13,7 +13,7 @@ from widesr.batch.many import upscale_many
 from widesr.errors import ImageFormatError
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.upscaler import Upscaler
+from widesr.upscaling.upscaler import Upscaler
 
 SCALE = (33550, "d", 3, (0.5, 0.25, 0.0))
 TIE = (

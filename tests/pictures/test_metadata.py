@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, IptcImagePlugin, PngImagePlugin
 
+from metadata_samples import IPTC, XMP
 from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
 from widesr.errors import ImageFormatError
 from widesr.pictures.metadata import Metadata, cleaned, sound_profile
@@ -87,15 +88,6 @@ def test_the_thumbnail_is_dropped_and_nothing_else(tmp_path, order):
     assert all_tags(tmp_path / "out.jpg") == all_tags(tmp_path / "in.bin")
 
 
-XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
-<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
- xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
- xmlns:xmp="http://ns.adobe.com/xap/1.0/" tiff:Orientation="6" exif:PixelXDimension="56"
- xmp:Rating="4"><exif:PixelYDimension>40</exif:PixelYDimension>
-<xmp:Thumbnails><rdf:Alt>uncropped</rdf:Alt></xmp:Thumbnails></rdf:Description></rdf:RDF>
-</x:xmpmeta><?xpacket end="w"?>"""
-
-
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
 def test_xmp_arrives_upright_with_the_new_size(tmp_path, source, suffix):
@@ -118,9 +110,6 @@ def test_xmp_arrives_upright_with_the_new_size(tmp_path, source, suffix):
     assert b"<exif:PixelYDimension>40</exif:PixelYDimension>" in packet
     assert b'xmp:Rating="4"' in packet
     assert b"uncropped" not in packet
-
-
-IPTC = b"\x1c\x02\x00\x00\x02\x00\x04" + b"\x1c\x02\x05\x00\x05title" + b"\x1c\x02\x19\x00\x03sea"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])

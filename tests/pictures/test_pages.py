@@ -17,7 +17,7 @@ from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.pictures.pages import has_pages, open_pages
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header, read_picture
-from widesr.upscaler import Upscaler
+from widesr.upscaling.upscaler import Upscaler
 
 PAGES = {
     "rgb": smooth(40, 56),

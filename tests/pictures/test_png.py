@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from studio import EXAMPLES
-from widesr.pictures.png import chunk, png
+from widesr.pictures.png import chunk, stream_png
 from widesr.pictures.reading import read_picture
-from widesr.rows import Rows
+from widesr.pixels.rows import Rows
 
 
 def encoded(pixels, **options):
-    return b"".join(png(Rows.of(pixels), **options))
+    return b"".join(stream_png(Rows.of(pixels), **options))
 
 
 def decoded(data, channels):
@@ -64,7 +64,7 @@ def test_pillow_reads_a_photograph_back(name):
 def test_the_file_does_not_depend_on_how_the_rows_come():
     pixels = read_picture(EXAMPLES / "spices.jpg").pixels
     in_bands = Rows(np.array_split(pixels, 37), shape=pixels.shape, dtype=pixels.dtype)
-    assert b"".join(png(in_bands)) == encoded(pixels)
+    assert b"".join(stream_png(in_bands)) == encoded(pixels)
 
 
 def test_a_photograph_takes_little_more_than_by_libvips_in_several_times_the_time():

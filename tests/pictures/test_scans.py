@@ -17,7 +17,7 @@ from widesr.pictures import blocks
 from widesr.pictures.reading import open_picture, read_header, read_picture
 from widesr.pictures.tiff import packed
 
-SHARED = Path(__file__).parents[2] / "shared" / "pictures"
+SHARED = Path(__file__).parents[3] / "shared" / "pictures"
 LAYOUTS = {
     "one strip": {"rowsperstrip": 10**6},
     "strips": {"rowsperstrip": 7},

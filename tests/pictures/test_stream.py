@@ -21,9 +21,9 @@ from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header, read_picture
 from widesr.pictures.writing import write_picture
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
-from widesr.upscaler import Upscaler
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
 
 PASSING = 1
 """A limit on memory under which every picture passes row by row."""
@@ -34,8 +34,8 @@ def small_bands(monkeypatch):
     """Bands of a few rows, so that small pictures have many."""
     monkeypatch.setattr("widesr.pictures.reading._BAND", 2000)
     monkeypatch.setattr("widesr.pictures.feed._STRIP", 1000)
-    monkeypatch.setattr("widesr.resize._CHUNK", 4000)
-    monkeypatch.setattr("widesr.bleed._CHUNK", 4000)
+    monkeypatch.setattr("widesr.pixels.resize._CHUNK", 4000)
+    monkeypatch.setattr("widesr.pixels.alpha._CHUNK", 4000)
 
 
 def upscaled(source, target, *, upscaler, passes, **options):

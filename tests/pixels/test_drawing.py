@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from widesr.compare.sheet import GAP, densest, enlarged, framed, joined, label, titled
+from widesr.pixels.drawing import GAP, densest, enlarged, framed, joined, label, titled
 
 PRINTABLE = "".join(map(chr, range(33, 127)))
 texts = st.text(max_size=60)

@@ -12,8 +12,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from widesr.errors import ShapeError
-from widesr.metrics import PROTOCOLS, Protocol, luma, psnr, ssim
-from widesr.resize import imresize
+from widesr.pixels.metrics import PROTOCOLS, Protocol, luma, psnr, ssim
+from widesr.pixels.resize import imresize
 
 WHOLE_RGB = PROTOCOLS["krasserm"]
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from widesr.errors import ShapeError
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 EDGES = st.sampled_from(["symmetric", "replicate"])
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.resize import imresize, resize_rows
-from widesr.rows import Rows
+from widesr.pixels.resize import imresize, resize_rows
+from widesr.pixels.rows import Rows
 
 
 def in_bands(pixels: np.ndarray, cuts: list[int]) -> Rows:
@@ -74,7 +74,7 @@ def test_a_picture_of_many_chunks_is_resized_as_a_whole_one(
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (600, 350, 3), np.uint8)
     whole = imresize(pixels, size=size)
-    monkeypatch.setattr("widesr.resize._CHUNK", 2**14)
+    monkeypatch.setattr("widesr.pixels.resize._CHUNK", 2**14)
     passed = resize_rows(in_bands(pixels, [7, 130, 131, 400]), size=size).whole()
     assert np.array_equal(passed, whole)
 
@@ -91,7 +91,7 @@ def test_mirrored_margins_are_those_of_numpy(
 ) -> None:
     sides = ((margin, margin), (margin, margin), (0, 0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("widesr.rows._CHUNK", chunk)
+        patch.setattr("widesr.pixels.rows._CHUNK", chunk)
         passed = in_bands(pixels, cuts).mirrored(margin)
         assert passed.shape == (
             pixels.shape[0] + 2 * margin,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.errors import ShapeError, UsageError
-from widesr.tiling import plan_tiles
+from widesr.pixels.tiling import plan_tiles
 
 SIDES = st.integers(1, 60)
 TILES = st.integers(1, 20)

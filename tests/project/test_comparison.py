@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "comparison.md").read_text()
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
@@ -26,7 +26,9 @@ def test_every_word_on_us_has_a_note():
 @pytest.mark.parametrize("note", NOTES)
 def test_every_note_names_tests_that_there_are(note):
     named = 0
-    for path, rest in re.findall(r"`(tests/\w+\.py)`:(.*?)(?=`tests/|$)", NOTES[note], re.DOTALL):
+    for path, rest in re.findall(
+        r"`(tests/\w+/\w+\.py)`:(.*?)(?=`tests/|$)", NOTES[note], re.DOTALL
+    ):
         source = (ROOT / path).read_text()
         for test in re.findall(r"`(test_\w+)`", rest):
             assert f"def {test}(" in source, f"{path}: {test}"

@@ -16,9 +16,9 @@ import pytest
 import widesr
 from widesr import errors
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(str(importlib.resources.files("widesr")))
-RECIPES = sorted((PACKAGE / "recipes").glob("*.toml"))
+RECIPES = sorted((PACKAGE / "train" / "recipes").glob("*.toml"))
 MODELS = sorted((PACKAGE / "models").glob("*.onnx"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -85,7 +85,7 @@ def test_the_version_is_written_in_one_place():
         if widesr.__version__ in path.read_text()
     ]
     assert holders == []
-    lines = (PACKAGE / "__init__.py").read_text().splitlines()
+    lines = (PACKAGE / "system" / "version.py").read_text().splitlines()
     assert sum(line == f'__version__ = "{widesr.__version__}"' for line in lines) == 1
 
 
@@ -148,7 +148,7 @@ def test_every_recipe_leaves_the_examples_out():
 
 
 def test_there_are_models_for_every_scale_and_they_are_small():
-    from widesr.catalog import list_models
+    from widesr.models.catalog import list_models
 
     assert {model.card.scale for model in list_models()} >= {2, 3, 4}
     assert sum(path.stat().st_size for path in MODELS) <= 12 * 2**20  # of 15 MB for the wheel
@@ -156,8 +156,8 @@ def test_there_are_models_for_every_scale_and_they_are_small():
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_every_model_has_a_card_with_licence_data_and_scores(path):
-    from widesr.catalog import read_card
-    from widesr.metrics import PROTOCOLS
+    from widesr.models.catalog import read_card
+    from widesr.pixels.metrics import PROTOCOLS
 
     card = read_card(path)
     assert card.name == path.stem
@@ -234,7 +234,7 @@ def test_the_architecture_page_has_every_module_on_its_floor():
 def test_only_training_may_need_torch():
     root, (forbidden,) = contracts("layers")[0], contracts("forbidden")
     light = {module.removeprefix("widesr.") for module in forbidden["source_modules"]}
-    assert modules_on(root["layers"]) - light == {"cli", "export", "nets", "train"}
+    assert modules_on(root["layers"]) - light == {"cli", "exchange", "nets", "study", "train"}
 
 
 def contracts(kind: str) -> list[dict]:

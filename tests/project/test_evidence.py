@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from widesr.catalog import list_shipped
+from widesr.models.catalog import list_shipped
 from widesr.pictures.reading import read_picture
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHOWN = 1.05
 """Ratio within which a page may be of another machine, whose last bits differ."""
 

@@ -13,7 +13,7 @@ from studio import EXAMPLES
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def cells(path):

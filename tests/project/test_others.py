@@ -8,7 +8,7 @@ import pytest
 
 import others
 
-TOOLS = Path(__file__).parents[1] / "scripts" / "tools"
+TOOLS = Path(__file__).parents[2] / "scripts" / "tools"
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ from recipes import TINY_RECIPE, rewritten
 from widesr.cli import run
 from widesr.errors import CheckpointError, RecipeError, TrainingError
 from widesr.nets import EDSRConfig, build
-from widesr.train import grid
+from widesr.study import runs
+from widesr.study.curves import draw_curves
+from widesr.study.design import cells, list_studies, load_study, parse_study, size_of
+from widesr.study.findings import markdown, read_outcomes, rows_of, write_findings
+from widesr.study.runs import run_study
 from widesr.train.checkpoint import load_weights
-from widesr.train.curves import draw_curves
-from widesr.train.findings import markdown, read_outcomes, rows_of, write_findings
-from widesr.train.grid import run_study
 from widesr.train.loop import train
-from widesr.train.study import cells, list_studies, load_study, parse_study, size_of
 
 pytestmark = pytest.mark.train
 
@@ -248,16 +248,16 @@ def test_a_run_that_diverges_is_a_result(finished):
 def test_finished_cells_are_not_run_again(finished, photographs, monkeypatch):
     study, out, outcomes = finished
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    monkeypatch.setattr(grid, "train", None)
-    monkeypatch.setattr(grid, "load_photographs", None)
+    monkeypatch.setattr(runs, "train", None)
+    monkeypatch.setattr(runs, "load_photographs", None)
     told = []
     assert run_study(study, data=photographs, out=out, finished=told.append) == outcomes == told
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 def test_photographs_are_loaded_once(photographs, tmp_path, monkeypatch):
-    loaded, load = [], grid.load_photographs
-    monkeypatch.setattr(grid, "load_photographs", lambda *a, **k: loaded.append(a) or load(*a, **k))
+    loaded, load = [], runs.load_photographs
+    monkeypatch.setattr(runs, "load_photographs", lambda *a, **k: loaded.append(a) or load(*a, **k))
     study = study_of(("steps = 12", "steps = 1"), ("1e30", "1e-3"))
     run_study(study, data=photographs, out=tmp_path, threads=1)
     assert len(loaded) == 1
@@ -438,7 +438,7 @@ def test_a_study_is_run_by_one_command(study_file, photographs, capsys, monkeypa
     names = {path.name for path in Path("studies/tiny").iterdir() if path.is_file()}
     assert names == {"table.md", "table.csv", "cells.jsonl", "curves.svg"}
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "widesr.train.curves", raising=False)
+    monkeypatch.delitem(sys.modules, "widesr.study.curves", raising=False)
     assert run(command) == 0
     assert "pip install 'widesr[plots]'" in capsys.readouterr().out
 
@@ -471,7 +471,7 @@ def test_the_studies_of_the_package_are_listed(capsys):
 
 # ---- what is published ---------------------------------------------------------------------
 
-PUBLISHED = Path(__file__).parents[1] / "docs" / "studies"
+PUBLISHED = Path(__file__).parents[2] / "docs" / "studies"
 LOGS = sorted((PUBLISHED / "raw").glob("*.jsonl"))
 
 

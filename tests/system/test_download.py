@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import Asked, Server, closed_port
-from widesr import download
-from widesr.download import fetch_bytes, remove_part
 from widesr.errors import DownloadError, ModelFileError, UsageError
+from widesr.system import download
+from widesr.system.download import fetch_bytes, remove_part
 
 Wanted = namedtuple("Wanted", ["name", "urls", "n_bytes", "digest"])
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.files import append_whole, remove_leftovers, whole_file
+from widesr.system.files import append_whole, remove_leftovers, whole_file
 
 
 class StopError(Exception):
@@ -176,7 +176,7 @@ def test_an_interrupt_is_not_hidden_by_a_disk_that_is_full_too(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from widesr.files import append_whole, remove_leftovers, whole_file
+from widesr.system.files import append_whole, remove_leftovers, whole_file
 
 moment, overwrite = sys.argv[2], sys.argv[3] == "True"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from widesr.folder import PICTURE_SUFFIXES, count_others, pictures_in, web_address
 from widesr.pictures.writing import FORMATS
+from widesr.system.folders import PICTURE_SUFFIXES, count_others, pictures_in, web_address
 
 
 @pytest.fixture

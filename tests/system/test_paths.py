@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from widesr import places
+from widesr.system import paths
 
 
 @pytest.fixture(autouse=True)
@@ -25,25 +25,25 @@ def at_home(tmp_path, monkeypatch):
 )
 def test_each_platform_has_its_own_places(tmp_path, monkeypatch, platform, cache, models):
     monkeypatch.setattr("sys.platform", platform)
-    assert places.cache_folder() == tmp_path / cache
-    assert places.models_folder() == tmp_path / models
+    assert paths.cache_folder() == tmp_path / cache
+    assert paths.models_folder() == tmp_path / models
 
 
 def test_variables_name_other_places(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
-    assert places.cache_folder() == Path("/caches/widesr")
-    assert places.models_folder() == Path("/data/widesr/models")
+    assert paths.cache_folder() == Path("/caches/widesr")
+    assert paths.models_folder() == Path("/data/widesr/models")
     monkeypatch.setenv("WIDESR_CACHE", "/mine")
     monkeypatch.setenv("WIDESR_MODELS", "/team/models")
-    assert places.cache_folder() == Path("/mine")
-    assert places.models_folder() == Path("/team/models")
+    assert paths.cache_folder() == Path("/mine")
+    assert paths.models_folder() == Path("/team/models")
 
 
 def test_a_user_without_a_home_has_no_files(monkeypatch):
     def no_home(path):
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(places.Path, "expanduser", no_home)
-    assert not places.cache_folder().exists()
-    assert not places.models_folder().exists()
+    monkeypatch.setattr(paths.Path, "expanduser", no_home)
+    assert not paths.cache_folder().exists()
+    assert not paths.models_folder().exists()

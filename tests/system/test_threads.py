@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.pipeline import MOST, in_threads, overlapped
+from widesr.system.threads import MOST, in_threads, overlapped
 
 WAIT_S = 30
 """Only a defect takes as long."""

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from widesr.errors import CheckpointError
-from widesr.metrics import PROTOCOLS, psnr
-from widesr.resize import imresize
-from widesr.train import checkpoint, keeper, loop
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.resize import imresize
+from widesr.train import checkpoint, checkpointer, loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.loop import load_photographs, prepare, train
 from widesr.train.recipe import load_recipe
@@ -27,12 +27,12 @@ def recipe(recipe_file):
 def validating_as(monkeypatch, scores):
     """Let validations find given scores, one after the other."""
     left = iter(scores)
-    real = keeper.validate
+    real = checkpointer.validate
 
     def found(*arguments, **options):
         return real(*arguments, **options)._replace(psnr=next(left))
 
-    monkeypatch.setattr(keeper, "validate", found)
+    monkeypatch.setattr(checkpointer, "validate", found)
 
 
 def test_the_best_weights_and_the_last_are_kept(recipe, photographs, tmp_path, monkeypatch):
@@ -107,14 +107,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(recipe, photographs, tmp_path)
 def test_ctrl_c_at_a_validation_ends_the_run_after_it(
     recipe, photographs, tmp_path, monkeypatch, phase
 ):
-    real = getattr(keeper, phase)
+    real = getattr(checkpointer, phase)
 
     def interrupted(*arguments, **options):
         signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(keeper, phase, real)
+        monkeypatch.setattr(checkpointer, phase, real)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(keeper, phase, interrupted)
+    monkeypatch.setattr(checkpointer, phase, interrupted)
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data=photographs, out=out, threads=1)

@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.catalog import find_model, list_models
 from widesr.errors import CheckpointError, ModelNotFoundError
-from widesr.export import export_onnx
+from widesr.exchange.export import export_onnx
+from widesr.models.catalog import find_model, list_models
 from widesr.nets import WDSR, EDSRConfig, WDSRConfig, build
 from widesr.train.checkpoint import save_weights
+from widesr.train.exported import network_of_model
 from widesr.train.grow import grown, load_start
-from widesr.train.importers import network_of_model
 from widesr.train.recipe import load_recipe
 
 pytestmark = pytest.mark.train
@@ -218,6 +218,6 @@ def test_a_start_that_is_not_there_is_said_in_the_users_words(source, error, mes
 
 
 def test_a_graph_that_export_did_not_write_is_no_start():
-    tiny = Path(__file__).parent / "data" / "tiny-x2.onnx"  # made with names of its own
+    tiny = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"  # made with names of its own
     with pytest.raises(CheckpointError, match=r"tiny-x2\.onnx: its graph is not one that"):
         load_start(tiny, scale=2)

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from recipes import stage
-from widesr.data.degradations import DEGRADATIONS
+from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.train.changes import changed
 from widesr.train.recipe import DataTable, list_recipes, load_recipe, parse_recipe
@@ -141,7 +141,7 @@ def test_a_recipe_without_a_name_has_that_of_its_file(recipe_file):
 
 
 def test_the_recipe_that_the_page_shows_is_whole(tmp_path):
-    page = Path(__file__).parents[1] / "docs/how-to/train.md"
+    page = Path(__file__).parents[2] / "docs/how-to/train.md"
     blocks = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
     (block,) = (block for block in blocks if "family" in block)
     (tmp_path / "my.toml").write_text(block)
@@ -194,7 +194,7 @@ def test_an_unknown_recipe_is_answered_with_the_nearest_name():
 
 
 def test_recipes_of_the_package_leave_the_examples_out():
-    held_out = (Path(__file__).parents[1] / "training" / "held_out.txt").read_text().splitlines()
+    held_out = (Path(__file__).parents[2] / "training" / "held_out.txt").read_text().splitlines()
     names = {Path(line).name for line in held_out if line and not line.startswith("#")}
     assert names
     for name in list_recipes():

@@ -6,14 +6,14 @@ import torch
 
 from widesr.data.opening import open_source
 from widesr.data.packing import write_pack
-from widesr.ensemble import ensemble
 from widesr.errors import RecipeError
 from widesr.nets import WDSRConfig, build
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.loop import train
 from widesr.train.recipe import TeacherTable, load_recipe
 from widesr.train.teacher import Teacher, taught
-from widesr.upscaler import MARGIN, Upscaler
+from widesr.upscaling.self_ensemble import ensemble
+from widesr.upscaling.upscaler import MARGIN, Upscaler
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")

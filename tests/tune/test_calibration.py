@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from widesr import calibrate as module
-from widesr.calibrate import PROTOCOL, calibrate, split_photographs
-from widesr.catalog import Loss, ModelFile, find_model, read_card, write_card
 from widesr.cli import run
-from widesr.data.degradations import DEGRADATIONS, photograph_seed
+from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.engine import load_engine
 from widesr.errors import DataError, MissingExtraError
-from widesr.metrics import psnr
-from widesr.upscaler import Upscaler
+from widesr.models.catalog import Loss, ModelFile, find_model, read_card, write_card
+from widesr.pixels.metrics import psnr
+from widesr.tune import calibration as module
+from widesr.tune.calibration import PROTOCOL, calibrate, split_photographs
+from widesr.upscaling.upscaler import Upscaler
 
-TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
+TINY = find_model(str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"), scale=2)
 
 
 @pytest.fixture

@@ -6,18 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from widesr import bench as bench_module
-from widesr import measured
-from widesr.bench import bench
-from widesr.catalog import ModelFile, find_model, read_card
 from widesr.cli import run
-from widesr.engine import Choice, choice, find_ranges, is_lossless, load_engine, measure_peak
-from widesr.engine.machine import Cpu, cpu
+from widesr.engine import Choice, choice, find_ranges, is_lossless, load_engine, measure_peak, tuned
+from widesr.engine.tuned import Best, best_path, keep_best, recall_best
 from widesr.errors import ModelFileError
-from widesr.measured import Best, best_path, keep_best, recall_best
-from widesr.upscaler import Upscaler
+from widesr.models.catalog import ModelFile, find_model, read_card
+from widesr.system.machine import Cpu, cpu
+from widesr.tune import speed as bench_module
+from widesr.tune.speed import bench
+from widesr.upscaling.upscaler import Upscaler
 
-TINY = find_model(str(Path(__file__).parent / "data" / "tiny-x2.onnx"), scale=2)
+TINY = find_model(str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"), scale=2)
 SHA = TINY.card.weights_sha256
 
 
@@ -58,9 +57,9 @@ def test_a_damaged_file_is_as_none_and_is_replaced(cache, damage):
 
 def test_findings_of_another_machine_or_runtime_do_not_count(monkeypatch):
     keep_best("a", Best(backend="openvino", precision="bf16", tile=192))
-    this = measured._machine()
+    this = tuned._machine()
     for other in ({**this, "cpu": "abacus"}, {**this, "cpus": "99"}, {**this, "openvino": "0"}):
-        monkeypatch.setattr(measured, "_machine", lambda other=other: other)
+        monkeypatch.setattr(tuned, "_machine", lambda other=other: other)
         assert recall_best("a") is None
 
 

@@ -14,17 +14,17 @@ from PIL import Image
 
 import widesr
 from samples import smooth
-from widesr.api import upscale
 from widesr.errors import ImageFormatError, ShapeError, UsageError
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
-from widesr.resize import imresize
-from widesr.sized import SizedUpscaler
-from widesr.sizing import Target
-from widesr.upscaler import Upscaler
+from widesr.pixels.resize import imresize
+from widesr.upscaling.api import upscale
+from widesr.upscaling.resize_to import SizedUpscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
 
-ROOT = Path(__file__).parents[1]
-TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
+ROOT = Path(__file__).parents[2]
+TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 
 
 def save(path: Path) -> Path:

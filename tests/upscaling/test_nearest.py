@@ -10,8 +10,8 @@ import widesr
 from samples import smooth
 from widesr.cli import run
 from widesr.errors import ModelNotFoundError
-from widesr.resize import nearest_rows
-from widesr.rows import Rows
+from widesr.pixels.resize import nearest_rows
+from widesr.pixels.rows import Rows
 
 SIDES = st.integers(1, 40)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from widesr.catalog import LADDER, find_model
-from widesr.data.damage import gaussian_noise, rounded, through_jpeg
-from widesr.degradation import degrade
+from widesr.degrade.bicubic import degrade
+from widesr.degrade.steps import gaussian_noise, rounded, through_jpeg
 from widesr.errors import ModelNotFoundError
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.models.catalog import LADDER, find_model
 from widesr.pictures.reading import read_picture
-from widesr.upscaler import Upscaler
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.upscaling.upscaler import Upscaler
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTOGRAPHS = ("shuttle", "kitten", "chapel")
 SCALES = sorted(LADDER["realistic"])
 SIDE = 336

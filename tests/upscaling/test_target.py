@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
-from widesr.bleed import bleed
-from widesr.catalog import LADDER, list_models, native_scales
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.models.catalog import LADDER, list_models, native_scales
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
-from widesr.resize import imresize
-from widesr.sized import SizedUpscaler, load_upscaler
-from widesr.sizing import MAX_SCALE, Target, plan_scales
-from widesr.upscaler import Upscaler
+from widesr.pixels.alpha import bleed
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.resize import imresize
+from widesr.upscaling.resize_to import SizedUpscaler, load_upscaler
+from widesr.upscaling.target import MAX_SCALE, Target, plan_scales
+from widesr.upscaling.upscaler import Upscaler
 
-TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
+TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 SIDES = st.integers(1, 20_000)
 NATIVE = (2, 3, 4)
 HUNDREDTHS = st.integers(1, 100 * MAX_SCALE)

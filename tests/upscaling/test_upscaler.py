@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from widesr.bleed import REACH, bled, bleed
-from widesr.catalog import read_card
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
+from widesr.models.catalog import read_card
 from widesr.pictures.picture import Picture
-from widesr.resize import imresize
-from widesr.rows import Rows
-from widesr.upscaler import MARGIN, Upscaler
+from widesr.pixels.alpha import REACH, bled, bleed
+from widesr.pixels.resize import imresize
+from widesr.pixels.rows import Rows
+from widesr.upscaling.upscaler import MARGIN, Upscaler
 
-TINY = str(Path(__file__).parent / "data" / "tiny-x2.onnx")
+TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 
 DTYPES = st.sampled_from([np.uint8, np.uint16])
 SIDES = st.integers(1, 70)
@@ -167,8 +167,8 @@ def test_a_real_network_gives_the_same_picture_tiled_and_whole(
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(16, 40), SEEDS)
 def test_self_ensemble_is_the_mean_of_the_eight_turns_tiled_or_whole(height, width, tile, seed):
     lr = _pixels(seed, (height, width, 3))
-    from widesr.catalog import find_model
     from widesr.engine import load_engine
+    from widesr.models.catalog import find_model
 
     engine = load_engine(find_model(TINY, scale=2), threads=1)
     around = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
@@ -398,7 +398,7 @@ def test_bleeding_is_the_same_for_a_picture_that_passes(height, width, dtype, se
     picture[..., 3] *= np.random.default_rng(seed).random((height, width)) < 0.05
     rows = Rows(np.split(picture, sorted(cuts)), shape=picture.shape, dtype=dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("widesr.bleed._CHUNK", 1)
+        patch.setattr("widesr.pixels.alpha._CHUNK", 1)
         passed = bled(rows).whole()
     np.testing.assert_array_equal(passed, bleed(picture[..., :3], alpha=picture[..., 3]))
 

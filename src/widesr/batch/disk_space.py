@@ -10,6 +10,7 @@ from widesr.errors import ImageWriteError, WidesrError
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import Header, check_size, read_header
 from widesr.pictures.writing import output_format
+from widesr.system.text import readable_size
 
 Resize = Callable[[int, int], tuple[int, int]]
 """From the (height, width) of an input to that of its output."""
@@ -122,8 +123,3 @@ def _existing(folder: Path) -> Path:
     while not lexists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder
-
-
-def readable_size(n_bytes: float) -> str:
-    """As people write it: "1.2 GB"."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"

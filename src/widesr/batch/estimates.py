@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from typing import NamedTuple
 
+from widesr.batch.disk_space import bytes_to_come, header_of
 from widesr.batch.jobs import Job
 from widesr.errors import WidesrError
 from widesr.pictures.picture import MAX_PIXELS
-from widesr.space import bytes_to_come, header_of
-from widesr.upscaler import AnyUpscaler
+from widesr.upscaling.upscaler import AnyUpscaler
 
 _SAMPLE = 200
 """Pictures whose headers are read; what more there are is taken to be like them."""

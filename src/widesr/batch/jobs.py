@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
-from widesr.folder import is_folder, pictures_in, web_address
 from widesr.pictures.animation import is_animation
 from widesr.pictures.reading import closest_ending
 from widesr.pictures.writing import FORMATS, output_format
+from widesr.system.folders import is_folder, pictures_in, web_address
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from widesr import __version__
 from widesr.errors import ImageReadError, ImageWriteError, OutputExistsError
-from widesr.files import append_whole
+from widesr.system.files import append_whole
+from widesr.system.version import __version__
 
 MANIFEST = "manifest.jsonl"
 _BEGINS = b'{"widesr":"'

@@ -17,6 +17,7 @@ from os.path import lexists, realpath  # Path's fail at some names: too long, or
 from pathlib import Path
 from typing import Literal
 
+from widesr.batch.disk_space import Resize, check_space, decoded_bytes
 from widesr.batch.jobs import Job, Outcome, make_folder
 from widesr.batch.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
 from widesr.errors import (
@@ -27,7 +28,6 @@ from widesr.errors import (
     UsageError,
     WidesrError,
 )
-from widesr.files import remove_leftovers
 from widesr.pictures.adapt import Icc, Kept, adapted_stream
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.reading import open_picture, read_header, read_picture
@@ -39,9 +39,9 @@ from widesr.pictures.several import (
     write_pictures,
 )
 from widesr.pictures.writing import check_lossless, check_opaque, output_format
-from widesr.pipeline import overlapped
-from widesr.space import Resize, check_space, decoded_bytes
-from widesr.upscaler import MAX_MEMORY, AnyUpscaler, Progress
+from widesr.system.files import remove_leftovers
+from widesr.system.threads import overlapped
+from widesr.upscaling.upscaler import MAX_MEMORY, AnyUpscaler, Progress
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from widesr import __version__
 from widesr.cli import options
 from widesr.cli.bench import measure_model
 from widesr.cli.calibrate import calibrate_model
@@ -32,6 +31,7 @@ from widesr.cli.terminal import Command, Group, logged, print_error
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
 from widesr.errors import InternalError, OutOfMemoryError, UsageError, WidesrError
+from widesr.system.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "upscale": upscale_pictures,

@@ -13,8 +13,8 @@ def recommend(sources: Sequence[Path], *, model: str) -> str:
 
     Nothing is said to who has chosen anything but the models for clean pictures.
     """
-    from widesr.catalog import LADDER
-    from widesr.faults import find_faults
+    from widesr.evaluation.faults import find_faults
+    from widesr.models.catalog import LADDER
 
     clean = {alias: names for alias, names in LADDER.items() if alias != _FOR_FAULTS}
     if model not in {*clean, *(name for names in clean.values() for name in names.values())}:

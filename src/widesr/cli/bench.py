@@ -10,7 +10,7 @@ from widesr.cli.terminal import print_note, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
-    from widesr.bench import Bench, Speed
+    from widesr.tune.speed import Bench, Speed
 
 _PHOTO = 12
 """Megapixels of what people call a photograph."""
@@ -32,10 +32,10 @@ def measure_model(
     It takes about a minute; do nothing else meanwhile. What is found is kept in your cache
     folder, and holds until the CPU or a runtime is another.
     """
-    from widesr.bench import bench
-    from widesr.catalog import BICUBIC
     from widesr.engine import advice, find_model
-    from widesr.measured import keep_best
+    from widesr.engine.tuned import keep_best
+    from widesr.models.catalog import BICUBIC
+    from widesr.tune.speed import bench
 
     if model == BICUBIC:
         raise UsageError(f"{BICUBIC} is no network, there is nothing to choose for it")

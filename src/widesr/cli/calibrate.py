@@ -10,7 +10,7 @@ from widesr.cli.terminal import print_note, table
 from widesr.errors import OutputExistsError, UsageError
 
 if TYPE_CHECKING:
-    from widesr.catalog import ModelCard
+    from widesr.models.catalog import ModelCard
 
 
 def calibrate_model(
@@ -39,8 +39,8 @@ def calibrate_model(
     Both go on the model's card; its weights stay as they are. The ranges of int8 come from the
     photographs in DIR, the losses from those of them that are held out.
     """
-    from widesr.calibrate import calibrate, split_photographs
-    from widesr.catalog import ModelFile, read_card, write_card
+    from widesr.models.catalog import ModelFile, read_card, write_card
+    from widesr.tune.calibration import calibrate, split_photographs
 
     found, out = ModelFile(model, read_card(model)), output or model
     if out.exists() and not (overwrite or out.samefile(model)):

@@ -68,7 +68,7 @@ def pack_photographs(
     """
     from widesr.data.packing import write_pack
     from widesr.data.photographs import Folder
-    from widesr.space import readable_size
+    from widesr.system.text import readable_size
 
     began = time.perf_counter()
     photographs = Folder(data, scales=parse_scales(scale), degradation=degradation)
@@ -99,7 +99,7 @@ def verify_photographs(
     """Read all of a pack again, and say which pictures are damaged."""
     from widesr.data.pack import read_index
     from widesr.data.packing import verify_pack
-    from widesr.space import readable_size
+    from widesr.system.text import readable_size
 
     total = len(read_index(pack).photographs)
     with progress(total, quiet=quiet or as_json) as show:
@@ -148,7 +148,7 @@ def get_published(
     """
     from widesr.data.published import get
     from widesr.data.sets import archives_of
-    from widesr.space import readable_size
+    from widesr.system.text import readable_size
 
     talks = not as_json and not quiet
     for archive in archives_of([name.lower() for name in names], lr=lr or (), url=url):

@@ -11,7 +11,7 @@ from widesr.cli import options
 from widesr.cli.outcomes import report_outcomes
 from widesr.cli.pipes import piped
 from widesr.errors import ImageFormatError, UsageError
-from widesr.folder import is_folder
+from widesr.system.folders import is_folder
 
 if TYPE_CHECKING:
     from widesr.batch.jobs import Job
@@ -118,7 +118,7 @@ _Shrunk = Callable[["Picture", "Job"], "Picture"]
 
 def _by_bicubic(scale: int, *, edges: str, float_arithmetic: bool) -> _Shrunk:
     """Shrink colours and opacity of any depth."""
-    from widesr.degradation import degrade
+    from widesr.degrade.bicubic import degrade
 
     less = partial(
         degrade,
@@ -140,8 +140,8 @@ def _by_name(degradation: str, *, scale: int, seed: int) -> _Shrunk:
     """Shrink 8-bit colours as training does; of opacity, nothing is spoilt."""
     import numpy as np
 
-    from widesr.data.degradations import DEGRADATIONS, photograph_seed
-    from widesr.degradation import degrade
+    from widesr.degrade.bicubic import degrade
+    from widesr.degrade.named import DEGRADATIONS, photograph_seed
 
     if degradation not in DEGRADATIONS:
         raise UsageError(

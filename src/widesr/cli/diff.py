@@ -14,8 +14,8 @@ from widesr.cli.terminal import table
 from widesr.errors import DataError, OutputExistsError, ShapeError, UsageError
 
 if TYPE_CHECKING:
-    from widesr.compare.alike import Matched
-    from widesr.compare.diff import Difference, Window
+    from widesr.evaluation.diff.difference import Difference, Window
+    from widesr.evaluation.diff.matching import Matched
     from widesr.pictures.picture import Picture
 
 _PANEL = 480
@@ -95,7 +95,7 @@ def show_difference(
     Sizes, depths, profiles and modes that differ are made alike first, and the output says how.
     Nothing is drawn where no value differs. The exit code is 0 for different pictures too.
     """
-    from widesr.compare.alike import are_identical
+    from widesr.evaluation.diff.matching import are_identical
 
     output = _output(a, b, output, blink=blink, numbers_only=numbers_only, overwrite=overwrite)
     compared = _compare(a, b, crop=crop, zoom=zoom, **options.pixel_limit(max_pixels))
@@ -121,7 +121,7 @@ def _output(
     a: Path, b: Path, output: Path | None, *, blink: bool, numbers_only: bool, overwrite: bool
 ) -> Path | None:
     """Say where to draw, None for nowhere; refuse what cannot be before the work."""
-    from widesr.compare.blink import check_blink_format
+    from widesr.evaluation.diff.blink import check_blink_format
     from widesr.pictures.writing import output_format
 
     if numbers_only:
@@ -151,8 +151,8 @@ def _compare(
     zoom: int,
     **limit: Any,  # noqa: ANN401
 ) -> _Compared:
-    from widesr.compare.alike import matched
-    from widesr.compare.diff import measured, most_different
+    from widesr.evaluation.diff.difference import measured, most_different
+    from widesr.evaluation.diff.matching import matched
     from widesr.pictures.reading import read_picture
 
     pictures = read_picture(a, **limit), read_picture(b, **limit)
@@ -173,7 +173,7 @@ def _compare(
 
 def parse_crop(text: str, width: int, height: int) -> "Window":
     """Read `--crop`: left, top, width x height, within a picture of this size."""
-    from widesr.compare.diff import Window
+    from widesr.evaluation.diff.difference import Window
 
     found = re.fullmatch(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})[xX]([0-9]{1,9})", text)
     if not found:
@@ -188,8 +188,8 @@ def parse_crop(text: str, width: int, height: int) -> "Window":
 
 
 def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrite: bool) -> None:
-    from widesr.compare.blink import write_blinking
-    from widesr.compare.diff import drawn, frames
+    from widesr.evaluation.diff.blink import write_blinking
+    from widesr.evaluation.diff.difference import drawn, frames
     from widesr.pictures.picture import Picture
     from widesr.pictures.writing import write_picture
 
@@ -204,7 +204,7 @@ def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrit
 
 
 def _as_lines(compared: _Compared, *, identical: bool) -> list[str]:
-    from widesr.compare.alike import differing_metadata
+    from widesr.evaluation.diff.matching import differing_metadata
 
     rows = [
         (name, str(path), *_facts(picture))
@@ -251,7 +251,7 @@ def _depth(picture: "Picture") -> int:
 
 
 def _as_json(compared: _Compared, *, output: Path | None, identical: bool) -> dict[str, Any]:
-    from widesr.compare.alike import differing_metadata
+    from widesr.evaluation.diff.matching import differing_metadata
 
     (a, b), difference = compared.pictures, compared.difference
     files = {

@@ -16,7 +16,7 @@ from widesr.cli.terminal import table
 from widesr.errors import DataError, ModelFileError, WidesrError
 
 if TYPE_CHECKING:
-    from widesr.catalog import ModelFile
+    from widesr.models.catalog import ModelFile
 
 _SIDE = 48
 """Of the picture that the checks work on, in pixels."""
@@ -57,15 +57,15 @@ def _checks() -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 def _versions() -> str:
-    from widesr.report import versions
+    from widesr.evaluation.report import versions
 
     return ", ".join(f"{name} {version}" for name, version in versions().items())
 
 
 def _machine() -> str:
-    from widesr.report import machine
+    from widesr.system.machine import this_machine
 
-    this = machine()
+    this = this_machine()
     return f"{this.cpu}, {this.cores} cores, {this.system}"
 
 
@@ -109,7 +109,7 @@ def _formats() -> str:
 
 def _models() -> str:
     """Read every model file of the package; each is held to the hash on its card."""
-    from widesr.catalog import MODELS_DIR, list_shipped
+    from widesr.models.catalog import MODELS_DIR, list_shipped
 
     models = list_shipped()
     if not models:
@@ -119,8 +119,8 @@ def _models() -> str:
 
 def _pulled() -> str:
     """Read the models in the user's folder, and say which of them no name finds."""
-    from widesr.catalog import MODELS_DIR, ModelFile, models_in, read_card
-    from widesr.places import models_folder
+    from widesr.models.catalog import MODELS_DIR, ModelFile, models_in, read_card
+    from widesr.system.paths import models_folder
 
     folder = models_folder()
     models = [ModelFile(path, read_card(path)) for path in models_in(folder).values()]
@@ -140,9 +140,9 @@ def _upscale(scale: int) -> str:
     """Upscale a smooth picture whose true larger self is known."""
     import numpy as np
 
-    from widesr.degradation import degrade
-    from widesr.metrics import PROTOCOLS, psnr
-    from widesr.upscaler import Upscaler
+    from widesr.degrade.bicubic import degrade
+    from widesr.pixels.metrics import PROTOCOLS, psnr
+    from widesr.upscaling.upscaler import Upscaler
 
     side = _SIDE * scale
     y, x = np.mgrid[:side, :side] / side

@@ -38,7 +38,7 @@ def export_model(
     if stored not in ("fp16", "fp32"):
         raise UsageError(f"stored {stored!r} is not known; expected fp16 or fp32")
     try:
-        from widesr.export import export_onnx
+        from widesr.exchange.export import export_onnx
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="exporting") from error
 

@@ -44,9 +44,9 @@ def import_network(
         way_out = "name another with -o" if output.samefile(file) else "--overwrite replaces it"
         raise OutputExistsError(f"{output}: is there already; {way_out}")
     try:
+        from widesr.exchange.importers import import_file
         from widesr.nets import family_of
         from widesr.train.checkpoint import save_weights
-        from widesr.train.importers import import_file
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="importing") from error
 

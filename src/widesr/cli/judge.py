@@ -9,12 +9,12 @@ from widesr.cli import offers, options
 from widesr.cli.terminal import progress, table
 
 if TYPE_CHECKING:
-    from widesr.report import ImageReport, ProtocolReport, Report, Scores
+    from widesr.evaluation.report import ImageReport, ProtocolReport, Report, Scores
 
 
 def _list_protocols(names: list[str]) -> list[str]:
     if "list" in names:
-        from widesr.metrics import PROTOCOLS
+        from widesr.pixels.metrics import PROTOCOLS
 
         rows = [
             (name, str(each).partition(",")[0], each.source) for name, each in PROTOCOLS.items()
@@ -49,7 +49,7 @@ def compare_pictures(
 
     HR is cropped to a multiple of the scale where SR has that size.
     """
-    from widesr.evaluate import compare_files
+    from widesr.evaluation.scoring import compare_files
 
     comparison = compare_files(
         sr, hr, scale=scale, protocol=protocol, **options.pixel_limit(max_pixels)
@@ -90,8 +90,8 @@ def evaluate_model(
     HR pictures are first cropped to a multiple of the scale, as the field does; grey ones are
     scored as grey.
     """
-    from widesr.evaluate import evaluate_folder, list_pictures
-    from widesr.report import check_report_path, write_report
+    from widesr.evaluation.report import check_report_path, write_report
+    from widesr.evaluation.scoring import evaluate_folder, list_pictures
 
     if json_path is not None:
         check_report_path(json_path)

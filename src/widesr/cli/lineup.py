@@ -13,8 +13,8 @@ from widesr.cli.terminal import print_line, progress, table
 from widesr.errors import OutputExistsError, UsageError
 
 if TYPE_CHECKING:
-    from widesr.compare.diff import Window
-    from widesr.lineup import Candidate
+    from widesr.evaluation.diff.difference import Window
+    from widesr.evaluation.lineup import Candidate
     from widesr.pictures.picture import Picture
 
 _MOST_SHOWN = 2**24
@@ -69,8 +69,8 @@ def compare_models(
 
     Only that place is upscaled, so that the best models are soon compared too.
     """
-    from widesr.compare.contact import contact_sheet
-    from widesr.lineup import EVERY, line_up
+    from widesr.evaluation.diff.contact import contact_sheet
+    from widesr.evaluation.lineup import EVERY, line_up
     from widesr.pictures.picture import Picture
     from widesr.pictures.reading import read_picture
     from widesr.pictures.writing import write_picture
@@ -115,8 +115,8 @@ def _output(source: Path, output: Path | None, *, scale: int, overwrite: bool) -
 
 
 def _window(picture: "Picture", crop: str | None, *, scale: int, zoom: int) -> "Window":
-    from widesr.compare.contact import most_detailed
-    from widesr.compare.diff import PANEL
+    from widesr.evaluation.diff.contact import most_detailed
+    from widesr.evaluation.diff.difference import PANEL
 
     if crop is None:
         return most_detailed(picture, scale=scale, side=max(PANEL // (scale * zoom), 1))

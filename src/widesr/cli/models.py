@@ -13,8 +13,8 @@ from widesr.errors import ModelFileError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from widesr.catalog import Loss, ModelCard, ModelFile, Score
-    from widesr.mirror.pull import Mirrors
+    from widesr.models.catalog import Loss, ModelCard, ModelFile, Score
+    from widesr.models.mirrors import Mirrors
 
 
 class _ShowFirst(Group):
@@ -88,7 +88,7 @@ def show_models(
 
     Those of a scale stand together, the quickest first. `widesr models` alone is the same.
     """
-    from widesr.catalog import LADDER
+    from widesr.models.catalog import LADDER
 
     names = [word for word in name or [] if word != "show"]
     if len(names) > 1:
@@ -114,7 +114,7 @@ def show_models(
 
 
 def _show_card(name: str, scale: int | None, *, verbose: bool, as_json: bool) -> None:
-    from widesr.catalog import find_model
+    from widesr.models.catalog import find_model
 
     model = find_model(name, scale=scale)
     as_text = json.dumps(_as_json(model, ranges=verbose), indent=2) if as_json else _card(model)
@@ -139,8 +139,8 @@ def pull_models(
     What is there already is not fetched again, and a download that was cut goes on where it
     stopped. Each is held to the size and hash in the mirror's index, and to its own card.
     """
-    from widesr.mirror.pull import open_mirrors, pull
-    from widesr.space import readable_size
+    from widesr.models.mirrors import open_mirrors, pull
+    from widesr.system.text import readable_size
 
     mirrors = open_mirrors(mirror)
     if not names:
@@ -172,7 +172,7 @@ def remove_models(
     quiet: options.Quiet = False,
 ) -> None:
     """Remove models that were pulled."""
-    from widesr.mirror.pull import remove_model
+    from widesr.models.mirrors import remove_model
 
     for name in dict.fromkeys(names):
         path = remove_model(name)
@@ -190,7 +190,7 @@ def index_models(
     Serve the folder over HTTP, or put it where others can read it, and `widesr models pull` takes
     models from there. Run it again after each change.
     """
-    from widesr.mirror.index import INDEX, write_index
+    from widesr.models.index import INDEX, write_index
 
     index = write_index(folder)
     if not quiet:
@@ -203,7 +203,7 @@ def index_models(
 
 def _readable() -> "tuple[list[ModelFile], list[ModelFileError]]":
     """All models, and what is wrong with those that cannot be read."""
-    from widesr.catalog import ModelFile, model_paths, read_card
+    from widesr.models.catalog import ModelFile, model_paths, read_card
 
     models, damaged = [], []
     for path in model_paths().values():
@@ -222,8 +222,8 @@ def _as_json(model: "ModelFile", *, ranges: bool = False) -> dict[str, Any]:
 
 
 def _origin(model: "ModelFile") -> str:
-    from widesr.catalog import MODELS_DIR
-    from widesr.places import models_folder
+    from widesr.models.catalog import MODELS_DIR
+    from widesr.system.paths import models_folder
 
     return {MODELS_DIR: "package", models_folder(): "pulled"}.get(model.path.parent, "file")
 
@@ -246,8 +246,8 @@ def _list(models: "list[ModelFile]", *, baseline: bool, verbose: bool) -> list[s
 
 
 def _show_offers(mirrors: "Mirrors", *, as_json: bool) -> None:
-    from widesr.mirror.pull import standing
-    from widesr.space import readable_size
+    from widesr.models.mirrors import standing
+    from widesr.system.text import readable_size
 
     entries = [offer.entry for offer in mirrors.offers.values()]
     if as_json:
@@ -279,7 +279,7 @@ def _row(model: "ModelFile") -> tuple[str, ...]:
 
 
 def _aliases(model: "ModelFile") -> list[str]:
-    from widesr.catalog import LADDER
+    from widesr.models.catalog import LADDER
 
     if _origin(model) != "package":
         return []

@@ -17,27 +17,28 @@ def words(*known: str) -> Offer:
 
 def models(incomplete: str) -> list[str]:
     """Complete the name of a model, in the package or pulled."""
-    from widesr.catalog import BICUBIC, LADDER, NEAREST, model_paths
+    from widesr.models.catalog import BICUBIC, LADDER, NEAREST, model_paths
 
     return words(*LADDER, *model_paths(), BICUBIC, NEAREST)(incomplete)
 
 
 def recipes(incomplete: str) -> list[str]:
     """Complete the name of a recipe in the package."""
-    from widesr.train.named import RECIPES, names_in  # which needs no torch
+    from widesr.train.named_files import RECIPES, names_in  # which needs no torch
 
     return words(*names_in(RECIPES))(incomplete)
 
 
 def studies(incomplete: str) -> list[str]:
     """Complete the name of a study in the package."""
-    from widesr.train.named import STUDIES, names_in
+    from widesr.study import STUDIES
+    from widesr.train.named_files import names_in
 
     return words(*names_in(STUDIES))(incomplete)
 
 
 def protocols(incomplete: str) -> list[str]:
     """Complete the name of a protocol."""
-    from widesr.metrics import PROTOCOLS
+    from widesr.pixels.metrics import PROTOCOLS
 
     return words(*PROTOCOLS, "list")(incomplete)

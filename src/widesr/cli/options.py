@@ -13,7 +13,7 @@ import typer
 from widesr.cli import offers
 from widesr.cli.terminal import be_quiet, be_verbose
 from widesr.errors import UsageError
-from widesr.sizing import MAX_SCALE, Target
+from widesr.upscaling.target import MAX_SCALE, Target
 
 _SMALLEST_TILE = 16
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from widesr.cli import options
 from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
-from widesr.folder import is_folder
+from widesr.system.folders import is_folder
 
 _PIPE = Path("-")
 
@@ -85,9 +85,9 @@ def _check(inputs: Sequence[Path], *, into_pipe: bool, as_json: bool) -> None:
 
 def _received(folder: Path) -> Path:
     """Write all of stdin to a file whose name says what it is."""
-    from widesr.files import FileBytes
     from widesr.pictures.sniff import kind_of
     from widesr.pictures.writing import FORMATS
+    from widesr.system.files import FileBytes
 
     path = folder / "stdin"
     try:

@@ -56,7 +56,7 @@ def show_recipe(
     ],
 ) -> None:
     """Print a recipe: `widesr recipe show NAME > my.toml` begins one of your own."""
-    from widesr.train.named import RECIPES, read_named
+    from widesr.train.named_files import RECIPES, read_named
 
     path, _ = read_named(name, folder=RECIPES, what="recipe")
     typer.echo(path.read_text(encoding="utf-8"), nl=False)
@@ -65,7 +65,7 @@ def show_recipe(
 
 def _in_package() -> "Iterator[dict[str, Any]]":
     """Give what the list says of each; the first line of a file is what it is about."""
-    from widesr.train.named import RECIPES, names_in, read_named
+    from widesr.train.named_files import RECIPES, names_in, read_named
 
     for name in names_in(RECIPES):
         path, values = read_named(name, folder=RECIPES, what="recipe")

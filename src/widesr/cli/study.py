@@ -13,9 +13,9 @@ from widesr.errors import MissingExtraError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from widesr.train.grid import Outcome
+    from widesr.study.design import Cell, Study
+    from widesr.study.runs import Outcome
     from widesr.train.loop import Progress
-    from widesr.train.study import Cell, Study
 
 
 def run_studies(
@@ -53,7 +53,7 @@ def run_studies(
     Ctrl-C or a kill, the same command goes on where the study stopped.
     """
     try:
-        from widesr.train.study import list_studies, load_study
+        from widesr.study.design import list_studies, load_study
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="training") from error
 
@@ -74,9 +74,9 @@ def run_studies(
 
 
 def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
-    from widesr.train.findings import write_findings
-    from widesr.train.grid import run_study
-    from widesr.train.study import cells
+    from widesr.study.design import cells
+    from widesr.study.findings import write_findings
+    from widesr.study.runs import run_study
 
     outcomes: list[Outcome] = []
     total = len(cells(study))
@@ -113,7 +113,7 @@ def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet
 def _draw(study: "Study", outcomes: "Sequence[Outcome]", path: Path) -> str:
     """Draw the curves; say what is to be said of them."""
     try:
-        from widesr.train.curves import draw_curves
+        from widesr.study.curves import draw_curves
     except ModuleNotFoundError:
         return "  (curves: pip install 'widesr[plots]', and the same command again)"
     draw_curves(study, outcomes, path)
@@ -131,7 +131,7 @@ def _words(labels: dict[str, str], seed: int) -> str:
 
 
 def _print_studies(studies: "Sequence[Study]", *, as_json: bool) -> None:
-    from widesr.train.study import cells
+    from widesr.study.design import cells
 
     for study in studies:
         if as_json:
@@ -142,8 +142,8 @@ def _print_studies(studies: "Sequence[Study]", *, as_json: bool) -> None:
 
 def _print_plan(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool) -> None:
     """Show each cell with its size and the time that is left of it; all seeds take the same."""
-    from widesr.train.grid import is_finished, time_cell
-    from widesr.train.study import cells, size_of
+    from widesr.study.design import cells, size_of
+    from widesr.study.runs import is_finished, time_cell
 
     times: dict[tuple[str, ...], float] = {}
     total = 0.0

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from widesr.data.source import Source
+    from widesr.train.dry_run import Plan
     from widesr.train.loop import Progress
-    from widesr.train.plan import Plan
     from widesr.train.recipe import Recipe
 
 
@@ -101,9 +101,9 @@ def train_network(
     when you press Ctrl-C. Several processes, on one machine or more, are started by torchrun.
     """
     try:
+        from widesr.train.dry_run import plan
         from widesr.train.loop import open_photographs, train
         from widesr.train.parallel import PeerError, is_launched, leads
-        from widesr.train.plan import plan
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="training") from error
 

@@ -13,7 +13,7 @@ from widesr.cli.pipes import piped
 from widesr.cli.terminal import print_advice, print_line, print_note
 
 if TYPE_CHECKING:
-    from widesr.batch.forecast import Forecast
+    from widesr.batch.estimates import Forecast
     from widesr.engine import Backend, Device, Precision
     from widesr.pictures.adapt import Icc, Kept
 
@@ -78,13 +78,13 @@ def upscale_pictures(
     the default, as photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and no
     input ever.
     """
-    from widesr.batch.forecast import forecast
+    from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
-    from widesr.catalog import BICUBIC, NEAREST
     from widesr.engine import advice
-    from widesr.folder import count_others, is_folder
-    from widesr.sized import load_upscaler
+    from widesr.models.catalog import BICUBIC, NEAREST
+    from widesr.system.folders import count_others, is_folder
+    from widesr.upscaling.resize_to import load_upscaler
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     given = options.gather_inputs(inputs, input_option)
@@ -150,7 +150,7 @@ def upscale_pictures(
 
 
 def _tell(to_come: "Forecast | None") -> None:
-    from widesr.space import readable_size
+    from widesr.system.text import readable_size
 
     if to_come is None or to_come.seconds < _WORTH_TELLING:
         return

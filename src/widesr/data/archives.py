@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from widesr.errors import DataError
-from widesr.space import readable_size
+from widesr.system.text import readable_size
 
 _NOT_WHOLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 _JUNK = ("__MACOSX", ".DS_Store")

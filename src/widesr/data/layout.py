@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from widesr.data.degradations import DEGRADATIONS
+from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import DataError, ImageReadError
-from widesr.folder import is_folder, pictures_in
+from widesr.system.folders import is_folder, pictures_in
 
 _REAL = ("mild", "difficult", "wild")
 """Those that exist at x4 only, in a folder without `X4`."""

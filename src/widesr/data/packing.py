@@ -15,7 +15,6 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-import widesr
 from widesr.data.pack import (
     FORMAT,
     HR,
@@ -30,7 +29,8 @@ from widesr.data.pack import (
 from widesr.data.photographs import Decoded, Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
-from widesr.space import readable_size
+from widesr.system.text import readable_size
+from widesr.system.version import __version__
 
 _TOLD = 5
 """Photographs that cannot be packed, of which one line tells all."""
@@ -147,7 +147,7 @@ def _filled(photographs: Folder, part: Path, report: Callable[[int, str], None])
         n_bytes = {name: file.end for name, file in files.items()}
     index = Index(
         format=FORMAT,
-        widesr=widesr.__version__,
+        widesr=__version__,
         title=photographs.title,
         what=photographs.what,
         degradation=photographs.degradation,

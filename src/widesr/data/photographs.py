@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.data.degradations import DEGRADATIONS, photograph_seed
 from widesr.data.layout import Files, find_files
 from widesr.data.patches import Pair
 from widesr.data.source import Licence
+from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.errors import DataError, ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.pictures.reading import read_header, read_picture
-from widesr.space import readable_size
+from widesr.system.text import readable_size
 
 
 class Decoded(NamedTuple):

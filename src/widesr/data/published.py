@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from widesr.data.archives import unpack
 from widesr.data.sets import Archive
-from widesr.data.unpack import unpack
-from widesr.download import fetch, record_hash, recorded_hash
 from widesr.errors import DataError
-from widesr.space import readable_size
+from widesr.system.download import fetch, record_hash, recorded_hash
+from widesr.system.text import readable_size
 
 Report = Callable[[int, int | None, str], None]
 """Called with bytes done, all bytes where that is known, and what is being done."""

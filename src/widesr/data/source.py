@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from widesr.catalog import TrainingData
 from widesr.data.layout import named
 from widesr.data.patches import Pair
 from widesr.errors import DataError
+from widesr.models.catalog import TrainingData
 
 
 class Licence(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
-from widesr.resize import Edges, imresize
+from widesr.pixels.resize import Edges, imresize
 
 Arithmetic = Literal["integer", "float"]
 """Whether `imresize` rounds between its two passes (MATLAB on uint8), or once at the end."""

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.data.damage import (
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
+from widesr.degrade.steps import (
     Floats,
     Resampling,
     blurred,
@@ -20,7 +21,6 @@ from widesr.data.damage import (
     shot_noise,
     through_jpeg,
 )
-from widesr.degradation import cropped_to_multiple, degrade
 
 Range = tuple[float, float]
 """From the least to the most, drawn evenly."""

@@ -12,7 +12,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 Floats = NDArray[np.float32]
 Lines = TypeVar("Lines", NDArray[np.float32], NDArray[np.float64])

@@ -18,17 +18,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import ModelCard, ModelFile
 from widesr.engine.choice import Choice, advice, choose, fastest_precision
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
 from widesr.engine.forks import Forkable
 from widesr.engine.guard import Guarded
-from widesr.engine.machine import streams_of, usable_cpus
 from widesr.engine.peak import measure_peak
 from widesr.engine.protocol import Backend, Device, Engine, Precision, Runtime
+from widesr.engine.tuned import recall_best
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
-from widesr.measured import recall_best
+from widesr.models.catalog import ModelCard, ModelFile
+from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
     "Backend",

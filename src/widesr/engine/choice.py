@@ -9,9 +9,9 @@ fp16 is slower everywhere. In fp32 both back ends take the same time.
 from importlib.util import find_spec
 from typing import Literal, NamedTuple, get_args
 
-from widesr.engine.machine import cpu
 from widesr.engine.protocol import Backend, Device, Precision
 from widesr.errors import MissingExtraError, UsageError
+from widesr.system.machine import cpu
 
 _CPU_FLAGS = {
     "bf16": {"amx_bf16", "avx512_bf16"},

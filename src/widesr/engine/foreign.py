@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr import catalog
-from widesr.catalog import ModelCard, ModelFile
-from widesr.engine.machine import usable_cpus
 from widesr.errors import ModelFileError, ModelNotFoundError
+from widesr.models import catalog
+from widesr.models.catalog import ModelCard, ModelFile
+from widesr.system.machine import usable_cpus
 
 FOREIGN = "foreign"
 """Family of the networks whose makers are others."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from widesr.catalog import ModelFile
 from widesr.engine.interface import refused
 from widesr.errors import MissingExtraError, UsageError
+from widesr.models.catalog import ModelFile
 
 _CONVERTER = "openvino.tools.ovc"
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import ModelFile
 from widesr.errors import ModelFileError
+from widesr.models.catalog import ModelFile
 
 
 class Port(NamedTuple):

@@ -18,9 +18,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from widesr.catalog import ModelFile
 from widesr.engine.interface import Port, checked, failed, fixed_size, refused
 from widesr.errors import UsageError
+from widesr.models.catalog import ModelFile
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",

@@ -7,15 +7,15 @@ of the runtimes that it was measured with; a file that is of others, damaged or 
 import importlib.metadata
 import logging
 import os
-import platform
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from widesr.files import whole_file
-from widesr.places import cache_folder
+from widesr.system.files import whole_file
+from widesr.system.machine import cpu_name
+from widesr.system.paths import cache_folder
 
 _logger = logging.getLogger(__name__)
 
@@ -88,13 +88,3 @@ def _machine() -> dict[str, str]:
         if (found := list(importlib.metadata.distributions(name=name)))
     }
     return {"cpu": cpu_name(), "cpus": str(cpus), **versions}
-
-
-def cpu_name() -> str:
-    """The CPU's name, as its maker writes it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")

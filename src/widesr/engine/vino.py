@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import ModelFile
 from widesr.engine.graph import read_graph, start_openvino
 from widesr.engine.int8 import round_convolutions
 from widesr.engine.interface import Port, checked, failed, fixed_size, refused
 from widesr.engine.skip import keep_skip_exact
 from widesr.errors import ModelFileError
+from widesr.models.catalog import ModelFile
 
 _OF_THE_REST = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
 """OpenVINO's words for what all that is not marked for int8 is computed in."""

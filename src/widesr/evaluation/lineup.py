@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Unpack
 
-from widesr.catalog import BICUBIC, LADDER
-from widesr.compare.diff import Window
+from widesr.evaluation.diff.difference import Window
+from widesr.models.catalog import BICUBIC, LADDER
 from widesr.pictures.picture import Picture
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
-from widesr.upscaler import Running
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Running
 
 EVERY = (BICUBIC, *LADDER)
 """What is compared where no models are named."""

@@ -10,12 +10,12 @@ import numpy as np
 import pyvips
 from pydantic import BaseModel, ConfigDict
 
-from widesr import __version__
 from widesr.errors import ImageWriteError
-from widesr.files import whole_file
-from widesr.folder import is_folder
-from widesr.measured import cpu_name
-from widesr.metrics import Channel, Protocol
+from widesr.pixels.metrics import Channel, Protocol
+from widesr.system.files import whole_file
+from widesr.system.folders import is_folder
+from widesr.system.machine import MachineReport
+from widesr.system.version import __version__
 
 
 class _Frozen(BaseModel):
@@ -80,15 +80,6 @@ class ModelReport(_Frozen):
     """Of the model file."""
     self_ensemble: bool
     tile: int | Literal["auto"] | None
-
-
-class MachineReport(_Frozen):
-    """Where the seconds were measured."""
-
-    cpu: str
-    cores: int
-    """Cores that this process may use."""
-    system: str
 
 
 class Report(_Frozen):
@@ -162,12 +153,3 @@ def versions() -> dict[str, str]:
         "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),
         "python": platform.python_version(),
     }
-
-
-def machine() -> MachineReport:
-    """Say what this runs on."""
-    return MachineReport(
-        cpu=cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
-        system=f"{platform.system()} {platform.machine()}",
-    )

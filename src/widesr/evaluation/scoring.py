@@ -11,26 +11,26 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from widesr.catalog import BICUBIC, find_model
-from widesr.degradation import cropped_to_multiple, degrade
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.engine import load_engine
 from widesr.errors import DataError, ShapeError, UsageError
-from widesr.folder import is_folder, pictures_in
-from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
-from widesr.pictures.picture import MAX_PIXELS
-from widesr.pictures.reading import read_picture
-from widesr.pictures.writing import FORMATS
-from widesr.report import (
+from widesr.evaluation.report import (
     Comparison,
     ImageReport,
     ModelReport,
     Report,
     Scores,
-    machine,
     protocol_report,
     versions,
 )
-from widesr.upscaler import Upscaler
+from widesr.models.catalog import BICUBIC, find_model
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import FORMATS
+from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
+from widesr.system.folders import is_folder, pictures_in
+from widesr.system.machine import this_machine
+from widesr.upscaling.upscaler import Upscaler
 
 
 def evaluate_folder(
@@ -107,7 +107,7 @@ def evaluate_folder(
         seconds=sum(image.seconds for image in images),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
-        machine=machine(),
+        machine=this_machine(),
     )
 
 

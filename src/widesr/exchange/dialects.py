@@ -8,47 +8,31 @@ ValueError or IndexError where a tensor is missing or odd.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from widesr.errors import CheckpointError
+from widesr.exchange.readers import KERAS
 from widesr.nets import (
     EDSR,
     RDN,
     SPAN,
     WDSR,
-    EDSRConfig,
     RDNConfig,
     SMFANet,
     SMFANetConfig,
     SPANConfig,
-    WDSRConfig,
 )
-from widesr.train.foreign import KERAS
-
-AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, SMFANet, SPAN)
-State = Mapping[str, Tensor]
+from widesr.nets.from_tensors import (
+    State,
+    edsr,
+    loaded,
+    scale_of_tail,
+    wdsr,
+    with_weight_norm,
+)
 
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-
-
-def with_weight_norm(tensors: State) -> dict[str, Tensor]:
-    """Bring all three styles of a convolution's weight to `weight_v` and `weight_g`."""
-    state = {}
-    for name, value in tensors.items():
-        stem, _, last = name.rpartition(".")
-        if name.endswith(".parametrizations.weight.original0"):
-            state[name.replace("parametrizations.weight.original0", "weight_g")] = value
-        elif name.endswith(".parametrizations.weight.original1"):
-            state[name.replace("parametrizations.weight.original1", "weight_v")] = value
-        elif last == "weight" and value.ndim == 4:
-            state[f"{stem}.weight_v"] = value
-            state[f"{stem}.weight_g"] = torch.norm_except_dim(value, 2, 0)
-        else:
-            state[name] = value
-    return state
 
 
 def jiahuiyu_wdsr(tensors: State, res_scale: float) -> WDSR:
@@ -107,33 +91,6 @@ def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
     return wdsr(state, rgb_mean=_DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
 
 
-def wdsr(
-    state: dict[str, Tensor],
-    *,
-    rgb_mean: tuple[float, float, float],
-    rgb_std: float,
-    res_scale: float,
-) -> WDSR:
-    """Build WDSR of weight-normed tensors under our names."""
-    n_feats = len(state["head.weight_v"])
-    widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
-    block_b = widen.shape[-1] == 1
-    # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
-    low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
-    cfg = WDSRConfig(
-        scale=_scale(len(state["tail.weight_v"])),
-        block="b" if block_b else "a",
-        n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
-        n_feats=n_feats,
-        expansion=len(widen) / n_feats,
-        rgb_mean=rgb_mean,
-        rgb_std=rgb_std,
-        res_scale=res_scale,
-        linear_ratio=low,
-    )
-    return _load(WDSR(cfg), state)
-
-
 def edsr_pytorch(tensors: State, res_scale: float) -> EDSR:
     """Source: EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
     stages = len({name.split(".")[2] for name in tensors if name.startswith("tail.0.")})
@@ -169,32 +126,13 @@ def _by(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
     return lambda match: names[match[0]]
 
 
-def edsr(
-    state: State, *, rgb_mean: tuple[float, float, float], rgb_std: float, res_scale: float
-) -> EDSR:
-    """Build EDSR of plain tensors under our names."""
-    stages = sum(bool(re.match(r"^tail\.\d+\.weight$", name)) for name in state) - 1
-    n_feats = len(state["head.weight"])
-    scale = 3 if len(state["tail.0.weight"]) == 9 * n_feats else 2**stages
-    blocks = {name.split(".")[1] for name in state if re.match(r"^body\.\d+\.body\.", name)}
-    cfg = EDSRConfig(
-        scale=_scale(3 * scale**2),
-        n_resblocks=len(blocks),
-        n_feats=n_feats,
-        res_scale=res_scale,
-        rgb_mean=rgb_mean,
-        rgb_std=rgb_std,
-    )
-    return _load(EDSR(cfg), state)
-
-
 def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
     """Source: EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
     n_feats, growth = len(tensors["SFENet1.weight"]), len(tensors["RDBs.0.convs.0.conv.0.weight"])
     stages = sum(bool(re.match(r"^UPNet\.\d+\.weight$", name)) for name in tensors) - 1
     scale = 3 if len(tensors["UPNet.0.weight"]) == 9 * growth else 2**stages
     cfg = RDNConfig(
-        scale=_scale(3 * scale**2),
+        scale=scale_of_tail(3 * scale**2),
         n_blocks=len({name.split(".")[1] for name in tensors if name.startswith("RDBs.")}),
         n_layers=len({n.split(".")[3] for n in tensors if n.startswith("RDBs.0.convs.")}),
         growth=growth,
@@ -207,7 +145,7 @@ def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
         ours = re.sub(r"^RDBs\.(\d+)\.LFF\.", r"body.\1.fuse.", ours)
         ours = re.sub(r"^GFF\.", "fuse.", re.sub(r"^UPNet\.", "tail.", ours))
         renamed[ours.replace("SFENet1.", "head.").replace("SFENet2.", "entry.")] = value
-    return _load(RDN(cfg), renamed)
+    return loaded(RDN(cfg), renamed)
 
 
 def span(tensors: State, _res_scale: float) -> SPAN:
@@ -229,14 +167,14 @@ def span(tensors: State, _res_scale: float) -> SPAN:
     tail = renamed["tail.weight"]
     as_it_is = "no_norm" in tensors
     cfg = SPANConfig(
-        scale=_scale(len(tail)),
+        scale=scale_of_tail(len(tail)),
         n_resblocks=len({name.split(".")[1] for name in renamed if name.startswith("body.")}),
         n_feats=tail.shape[1],
         branched=branched,
         rgb_mean=(0.0, 0.0, 0.0) if as_it_is else _DIV2K_MEAN,
         rgb_range=1.0 if as_it_is else 255.0,
     )
-    return _load(SPAN(cfg), renamed)
+    return loaded(SPAN(cfg), renamed)
 
 
 def _place_in_span(match: re.Match[str]) -> str:
@@ -248,7 +186,7 @@ def smfanet(tensors: State, _res_scale: float) -> SMFANet:
     """Source: Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
     tail = tensors["to_img.0.weight"]
     cfg = SMFANetConfig(
-        scale=_scale(len(tail)),
+        scale=scale_of_tail(len(tail)),
         n_resblocks=len({name.split(".")[1] for name in tensors if name.startswith("feats.")}),
         n_feats=tail.shape[1],
         expansion=_exact_or_more(len(tensors["feats.0.pcfn.conv_0.weight"]), tail.shape[1]),
@@ -259,7 +197,7 @@ def smfanet(tensors: State, _res_scale: float) -> SMFANet:
         for theirs, part in _SMFANET.items():
             ours = ours.replace(theirs, part)
         renamed[ours] = value
-    return _load(SMFANet(cfg), renamed)
+    return loaded(SMFANet(cfg), renamed)
 
 
 _SMFANET = {
@@ -283,19 +221,3 @@ _SMFANET = {
 def _exact_or_more(wide: int, narrow: int) -> float:
     """Return the ratio of two widths, such that `int(narrow * ratio)` is `wide`."""
     return wide / narrow if int(narrow * (wide / narrow)) == wide else (wide + 0.5) / narrow
-
-
-def _scale(n_out: int) -> Literal[2, 3, 4, 8]:
-    scales: dict[int, Literal[2, 3, 4, 8]] = {12: 2, 27: 3, 48: 4, 192: 8}
-    if n_out not in scales:
-        raise CheckpointError(f"a tail of {n_out} channels is no RGB of scale 2, 3, 4 or 8")
-    return scales[n_out]
-
-
-def _load(network: AnyNetwork, state: State) -> AnyNetwork:
-    try:
-        network.load_state_dict(dict(state))
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"the tensors do not fit {network.cfg}: {first}") from error
-    return network

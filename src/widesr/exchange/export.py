@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from widesr.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
 from widesr.engine import load_engine
 from widesr.errors import ExportError, OutputExistsError, WidesrError
-from widesr.files import whole_file
+from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
 from widesr.nets import Network, family_of
+from widesr.system.files import whole_file
 from widesr.train.checkpoint import Provenance, load_weights
 
 Stored = Literal["fp16", "fp32"]

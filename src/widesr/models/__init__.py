@@ -1,6 +1,7 @@
-"""Models that are not in the package: listed by a mirror, fetched when the user asks for them.
+"""Models as files: which there are, what their cards say, and how more of them come from mirrors.
 
-A mirror is a folder, on the web or on a disk, with model files and `models.json`, which names each
-with its size and hash. The file is held to the index, and the card in it too, before a model takes
-its name in the user's folder. Nothing else in widesr fetches a model.
+The `.onnx` files of the package lie beside these modules. A mirror is a folder, on the web or on
+a disk, with model files and `models.json`, which names each with its size and hash. The file is
+held to the index, and the card in it too, before a model takes its name in the user's folder.
+Nothing else in widesr fetches a model.
 """

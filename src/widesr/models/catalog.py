@@ -16,13 +16,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.errors import ModelFileError, ModelNotFoundError
-from widesr.files import whole_file
-from widesr.places import models_folder
-from widesr.protobuf import NotProtobufError, as_field, fields
+from widesr.models.protobuf import NotProtobufError, as_field, fields
+from widesr.system.files import whole_file
+from widesr.system.paths import models_folder
 
 _logger = logging.getLogger(__name__)
 
-MODELS_DIR = Path(__file__).parent / "models"
+MODELS_DIR = Path(__file__).parent
 """The models in the package; a file is named as its model. Others are in `models_folder()`."""
 
 LADDER: dict[str, dict[int, str]] = {

@@ -9,10 +9,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from widesr.catalog import BICUBIC, CARDS_SINCE, LADDER, NEAREST, read_card
-from widesr.download import Place, fetch_bytes
 from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
-from widesr.files import whole_file
+from widesr.models.catalog import BICUBIC, CARDS_SINCE, LADDER, NEAREST, read_card
+from widesr.system.download import Place, fetch_bytes
+from widesr.system.files import whole_file
 
 INDEX = "models.json"
 _MOST = 4 * 2**20

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import widesr
-from widesr.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
-from widesr.download import Place, Report, fetch, remove_part
 from widesr.errors import (
     DownloadError,
     ModelFileError,
@@ -20,9 +17,12 @@ from widesr.errors import (
     OutputExistsError,
     UsageError,
 )
-from widesr.mirror.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
-from widesr.places import models_folder
-from widesr.space import readable_size
+from widesr.models.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
+from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
+from widesr.system.download import Place, Report, fetch, remove_part
+from widesr.system.paths import models_folder
+from widesr.system.text import readable_size
+from widesr.system.version import __version__
 
 
 class Offer(NamedTuple):
@@ -136,7 +136,7 @@ def pull(
         return Pulled(ModelFile(there, read_card(there)), was_there=True)
     if _is_too_new(entry):
         raise ModelFileError(
-            f"{entry.name}: is for widesr {entry.needs} or newer, this is {widesr.__version__}; "
+            f"{entry.name}: is for widesr {entry.needs} or newer, this is {__version__}; "
             "install a newer widesr, as you installed this one"
         )
     path = _file_of(entry.name)
@@ -257,7 +257,7 @@ def _there_already(entry: Entry, *, overwrite: bool) -> Path | None:
 
 
 def _is_too_new(entry: Entry) -> bool:
-    return _numbers(entry.needs) > _numbers(widesr.__version__)
+    return _numbers(entry.needs) > _numbers(__version__)
 
 
 def _numbers(version: str) -> list[int]:

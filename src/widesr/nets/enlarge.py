@@ -1,4 +1,4 @@
-"""Bicubic enlargement as part of a network: `widesr.resize.imresize` for whole factors.
+"""Bicubic enlargement as part of a network: `widesr.pixels.resize.imresize` for whole factors.
 
 What a network of the first years starts from, and what its colours are where it learns luma alone.
 """
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 _REACH = 2
 """LR lines on each side that the cubic kernel reads."""

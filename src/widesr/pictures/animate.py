@@ -12,14 +12,13 @@ import numpy as np
 import pyvips
 
 from widesr.errors import ImageFormatError, UsageError, write_error
-from widesr.files import FileBytes, whole_file
 from widesr.pictures.adapt import adapted_stream
 from widesr.pictures.animation import Animation
 from widesr.pictures.apng import Control, write_apng
 from widesr.pictures.feed import Feed
 from widesr.pictures.frames import changes, ticks
 from widesr.pictures.picture import PictureStream
-from widesr.pictures.png import png
+from widesr.pictures.png import stream_png
 from widesr.pictures.sniff import title
 from widesr.pictures.webp import WebpFrame, write_webp
 from widesr.pictures.writing import (
@@ -30,7 +29,8 @@ from widesr.pictures.writing import (
     output_format,
     prepared,
 )
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes, whole_file
 
 _FORMATS = ("gif", "webp", "png")
 _LONGEST_GIF = 65535
@@ -193,7 +193,7 @@ def _write_png(file: FileBytes, animation: Animation) -> None:
         for number, part in enumerate(changes(animation.frames)):
             rows = Rows.of(part.pixels)
             # What is true of all stands before the first.
-            pieces = png(rows) if number else encode_png(replace(still, rows=rows), metadata)
+            pieces = stream_png(rows) if number else encode_png(replace(still, rows=rows), metadata)
             encoded = b"".join(pieces)
             height, width, _ = part.pixels.shape
             delay, per = _fraction_of_words(animation.durations[number])

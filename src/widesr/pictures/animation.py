@@ -15,7 +15,6 @@ import pyvips
 from numpy.typing import DTypeLike
 
 from widesr.errors import ImageReadError, ImageTooLargeError, WidesrError
-from widesr.files import FileBytes
 from widesr.pictures.apng import claimed_frames, open_apng
 from widesr.pictures.gif import is_animated_gif, read_gif
 from widesr.pictures.picture import MAX_PIXELS, About, PictureStream
@@ -30,8 +29,9 @@ from widesr.pictures.reading import (
 )
 from widesr.pictures.sniff import frames_of_png
 from widesr.pictures.turning import turned
-from widesr.pipeline import ahead
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes
+from widesr.system.threads import ahead
 
 _FRAMES = 16
 """Pixels of all frames together, in times those that one may have."""

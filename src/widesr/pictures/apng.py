@@ -14,10 +14,10 @@ import numpy as np
 import pyvips
 
 from widesr.errors import last_line
-from widesr.files import FileBytes
 from widesr.pictures.png import MARK, chunk
 from widesr.pictures.tiff import Sliceable
-from widesr.rows import Band
+from widesr.pixels.rows import Band
+from widesr.system.files import FileBytes
 
 _MOST_CHUNKS = 2**20
 """Far more than any file has; a made-up one must not keep us busy."""

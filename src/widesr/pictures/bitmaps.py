@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.files import FileBytes
 from widesr.pictures.picture import Bitmap
 from widesr.pictures.tiff import Sliceable
+from widesr.system.files import FileBytes
 
 Array = NDArray[np.uint8 | np.uint16]
 

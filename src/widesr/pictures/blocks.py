@@ -30,7 +30,7 @@ from widesr.pictures.raster import (
     Raster,
 )
 from widesr.pictures.tiff import Sliceable, Tree, packed
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 Bytes = NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ Source: ISO/IEC 14496-12 (boxes, items and their places) and 23008-12 (pictures 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from widesr.files import FileBytes
+from widesr.system.files import FileBytes
 
 Entry = TypeVar("Entry")
 Box = tuple[bytes, bytes]
@@ -24,14 +24,14 @@ class Heif:
     def __init__(self, file: FileBytes) -> None:
         """Read what the file says of its items, and none of them."""
         self._file = file
-        meta = dict(boxes(_meta(file)))
-        properties = dict(boxes(meta.get(b"iprp", b"")))
+        meta = dict(walk_boxes(_meta(file)))
+        properties = dict(walk_boxes(meta.get(b"iprp", b"")))
         self._idat = meta.get(b"idat", b"")
         self._kinds = dict(_read(_kinds, meta.get(b"iinf", b"")))
         self._references = list(_read(_references, meta.get(b"iref", b"")))
         self._places = dict(_read(_places, meta.get(b"iloc", b"")))
         self._numbers = dict(_read(_numbers, properties.get(b"ipma", b"")))
-        self._properties = list(boxes(properties.get(b"ipco", b"")))
+        self._properties = list(walk_boxes(properties.get(b"ipco", b"")))
         self.primary = next(_read(_primary, meta.get(b"pitm", b"")), 0)
         """Number of the item that is the picture."""
 
@@ -89,7 +89,7 @@ _DEEPEST = 8
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
 
-def boxes(data: bytes) -> Iterator[Box]:
+def walk_boxes(data: bytes) -> Iterator[Box]:
     """Name and contents of each box; the last may be cut short."""
     at = 0
     for _ in range(_MOST_BOXES):
@@ -143,7 +143,7 @@ def _primary(body: bytes) -> Iterator[int]:
 
 
 def _kinds(body: bytes) -> Iterator[tuple[int, bytes]]:
-    for name, entry in boxes(body[8 if body[0] else 6 :]):
+    for name, entry in walk_boxes(body[8 if body[0] else 6 :]):
         if name == b"infe" and entry[0] in (2, 3):
             wide = 4 if entry[0] == 3 else 2
             yield _number(entry, 4, wide), entry[6 + wide : 10 + wide]
@@ -151,7 +151,7 @@ def _kinds(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _references(body: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
     wide = 4 if body[0] else 2
-    for kind, entry in boxes(body[4:]):
+    for kind, entry in walk_boxes(body[4:]):
         n = _number(entry, wide, 2)
         to = [_number(entry, wide + 2 + wide * k, wide) for k in range(n)]
         yield kind, _number(entry, 0, wide), to

@@ -8,7 +8,7 @@ import pyvips
 
 from widesr.pictures.metadata import sound_profile
 from widesr.pictures.picture import Pixels
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 
 class Conversion(NamedTuple):

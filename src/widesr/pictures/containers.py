@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from widesr.errors import ImageFormatError
-from widesr.files import FileBytes
 from widesr.pictures.boxes import Heif
 from widesr.pictures.jpeg import EXIF
 from widesr.pictures.metadata import (
@@ -25,6 +24,7 @@ from widesr.pictures.metadata import (
 from widesr.pictures.png import chunk
 from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.pictures.tiff import Tiff, Tree, packed
+from widesr.system.files import FileBytes
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _SEGMENT = 65533

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from widesr.files import FileBytes
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes
 
 _STRIP = 2**18
 """Bytes of a strip, about: what libvips asks for at once."""

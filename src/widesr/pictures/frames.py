@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from widesr.rows import Band
+from widesr.pixels.rows import Band
 
 
 class Part(NamedTuple):

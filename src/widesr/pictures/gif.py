@@ -19,7 +19,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import last_line
-from widesr.rows import Band
+from widesr.pixels.rows import Band
 
 Numbers = NDArray[np.uint8]
 _log = logging.getLogger(__name__)

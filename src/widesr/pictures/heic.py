@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from widesr.errors import MissingExtraError
-from widesr.files import FileBytes
 from widesr.pictures.boxes import Heif
 from widesr.pictures.containers import named_colours
 from widesr.pictures.density import density_of_exif
@@ -18,7 +17,8 @@ from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned
 from widesr.pictures.picture import Bitmap, Pixels
 from widesr.pictures.profiles import profile_of
-from widesr.rows import Rows
+from widesr.pixels.rows import Rows
+from widesr.system.files import FileBytes
 
 
 def open_heic(path: Path, file: FileBytes) -> Bitmap:

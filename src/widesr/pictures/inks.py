@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.pictures.raster import PALETTE, PREMULTIPLIED, WHITE_IS_ZERO, YCBCR, Raster
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 
 def coloured(numbers: Rows, raster: Raster) -> Rows:

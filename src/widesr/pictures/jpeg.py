@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from widesr.files import FileBytes
 from widesr.pictures.tiff import Sliceable
+from widesr.system.files import FileBytes
 
 EXIF = b"Exif\0\0"
 """Begins a segment of EXIF."""

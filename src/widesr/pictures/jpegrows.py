@@ -15,7 +15,7 @@ import pyvips
 
 from widesr.pictures.jpeg import end_of_scan, segments
 from widesr.pictures.tiff import Sliceable
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 _END = b"\xff\xd9"
 _BAND = 2**22

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.files import FileBytes
 from widesr.pictures.av1 import Av1Colours, av1_colours
 from widesr.pictures.boxes import Heif
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes
 
 _Table = NDArray[np.uint8 | np.uint16]
 """What each level that libheif gives means."""

@@ -18,13 +18,13 @@ from widesr.errors import (
     WidesrError,
     write_error,
 )
-from widesr.files import FileBytes, whole_file
 from widesr.pictures.picture import MAX_PIXELS, PictureStream
 from widesr.pictures.reading import damaged, open_page, opened, pages_of, tell
 from widesr.pictures.sniff import kind_of, title
 from widesr.pictures.tiff import Tiff, packed
 from widesr.pictures.writing import encode_stream, output_format
-from widesr.rows import Rows
+from widesr.pixels.rows import Rows
+from widesr.system.files import FileBytes, whole_file
 
 _PAGES = 16
 """Pixels of all pages together, in times those that one may have."""

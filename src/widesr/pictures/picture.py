@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
 from widesr.pictures.geo import Place
-from widesr.pipeline import ahead
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.threads import ahead
 
 Pixels = NDArray[np.uint8 | np.uint16]
 

@@ -16,7 +16,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from widesr.rows import Rows
+from widesr.pixels.rows import Rows
 
 Bytes = NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ _LEVEL = 2
 _MOST_ASPECT = 10_000
 
 
-def png(
+def stream_png(
     rows: Rows,
     *,
     icc: bytes | None = None,

@@ -28,8 +28,6 @@ from widesr.errors import (
     WidesrError,
     last_line,
 )
-from widesr.files import FileBytes
-from widesr.folder import web_address
 from widesr.pictures.colour import inks_to_srgb, meant_profile
 from widesr.pictures.containers import metadata_of_png, named_colours
 from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
@@ -45,7 +43,9 @@ from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
 from widesr.pictures.turning import upright
 from widesr.pictures.turns import turn_of_avif, without_turns
 from widesr.pictures.whole import WHOLE, open_whole
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes
+from widesr.system.folders import web_address
 
 pyvips.block_untrusted_set(True)
 pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn

@@ -11,7 +11,7 @@ from widesr.pictures.inks import coloured
 from widesr.pictures.metadata import IPTC_TAG, Metadata, descriptive, exif_of, speaks_of_pixels
 from widesr.pictures.raster import BAND, CMYK, Raster, read_raster
 from widesr.pictures.tiff import Sliceable, Tiff
-from widesr.rows import Rows
+from widesr.pixels.rows import Rows
 
 _DESCRIPTION, _ICC, _XMP, _ORIENTATION = 270, 34675, 700, 274
 

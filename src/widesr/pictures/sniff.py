@@ -5,9 +5,9 @@ import struct
 from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.files import FileBytes
 from widesr.pictures.png import MARK
 from widesr.pictures.tiff import Tiff
+from widesr.system.files import FileBytes
 
 KINDS = ("png", "jpeg", "webp", "tiff", "avif", "heic", "gif", "bmp", "netpbm")
 """Of pictures that are read."""

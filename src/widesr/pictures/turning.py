@@ -9,7 +9,7 @@ import numpy as np
 
 from widesr.errors import ImageReadError
 from widesr.pictures.picture import Pixels
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 _BAND = 2**22
 """Bytes that are turned at once, about."""

@@ -8,8 +8,8 @@ comes as it is stored; what was said is given as EXIF would say it.
 Source: ISO/IEC 23008-12, sections 6.5.10 (irot) and 6.5.12 (imir); libavif's reading of the axis.
 """
 
-from widesr.files import FileBytes
 from widesr.pictures.boxes import Heif
+from widesr.system.files import FileBytes
 
 _TURNS = {
     (0, None): 1, (0, 0): 4, (0, 1): 2,

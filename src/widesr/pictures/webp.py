@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from widesr.files import FileBytes
 from widesr.pictures.metadata import Metadata
+from widesr.system.files import FileBytes
 
 _MOST_BYTES = 2**32 - 2
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from widesr.files import FileBytes
 from widesr.pictures.bitmaps import open_bitmap
 from widesr.pictures.gif import read_gif
 from widesr.pictures.heic import open_heic
 from widesr.pictures.picture import Bitmap, Pixels
+from widesr.system.files import FileBytes
 
 WHOLE = ("bmp", "netpbm", "gif", "heic")
 """Kinds of files that `open_whole` takes."""

@@ -15,7 +15,6 @@ import numpy as np
 import pyvips
 
 from widesr.errors import ImageFormatError, UsageError, write_error
-from widesr.files import FileBytes, whole_file
 from widesr.pictures.colour import meant_profile, space_of, to_srgb
 from widesr.pictures.containers import (
     LONGEST_IN_JPEG,
@@ -28,10 +27,11 @@ from widesr.pictures.containers import (
 from widesr.pictures.feed import Feed, Splice
 from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
 from widesr.pictures.picture import Picture, PictureStream
-from widesr.pictures.png import png
+from widesr.pictures.png import stream_png
 from widesr.pictures.sniff import title
 from widesr.pictures.tiff import Tree
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes, whole_file
 
 FORMATS = {
     ".png": "png",
@@ -245,7 +245,7 @@ def _own_tags(stream: PictureStream) -> Tree:
 
 def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
     """Encode a picture that PNG can hold while it passes; yield the pieces of the file."""
-    return png(
+    return stream_png(
         stream.rows,
         icc=stream.icc,
         pixels_per_mm=_stated_resolution(stream),

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 

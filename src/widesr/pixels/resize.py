@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
-from widesr.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows
 
 Edges = Literal["symmetric", "replicate"]
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16 | np.float32 | np.float64)

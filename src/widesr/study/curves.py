@@ -9,9 +9,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from widesr.errors import CheckpointError
-from widesr.files import whole_file
-from widesr.train.grid import Outcome
-from widesr.train.study import Study
+from widesr.study.design import Study
+from widesr.study.runs import Outcome
+from widesr.system.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from widesr.errors import RecipeError
 from widesr.nets import NetworkConfig, build
-from widesr.train.mistakes import list_mistakes, nearest
-from widesr.train.named import STUDIES, names_in, read_named
+from widesr.study import STUDIES
+from widesr.train.named_files import names_in, read_named
 from widesr.train.recipe import Recipe, Whole, parse_recipe
+from widesr.train.recipe_errors import list_mistakes, nearest
 
 _BASE = ("family", "net", "data", "optim", "log")
 """Of a study file, what is a recipe's."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from widesr.errors import CheckpointError
-from widesr.files import whole_file
-from widesr.train.grid import Outcome
-from widesr.train.study import Study
+from widesr.study.design import Study
+from widesr.study.runs import Outcome
+from widesr.system.files import whole_file
 
 
 class Row(NamedTuple):

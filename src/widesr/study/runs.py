@@ -9,13 +9,13 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from widesr.errors import CheckpointError, TrainingError
-from widesr.files import whole_file
+from widesr.study.design import Cell, Study, cells, size_of
+from widesr.system.files import whole_file
 from widesr.train.checkpoint import list_states
 from widesr.train.device import Device, describe, find_device
+from widesr.train.dry_run import plan
 from widesr.train.loop import Photographs, Progress, load_photographs, train, which_commit
-from widesr.train.plan import plan
 from widesr.train.recipe import Recipe
-from widesr.train.study import Cell, Study, cells, size_of
 
 _OUTCOME = "outcome.json"
 

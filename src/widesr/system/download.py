@@ -17,8 +17,8 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import widesr
 from widesr.errors import DownloadError, UsageError, WidesrError
+from widesr.system.version import __version__
 
 _CHUNK = 2**20
 _TIMEOUT_S = 60.0
@@ -298,7 +298,7 @@ def _open(place: Place, *, have: int, headers: dict[str, str]) -> _Stream:
     if isinstance(place, Path):
         return _open_file(place, have=have)
     headers = headers | {
-        "User-Agent": f"widesr/{widesr.__version__}",
+        "User-Agent": f"widesr/{__version__}",
         "Accept-Encoding": "identity",
     }
     if have:

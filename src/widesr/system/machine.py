@@ -1,10 +1,13 @@
 """What this machine has to compute with: its CPU, and how much of it this process may use."""
 
 import os
+import platform
 from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -76,3 +79,33 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def cpu_name() -> str:
+    """The CPU's name, as its maker writes it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+class MachineReport(BaseModel):
+    """Where the seconds were measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    cores: int
+    """Cores that this process may use."""
+    system: str
+
+
+def this_machine() -> MachineReport:
+    """Say what this runs on."""
+    return MachineReport(
+        cpu=cpu_name(),
+        cores=len(os.sched_getaffinity(0)),
+        system=f"{platform.system()} {platform.machine()}",
+    )

@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from widesr.catalog import TrainingData
 from widesr.errors import CheckpointError
-from widesr.files import whole_file
+from widesr.models.catalog import TrainingData
 from widesr.nets import Network, build, family_of, parse_config
+from widesr.system.files import whole_file
 from widesr.train.recipe import Recipe
 
 _KEY, _HASH_KEY = "widesr", "sha256"

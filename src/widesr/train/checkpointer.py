@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from widesr.catalog import TrainingData
 from widesr.data.loader import Loader
 from widesr.data.patches import Pair
 from widesr.errors import CheckpointError, ImageWriteError
+from widesr.models.catalog import TrainingData
 from widesr.pictures.picture import Picture
 from widesr.pictures.writing import write_picture
 from widesr.train.checkpoint import Provenance, save_state, save_weights

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from widesr.errors import TrainingError
-from widesr.report import machine
+from widesr.system.machine import this_machine
 from widesr.train.parallel import is_launched, local_rank
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -58,7 +58,7 @@ def require_compiler(device: torch.device) -> None:
 
 def describe(device: torch.device) -> str:
     """Name processor or GPU, threads and torch, for the model's card."""
-    here = machine()
+    here = this_machine()
     software = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {here.cpu}, {here.cores} CPUs, {software}"

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from widesr.catalog import LADDER, find_model
 from widesr.errors import CheckpointError
+from widesr.models.catalog import LADDER, find_model
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
+from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
 from widesr.train.checkpoint import load_weights
-from widesr.train.dialects import with_weight_norm
-from widesr.train.importers import network_of_model
+from widesr.train.exported import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
 
 Growing = WDSRConfig | EDSRConfig

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import CheckpointError, MissingExtraError
-from widesr.files import append_whole, whole_file
+from widesr.system.files import append_whole, whole_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

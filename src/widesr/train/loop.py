@@ -12,24 +12,24 @@ from typing import Literal, NamedTuple
 
 import torch
 
-import widesr
-from widesr.catalog import TrainingData
 from widesr.data.loader import Loader
 from widesr.data.opening import open_source
 from widesr.data.pack import is_pack
 from widesr.data.patches import Pair
 from widesr.data.source import Source, hold_out, large_enough, training_data
 from widesr.errors import CheckpointError, DataError, TrainingError
+from widesr.models.catalog import TrainingData
+from widesr.system.version import __version__
 from widesr.train.checkpoint import (
     list_states,
     load_newest_state,
     state_from_bytes,
     state_to_bytes,
 )
+from widesr.train.checkpointer import Files, Keeper, Progress
 from widesr.train.device import Device, find_device
 from widesr.train.grow import load_start
 from widesr.train.guard import Guard
-from widesr.train.keeper import Files, Keeper, Progress
 from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.recipe import Recipe
@@ -392,4 +392,4 @@ def which_commit() -> str:
         git("ls-files", "--error-unmatch", __file__)  # else the repository is somebody else's
         return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
-        return f"widesr {widesr.__version__}"
+        return f"widesr {__version__}"

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from widesr.errors import RecipeError
-from widesr.train.mistakes import nearest
+from widesr.train.recipe_errors import nearest
 
-RECIPES = Path(__file__).parents[1] / "recipes"
-STUDIES = Path(__file__).parents[1] / "studies"
+RECIPES = Path(__file__).parent / "recipes"
 
 
 def names_in(folder: Path) -> list[str]:

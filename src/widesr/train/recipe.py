@@ -16,8 +16,8 @@ from pydantic import (
 
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
-from widesr.train.mistakes import list_mistakes, nearest
-from widesr.train.named import RECIPES, names_in, read_named
+from widesr.train.named_files import RECIPES, names_in, read_named
+from widesr.train.recipe_errors import list_mistakes, nearest
 
 # Strict, because TOML has types: "8" is no number, and true is not 1.
 Positive = Annotated[int, Field(gt=0, strict=True)]

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from widesr.catalog import LADDER, find_model
 from widesr.data.patches import Pair
 from widesr.errors import CheckpointError, RecipeError
-from widesr.files import whole_file
+from widesr.models.catalog import LADDER, find_model
 from widesr.nets import Network
+from widesr.system.files import whole_file
 from widesr.train.checkpoint import load_weights
 from widesr.train.recipe import TeacherTable
-from widesr.upscaler import AnyUpscaler, Upscaler
+from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
 
 
 class Teacher:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from widesr.compare.sheet import densest, joined, titled
 from widesr.data.patches import Pair
-from widesr.metrics import PROTOCOLS, psnr
 from widesr.nets import Network
-from widesr.resize import imresize
+from widesr.pixels.drawing import densest, joined, titled
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.resize import imresize
 from widesr.train.run import as_tensor
 
 _CROP = 128

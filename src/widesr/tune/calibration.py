@@ -8,16 +8,16 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.catalog import Loss, LowPrecision, ModelCard, ModelFile
-from widesr.data.degradations import DEGRADATIONS, photograph_seed
 from widesr.data.source import hold_out
-from widesr.degradation import cropped_to_multiple
+from widesr.degrade.bicubic import cropped_to_multiple
+from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.engine import choose, find_ranges, load_engine, usable_cpus
 from widesr.errors import DataError, ShapeError, UsageError
-from widesr.folder import is_folder, pictures_in
-from widesr.metrics import PROTOCOLS, psnr
+from widesr.models.catalog import Loss, LowPrecision, ModelCard, ModelFile
 from widesr.pictures.reading import read_picture
-from widesr.upscaler import Upscaler
+from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.system.folders import is_folder, pictures_in
+from widesr.upscaling.upscaler import Upscaler
 
 PROTOCOL = PROTOCOLS["benchmark-y"]
 """By which losses are measured."""

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from widesr.catalog import ModelFile
 from widesr.engine import (
     Choice,
     Engine,
@@ -20,9 +19,11 @@ from widesr.engine import (
     measure_peak,
     usable_cpus,
 )
+from widesr.engine.tuned import Best
 from widesr.errors import MissingExtraError, UsageError
-from widesr.measured import Best, cpu_name
-from widesr.pipeline import in_threads
+from widesr.models.catalog import ModelFile
+from widesr.system.machine import cpu_name
+from widesr.system.threads import in_threads
 
 _SIDE = 256
 """LR pixels of the core that back ends are compared on."""

@@ -10,9 +10,9 @@ from widesr.errors import UsageError
 from widesr.pictures.picture import Picture
 from widesr.pictures.pil import changed_image, is_pil_image
 from widesr.pictures.reading import read_picture
-from widesr.sized import load_upscaler
-from widesr.sizing import Target
-from widesr.upscaler import AnyUpscaler
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import AnyUpscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,13 +6,13 @@ from functools import partial
 from math import prod
 from typing import Unpack
 
-from widesr.catalog import BICUBIC, LADDER, NEAREST
 from widesr.engine import native_scales
+from widesr.models.catalog import BICUBIC, LADDER, NEAREST
 from widesr.pictures.picture import PictureStream
-from widesr.resize import nearest_rows, resize_rows
-from widesr.rows import Rows
-from widesr.sizing import Target, plan_scales
-from widesr.upscaler import (
+from widesr.pixels.resize import nearest_rows, resize_rows
+from widesr.pixels.rows import Rows
+from widesr.upscaling.target import Target, plan_scales
+from widesr.upscaling.upscaler import (
     MAX_MEMORY,
     AnyUpscaler,
     Progress,

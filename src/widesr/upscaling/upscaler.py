@@ -17,8 +17,6 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.bleed import bled
-from widesr.catalog import BICUBIC, ModelCard
 from widesr.engine import (
     Backend,
     Device,
@@ -27,14 +25,16 @@ from widesr.engine import (
     find_model,
     load_engine,
 )
-from widesr.ensemble import ensemble
+from widesr.engine.tuned import recall_best
 from widesr.errors import ShapeError, UsageError
-from widesr.measured import recall_best
+from widesr.models.catalog import BICUBIC, ModelCard
 from widesr.pictures.picture import Picture, PictureStream
-from widesr.pipeline import in_threads
-from widesr.resize import resize_rows
-from widesr.rows import Band, Rows
-from widesr.tiling import Tile, plan_tiles
+from widesr.pixels.alpha import bled
+from widesr.pixels.resize import resize_rows
+from widesr.pixels.rows import Band, Rows
+from widesr.pixels.tiling import Tile, plan_tiles
+from widesr.system.threads import in_threads
+from widesr.upscaling.self_ensemble import ensemble
 
 Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 Progress = Callable[[float, float], None]

@@ -8,7 +8,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageWriteError, OutputExistsError
-from widesr.files import whole_file
+from widesr.system.files import whole_file
 
 FORMATS = (".webp", ".gif")
 """Animated WebP keeps every value; GIF, which more programs show, has 256 colours a frame."""

@@ -6,10 +6,10 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.compare.diff import PANEL, Window, most_different, shown
-from widesr.compare.sheet import enlarged, framed, joined, titled
+from widesr.evaluation.diff.difference import PANEL, Window, most_different, shown
 from widesr.pictures.picture import Picture
-from widesr.resize import imresize
+from widesr.pixels.drawing import enlarged, framed, joined, titled
+from widesr.pixels.resize import imresize
 
 _COLUMNS = 3
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.compare.alike import Matched, with_planes
-from widesr.compare.sheet import densest, enlarged, framed, joined, titled
-from widesr.metrics import PROTOCOLS, Protocol, psnr, ssim
+from widesr.evaluation.diff.matching import Matched, with_planes
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture, Pixels
-from widesr.resize import imresize
+from widesr.pixels.drawing import densest, enlarged, framed, joined, titled
+from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
+from widesr.pixels.resize import imresize
 
 PANEL = 480
 """Longest side of a picture on the sheet that is shown whole, in pixels."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from widesr.errors import ShapeError
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture, Pixels
-from widesr.resize import imresize
+from widesr.pixels.resize import imresize
 
 _BAND = 256
 """Rows that are computed at once."""

@@ -1,0 +1,1 @@
+"""Other makers' weights in, and ONNX models out. Needs the `train` extra."""

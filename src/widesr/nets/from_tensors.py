@@ -1,0 +1,113 @@
+"""Networks built of tensors under our names: sizes are read off the tensors."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from widesr.errors import CheckpointError
+from widesr.nets import (
+    EDSR,
+    RDN,
+    SPAN,
+    WDSR,
+    EDSRConfig,
+    SMFANet,
+    WDSRConfig,
+)
+
+AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, SMFANet, SPAN)
+
+
+State = Mapping[str, Tensor]
+
+
+def with_weight_norm(tensors: State) -> dict[str, Tensor]:
+    """Bring all three styles of a convolution's weight to `weight_v` and `weight_g`."""
+    state = {}
+    for name, value in tensors.items():
+        stem, _, last = name.rpartition(".")
+        if name.endswith(".parametrizations.weight.original0"):
+            state[name.replace("parametrizations.weight.original0", "weight_g")] = value
+        elif name.endswith(".parametrizations.weight.original1"):
+            state[name.replace("parametrizations.weight.original1", "weight_v")] = value
+        elif last == "weight" and value.ndim == 4:
+            state[f"{stem}.weight_v"] = value
+            state[f"{stem}.weight_g"] = torch.norm_except_dim(value, 2, 0)
+        else:
+            state[name] = value
+    return state
+
+
+def wdsr(
+    state: dict[str, Tensor],
+    *,
+    rgb_mean: tuple[float, float, float],
+    rgb_std: float,
+    res_scale: float,
+) -> WDSR:
+    """Build WDSR of weight-normed tensors under our names."""
+    n_feats = len(state["head.weight_v"])
+    widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
+    block_b = widen.shape[-1] == 1
+    # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
+    low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
+    cfg = WDSRConfig(
+        scale=scale_of_tail(len(state["tail.weight_v"])),
+        block="b" if block_b else "a",
+        n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
+        n_feats=n_feats,
+        expansion=len(widen) / n_feats,
+        rgb_mean=rgb_mean,
+        rgb_std=rgb_std,
+        res_scale=res_scale,
+        linear_ratio=low,
+    )
+    return loaded(WDSR(cfg), state)
+
+
+def edsr(
+    state: State, *, rgb_mean: tuple[float, float, float], rgb_std: float, res_scale: float
+) -> EDSR:
+    """Build EDSR of plain tensors under our names."""
+    stages = sum(bool(re.match(r"^tail\.\d+\.weight$", name)) for name in state) - 1
+    n_feats = len(state["head.weight"])
+    scale = 3 if len(state["tail.0.weight"]) == 9 * n_feats else 2**stages
+    blocks = {name.split(".")[1] for name in state if re.match(r"^body\.\d+\.body\.", name)}
+    cfg = EDSRConfig(
+        scale=scale_of_tail(3 * scale**2),
+        n_resblocks=len(blocks),
+        n_feats=n_feats,
+        res_scale=res_scale,
+        rgb_mean=rgb_mean,
+        rgb_std=rgb_std,
+    )
+    return loaded(EDSR(cfg), state)
+
+
+def scale_of_tail(n_out: int) -> Literal[2, 3, 4, 8]:
+    """Return the scale whose pixels a tail of so many channels makes.
+
+    Raises:
+        CheckpointError: No scale of RGB has so many.
+    """
+    scales: dict[int, Literal[2, 3, 4, 8]] = {12: 2, 27: 3, 48: 4, 192: 8}
+    if n_out not in scales:
+        raise CheckpointError(f"a tail of {n_out} channels is no RGB of scale 2, 3, 4 or 8")
+    return scales[n_out]
+
+
+def loaded(network: AnyNetwork, state: State) -> AnyNetwork:
+    """Load tensors into a network, and return it.
+
+    Raises:
+        CheckpointError: Names or sizes do not fit.
+    """
+    try:
+        network.load_state_dict(dict(state))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"the tensors do not fit {network.cfg}: {first}") from error
+    return network

@@ -1,0 +1,1 @@
+"""Files, folders, threads, downloads and the machine: what knows nothing of pictures."""

@@ -1,0 +1,77 @@
+"""Networks out of our own model files, so that training can go on from them."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from widesr.engine import load_engine
+from widesr.errors import CheckpointError
+from widesr.models.catalog import ModelFile
+from widesr.nets import EDSR, WDSR, Network
+from widesr.nets.from_tensors import State, edsr, wdsr, with_weight_norm
+
+_TOLERANCE = 1e-4
+"""Largest difference of a network from the model file that it was read from, of a range of 1."""
+
+
+def network_of_model(model: ModelFile) -> Network:
+    """Build the network of a model file that `widesr export` wrote, ready to go on training.
+
+    The graph holds plain convolutions under the network's own names; weight norm takes each as a
+    direction and a length.
+
+    Raises:
+        CheckpointError: The graph is no export of widesr, or its network gives other pictures.
+        ModelFileError: The runtime refuses the file.
+    """
+    try:
+        tensors, mean = _convolutions(model.path)
+        network = (_our_edsr if model.card.family == "edsr" else _our_wdsr)(tensors, mean)
+    except (KeyError, ValueError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{model.path}: its graph is not one that `widesr export` writes; start from the "
+            "weights (.safetensors) that it was made of"
+        ) from error
+    lr = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
+    with torch.inference_mode():
+        ours = network(torch.from_numpy(lr)).numpy()
+    difference = float(np.abs(load_engine(model, precision="fp32", threads=1).run(lr) - ours).max())
+    if not difference < _TOLERANCE:  # a factor in the graph that no tensor shows
+        raise CheckpointError(
+            f"{model.path}: the network read from it differs from the model by {difference:.1e}; "
+            "start from the weights (.safetensors) that it was made of"
+        )
+    return network
+
+
+def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, float]]:
+    """Weights and biases of a graph by their names in the network, and what is taken off RGB.
+
+    A bias is the one that the convolution reads: exporters store equal ones once.
+    """
+    graph = onnx.load(path).graph
+    constants = {
+        t.name.removesuffix(".fp16"): numpy_helper.to_array(t).astype(np.float32)
+        for t in graph.initializer
+    }
+    tensors = {}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            _, weight, bias = node.input
+            tensors[weight] = torch.from_numpy(constants[weight])
+            tensors[f"{weight.removesuffix('.weight')}.bias"] = torch.from_numpy(constants[bias])
+    # The shortest decimals of a float32 are the digits that the configuration was written with.
+    red, green, blue = (float(str(value)) for value in constants["rgb_mean"].flatten())
+    return tensors, (red, green, blue)
+
+
+def _our_wdsr(tensors: State, mean: tuple[float, float, float]) -> WDSR:
+    return wdsr(with_weight_norm(tensors), rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
+
+
+def _our_edsr(tensors: State, mean: tuple[float, float, float]) -> EDSR:
+    return edsr(tensors, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)

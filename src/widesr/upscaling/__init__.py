@@ -1,0 +1,1 @@
+"""One picture made larger: by a network in tiles, to any size, in one call."""
