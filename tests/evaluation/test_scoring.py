@@ -311,3 +311,20 @@ def test_comparing_crops_hr_only_where_sr_has_that_size(tmp_path):
     assert comparison.scores["krasserm"].psnr == pytest.approx(expected, abs=1e-9)
     with pytest.raises(DataError, match=r"sr\.png and .*hr\.png: cannot be scored"):
         compare_files(sr, hr_path, scale=3, protocol="krasserm")
+
+
+def test_an_onnx_file_of_others_is_scored_as_the_same_network_with_a_card(bench, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    ours = widesr.find_model("fast", scale=2).path
+    model = onnx.load(ours)
+    del model.metadata_props[:]  # the card
+    onnx.save(model, tmp_path / "foreign.onnx")
+
+    def scores(path):
+        report = evaluate_folder(
+            bench / "Set5" / "HR", model=str(path), scale=2, protocol="benchmark-y"
+        )
+        return [image.scores for image in report.images]
+
+    foreign = scores(tmp_path / "foreign.onnx")
+    assert foreign == scores(ours)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import load_engine
+from widesr.engine import find_model, load_engine
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.report import (
     Comparison,
@@ -23,7 +23,7 @@ from widesr.evaluation.report import (
     protocol_report,
     versions,
 )
-from widesr.models.catalog import BICUBIC, find_model
+from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import FORMATS
@@ -53,7 +53,7 @@ def evaluate_folder(
 
     Args:
         hr_dir: Its pictures, not those of folders in it.
-        model: As for `find_model`, "bicubic" too.
+        model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
