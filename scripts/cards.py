@@ -165,11 +165,10 @@ def seconds_of(card: ModelCard) -> list[tuple[str, str]]:
     result = json.loads(SECONDS.read_text(encoding="utf-8"))
     width, height = map(int, result["picture"].split("x"))
     megapixels = width * height * card.scale**2 / 1e6
-    threads = str(result["threads"])
     return [
         (
-            "seconds per megapixel of output",
-            f"{took[threads]['wall'] / megapixels:.3f}, openvino {precision}, {result['machine']}",
+            "processor seconds per megapixel of output, on one thread",
+            f"{took['1']['cpu'] / megapixels:.3f}, openvino {precision}, {result['machine']}",
         )
         for row in result["networks"]
         if row["name"] == card.name
@@ -178,7 +177,7 @@ def seconds_of(card: ModelCard) -> list[tuple[str, str]]:
 
 
 def command(card: ModelCard) -> str:
-    recipe = ROOT / "src" / "widesr" / "recipes" / f"{card.recipe}.toml"
+    recipe = ROOT / "src" / "widesr" / "train" / "recipes" / f"{card.recipe}.toml"
     lines = recipe.read_text(encoding="utf-8").splitlines()
     return next(line.removeprefix("# Run: ") for line in lines if line.startswith("# Run: "))
 
