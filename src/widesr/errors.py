@@ -23,16 +23,49 @@ WidesrError
 ```
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 
 class WidesrError(Exception):
-    """Anything that the caller can mend; `str()` is one line for people."""
+    """Anything that the caller can mend; `str()` is one line for people.
+
+    Args:
+        message: What was found, and what was expected.
+        options: The arguments that help, as Python writes them: `"overwrite=True"`, `"tile=128"`,
+            or `"max_pixels"` alone where the value is the caller's to choose. Each face (command
+            line, HTTP) words them in its own way.
+    """
 
     code: ClassVar[str] = "widesr"
     """Stable name, for programs and for the anchor in `docs/reference/errors.md`."""
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, options: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.options = tuple(options)
+
+    def __str__(self) -> str:
+        return with_options(self.message, self.options)
+
+    def __reduce__(self) -> tuple[Callable[..., "WidesrError"], tuple[object, ...]]:
+        """Pickle by what it holds, for the arguments of the classes below differ."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[WidesrError], args: tuple[object, ...], state: dict[str, object]
+) -> WidesrError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+def with_options(message: str, options: Sequence[str]) -> str:
+    """Append to a message the options that help, in brackets."""
+    return f"{message} ({' or '.join(options)})" if options else message
 
 
 class UsageError(WidesrError):
@@ -62,7 +95,8 @@ class ImageTooLargeError(WidesrError):
     def __init__(self, *, found: str, pixels: int, max_pixels: int) -> None:
         super().__init__(
             f"{found} = {pixels:,} pixels, the limit is {max_pixels:,}; if you trust the file, "
-            "raise it with --max-pixels (API: max_pixels=)"
+            "raise the limit",
+            options=["max_pixels"],
         )
 
 
@@ -87,8 +121,9 @@ class OutOfMemoryError(WidesrError):
         where = f"{at}: " if at else ""
         found = " ".join(str(cause).split()) or "an allocation failed"
         super().__init__(
-            f"{where}not enough memory ({found}); take smaller tiles (-t 128), end other programs, "
-            "or upscale less"
+            f"{where}not enough memory ({found}); end other programs, upscale less, or "
+            "take smaller tiles",
+            options=["tile=128"],
         )
 
 
@@ -139,8 +174,10 @@ class TrainingError(WidesrError):
 
     code = "training"
 
-    def __init__(self, message: str, *, diverged_at: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, options: Sequence[str] = (), diverged_at: int | None = None
+    ) -> None:
+        super().__init__(message, options=options)
         self.diverged_at = diverged_at
         """The step at which numbers were no longer finite, where that is what ended the run."""
 
@@ -186,8 +223,8 @@ def write_error(path: Path, error: Exception) -> WidesrError:
     match error:
         case FileExistsError():
             return OutputExistsError(
-                f"{path}: exists already; name another output, or say --overwrite "
-                "(API: overwrite=True)"
+                f"{path}: exists already; name another output, or allow it to be replaced",
+                options=["overwrite=True"],
             )
         case IsADirectoryError():
             return ImageWriteError(f"{path}: is a folder, a file name was expected")

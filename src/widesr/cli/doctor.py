@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import table
+from widesr.cli.terminal import said, table
 from widesr.errors import DataError, ModelFileError, WidesrError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def examine(as_json: options.Json = False) -> None:
         try:
             detail, ok = check(), True
         except WidesrError as error:
-            detail, ok = f"error[{error.code}]: {error}", False
+            detail, ok = f"error[{error.code}]: {said(error)}", False
         except Exception as error:  # what a broken installation raises cannot be foreseen
             detail, ok = f"{type(error).__name__}: {error}", False
         results.append({"check": name, "ok": ok, "detail": " ".join(detail.split())})

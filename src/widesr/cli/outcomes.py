@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from widesr.cli.terminal import print_error, print_line, progress
+from widesr.cli.terminal import print_error, print_line, progress, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -137,7 +137,7 @@ def _as_json(outcome: "Outcome", by: str) -> dict[str, Any]:
         "output_height": out_height,
         "frames": outcome.count,
         "seconds": round(outcome.seconds, 3),
-        "error": {"code": error.code, "message": str(error)} if error else None,
+        "error": {"code": error.code, "message": said(error)} if error else None,
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from widesr.errors import WidesrError
+from widesr.errors import WidesrError, with_options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -82,6 +82,8 @@ class _Terminal:
         )
 
 
+_FLAGS = {"init": "from"}
+"""Flags whose names are not those of the library's options."""
 _terminal = _Terminal()
 """As there is one stdout and one stderr."""
 
@@ -100,8 +102,20 @@ def print_line(text: str, *, err: bool = False) -> None:
 
 def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
     """Print one line on stderr, the form of all that goes wrong, `worded` as the user would."""
-    message = worded(" ".join(part.strip() for part in str(error).splitlines()))
-    print_line(f"widesr: error[{error.code}]: {message}", err=True)
+    print_line(f"widesr: error[{error.code}]: {worded(said(error))}", err=True)
+
+
+def said(error: WidesrError) -> str:
+    """Give an error as one line, with the flags that help."""
+    message = with_options(error.message, [flag(option) for option in error.options])
+    return " ".join(part.strip() for part in message.splitlines())
+
+
+def flag(option: str) -> str:
+    """Give an option of the library (`overwrite=True`, `tile=128`) as the command line says it."""
+    name, _, value = option.partition("=")
+    spelled = "--" + _FLAGS.get(name, name.replace("_", "-"))
+    return spelled if value in ("", "True") else f"{spelled} {value.strip(chr(34))}"
 
 
 class _PlainFlags:
