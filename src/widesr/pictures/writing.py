@@ -170,8 +170,7 @@ def write_stream(
         Exception: Also what comes while its rows are made; no file is left then.
     """
     path, kind = name_of(target), output_format(target, format=format)
-    if not 1 <= quality <= 100:
-        raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
+    check_quality(quality)
     check_fits(path, stream, kind)
     if lossless:
         check_lossless(path, format=kind)
@@ -179,6 +178,16 @@ def write_stream(
     with whole_target(target, overwrite=overwrite) as file:
         encode_stream(path, stream, file.fileno(), kind, quality=quality, lossless=lossless)
         sealed(file.fileno())
+
+
+def check_quality(quality: int) -> None:
+    """Refuse a quality that is not from 1 to 100.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not 1 <= quality <= 100:
+        raise UsageError(f"the quality is {quality}, expected 1 to 100", options=["quality"])
 
 
 def encode_stream(
