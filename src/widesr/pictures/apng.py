@@ -14,13 +14,11 @@ import numpy as np
 import pyvips
 
 from widesr.errors import last_line
-from widesr.pictures.png import MARK, chunk
+from widesr.pictures.png import MARK, Chunk, chunk, walk_chunks
 from widesr.pictures.tiff import Sliceable
 from widesr.pixels.rows import Band
 from widesr.system.files import FileBytes
 
-_MOST_CHUNKS = 2**20
-"""Far more than any file has; a made-up one must not keep us busy."""
 _AS_IT_IS, _CLEARED, _AS_BEFORE = 0, 1, 2
 """What becomes of a frame's box before the next one is drawn."""
 _CONTROL = ">IIIIHHBB"
@@ -152,7 +150,7 @@ def claimed_frames(file: FileBytes) -> tuple[int, int, int]:
         ValueError: It is damaged before its pixels.
     """
     n_frames, size_of_all = 1, (0, 0)
-    for name, at, size in _chunks(file):
+    for name, at, size in _whole_chunks(file):
         if name == b"IHDR":
             size_of_all = struct.unpack_from(">II", _body(file, at, size, expected=13))
         elif name == b"acTL":
@@ -173,7 +171,7 @@ def open_apng(file: FileBytes) -> Apng:
     header, palette, has_clear, plays = b"", b"", False, 0
     frames: list[_Frame] = []
     number = 0  # of fcTL and fdAT, counted together
-    for name, at, size in _chunks(file):
+    for name, at, size in _whole_chunks(file):
         if name == b"IHDR":
             header = _body(file, at, size, expected=13)
         elif not header:
@@ -213,19 +211,15 @@ def _check_box(control: Control, width: int, height: int) -> None:
         raise ValueError("a frame does not lie within the picture")
 
 
-def _chunks(file: Sliceable) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of each chunk, with the last one, which ends the file."""
-    at = len(MARK)
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 8]
-        size = int.from_bytes(head[:4], "big")
-        if len(head) < 8 or at + 12 + size > len(file):
-            raise ValueError("the file ends too early")
-        yield head[4:], at + 8, size
-        if head[4:] == b"IEND":
+def _whole_chunks(file: Sliceable) -> Iterator[Chunk]:
+    """Walk through all chunks up to the one that ends the file, each of them whole."""
+    for name, at, size in walk_chunks(file):
+        if at + size + 4 > len(file):
+            break
+        yield name, at, size
+        if name == b"IEND":
             return
-        at += 12 + size
-    raise ValueError("there are too many chunks")
+    raise ValueError("the file ends too early")
 
 
 def _body(file: Sliceable, at: int, size: int, *, expected: int | None = None) -> bytes:
@@ -262,7 +256,7 @@ def write_apng(
         is_first = number == 0
         control_chunk = chunk(b"fcTL", struct.pack(">I", number) + struct.pack(_CONTROL, *control))
         number += 1
-        for name, at, size in _chunks(png):
+        for name, at, size in _whole_chunks(png):
             data = png[at : at + size]
             if name == b"IDAT":
                 file.append(control_chunk)

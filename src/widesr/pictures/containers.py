@@ -8,7 +8,7 @@ knows no colours but those of an ICC profile.
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from widesr.errors import ImageFormatError
 from widesr.pictures.jpeg import EXIF
@@ -19,7 +19,7 @@ from widesr.pictures.metadata import (
     descriptive,
     wrapped_iptc,
 )
-from widesr.pictures.png import chunk
+from widesr.pictures.png import chunk, chunks_before_pixels, walk_chunks
 from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff, Tree, packed
@@ -36,7 +36,7 @@ def metadata_of_png(file: FileBytes) -> Metadata:
     """Read all of it: what lies behind the pixels, and what older programs wrote as text."""
     found: dict[str, bytes] = {}
     left = _MOST_TEXT
-    for name, at, size in _png_chunks(file, behind=True):
+    for name, at, size in walk_chunks(file):
         if size > left or name not in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
             continue
         if name == b"eXIf":
@@ -113,7 +113,7 @@ def named_colours(file: PictureFile, kind: str) -> Colours | None:
 
 def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
     """By the chunk that goes first: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
-    chunks = {name: file[at : at + min(size, 32)] for name, at, size in _png_chunks(file)}
+    chunks = {name: file[at : at + min(size, 32)] for name, at, size in chunks_before_pixels(file)}
     if len(code := chunks.get(b"cICP", b"")) == 4:
         return code[0], code[1]
     gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
@@ -124,24 +124,6 @@ def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
         stated = tuple(n / 100_000 for n in struct.unpack(">8I", chunks[b"cHRM"]))
         primaries = stated if all(0 < n < 1 for n in stated) else primaries
     return Colours(primaries, 100_000 / gamma)
-
-
-def _png_chunks(file: FileBytes, *, behind: bool = False) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of what lies before the pixels, or `behind` them too."""
-    at, start, block = 8, 0, b""
-    for _ in range(_MOST_CHUNKS):
-        if at + 8 > start + len(block):
-            start, block = at, file[at : at + 4096]  # thousands of empty ones must not take long
-        head = block[at - start : at - start + 8]
-        if len(head) < 8 or (head[4:] == b"IDAT" and not behind):
-            return
-        size = int.from_bytes(head[:4], "big")
-        yield head[4:], at + 8, size
-        at += 12 + size
-
-
-_MOST_CHUNKS = 2**18
-"""Enough for the pixels of any PNG; a made-up one must not keep us busy."""
 
 
 def _colours_of_heif(file: PictureFile) -> tuple[int, int] | None:
@@ -192,18 +174,6 @@ def png_chunks(metadata: Metadata) -> bytes:
         text = b"\niptc\n%8d\n%s\n" % (len(records), records.hex("\n", -36).encode())
         chunks += chunk(b"zTXt", _RAW_PROFILE + b"iptc\0\0" + zlib.compress(text))
     return chunks
-
-
-def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
-    """Put a block in the place of the one that libvips wrote."""
-    chunks, at = [], 12
-    while at < len(encoded):
-        name, size = struct.unpack_from("<4sI", encoded, at)
-        body = exif if name == b"EXIF" else encoded[at + 8 : at + 8 + size]
-        chunks.append(struct.pack("<4sI", name, len(body)) + body + bytes(len(body) % 2))
-        at += 8 + size + size % 2
-    body = b"WEBP" + b"".join(chunks)
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
 def add_tags_to_tiff(

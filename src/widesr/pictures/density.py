@@ -6,6 +6,7 @@ libvips has 1 pixel per mm for "not stated", and knows of no aspect without a le
 import struct
 from typing import NamedTuple
 
+from widesr.pictures.png import chunks_before_pixels
 from widesr.pictures.tiff import Field, Sliceable, Tiff
 
 
@@ -33,20 +34,11 @@ def _density(across: float, down: float, per_mm: float | None) -> Density:
 
 def density_of_png(file: Sliceable) -> Density:
     """Read pHYs."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 17]
-        size, name = int.from_bytes(head[:4], "big"), head[4:8]
-        if len(head) < 12 or name == b"IDAT":
-            break
-        if name == b"pHYs" and size == 9 and len(head) == 17:
-            across, down, unit = struct.unpack(">IIB", head[8:])
+    for name, at, size in chunks_before_pixels(file):
+        if name == b"pHYs" and size == 9 and len(body := file[at : at + 9]) == 9:
+            across, down, unit = struct.unpack(">IIB", body)
             return _density(across, down, {1: 0.001}.get(unit))
-        at += 12 + size
     return Density()
-
-
-_MOST_CHUNKS = 10_000
 
 
 def density_of_jpeg(file: Sliceable) -> Density:

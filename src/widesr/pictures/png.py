@@ -11,11 +11,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import takewhile
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from widesr.pictures.tiff import Sliceable
 from widesr.pixels.rows import Rows
 
 Bytes = NDArray[np.uint8]
@@ -73,6 +75,31 @@ def stream_png(
             yield chunk(b"IDAT", data)
     yield chunk(b"IDAT", deflate.flush())
     yield chunk(b"IEND", b"")
+
+
+Chunk = tuple[bytes, int, int]
+"""The name of a chunk, and the place and size of its contents in the file."""
+_MOST_CHUNKS = 2**20
+"""Far more than any file has; a made-up one must not keep us busy."""
+
+
+def walk_chunks(file: Sliceable) -> Iterator[Chunk]:
+    """Walk through the chunks of a PNG file as far as there are any; the last may be cut short."""
+    at, start, block = len(MARK), 0, b""
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > start + len(block):
+            start, block = at, file[at : at + 4096]  # thousands of empty ones must not take long
+        head = block[at - start : at - start + 8]
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[:4], "big")
+        yield head[4:], at + 8, size
+        at += 12 + size
+
+
+def chunks_before_pixels(file: Sliceable) -> Iterator[Chunk]:
+    """Walk through the chunks that stand before the first pixels."""
+    return takewhile(lambda chunk: chunk[0] != b"IDAT", walk_chunks(file))
 
 
 def chunk(name: bytes, data: bytes) -> bytes:

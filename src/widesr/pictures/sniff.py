@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.pictures.png import MARK
+from widesr.pictures.png import MARK, chunks_before_pixels
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff
 from widesr.system.files import FileBytes
@@ -114,19 +114,10 @@ def _kind_of_box_file(path: Path, head: bytes) -> str:
 
 def frames_of_png(file: FileBytes) -> int:
     """Read how many frames a PNG file claims to have; 1 of a still one."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 8]
-        if head[4:] == b"acTL":
-            return int.from_bytes(file[at + 8 : at + 12], "big")
-        if len(head) < 8 or head[4:] == b"IDAT":
-            break
-        at += 12 + int.from_bytes(head[:4], "big")
+    for name, at, _ in chunks_before_pixels(file):
+        if name == b"acTL":
+            return int.from_bytes(file[at : at + 4], "big")
     return 1
-
-
-_MOST_CHUNKS = 10_000
-"""Far more than any file has before its pixels; a made-up one must not keep us busy."""
 
 
 def _check_tiff(file: PictureFile) -> None:

@@ -23,7 +23,6 @@ from widesr.pictures.containers import (
     jpeg_segments,
     png_chunks,
     set_exif_of_avif,
-    webp_with_exif,
 )
 from widesr.pictures.feed import Feed, Splice
 from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
@@ -32,6 +31,7 @@ from widesr.pictures.png import stream_png
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Target, name_of, whole_target
 from widesr.pictures.tiff import Tree
+from widesr.pictures.webp import webp_with_exif
 from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 
