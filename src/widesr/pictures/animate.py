@@ -16,19 +16,14 @@ import pyvips
 from widesr.errors import ImageFormatError, write_error
 from widesr.pictures.adapt import adapted_stream
 from widesr.pictures.apng import Control, write_apng
+from widesr.pictures.encoding import encode_png, metadata_to_write, prepared
 from widesr.pictures.feed import Feed
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import stream_png
 from widesr.pictures.sequence import PictureSequence, Timing
 from widesr.pictures.sniff import title
 from widesr.pictures.webp import WebpFrame, write_webp
-from widesr.pictures.writing import (
-    check_fits,
-    check_lossless_picture,
-    encode_png,
-    metadata_to_write,
-    prepared,
-)
+from widesr.pictures.writing import check_fits, check_lossless_picture
 from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 

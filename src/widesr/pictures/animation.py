@@ -11,16 +11,16 @@ from numpy.typing import DTypeLike
 
 from widesr.errors import ImageTooLargeError, WidesrError
 from widesr.pictures.apng import claimed_frames, open_apng
-from widesr.pictures.gif import is_animated_gif, read_gif
-from widesr.pictures.picture import PictureStream
-from widesr.pictures.png import MARK
-from widesr.pictures.reading import (
+from widesr.pictures.decoding import (
     check_size,
     damaged,
     decode_image,
     load_image,
     orientation_of,
 )
+from widesr.pictures.gif import is_animated_gif, read_gif
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.png import MARK
 from widesr.pictures.sequence import PictureSequence, Timing
 from widesr.pictures.sniff import frames_of_png
 from widesr.pictures.sources import PictureFile, Source, opened

@@ -13,13 +13,14 @@ from widesr.errors import (
     ImageFormatError,
     ImageTooLargeError,
 )
+from widesr.pictures.decoding import damaged
+from widesr.pictures.encoding import encode_stream
 from widesr.pictures.picture import PictureStream
-from widesr.pictures.reading import damaged, open_page, pages_of, tell
+from widesr.pictures.reading import open_page, pages_of, tell
 from widesr.pictures.sequence import PictureSequence
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff, packed
-from widesr.pictures.writing import encode_stream
 from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
