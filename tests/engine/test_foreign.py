@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.engine import find_model, load_engine, native_scales
+from widesr.engine.protocol import Runtime
 from widesr.engine.windows import Windowed
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
@@ -164,7 +165,7 @@ def sized(tmp_path_factory):
     return fixed, free
 
 
-class OfOneSize:
+class OfOneSize(Runtime):
     """A runtime that takes 16x16 only, and says how far it looks."""
 
     name, precision, scale, streams, bytes_per_pixel = "known", "fp32", 1, 1, 9
@@ -172,18 +173,18 @@ class OfOneSize:
     def __init__(self, radius, smallest_tile=1):
         self.receptive_radius, self.smallest_tile = radius, smallest_tile
 
-    def run(self, lr):
+    def run_all(self, lr):
         assert lr.shape == (1, 3, 16, 16)
-        return lr
+        return (lr,)
 
 
 def test_a_network_that_looks_farther_than_its_one_size_is_refused():
     with pytest.raises(ModelFileError, match="x: takes 16x16 pixels only, fewer than the 17"):
         Windowed(OfOneSize(radius=8), size=(16, 16), path="x")
     whole = Windowed(OfOneSize(radius=0, smallest_tile=None), size=(16, 16), path="x")
-    assert whole.run(np.ones((1, 3, 9, 16), np.float32)).shape == (1, 3, 9, 16)
+    assert whole.run_all(np.ones((1, 3, 9, 16), np.float32))[0].shape == (1, 3, 9, 16)
     with pytest.raises(ModelFileError, match="takes at most 16x16 pixels and looks at all of them"):
-        whole.run(np.ones((1, 3, 16, 17), np.float32))
+        whole.run_all(np.ones((1, 3, 16, 17), np.float32))
 
 
 def test_the_wrong_scale_is_refused_with_the_right_one(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
+from widesr.engine import Engine
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.models.catalog import LADDER, list_models, native_scales
 from widesr.pictures.picture import Picture
@@ -225,7 +226,7 @@ def test_a_factor_beyond_the_networks_is_refused(factor, native):
 # ---- pixels --------------------------------------------------------------------------------
 
 
-class Nearest:
+class Nearest(Engine):
     """Repeats every pixel: what comes after it can be computed by hand."""
 
     name = "nearest"
@@ -233,10 +234,6 @@ class Nearest:
     smallest_tile = 1
     streams = 1
     bytes_per_pixel = 1536
-
-    @property
-    def exact(self):
-        return self
 
     def __init__(self, scale):
         self.scale = scale

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from widesr.engine import Engine
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.models.catalog import read_card
 from widesr.pictures.picture import Picture
@@ -28,7 +29,7 @@ TILES = st.integers(16, 80)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-class Nearest:
+class Nearest(Engine):
     """Repeats every pixel; notes the sizes that it was given."""
 
     name = "nearest"
@@ -36,10 +37,6 @@ class Nearest:
     smallest_tile = 1
     streams = 1
     bytes_per_pixel = 1536
-
-    @property
-    def exact(self):
-        return self
 
     def __init__(self, scale: int = 2) -> None:
         self.scale = scale
@@ -52,7 +49,7 @@ class Nearest:
         return lr.repeat(self.scale, axis=2).repeat(self.scale, axis=3)
 
 
-class Checksum:
+class Checksum(Engine):
     """The sum over the window of its radius, zeros beyond the border, modulo 256: one pixel of the
     window missing, or one too many, and the answer is another. In whole numbers, so exact."""
 
@@ -63,17 +60,13 @@ class Checksum:
     streams = 1
     bytes_per_pixel = 1536
 
-    @property
-    def exact(self):
-        return self
-
     def run(self, lr):
         levels = np.pad(np.rint(lr * 255), ((0, 0), (0, 0), (3, 3), (3, 3)))
         windows = np.lib.stride_tricks.sliding_window_view(levels, (7, 7), axis=(2, 3))
         return (windows.sum(axis=(4, 5)) % 256 / 255).astype(np.float32)
 
 
-class Constant:
+class Constant(Engine):
     """Gives the same three values everywhere."""
 
     name = "constant"
@@ -82,10 +75,6 @@ class Constant:
     smallest_tile = 1
     streams = 1
     bytes_per_pixel = 1536
-
-    @property
-    def exact(self):
-        return self
 
     def __init__(self, *rgb: float) -> None:
         self.rgb = np.array(rgb, np.float32).reshape(1, 3, 1, 1)
@@ -437,7 +426,7 @@ class Rough(Nearest):
     smallest_tile = 40
 
     @property
-    def exact(self):
+    def fp32(self):
         return self._twin
 
     def __init__(self) -> None:

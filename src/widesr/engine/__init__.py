@@ -22,8 +22,9 @@ from widesr.engine.choice import Choice, advice, choose, fastest_precision
 from widesr.engine.foreign import FOREIGN, find_model, native_scales
 from widesr.engine.forks import Forkable
 from widesr.engine.guard import Guarded
+from widesr.engine.interface import describe_ports, is_rgb
 from widesr.engine.peak import measure_peak
-from widesr.engine.protocol import Backend, Device, Engine, Precision, Runtime
+from widesr.engine.protocol import RGB, Backend, Device, Engine, Port, Precision, Runtime, Tensor
 from widesr.engine.tuned import recall_best
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
@@ -31,18 +32,23 @@ from widesr.models.catalog import ModelCard, ModelFile
 from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
+    "RGB",
     "Backend",
     "Choice",
     "Device",
     "Engine",
+    "Port",
     "Precision",
+    "Tensor",
     "advice",
     "choose",
+    "describe_ports",
     "devices",
     "fastest_precision",
     "find_model",
     "find_ranges",
     "is_lossless",
+    "is_rgb",
     "load_engine",
     "measure_peak",
     "native_scales",
@@ -83,7 +89,7 @@ def load_engine(
         device: "auto" is the CPU. On others tiles may differ from the whole in the last bits.
 
     Raises:
-        ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
+        ModelFileError: The runtime refuses the file, or it is no network of pictures.
         MissingExtraError: The back end is not installed.
         UsageError: `threads` is below 1, `streams` is below 1 or above `threads`, or there is no
             such back end, precision or device, or they do not go together, with this machine or
@@ -129,7 +135,7 @@ def load_engine(
     return Guarded(
         Forkable(partial(load, choice)),
         path=path,
-        exact=None if choice.precision == "fp32" else partial(Forkable, in_fp32),
+        fp32=None if choice.precision == "fp32" else partial(Forkable, in_fp32),
         is_trusted=is_ours,
         again=partial(again, model),
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.engine.interface import describe_ports, is_rgb
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
 from widesr.models.catalog import ModelCard, ModelFile
@@ -74,7 +75,11 @@ def _probed(path: Path, sha256: str) -> ModelFile:
         weights_sha256=sha256,
     )
     engine = OnnxRuntimeEngine(ModelFile(path, card), threads=usable_cpus())
-    trial = _Trial(path, run=engine.infer, size=engine.fixed_size)
+    if not is_rgb(engine):
+        raise ModelFileError(
+            f"{path}: expected a network from RGB to RGB, found {describe_ports(engine)}"
+        )
+    trial = _Trial(path, run=lambda lr: engine.infer(lr)[0], size=engine.fixed_size)
     radius = trial.reach()
     tiles = radius is not None and trial.is_the_same_in_crops(radius)
     found = {"scale": trial.scale, "receptive_radius": radius if tiles else 0, "tiles": tiles}

@@ -10,11 +10,8 @@ from collections.abc import Callable
 from threading import Condition, Lock
 from weakref import WeakSet
 
-import numpy as np
-from numpy.typing import NDArray
-
 from widesr.engine.graph import after_fork_in_child, stop_openvino
-from widesr.engine.protocol import Runtime
+from widesr.engine.protocol import Runtime, Tensor
 
 _logger = logging.getLogger(__name__)
 
@@ -36,14 +33,15 @@ class Forkable:
         self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
         self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
         self.bytes_per_pixel = runtime.bytes_per_pixel
+        self.inputs, self.outputs = runtime.inputs, runtime.outputs
         self._load = load
         self._runtime: Runtime | None = runtime
         self._running = 0
         self._changed = Condition(Lock())
         _alive.add(self)
 
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale; see `Runtime.run`."""
+    def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network; see `Runtime.run_all`."""
         with self._changed:
             if self._runtime is None:
                 _logger.info("process %d was forked or forks: loading %s", os.getpid(), self.name)
@@ -51,7 +49,7 @@ class Forkable:
             runtime = self._runtime
             self._running += 1
         try:
-            return runtime.run(lr)
+            return runtime.run_all(*inputs)
         finally:
             del runtime
             with self._changed:

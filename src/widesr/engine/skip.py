@@ -25,7 +25,7 @@ class _Ending(NamedTuple):
     mean: Any
 
 
-def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
+def keep_skip_fp32(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
     """Rewrite a graph that ends as a WDSR does; others stay as they are.
 
     Args:
@@ -61,7 +61,9 @@ def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
 
 def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
     """Find the parts, from the end backwards; None where there is another kind of node."""
-    (result,) = graph.get_results()
+    result, *others = graph.get_results()
+    if others:
+        return None
     with_mean = _before(result, 0, "Add")
     shuffle = with_mean and _before(with_mean, 0, "DepthToSpace")
     total = shuffle and _before(shuffle, 0, "Add")

@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
+from widesr.engine import Engine
 from widesr.errors import CheckpointError, RecipeError
 from widesr.models.catalog import LADDER, find_model
 from widesr.nets import Network
@@ -122,7 +123,7 @@ def _keep(path: Path, picture: NDArray[np.uint8]) -> None:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-class _TorchEngine:
+class _TorchEngine(Engine):
     """Run a network of the zoo as an `Engine`, in fp32, on the device that is trained on."""
 
     precision = "fp32"
@@ -137,12 +138,7 @@ class _TorchEngine:
         self.smallest_tile = None if radius is None else 0
         self._network, self._device = network, device
 
-    @property
-    def exact(self) -> Self:
-        return self
-
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run_all(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():
-            sr = self._network(torch.from_numpy(lr).to(self._device))
-        pixels: NDArray[np.float32] = sr.cpu().numpy()
-        return pixels
+            sr = self._network(torch.from_numpy(inputs[0]).to(self._device))
+        return (sr.cpu().numpy(),)

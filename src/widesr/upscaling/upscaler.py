@@ -22,11 +22,13 @@ from widesr.engine import (
     Device,
     Engine,
     Precision,
+    describe_ports,
     find_model,
+    is_rgb,
     load_engine,
 )
 from widesr.engine.tuned import recall_best
-from widesr.errors import ShapeError, UsageError
+from widesr.errors import ModelFileError, ShapeError, UsageError
 from widesr.models.catalog import BICUBIC, ModelCard
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pixels.alpha import bled
@@ -178,8 +180,13 @@ class Upscaler(AnyUpscaler):
 
         Raises:
             UsageError: `tile` is below 16, or given for an engine that takes whole pictures only.
+            ModelFileError: The engine does not go from one RGB picture to one.
         """
         self.model = (card.name if card else engine.name) + ("+" if self_ensemble else "")
+        if not is_rgb(engine):
+            raise ModelFileError(
+                f"{self.model}: expected a network from RGB to RGB, found {describe_ports(engine)}"
+            )
         self.scale = engine.scale
         self.card = card
         self._engine, self._self_ensemble = engine, self_ensemble
@@ -242,7 +249,7 @@ class Upscaler(AnyUpscaler):
     def plan(self, lr: Rows) -> list[Tile]:
         """Say how a picture is cut into tiles; no row of it is read."""
         engine = self._engine_for(lr.dtype)
-        tile = self.tile if engine is self._engine else self._tile_of_exact
+        tile = self.tile if engine is self._engine else self._tile_of_fp32
         return plan_tiles(
             lr.height,
             lr.width,
@@ -287,7 +294,7 @@ class Upscaler(AnyUpscaler):
 
     def _engine_for(self, dtype: np.dtype[Any]) -> Engine:
         """What tiles go through: 16 bits are more than bf16 can tell apart."""
-        return self._engine if dtype == np.uint8 else self._engine.exact
+        return self._engine if dtype == np.uint8 else self._engine.fp32
 
     def _settled(self, engine: Engine) -> int | None:
         """The side of tiles, or None, with which an engine gives the picture as a whole."""
@@ -309,8 +316,8 @@ class Upscaler(AnyUpscaler):
         return max(tile, least)
 
     @cached_property
-    def _tile_of_exact(self) -> int | None:
-        return self._settled(self._engine.exact)
+    def _tile_of_fp32(self) -> int | None:
+        return self._settled(self._engine.fp32)
 
     def _highest(self, lr: Rows) -> int:
         """Rows of a tile's core at most: of a wide picture not all too much is held at once."""
