@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.degrade.bicubic import degrade
-from widesr.engine import choice, graph, is_lossless, load_engine, ort
+from widesr.engine import choice, find_model, graph, is_lossless, load_engine, ort
 from widesr.engine.graph import start_openvino
 from widesr.engine.guard import Guarded
 from widesr.engine.protocol import Engine
 from widesr.engine.skip import keep_skip_fp32
 from widesr.errors import MissingExtraError, ModelFileError, UsageError
-from widesr.models.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, find_model, read_card
+from widesr.models.catalog import MODELS_DIR, Loss, ModelCard, ModelFile, read_card
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.tiling import plan_tiles
@@ -583,7 +583,7 @@ def test_pictures_of_ever_other_sizes_do_not_fill_the_memory(in_bf16):
 import sys
 from pathlib import Path
 import numpy as np
-from widesr.models.catalog import find_model
+from widesr.engine import find_model
 from widesr.engine import load_engine
 
 def mib():
@@ -606,7 +606,7 @@ def test_openvino_tells_no_one_that_it_is_used():
     pytest.importorskip("openvino")
     program = """
 import importlib.util, sys
-from widesr.models.catalog import find_model
+from widesr.engine import find_model
 from widesr.engine import load_engine
 load_engine(find_model("default", scale=2), backend="openvino")
 print([name for name in sys.modules if "telemetry" in name or name == "http.client"])

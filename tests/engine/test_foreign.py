@@ -12,6 +12,7 @@ from widesr.engine.protocol import Runtime
 from widesr.engine.windows import Windowed
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
+from widesr.models.catalog import read_card
 from widesr.pixels.tiling import plan_tiles
 
 onnx = pytest.importorskip("onnx")
@@ -209,8 +210,8 @@ def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path, content):
 
 
 def test_names_and_files_with_a_card_are_found_as_ever():
-    assert find_model(str(TINY), scale=2) == catalog.find_model(str(TINY), scale=2)
-    assert find_model("default", scale=3) == catalog.find_model("default", scale=3)
-    assert native_scales("default") == catalog.native_scales("default")
+    assert find_model(str(TINY), scale=2).card == read_card(TINY)
+    assert find_model("default", scale=3).card.name == catalog.ALIASES["default"][3]
+    assert native_scales("default") == tuple(catalog.ALIASES["default"])
     with pytest.raises(ModelNotFoundError, match="no such file"):
         find_model("missing.onnx", scale=2)

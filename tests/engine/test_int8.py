@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.engine import find_ranges, int8, load_engine
+from widesr.engine import find_model, find_ranges, int8, load_engine
 from widesr.engine.graph import read_graph
 from widesr.errors import ModelFileError, UsageError
-from widesr.models.catalog import MODELS_DIR, Loss, ModelFile, find_model, read_card
+from widesr.models.catalog import MODELS_DIR, Loss, ModelFile, read_card
 from widesr.pixels.tiling import plan_tiles
 from widesr.system.machine import cpu
 from widesr.upscaling.upscaler import Upscaler

@@ -19,7 +19,8 @@ from widesr.pictures.picture import Picture
 from widesr.pixels.alpha import REACH, bled, bleed
 from widesr.pixels.resize import imresize
 from widesr.pixels.rows import Rows
-from widesr.upscaling.upscaler import MARGIN, Upscaler
+from widesr.upscaling.tile_policy import MARGIN
+from widesr.upscaling.upscaler import Upscaler
 
 TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 
@@ -156,8 +157,7 @@ def test_a_real_network_gives_the_same_picture_tiled_and_whole(
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(16, 40), SEEDS)
 def test_self_ensemble_is_the_mean_of_the_eight_turns_tiled_or_whole(height, width, tile, seed):
     lr = _pixels(seed, (height, width, 3))
-    from widesr.engine import load_engine
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model, load_engine
 
     engine = load_engine(find_model(TINY, scale=2), threads=1)
     around = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))

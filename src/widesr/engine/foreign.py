@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.engine.interface import describe_ports, is_rgb
-from widesr.errors import ModelFileError, ModelNotFoundError
-from widesr.models import catalog
+from widesr.errors import ModelFileError
 from widesr.models.catalog import ModelCard, ModelFile
 from widesr.system.machine import usable_cpus
 
@@ -30,38 +29,13 @@ _UNHEARD_OF = (1e3, -1e3, float("nan"))
 """Values of the changed pixel. NaN goes through all that is linear, but not through every ReLU."""
 
 
-def find_model(name: str, *, scale: int | None) -> ModelFile:
-    """Find the model that a user names, as `catalog.find_model`, or an ONNX file of another maker.
-
-    Raises:
-        ModelNotFoundError: There is no such model or file, or it has another scale.
-        ModelFileError: The file is no ONNX network from RGB to larger RGB.
-    """
-    sha256 = catalog.foreign_sha256(name)
-    if sha256 is None:
-        return catalog.find_model(name, scale=scale)
-    model = _probed(Path(name), sha256)
-    if scale not in (None, model.card.scale):
-        raise ModelNotFoundError(f"model {name!r} upscales x{model.card.scale}, not x{scale}")
-    return model
-
-
-def native_scales(name: str) -> tuple[int, ...]:
-    """The scales of the networks that a name stands for, as `catalog.native_scales`.
-
-    Raises:
-        ModelNotFoundError: There is no such model or file.
-        ModelFileError: The file is no ONNX network from RGB to larger RGB.
-    """
-    sha256 = catalog.foreign_sha256(name)
-    if sha256 is None:
-        return catalog.native_scales(name)
-    return (_probed(Path(name), sha256).card.scale,)
-
-
 @lru_cache(maxsize=8)
-def _probed(path: Path, sha256: str) -> ModelFile:
-    """Find out what a card would say."""
+def probe(path: Path, graph_sha256: str) -> ModelFile:
+    """Find out by trial what a card would say of a file without one.
+
+    Raises:
+        ModelFileError: The file is no ONNX network from RGB to larger RGB.
+    """
     from widesr.engine.ort import OnnxRuntimeEngine
 
     card = ModelCard(
@@ -72,7 +46,7 @@ def _probed(path: Path, sha256: str) -> ModelFile:
         parameters=0,
         licence="unknown",
         degradation="unknown",
-        weights_sha256=sha256,
+        weights_sha256=graph_sha256,
     )
     engine = OnnxRuntimeEngine(ModelFile(path, card), threads=usable_cpus())
     if not is_rgb(engine):

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 MODELS_DIR = Path(__file__).parent
 """The models in the package; a file is named as its model. Others are in `models_folder()`."""
 
-LADDER: dict[str, dict[int, str]] = {
+ALIASES: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
@@ -169,46 +169,31 @@ def model_paths() -> dict[str, Path]:
     return shipped | {n: path for n, path in models_in(models_folder()).items() if n not in shipped}
 
 
-def find_model(name: str, *, scale: int | None) -> ModelFile:
-    """Find the model that a user names.
+def locate(name: str, *, scale: int | None) -> Path:
+    """Return the file of the model that a user names, without reading it.
 
     Args:
-        name: A rung of the ladder ("fast", "default", "best", "realistic"), the name of a model in
-            the package or of one that was pulled, or the path of an `.onnx` file (known by its
-            suffix or by a separator in it). Nothing is fetched.
-        scale: What the model must do; None takes a model of any scale, by its own name or path.
+        name: An alias, the name of a model, or the path of an `.onnx` file.
+        scale: The scale that an alias is asked for at.
 
     Raises:
-        ModelNotFoundError: There is no such model or file, or it has another scale.
-        ModelFileError: The file is not a widesr model.
+        ModelNotFoundError: There is no such model or file, or the alias has none at this scale.
     """
-    if name in LADDER:
-        name = _on_rung(name, scale)
-    model = _find(name)
-    card = model.card
-    if scale is not None and card.scale != scale:
-        others = [n for n in model_paths() if n.endswith(f"-x{scale}")]
-        raise ModelNotFoundError(
-            f"model {name!r} upscales x{card.scale}, not x{scale}; "
-            f"for x{scale} there is {', '.join([*others, BICUBIC])}"
-        )
-    return model
+    if name in ALIASES:
+        name = _model_of_alias(name, scale)
+    path = Path(name) if _is_path(name) else model_paths().get(name)
+    if path is None:
+        raise ModelNotFoundError(_unknown(name))
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path}: no such file, expected a model (.onnx)")
+    return path
 
 
-def native_scales(name: str) -> tuple[int, ...]:
-    """The scales of the networks that a name stands for; none for bicubic and nearest.
+def read_header(path: Path) -> tuple[ModelCard | None, str]:
+    """Read a model file's card, and the SHA-256 of its graph, to which the card is held.
 
-    Raises:
-        ModelNotFoundError: There is no such model or file.
-        ModelFileError: The file is not a widesr model.
-    """
-    if name in (BICUBIC, NEAREST):
-        return ()
-    return tuple(LADDER[name]) if name in LADDER else (_find(name).card.scale,)
-
-
-def read_card(path: Path) -> ModelCard:
-    """Read a model file's card, and hold the file to the hash in it.
+    Returns:
+        The card, None where the file has none, and the hash in hexadecimal.
 
     Raises:
         ModelFileError: The file cannot be read, is not ONNX, holds no valid card, or is damaged.
@@ -224,9 +209,7 @@ def read_card(path: Path) -> ModelCard:
             f"{path}: not an ONNX file, or cut short ({len(message):,} bytes); get it again"
         ) from error
     if text is None:
-        raise ModelFileError(
-            f"{path}: an ONNX file without a widesr card; make models with `widesr export`"
-        )
+        return None, graph_sha256
     try:
         card = ModelCard.model_validate_json(text)
     except ValidationError as error:
@@ -239,6 +222,20 @@ def read_card(path: Path) -> ModelCard:
     if card.weights_sha256 != graph_sha256:
         raise ModelFileError(
             f"{path}: damaged, its weights are not those that its card was made for; get it again"
+        )
+    return card, graph_sha256
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a model file's card, and hold the file to the hash in it.
+
+    Raises:
+        ModelFileError: As `read_header`, or the file has no card.
+    """
+    card, _ = read_header(path)
+    if card is None:
+        raise ModelFileError(
+            f"{path}: an ONNX file without a widesr card; make models with `widesr export`"
         )
     return card
 
@@ -271,42 +268,20 @@ def write_card(model: ModelFile, card: ModelCard, *, out: Path) -> None:
         raise ModelFileError(f"{out}: cannot be written: {why}") from error
 
 
-def foreign_sha256(name: str) -> str | None:
-    """SHA-256 of the graph, where a name is the path of an ONNX file without a card; else None."""
-    path = Path(name)
-    if not (_is_path(name) and path.is_file()):
-        return None
-    try:
-        message = memoryview(path.read_bytes())
-        return None if _card_text(message) is not None else _graph_sha256(message)
-    except (OSError, NotProtobufError):  # `read_card` says what is wrong
-        return None
-
-
-def _on_rung(rung: str, scale: int | None) -> str:
-    """The model that a rung of the ladder means at a scale."""
-    models = LADDER[rung]
+def _model_of_alias(alias: str, scale: int | None) -> str:
+    models = ALIASES[alias]
     if scale is None:
         raise ModelNotFoundError(
-            f"{rung!r} means another model at each scale; name one: {', '.join(models.values())}"
+            f"{alias!r} means another model at each scale; name one: {', '.join(models.values())}"
         )
     if scale not in models:
         there = f"there is one for {_scales(models)}" if models else "there is none yet"
-        others = [each for each in LADDER if scale in LADDER[each]]
+        others = [each for each in ALIASES if scale in ALIASES[each]]
         raise ModelNotFoundError(
-            f"no {rung} model for x{scale}; {there}; "
+            f"no {alias} model for x{scale}; {there}; "
             f"for x{scale} there is {', '.join([*others, BICUBIC])}"
         )
     return models[scale]
-
-
-def _find(name: str) -> ModelFile:
-    path = Path(name) if _is_path(name) else model_paths().get(name)
-    if path is None:
-        raise ModelNotFoundError(_unknown(name))
-    if not path.is_file():
-        raise ModelNotFoundError(f"{path}: no such file, expected a widesr model (.onnx)")
-    return ModelFile(path, read_card(path))
 
 
 def models_in(folder: Path) -> dict[str, Path]:
@@ -331,10 +306,10 @@ def _unknown(name: str) -> str:
         return f"{BICUBIC!r} is computed, there is no model file of it"
     if name == NEAREST:
         return f"{NEAREST!r} repeats pixels, for upscaling alone; there is no model file of it"
-    names = [*LADDER, *model_paths(), BICUBIC, NEAREST]
+    names = [*ALIASES, *model_paths(), BICUBIC, NEAREST]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    there = ", ".join(names[len(LADDER) :])
+    there = ", ".join(names[len(ALIASES) :])
     pull = ""
     if os.environ.get("WIDESR_MIRROR"):
         pull = f"; if your mirror has it: widesr models pull {shlex.quote(name)}"

@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
-from widesr.engine import Engine
+from widesr.engine import Engine, find_model
 from widesr.errors import CheckpointError, RecipeError
-from widesr.models.catalog import LADDER, find_model
+from widesr.models.catalog import ALIASES
 from widesr.nets import Network
 from widesr.system.files import whole_file
 from widesr.train.checkpoint import load_weights
 from widesr.train.recipe import TeacherTable
-from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.upscaler import Upscaler
 
 
 class Teacher:
@@ -38,7 +39,7 @@ class Teacher:
         if self._is_weights:
             found = load_weights(self._path)[0].cfg.scale
         else:
-            model = find_model(table.model, scale=scale if table.model in LADDER else None)
+            model = find_model(table.model, scale=scale if table.model in ALIASES else None)
             self._path, licence, found = model.path, model.card.licence, model.card.scale
         if found != scale:
             raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
