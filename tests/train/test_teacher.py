@@ -68,6 +68,15 @@ def test_what_is_cut_short_or_of_another_teacher_is_made_again(pairs, tmp_path):
     assert not np.array_equal(taught(pairs, both, folder=tmp_path)[0].taught, expected)
 
 
+def test_what_is_excluded_is_learned_from_as_it_is(pairs, tmp_path):
+    name = pairs[0].name
+    found = taught(
+        pairs, Teacher(table("fast"), scale=2, device=CPU), folder=tmp_path, exclude=[name]
+    )
+    for pair in found:
+        assert np.array_equal(pair.taught, pair.hr) == (pair.name == name)
+
+
 @pytest.mark.parametrize("self_ensemble", [False, True])
 def test_weights_teach_as_their_network_computes(pairs, weights, tmp_path, self_ensemble):
     teacher = Teacher(table(weights, self_ensemble=self_ensemble), scale=2, device=CPU)

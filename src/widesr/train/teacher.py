@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def taught(
     teacher: Teacher,
     *,
     folder: Path,
+    exclude: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Pair]:
     """Put the teacher's picture beside each pair: made where it is not kept, else mapped.
@@ -80,6 +82,7 @@ def taught(
         pairs: All photographs that are learned from.
         teacher: Whose pictures.
         folder: Where they are kept, in a folder of the teacher's own; a kill loses one picture.
+        exclude: Patterns of the names of those whose own HR stands in the picture's place.
         on_progress: Called with the pictures that are there and those in all.
 
     Raises:
@@ -90,6 +93,9 @@ def taught(
     pictures = []
     for done, (pair, path) in enumerate(zip(pairs, paths, strict=True)):
         on_progress(done, len(pairs))
+        if any(fnmatchcase(pair.name, pattern) for pattern in exclude):
+            pictures.append(pair.hr)
+            continue
         found = _open(path, shape=pair.hr.shape)
         if found is None:
             _keep(path, teacher.upscaler(pair.lr))
