@@ -82,7 +82,7 @@ def test_scale_and_reach_are_those_that_the_graph_has(tmp_path_factory, scale, k
     model = find_model(_network(path, scale=scale, kernels=kernels, dilation=dilation), scale=scale)
     reach = dilation * sum(kernel // 2 for kernel in kernels)
     assert (model.card.scale, model.card.receptive_radius) == (scale, reach)
-    assert model.tiles
+    assert model.card.tiles
 
 
 def test_a_model_whose_card_was_lost_is_found_to_be_what_the_card_said(tmp_path):
@@ -120,7 +120,7 @@ def _unshuffled(path):
 @pytest.mark.parametrize("make", [_mean_taken_off, _unshuffled])
 def test_a_network_that_is_not_the_same_everywhere_is_for_whole_pictures(tmp_path, make):
     model = find_model(make(tmp_path / "whole.onnx"), scale=1)
-    assert not model.tiles
+    assert not model.card.tiles
     assert load_engine(model, threads=1).smallest_tile is None
 
 

@@ -152,7 +152,7 @@ def pull_models(
                 of = f" of {readable_size(total)}" if total else ""
                 show(n, f"getting {name} {readable_size(n)}{of}")
 
-            model, was_there = opened.pull(entry, overwrite=overwrite, report=tell)
+            model, was_there = opened.pull(entry, overwrite=overwrite, on_progress=tell)
         if as_json:
             typer.echo(json.dumps(_as_json(model) | {"was_there": was_there}))
         elif not quiet:

@@ -62,9 +62,9 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 
 _LOSSLESS = 0.01
-"""Of the photograph that loses most, dB, for "auto"."""
+"""The most that "auto" costs the photograph that loses most, dB."""
 _MOST_LOST = 0.1
-"""The same, for int8."""
+"""The most that int8 costs it, dB."""
 
 
 def load_engine(
@@ -109,7 +109,7 @@ def load_engine(
     if choice.precision == "int8":
         _check_int8(model.card)
     if streams == "auto":
-        streams = streams_of(threads) if model.tiles and choice.device == "cpu" else 1
+        streams = streams_of(threads) if model.card.tiles and choice.device == "cpu" else 1
     _logger.info(
         "model %s at x%d: %s in %s on %s, %d threads for %d tiles at once",
         *(model.card.name, model.card.scale, choice.backend, choice.precision, choice.device),
@@ -134,14 +134,14 @@ def _check_int8(card: ModelCard) -> None:
     """
     if not card.ranges:
         raise UsageError(
-            f"model {card.name} was not calibrated for int8; take another precision, or make it "
-            "ready with widesr calibrate"
+            f"model {card.name} was not calibrated for int8; `widesr calibrate` makes it ready",
+            options=['precision="auto"'],
         )
     loss = card.loss_in("int8")
     if loss is not None and loss.worst > _MOST_LOST:
         raise UsageError(
-            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {_MOST_LOST}; take "
-            "another precision"
+            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {_MOST_LOST}",
+            options=['precision="auto"'],
         )
 
 
@@ -173,7 +173,7 @@ def find_ranges(
 
 
 def devices() -> list[str]:
-    """Names of the devices that the installed ONNX Runtime was built for: "cpu", "cuda"."""
+    """Name the devices that the installed ONNX Runtime was built for: "cpu", "cuda"."""
     from widesr.engine import ort
 
     return ort.devices()

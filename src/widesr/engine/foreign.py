@@ -1,4 +1,4 @@
-"""Models of other makers: ONNX files without a card, whose scale and reach are found by trial.
+"""Find out by trial the scale and reach of other makers' ONNX files, which have no card.
 
 A network is run on noise, once as it is and then with one pixel changed beyond all measure: as far
 as the output changes, so far it looks. Where that is to the border of the largest trial picture, or
@@ -19,10 +19,10 @@ from widesr.models.catalog import ModelCard, ModelFile
 from widesr.system.machine import usable_cpus
 
 FOREIGN = "foreign"
-"""Family of the networks whose makers are others."""
+"""The family of networks of other makers."""
 
 _SIDES = (48, 96, 192)
-"""Of the trial pictures, LR pixels: multiples of 16, which some networks insist on."""
+"""Sides of the trial pictures, LR pixels: multiples of 16, which some networks insist on."""
 _TOLERANCE = 1e-4
 """Between crops and the whole, range 1: a fortieth of an 8-bit level."""
 _UNHEARD_OF = (1e3, -1e3, float("nan"))
@@ -73,7 +73,7 @@ class _Trial:
         """Find the scale.
 
         Args:
-            path: Of its file, for messages.
+            path: The path of its file, for messages.
             run: The network.
             size: The one (height, width) that it takes; None: any.
 
@@ -91,7 +91,7 @@ class _Trial:
             )
 
     def reach(self) -> int | None:
-        """How far the network looks, LR pixels; None: as far as the largest trial picture goes."""
+        """Measure how far the network looks, LR pixels; None: beyond the largest trial picture."""
         for size in [(side, side) for side in _SIDES] if self._size is None else [self._size]:
             lr = _noise(*size)
             middle = (lr.shape[2] // 2, lr.shape[3] // 2)
@@ -108,7 +108,7 @@ class _Trial:
         at: tuple[int, int],
         value: float,
     ) -> int:
-        """How far from a pixel the output changes when that pixel does."""
+        """Measure how far from a pixel the output changes when that pixel does."""
         changed = lr.copy()
         changed[:, :, at[0], at[1]] = value
         differs = (self._run(changed) != base).any(axis=(0, 1))  # NaN differs from everything
@@ -117,7 +117,7 @@ class _Trial:
         return int(max((part.max(initial=0) for part in far), default=0))
 
     def is_the_same_in_crops(self, radius: int) -> bool:
-        """Whether crops, with the radius around them, come out as in the whole."""
+        """Tell whether crops, with the radius around them, come out as in the whole."""
         height, width = self._size or (2 * radius + 40, 2 * radius + 40)
         # Of another size too, where it takes any: odd, and not a multiple of anything.
         less = (0, 0) if self._size else (3, 6)

@@ -1,4 +1,4 @@
-"""Runtimes that outlive a fork: unloaded before it, and loaded anew where they are next needed.
+"""Let runtimes outlive a fork: unload them before it, and load them where they are next needed.
 
 A fork takes the memory of a process along and only one of its threads. A runtime whose threads are
 gone waits for them for ever, in its next picture or when it is freed; so none is there at a fork.
@@ -67,7 +67,7 @@ class Forkable:
         self._changed.release()
 
     def after_fork_in_child(self) -> None:
-        """The same where the threads that waited are no more."""
+        """Let it be loaded again in the child, where the threads that waited are no more."""
         self._changed = Condition(Lock())
 
 

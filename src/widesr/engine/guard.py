@@ -1,4 +1,4 @@
-"""What no network may make of a picture, and what is done where one does."""
+"""Detect what no network may make of a picture, and compute it again in fp32."""
 
 import logging
 import os
@@ -16,17 +16,19 @@ _logger = logging.getLogger(__name__)
 _LEAST_SIDE = 8
 """LR pixels; in a smaller tile most of the picture is a network's border, of any brightness."""
 _MEAN_TOLERANCE = 0.2
-"""Of a channel's mean, range 1. Our models stay within 0.07 on checkerboards and noise."""
+"""The most that a channel's mean may change, range 1. Our models stay within 0.07 on checkerboards
+and noise."""
 _CONTRAST = 4 / 255
 """A tile with less may come out constant; also 16-bit pictures have noise below this."""
 _NO_NUMBERS = "values that are no numbers"
 
 
 class Guarded(Engine):
-    """An engine whose every tile is looked at; a bad one is made again in fp32.
+    """An engine that looks at each tile it makes, and makes a bad one again in fp32.
 
-    Bad is: NaN, infinity, one colour out of many, a brightness far from the picture's. The last is
-    a network's whose values are not in [0, 1], or which is no super-resolution at all.
+    A tile is bad if it holds NaN or infinity, is of one colour where the picture has many, or
+    is far brighter or darker than the picture. The last happens with networks whose values are not
+    in [0, 1], or which do no super-resolution at all.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Guarded(Engine):
 
         Args:
             runtime: The network.
-            path: Of its file, for messages.
+            path: The path of its file, for messages.
             fp32: Loads the same network in fp32, when it is first needed; None if `runtime` is
                 that.
             is_trusted: Take numbers of any kind from fp32: the file is known to be undamaged and
@@ -87,7 +89,7 @@ class Guarded(Engine):
 
     @property
     def fp32(self) -> "Guarded":
-        """The same in fp32; see `Engine.fp32`."""
+        """The same network in fp32; see `Engine.fp32`."""
         if self._load_fp32 is None:
             return self
         with self._loading:  # two streams may ask at once

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the base install's, in fp32, on the CPU or another device.
+"""Run networks by ONNX Runtime, in fp32, on the CPU or another device.
 
 On the CPU a pixel gets the same bits wherever it lies in a tile, whatever the tile's size and the
 number of threads. This holds for the blocked (NCHWc) kernels, which every convolution of our WDSR
@@ -56,7 +56,7 @@ _ERRORS = tuple(
 
 
 def devices() -> list[str]:
-    """Names of the devices that the installed ONNX Runtime was built for."""
+    """Name the devices that the installed ONNX Runtime was built for."""
     there = ort.get_available_providers()
     return [device for device, provider in PROVIDERS.items() if provider in there]
 
@@ -85,7 +85,7 @@ class OnnxRuntimeEngine:
             )
         self.scale, self.streams = model.card.scale, streams
         self.receptive_radius = model.card.receptive_radius
-        self.smallest_tile = 1 if model.tiles else None
+        self.smallest_tile = 1 if model.card.tiles else None
         self._path = model.path
         self._session = _session(model, threads=threads, streams=streams, device=device)
         if self._session.get_providers()[0] != PROVIDERS[device]:

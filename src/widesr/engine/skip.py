@@ -1,4 +1,4 @@
-"""WDSR in bf16 without loss: its linear skip, which carries nearly all of the picture, in fp32.
+"""Keep the linear skip of WDSR, which carries nearly all of the picture, in fp32 beside bf16.
 
 OpenVINO rounds what goes into and out of every convolution to bf16, which has 8 bits. What follows
 the last convolutions it leaves in fp32, and to this it counts transposed ones. With a stride of 1
@@ -32,7 +32,7 @@ def keep_skip_fp32(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
         graph: `openvino.Model`; changed in place.
 
     Returns:
-        Whether it was rewritten.
+        True if it was rewritten.
     """
     from openvino import opset13 as op
 
@@ -88,6 +88,6 @@ def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
 
 
 def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401
-    """The node that feeds an input, if it is of this kind; else None."""
+    """Return the node that feeds an input, if it is of this kind; else None."""
     source = node.input_value(port).get_node()
     return source if source.get_type_name() == kind else None

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: fp32, or bf16, fp16 and int8 where the CPU computes in them.
+"""Run networks by OpenVINO: in fp32, or bf16, fp16 and int8 where the CPU computes in them.
 
 In fp32, fp16 and int8 a pixel gets the same bits wherever it lies in a tile, as in ONNX Runtime. In
 bf16 this holds for inputs at least `_EXACT_SIDE` wide: narrower ones go through other kernels,
@@ -60,7 +60,7 @@ class OpenVinoEngine:
         self.receptive_radius = model.card.receptive_radius
         # Cores are cut even, so half a tile and two halos is the narrowest that is read.
         narrow = 2 * (_EXACT_SIDE - 2 * self.receptive_radius) if precision == "bf16" else 1
-        self.smallest_tile = max(1, narrow) if model.tiles else None
+        self.smallest_tile = max(1, narrow) if model.card.tiles else None
         self._path = model.path
         options = {
             # Without the hint OpenVINO computes in bf16 where the CPU can.

@@ -1,4 +1,4 @@
-"""A network of one fixed input size, made to take any: in windows of exactly that size."""
+"""Make a network of one fixed input size take any, in windows of exactly that size."""
 
 import os
 from typing import Protocol
@@ -15,7 +15,7 @@ class FixedRuntime(Runtime, Protocol):
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """(height, width), LR pixels; None if it takes any."""
+        """The one (height, width) that it takes, LR pixels; None if it takes any."""
 
 
 class Windowed:
@@ -25,9 +25,9 @@ class Windowed:
         """Make a network take any size.
 
         Args:
-            runtime: It takes one picture of `size` at once.
+            runtime: The network, which takes one picture of `size` at once.
             size: (height, width), LR pixels.
-            path: Of its file, for messages.
+            path: The path of its file, for messages.
 
         Raises:
             ModelFileError: It looks farther than its own windows are wide.
@@ -94,9 +94,9 @@ class Windowed:
         return wholes
 
     def _cuts(self, length: int, window: int) -> list[tuple[int, int]]:
-        """Where each window starts along an axis, and how much of its start is not kept.
+        """Return where each window starts along an axis, and how much of its start is left out.
 
-        What is wrong at a window's end the next one writes over.
+        The next window writes over what is wrong at the end of one.
         """
         radius = self.receptive_radius
         starts = [*range(0, length - window, max(1, window - 2 * radius)), length - window]

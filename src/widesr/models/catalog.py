@@ -1,4 +1,4 @@
-"""Which models there are, and what is known about each: its card, from inside the model file.
+"""List the models that there are, and read what is known about each: its card.
 
 A model is one `.onnx` file; its card is JSON in the file's `metadata_props["widesr"]`. Cards are
 read by a scan of the protobuf's top fields, so listing models starts no runtime.
@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.errors import ModelFileError, ModelNotFoundError
-from widesr.models.protobuf import NotProtobufError, as_field, fields
+from widesr.models.protobuf import NotProtobufError, graph, metadata, with_metadata
 from widesr.system.files import whole_file
 from widesr.system.paths import models_folder
 
@@ -31,17 +31,17 @@ ALIASES: dict[str, dict[int, str]] = {
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
     "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
 }
-"""What these names mean, by scale: the quickest models, the usual ones and the sharpest, which are
-for clean pictures, and those for JPEG files and noise."""
+"""Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
+pictures, and those for JPEG files and noise."""
 
 BICUBIC = "bicubic"
-"""A model name everywhere a model is named: `imresize`, any scale, no file."""
+"""The name of `imresize` everywhere a model is named: any scale, no file."""
 
 NEAREST = "nearest"
-"""A model name for upscaling: each pixel again and again, any size, no file; for pixel art."""
+"""The name of repeated pixels in upscaling, for pixel art: any size, no file."""
 
 CARD_KEY = "widesr"
-"""Under which a model file's `metadata_props` hold its card."""
+"""The key of the card in a model file's `metadata_props`."""
 
 CARDS_SINCE = "0.1.0"
 """The first version of widesr that reads a card as this one writes it."""
@@ -68,12 +68,12 @@ class Score(_Record):
 
 
 class Loss(_Record):
-    """What a precision costs against fp32: PSNR-Y by `benchmark-y`, in dB."""
+    """The cost of a precision against fp32, in dB PSNR-Y by `benchmark-y`."""
 
     precision: LowPrecision
     mean: float
     worst: float
-    """On the photograph that loses most."""
+    """The cost on the photograph that loses most."""
     n: _Count
     """Photographs, none of which the ranges were found on."""
 
@@ -96,14 +96,14 @@ class ModelCard(_Record):
     receptive_radius: _Count
     """LR pixels; a tile with this halo comes out as in the whole picture."""
     tiles: bool = True
-    """Whether tiles do so at all; not where every pixel depends on the whole picture."""
+    """False if tiles never do, because every pixel depends on the whole picture."""
     parameters: _Count
-    """As trained, with the gains of weight norm, as papers count them."""
+    """The count as trained, with the gains of weight norm, as papers count them."""
     parameters_fused: _Count = 0
-    """As run, weight norm folded."""
+    """The count as run, weight norm folded."""
     licence: str
     degradation: str
-    """How HR became LR in training: "bicubic", "realistic"."""
+    """The way that HR became LR in training: "bicubic", "realistic"."""
     recipe: str = ""
     commit: str = ""
     steps: _Count = 0
@@ -111,24 +111,24 @@ class ModelCard(_Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     machine: str = ""
     started_from: str = ""
-    """Weights that training began with, and their SHA-256; empty: random."""
+    """The weights that training began with, and their SHA-256; empty: random."""
     teacher: str = ""
-    """Model whose pictures were learned from beside the photographs or instead of them: its name,
-    licence and SHA-256; empty: none."""
+    """The model whose pictures were learned from, beside the photographs or instead of them: its
+    name, licence and SHA-256; empty: none."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
     losses: tuple[Loss, ...] = ()
-    """As `widesr calibrate` measured them."""
+    """The costs of precisions, as `widesr calibrate` measured them."""
     ranges: dict[str, Annotated[tuple[_Magnitude, ...], Field(min_length=1)]] = {}
     """Largest magnitudes that int8 holds of what goes into a convolution, for each channel, by its
     name in the graph; convolutions without them are not computed in int8."""
     weights_sha256: str
-    """Of the file's graph, structure and weights, as bytes; held to it whenever it is read."""
+    """The SHA-256 of the file's graph, structure and weights; it is checked at each reading."""
     source: str = ""
     notes: str = ""
 
     def loss_in(self, precision: str) -> Loss | None:
-        """What a precision costs; None where it was not measured."""
+        """Return what a precision costs; None where it was not measured."""
         return next((loss for loss in self.losses if loss.precision == precision), None)
 
 
@@ -139,14 +139,9 @@ class ModelFile:
     path: Path
     card: ModelCard
 
-    @property
-    def tiles(self) -> bool:
-        """Whether it gives each part of a picture as in the whole; see `ModelCard.tiles`."""
-        return self.card.tiles
-
 
 def list_models() -> list[ModelFile]:
-    """The models that a name is enough for: those in the package, then those that were pulled.
+    """List the models that have names: those in the package, then those that were pulled.
 
     Raises:
         ModelFileError: One of them is damaged.
@@ -155,7 +150,7 @@ def list_models() -> list[ModelFile]:
 
 
 def list_shipped() -> list[ModelFile]:
-    """The models in the package, by name.
+    """List the models in the package, by name.
 
     Raises:
         ModelFileError: One of them is damaged.
@@ -164,7 +159,7 @@ def list_shipped() -> list[ModelFile]:
 
 
 def model_paths() -> dict[str, Path]:
-    """The files behind the names; one in the package goes before one that was pulled."""
+    """Return the files behind the names; one in the package goes before one that was pulled."""
     shipped = models_in(MODELS_DIR)
     return shipped | {n: path for n, path in models_in(models_folder()).items() if n not in shipped}
 
@@ -203,7 +198,8 @@ def read_header(path: Path) -> tuple[ModelCard | None, str]:
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        text, graph_sha256 = _card_text(message), _graph_sha256(message)
+        text = metadata(message, CARD_KEY)
+        graph_sha256 = hashlib.sha256(graph(message)).hexdigest()
     except NotProtobufError as error:
         raise ModelFileError(
             f"{path}: not an ONNX file, or cut short ({len(message):,} bytes); get it again"
@@ -245,24 +241,17 @@ def write_card(model: ModelFile, card: ModelCard, *, out: Path) -> None:
 
     Args:
         model: The file, as read.
-        card: Of the same graph.
+        card: A card for the same graph.
         out: The file to write or replace; may be the model's own.
 
     Raises:
         ModelFileError: The file cannot be read any more, or the new one cannot be written.
     """
-    text = card.model_dump_json().encode()
-    entry = b"".join(as_field(n, part) for n, part in ((1, CARD_KEY.encode()), (2, text)))
     try:
         message = memoryview(model.path.read_bytes())
         with whole_file(out, overwrite=True) as file:
-            at = 0
-            for field in fields(message):
-                if field.number == 14 and _is_card(field.content):
-                    file.write(message[at : field.start])
-                    at = field.stop
-            file.write(message[at:])
-            file.write(as_field(14, entry))
+            for part in with_metadata(message, CARD_KEY, card.model_dump_json()):
+                file.write(part)
     except (OSError, NotProtobufError) as error:
         why = error.strerror if isinstance(error, OSError) else "its model is no ONNX file any more"
         raise ModelFileError(f"{out}: cannot be written: {why}") from error
@@ -275,7 +264,8 @@ def _model_of_alias(alias: str, scale: int | None) -> str:
             f"{alias!r} means another model at each scale; name one: {', '.join(models.values())}"
         )
     if scale not in models:
-        there = f"there is one for {_scales(models)}" if models else "there is none yet"
+        scales = ", ".join(f"x{scale}" for scale in sorted(models))
+        there = f"there is one for {scales}" if models else "there is none yet"
         others = [each for each in ALIASES if scale in ALIASES[each]]
         raise ModelNotFoundError(
             f"no {alias} model for x{scale}; {there}; "
@@ -285,7 +275,7 @@ def _model_of_alias(alias: str, scale: int | None) -> str:
 
 
 def models_in(folder: Path) -> dict[str, Path]:
-    """The model files in a folder, by their models' names; none if it may not be looked into."""
+    """Return the model files in a folder by their models' names; none if it cannot be read."""
     try:
         return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
     except OSError as error:  # the home of another user
@@ -295,10 +285,6 @@ def models_in(folder: Path) -> dict[str, Path]:
 
 def _is_path(name: str) -> bool:
     return name.endswith(".onnx") or os.sep in name
-
-
-def _scales(scales: dict[int, str]) -> str:
-    return ", ".join(f"x{scale}" for scale in sorted(scales))
 
 
 def _unknown(name: str) -> str:
@@ -314,26 +300,3 @@ def _unknown(name: str) -> str:
     if os.environ.get("WIDESR_MIRROR"):
         pull = f"; if your mirror has it: widesr models pull {shlex.quote(name)}"
     return f"no model {name!r}; {hint}there is {there}, or the path of an .onnx file{pull}"
-
-
-# Of a model file, ONNX's ModelProto, two fields count: the graph, 7, and metadata_props, 14, whose
-# entries are of key 1 and value 2.
-
-
-def _card_text(model: memoryview) -> bytes | None:
-    entries = (_entry(field.content) for field in fields(model) if field.number == 14)
-    texts = {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
-    return texts.get(CARD_KEY.encode())
-
-
-def _is_card(entry: memoryview) -> bool:
-    return bytes(_entry(entry).get(1, b"")) == CARD_KEY.encode()
-
-
-def _entry(message: memoryview) -> dict[int, memoryview]:
-    return {field.number: field.content for field in fields(message)}
-
-
-def _graph_sha256(model: memoryview) -> str:
-    graphs = (field.content for field in fields(model) if field.number == 7)
-    return hashlib.sha256(next(graphs, b"")).hexdigest()

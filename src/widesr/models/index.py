@@ -22,7 +22,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:\.[A-Za-z0-9_+-]+)*"
 
 
 class Entry(BaseModel):
-    """What an index says of a model; keys of later versions are passed over."""
+    """A model in an index; keys of later versions are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

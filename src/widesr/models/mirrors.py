@@ -30,7 +30,7 @@ class Pulled(NamedTuple):
 
     model: ModelFile
     was_there: bool
-    """Whether nothing had to be fetched."""
+    """True if nothing had to be fetched."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Mirror:
     base: Place
     """Its address or its path."""
     entries: dict[str, Entry]
-    """What it has, by the names of the models."""
+    """The models that it has, by their names."""
 
     def find(self, name: str) -> Entry:
         """Return what the index says of a model.
@@ -56,14 +56,14 @@ class Mirror:
         raise ModelNotFoundError(f"no model {name!r} on the mirror; {hint}it has {there}")
 
     def pull(
-        self, entry: Entry, *, overwrite: bool = False, report: Report = lambda _n, _all: None
+        self, entry: Entry, *, overwrite: bool = False, on_progress: Report = lambda _n, _all: None
     ) -> Pulled:
         """Fetch a model; see `pull_model`.
 
         Args:
             entry: The model, from `find`.
             overwrite: Replace another model of this name that was pulled before.
-            report: Called with the bytes that are there and those in all.
+            on_progress: Called with the bytes that are there and those in all.
         """
         there = _there_already(entry, overwrite=overwrite)
         if there is not None:
@@ -82,7 +82,7 @@ class Mirror:
             flag="--mirror",
             overwrite=overwrite,
             accept=lambda part: _check_card(entry, part),
-            report=report,
+            report=on_progress,
         )
         return Pulled(ModelFile(path, read_card(path)), was_there=False)
 
@@ -240,7 +240,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _make_room(entry: Entry, path: Path) -> None:
-    """Have the folder, with enough free space, before anything is fetched."""
+    """Make the folder, and check for enough free space, before anything is fetched."""
     other = "or name another folder for models in the environment variable WIDESR_MODELS"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

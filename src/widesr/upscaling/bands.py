@@ -45,7 +45,7 @@ def upscale_bands(
     lr = lr.mirrored(MARGIN)
 
     def pieces() -> Iterator[tuple[Tile, Band, Band]]:
-        """Each tile, what it reads, and the band that it is a part of."""
+        """Give each tile, its input pixels, and the band that it is a part of."""
         for _, beside in groupby(tiles, key=lambda tile: tile.core_y.start):
             first, *others = beside
             window = lr.read(first.read_y.start + MARGIN, first.read_y.stop + MARGIN)

@@ -26,7 +26,7 @@ class SizedUpscaler(AnyUpscaler):
 
         Args:
             target: The size to reach.
-            networks: By their scale; none is interpolation alone.
+            networks: The networks by their scale; none is interpolation alone.
         """
         self._target, self._networks = target, networks
         self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
@@ -113,7 +113,7 @@ def load_upscaler(
 
 
 def _shares(progress: Progress, scales: tuple[int, ...]) -> list[Progress]:
-    """Tell of each step's tiles as a share of the work of all steps, which grows with the area.
+    """Report each step's tiles as a share of the work of all steps, which grows with the area.
 
     The steps take turns: one begins as soon as the one before has made some rows.
     """
