@@ -260,6 +260,15 @@ def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind():
     assert not [each for each in threading.enumerate() if each.name.startswith("widesr")]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_networks_own_rows_are_those_that_are_rounded(channels):
+    lr = _pixels(5, (50, 61, channels))
+    upscaler = Upscaler.load(TINY, scale=2, tile=20, threads=1)
+    rows = upscaler.network_rows(Rows.of(lr), dtype=np.dtype(np.float32)).whole()
+    levels = np.floor(np.clip(rows * np.float32(255) + np.float32(0.5), 0, 255))
+    np.testing.assert_array_equal(levels, upscaler(lr))
+
+
 def test_progress_counts_the_tiles():
     calls = []
     upscaler = Upscaler(Nearest(), tile=16)

@@ -11,12 +11,12 @@ from threading import Condition, Lock
 from weakref import WeakSet
 
 from widesr.engine.graph import after_fork_in_child, stop_openvino
-from widesr.engine.protocol import Runtime, Tensor
+from widesr.engine.protocol import Runtime, Tensor, Wrapper
 
 _logger = logging.getLogger(__name__)
 
 
-class Forkable:
+class Forkable(Wrapper):
     """A runtime that can be used before and after a fork, by the parent and by the child.
 
     A fork waits for the pictures, or tiles, that are being computed.
@@ -29,11 +29,7 @@ class Forkable:
             load: Gives the same one each time.
         """
         runtime = load()
-        self.name, self.precision = runtime.name, runtime.precision
-        self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
-        self.bytes_per_pixel = runtime.bytes_per_pixel
-        self.inputs, self.outputs = runtime.inputs, runtime.outputs
+        super().__init__(runtime)
         self._load = load
         self._runtime: Runtime | None = runtime
         self._running = 0

@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 
-from widesr.engine.protocol import Engine, Runtime, Tensor
+from widesr.engine.protocol import Engine, Runtime, Tensor, Wrapper
 from widesr.errors import ModelFileError
 
 _logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _CONTRAST = 4 / 255
 _NO_NUMBERS = "values that are no numbers"
 
 
-class Guarded(Engine):
+class Guarded(Wrapper, Engine):
     """An engine that looks at each tile it makes, and makes a bad one again in fp32.
 
     A tile is bad if it holds NaN or infinity, is of one colour where the picture has many, or
@@ -51,11 +51,7 @@ class Guarded(Engine):
                 in [0, 1], but its training may have only begun.
             again: Loads all this anew; it is what a pickle holds.
         """
-        self.name, self.precision = runtime.name, runtime.precision
-        self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
-        self.bytes_per_pixel = runtime.bytes_per_pixel
-        self.inputs, self.outputs = runtime.inputs, runtime.outputs
+        super().__init__(runtime)
         self._runtime, self._path, self._load_fp32 = runtime, path, fp32
         self._is_trusted, self._again = is_trusted, again
         self._fp32: Guarded | None = None

@@ -64,6 +64,17 @@ class Runtime(Protocol):
         """
 
 
+class Wrapper(Runtime):
+    """A runtime around another one, with the same description."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Describe a runtime as another one."""
+        self.name, self.precision, self.scale = runtime.name, runtime.precision, runtime.scale
+        self.receptive_radius, self.smallest_tile = runtime.receptive_radius, runtime.smallest_tile
+        self.streams, self.bytes_per_pixel = runtime.streams, runtime.bytes_per_pixel
+        self.inputs, self.outputs = runtime.inputs, runtime.outputs
+
+
 class Engine(Runtime, Protocol):
     """A super-resolution network that is ready to run; a class of its own may inherit from it."""
 

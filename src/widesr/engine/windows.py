@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from widesr.engine.interface import check_inputs
-from widesr.engine.protocol import Runtime, Tensor
+from widesr.engine.protocol import Runtime, Tensor, Wrapper
 from widesr.errors import ModelFileError
 
 
@@ -18,7 +18,7 @@ class FixedRuntime(Runtime, Protocol):
         """The one (height, width) that it takes, LR pixels; None if it takes any."""
 
 
-class Windowed:
+class Windowed(Wrapper):
     """Upscales a picture of any size in windows, the last ones shifted inward."""
 
     def __init__(self, runtime: Runtime, *, size: tuple[int, int], path: os.PathLike[str]) -> None:
@@ -32,10 +32,7 @@ class Windowed:
         Raises:
             ModelFileError: It looks farther than its own windows are wide.
         """
-        self.name, self.precision = runtime.name, runtime.precision
-        self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.streams, self.bytes_per_pixel = runtime.streams, runtime.bytes_per_pixel
-        self.inputs, self.outputs = runtime.inputs, runtime.outputs
+        super().__init__(runtime)
         self._runtime, self._size, self._path = runtime, size, path
         if runtime.smallest_tile is not None and min(size) <= 2 * self.receptive_radius:
             raise ModelFileError(
@@ -45,7 +42,8 @@ class Windowed:
             )
         # A smaller picture is filled up, which must not happen to a tile of a larger one.
         least = max(1, 2 * (max(size) - 2 * self.receptive_radius))
-        self.smallest_tile = None if runtime.smallest_tile is None else least
+        if runtime.smallest_tile is not None:
+            self.smallest_tile = least
 
     def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see `Runtime.run_all`.

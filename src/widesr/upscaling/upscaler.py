@@ -137,10 +137,12 @@ class Upscaler(ScaleUpscaler):
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         """Upscale rows as they come, tile by tile."""
-        return self._network_rows(lr, dtype=lr.dtype, progress=progress)
+        return self.network_rows(lr, dtype=lr.dtype, progress=progress)
 
-    def _network_rows(self, lr: Rows, *, dtype: np.dtype[Any], progress: Progress | None) -> Rows:
-        """Give the network's rows: as integers, or as float32 for what comes before rounding."""
+    def network_rows(
+        self, lr: Rows, *, dtype: np.dtype[Any], progress: Progress | None = None
+    ) -> Rows:
+        """Upscale rows to integers, or to float32 for steps between the network and rounding."""
         engine = self._engine_for(lr.dtype)
         bands = upscale_bands(
             lr,
