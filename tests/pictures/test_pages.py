@@ -149,7 +149,7 @@ def test_a_format_that_holds_one_page_is_refused(tmp_path, word):
     ran = CliRunner().invoke(app, ["upscale", str(source), "-f", word])
     assert ran.exit_code == 1
     assert "these are 5 pages" in ran.stderr
-    assert "write TIFF (-f tiff)" in ran.stderr
+    assert "--format tiff" in ran.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 

@@ -30,14 +30,14 @@ from widesr.system.files import FileBytes
 _FORMATS = ("gif", "webp", "png")
 _LONGEST_GIF = 65535
 _MOST_PLAYS = 65535
-"""That GIF and WebP can count."""
+"""The most that GIF and WebP can count."""
 
 
 def check_animation(path: Path, animation: PictureSequence, kind: str, *, lossless: bool) -> None:
     """Refuse a format that holds no animation, or not this one.
 
     Args:
-        path: What the output is called.
+        path: The name that messages give the output.
         animation: What is to be written.
         kind: The format, as `output_format` names it.
         lossless: Whether every value is to be kept.
@@ -75,7 +75,7 @@ def encode_animation(
     """Encode an animation while it passes, into an empty file.
 
     Args:
-        path: What the file is called.
+        path: The name that messages give the file.
         animation: What to write; `check_animation` found that it fits.
         fd: The file.
         kind: "gif", "webp" or "png".
@@ -184,20 +184,20 @@ def _write_png(file: FileBytes, animation: PictureSequence, timing: Timing) -> N
 
 
 def _fraction_of_words(duration: Fraction) -> tuple[int, int]:
-    """Numerator and denominator, each of 16 bits."""
+    """Give numerator and denominator, each of 16 bits."""
     nearest = duration.limit_denominator(int(65534 / max(duration, Fraction(1))) or 1)
     return min(nearest.numerator, 65535), nearest.denominator
 
 
 def _image(pixels: Band) -> pyvips.Image:
-    """An image of libvips, in memory."""
+    """Make an image of libvips, in memory."""
     grey, deep = pixels.shape[2] < 3, pixels.dtype == np.uint16
     names = {(True, False): "b-w", (True, True): "grey16", (False, True): "rgb16"}
     return pyvips.Image.new_from_array(pixels, interpretation=names.get((grey, deep), "srgb"))
 
 
 class Part(NamedTuple):
-    """What a frame changes of the one before it."""
+    """The box in which a frame differs from the one before it."""
 
     x: int
     y: int
@@ -231,7 +231,7 @@ def _span(differs: np.ndarray, step: int) -> slice:
 def ticks(
     durations: Sequence[Fraction], *, per_second: int, most: int, least: int = 1
 ) -> Iterator[int]:
-    """Give durations in whole ticks that together last as long, as far as that can be had.
+    """Give durations in whole ticks that together last as long, as far as possible.
 
     Args:
         durations: In seconds.

@@ -28,7 +28,7 @@ from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
 
 _FRAMES = 16
-"""Pixels of all frames together, in times those that one may have."""
+"""All frames together may have so many times the pixels that one may have."""
 
 
 def is_animation(source: Source) -> bool:
@@ -55,7 +55,7 @@ def animated_kind(file: PictureFile) -> str | None:
 
 
 def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureSequence:
-    """Read of an animation what is true of all frames; each is decoded when it is asked for.
+    """Read what an animation says of all its frames; each is decoded when it is asked for.
 
     Args:
         file: The file, open until the frames are read.
@@ -95,7 +95,7 @@ def _whole_or_error(file: PictureFile, kind: str, frames: Iterator[Band]) -> Ite
 
 
 class _Read(NamedTuple):
-    """What a file says of its frames."""
+    """The frames of a file, and all that it says of them."""
 
     frames: Iterator[Band]
     """(H, W, C) each, as they are stored; a damaged one raises ValueError or pyvips.Error."""

@@ -1,4 +1,4 @@
-"""Where metadata lies in the files of each format: what libvips leaves out, loses or changes.
+"""Reads and writes the metadata of each format that libvips leaves out, loses or changes.
 
 libvips makes EXIF anew through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter,
 drops XMP of more than 60,000 bytes from JPEG, overlooks what lies behind the pixels of a PNG, and
@@ -27,13 +27,13 @@ from widesr.system.files import FileBytes
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _SEGMENT = 65533
-"""Bytes that a JPEG segment holds."""
+"""The most bytes that a JPEG segment holds."""
 LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
-"""Bytes of a block; EXIF may take several segments."""
+"""The most bytes of a block; EXIF may take several segments."""
 
 
 def metadata_of_png(file: FileBytes) -> Metadata:
-    """Read all of it: what lies behind the pixels, and what older programs wrote as text."""
+    """Read all metadata, also behind the pixels, and as text, where older programs wrote it."""
     found: dict[str, bytes] = {}
     left = _MOST_TEXT
     for name, at, size in walk_chunks(file):
@@ -61,13 +61,13 @@ def metadata_of_png(file: FileBytes) -> Metadata:
 
 _XMP_KEY = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
-"""Begins the name of a text that is hexadecimal digits: how PNG has IPTC."""
+"""The beginning of the name of a text of hexadecimal digits, in which PNG holds IPTC."""
 _MOST_TEXT = 2**24
-"""Of all such texts together: a few bytes may unpack to any number."""
+"""The most bytes of all such texts together: a few may unpack to any number."""
 
 
 def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
-    """What stands behind the keyword; nothing where it is damaged."""
+    """Read the text behind the keyword; a damaged one is empty."""
     packed_text = name == b"zTXt"
     if name == b"iTXt":
         packed_text, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
@@ -82,7 +82,7 @@ def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
 
 
 def _unhexed(text: bytes) -> bytes:
-    """What stands behind a line with a name and one with a length."""
+    """Read the digits behind a line with a name and one with a length."""
     try:
         return bytes.fromhex(text.lstrip().split(b"\n", 2)[2].decode("ascii"))
     except (IndexError, ValueError):
@@ -90,13 +90,13 @@ def _unhexed(text: bytes) -> bytes:
 
 
 def named_colours(file: PictureFile, kind: str) -> Colours | None:
-    """What a PNG, AVIF or HEIC file says of its colours otherwise than by an ICC profile.
+    """Read the colours that a PNG, AVIF or HEIC file names otherwise than by an ICC profile.
 
     Returns:
-        None where it says nothing, or where its ICC profile goes first.
+        None if it names none, or if its ICC profile takes precedence.
 
     Raises:
-        ImageFormatError: They are those of HDR.
+        ImageFormatError: The colours are those of HDR.
     """
     readers = {"png": _colours_of_png, "avif": _colours_of_heif, "heic": _colours_of_heif}
     named = readers.get(kind, lambda _: None)(file)
@@ -112,7 +112,7 @@ def named_colours(file: PictureFile, kind: str) -> Colours | None:
 
 
 def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
-    """By the chunk that goes first: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
+    """Read the chunk that takes precedence: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
     chunks = {name: file[at : at + min(size, 32)] for name, at, size in chunks_before_pixels(file)}
     if len(code := chunks.get(b"cICP", b"")) == 4:
         return code[0], code[1]
@@ -127,7 +127,7 @@ def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
 
 
 def _colours_of_heif(file: PictureFile) -> tuple[int, int] | None:
-    """By the codes of the main picture, if it has no profile."""
+    """Read the codes of the main picture, if it has no profile."""
     heif = file.heif
     colours = heif.named(heif.primary, b"colr")
     codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
@@ -143,7 +143,7 @@ def jpeg_segments(
     pixels_per_mm: tuple[float, float] | None,
     aspect: tuple[float, float] | None,
 ) -> bytes:
-    """All that lies before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
+    """Make all that stands before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
     unit, dots = 0, aspect or (1.0, 1.0)  # JFIF must say something: without a unit it is an aspect
     if pixels_per_mm:
         unit, dots = 1, (25.4 * pixels_per_mm[0], 25.4 * pixels_per_mm[1])
@@ -163,7 +163,7 @@ def jpeg_segments(
 
 
 def png_chunks(metadata: Metadata) -> bytes:
-    """The chunks that hold EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
+    """Make the chunks of EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
     chunks = b""
     if metadata.exif:
         chunks += chunk(b"eXIf", metadata.exif)
@@ -179,13 +179,13 @@ def png_chunks(metadata: Metadata) -> bytes:
 def add_tags_to_tiff(
     file: FileBytes, metadata: Metadata, *, tags: Tree, unstated: Sequence[int]
 ) -> None:
-    """Append a copy of the first directory that has EXIF, IPTC and other tags too.
+    """Append a copy of the first directory that also has EXIF, IPTC and other tags.
 
     Args:
-        file: What libvips wrote.
+        file: The file that libvips wrote.
         metadata: EXIF, and IPTC.
         tags: They go before what is in the file.
-        unstated: What else libvips wrote that is not so.
+        unstated: Tags that libvips wrote and that are not true.
     """
     written, exif = Tiff.open(file), metadata.exif and Tiff.open(metadata.exif)
     described = descriptive(exif, exif.first) if exif else {}
@@ -203,7 +203,7 @@ def add_tags_to_tiff(
 
 
 def set_exif_of_avif(file: FileBytes, exif: bytes) -> None:
-    """Append the block, and turn to it the pointer to the one that libvips wrote."""
+    """Append the block, and point to it instead of the one that libvips wrote."""
     head = file[:65536]
     item = re.search(rb"infe\x02...(..)..Exif", head, flags=re.DOTALL)
     places = re.search(rb"iloc\0\0\0\0\x44\x40(..)", head, flags=re.DOTALL)

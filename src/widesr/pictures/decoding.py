@@ -41,7 +41,7 @@ pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory 
 
 _log = logging.getLogger(__name__)
 _BAND = 2**22
-"""Bytes that are decoded at once, about."""
+"""The approximate number of bytes that are decoded at once."""
 
 
 _LOADERS = {
@@ -63,6 +63,7 @@ def load_image(file: PictureFile, kind: str, **pages: int) -> pyvips.Image:
 
 
 def number_of(image: pyvips.Image, name: str, default: int) -> int:
+    """Read a number that libvips found in the header, or the default if there is none."""
     return int(image.get(name)) if image.get_typeof(name) else default
 
 
@@ -71,7 +72,7 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
 
 
 def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
-    """How the picture lies; in a PNG the block that says so may be one that libvips overlooks."""
+    """Read how the picture lies; in a PNG libvips may overlook the block that says so."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")
     if kind == "avif":
@@ -177,7 +178,7 @@ def _rows(image: pyvips.Image) -> Rows:
 
 
 def _whole_or_error(file: PictureFile, rows: Rows, kind: str) -> Rows:
-    """Say in words of ours that a file is damaged, when rows of it are read."""
+    """Turn what libraries raise while rows are read into errors of ours."""
 
     def bands() -> Iterator[Band]:
         try:
@@ -189,7 +190,7 @@ def _whole_or_error(file: PictureFile, rows: Rows, kind: str) -> Rows:
 
 
 def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
-    """Log what is odd of a JPEG once all of its pixels have come, and are known to be there."""
+    """Log what is odd about a JPEG once all of its pixels have come."""
 
     def bands() -> Iterator[Band]:
         below = rows.height
@@ -220,6 +221,7 @@ def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
 
 
 def check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
+    """Refuse a picture that is too large, or whose values are of a kind that is not read."""
     check_size(path, image.width, image.height, max_pixels=max_pixels)
     bands = image.bands
     if image.format not in ("uchar", "ushort"):
@@ -238,7 +240,7 @@ def check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
 def damaged(
     file: PictureFile, kind: str, error: pyvips.Error | ValueError
 ) -> ImageReadError | ImageFormatError:
-    """Say that a file of this kind cannot be decoded: it is damaged, or of a variant not read."""
+    """Say that a file cannot be decoded: it is damaged, or of a variant that is not read."""
     why = last_line(error)
     if _VARIANT.search(why):
         return ImageFormatError(
@@ -252,4 +254,4 @@ def damaged(
 
 
 _VARIANT = re.compile("not supported|not configured|nsupported|not a whole number of bytes")
-"""What decoders say of files that are whole."""
+"""Words by which decoders refuse files that are whole."""

@@ -1,4 +1,4 @@
-"""Pixels per length as the files of each format state them, where libvips cannot tell.
+"""Reads pixels per length as the files of each format state them, where libvips cannot tell.
 
 libvips has 1 pixel per mm for "not stated", and knows of no aspect without a length.
 """
@@ -11,7 +11,7 @@ from widesr.pictures.tiff import Field, Sliceable, Tiff
 
 
 class Density(NamedTuple):
-    """What a file says; None for what it does not."""
+    """The density that a file states; None for what it does not."""
 
     pixels_per_mm: tuple[float, float] | None = None
     """Across and down."""
@@ -19,12 +19,12 @@ class Density(NamedTuple):
     """Pixels across and down in the same length, whatever that is, where they differ."""
 
     def turned(self) -> "Density":
-        """The same for a picture on its side."""
+        """Exchange across and down, for a picture on its side."""
         return Density(*(pair and pair[::-1] for pair in self))
 
 
 def _density(across: float, down: float, per_mm: float | None) -> Density:
-    """Make it of numbers and how many of their units a mm has; None is no unit."""
+    """Make a density of numbers and of the units that a mm has; None is no unit."""
     if not across > 0 or not down > 0:
         return Density()
     if per_mm:

@@ -35,15 +35,17 @@ _log = logging.getLogger(__name__)
 
 
 _RESOLUTION = (282, 283, 296)
-"""libvips always states one."""
+"""Tags of the resolution, which libvips states even where there is none."""
 
 
 class Encoder(NamedTuple):
+    """What a format can hold, and how libvips is told to write it."""
+
     options: dict[str, Any]
     longest: int
-    """Pixels a side that the format, or libvips, can hold."""
+    """The most pixels a side that the format, or libvips, can hold."""
     bits: int
-    """Of a channel, at most."""
+    """The most bits of a channel."""
     alpha: bool = True
     grey: bool = True
 
@@ -76,13 +78,13 @@ def encode_stream(
     """Encode a picture while it passes, into an empty file.
 
     Args:
-        path: What the file is called.
-        stream: What to write.
+        path: The name that messages give the file.
+        stream: The picture to write.
         fd: The file.
-        kind: Of the values of `FORMATS`.
-        quality: As for `write_picture`.
-        lossless: The same.
-        in_all: Decoded bytes of all that comes into one TIFF file; None is this alone.
+        kind: The format, a key of `ENCODERS`.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        lossless: Whether WebP and AVIF keep every value.
+        in_all: The decoded bytes of all that comes into one TIFF file; None is this alone.
     """
     options = dict(ENCODERS[kind].options)
     if kind in ("jpeg", "webp", "avif"):
@@ -139,7 +141,11 @@ def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
 
 
 def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
-    """The picture in channels, depth and profile that the format can hold."""
+    """Bring a picture to channels, depth and a profile that the format can hold.
+
+    Raises:
+        ImageFormatError: When rows are read: it is partly transparent, and the format has no alpha.
+    """
     encoder = ENCODERS[kind]
     stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
     if stream.has_alpha and not encoder.alpha:
@@ -158,14 +164,19 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
 
 
 def opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
-    """The colours alone, as long as nothing shines through."""
+    """Take the colours alone, as long as nothing shines through.
+
+    Raises:
+        ImageFormatError: When rows are read: something shines through.
+    """
     top = np.iinfo(stream.rows.dtype).max
 
     def colours(band: Band) -> Band:
         if (band[..., -1] != top).any():
             raise ImageFormatError(
                 f"{path}: the picture is partly transparent, which {title(kind)} cannot hold; "
-                "write PNG, WebP, TIFF or AVIF (-f png)"
+                "write PNG, WebP, TIFF or AVIF",
+                options=['format="png"'],
             )
         return band[..., :-1]
 
@@ -177,7 +188,7 @@ def _tripled(band: Band) -> Band:
 
 
 def _shallower(rows: Rows, *, bits: int) -> Rows:
-    """16 bits rounded to 8; or to 12, in the upper bits of 16, where libvips takes them."""
+    """Round 16 bits to 8, or to 12 in the upper bits of 16, where libvips takes them."""
     top = 2**bits - 1
 
     dtype = np.uint8 if bits == 8 else np.uint16
@@ -191,7 +202,7 @@ def _shallower(rows: Rows, *, bits: int) -> Rows:
 
 
 def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
-    """The image with its profile."""
+    """Give the image its profile."""
     image = image.copy()
     if stream.icc:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
@@ -199,7 +210,7 @@ def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
 
 
 def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
-    """The picture's metadata with its size; where EXIF alone can tell, the resolution too."""
+    """Set the picture's size in its metadata; where EXIF alone can tell, the resolution too."""
     metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
     dots = tags_of_resolution(_stated_resolution(stream), stream.aspect)
     if not metadata.exif and dots and kind in ("webp", "avif"):
@@ -208,7 +219,7 @@ def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
 
 
 def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
-    """The resolution, unless it is one that no picture has: files claim anything."""
+    """Give the resolution, unless it is one that no picture has: files claim anything."""
     dots = stream.pixels_per_mm
     return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
 

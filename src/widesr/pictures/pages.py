@@ -25,9 +25,9 @@ from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
 _PAGES = 16
-"""Pixels of all pages together, in times those that one may have."""
+"""All pages together may have so many times the pixels that one may have."""
 _MOST_PAGES = 500
-"""Each is found on the way from the first."""
+"""The most pages that are read: each is found on the way from the first."""
 _COPY = 2**22
 """Bytes that are copied at once."""
 
@@ -92,7 +92,7 @@ def encode_pages(path: Path, pages: PictureSequence, fd: int, *, folder: Path | 
     """Encode pages while they pass, into an empty TIFF file.
 
     Args:
-        path: What the file is called.
+        path: The name that messages give the file.
         pages: What to write.
         fd: The file.
         folder: Where each page but the first lies until it is whole; None is the usual place.
@@ -109,7 +109,7 @@ def encode_pages(path: Path, pages: PictureSequence, fd: int, *, folder: Path | 
 
 
 _STRIPS, _TILES = 273, 324
-"""Tags of where the pixels lie."""
+"""The tags that say where the pixels lie."""
 
 
 def _append_page(file: FileBytes, page: FileBytes) -> None:

@@ -79,13 +79,13 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pi
 
 
 def tell(file: PictureFile, notices: Iterable[str]) -> None:
-    """Log what of a file is not kept."""
+    """Log what is not kept of a file."""
     for notice in notices:
         _log.warning("%s: %s", file.path, notice)
 
 
 def pages_of(file: PictureFile, kind: str) -> Sequence[int]:
-    """Number the pages or frames of a file, from 0; smaller copies in a TIFF are left out."""
+    """Number the pages or frames of a file from 0, without the smaller copies in a TIFF."""
     if kind == "avif":  # others are its parts, or smaller copies
         return [number_of(load_image(file, kind), "heif-primary", 0)]
     if kind == "tiff":
@@ -107,15 +107,15 @@ def open_page(file: PictureFile, kind: str, number: int, *, max_pixels: int) -> 
 
 
 class Header(NamedTuple):
-    """What a file says about its picture before anything is decoded."""
+    """The size that a file states before anything is decoded."""
 
     height: int
-    """Upright, as `width`."""
+    """The rows of the upright picture."""
     width: int
     pixel_bytes: int
-    """Of one decoded pixel, all channels together."""
+    """The bytes of one decoded pixel, all channels together."""
     pages: int = 1
-    """Or frames, of this size or, in TIFF, of another."""
+    """The number of pages or frames; pages of TIFF may be of other sizes."""
 
 
 def read_header(source: Source) -> Header:
@@ -145,9 +145,9 @@ def read_header(source: Source) -> Header:
 
 
 def closest_ending(path: Path) -> str | None:
-    """Name the suffix of the format nearest to one that is read and not written, where PNG is not.
+    """Name the suffix to write a HEIC file with, by its content.
 
-    It goes by the content; None for PNG, and for what cannot be read.
+    None stands for PNG, and for a file that is no HEIC or cannot be read.
     """
     if path.suffix.lower() not in (".heic", ".heif", ".hif"):
         return None

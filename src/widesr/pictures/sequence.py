@@ -1,4 +1,4 @@
-"""Several pictures that belong together: the frames of an animation, or the pages of a file."""
+"""Defines several pictures that pass one by one: frames of an animation, or pages of a file."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +12,7 @@ from widesr.system.threads import ahead
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """When the frames of an animation are shown."""
+    """The times at which the frames of an animation are shown."""
 
     durations: tuple[Fraction, ...]
     """The seconds for which each frame is shown."""

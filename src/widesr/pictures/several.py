@@ -1,4 +1,4 @@
-"""Files that hold several pictures: animations, and TIFF files of several pages."""
+"""Reads and writes files of several pictures: animations, and TIFF files of several pages."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ class WebpFrame(NamedTuple):
     """A box of a frame that replaces what was there."""
 
     x: int
-    """Even, as `y`."""
+    """The left edge, an even number, as is `y`."""
     y: int
     width: int
     height: int
@@ -36,7 +36,7 @@ def write_webp(
     icc: bytes | None,
     metadata: Metadata,
 ) -> None:
-    """Put WebP files together to one.
+    """Put WebP files together to an animation.
 
     Args:
         file: Empty.
@@ -78,7 +78,7 @@ def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
 
 
 _REPLACES = 0x02
-"""Is not blended with what was there, and stays for the next frame."""
+"""The frame replaces what was there, and stays for the next one."""
 
 
 def _frame(frame: WebpFrame) -> bytes:
@@ -104,5 +104,5 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _three(number: int) -> bytes:
-    """24 bits."""
+    """Pack a number in 24 bits."""
     return number.to_bytes(3, "little")

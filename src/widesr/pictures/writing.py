@@ -29,11 +29,11 @@ FORMATS = {
     ".avif": "avif",
     ".apng": "png",
 }
-"""What can be written, by suffix; the first suffix of a format is the one to give new files."""
+"""The formats that can be written, by suffix; new files get the first suffix of a format."""
 
 
 _GIF = {".gif": "gif"}
-"""Of animations alone: a still picture would lose its colours for nothing."""
+"""The format of animations alone: a still picture would lose its colours for nothing."""
 
 
 def output_format(
@@ -158,19 +158,22 @@ def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
     if max(rows.width, rows.height) > encoder.longest:
         raise ImageFormatError(
             f"{path}: the picture is {rows.width}x{rows.height}, {name} holds at most "
-            f"{encoder.longest} pixels a side; write PNG or TIFF (-f png)"
+            f"{encoder.longest} pixels a side; write PNG or TIFF",
+            options=['format="png"'],
         )
     if stream.has_band and kind != "tiff":
         raise ImageFormatError(
             f"{path}: has a band beside its colours that is not opacity, for which {name} has no "
-            "place; write TIFF (-f tiff), or leave the band out, or tag it as alpha"
+            "place; write TIFF, or leave the band out, or tag it as alpha",
+            options=['format="tiff"'],
         )
     blocks = {"XMP": stream.xmp, "IPTC": stream.iptc}
     for block, data in blocks.items():
         if kind == "jpeg" and data and len(data) > LONGEST_IN_JPEG[block]:
             raise ImageFormatError(
                 f"{path}: the {block} metadata is {len(data):,} bytes, JPEG holds at most "
-                f"{LONGEST_IN_JPEG[block]:,}; write PNG or TIFF (-f png)"
+                f"{LONGEST_IN_JPEG[block]:,}; write PNG or TIFF",
+                options=['format="png"'],
             )
 
 
@@ -182,7 +185,8 @@ def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A
     """
     if output_format(path, format=format) == "jpeg":
         raise ImageFormatError(
-            f"{path}: JPEG is never lossless; write PNG, TIFF, WebP or AVIF (-f png)"
+            f"{path}: JPEG is never lossless; write PNG, TIFF, WebP or AVIF",
+            options=['format="png"'],
         )
 
 
@@ -190,7 +194,7 @@ def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None
     """Refuse a picture of which the format would lose something.
 
     Raises:
-        ImageFormatError: Its depth or its profile.
+        ImageFormatError: The format has no place for its depth or its profile.
     """
     encoder = ENCODERS[kind]
     if stream.rows.dtype == np.uint16 and encoder.bits < 16:
@@ -199,11 +203,13 @@ def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None
         found = f"has a grey profile, which {title(kind)} cannot hold"
     else:
         return
-    raise ImageFormatError(f"{path}: the picture {found}; for no loss write PNG or TIFF (-f png)")
+    raise ImageFormatError(
+        f"{path}: the picture {found}; for no loss write PNG or TIFF", options=['format="png"']
+    )
 
 
 def check_opaque(path: Path, stream: PictureStream, *, format: str | None = None) -> None:  # noqa: A002
-    """Read a picture to see whether its format can hold it, where that hangs on its alpha.
+    """Read a picture to see whether it is opaque, if its format has no alpha.
 
     Raises:
         ImageFormatError: It is partly transparent, and the format has no place for that.
