@@ -80,7 +80,7 @@ def stream_png(
 Chunk = tuple[bytes, int, int]
 """The name of a chunk, and the place and size of its contents in the file."""
 _MOST_CHUNKS = 2**20
-"""Far more than any file has; a made-up one must not keep us busy."""
+"""The most chunks, far more than any file has: a made-up one must not keep us busy."""
 
 
 def walk_chunks(file: Sliceable) -> Iterator[Chunk]:

@@ -239,7 +239,7 @@ def _is_flat(lines: NDArray[Any]) -> bool:
 
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
-    """Where each of these lines lies among `n`, some of them beyond the border."""
+    """Find the place of each of these lines among `n`, some of them beyond the border."""
     if edges == "replicate":
         return np.clip(index, 0, n - 1)
     mirrored = index % (2 * n)
