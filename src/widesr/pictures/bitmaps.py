@@ -234,8 +234,8 @@ def _open_bmp(given: PictureFile) -> Bitmap:
     known = {0: (1, 2, 4, 8, 16, 24, 32), 1: (8,), 2: (4,), 3: (16, 32), 6: (16, 32)}
     if dib.bits not in known.get(dib.packing, ()) or (dib.size == 64 and dib.packing):
         raise ImageFormatError(
-            f"{given.path}: this is BMP of {dib.bits} bits packed by method {dib.packing}, which is "
-            "not read; open it in another program and save it as PNG or TIFF"
+            f"{given.path}: this is BMP of {dib.bits} bits packed by method {dib.packing}, which "
+            "is not read; open it in another program and save it as PNG or TIFF"
         )
 
     def decode() -> Array:
