@@ -68,7 +68,10 @@ class Upscaler(ScaleUpscaler):
         self.scale, self.card = engine.scale, card
         self.engine, self._self_ensemble = engine, options.self_ensemble
         self._policy = TilePolicy(
-            tile=options.tile, max_memory=options.max_memory, fastest=fastest_tile
+            model=self.model,
+            tile=options.tile,
+            max_memory=options.max_memory,
+            fastest=fastest_tile,
         )
         self._policy.side(engine)  # refuses a tile that is not valid
         self._loaded_from: tuple[ModelFile, EngineOptions] | None = None
