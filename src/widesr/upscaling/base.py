@@ -103,7 +103,7 @@ class ScaleUpscaler(AnyUpscaler):
 
     scale: int
     card: ModelCard | None = None
-    """What is known about the network; None without one, and for an engine of one's own."""
+    """The card of the network; None without a card."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width), each `scale` times larger."""

@@ -49,8 +49,8 @@ class Upscaler(ScaleUpscaler):
 
         Args:
             engine: The network.
-            options: How it is used; of them `tile`, `self_ensemble` and `max_memory` count here.
-            card: What is known about the network.
+            options: The settings; of them `tile`, `self_ensemble` and `max_memory` count here.
+            card: The card of the network, if it has one.
             fastest_tile: The side that was found to be fastest, LR pixels; with tile="auto" none
                 is larger.
             **settings: The same as `options`, one by one.
@@ -91,7 +91,7 @@ class Upscaler(ScaleUpscaler):
             name: The name as `find_model` takes it; "bicubic" is `imresize`, to which the options
                 mean nothing.
             scale: Output pixels per input pixel, along each axis.
-            options: How the network is run.
+            options: The settings by which the network is run.
             **settings: The same as `options`, one by one: `tile`, `self_ensemble`, `threads`,
                 `backend`, `precision`, `device`, `max_memory`.
 
