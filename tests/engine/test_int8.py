@@ -85,7 +85,9 @@ def test_the_runtime_does_multiply_in_8_bits(model):
     graph = read_graph(model)
     assert not {"i8", "u8"} & set(kinds(graph))
     assert int8.round_convolutions(graph, model.card.ranges)
-    assert len({"i8", "u8"} & set(kinds(graph))) == 2  # after a ReLU from 0 on, else signed
+    # After a ReLU from 0 on, else signed; for signed ones OpenVINO has kernels with AMX alone.
+    expected = {"i8", "u8"} if "amx_int8" in cpu().flags else {"u8"}
+    assert expected <= set(kinds(graph))
 
 
 @in_int8
