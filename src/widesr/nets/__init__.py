@@ -9,6 +9,7 @@ from widesr.nets.edrn import EDRN, EDRNConfig
 from widesr.nets.edsr import EDSR, EDSRConfig
 from widesr.nets.espcn import ESPCN, ESPCNConfig
 from widesr.nets.fsrcnn import FSRCNN, FSRCNNConfig
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.rdn import RDN, RDNConfig
 from widesr.nets.smfanet import SMFANet, SMFANetConfig
 from widesr.nets.span import SPAN, SPANConfig
@@ -54,42 +55,11 @@ __all__ = [
     "parse_config",
 ]
 
-Network = (
-    Ablation
-    | EDRN
-    | EDSR
-    | ESPCN
-    | FSRCNN
-    | RDN
-    | SMFANet
-    | SPAN
-    | SRCNN
-    | SRDenseNet
-    | SRResNet
-    | VDSR
-    | WDSR
-)
-NetworkConfig = (
-    AblationConfig
-    | EDRNConfig
-    | EDSRConfig
-    | ESPCNConfig
-    | FSRCNNConfig
-    | RDNConfig
-    | SMFANetConfig
-    | SPANConfig
-    | SRCNNConfig
-    | SRDenseNetConfig
-    | SRResNetConfig
-    | VDSRConfig
-    | WDSRConfig
-)
-
 
 class Family(NamedTuple):
     """A network class and the configuration that it is built from."""
 
-    config: type[Any]
+    config: type[NetworkConfig]
     network: type[Any]
 
 

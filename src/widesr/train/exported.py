@@ -1,4 +1,4 @@
-"""Networks out of our own model files, so that training can go on from them."""
+"""Reads networks from our own model files, so that training can go on from them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a run leaves to draw curves from: a line of JSON per validation, and TensorBoard's files."""
+"""Writes what curves are drawn from: a line of JSON per validation, and TensorBoard's files."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""How a network does on photographs that it never learned from: in dB, and to look at."""
+"""Measures a network on photographs that it never learned from: in dB, and to look at."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,7 +23,7 @@ _WINDOW = 192
 
 
 class Validated(NamedTuple):
-    """What a network made of the held-out photographs."""
+    """The pictures that a network made of the held-out photographs, and their score."""
 
     psnr: float
     """Mean PSNR-Y over the photographs, `benchmark-y`, in dB."""
