@@ -180,7 +180,7 @@ def test_a_state_of_before_a_key_came_is_gone_on_from(started):
     run = started()
     run.advance(batch())
     tensors, plain = run.state()
-    for key in ("best_psnr", "losses", "rewinds", "scaler", "processes"):
+    for key in ("best", "scores", "losses", "rewinds", "scaler", "processes"):
         del plain[key]
     for key in ("optimizer", "clip_grad_norm", "muon", "compile"):
         del plain["recipe"]["optim"][key]

@@ -45,6 +45,8 @@ class Provenance(BaseModel):
     training_data: tuple[TrainingData, ...]
     validation_psnr: float | None
     """Mean over the held-out photographs, by `benchmark-y`, in dB."""
+    validation_lpips: float | None = None
+    """Mean over the held-out photographs; None if the recipe has no table `features`."""
 
 
 class _Header(BaseModel):

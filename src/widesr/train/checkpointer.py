@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
 from widesr.train.schedule import learning_rate_at, way_at
-from widesr.train.validation import bicubic_psnr, draw_sheet, validate
+from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
 _REPORT_S = 2.0
 
@@ -30,6 +30,9 @@ class Progress(NamedTuple):
     steps: int
     loss: float
     """Mean since the last report."""
+    terms: dict[str, float]
+    """Mean of each term of the loss before its weight, and of what a discriminator said, since the
+    last report."""
     learning_rate: float
     gradient_norm: float | None
     """Mean since the last report, before clipping; None where fp16 overflowed in all of it."""
@@ -44,6 +47,12 @@ class Progress(NamedTuple):
     """PSNR-Y of the network that training began with; None where that was random."""
     psnr_bicubic: float | None
     """PSNR-Y of bicubic interpolation on the same photographs; None before the first validation."""
+    lpips: float | None
+    """Perceptual distance of the last validation; None without the table `features`."""
+    lr_psnr: float | None
+    """PSNR of SR, shrunk by bicubic, against LR, in the last validation, in dB."""
+    grid: float | None
+    """Power of SR at the spacing of LR pixels by that beside it, in the last validation."""
     rewinds: int
     """Times that the run exploded and was taken back."""
     validated: bool
@@ -91,7 +100,12 @@ class Checkpointer:
     def look_at_start(self) -> None:
         """Validate the network that the run was given to begin with."""
         run = self._run
-        run.psnr_at_start = validate(run.ema, self._held_out, device=run.device).psnr
+        run.psnr_at_start = self._validate().scores.psnr
+
+    def _validate(self) -> Validated:
+        run = self._run
+        perceptual = run.objective.perceptual
+        return validate(run.ema, self._held_out, device=run.device, perceptual=perceptual)
 
     def note(self, learned: Learned, *, reports: bool) -> None:
         """Take note of a step, and report if there was no report for a while and none follows."""
@@ -110,13 +124,15 @@ class Checkpointer:
         run = self._run
         # The time that validation takes is not the steps'.
         now = self._progress(at=time.perf_counter(), validated=True)
-        found = validate(run.ema, self._held_out, device=run.device)
-        run.psnr = found.psnr
+        found = self._validate()
+        scores = found.scores
+        run.scores = scores
         if self._psnr_bicubic is None:
             self._psnr_bicubic = bicubic_psnr(self._held_out, scale=run.recipe.network.scale)
-        is_best = run.best_psnr is None or found.psnr > run.best_psnr
-        run.best_psnr = found.psnr if is_best else run.best_psnr
-        now = now._replace(psnr=found.psnr, psnr_bicubic=self._psnr_bicubic)
+        rank = run.recipe.best.rank(scores)
+        is_best = run.best is None or rank > run.best
+        run.best = rank if is_best else run.best
+        now = now._replace(**scores._asdict(), psnr_bicubic=self._psnr_bicubic)
         sheet = draw_sheet(run.ema, self._held_out, found.pictures)
         self._report(now)
         self._log(now._asdict() | {"seconds": run.seconds}, sheet)
@@ -145,12 +161,13 @@ class Checkpointer:
             step=run.step,
             steps=optim.steps,
             loss=statistics.fmean(step.loss for step in self._learned),
+            terms=_means([step.terms for step in self._learned]),
             learning_rate=learning_rate_at(run.recipe, run.step),
             gradient_norm=statistics.fmean(norms) if norms else None,
             images_per_second=rate * way_at(run.recipe, run.step - 1).batch,
             data_wait=(self._loader.waited - self._waited) / (at - self._since),
             seconds_left=(optim.steps - run.step) / rate,
-            psnr=run.psnr,
+            **run.scores._asdict(),
             psnr_at_start=run.psnr_at_start,
             psnr_bicubic=self._psnr_bicubic,
             rewinds=run.rewinds,
@@ -173,8 +190,18 @@ class Checkpointer:
             commit=self._files.commit,
             machine=describe(run.device),
             training_data=self._files.sources,
-            validation_psnr=run.psnr,
+            validation_psnr=run.scores.psnr,
+            validation_lpips=run.scores.lpips,
         )
+
+
+def _means(terms: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each term over the steps that have it."""
+    found: dict[str, list[float]] = {}
+    for each in terms:
+        for name, value in each.items():
+            found.setdefault(name, []).append(value)
+    return {name: statistics.fmean(values) for name, values in found.items()}
 
 
 def _write_sheet(path: Path, sheet: Picture) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -228,6 +228,44 @@ class Stage(_Table):
     """`teacher.share` of this stage; 0 learns from the photographs alone."""
 
 
+class Scores(NamedTuple):
+    """A validation in numbers; all None before the first."""
+
+    psnr: float | None = None
+    """Mean PSNR-Y over the held-out photographs, `benchmark-y`, in dB."""
+    lpips: float | None = None
+    """Mean perceptual distance; None without a feature network."""
+    lr_psnr: float | None = None
+    """Mean PSNR of SR, shrunk by bicubic, against LR, in dB."""
+    grid: float | None = None
+    """Power of SR at the spacing of LR pixels by that beside it: 1 is none to see, the most of all
+    photographs."""
+
+
+class BestTable(_Table):
+    """The choice of the best weights among those of all validations."""
+
+    score: Literal["psnr", "lpips"] = "psnr"
+    """`"psnr"` is best when high, `"lpips"` when low; it needs the table `features`."""
+    min_lr_psnr: float | None = None
+    """Limit in dB: weights below it are kept only as long as none is above."""
+    max_grid: Annotated[float, Field(gt=1)] | None = None
+    """Limit to the power at the spacing of LR pixels by that beside it; above it as above."""
+
+    def rank(self, scores: Scores) -> tuple[bool, float]:
+        """Give weights a rank: larger is better, whether within the limits first."""
+        assert scores.psnr is not None
+        assert scores.lr_psnr is not None
+        assert scores.grid is not None
+        is_within = (self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr) and (
+            self.max_grid is None or scores.grid <= self.max_grid
+        )
+        if self.score == "psnr":
+            return is_within, scores.psnr
+        assert scores.lpips is not None
+        return is_within, -scores.lpips
+
+
 class LogTable(_Table):
     """Validation and logs."""
 
@@ -253,6 +291,7 @@ class Recipe(_Table):
     teacher: TeacherTable | None = None
     stage: Annotated[tuple[Stage, ...], Field(validate_default=True)] = ()
     """The last steps of the run; those before them are learned as the tables say."""
+    best: BestTable = BestTable()
     log: LogTable = LogTable()
 
     @model_validator(mode="before")
@@ -305,6 +344,13 @@ class Recipe(_Table):
         loss = info.data.get("loss")
         if loss and loss.perceptual and value is None:
             raise ValueError("loss.perceptual needs the table [features]")
+        return value
+
+    @field_validator("best")
+    @classmethod
+    def _can_be_measured(cls, value: BestTable, info: ValidationInfo) -> BestTable:
+        if value.score == "lpips" and "features" in info.data and not info.data["features"]:
+            raise ValueError('score = "lpips" needs the table [features]')
         return value
 
     @field_validator("stage")
@@ -426,6 +472,7 @@ def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         "features": tuple(FeaturesTable.model_fields),
         "teacher": tuple(TeacherTable.model_fields),
         "stage": tuple(Stage.model_fields),
+        "best": tuple(BestTable.model_fields),
         "log": tuple(LogTable.model_fields),
         "net": tuple(field.name for field in fields(family.config)) if family else (),
     }

@@ -19,7 +19,7 @@ from widesr.train.grow import Start, grown
 from widesr.train.objective import Judgement, Objective, Share, part_of
 from widesr.train.optimizers import Optimizers
 from widesr.train.parallel import ALONE, World
-from widesr.train.recipe import Recipe
+from widesr.train.recipe import Recipe, Scores
 from widesr.train.schedule import learning_rate_at, way_at
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -62,9 +62,11 @@ class Run:
             self._forward = torch.compile(self.network)
         self.step = 0
         self.seconds = 0.0
-        self.psnr: float | None = None
+        self.scores = Scores()
+        """Those of the last validation."""
         self.psnr_at_start: float | None = None
-        self.best_psnr: float | None = None
+        self.best: tuple[bool, float] | None = None
+        """Rank of the best weights so far, as `BestTable.rank` gives it."""
         self.started_from: str | None = None
         self.teacher: str | None = None
         """The teacher, as `Teacher.origin` names it."""
@@ -196,9 +198,10 @@ class Run:
             "recipe": self.recipe.model_dump(mode="json"),
             "step": self.step,
             "seconds": self.seconds,
-            "psnr": self.psnr,
+            "psnr": self.scores.psnr,
+            "scores": list(self.scores),
             "psnr_at_start": self.psnr_at_start,
-            "best_psnr": self.best_psnr,
+            "best": self.best,
             "started_from": self.started_from,
             "sampler": self.sampler_state,
             "scaler": self.scaler.state_dict(),
@@ -222,10 +225,14 @@ class Run:
         self.optimizers.restore(part_of(tensors, "optimizer"))
         torch.set_rng_state(tensors["torch_rng"])
         self.step, self.seconds = plain["step"], plain["seconds"]
-        self.psnr, self.psnr_at_start = plain["psnr"], plain["psnr_at_start"]
+        self.psnr_at_start = plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
         # States of before these keys came have none of them.
-        self.best_psnr = plain.get("best_psnr")
+        self.scores = Scores(*plain.get("scores", [plain.get("psnr")]))
+        best = plain.get("best_psnr")
+        self.best = (True, best) if best is not None else None
+        if best := plain.get("best"):
+            self.best = best[0], best[1]
         self.losses, self.rewinds = list(plain.get("losses", [])), plain.get("rewinds", 0)
         if scaler := plain.get("scaler"):
             self.scaler.load_state_dict(scaler)

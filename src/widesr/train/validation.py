@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
 from widesr.nets import Network
+from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.drawing import densest, joined, titled
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
+from widesr.train.features import Perceptual
+from widesr.train.recipe import Scores
 from widesr.train.run import as_tensor
 
 _CROP = 128
@@ -20,13 +23,16 @@ _SHOWN = 4
 """Photographs of a sheet."""
 _WINDOW = 192
 """Side of what a sheet shows of each, in HR pixels at most."""
+_EXACT = 100.0
+"""LR-PSNR in dB that stands for a picture that shrinks to its LR exactly."""
+_NEAR, _FAR = 2, 10
+"""Distances from a peak of the spectrum between which its neighbours are, in steps."""
 
 
 class Validated(NamedTuple):
-    """The pictures that a network made of the held-out photographs, and their score."""
+    """The pictures that a network made of the held-out photographs, and their scores."""
 
-    psnr: float
-    """Mean PSNR-Y over the photographs, `benchmark-y`, in dB."""
+    scores: Scores
     pictures: list[NDArray[np.uint8]]
     """(s*h, s*w, 3) each."""
 
@@ -42,13 +48,20 @@ def centre(pair: Pair, *, scale: int) -> Pair:
     )  # lets the whole go, and torch takes no mapped file
 
 
-def validate(network: Network, pairs: Sequence[Pair], *, device: torch.device) -> Validated:
+def validate(
+    network: Network,
+    pairs: Sequence[Pair],
+    *,
+    device: torch.device,
+    perceptual: Perceptual | None = None,
+) -> Validated:
     """Make the HR of each pair from its LR, rounded to 8 bits, and score it.
 
     Args:
         network: As it is trained; it is not changed.
         pairs: At least one.
-        device: Where the network is.
+        device: Where the networks are.
+        perceptual: For LPIPS.
     """
     fused = network.fused().eval()
     pictures = []
@@ -56,8 +69,53 @@ def validate(network: Network, pairs: Sequence[Pair], *, device: torch.device) -
         with torch.inference_mode():
             sr = fused(as_tensor(pair.lr[None], device))[0].permute(1, 2, 0).cpu().numpy()
         pictures.append(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
-    scores = [_psnr(sr, pair.hr, network) for sr, pair in zip(pictures, pairs, strict=True)]
-    return Validated(float(np.mean(scores)), pictures)
+    made = list(zip(pictures, pairs, strict=True))
+    scale = network.cfg.scale
+    lpips = None
+    if perceptual:
+        lpips = float(np.mean([_distance(perceptual, sr, pair.hr, device) for sr, pair in made]))
+    scores = Scores(
+        psnr=float(np.mean([_psnr(sr, pair.hr, network) for sr, pair in made])),
+        lpips=lpips,
+        lr_psnr=float(np.mean([min(lr_psnr(sr, pair.lr), _EXACT) for sr, pair in made])),
+        grid=max(grid_power(sr, scale=scale) for sr in pictures),
+    )
+    return Validated(scores, pictures)
+
+
+def _distance(
+    perceptual: Perceptual, sr: NDArray[np.uint8], hr: NDArray[np.uint8], device: torch.device
+) -> float:
+    with torch.inference_mode():
+        return float(perceptual(as_tensor(sr[None], device), as_tensor(hr[None], device)))
+
+
+def grid_power(sr: NDArray[np.uint8], *, scale: int) -> float:
+    """Measure how much of a grid at the spacing of LR pixels a picture shows.
+
+    The power of its rows and of its columns at multiples of the frequency 1 / `scale`, by the
+    median of that beside it: near 1 where there is no grid, the most of all multiples.
+
+    Args:
+        sr: (sH, sW, 3); along a side too short for neighbours to compare with, nothing is found.
+        scale: HR pixels per LR pixel.
+    """
+    luma = sr.astype(np.float64).mean(axis=2)
+    return max(_peak(luma, scale), _peak(luma.T, scale))
+
+
+def _peak(rows: NDArray[np.float64], scale: int) -> float:
+    """Find the largest peak in the mean spectrum of rows."""
+    n = rows.shape[1] // scale * scale
+    rows = rows[:, :n] - rows[:, :n].mean(axis=1, keepdims=True)
+    power = np.square(np.abs(np.fft.rfft(rows * np.hanning(n), axis=1))).mean(axis=0)
+    peaks = [1.0]
+    for multiple in range(1, scale // 2 + 1):
+        at = n // scale * multiple
+        beside = np.r_[power[max(at - _FAR, 0) : max(at - _NEAR, 0)], power[at + _NEAR + 1 :][:_FAR]]
+        if len(beside) > 2 and (usual := float(np.median(beside))) > 0:
+            peaks.append(float(power[at]) / usual)
+    return max(peaks)
 
 
 def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:
