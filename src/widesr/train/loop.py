@@ -265,6 +265,7 @@ def _teach(
             photographs.training,
             teacher,
             folder=folder,
+            exclude=table.exclude,
             on_progress=on_progress if world.is_main else lambda _done, _total: None,
         )
 

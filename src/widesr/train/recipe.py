@@ -209,6 +209,8 @@ class TeacherTable(_Table):
     """True to take the mean of its pictures over the eight flips and turns."""
     share: Annotated[float, Field(gt=0, le=1, strict=True)]
     """Share of the teacher's picture in the target; the rest is the photograph."""
+    exclude: tuple[str, ...] = ()
+    """Names, or patterns such as `"sketch_*"`, of photographs to learn from without the teacher."""
 
 
 class Stage(_Table):
