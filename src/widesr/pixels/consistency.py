@@ -70,17 +70,6 @@ def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.floa
     return inverse[np.arange(-radius, radius + 1)]
 
 
-def correcting_kernel(scale: int, *, radius: int = INVERSE_RADIUS) -> Kernel:
-    """Give Hᵀ(HHᵀ)⁻¹ along one axis: what one LR pixel adds to the HR pixels around it.
-
-    LR pixel i adds weights[k] times its value to HR pixel[scale * i + start + k].
-    """
-    start, weights = shrinking_kernel(scale)
-    apart = np.zeros(2 * radius * scale + 1)
-    apart[::scale] = inverse_taps(scale, radius=radius)
-    return Kernel(start - radius * scale, np.convolve(apart, weights))
-
-
 def consistent_rows(lr: Rows, sr: Rows, *, passes: int = PASSES) -> Rows:
     """Correct SR rows as they come, so that the picture shrinks back to its input.
 
@@ -196,21 +185,26 @@ def _shrunk(sr: Rows, scale: int) -> Rows:
 
 
 def _enlarged(lr: Rows, scale: int) -> Rows:
-    """Hᵀ(HHᵀ)⁻¹ of a picture: across first, while it is low."""
-    across = _correcting_taps(lr.width, scale)
-    wide = filter_across(lr, across, edges="symmetric", chunk=_CHUNK)
-    down = _correcting_taps(lr.height, scale)
-    return filter_down(wide, down, edges="symmetric", chunk=_CHUNK)
+    """Hᵀ(HHᵀ)⁻¹ of a picture: the long filters while it is small, and across before down."""
+    for make in (_inverse, _transposed):
+        lr = filter_across(lr, make(lr.width, scale), edges="symmetric", chunk=_CHUNK)
+        lr = filter_down(lr, make(lr.height, scale), edges="symmetric", chunk=_CHUNK)
+    return lr
 
 
-def _correcting_taps(n: int, scale: int) -> Taps:
-    """For each of `n * scale` HR lines, the LR lines that add to it, and how much."""
-    first, kernel = correcting_kernel(scale)
-    lines = np.arange(n * scale)
-    # The last tap reaches line j from LR line ceil((j - last) / scale), the first from the last.
-    last = first + len(kernel) - 1
-    start = -((last - lines) // scale)
+def _inverse(n: int, scale: int) -> Taps:
+    """(HHᵀ)⁻¹ along an axis of `n` LR pixels."""
+    taps = inverse_taps(scale)
+    start = np.arange(n) - len(taps) // 2
+    return Taps(start, np.broadcast_to(taps, (n, len(taps))))
+
+
+def _transposed(n: int, scale: int) -> Taps:
+    """Hᵀ along an axis of `n` LR pixels: the LR pixels that each HR pixel has a part in."""
+    first, kernel = shrinking_kernel(scale)
+    pixels = np.arange(n * scale)
+    start = -((first + len(kernel) - 1 - pixels) // scale)
     count = -(-len(kernel) // scale)
-    k = lines[:, None] - scale * (start[:, None] + np.arange(count)) - first
+    k = pixels[:, None] - scale * (start[:, None] + np.arange(count)) - first
     weights = np.where((k >= 0) & (k < len(kernel)), kernel[np.clip(k, 0, len(kernel) - 1)], 0)
     return Taps(start, weights)
