@@ -27,7 +27,7 @@ Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 
 INVERSE_RADIUS = 13
 """Taps of the inverse on each side of its middle, in LR pixels: what is left out is 1e-6."""
-PASSES = 2
+PASSES = 1
 """Corrections after the first, each of what clipping to the range of levels has undone."""
 
 _CHUNK = 2**20
@@ -93,16 +93,21 @@ def consistent_rows(lr: Rows, sr: Rows, *, passes: int = PASSES) -> Rows:
     top, n = np.float32(np.iinfo(lr.dtype).max), lr.channels
 
     def clipped(band: Band) -> Band:
-        return np.clip(band, 0, top)
+        return band if _is_inside(band, top) else np.clip(band, 0, top)
+
+    def excess(band: Band) -> Band:
+        return np.zeros_like(band) if _is_inside(band, top) else band - np.clip(band, 0, top)
+
+    def put_right(band: Band, correction: Band) -> Band:
+        return band + correction if correction.any() else band
 
     as_it_came, to_shrink = sr.twice()
     missing = lr.joined(_shrunk(to_shrink, scale), np.subtract, channels=n, dtype=np.float32)
-    corrected = as_it_came.joined(_enlarged(missing, scale), np.add, channels=n)
+    corrected = as_it_came.joined(_enlarged(missing, scale), put_right, channels=n)
     for _ in range(passes):
         kept, cut = corrected.twice()
-        kept = kept.map(clipped, channels=n)
-        cut = cut.map(lambda band: band - clipped(band), channels=n)
-        corrected = kept.joined(_enlarged(_shrunk(cut, scale), scale), np.add, channels=n)
+        lost = _enlarged(_shrunk(cut.map(excess, channels=n), scale), scale)
+        corrected = kept.map(clipped, channels=n).joined(lost, put_right, channels=n)
     return corrected.map(clipped, channels=n)
 
 
@@ -177,8 +182,12 @@ def _check(sr: NDArray[Pixels], lr: NDArray[Pixels]) -> None:
         )
 
 
+def _is_inside(band: Band, top: np.float32) -> bool:
+    return bool(band.min() >= 0 and band.max() <= top)
+
+
 def _shrunk(sr: Rows, scale: int) -> Rows:
-    """H of a picture: the larger axis of the work, down, while its rows are whole."""
+    """H of a picture: down first, which leaves less to be turned for going across."""
     height, width = sr.height // scale, sr.width // scale
     low = filter_down(sr, cubic_taps(height, 1 / scale), edges="symmetric", chunk=_CHUNK)
     return filter_across(low, cubic_taps(width, 1 / scale), edges="symmetric", chunk=_CHUNK)
