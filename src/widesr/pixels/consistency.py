@@ -30,7 +30,7 @@ INVERSE_RADIUS = 13
 PASSES = 1
 """Corrections after the first, each of what clipping to the range of levels has undone."""
 
-_CHUNK = 2**20
+_CHUNK = 2**18
 """Values that are worked on together: few enough to stay in a cache."""
 
 
@@ -101,7 +101,9 @@ def consistent_rows(lr: Rows, sr: Rows, *, passes: int = PASSES) -> Rows:
     def put_right(band: Band, correction: Band) -> Band:
         return band + correction if correction.any() else band
 
-    as_it_came, to_shrink = sr.twice()
+    # In pieces that stay in a cache, however high the bands are that come.
+    height = max(_CHUNK // (sr.width * n), 1)
+    as_it_came, to_shrink = Rows(sr.chunks(height), shape=sr.shape, dtype=sr.dtype).twice()
     missing = lr.joined(_shrunk(to_shrink, scale), np.subtract, channels=n, dtype=np.float32)
     corrected = as_it_came.joined(_enlarged(missing, scale), put_right, channels=n)
     for _ in range(passes):
@@ -167,8 +169,8 @@ def whole_scale(lr: tuple[int, int], sr: tuple[int, int]) -> int:
     scale = max(1, sr[0] // lr[0])
     if (lr[0] * scale, lr[1] * scale) != sr:
         raise UsageError(
-            f"a picture of {lr[1]}x{lr[0]} pixels becomes one of {sr[1]}x{sr[0]}, which is no whole "
-            "multiple of it; only at x2, x3, x4 and other whole scales can an output be consistent"
+            f"a picture of {lr[1]}x{lr[0]} pixels becomes one of {sr[1]}x{sr[0]}, which is no "
+            "whole multiple; only at x2, x3, x4 and other whole scales can an output be consistent"
         )
     return scale
 
