@@ -122,19 +122,6 @@ def test_a_cast_and_a_blur_are_taken_back():
     assert abs(corrected.mean() - lr.mean()) < 0.1
 
 
-def test_more_passes_win_back_what_clipping_cost():
-    rng = np.random.default_rng(0)
-    blocks = np.where(rng.random((20, 20, 1)) < 0.5, 0, 65535).astype(np.uint16)
-    lr = imresize(np.repeat(np.repeat(blocks, 5, 0), 5, 1), scale=1 / 2)
-    sr = imresize(lr, scale=2).astype(np.float32)
-
-    def left(passes):
-        made = consistent_rows(Rows.of(lr), Rows.of(sr), passes=passes).whole()
-        return lr_psnr(np.floor(made + 0.5).astype(np.uint16), lr)
-
-    assert left(0) < left(1) < left(3)
-
-
 def test_grey_without_channels_and_16_bits_come_back_in_their_shape():
     lr = np.full((4, 5), 40_000, np.uint16)
     sr = np.full((8, 10), 39_000, np.uint16)

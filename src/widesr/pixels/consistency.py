@@ -27,8 +27,8 @@ Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
 
 INVERSE_RADIUS = 13
 """Taps of the inverse on each side of its middle, in LR pixels: what is left out is 1e-6."""
-PASSES = 1
-"""Corrections after the first, each of what clipping to the range of levels has undone."""
+_RELAXATION = np.float32(1.6)
+"""Factor of the second correction, of which some is clipped again: above 1 it gets there sooner."""
 
 _CHUNK = 2**18
 """Values that are worked on together: few enough to stay in a cache."""
@@ -70,18 +70,16 @@ def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.floa
     return inverse[np.arange(-radius, radius + 1)]
 
 
-def consistent_rows(lr: Rows, sr: Rows, *, passes: int = PASSES) -> Rows:
+def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     """Correct SR rows as they come, so that the picture shrinks back to its input.
 
     Corrected, the values are clipped to the range of levels, which undoes the correction there.
-    So what was clipped is corrected again around it, `passes` times; where nothing was clipped
-    this changes nothing.
+    So it is made up for by what lies around, once; where nothing was clipped nothing changes.
 
     Args:
         lr: The input, uint8 or uint16, (H, W, C).
         sr: What was made of it, (sH, sW, C) with a whole number s, float32: levels of the same
             range as `lr`, not clipped.
-        passes: Corrections after the first.
 
     Returns:
         Float32 rows of levels in that range, not rounded.
@@ -96,7 +94,9 @@ def consistent_rows(lr: Rows, sr: Rows, *, passes: int = PASSES) -> Rows:
         return band if _is_inside(band, top) else np.clip(band, 0, top)
 
     def excess(band: Band) -> Band:
-        return np.zeros_like(band) if _is_inside(band, top) else band - np.clip(band, 0, top)
+        if _is_inside(band, top):
+            return np.zeros_like(band)
+        return _RELAXATION * (band - np.clip(band, 0, top))
 
     def put_right(band: Band, correction: Band) -> Band:
         return band + correction if correction.any() else band
@@ -106,10 +106,9 @@ def consistent_rows(lr: Rows, sr: Rows, *, passes: int = PASSES) -> Rows:
     as_it_came, to_shrink = Rows(sr.chunks(height), shape=sr.shape, dtype=sr.dtype).twice()
     missing = lr.joined(_shrunk(to_shrink, scale), np.subtract, channels=n, dtype=np.float32)
     corrected = as_it_came.joined(_enlarged(missing, scale), put_right, channels=n)
-    for _ in range(passes):
-        kept, cut = corrected.twice()
-        lost = _enlarged(_shrunk(cut.map(excess, channels=n), scale), scale)
-        corrected = kept.map(clipped, channels=n).joined(lost, put_right, channels=n)
+    kept, cut = corrected.twice()
+    lost = _enlarged(_shrunk(cut.map(excess, channels=n), scale), scale)
+    corrected = kept.map(clipped, channels=n).joined(lost, put_right, channels=n)
     return corrected.map(clipped, channels=n)
 
 
