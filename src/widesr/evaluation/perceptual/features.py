@@ -185,7 +185,10 @@ def pooled(maps: Maps, *, size: int, stride: int, ceil: bool) -> Maps:
         return full + 1 + int(ceil and rest > 0 and (full + 1) * stride < side)
 
     height, width = count(maps.shape[1]), count(maps.shape[2])
-    beyond = [(n - 1) * stride + size - side for n, side in zip((height, width), maps.shape[1:], strict=True)]
+    beyond = [
+        (n - 1) * stride + size - side
+        for n, side in zip((height, width), maps.shape[1:], strict=True)
+    ]
     sides = [(0, 0), *((0, max(more, 0)) for more in beyond)]
     padded = np.pad(maps, sides, constant_values=-np.inf)
     reach = [(n - 1) * stride + 1 for n in (height, width)]
@@ -257,7 +260,9 @@ def _keys(name: str) -> Iterator[str]:
             case Convolution():
                 parts: tuple[str, ...] = (layer.key,)
             case Fire():
-                parts = tuple(f"{layer.key}.{part}" for part in ("squeeze", "expand1x1", "expand3x3"))
+                parts = tuple(
+                    f"{layer.key}.{part}" for part in ("squeeze", "expand1x1", "expand3x3")
+                )
             case _:
                 parts = ()
         for part in parts:

@@ -65,9 +65,7 @@ class Lpips:
         """Measure the distance of what was seen in two pictures of one size; 0 is the same."""
         return float(sum(each.mean(dtype=np.float64) for each in self._distances(one, other)))
 
-    def map_between(
-        self, one: Seen, other: Seen, *, size: tuple[int, int]
-    ) -> NDArray[np.float32]:
+    def map_between(self, one: Seen, other: Seen, *, size: tuple[int, int]) -> NDArray[np.float32]:
         """Measure the same at each pixel of pictures of `size`, (height, width)."""
         return np.sum([_stretched(each, size) for each in self._distances(one, other)], axis=0)
 

@@ -123,7 +123,9 @@ def _fitted(values: _Values) -> tuple[float, float, float]:
     below, above = values[values < 0], values[values > 0]
     left, right = (np.sqrt(np.mean(side**2)) if side.size else np.nan for side in (below, above))
     squares = np.mean(values**2)
-    if not squares or np.isnan(left) or np.isnan(right):  # as in a flat block, which counts for nothing
+    if (
+        not squares or np.isnan(left) or np.isnan(right)
+    ):  # as in a flat block, which counts for nothing
         return np.nan, np.nan, np.nan
     across = left / right
     spread = np.mean(np.abs(values)) ** 2 / squares
