@@ -1,4 +1,4 @@
-"""One call: a picture in, a larger one of the same kind out."""
+"""Upscale in one call: a picture in, a larger one of the same kind out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.engine import EngineOptions
 from widesr.errors import UsageError
 from widesr.pictures.picture import Picture
 from widesr.pictures.pil import changed_image, is_pil_image
 from widesr.pictures.reading import read_picture
+from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.upscaler import AnyUpscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +96,8 @@ def upscale(
         if sizes == (None,) * 5:
             scale = 2
         target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
-        upscaler = load_upscaler(model, target=target, tile=tile, self_ensemble=self_ensemble)
+        options = EngineOptions(tile=tile, self_ensemble=self_ensemble)
+        upscaler = load_upscaler(model, target=target, options=options)
     elif sizes == (None,) * 5 and tile == "auto" and not self_ensemble:
         upscaler = model
     else:
