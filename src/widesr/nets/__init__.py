@@ -1,5 +1,6 @@
 """The networks, by family name: what a weights file names, and what a recipe builds."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -51,6 +52,7 @@ __all__ = [
     "VDSRConfig",
     "WDSRConfig",
     "build",
+    "consistent",
     "family_of",
     "parse_config",
 ]
@@ -95,6 +97,13 @@ def build(cfg: NetworkConfig) -> Network:
     """Build the network of a configuration, with random weights, ready to train."""
     network: Network = next(f.network for f in FAMILIES.values() if f.config is type(cfg))(cfg)
     return network
+
+
+def consistent(network: Network) -> Network:
+    """Return a network with the same weights whose pictures shrink back to their input exactly."""
+    twin = build(replace(network.cfg, consistent=True))
+    twin.load_state_dict(network.state_dict())
+    return twin
 
 
 def family_of(cfg: NetworkConfig) -> str:

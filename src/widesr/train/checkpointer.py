@@ -51,8 +51,9 @@ class Progress(NamedTuple):
     """Perceptual distance of the last validation; None without the table `features`."""
     lr_psnr: float | None
     """PSNR of SR, shrunk by bicubic, against LR, in the last validation, in dB."""
-    grid: float | None
-    """Power of SR at the spacing of LR pixels by that beside it, in the last validation."""
+    lattice: float | None
+    """Power of SR at the spacing of LR pixels against that beside it, in the last validation, in
+    dB."""
     rewinds: int
     """Times that the run exploded and was taken back."""
     validated: bool

@@ -30,6 +30,10 @@ _COMPARED = (1, 4, 7, 9, 10, 11, 12)
 """Numbers of the layers after which LPIPS compares."""
 
 
+SMALLEST = 17
+"""Shortest side of a picture that has features in all layers, in pixels."""
+
+
 class _Fire(nn.Module):
     def __init__(self, n_in: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -99,7 +103,7 @@ class Perceptual(nn.Module):
         """SHA-256 of the files."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Return the mean distance of pictures (N, 3, H, W) in [0, 1], at least 16x16."""
+        """Return the mean distance of pictures (N, 3, H, W) in [0, 1], sides from `SMALLEST`."""
         with torch.no_grad():
             wanted = self.network(hr)
         distances = [

@@ -55,10 +55,10 @@ def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
             board.close()
 
 
-def _add(board: "SummaryWriter", values: dict[str, Any], sheet: NDArray[np.uint8]) -> None:
+def _add(board: "SummaryWriter", values: Mapping[str, Any], sheet: NDArray[np.uint8]) -> None:
     step = values["step"]
-    terms = {f"terms/{name}": value for name, value in values["terms"].items()}
-    for name, value in (values | terms).items():
+    terms = {f"terms/{name}": value for name, value in values.get("terms", {}).items()}
+    for name, value in (*values.items(), *terms.items()):
         if isinstance(value, int | float) and name not in _NO_CURVES:
             board.add_scalar(name, value, step)
     board.add_image("validation", sheet, step, dataformats="HWC")

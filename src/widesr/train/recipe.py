@@ -19,6 +19,7 @@ from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
 from widesr.train.discriminators import DiscriminatorName
+from widesr.train.features import SMALLEST
 from widesr.train.named_files import RECIPES, names_in, read_named
 from widesr.train.recipe_errors import list_mistakes, nearest
 
@@ -239,9 +240,9 @@ class Scores(NamedTuple):
     """Mean perceptual distance; None without a feature network."""
     lr_psnr: float | None = None
     """Mean PSNR of SR, shrunk by bicubic, against LR, in dB."""
-    grid: float | None = None
-    """Power of SR at the spacing of LR pixels by that beside it: 1 is none to see, the most of all
-    photographs."""
+    lattice: float | None = None
+    """Power at the spacing of LR pixels against that beside it, in dB, the most of all photographs;
+    None where they are too small."""
 
 
 class BestTable(_Table):
@@ -251,17 +252,17 @@ class BestTable(_Table):
     """`"psnr"` is best when high, `"lpips"` when low; it needs the table `features`."""
     min_lr_psnr: float | None = None
     """Limit in dB: weights below it are kept only as long as none is above."""
-    max_grid: Annotated[float, Field(gt=1)] | None = None
-    """Limit to the power at the spacing of LR pixels by that beside it; above it as above."""
+    max_lattice: float | None = None
+    """Limit in dB to the power at the spacing of LR pixels against that beside it. Weights above it
+    are kept only as long as none is below."""
 
     def rank(self, scores: Scores) -> tuple[bool, float]:
         """Give weights a rank: larger is better, whether within the limits first."""
         assert scores.psnr is not None
         assert scores.lr_psnr is not None
-        assert scores.grid is not None
-        is_within = (self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr) and (
-            self.max_grid is None or scores.grid <= self.max_grid
-        )
+        is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
+        is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
+        is_within = is_true and is_even
         if self.score == "psnr":
             return is_within, scores.psnr
         assert scores.lpips is not None
@@ -334,8 +335,13 @@ class Recipe(_Table):
         if optim and (optim.loss is None) == (value is None):
             found = "neither is there" if value is None else "both are there"
             raise ValueError(f"expected either optim.loss or the table [loss], {found}")
-        if value and value.side and value.adversarial and value.side % 8:
-            raise ValueError("expected a multiple of 8 for side")
+        if value is None or not {"data", "net"} <= info.data.keys():
+            return value
+        side = value.side or info.data["data"].lr_patch * int(info.data["net"].get("scale", 1))
+        if value.adversarial and side % 8:
+            raise ValueError(f"expected a multiple of 8 for the side that is judged, not {side}")
+        if value.perceptual and side < SMALLEST:
+            raise ValueError(f"perceptual needs a side of {SMALLEST} HR pixels, not {side}")
         return value
 
     @field_validator("features")

@@ -13,6 +13,7 @@ from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.drawing import densest, joined, titled
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
+from widesr.pixels.spectrum import lattice_peak
 from widesr.train.features import Perceptual
 from widesr.train.recipe import Scores
 from widesr.train.run import as_tensor
@@ -25,8 +26,8 @@ _WINDOW = 192
 """Side of what a sheet shows of each, in HR pixels at most."""
 _EXACT = 100.0
 """LR-PSNR in dB that stands for a picture that shrinks to its LR exactly."""
-_NEAR, _FAR = 2, 10
-"""Distances from a peak of the spectrum between which its neighbours are, in steps."""
+_WITH_SPECTRUM = 32
+"""Shortest side of a picture that a lattice is looked for in, in HR pixels."""
 
 
 class Validated(NamedTuple):
@@ -78,7 +79,7 @@ def validate(
         psnr=float(np.mean([_psnr(sr, pair.hr, network) for sr, pair in made])),
         lpips=lpips,
         lr_psnr=float(np.mean([min(lr_psnr(sr, pair.lr), _EXACT) for sr, pair in made])),
-        grid=max(grid_power(sr, scale=scale) for sr in pictures),
+        lattice=_lattice(pictures, scale=scale),
     )
     return Validated(scores, pictures)
 
@@ -90,32 +91,9 @@ def _distance(
         return float(perceptual(as_tensor(sr[None], device), as_tensor(hr[None], device)))
 
 
-def grid_power(sr: NDArray[np.uint8], *, scale: int) -> float:
-    """Measure how much of a grid at the spacing of LR pixels a picture shows.
-
-    The power of its rows and of its columns at multiples of the frequency 1 / `scale`, by the
-    median of that beside it: near 1 where there is no grid, the most of all multiples.
-
-    Args:
-        sr: (sH, sW, 3); along a side too short for neighbours to compare with, nothing is found.
-        scale: HR pixels per LR pixel.
-    """
-    luma = sr.astype(np.float64).mean(axis=2)
-    return max(_peak(luma, scale), _peak(luma.T, scale))
-
-
-def _peak(rows: NDArray[np.float64], scale: int) -> float:
-    """Find the largest peak in the mean spectrum of rows."""
-    n = rows.shape[1] // scale * scale
-    rows = rows[:, :n] - rows[:, :n].mean(axis=1, keepdims=True)
-    power = np.square(np.abs(np.fft.rfft(rows * np.hanning(n), axis=1))).mean(axis=0)
-    peaks = [1.0]
-    for multiple in range(1, scale // 2 + 1):
-        at = n // scale * multiple
-        beside = np.r_[power[max(at - _FAR, 0) : max(at - _NEAR, 0)], power[at + _NEAR + 1 :][:_FAR]]
-        if len(beside) > 2 and (usual := float(np.median(beside))) > 0:
-            peaks.append(float(power[at]) / usual)
-    return max(peaks)
+def _lattice(pictures: Sequence[NDArray[np.uint8]], *, scale: int) -> float | None:
+    large = [each for each in pictures if min(each.shape[:2]) >= _WITH_SPECTRUM]
+    return max((lattice_peak(each, scale=scale) for each in large), default=None)
 
 
 def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:
