@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.engine import EngineOptions, find_model
 from widesr.errors import DataError, ShapeError, UsageError
+from widesr.evaluation.measures import BY_PROTOCOL, Judge, Triple, mean_measures
 from widesr.evaluation.report import (
     Comparison,
     ImageReport,
@@ -41,6 +42,8 @@ def evaluate_folder(
     model: str,
     scale: int,
     protocol: str | Sequence[str],
+    metrics: Sequence[str] = BY_PROTOCOL,
+    lpips_weights: Path | None = None,
     lr_dir: Path | None = None,
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
@@ -58,6 +61,8 @@ def evaluate_folder(
         model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
+        metrics: Of `METRICS`; PSNR and SSIM are measured always.
+        lpips_weights: As for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
         tile: As for `Upscaler.load`, with `self_ensemble` and `threads`.
@@ -67,12 +72,14 @@ def evaluate_folder(
         on_image: Told of every picture when it is scored.
 
     Raises:
-        UsageError: An unknown protocol.
+        UsageError: An unknown protocol or metric.
+        ModelFileError: The weights of LPIPS cannot be used.
         DataError: No pictures, or an LR picture that is missing or does not fit its HR picture.
         ImageReadError: A picture that cannot be read; a mean over the others would mislead.
         ModelNotFoundError: No such model at this scale.
     """
     protocols = find_protocols(protocol)
+    judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
     upscaler, judged = _load(
         model, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
@@ -91,6 +98,7 @@ def evaluate_folder(
                 height=hr.shape[0],
                 seconds=seconds,
                 scores=score(sr, hr, protocols=protocols, scale=scale, name=str(hr_path)),
+                measures=judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=scale), name=str(hr_path)),
             )
         )
         on_image(images[-1])
@@ -106,6 +114,8 @@ def evaluate_folder(
         mean={
             each.name: _mean([image.scores[each.name] for image in images]) for each in protocols
         },
+        metrics=judge.reports,
+        mean_measures=mean_measures([image.measures for image in images]),
         seconds=sum(image.seconds for image in images),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
