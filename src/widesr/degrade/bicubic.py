@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
-from widesr.pixels.resize import Edges, imresize
+from widesr.pixels.resize import imresize
+from widesr.pixels.taps import Edges
 
 Arithmetic = Literal["integer", "float"]
 """The rounding of `imresize`: between its two passes (MATLAB on uint8), or once at the end."""

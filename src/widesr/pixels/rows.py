@@ -110,14 +110,26 @@ class Rows:
 
     def beside(self, other: "Rows") -> "Rows":
         """Join the channels of two pictures of the same size, this one's first."""
+        channels = self.channels + other.channels
+        return self.joined(other, lambda *two: np.concatenate(two, axis=2), channels=channels)
+
+    def joined(
+        self,
+        other: "Rows",
+        join: Callable[[Band, Band], Band],
+        *,
+        channels: int,
+        dtype: DTypeLike | None = None,
+    ) -> "Rows":
+        """Make each pixel of those at its place in two pictures of the same size."""
         row = 0
 
-        def joined(band: Band) -> Band:
+        def with_other(band: Band) -> Band:
             nonlocal row
             top, row = row, row + len(band)
-            return np.concatenate([band, other.read(top, row)], axis=2)
+            return join(band, other.read(top, row))
 
-        return self.map(joined, channels=self.channels + other.channels)
+        return self.map(with_other, channels=channels, dtype=dtype)
 
     def pad_symmetric(self, margin: int) -> "Rows":
         """Put mirrored pixels around the picture, so many on each side; the edge is repeated."""
