@@ -189,14 +189,14 @@ def _is_inside(band: Band, top: np.float32) -> bool:
 
 
 def _shrunk(sr: Rows, scale: int) -> Rows:
-    """H of a picture: down first, which leaves less to be turned for going across."""
+    """Apply H to a picture: down first, which leaves less to be turned for going across."""
     height, width = sr.height // scale, sr.width // scale
     low = filter_down(sr, cubic_taps(height, 1 / scale), edges="symmetric", chunk=_CHUNK)
     return filter_across(low, cubic_taps(width, 1 / scale), edges="symmetric", chunk=_CHUNK)
 
 
 def _enlarged(lr: Rows, scale: int) -> Rows:
-    """Hᵀ(HHᵀ)⁻¹ of a picture: the long filters while it is small, and across before down."""
+    """Apply Hᵀ(HHᵀ)⁻¹ to a picture: the long filters while it is small, and across before down."""
     for make in (_inverse, _transposed):
         lr = filter_across(lr, make(lr.width, scale), edges="symmetric", chunk=_CHUNK)
         lr = filter_down(lr, make(lr.height, scale), edges="symmetric", chunk=_CHUNK)
@@ -204,7 +204,7 @@ def _enlarged(lr: Rows, scale: int) -> Rows:
 
 
 def _inverse(n: int, scale: int) -> Taps:
-    """(HHᵀ)⁻¹ along an axis of `n` LR pixels."""
+    """Apply (HHᵀ)⁻¹ along an axis of `n` LR pixels."""
     taps = inverse_taps(scale)
     start = np.arange(n) - len(taps) // 2
     return Taps(start, np.broadcast_to(taps, (n, len(taps))))
