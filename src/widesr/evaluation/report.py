@@ -93,6 +93,7 @@ class ModelReport(_Frozen):
     sha256: str | None
     """Of the model file."""
     self_ensemble: bool
+    consistent: bool = False
     tile: int | Literal["auto"] | None
 
 

@@ -47,6 +47,7 @@ def evaluate_folder(
     lr_dir: Path | None = None,
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
+    consistent: bool = False,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     on_image: Callable[[ImageReport], None] = lambda _: None,
@@ -67,6 +68,7 @@ def evaluate_folder(
             "baby.png" at x2); by default `degrade` makes them.
         tile: As for `Upscaler.load`, with `self_ensemble` and `threads`.
         self_ensemble: Mean over eight flips and turns.
+        consistent: As in `EngineOptions`.
         threads: Of the engine.
         max_pixels: The largest picture that is read.
         on_image: Told of every picture when it is scored.
@@ -82,7 +84,12 @@ def evaluate_folder(
     judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
     upscaler, judged = _load(
-        model, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
+        model,
+        scale=scale,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        consistent=consistent,
+        threads=threads,
     )
     images = []
     for hr_path, lr_path in pairs:
@@ -200,21 +207,28 @@ def _load(
     scale: int,
     tile: int | Literal["auto"] | None,
     self_ensemble: bool,
+    consistent: bool,
     threads: int | None,
 ) -> tuple[ScaleUpscaler, ModelReport]:
     if model == BICUBIC:
-        return Bicubic(scale), ModelReport(
-            name=BICUBIC,
+        bicubic = Bicubic(scale, consistent=consistent)
+        return bicubic, ModelReport(
+            name=bicubic.model,
             engine="imresize",
             card_name=None,
             sha256=None,
             self_ensemble=False,
+            consistent=consistent,
             tile=None,
         )
     file = find_model(model, scale=scale)
     # In fp32 the figures are the same on any machine.
     options = EngineOptions(
-        precision="fp32", threads=threads, tile=tile, self_ensemble=self_ensemble
+        precision="fp32",
+        threads=threads,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        consistent=consistent,
     )
     upscaler = Upscaler.of_model(file, options)
     return upscaler, ModelReport(
@@ -223,6 +237,7 @@ def _load(
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
         self_ensemble=self_ensemble,
+        consistent=consistent,
         tile=tile,
     )
 

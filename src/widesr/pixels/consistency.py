@@ -96,10 +96,11 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     def excess(band: Band) -> Band:
         if _is_inside(band, top):
             return np.zeros_like(band)
-        return _RELAXATION * (band - np.clip(band, 0, top))
+        beyond: Band = _RELAXATION * (band - np.clip(band, 0, top))
+        return beyond
 
     def put_right(band: Band, correction: Band) -> Band:
-        return band + correction if correction.any() else band
+        return np.add(band, correction) if correction.any() else band
 
     # In pieces that stay in a cache, however high the bands are that come.
     height = max(_CHUNK // (sr.width * n), 1)

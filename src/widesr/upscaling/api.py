@@ -33,6 +33,7 @@ def upscale(
     model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
+    consistent: bool = ...,
 ) -> Picture: ...
 
 
@@ -48,6 +49,7 @@ def upscale(
     model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
+    consistent: bool = ...,
 ) -> Kind: ...
 
 
@@ -62,6 +64,7 @@ def upscale(
     model: str | AnyUpscaler = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
+    consistent: bool = False,
 ) -> Any:
     """Upscale one picture and give back the same kind.
 
@@ -84,6 +87,8 @@ def upscale(
             pictures: then nothing else is given.
         tile: Side of the tiles, LR pixels; None is the whole picture at once.
         self_ensemble: Mean over eight flips and turns.
+        consistent: Correct the output so that it shrinks back to the input, by MATLAB's bicubic;
+            the output must be a whole number of times as large as the input.
 
     Returns:
         A new `Picture` for a path, bytes or a file object, else what was given, larger; nothing
@@ -98,13 +103,13 @@ def upscale(
         if sizes == (None,) * 5:
             scale = 2
         target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
-        options = EngineOptions(tile=tile, self_ensemble=self_ensemble)
+        options = EngineOptions(tile=tile, self_ensemble=self_ensemble, consistent=consistent)
         upscaler = load_upscaler(model, target=target, options=options)
-    elif sizes == (None,) * 5 and tile == "auto" and not self_ensemble:
+    elif sizes == (None,) * 5 and tile == "auto" and not (self_ensemble or consistent):
         upscaler = model
     else:
         raise UsageError(
-            "a size, tiles or a self-ensemble were given with a model that is loaded; "
+            "a size or how to run the model was given with a model that is loaded; "
             "give them where it is loaded"
         )
     if isinstance(picture, np.ndarray):

@@ -20,6 +20,10 @@ Progress = Callable[[float, float], None]
 """Called after each tile with the work done and the work in all, in tiles or shares of them."""
 
 
+CONSISTENT = " (consistent)"
+"""The end of the name of what makes its outputs consistent."""
+
+
 class AnyUpscaler(ABC):
     """Makes larger pictures of arrays, of pictures, and of rows as they pass."""
 
@@ -104,6 +108,10 @@ class ScaleUpscaler(AnyUpscaler):
     scale: int
     card: ModelCard | None = None
     """What is known about the network; None without one, and for an engine of one's own."""
+
+    @abstractmethod
+    def float_rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows to float32 levels in the range of `lr`, neither clipped nor corrected."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width), each `scale` times larger."""

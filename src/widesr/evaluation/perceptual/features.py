@@ -96,6 +96,7 @@ NETWORKS: dict[str, tuple[Layer, ...]] = {
 Source: richzhang/PerceptualSimilarity, lpips/pretrained_networks.py; torchvision's SqueezeNet 1.1,
 AlexNet and VGG16.
 """
+_FIRE = ("squeeze", "expand1x1", "expand3x3")
 _FIRST = {(64, 3, 3, 3): "squeeze", (64, 3, 11, 11): "alex"}
 """The network by the shape of its first weights; VGG's are told from SqueezeNet's by their keys."""
 
@@ -185,13 +186,9 @@ def pooled(maps: Maps, *, size: int, stride: int, ceil: bool) -> Maps:
         return full + 1 + int(ceil and rest > 0 and (full + 1) * stride < side)
 
     height, width = count(maps.shape[1]), count(maps.shape[2])
-    beyond = [
-        (n - 1) * stride + size - side
-        for n, side in zip((height, width), maps.shape[1:], strict=True)
-    ]
-    sides = [(0, 0), *((0, max(more, 0)) for more in beyond)]
-    padded = np.pad(maps, sides, constant_values=-np.inf)
     reach = [(n - 1) * stride + 1 for n in (height, width)]
+    beyond = [max(reach[i] + size - 1 - maps.shape[1 + i], 0) for i in (0, 1)]
+    padded = np.pad(maps, [(0, 0), *((0, more) for more in beyond)], constant_values=-np.inf)
     shifted = (
         padded[:, y : y + reach[0] : stride, x : x + reach[1] : stride]
         for y in range(size)
@@ -260,9 +257,7 @@ def _keys(name: str) -> Iterator[str]:
             case Convolution():
                 parts: tuple[str, ...] = (layer.key,)
             case Fire():
-                parts = tuple(
-                    f"{layer.key}.{part}" for part in ("squeeze", "expand1x1", "expand3x3")
-                )
+                parts = tuple(f"{layer.key}.{part}" for part in _FIRE)
             case _:
                 parts = ()
         for part in parts:

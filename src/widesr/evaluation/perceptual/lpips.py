@@ -67,7 +67,10 @@ class Lpips:
 
     def map_between(self, one: Seen, other: Seen, *, size: tuple[int, int]) -> NDArray[np.float32]:
         """Measure the same at each pixel of pictures of `size`, (height, width)."""
-        return np.sum([_stretched(each, size) for each in self._distances(one, other)], axis=0)
+        total = np.zeros(size, np.float32)
+        for each in self._distances(one, other):
+            total += _stretched(each, size)
+        return total
 
     def __call__(self, one: NDArray[Any], other: NDArray[Any]) -> float:
         """Measure the distance of two pictures; 0 is the same, and 0.7 has little in common.

@@ -88,7 +88,8 @@ def _normalised(y: _Values, window: _Values) -> _Values:
     """Take the local mean away, and divide by the local deviation: what is left of contrast."""
     mean = _weighed(y, window)
     deviation = np.sqrt(np.abs(_weighed(y**2, window) - mean**2))
-    return (y - mean) / (deviation + 1)
+    normalised: _Values = (y - mean) / (deviation + 1)
+    return normalised
 
 
 def _weighed(y: _Values, window: _Values) -> _Values:
