@@ -131,18 +131,17 @@ class Objective:
     """The terms of a recipe, with the networks that they need."""
 
     def __init__(self, recipe: Recipe, *, device: torch.device, world: World) -> None:
-        """Build the networks: a discriminator from torch's generator, features from their files.
+        """Build the networks: a discriminator from torch's generator, features from their file.
 
         Raises:
-            CheckpointError: A file of the feature network is missing or of another network.
+            CheckpointError: The file of the feature network is missing or of another network.
         """
         table = recipe.loss
         self._side = table.side if table else None
         self.perceptual: Perceptual | None = None
         self.adversary: Adversary | None = None
         if recipe.features:
-            weights, heads = recipe.features.weights, recipe.features.heads
-            self.perceptual = Perceptual(Path(weights), Path(heads) if heads else None)
+            self.perceptual = Perceptual(Path(recipe.features.weights))
             channels_last(self.perceptual.to(device))
         if table and table.adversarial:
             ratio = table.adversarial.learning_rate / recipe.optim.learning_rate
@@ -193,8 +192,8 @@ class Objective:
 
     @property
     def features(self) -> str | None:
-        """SHA-256 of the files of the feature network; None without one."""
-        return self.perceptual.origin if self.perceptual else None
+        """SHA-256 of the file of the feature network; None without one."""
+        return self.perceptual.sha256 if self.perceptual else None
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Go through all that learns here."""
@@ -210,12 +209,12 @@ class Objective:
         """Take over copies of what `state` gave.
 
         Raises:
-            CheckpointError: The run had other files for the feature network.
+            CheckpointError: The run had another feature network.
         """
         if features != self.features:
             raise CheckpointError(
-                "the run was started with other files in [features] (SHA-256 "
-                f"{features}, now {self.features}); resume with those"
+                "the run was started with another file in features.weights (SHA-256 "
+                f"{features}, now {self.features}); resume with that one"
             )
         if self.adversary:
             self.adversary.restore(part_of(state, "adversary"))
