@@ -28,7 +28,8 @@ class Judgement(NamedTuple):
     loss: Tensor
     """The weighted sum, with the gradient of SR; the mean over the share."""
     terms: dict[str, Tensor]
-    """Each term before its weight, and what a discriminator says; means over the share."""
+    """Each term before its weight, what a discriminator says (`real` and `fake` are logits), and
+    how far the mean `colour` is off, in levels of 255; means over the share."""
 
 
 class Share(NamedTuple):
@@ -165,6 +166,8 @@ class Objective:
             terms[name] = LOSSES[name](sr, target)
             parts.append(terms[name] if weight == 1 else terms[name] * weight)
         if table.perceptual or table.adversarial:
+            # By the means of the whole batch: those of a few patches lie apart by chance.
+            terms["colour"] = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max() * 255
             sr, target = (middle(pictures, self._side) for pictures in (sr, target))
         if table.perceptual:
             assert self.perceptual is not None
@@ -189,6 +192,11 @@ class Objective:
         """Let these networks learn from the last judgement."""
         if self.adversary and table.adversarial:
             self.adversary.step(learning_rate)
+
+    @property
+    def is_of_pixels(self) -> bool:
+        """True if no network judges the pictures."""
+        return self.perceptual is None and self.adversary is None
 
     @property
     def features(self) -> str | None:
