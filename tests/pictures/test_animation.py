@@ -384,7 +384,7 @@ def test_xmp_is_kept(tmp_path):
                 b"sea" in str(image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))).encode()
             )
         stripped = upscaled(source, tmp_path / f"s{name}", metadata="strip")
-        assert read(stripped)[0].xmp is None
+        assert read(stripped)[0].still.xmp is None
 
 
 def test_gif_gets_the_colours_of_the_profile_in_srgb(tmp_path):
