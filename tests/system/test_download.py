@@ -90,12 +90,12 @@ def test_a_part_whose_length_is_not_said_is_taken(server, tmp_path):
 def test_a_part_that_another_process_made_whole_meanwhile_is_let_go(server, tmp_path, monkeypatch):
     locks = []
 
-    def lock(file, how):
-        locks.append(how)
+    def lock(fd, *, wait):
+        locks.append(wait)
         if len(locks) == 1:  # the other process: it had the lock until now
             (tmp_path / "a.zip.part").replace(tmp_path / "a.zip")
 
-    monkeypatch.setattr(download.fcntl, "flock", lock)
+    monkeypatch.setattr(download, "lock", lock)
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
     assert len(locks) == 2
     assert left_in(tmp_path) == ["a.zip"]

@@ -1,6 +1,6 @@
 """Whether the disk has room for what is to be made, told before hours of work and not after."""
 
-import os
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
@@ -57,13 +57,13 @@ def check_space(
             folders.setdefault(device, folder)
             needed[device] += _least(source, target, resize, quality, max_pixels)
     for device, folder in folders.items():
-        disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize
-        if disk.f_blocks and needed[device] > free:  # some file systems do not count
-            least = readable_size(needed[device])
+        disk = shutil.disk_usage(folder)
+        if disk.total and needed[device] > disk.free:  # some file systems do not count
+            least, free = readable_size(needed[device]), readable_size(disk.free)
             raise ImageWriteError(
-                f"{folder}: the outputs take at least {least}, {readable_size(free)} is free "
-                "there; make room, or name a folder on another disk with -o"
+                f"{folder}: the outputs need at least {least}, and {free} is free there; make "
+                "room, or name a folder on another disk",
+                options=["output"],
             )
 
 

@@ -3,7 +3,6 @@
 Pooch, which does most of this, cannot resume: its files of 4 GB begin anew.
 """
 
-import fcntl
 import hashlib
 import http
 import http.client
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from widesr.errors import DownloadError, UsageError, WidesrError
+from widesr.system.locks import lock
 from widesr.system.version import __version__
 
 _CHUNK = 2**20
@@ -124,6 +124,8 @@ def fetch(
                 else:
                     _accept(part, accept)
                     os.fsync(part.fileno())
+                    if os.name == "nt":  # which renames no open file
+                        part.close()
                     Path(part.name).replace(path)
                     return fetched._replace(path=path)
     except _RefusedError as error:
@@ -204,7 +206,10 @@ def _part_of(path: Path) -> Iterator[BufferedRandom]:
         try:
             yield file
         finally:
-            if not file.seek(0, os.SEEK_END):  # flushes too, what was written up to Ctrl-C
+            # Seeking flushes too, what was written up to Ctrl-C.
+            if not file.closed and not file.seek(0, os.SEEK_END):
+                if os.name == "nt":  # which removes no open file
+                    file.close()
                 part.unlink(missing_ok=True)
             if not part.exists():
                 _version_file(part).unlink(missing_ok=True)
@@ -215,7 +220,7 @@ def _locked(part: Path) -> BufferedRandom:
     while True:
         file = part.open("a+b")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno(), wait=False)
         except BlockingIOError as error:
             file.close()
             raise DownloadError(

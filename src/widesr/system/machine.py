@@ -35,9 +35,13 @@ def cpu() -> Cpu:
 
 def usable_cpus() -> int:
     """CPUs that this process may use: by its affinity, and by the quota of its container."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min([cpus, *map(ceil, _quotas())])
+    return min([_allowed_cpus(), *map(ceil, _quotas())])
+
+
+def _allowed_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def streams_of(threads: int) -> int:
@@ -106,6 +110,6 @@ def this_machine() -> MachineReport:
     """Say what this runs on."""
     return MachineReport(
         cpu=cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=_allowed_cpus(),
         system=f"{platform.system()} {platform.machine()}",
     )
