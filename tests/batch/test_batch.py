@@ -12,6 +12,7 @@ from PIL import Image
 
 from widesr.batch.jobs import Job, Outcome, plan_jobs
 from widesr.batch.many import transform_many, upscale_many
+from widesr.batch.settings import UpscaleSettings
 from widesr.errors import (
     ImageFormatError,
     ImageReadError,
@@ -20,7 +21,6 @@ from widesr.errors import (
     UsageError,
 )
 from widesr.pixels.resize import imresize
-from widesr.upscaling.upscaler import Upscaler
 
 
 def save(path: Path, *, size: tuple[int, int] = (6, 4), seed: int = 0) -> Path:
@@ -50,8 +50,9 @@ def files_under(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def bicubic(jobs: list[Job], **options) -> list[Outcome]:
-    return list(upscale_many(jobs, upscaler=Upscaler.load("bicubic", scale=2), **options))
+def bicubic(jobs: list[Job], *, existing="refuse", **options) -> list[Outcome]:
+    settings = UpscaleSettings(model="bicubic", **options)
+    return list(upscale_many(jobs, settings=settings, existing=existing))
 
 
 # ---- planning ------------------------------------------------------------------------------

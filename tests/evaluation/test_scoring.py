@@ -180,8 +180,16 @@ def test_a_report_that_cannot_be_written_leaves_nothing(hr_dir, tmp_path):
 
 def test_every_picture_is_announced_when_it_is_scored(hr_dir):
     seen = []
-    report = scored(hr_dir, on_image=seen.append)
-    assert seen == report.images
+    report = scored(hr_dir, on_progress=lambda done, total: seen.append((done, total)))
+    n = len(report.images)
+    assert n > 0
+    assert seen == [(i + 1, n) for i in range(n)]
+
+
+def test_a_model_is_scored_in_the_precision_that_is_asked_for(hr_dir):
+    pytest.importorskip("openvino")
+    report = scored(hr_dir, model=str(TINY), backend="openvino", precision="fp32")
+    assert (report.model.engine, report.model.precision) == ("openvino", "fp32")
 
 
 # ---- pairing -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from PIL import Image
 from widesr.cli import run
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.engine import load_engine
-from widesr.errors import DataError, MissingExtraError
+from widesr.errors import DataError, MissingExtraError, UsageError
 from widesr.models.catalog import Loss, ModelFile, find_model, read_card, write_card
 from widesr.pixels.metrics import psnr
 from widesr.tune import calibration as module
@@ -61,7 +61,7 @@ def test_a_list_that_cannot_be_meant_is_refused(folder, tmp_path, lines, message
 
 
 def test_no_folder_and_too_few_pictures_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no such folder; --data takes a folder of HR photographs"):
+    with pytest.raises(DataError, match="none"):
         split_photographs(tmp_path / "none")
     with pytest.raises(DataError, match="0 photographs; expected at least two"):
         split_photographs(tmp_path)
@@ -98,11 +98,33 @@ def test_what_this_cpu_cannot_compute_in_stays_as_it_was_but_for_int8(folder, mo
     pytest.importorskip("openvino")
     old = [Loss(precision=p, mean=1, worst=2, n=3) for p in ("bf16", "fp16", "int8")]
     known = ModelFile(TINY.path, TINY.card.model_copy(update={"losses": tuple(old)}))
-    ways = module._ways(has_ranges=True, threads=1)
-    monkeypatch.setattr(module, "_ways", lambda **_: {"fp32": ways["fp32"]})
+    ways = module._ways("auto", "auto", has_ranges=True, threads=1)
+    monkeypatch.setattr(module, "_ways", lambda *_, **__: {"fp32": ways["fp32"]})
     rest, held = split_photographs(folder)
     card = calibrate(known, photographs=rest, held_out=held, threads=1)
     assert list(card.losses) == old[:2]
+
+
+def test_one_precision_is_measured_anew_and_the_others_stay(folder):
+    pytest.importorskip("openvino")
+    old = [Loss(precision=p, mean=1, worst=2, n=3) for p in ("bf16", "fp16", "int8")]
+    facts = {"losses": tuple(old), "ranges": {"x": (1.0, 2.0)}}
+    known = ModelFile(TINY.path, TINY.card.model_copy(update=facts))
+    rest, held = split_photographs(folder)
+    precision = (
+        "bf16" if "bf16" in module._ways("auto", "auto", has_ranges=False, threads=1) else "fp16"
+    )
+    card = calibrate(known, photographs=rest, held_out=held, threads=1, precision=precision)
+    assert card.ranges == known.card.ranges
+    assert [each for each in card.losses if each.n == 3] == [
+        each for each in old if each.precision != precision
+    ]
+
+
+def test_the_loss_in_fp32_is_not_measured(folder):
+    rest, held = split_photographs(folder)
+    with pytest.raises(UsageError):
+        calibrate(TINY, photographs=rest, held_out=held, precision="fp32")
 
 
 def test_a_card_is_written_and_all_else_stays_byte_for_byte(tmp_path):

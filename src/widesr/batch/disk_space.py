@@ -1,4 +1,4 @@
-"""Whether the disk has room for what is to be made, told before hours of work and not after."""
+"""Tell before hours of work, and not after, whether the disk has room for what is to be made."""
 
 import shutil
 from collections import defaultdict
@@ -13,19 +13,19 @@ from widesr.pictures.writing import output_format
 from widesr.system.text import readable_size
 
 Resize = Callable[[int, int], tuple[int, int]]
-"""From the (height, width) of an input to that of its output."""
+"""Gives the (height, width) of an output from that of its input."""
 
 _LOSSLESS = 1 / 4
 """Bytes per pixel of an output in those of its input's file, at the least. Measured on photographs
 and scans by bicubic x4, which is smoothest: from 0.5 in PNG and TIFF."""
 _LOSSY = 1 / 40
-"""At the quality 100, and less in proportion; measured in JPEG and WebP: from 0.08 at 95, from
+"""The same at quality 100, and less in proportion; measured in JPEG and WebP: from 0.08 at 95, from
 0.009 at 1."""
 _LOSSY_MOST = 1 / 2
 """Bytes of an output that loses some, in those of its pixels, at the most; noise at 95 takes so
 much."""
 _SQUEEZED = 1 / 4
-"""What is taken of an input that is hardly compressed, in its decoded bytes."""
+"""The share that counts of an input that is hardly compressed, in its decoded bytes."""
 _NOT_PIXELS = 2**16
 """Bytes of an input that may be its header, profile and metadata, which do not grow."""
 
@@ -79,12 +79,12 @@ def header_of(source: Path, *, max_pixels: int) -> Header:
 
 
 def decoded_bytes(source: Path, *, resize: Resize, max_pixels: int = MAX_PIXELS) -> int:
-    """Memory that a picture and its output take, decoded; 0 where the file does not tell."""
+    """Give the memory that a picture and its output take, decoded; 0 if the file does not tell."""
     try:
         header = header_of(source, max_pixels=max_pixels)
         height, width = resize(header.height, header.width)
     except WidesrError:
-        return 0  # it will be said when its turn comes
+        return 0  # its error is told when its turn comes
     return (header.height * header.width + height * width) * header.pixel_bytes
 
 
@@ -94,7 +94,7 @@ def _least(source: Path, target: Path, resize: Resize, quality: int, max_pixels:
         size = resize(header.height, header.width)
         return bytes_to_come(source, target, header, size=size, quality=quality)[0]
     except (WidesrError, OSError):
-        return 0  # it will be said when its turn comes
+        return 0  # its error is told when its turn comes
 
 
 def bytes_to_come(

@@ -132,7 +132,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return _refuse(error)
     except _ParserError as error:
         command = error.ctx.command_path if error.ctx else "widesr"
-        message = error.format_message().rstrip(".")
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
         return _refuse(UsageError(f"{message}; see {command} --help"))
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED

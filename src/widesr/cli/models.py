@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import offers, options, values
 from widesr.cli.terminal import Command, Group, print_error, progress, table
 from widesr.errors import ModelFileError, UsageError
 
@@ -71,7 +71,7 @@ def show_models(
             "-s",
             "--scale",
             metavar="N",
-            parser=options.whole_number("scale"),
+            parser=values.whole_number("scale"),
             help="Models of this scale only.",
         ),
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import engines, offers, options
 from widesr.cli.terminal import clock, progress, table
 from widesr.errors import MissingExtraError, UsageError
 
@@ -38,8 +38,8 @@ def run_studies(
     show_list: Annotated[
         bool, typer.Option("--list", help="Name the studies that come with the package, and stop.")
     ] = False,
-    device: options.TrainingDevice = "auto",
-    threads: options.Threads = None,
+    device: engines.TrainingDevice = "auto",
+    threads: engines.Threads = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Name the cells, time three steps of each, and stop."),

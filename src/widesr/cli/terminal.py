@@ -118,22 +118,24 @@ def flag(option: str) -> str:
     return spelled if value in ("", "True") else f"{spelled} {value.strip(chr(34))}"
 
 
-class _PlainFlags:
-    """Shows flags without a type in the help: they take no value."""
+class _PlainTypes:
+    """Shows in the help which words an option takes, and no type of flags, which take no value."""
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own)
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             if getattr(param, "is_flag", False):
                 param.metavar = ""
+            elif choices := getattr(param.type, "choices", None):
+                param.metavar = "|".join(map(str, choices))
         return params
 
 
-class Command(_PlainFlags, TyperCommand):
+class Command(_PlainTypes, TyperCommand):
     """A command, with the help that we want."""
 
 
-class Group(_PlainFlags, TyperGroup):
+class Group(_PlainTypes, TyperGroup):
     """Commands under one name, with the help that we want."""
 
 

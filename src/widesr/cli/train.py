@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import engines, offers, options, values
 from widesr.cli.terminal import clock, progress, table
 from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
@@ -74,7 +74,7 @@ def train_network(
         typer.Option(
             "--steps",
             metavar="N",
-            parser=options.whole_number("steps"),
+            parser=values.whole_number("steps"),
             help="Optimizer steps, instead of the recipe's.",
         ),
     ] = None,
@@ -86,8 +86,8 @@ def train_network(
             help="Another value for a key of the recipe, as data.batch=8; again for more.",
         ),
     ] = None,
-    device: options.TrainingDevice = "auto",
-    threads: options.Threads = None,
+    device: engines.TrainingDevice = "auto",
+    threads: engines.Threads = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Time three steps, say what the run would take, and stop."),

@@ -1,9 +1,9 @@
-"""A model over a folder of HR pictures: scores by protocol, with all that makes them trusted."""
+"""Score a model on a folder of HR pictures, by protocol, with all that makes scores trusted."""
 
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import find_model, load_engine
+from widesr.engine import Backend, Precision, find_model, load_engine
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.report import (
     Comparison,
@@ -30,6 +30,7 @@ from widesr.pictures.writing import FORMATS
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
+from widesr.system.progress import OnProgress, ignore
 from widesr.upscaling.upscaler import Upscaler
 
 
@@ -43,8 +44,10 @@ def evaluate_folder(
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
     threads: int | None = None,
+    backend: Backend = "auto",
+    precision: Precision = "fp32",
     max_pixels: int = MAX_PIXELS,
-    on_image: Callable[[ImageReport], None] = lambda _: None,
+    on_progress: OnProgress = ignore,
 ) -> Report:
     """Upscale the LR of every HR picture in a folder, and score the 8- or 16-bit results.
 
@@ -58,11 +61,13 @@ def evaluate_folder(
         protocol: One or more names from `PROTOCOLS`.
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
-        tile: As for `Upscaler.load`, with `self_ensemble` and `threads`.
+        tile: As for `Upscaler.load`, with `self_ensemble`, `threads` and `backend`.
         self_ensemble: Mean over eight flips and turns.
-        threads: Of the engine.
+        threads: The number of CPU cores that the engine uses.
+        backend: The runtime.
+        precision: The precision of computing; in fp32 figures are the same on any machine.
         max_pixels: The largest picture that is read.
-        on_image: Told of every picture when it is scored.
+        on_progress: Told of the pictures that are scored, and of all of them.
 
     Raises:
         UsageError: An unknown protocol.
@@ -73,7 +78,13 @@ def evaluate_folder(
     protocols = find_protocols(protocol)
     pairs = _pairs(hr_dir, lr_dir, scale)
     upscaler, judged = _load(
-        model, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
+        model,
+        scale=scale,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        threads=threads,
+        backend=backend,
+        precision=precision,
     )
     images = []
     for hr_path, lr_path in pairs:
@@ -91,7 +102,7 @@ def evaluate_folder(
                 scores=score(sr, hr, protocols=protocols, scale=scale, name=str(hr_path)),
             )
         )
-        on_image(images[-1])
+        on_progress(len(images), len(pairs))
     return Report(
         folder=str(hr_dir),
         scale=scale,
@@ -179,7 +190,7 @@ def score(
             for each in protocols
         }
     except ShapeError as error:
-        raise DataError(f"{name}: cannot be scored: {error}") from error
+        raise DataError(f"{name}: cannot be scored: {error.message}") from error
 
 
 def _load(
@@ -189,12 +200,15 @@ def _load(
     tile: int | Literal["auto"] | None,
     self_ensemble: bool,
     threads: int | None,
+    backend: Backend,
+    precision: Precision,
 ) -> tuple[Upscaler, ModelReport]:
     if model == BICUBIC:
         upscaler = Upscaler.load(BICUBIC, scale=scale)
         return upscaler, ModelReport(
             name=BICUBIC,
             engine="imresize",
+            precision="fp32",
             card_name=None,
             sha256=None,
             self_ensemble=False,
@@ -202,12 +216,14 @@ def _load(
         )
     file = find_model(model, scale=scale)
     streams: int | Literal["auto"] = 1 if tile is None else "auto"
-    # In fp32 the figures are the same on any machine.
-    engine = load_engine(file, precision="fp32", threads=threads, streams=streams)
+    engine = load_engine(
+        file, backend=backend, precision=precision, threads=threads, streams=streams
+    )
     upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
     return upscaler, ModelReport(
         name=upscaler.model,
         engine=engine.name,
+        precision=engine.precision,
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
         self_ensemble=self_ensemble,
@@ -276,7 +292,7 @@ def _read_pair(
     try:
         hr = cropped_to_multiple(picture.pixels, scale)
     except ShapeError as error:
-        raise DataError(f"{hr_path}: {error}") from error
+        raise DataError(f"{hr_path}: {error.message}") from error
     if lr_path is None:
         return hr, degrade(hr, scale=scale)
     lr = read_picture(lr_path, max_pixels=max_pixels).pixels
