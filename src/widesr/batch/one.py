@@ -25,7 +25,7 @@ from widesr.upscaling.upscaler import AnyUpscaler
 
 
 class Upscaled(NamedTuple):
-    """What was made of a file."""
+    """The sizes and the number of what was made of a file."""
 
     input_size: tuple[int, int]
     """(height, width), of the first where there are several pictures in it."""

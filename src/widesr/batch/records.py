@@ -20,9 +20,9 @@ class Records:
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
     """By `Job.root`."""
     made_by: MadeBy = _NOBODY
-    """What decides the outputs, whatever their format."""
+    """All that decides an output in a lossless format, beside its input."""
     lossy: MadeBy = _NOBODY
-    """The same for outputs of a format that may lose some."""
+    """The same in a format that may lose some."""
 
     def keeps(self, job: Job) -> bool:
         """Say whether there is a manifest for a job."""

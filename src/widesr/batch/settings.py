@@ -13,7 +13,7 @@ from widesr.upscaling.upscaler import MAX_MEMORY, AnyUpscaler
 
 @dataclass(frozen=True, kw_only=True)
 class FileSettings:
-    """How pictures are read and written."""
+    """The settings of reading and writing pictures."""
 
     quality: int = 95
     """The quality of JPEG, WebP and AVIF, 1 to 100."""
@@ -27,7 +27,7 @@ class FileSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class UpscaleSettings(FileSettings):
-    """How pictures are made larger; each worker loads networks of its own."""
+    """The settings of making pictures larger; each worker loads networks of its own by them."""
 
     target: Target = field(default_factory=lambda: Target(scale=2))
     model: str = "default"

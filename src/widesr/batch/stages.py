@@ -29,7 +29,7 @@ from widesr.pictures.several import Several, holds_several, write_pictures
 from widesr.system.progress import OnProgress, ignore
 
 Existing = Literal["refuse", "overwrite", "skip"]
-"""What to do with an output that is there already."""
+"""Says what to do with an output that is there already."""
 OnOutcome = Callable[[Outcome], None]
 """Called with an outcome as soon as it is there."""
 
@@ -66,14 +66,14 @@ class Work:
     settings: FileSettings
     n_jobs: int
     inputs: frozenset[str]
-    """Where all inputs are, links followed; none of them is written over."""
+    """The paths of all inputs, links followed; none of them is written over."""
     existing: Existing
     in_memory: int
     """Bytes of the pictures that are under way, decoded; a heavier one passes row by row."""
     records: Records = field(default_factory=Records)
     resume: bool = False
     several: bool = False
-    """Whether files of several pictures are taken, one picture after another."""
+    """True if files of several pictures are taken, one picture after another."""
     on_progress: OnProgress = ignore
     on_outcome: OnOutcome = ignore
     stop: threading.Event = field(default_factory=threading.Event)

@@ -25,7 +25,7 @@ _PROTOCOLS = "protocols benchmark-y and basicsr-rgb, but no border left out"
 class _Compared(NamedTuple):
     paths: tuple[Path, Path]
     pictures: "tuple[Picture, Picture]"
-    """As they were read."""
+    """The pictures as they were read."""
     pair: "Matched"
     difference: "Difference"
     part: "Window"

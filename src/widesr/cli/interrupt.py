@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command at once, and never get lost."""
+"""End a command at once on Ctrl-C and SIGTERM, and lose neither."""
 
 import _thread
 import signal

@@ -1,4 +1,4 @@
-"""`widesr models`: what there is to choose from, and more of it from a mirror."""
+"""List the models there are, and get more from a mirror, as `widesr models`."""
 
 import json
 from pathlib import Path
@@ -48,8 +48,8 @@ Mirror = Annotated[
     typer.Option(
         "--mirror",
         metavar="URL|DIR",
-        help="Where models lie: an address or a folder, several with commas between them; "
-        "default: WIDESR_MIRROR in the environment.",
+        help="The address or folder of more models; several with commas between them. Default: "
+        "WIDESR_MIRROR in the environment.",
         show_default=False,
     ),
 ]
@@ -62,7 +62,7 @@ def show_models(
         typer.Argument(
             metavar="NAME",
             autocompletion=offers.models,
-            help="Print this model's whole card; of an alias without -s, list its models.",
+            help="The model whose card to print. An alias without -s lists its models.",
         ),
     ] = None,
     scale: Annotated[
@@ -72,21 +72,21 @@ def show_models(
             "--scale",
             metavar="N",
             parser=values.whole_number("scale"),
-            help="Models of this scale only.",
+            help="List models of this scale only.",
         ),
     ] = None,
     verbose: Annotated[
         bool,
         typer.Option(
             "--verbose",
-            help="Also what each precision costs a model; in JSON also the ranges of int8.",
+            help="Say also what each precision costs a model, and in JSON the ranges of int8.",
         ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
     """List the models, or print the card of one.
 
-    Those of a scale stand together, the quickest first. `widesr models` alone is the same.
+    Models of one scale stand together, the quickest first. `widesr models` alone does the same.
     """
     from widesr.models.catalog import LADDER
 
@@ -125,7 +125,9 @@ def _show_card(name: str, scale: int | None, *, verbose: bool, as_json: bool) ->
 def pull_models(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Models; none: list what the mirror has."),
+        typer.Argument(
+            metavar="NAME", help="The models to fetch. Without one, list those on the mirror."
+        ),
     ] = None,
     mirror: Mirror = None,
     overwrite: Annotated[
@@ -154,7 +156,7 @@ def pull_models(
                 of = f" of {readable_size(total)}" if total else ""
                 show(n, f"getting {name} {readable_size(n)}{of}")
 
-            model, was_there = pull(offer, overwrite=overwrite, report=tell)
+            model, was_there = pull(offer, overwrite=overwrite, on_progress=tell)
         if as_json:
             typer.echo(json.dumps(_as_json(model) | {"was_there": was_there}))
         elif not quiet:

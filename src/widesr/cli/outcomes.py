@@ -1,4 +1,4 @@
-"""What became of the pictures: a line or a JSON object each, and the exit code of the whole."""
+"""Report what became of each picture, and end the command with the exit code of the whole."""
 
 import json
 import time

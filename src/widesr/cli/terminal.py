@@ -1,4 +1,4 @@
-"""What people see: result lines, and a bar while they wait that no line is mixed up with."""
+"""Show people result lines, and a bar while they wait that no line is mixed up with."""
 
 import logging
 import os
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _BESIDE_PIPE_S = 0.1
-"""How long the bar stays away after a line into a pipe, which may end in the same terminal."""
+"""Seconds that the bar stays away after a line into a pipe, which may end in the same terminal."""
 
 
 class _Terminal:
-    """Where lines go, above the bar if there is one."""
+    """Prints lines, above the bar if there is one."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -83,9 +83,9 @@ class _Terminal:
 
 
 _FLAGS = {"init": "from"}
-"""Flags whose names are not those of the library's options."""
+"""The names of flags, where those differ from the library's options."""
 _terminal = _Terminal()
-"""As there is one stdout and one stderr."""
+"""The only one, since there is one stdout and one stderr."""
 
 
 def _is_pipe(stream: object) -> bool:

@@ -19,8 +19,9 @@ from widesr.errors import (
 )
 from widesr.models.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
 from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
-from widesr.system.download import Place, Report, fetch, remove_part
+from widesr.system.download import OnBytes, Place, fetch, remove_part
 from widesr.system.paths import models_folder
+from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 from widesr.system.version import __version__
 
@@ -120,15 +121,13 @@ def pull_model(
     return pull(open_mirrors(mirror).find(name), overwrite=overwrite).model
 
 
-def pull(
-    offer: Offer, *, overwrite: bool = False, report: Report = lambda _n, _all: None
-) -> Pulled:
+def pull(offer: Offer, *, overwrite: bool = False, on_progress: OnBytes = ignore) -> Pulled:
     """Fetch what a mirror offers; see `pull_model`.
 
     Args:
         offer: From `open_mirrors`.
         overwrite: Replace another model of this name that was pulled before.
-        report: Told of the bytes.
+        on_progress: Told of the bytes.
     """
     entry = offer.entry
     there = _there_already(entry, overwrite=overwrite)
@@ -144,10 +143,10 @@ def pull(
     fetch(
         _Wanted(path.name, offer.places, entry.n_bytes, f"sha256:{entry.sha256}"),
         path.parent,
-        flag="--mirror",
+        option="mirror",
         overwrite=overwrite,
         accept=lambda part: _check_card(entry, part),
-        report=report,
+        on_progress=on_progress,
     )
     return Pulled(ModelFile(path, read_card(path)), was_there=False)
 
@@ -203,8 +202,9 @@ def _bases(mirror: str | Path | None) -> list[Place]:
     bases = [_base(word.strip()) for word in words if word.strip()]
     if not bases:
         raise UsageError(
-            "no mirror is known; name one with --mirror or in the environment variable "
-            "WIDESR_MIRROR: an address or a folder with what `widesr models index` wrote"
+            "no mirror is known; name one, or set it in the environment variable "
+            "WIDESR_MIRROR: an address or a folder with what `widesr models index` wrote",
+            options=["mirror"],
         )
     return bases
 

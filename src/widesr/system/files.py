@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files as byte strings."""
+"""Write files whole or not at all, and take open files as byte strings."""
 
 import errno
 import os
@@ -158,7 +158,7 @@ def append_whole(path: Path, lines: bytes) -> None:
 
 
 def _end_of_lines(file: FileIO) -> int:
-    """Where the last whole line ends."""
+    """Find where the last whole line ends."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(end - _STEP, 0)

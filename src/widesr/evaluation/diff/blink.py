@@ -1,4 +1,4 @@
-"""Pictures shown in turn for ever: where two differ, the eye sees it move."""
+"""Show pictures in turn for ever: where two differ, the eye sees it move."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ FORMATS = (".webp", ".gif")
 """Animated WebP keeps every value; GIF, which more programs show, has 256 colours a frame."""
 
 _SECONDS = 0.7
-"""For which each picture is shown."""
+"""The time for which each picture is shown."""
 
 
 def check_blink_format(path: Path) -> None:
@@ -59,14 +59,16 @@ def write_blinking(
     except pyvips.Error as error:
         height, width = frames[0].shape[:2]
         raise ImageFormatError(
-            f"{path}: frames of {width}x{height} cannot be written so; take a smaller crop or zoom"
+            f"{path}: frames of {width}x{height} are too large for this format; take a smaller "
+            "crop or zoom"
         ) from error
     try:
         with whole_file(path, overwrite=overwrite) as file:
             file.write(encoded)
     except FileExistsError as error:
         raise OutputExistsError(
-            f"{path}: exists already; name another output, or say --overwrite (API: overwrite=True)"
+            f"{path}: exists already; name another output, or allow it to be replaced",
+            options=["overwrite=True"],
         ) from error
     except OSError as error:
         raise ImageWriteError(
