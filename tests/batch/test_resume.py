@@ -378,7 +378,7 @@ def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatc
     )
     assert run(["upscale", str(folder), "-n", "bicubic"]) == 3
     out, err = capfd.readouterr()
-    assert err.startswith(f"widesr: error[memory]: {folder}/1.png: not enough memory (Unable to ")
+    assert err.startswith(f"widesr: error[memory]: {folder}/1.png: ")
     assert err.count("\n") == 1
     assert "4 pictures: 3 done, 1 failed" in out
     made = lines(folder.with_name("in_x2_bicubic"))
@@ -389,7 +389,7 @@ def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatc
 def test_too_little_memory_elsewhere_is_one_line(folder, monkeypatch, capfd):
     monkeypatch.setattr("widesr.batch.jobs.plan_jobs", ask_for_too_much)
     assert run(["upscale", str(folder)]) == 1
-    assert capfd.readouterr().err.startswith("widesr: error[memory]: not enough memory (Unable")
+    assert capfd.readouterr().err.startswith("widesr: error[memory]: ")
 
 
 # ---- kills ---------------------------------------------------------------------------------

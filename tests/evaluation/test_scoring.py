@@ -291,7 +291,7 @@ def test_a_picture_too_small_to_score_is_named(tmp_path, side):
 def test_an_unknown_model_or_protocol_is_refused(hr_dir):
     with pytest.raises(ModelNotFoundError, match="bicubik"):
         scored(hr_dir, model="bicubik")
-    with pytest.raises(UsageError, match="psnr.*benchmark-y, matlab"):
+    with pytest.raises(UsageError, match=r"psnr.*benchmark-y, matlab"):
         scored(hr_dir, protocol=["benchmark-y", "psnr"])
     with pytest.raises(UsageError):
         scored(hr_dir, protocol=[])

@@ -156,7 +156,7 @@ def test_another_file_is_never_taken(server, tmp_path):
 
 def test_a_file_of_another_size_is_not_even_begun(server, tmp_path):
     server.files["/a.zip"] = b"<html>come back later</html>"
-    with pytest.raises(DownloadError, match="28.*300,000"):
+    with pytest.raises(DownloadError, match=r"28.*300,000"):
         fetch(wanted(server), tmp_path)
     assert left_in(tmp_path) == []
 
@@ -208,7 +208,7 @@ def test_a_part_of_another_state_of_the_file_is_given_up_and_begun_anew(server, 
 def test_never_more_is_written_than_the_file_has(server, tmp_path, length):
     server.length = length
     server.files["/a.zip"] = DATA + b"more"
-    with pytest.raises(DownloadError, match="300,00[04]"):
+    with pytest.raises(DownloadError, match=r"300,00[04]"):
         fetch(wanted(server), tmp_path)
     assert left_in(tmp_path) == []
 

@@ -39,9 +39,9 @@ def import_network(
 ) -> None:
     """Read WDSR, EDSR, RDN, SPAN or SMFANet as other programs keep them, to export or train on.
 
-    These are JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR, hongyuanyu and Zheng-MJ. The network
-    and its sizes are found from the tensors, and you are told what no tensor shows. Nothing in the
-    file is run.
+    JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR, hongyuanyu and Zheng-MJ are known. The
+    network and its sizes are found from the tensors, and you are told what no tensor shows. Nothing
+    in the file is run.
     """
     output = output or file.with_suffix(_SUFFIX)
     if output.suffix != _SUFFIX:

@@ -56,7 +56,7 @@ def differing_metadata(a: Picture, b: Picture) -> dict[str, str]:
 
 
 def _dots_per_inch(picture: Picture) -> tuple[int, ...] | None:
-    """Round the resolution, as each format does in a unit of its own; None for 72, which means none."""
+    """Round the resolution, which formats store in several units; None for 72, which means none."""
     dots = tuple(round(25.4 * n) for n in picture.pixels_per_mm or ())
     return dots if dots and dots != (72, 72) else None
 
