@@ -121,14 +121,23 @@ def flag(option: str) -> str:
 class _PlainTypes:
     """Shows in the help which words an option takes, and no type of flags, which take no value."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (typer's own)
+        super().__init__(*args, **options)
+        _show_values(self.params)  # type: ignore[attr-defined]
+
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own)
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
-        for param in params:
-            if getattr(param, "is_flag", False):
-                param.metavar = ""
-            elif choices := getattr(param.type, "choices", None):
-                param.metavar = "|".join(map(str, choices))
+        _show_values(params)  # that of the help among them
         return params
+
+
+def _show_values(params: list[Any]) -> None:
+    for param in params:
+        kind = getattr(param, "type_descriptor", None) or getattr(param, "type", None)
+        if getattr(param, "is_flag", False) or getattr(param, "count", False):
+            param.metavar = ""
+        elif choices := getattr(kind, "choices", None):
+            param.metavar = "|".join(map(str, choices))
 
 
 class Command(_PlainTypes, TyperCommand):
