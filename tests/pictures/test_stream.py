@@ -18,6 +18,7 @@ from samples import noise, profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
 from widesr.batch.settings import UpscaleSettings
+from widesr.engine import EngineOptions
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header, read_picture
@@ -42,7 +43,7 @@ def small_bands(monkeypatch):
 def upscaled(source, target, *, upscaler, passes, **options):
     jobs = plan_jobs([source], name_end="", output=target)
     memory = {"max_memory": PASSING} if passes else {}
-    settings = UpscaleSettings(**memory, **options)
+    settings = UpscaleSettings(engine=EngineOptions(**memory), **options)
     (outcome,) = upscale_many(jobs, upscaler=upscaler, settings=settings, existing="overwrite")
     if outcome.error:
         raise outcome.error
@@ -85,7 +86,7 @@ def test_any_mode_is_the_same_either_way(tmp_path, suffix, alpha, channels, dtyp
 def test_any_size_is_the_same_either_way(tmp_path, target):
     source = tmp_path / "in.png"
     write_picture(source, picture_of(channels=3, dtype=np.uint8, alpha=True))
-    upscaler = load_upscaler(target=Target(**target), tile=32)
+    upscaler = load_upscaler(target=Target(**target), options=EngineOptions(tile=32))
     same_both_ways(source, tmp_path, ".png", upscaler=upscaler)
 
 

@@ -16,12 +16,13 @@ from widesr.batch.one import upscaled_stream
 from widesr.batch.records import Records
 from widesr.batch.settings import FileSettings, UpscaleSettings
 from widesr.batch.stages import Existing, OnOutcome, Task, Work
+from widesr.engine import MAX_MEMORY
 from widesr.errors import UsageError
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.system.files import remove_leftovers
 from widesr.system.progress import OnProgress, ignore
 from widesr.system.threads import overlapped
-from widesr.upscaling.upscaler import AnyUpscaler
+from widesr.upscaling.base import AnyUpscaler
 
 _UNDER_WAY = 1 / 4
 """Share of the memory for the pictures and outputs that are decoded at once."""
@@ -92,7 +93,7 @@ def upscale_many(
         n_jobs=len(jobs),
         inputs=_where(jobs),
         existing=existing,
-        in_memory=int(settings.max_memory * (_UNDER_WAY if len(jobs) > 1 else _ALONE)),
+        in_memory=int(settings.engine.max_memory * (_UNDER_WAY if len(jobs) > 1 else _ALONE)),
         records=records,
         resume=resume,
         several=True,
@@ -130,7 +131,7 @@ def transform_many(
         n_jobs=len(jobs),
         inputs=_where(jobs),
         existing=existing,
-        in_memory=int(settings.max_memory * _UNDER_WAY),
+        in_memory=int(MAX_MEMORY * _UNDER_WAY),
         on_outcome=on_outcome,
     )
     return _outcomes(jobs, work)

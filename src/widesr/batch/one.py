@@ -21,7 +21,7 @@ from widesr.pictures.several import (
 )
 from widesr.pictures.writing import check_lossless, check_opaque, output_format
 from widesr.system.progress import OnProgress, ignore
-from widesr.upscaling.upscaler import AnyUpscaler
+from widesr.upscaling.base import AnyUpscaler
 
 
 class Upscaled(NamedTuple):

@@ -47,7 +47,7 @@ def measure_model(
     if model == BICUBIC:
         raise UsageError(f"{BICUBIC} is no network, so there is nothing to measure")
     found = find_model(model, scale=scale)
-    if not found.tiles:
+    if not found.card.tiles:
         raise UsageError(
             f"{model} looks at the whole picture at once, so there are no tiles to choose for it"
         )

@@ -102,7 +102,7 @@ def degrade_pictures(
             transform_many,
             jobs,
             transform=shrunk,
-            settings=FileSettings(**options.limits(max_pixels)),
+            settings=FileSettings(**options.limits(max_pixels=max_pixels)),
             existing=options.existing(overwrite=overwrite, skip=skip_existing),
         )
         report_outcomes(

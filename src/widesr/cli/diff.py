@@ -75,7 +75,7 @@ def show_difference(
     from widesr.evaluation.diff.matching import are_identical
 
     output = _output(a, b, output, blink=blink, numbers_only=numbers_only, overwrite=overwrite)
-    compared = _compare(a, b, crop=crop, zoom=zoom, **options.limits(max_pixels))
+    compared = _compare(a, b, crop=crop, zoom=zoom, **options.limits(max_pixels=max_pixels))
     greatest = compared.difference.greatest
     if greatest == 0:
         output = None

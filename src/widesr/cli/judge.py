@@ -51,7 +51,9 @@ def compare_pictures(
     """
     from widesr.evaluation.scoring import compare_files
 
-    comparison = compare_files(sr, hr, scale=scale, protocol=protocol, **options.limits(max_pixels))
+    comparison = compare_files(
+        sr, hr, scale=scale, protocol=protocol, **options.limits(max_pixels=max_pixels)
+    )
     if as_json:
         typer.echo(comparison.model_dump_json())
         return
@@ -90,6 +92,7 @@ def evaluate_model(
     HR pictures are first cropped to a multiple of the scale, as the field does, and grey ones are
     scored as grey. In fp32, which is the default, the figures are the same on any machine.
     """
+    from widesr.engine import EngineOptions
     from widesr.evaluation.report import check_report_path, write_report
     from widesr.evaluation.scoring import evaluate_folder, list_pictures
 
@@ -103,13 +106,15 @@ def evaluate_model(
             scale=scale,
             protocol=protocol,
             lr_dir=lr_dir,
-            tile=values.tile(tile),
-            self_ensemble=self_ensemble,
-            threads=threads,
-            backend=backend,
-            precision=precision,
+            options=EngineOptions(
+                tile=values.tile(tile),
+                self_ensemble=self_ensemble,
+                threads=threads,
+                backend=backend,
+                precision=precision,
+            ),
             on_progress=lambda done, _: show(done, names[int(done)]),
-            **options.limits(max_pixels),
+            **options.limits(max_pixels=max_pixels),
         )
     if json_path is not None:
         write_report(json_path, report)

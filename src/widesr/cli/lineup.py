@@ -49,6 +49,7 @@ def compare_models(
 
     Only that place is upscaled, so that the best models are soon compared too.
     """
+    from widesr.engine import EngineOptions
     from widesr.evaluation.diff.contact import contact_sheet
     from widesr.evaluation.lineup import EVERY, line_up
     from widesr.pictures.picture import Picture
@@ -57,12 +58,13 @@ def compare_models(
 
     names = list(dict.fromkeys(models or EVERY))
     output = _output(source, output, scale=scale, overwrite=overwrite)
-    picture = read_picture(source, **options.limits(max_pixels))
+    picture = read_picture(source, **options.limits(max_pixels=max_pixels))
     part = _part(picture, crop, scale=scale, zoom=zoom)
     candidates = []
     with progress(len(names), quiet=quiet or as_json) as show:
         show(0, names[0])
-        for candidate in line_up(picture, scale=scale, window=part, models=names, threads=threads):
+        run_by = EngineOptions(threads=threads)
+        for candidate in line_up(picture, scale=scale, window=part, models=names, options=run_by):
             candidates.append(candidate)
             show(len(candidates), ([*names, ""])[len(candidates)])
     panels = [(_title(each), each.picture) for each in candidates]

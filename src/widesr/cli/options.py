@@ -140,7 +140,6 @@ def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "
     return "overwrite" if overwrite else "skip" if skip else "refuse"
 
 
-def limits(max_pixels: int | None, max_memory: int | None = None) -> dict[str, Any]:
-    """Give `max_pixels=` and `max_memory=` where the user said one; each has a default below."""
-    given = {"max_pixels": max_pixels, "max_memory": max_memory}
+def limits(**given: int | None) -> dict[str, Any]:
+    """Give the limits that the user stated; the others have their defaults where they are used."""
     return {name: value for name, value in given.items() if value is not None}

@@ -83,7 +83,7 @@ def upscale_pictures(
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
     from widesr.batch.settings import UpscaleSettings
-    from widesr.engine import advice
+    from widesr.engine import EngineOptions, advice
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
 
@@ -91,18 +91,21 @@ def upscale_pictures(
     settings = UpscaleSettings(
         target=target,
         model=model,
-        tile=values.tile(tile),
-        self_ensemble=self_ensemble,
-        threads=threads,
-        backend=backend,
-        precision=engines.gather_precision(precision, fast=fast),
-        device=device,
+        engine=EngineOptions(
+            tile=values.tile(tile),
+            self_ensemble=self_ensemble,
+            threads=threads,
+            backend=backend,
+            precision=engines.gather_precision(precision, fast=fast),
+            device=device,
+            **options.limits(max_memory=max_memory),
+        ),
         format=None if format == "auto" else format,
         quality=quality,
         lossless=lossless,
         icc=icc,
         metadata=metadata,
-        **options.limits(max_pixels, max_memory),
+        **options.limits(max_pixels=max_pixels),
     )
     given = options.gather_inputs(inputs, input_option)
     with piped(given, output, as_json=as_json) as pictures:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import Backend, Precision, find_model, load_engine
+from widesr.engine import EngineOptions, EngineSettings, find_model
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.report import (
     Comparison,
@@ -31,6 +31,8 @@ from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
 from widesr.system.progress import OnProgress, ignore
+from widesr.upscaling.base import ScaleUpscaler
+from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.upscaler import Upscaler
 
 
@@ -41,13 +43,10 @@ def evaluate_folder(
     scale: int,
     protocol: str | Sequence[str],
     lr_dir: Path | None = None,
-    tile: int | Literal["auto"] | None = "auto",
-    self_ensemble: bool = False,
-    threads: int | None = None,
-    backend: Backend = "auto",
-    precision: Precision = "fp32",
+    options: EngineOptions | None = None,
     max_pixels: int = MAX_PIXELS,
     on_progress: OnProgress = ignore,
+    **settings: Unpack[EngineSettings],
 ) -> Report:
     """Upscale the LR of every HR picture in a folder, and score the 8- or 16-bit results.
 
@@ -61,13 +60,11 @@ def evaluate_folder(
         protocol: One or more names from `PROTOCOLS`.
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
-        tile: As for `Upscaler.load`, with `self_ensemble`, `threads` and `backend`.
-        self_ensemble: Mean over eight flips and turns.
-        threads: The number of CPU cores that the engine uses.
-        backend: The runtime.
-        precision: The precision of computing; in fp32 figures are the same on any machine.
+        options: How the network is run; by default in fp32, in which the figures are the same on
+            any machine.
         max_pixels: The largest picture that is read.
         on_progress: Told of the pictures that are scored, and of all of them.
+        **settings: The same as `options`, one by one.
 
     Raises:
         UsageError: An unknown protocol.
@@ -77,15 +74,8 @@ def evaluate_folder(
     """
     protocols = find_protocols(protocol)
     pairs = _pairs(hr_dir, lr_dir, scale)
-    upscaler, judged = _load(
-        model,
-        scale=scale,
-        tile=tile,
-        self_ensemble=self_ensemble,
-        threads=threads,
-        backend=backend,
-        precision=precision,
-    )
+    options = (options or EngineOptions(precision="fp32")).but(**settings)
+    upscaler, judged = _load(model, scale=scale, options=options)
     images = []
     for hr_path, lr_path in pairs:
         hr, lr = _read_pair(hr_path, lr_path, scale=scale, max_pixels=max_pixels)
@@ -193,19 +183,9 @@ def score(
         raise DataError(f"{name}: cannot be scored: {error.message}") from error
 
 
-def _load(
-    model: str,
-    *,
-    scale: int,
-    tile: int | Literal["auto"] | None,
-    self_ensemble: bool,
-    threads: int | None,
-    backend: Backend,
-    precision: Precision,
-) -> tuple[Upscaler, ModelReport]:
+def _load(model: str, *, scale: int, options: EngineOptions) -> tuple[ScaleUpscaler, ModelReport]:
     if model == BICUBIC:
-        upscaler = Upscaler.load(BICUBIC, scale=scale)
-        return upscaler, ModelReport(
+        return Bicubic(scale), ModelReport(
             name=BICUBIC,
             engine="imresize",
             precision="fp32",
@@ -215,19 +195,15 @@ def _load(
             tile=None,
         )
     file = find_model(model, scale=scale)
-    streams: int | Literal["auto"] = 1 if tile is None else "auto"
-    engine = load_engine(
-        file, backend=backend, precision=precision, threads=threads, streams=streams
-    )
-    upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
+    upscaler = Upscaler.of_model(file, options)
     return upscaler, ModelReport(
         name=upscaler.model,
-        engine=engine.name,
-        precision=engine.precision,
+        engine=upscaler.engine.name,
+        precision=upscaler.engine.precision,
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
-        self_ensemble=self_ensemble,
-        tile=tile,
+        self_ensemble=options.self_ensemble,
+        tile=options.tile,
     )
 
 

@@ -177,41 +177,41 @@ class FileBytes:
     """An open file as a byte string: read slice by slice, changed in places, made longer."""
 
     def __init__(self, fd: int) -> None:
-        self._fd, self._moving = fd, threading.Lock()
+        self.fd, self._moving = fd, threading.Lock()
 
     def __len__(self) -> int:
-        return os.fstat(self._fd).st_size
+        return os.fstat(self.fd).st_size
 
     def __getitem__(self, span: slice) -> bytes:
         start, stop, _ = span.indices(len(self))
         n = max(stop - start, 0)
         if hasattr(os, "pread"):
-            return os.pread(self._fd, n, start)
+            return os.pread(self.fd, n, start)
         with self._at(start):
-            return os.read(self._fd, n)
+            return os.read(self.fd, n)
 
     def put(self, at: int, data: bytes) -> None:
         """Overwrite what lies at an offset."""
         if hasattr(os, "pwrite"):
-            os.pwrite(self._fd, data, at)
+            os.pwrite(self.fd, data, at)
             return
         with self._at(at):
-            os.write(self._fd, data)
+            os.write(self.fd, data)
 
     @contextmanager
     def _at(self, offset: int) -> Iterator[None]:
         """Move to an offset and back, on Windows, which reads and writes only where it stands."""
         with self._moving:
-            before = os.lseek(self._fd, 0, os.SEEK_CUR)
-            os.lseek(self._fd, offset, os.SEEK_SET)
+            before = os.lseek(self.fd, 0, os.SEEK_CUR)
+            os.lseek(self.fd, offset, os.SEEK_SET)
             try:
                 yield
             finally:
-                os.lseek(self._fd, before, os.SEEK_SET)
+                os.lseek(self.fd, before, os.SEEK_SET)
 
     def append(self, data: bytes) -> None:
         """Write behind the end, all of it."""
-        os.lseek(self._fd, 0, os.SEEK_END)
+        os.lseek(self.fd, 0, os.SEEK_END)
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]
+            view = view[os.write(self.fd, view) :]
