@@ -74,10 +74,10 @@ def upscale_pictures(
 ) -> None:
     """Make pictures larger.
 
-    photo.jpg becomes photo_x2.jpg beside it; the pictures of a folder go to folder_x2, under
-    their own names; with a size instead of a scale, as photo_1920w.jpg, and with another model than
-    the default, as photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and no
-    input ever.
+    photo.jpg becomes photo_x2.jpg beside it, and the pictures of a folder go to folder_x2 under
+    their own names. A size instead of a scale makes photo_1920w.jpg, and another model than the
+    default photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and an input
+    never is.
     """
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
