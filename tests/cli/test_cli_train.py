@@ -160,7 +160,7 @@ def test_a_run_that_came_to_the_end_of_its_schedule_says_what_else_to_do(shop, c
     assert run([*command, "--steps", "5", "--resume"]) == 0
     said = capsys.readouterr().err
     assert 'schedule = "cosine" has come to its end' in said
-    assert "--from run/shop-x3.safetensors" in said
+    assert "run/shop-x3.safetensors" in said
     assert run([*command, "--steps", "10", "--resume"]) == 1
     assert "optim.steps 5, now 10" in capsys.readouterr().err
 

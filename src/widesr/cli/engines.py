@@ -27,6 +27,13 @@ SelfEnsemble = Annotated[
         help="Take the mean over eight flips and turns: a little better, eight times slower.",
     ),
 ]
+Consistent = Annotated[
+    bool,
+    typer.Option(
+        "--consistent",
+        help="Correct the output so that it shrinks back to the input, to the pixel.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -80,6 +80,7 @@ def evaluate_model(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the whole report here.")
     ] = None,
     self_ensemble: engines.SelfEnsemble = False,
+    consistent: engines.Consistent = False,
     tile: engines.Tile = "auto",
     threads: engines.Threads = None,
     backend: engines.Backend = "auto",
@@ -109,6 +110,7 @@ def evaluate_model(
             options=EngineOptions(
                 tile=values.tile(tile),
                 self_ensemble=self_ensemble,
+                consistent=consistent,
                 threads=threads,
                 backend=backend,
                 precision=precision,

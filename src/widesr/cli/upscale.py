@@ -53,6 +53,7 @@ def upscale_pictures(
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
     self_ensemble: engines.SelfEnsemble = False,
+    consistent: engines.Consistent = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
     resume: options.Resume = False,
@@ -94,6 +95,7 @@ def upscale_pictures(
         engine=EngineOptions(
             tile=values.tile(tile),
             self_ensemble=self_ensemble,
+            consistent=consistent,
             threads=threads,
             backend=backend,
             precision=engines.gather_precision(precision, fast=fast),

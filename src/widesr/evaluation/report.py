@@ -44,6 +44,20 @@ class ImageReport(_Frozen):
     """The time of upscaling alone, without reading and scoring."""
     scores: dict[str, Scores]
     """By the protocol's name."""
+    measures: dict[str, float] = {}
+    """By the metric's name: what was asked for beside PSNR and SSIM."""
+
+
+class MetricReport(_Frozen):
+    """The meaning of a number beside PSNR and SSIM."""
+
+    name: str
+    better: Literal["lower", "higher"]
+    what: str
+    network: str | None
+    """The network of LPIPS, such as "lpips-squeeze"; None for all else, as `weights_sha256`."""
+    weights_sha256: str | None
+    """The hash of the file of its weights."""
 
 
 class ProtocolReport(_Frozen):
@@ -81,6 +95,7 @@ class ModelReport(_Frozen):
     sha256: str | None
     """The hash of the model file."""
     self_ensemble: bool
+    consistent: bool = False
     tile: int | Literal["auto"] | None
 
 
@@ -96,6 +111,9 @@ class Report(_Frozen):
     images: list[ImageReport]
     mean: dict[str, Scores]
     """The mean over the pictures, by the protocol's name."""
+    metrics: list[MetricReport] = []
+    mean_measures: dict[str, float] = {}
+    """The mean over the pictures, by the metric's name."""
     seconds: float
     """The time of upscaling all pictures."""
     date: str

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.engine import EngineOptions, EngineSettings, find_model
 from widesr.errors import DataError, ShapeError, UsageError
+from widesr.evaluation.measures import BY_PROTOCOL, Judge, Triple, mean_measures
 from widesr.evaluation.report import (
     Comparison,
     ImageReport,
@@ -42,6 +43,8 @@ def evaluate_folder(
     model: str,
     scale: int,
     protocol: str | Sequence[str],
+    metrics: Sequence[str] = BY_PROTOCOL,
+    lpips_weights: Path | None = None,
     lr_dir: Path | None = None,
     options: EngineOptions | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -58,6 +61,8 @@ def evaluate_folder(
         model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
+        metrics: Of `METRICS`; PSNR and SSIM are measured always.
+        lpips_weights: As for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
         options: How the network is run; by default in fp32, in which the figures are the same on
@@ -67,12 +72,14 @@ def evaluate_folder(
         **settings: The same as `options`, one by one.
 
     Raises:
-        UsageError: An unknown protocol.
+        UsageError: An unknown protocol or metric.
+        ModelFileError: The weights of LPIPS cannot be used.
         DataError: No pictures, or an LR picture that is missing or does not fit its HR picture.
         ImageReadError: A picture that cannot be read; a mean over the others would mislead.
         ModelNotFoundError: No such model at this scale.
     """
     protocols = find_protocols(protocol)
+    judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
     options = (options or EngineOptions(precision="fp32")).but(**settings)
     upscaler, judged = _load(model, scale=scale, options=options)
@@ -90,6 +97,7 @@ def evaluate_folder(
                 height=hr.shape[0],
                 seconds=seconds,
                 scores=score(sr, hr, protocols=protocols, scale=scale, name=str(hr_path)),
+                measures=judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=scale), name=str(hr_path)),
             )
         )
         on_progress(len(images), len(pairs))
@@ -105,6 +113,8 @@ def evaluate_folder(
         mean={
             each.name: _mean([image.scores[each.name] for image in images]) for each in protocols
         },
+        metrics=judge.reports,
+        mean_measures=mean_measures([image.measures for image in images]),
         seconds=sum(image.seconds for image in images),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
@@ -185,13 +195,15 @@ def score(
 
 def _load(model: str, *, scale: int, options: EngineOptions) -> tuple[ScaleUpscaler, ModelReport]:
     if model == BICUBIC:
-        return Bicubic(scale), ModelReport(
-            name=BICUBIC,
+        bicubic = Bicubic(scale, consistent=options.consistent)
+        return bicubic, ModelReport(
+            name=bicubic.model,
             engine="imresize",
             precision="fp32",
             card_name=None,
             sha256=None,
             self_ensemble=False,
+            consistent=options.consistent,
             tile=None,
         )
     file = find_model(model, scale=scale)
@@ -203,6 +215,7 @@ def _load(model: str, *, scale: int, options: EngineOptions) -> tuple[ScaleUpsca
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
         self_ensemble=options.self_ensemble,
+        consistent=options.consistent,
         tile=options.tile,
     )
 
