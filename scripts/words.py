@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-LIMIT = 268
+LIMIT = 24
 ROOT = Path(__file__).parents[1]
 BEGINS = re.compile(r"(What|Which|Where|How|Whether|Of|That|As)\b")
 

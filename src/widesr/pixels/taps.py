@@ -127,7 +127,7 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 
 
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
-    """Which of `n` lines stands for each from the first tap of all to the last: some lie beyond."""
+    """Find which of `n` lines stands for each from the first tap to the last: some lie beyond."""
     start, weights = taps
     return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
 
@@ -154,7 +154,7 @@ def _is_flat(lines: NDArray[Any]) -> bool:
 
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
-    """Where each of these lines lies among `n`, some of them beyond the border."""
+    """Find where each of these lines lies among `n`, some of them beyond the border."""
     if edges == "replicate":
         return np.clip(index, 0, n - 1)
     mirrored = index % (2 * n)
