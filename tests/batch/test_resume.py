@@ -374,7 +374,7 @@ def ask_for_too_much(*args, **options):
 def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatch, capfd):
     resizes = iter([resize_rows, ask_for_too_much, resize_rows, resize_rows])
     monkeypatch.setattr(
-        "widesr.upscaling.upscaler.resize_rows", lambda *a, **b: next(resizes)(*a, **b)
+        "widesr.upscaling.interpolation.resize_rows", lambda *a, **b: next(resizes)(*a, **b)
     )
     assert run(["upscale", str(folder), "-n", "bicubic"]) == 3
     out, err = capfd.readouterr()

@@ -384,7 +384,7 @@ def test_every_command_has_its_help(cli, name):
 
 
 def test_the_help_names_the_limit_that_is_meant(cli):
-    assert f"{MAX_PIXELS / 1e6:.0f} million" in cli("upscale", "--help").out
+    assert f" {MAX_PIXELS / 1e6:.0f} " in cli("upscale", "--help").out
 
 
 def test_a_large_picture_is_refused_with_the_way_to_raise_the_limit(cli, tmp_path):

@@ -1,4 +1,4 @@
-"""Find how much of each frequency a picture holds, and whether an upsampler's lattice shows in it."""
+"""Find how much of each frequency a picture holds, and an upsampler's lattice where it shows."""
 
 from typing import Any
 
