@@ -19,6 +19,7 @@ from peak import peak_mib
 from samples import chunk, profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
 from widesr.cli import app
 from widesr.errors import (
     ImageFormatError,
@@ -128,7 +129,7 @@ def check_same(ours, theirs, *, off=0):
 def upscaled(source, target, **options):
     (job,) = plan_jobs([source], name_end="_x2", output=target)
     upscaler = options.pop("upscaler", None) or Upscaler.load(scale=2)
-    (outcome,) = upscale_many([job], upscaler=upscaler, **options)
+    (outcome,) = upscale_many([job], upscaler=upscaler, settings=UpscaleSettings(**options))
     if outcome.error:
         raise outcome.error
     return job.target
