@@ -171,8 +171,8 @@ class LossTable(_Table):
     """Weight of the distance of features; the table `features` says of which network."""
     adversarial: AdversarialTable | None = None
     side: Positive | None = None
-    """Side of the middle of each patch that `perceptual` and `adversarial` see, in HR pixels; None:
-    all of it."""
+    """Side of the square that `perceptual` and `adversarial` see of each patch, in HR pixels, at a
+    place that changes from step to step; None: all of the patch."""
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Self:
