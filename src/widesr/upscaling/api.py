@@ -78,9 +78,9 @@ def upscale(
             and 4 for the same with alpha; or a PIL image of any mode of at most 16 bits. The mode
             stays, a palette is made anew, EXIF's orientation is applied.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
-        width: Of the output, in pixels, instead of a scale; the aspect is kept.
-        height: The same for the height.
-        longest: The same for the longer side.
+        width: The width of the output in pixels, instead of a scale; the aspect is kept.
+        height: The height of the output, in the same way.
+        longest: The longer side of the output, in the same way.
         fit: (width, height), as Pillow's sizes, of a box that the output fills as far as its
                 aspect allows.
         model: As for `Upscaler.load`, with `tile` and `self_ensemble`; or what was loaded, for many
