@@ -25,7 +25,7 @@ from widesr.train import loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
 from widesr.train.loop import train
-from widesr.train.losses import LOSSES
+from widesr.train.losses import LOSSES, lattice
 from widesr.train.recipe import load_recipe
 
 pytestmark = pytest.mark.train
@@ -162,7 +162,7 @@ import sys
 from pathlib import Path
 from widesr.train.device import find_device
 from widesr.train.loop import train
-from widesr.train.losses import LOSSES
+from widesr.train.losses import LOSSES, lattice
 from widesr.train.recipe import load_recipe
 recipe, data, out = sys.argv[1:]
 print("started", flush=True)
@@ -472,6 +472,17 @@ def test_every_loss_is_least_for_the_picture_itself_and_leads_there(name):
     before.backward()
     step = 1e-2 / sr.grad.abs().max()
     assert loss(sr.detach() - step * sr.grad, hr) < before
+
+
+def test_a_lattice_counts_far_more_than_noise_of_its_power():
+    random = torch.Generator().manual_seed(0)
+    hr = torch.rand((2, 3, 128, 128), generator=random)
+    noise = 0.1 * torch.randn(hr.shape, generator=random)
+    pattern = 0.1 * torch.randn((2, 3, 4, 4), generator=random).repeat(1, 1, 32, 32)
+    found = [float(lattice(hr + each, hr, scale=4)) for each in (noise, pattern)]
+    assert found[0] == pytest.approx(float(noise.square().mean()), rel=0.3)
+    assert found[1] == pytest.approx(256 * float(pattern.square().mean()), rel=1e-3)
+    assert lattice(hr[:, :, :24, :24], hr[:, :, :24, :24], scale=4) == 0
 
 
 def test_ms_ssim_on_one_scale_is_ssim():

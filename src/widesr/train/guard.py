@@ -21,9 +21,10 @@ _WON, _FAR_OFF, _WATCHED = 0.01, 8.0, 50
 """A discriminator whose loss is below the first, or a colour that is off by more levels of 255 than
 the second, in each of so many steps: there is nothing to learn, or the pictures drift. A loss of
 0.01 is of logits that lie five apart; where it knows nothing, it is 0.69."""
-_LATTICE, _RISE = 30.0, 6.0
+_LATTICE, _RISE = 40.0, 6.0
 """A checkerboard, in dB, that has risen by so much since the last validation. Networks that are
-learned by pixels leave up to 25 dB, as there is little beside it in soft pictures."""
+learned by pixels leave up to 25 dB, as there is little beside it in soft pictures, and it may
+stand at 35 until a discriminator has seen it."""
 _TRIES = 3
 """Rewinds from one place; a run that explodes more often does so on any photographs."""
 
@@ -82,7 +83,7 @@ class Guard:
             raise ExplosionError(
                 f"a lattice of every {run.recipe.network.scale} pixels shows in the pictures of "
                 f"step {run.step}, {lattice:.1f} dB above what is beside it",
-                knobs=f"lower {_weights(run.recipe)}",
+                knobs=f"raise loss.lattice or lower {_weights(run.recipe)}",
             )
 
     def _watch_terms(self, terms: Mapping[str, float]) -> None:

@@ -17,7 +17,7 @@ from torch.optim import Adam
 from widesr.errors import CheckpointError
 from widesr.train.discriminators import build_discriminator, channels_last
 from widesr.train.features import Perceptual
-from widesr.train.losses import LOSSES
+from widesr.train.losses import LOSSES, lattice
 from widesr.train.optimizers import load_moments, moments_of
 from widesr.train.parallel import World
 from widesr.train.recipe import AdversarialTable, LossTable, Recipe
@@ -139,6 +139,7 @@ class Objective:
             CheckpointError: The file of the feature network is missing or of another network.
         """
         table = recipe.loss
+        self._scale = recipe.network.scale
         self._side, self._seed = table.side if table else None, recipe.seed
         self.perceptual: Perceptual | None = None
         self.adversary: Adversary | None = None
@@ -166,6 +167,9 @@ class Objective:
         for name, weight in table.pixel_terms().items():
             terms[name] = LOSSES[name](sr, target)
             parts.append(terms[name] if weight == 1 else terms[name] * weight)
+        if table.lattice:
+            terms["lattice"] = lattice(sr, target, scale=self._scale)
+            parts.append(terms["lattice"] * table.lattice)
         if table.perceptual or table.adversarial:
             # By the means of the whole batch: those of a few patches lie apart by chance.
             terms["colour"] = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max() * 255

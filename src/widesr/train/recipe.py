@@ -172,6 +172,9 @@ class LossTable(_Table):
     """Weight of 1 - MS-SSIM, on as many of its scales as fit into a patch."""
     focal_frequency: Weight | None = None
     """Weight of the difference of spectra, which counts the frequencies that are farthest off."""
+    lattice: Weight | None = None
+    """Weight of the checkerboard that comes again at each LR pixel; networks that are judged by
+    strided networks need it."""
     perceptual: Weight | None = None
     """Weight of the distance of features; the table `features` says of which network."""
     adversarial: AdversarialTable | None = None
@@ -181,7 +184,7 @@ class LossTable(_Table):
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Self:
-        if not (self.pixel_terms() or self.perceptual or self.adversarial):
+        if not (self.pixel_terms() or self.lattice or self.perceptual or self.adversarial):
             raise ValueError("has no term; expected a weight for l1, or another")
         return self
 
