@@ -28,6 +28,7 @@ settings.load_profile("widesr")  # a deadline measures the machine's other work
 
 NEED_TORCH = [
     "nets/test_ablation.py",
+    "nets/test_consistency.py",
     "cli/test_cli_train.py",
     "exchange/test_export.py",
     "train/test_extension.py",
