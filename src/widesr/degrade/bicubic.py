@@ -1,4 +1,4 @@
-"""From HR to LR: how the field's published pictures lost their detail, and ours in training."""
+"""Makes LR of HR as the field's published pictures were made, and ours in training."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from widesr.pixels.resize import imresize
 from widesr.pixels.taps import Edges
 
 Arithmetic = Literal["integer", "float"]
-"""Whether `imresize` rounds between its two passes (MATLAB on uint8), or once at the end."""
+"""The rounding of `imresize`: between its two passes (MATLAB on uint8), or once at the end."""
 
 
 def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:

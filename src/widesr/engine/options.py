@@ -25,7 +25,7 @@ class EngineSettings(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How networks are run.
+    """The settings by which networks are run.
 
     The record goes unchanged from each face down to the runtime. It holds only plain values, so
     that another process can be given it and load the same networks.

@@ -1,4 +1,4 @@
-"""MATLAB's bicubic `imresize`, in NumPy: the resampler that made the field's LR pictures.
+"""Resizes as MATLAB's bicubic `imresize`, in NumPy: it made the field's LR pictures.
 
 Source: MATLAB R2023b documentation of `imresize` and `doc cubic`; R. Keys, "Cubic convolution
 interpolation for digital image processing", 1981 (a = -1/2). Held to the published LR pictures of
@@ -16,7 +16,7 @@ from widesr.errors import ShapeError
 from widesr.pixels.rows import Band, Rows
 from widesr.pixels.taps import Edges, Taps, filter_across, filter_down
 
-Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
+Value = TypeVar("Value", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
 
 _KERNEL_RADIUS = 2.0
 _CHUNK = 2**23
@@ -24,12 +24,12 @@ _CHUNK = 2**23
 
 
 def imresize(
-    image: NDArray[Pixels],
+    image: NDArray[Value],
     scale: float | None = None,
     *,
     size: tuple[int, int] | None = None,
     edges: Edges = "symmetric",
-) -> NDArray[Pixels]:
+) -> NDArray[Value]:
     """Resize by bicubic interpolation, antialiased when shrinking, as MATLAB does.
 
     Integers are rounded (half up) and clipped to their range after each of the two passes, as
@@ -70,7 +70,7 @@ def imresize(
 
     pixels = image if image.ndim == 3 else image[..., np.newaxis]
     rows = _resized(Rows.of(pixels), size=size, factors=factors, edges=edges)
-    resized: NDArray[Pixels] = np.ascontiguousarray(rows.whole())
+    resized: NDArray[Value] = np.ascontiguousarray(rows.whole())
     return resized if image.ndim == 3 else resized[..., 0]
 
 

@@ -50,9 +50,9 @@ class Upscaler(ScaleUpscaler):
 
         Args:
             engine: The network.
-            options: How it is used; of them `tile`, `self_ensemble`, `consistent` and
-                `max_memory` count here.
-            card: What is known about the network.
+            options: The settings; of them `tile`, `self_ensemble`, `consistent` and `max_memory`
+                count here.
+            card: The card of the network, if it has one.
             fastest_tile: The side that was found to be fastest, LR pixels; with tile="auto" none
                 is larger.
             **settings: The same as `options`, one by one.
@@ -72,7 +72,10 @@ class Upscaler(ScaleUpscaler):
         self.engine, self._self_ensemble = engine, options.self_ensemble
         self._consistent = options.consistent
         self._policy = TilePolicy(
-            tile=options.tile, max_memory=options.max_memory, fastest=fastest_tile
+            model=self.model,
+            tile=options.tile,
+            max_memory=options.max_memory,
+            fastest=fastest_tile,
         )
         self._policy.side(engine)  # refuses a tile that is not valid
         self._loaded_from: tuple[ModelFile, EngineOptions] | None = None
@@ -92,7 +95,7 @@ class Upscaler(ScaleUpscaler):
             name: The name as `find_model` takes it; "bicubic" is `imresize`, to which of the
                 options only `consistent` means something.
             scale: Output pixels per input pixel, along each axis.
-            options: How the network is run.
+            options: The settings by which the network is run.
             **settings: The same as `options`, one by one: `tile`, `self_ensemble`, `threads`,
                 `consistent`, `backend`, `precision`, `device`, `max_memory`.
 
