@@ -1,0 +1,170 @@
+"""A bulk run: what is listed goes to the workers, and what they lose goes to others."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from widesr.batch.manifest import MadeBy
+from widesr.bulk.crew import Crew, Ended, Task
+from widesr.bulk.listing import Batch, Listing
+from widesr.bulk.manifest import Manifest, Row
+from widesr.bulk.worker import NO_SECONDS, Report, Seconds, Work, row_of
+from widesr.errors import UsageError, WorkerLostError
+
+_APART = 2
+"""Workers that are lost with a batch before each of its pictures goes alone."""
+_ASIDE = 3
+"""Workers that are lost with one picture before it is set aside."""
+
+
+@dataclass
+class Tally:
+    """Numbers of a run, as far as it is."""
+
+    done: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    """By the error's code."""
+    passed: int = 0
+    """Pictures that were settled in an earlier run."""
+    others: int = 0
+    """Files that are no pictures by their names."""
+    pixels: int = 0
+    """Of the inputs that are done."""
+    input_bytes: int = 0
+    output_bytes: int = 0
+    batches: int = 0
+    workers_lost: int = 0
+    seconds: Seconds = NO_SECONDS
+    """Of all workers together."""
+
+    def add(self, report: Report) -> None:
+        """Count a batch."""
+        self.done += report.done
+        self.failed.update(row.error_code or "" for row in report.failed)
+        self.pixels += report.pixels
+        self.input_bytes += report.input_bytes
+        self.output_bytes += report.output_bytes
+        self.seconds = self.seconds.plus(report.seconds)
+        self.batches += 1
+
+
+OnProgress = Callable[[Tally, tuple[Row, ...]], None]
+"""Called with the numbers so far, and the rows of the pictures that failed just now."""
+
+
+def upscale_bulk(
+    work: Work,
+    *,
+    workers: int,
+    resume: bool = False,
+    retry_failed: bool = False,
+    on_progress: OnProgress = lambda _tally, _failed: None,
+) -> Tally:
+    """Upscale all pictures of one place into another, on the workers of a Ray that is joined.
+
+    A picture that cannot be upscaled is set aside: its row says why, and it is not tried again. A
+    worker that is lost is replaced, and what it had not finished is done by another; a picture with
+    which three are lost is set aside.
+
+    Args:
+        work: What to do.
+        workers: How many processes, of one CPU each.
+        resume: Go on with a run that was begun in the output's place.
+        retry_failed: Try also what an earlier run has set aside.
+        on_progress: Told of each batch.
+
+    Raises:
+        OutputExistsError: A run was begun there, and `resume` is False.
+        UsageError: It was begun otherwise, or a place is another one in each process.
+        ModelNotFoundError: As `Upscaler.load`, which raises others too.
+        ImageReadError: The inputs cannot be listed.
+        ImageWriteError: Nothing can be written in the output's place.
+        WorkerLostError: No worker can begin.
+    """
+    for store in (work.inputs, work.outputs):
+        if store.is_of_one_process:
+            raise UsageError(
+                f"{store.url}: each worker has a memory of its own; name a bucket or a folder"
+            )
+    if work.inputs.root == work.outputs.root:
+        raise UsageError(f"{work.outputs.url}: is the input's place; name another")
+    next(work.inputs.list(), None)  # before anything is written
+    manifest = Manifest(work.outputs)
+    manifest.begin(work.inputs.url, made_by(work), resume=resume)
+    crew = Crew(work, workers=workers)
+    return _Run(manifest, crew, on_progress).over(
+        Listing(work.inputs, work.outputs), retry_failed=retry_failed
+    )
+
+
+def made_by(work: Work) -> MadeBy:
+    """Say what decides the outputs; loads the networks, and so finds what is wrong with them."""
+    return work.making.made_by(work.making.load())
+
+
+class _Run:
+    def __init__(self, manifest: Manifest, crew: Crew, on_progress: OnProgress) -> None:
+        self._manifest, self._crew, self._on_progress = manifest, crew, on_progress
+        self._tally = Tally()
+        self._again: deque[Task] = deque()
+        self._lost: dict[str, Ended] = {}
+        """Batches whose claims are being settled, by their ids."""
+
+    def over(self, listing: Listing, *, retry_failed: bool) -> Tally:
+        for _ in self._settled():
+            pass
+        settled = self._manifest.settled(retry_failed=retry_failed)
+        for ended in self._crew.ended(listing.batches(settled), again=self._again):
+            self._see(ended)
+            self._tally.passed, self._tally.others = listing.settled, listing.others
+            self._tally.workers_lost = self._crew.lost
+        self._tally.passed, self._tally.others = listing.settled, listing.others
+        return self._tally
+
+    def _settled(self) -> Iterator[str]:
+        """Have the claims settled that an earlier run left open."""
+        for ended in self._crew.ended(iter(self._manifest.claims()), again=self._again):
+            assert isinstance(ended.task, str)
+            if ended.report is None:
+                self._again.append(ended.task)
+            else:
+                yield ended.task
+
+    def _see(self, ended: Ended) -> None:
+        match ended:
+            case Ended(task=Batch() as batch, report=None):
+                self._lost[batch.id] = ended
+                self._again.append(batch.id)
+            case Ended(task=str() as claim, report=None):
+                self._again.append(claim)
+            case Ended(task=str() as claim, report=Report() as report):
+                self._count(report)
+                self._do_again(self._lost.pop(claim), report.settled)
+            case Ended(report=Report() as report):
+                self._count(report)
+
+    def _do_again(self, ended: Ended, settled: frozenset[int]) -> None:
+        assert isinstance(ended.task, Batch)
+        rest = ended.task.again(settled, lost=ended.at_work)
+        if not rest.items:
+            return
+        if len(rest.items) == 1 and rest.losses >= _ASIDE:
+            self._set_aside(rest)
+        elif len(rest.items) > 1 and rest.losses >= _APART:
+            self._again.extend(rest.apart())
+        else:
+            self._again.append(rest)
+
+    def _set_aside(self, batch: Batch) -> None:
+        (item,) = batch.items
+        error = WorkerLostError(
+            f"{item.found.name}: {batch.losses} workers ended while they were at this picture; "
+            "upscale it alone, with more memory"
+        )
+        row = row_of(item, error, None)
+        self._manifest.close(batch.id, [row])
+        self._count(Report(failed=(row,)))
+
+    def _count(self, report: Report) -> None:
+        self._tally.add(report)
+        self._on_progress(self._tally, report.failed)
