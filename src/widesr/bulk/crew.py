@@ -53,6 +53,7 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     # No graphics card is to be hidden from a worker that computes on it, and asks for none of Ray.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("VIPS_CONCURRENCY", "1")  # a worker is one thread, libvips' as well
     ours = not ray.is_initialized()
     if ours:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -65,7 +66,10 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
                 "object_store_memory": _STORE,
             }
         else:
-            options |= {"address": address}
+            options |= {
+                "address": address,
+                "runtime_env": {"env_vars": {"VIPS_CONCURRENCY": "1"}},
+            }
         try:
             ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError, RayError) as error:
@@ -109,11 +113,7 @@ class Crew:
 
     def __init__(self, work: Work, *, workers: int) -> None:
         """Ask Ray for workers, of one CPU each; tasks can be given before all are there."""
-        # What a worker computes with is one thread, libvips' as well.
-        env = {"VIPS_CONCURRENCY": "1"}
-        self._kind: Any = ray.remote(num_cpus=1, max_restarts=0, runtime_env={"env_vars": env})(
-            Worker
-        )
+        self._kind: Any = ray.remote(num_cpus=1, max_restarts=0)(Worker)
         self._work = ray.put(work)
         self._hands = [self._hand() for _ in range(workers)]
         self._failed_starts = 0

@@ -11,7 +11,7 @@ from widesr.bulk.store import Found, Store
 from widesr.system.folders import PICTURE_SUFFIXES
 
 PICTURES, BYTES = 64, 64 * 2**20
-"""At most in one batch, which is what a killed worker has to do again."""
+"""At most in one batch, which is what the successor of a lost worker has to do again."""
 
 
 class Item(NamedTuple):
@@ -83,13 +83,14 @@ class Listing:
             else:
                 self.others += 1
 
-    def batches(self, settled: Keys | None = None) -> Iterator[Batch]:
+    def batches(self, settled: Keys, *, most: int = PICTURES) -> Iterator[Batch]:
         """Group the pictures that are to be done; a batch is made when it is asked for.
 
         Args:
             settled: What needs nothing any more.
+            most: Pictures in one batch.
         """
-        return in_batches(self._unsettled(Keys() if settled is None else settled))
+        return in_batches(self._unsettled(settled), most=most)
 
     def _unsettled(self, settled: Keys) -> Iterator[Item]:
         for number, found in enumerate(self.pictures()):
@@ -100,12 +101,12 @@ class Listing:
                 yield item
 
 
-def in_batches(items: Iterable[Item]) -> Iterator[Batch]:
-    """Group pictures, at most `PICTURES` and, if it is not one alone, `BYTES` together."""
+def in_batches(items: Iterable[Item], *, most: int) -> Iterator[Batch]:
+    """Group pictures: no more than `most`, and no more than `BYTES` if it is not one alone."""
     group: list[Item] = []
     n_bytes = 0
     for item in items:
-        if group and (len(group) == PICTURES or n_bytes + item.found.size > BYTES):
+        if group and (len(group) == most or n_bytes + item.found.size > BYTES):
             yield Batch(items=tuple(group))
             group, n_bytes = [], 0
         group.append(item)

@@ -1,13 +1,13 @@
 """A bulk run: what is listed goes to the workers, and what they lose goes to others."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from widesr.batch.manifest import MadeBy
 from widesr.bulk.crew import Crew, Ended, Task
-from widesr.bulk.listing import Batch, Listing
-from widesr.bulk.manifest import Manifest, Row
+from widesr.bulk.listing import PICTURES, Batch, Listing
+from widesr.bulk.manifest import Keys, Manifest, Row
 from widesr.bulk.worker import NO_SECONDS, Report, Seconds, Work, row_of
 from widesr.errors import UsageError, WorkerLostError
 
@@ -58,6 +58,7 @@ def upscale_bulk(
     workers: int,
     resume: bool = False,
     retry_failed: bool = False,
+    batch: int = PICTURES,
     on_progress: OnProgress = lambda _tally, _failed: None,
 ) -> Tally:
     """Upscale all pictures of one place into another, on the workers of a Ray that is joined.
@@ -71,6 +72,7 @@ def upscale_bulk(
         workers: How many processes, of one CPU each.
         resume: Go on with a run that was begun in the output's place.
         retry_failed: Try also what an earlier run has set aside.
+        batch: Pictures in one step, which is what is done again where a worker is lost.
         on_progress: Told of each batch.
 
     Raises:
@@ -92,9 +94,10 @@ def upscale_bulk(
     manifest = Manifest(work.outputs)
     manifest.begin(work.inputs.url, made_by(work), resume=resume)
     crew = Crew(work, workers=workers)
-    return _Run(manifest, crew, on_progress).over(
-        Listing(work.inputs, work.outputs), retry_failed=retry_failed
-    )
+    run = _Run(manifest, crew, on_progress)
+    run.settle_claims()
+    settled = manifest.settled(retry_failed=retry_failed)
+    return run.over(Listing(work.inputs, work.outputs), settled, batch=batch)
 
 
 def made_by(work: Work) -> MadeBy:
@@ -110,25 +113,21 @@ class _Run:
         self._lost: dict[str, Ended] = {}
         """Batches whose claims are being settled, by their ids."""
 
-    def over(self, listing: Listing, *, retry_failed: bool) -> Tally:
-        for _ in self._settled():
-            pass
-        settled = self._manifest.settled(retry_failed=retry_failed)
-        for ended in self._crew.ended(listing.batches(settled), again=self._again):
-            self._see(ended)
-            self._tally.passed, self._tally.others = listing.settled, listing.others
+    def settle_claims(self) -> None:
+        """Settle what an earlier run left open."""
+        if claims := self._manifest.claims():
+            for ended in self._crew.ended(claims, again=self._again):
+                if ended.report is None:
+                    self._again.append(ended.task)
+
+    def over(self, listing: Listing, settled: Keys, *, batch: int) -> Tally:
+        """Do what is listed and not settled."""
+        batches = listing.batches(settled, most=batch)
+        for ended in self._crew.ended(batches, again=self._again):
             self._tally.workers_lost = self._crew.lost
+            self._see(ended)
         self._tally.passed, self._tally.others = listing.settled, listing.others
         return self._tally
-
-    def _settled(self) -> Iterator[str]:
-        """Have the claims settled that an earlier run left open."""
-        for ended in self._crew.ended(iter(self._manifest.claims()), again=self._again):
-            assert isinstance(ended.task, str)
-            if ended.report is None:
-                self._again.append(ended.task)
-            else:
-                yield ended.task
 
     def _see(self, ended: Ended) -> None:
         match ended:

@@ -77,7 +77,8 @@ class Store:
     @property
     def is_of_one_process(self) -> bool:
         """Whether no other process sees what is here."""
-        return get_protocol(self.url) == "memory"
+        kind: str = get_protocol(self.url)
+        return kind == "memory"
 
     @property
     def _is_s3(self) -> bool:
@@ -93,7 +94,8 @@ class Store:
 
     def __contains__(self, name: str) -> bool:
         self._forget(name)
-        return bool(self._retried(ImageReadError, name, self._fs.exists, self.path(name)))
+        there: bool = self._retried(ImageReadError, name, self._fs.exists, self.path(name))
+        return there
 
     def list(self) -> Iterator[Found]:
         """List all files, those in folders too, a page or a folder at a time.

@@ -202,6 +202,22 @@ Tile = Annotated[
         "-t", "--tile", metavar="auto|0|N", help="Side of the tiles in input pixels; 0: no tiles."
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "-f", "--format", metavar="png|jpg|webp|tiff|avif|gif", help="Default: as the input."
+    ),
+]
+Quality = Annotated[
+    int,
+    typer.Option(
+        "-q",
+        "--quality",
+        metavar="1..100",
+        parser=whole_number("quality", most=100),
+        help="Of JPEG, WebP and AVIF.",
+    ),
+]
 Lossless = Annotated[
     bool,
     typer.Option("--lossless", help="Keep every value in WebP and AVIF too; refuse JPEG."),

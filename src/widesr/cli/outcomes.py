@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from widesr.batch.jobs import Job, Outcome
     from widesr.batch.many import Computed, Ended
 
-_SOME_FAILED = 3
+SOME_FAILED = 3
 """Exit code when some of several pictures failed, and others did not."""
 
 
@@ -86,7 +86,7 @@ def report_outcomes(
         pictures = f"{len(jobs)} picture{'s' if len(jobs) > 1 else ''}"
         print_line(f"{pictures}: {parts}  {time.perf_counter() - begin:.1f} s")
     if counts["failed"]:
-        raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
+        raise typer.Exit(1 if counts["failed"] == len(jobs) else SOME_FAILED)
 
 
 @contextmanager
