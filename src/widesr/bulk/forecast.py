@@ -107,10 +107,10 @@ def plan(
         heapq.heappush(free, (end, worker))
     return Plan(
         workers=workers,
-        hours=last / _HOUR,
-        core_hours=workers * last / _HOUR,
-        lost=lost / _HOUR,
-        tail=max(last - now, 0.0) / _HOUR,
+        hours=float(last / _HOUR),
+        core_hours=float(workers * last / _HOUR),
+        lost=float(lost / _HOUR),
+        tail=float(max(last - now, 0.0) / _HOUR),
         losses=losses,
     )
 

@@ -93,8 +93,9 @@ class Keys:
         return len(self._sorted)
 
     def __contains__(self, key: bytes) -> bool:
-        at = int(np.searchsorted(self._sorted, np.bytes_(key)))
-        return at < len(self._sorted) and self._sorted[at] == np.bytes_(key)
+        wanted = np.array(key, self._sorted.dtype)
+        at = int(np.searchsorted(self._sorted, wanted))
+        return at < len(self._sorted) and bool(self._sorted[at] == wanted)
 
 
 def key_of(found: Found) -> bytes:
@@ -214,7 +215,7 @@ class Manifest:
             yield from rows_of(self._store.read(f"{_PARTS}/{part}.parquet"))
 
     def _names(self, folder: str) -> list[str]:
-        if self._store.is_local and folder not in self._store:
+        if folder not in self._store:
             return []
         names = (found.name for found in self._store.below(folder).list())
         return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]

@@ -94,7 +94,7 @@ class Maker:
         """
         making = self._making
         with TemporaryDirectory(prefix="widesr-") as folder:
-            source = Path(folder) / f"in{PurePosixPath(name).suffix}"
+            source = Path(folder) / PurePosixPath(name).name
             source.write_bytes(data)
             jobs = plan_jobs([source], name_end="_out", format=making.format)
             (outcome,) = upscale_many(
@@ -107,8 +107,9 @@ class Maker:
                 max_pixels=making.max_pixels,
                 max_memory=making.max_memory,
             )
-            if outcome.error:
-                raise outcome.error
+            if error := outcome.error:
+                error.message = error.message.replace(str(source), name)
+                raise error
             assert outcome.input_size is not None
             assert outcome.output_size is not None
             target = outcome.job.target

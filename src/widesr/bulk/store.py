@@ -21,6 +21,8 @@ from widesr.errors import (
 )
 from widesr.system.files import remove_leftovers, whole_file
 
+PART = 16 * 2**20
+"""Bytes of a part of an upload to S3; what is smaller than two goes at once."""
 _PAUSES = (1.0, 4.0, 16.0)
 """Seconds before another try of what may go well then; the libraries below try again too."""
 
@@ -169,8 +171,9 @@ class Store:
 
     def _put(self, name: str, data: bytes, *, overwrite: bool) -> None:
         try:
+            parts = {"chunksize": PART} if self._is_s3 else {}
             mode = "overwrite" if overwrite else "create"
-            self._fs.pipe_file(self.path(name), data, mode=mode)
+            self._fs.pipe_file(self.path(name), data, mode=mode, **parts)
         except FileExistsError:
             raise
         except OSError as error:  # not each server says why it refused
