@@ -293,7 +293,6 @@ Device = Annotated[
         "cpu",
         "cuda",
         "tensorrt",
-        "directml",
         "coreml",
         help="Where to compute; auto: the CPU.",
     ),

@@ -67,7 +67,7 @@ def upscale_pictures(
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
-    from widesr.engine import advice
+    from widesr.engine import EngineOptions, advice
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
     from widesr.upscaling.resize_to import load_upscaler
@@ -87,13 +87,15 @@ def upscale_pictures(
         upscaler = load_upscaler(
             model,
             target=target,
-            tile=options.parse_tile(tile),
-            self_ensemble=self_ensemble,
-            threads=threads,
-            backend=cast("Backend", backend),
-            precision=cast("Precision", options.gather_precision(precision, fast=fast)),
-            device=cast("Device", device),
-            **options.memory_limit(max_memory),
+            options=EngineOptions(
+                tile=options.parse_tile(tile),
+                self_ensemble=self_ensemble,
+                threads=threads,
+                backend=cast("Backend", backend),
+                precision=cast("Precision", options.gather_precision(precision, fast=fast)),
+                device=cast("Device", device),
+                **options.memory_limit(max_memory),
+            ),
         )
         limit = options.pixel_limit(max_pixels)
         if not quiet:
