@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from widesr.bulk.listing import Batch
 from widesr.bulk.worker import Report, Work, Worker
-from widesr.errors import UsageError, WidesrError, WorkerLostError, last_line
+from widesr.errors import WidesrError, WorkerLostError, last_line
 from widesr.system.machine import usable_cpus
 
 _AHEAD = 2
@@ -48,7 +48,7 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
         The number of workers.
 
     Raises:
-        UsageError: There is no cluster at this address.
+        WorkerLostError: There is no cluster at this address, or none can be started here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     # No graphics card is to be hidden from a worker that computes on it, and asks for none of Ray.
@@ -72,9 +72,9 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
             }
         try:
             ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        except Exception as error:  # Ray raises some that have no other class
             where = f"the cluster at {address}" if address else "a Ray on this machine"
-            raise UsageError(f"{where} cannot be had: {last_line(error)}") from error
+            raise WorkerLostError(f"{where} cannot be had: {last_line(error)}") from error
     try:
         yield workers or _cpus()
     finally:

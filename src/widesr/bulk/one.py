@@ -1,20 +1,20 @@
 """One picture from bytes to bytes, with all that decides what becomes of it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.manifest import MadeBy
 from widesr.batch.many import upscale_many
-from widesr.engine import Backend, Device, Precision
+from widesr.engine import EngineOptions
 from widesr.pictures.adapt import Icc, Kept
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.upscaler import MAX_MEMORY, AnyUpscaler
+from widesr.upscaling.base import AnyUpscaler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,35 +29,20 @@ class Making:
     lossless: bool = False
     icc: Icc = "keep"
     metadata: Kept = "keep"
-    self_ensemble: bool = False
-    tile: int | Literal["auto"] | None = "auto"
-    backend: Backend = "auto"
-    precision: Precision = "auto"
-    device: Device = "auto"
+    engine: EngineOptions = field(default_factory=lambda: EngineOptions(threads=1))
     max_pixels: int = MAX_PIXELS
-    max_memory: int = MAX_MEMORY
-    """Bytes that one worker takes, about."""
 
     def load(self) -> AnyUpscaler:
-        """Load the networks for one thread; raises as `load_upscaler`."""
-        return load_upscaler(
-            self.model,
-            target=self.target,
-            tile=self.tile,
-            self_ensemble=self.self_ensemble,
-            threads=1,
-            backend=self.backend,
-            precision=self.precision,
-            device=self.device,
-            max_memory=self.max_memory,
-        )
+        """Load the networks; raises as `load_upscaler`."""
+        return load_upscaler(self.model, target=self.target, options=self.engine)
 
     def made_by(self, upscaler: AnyUpscaler) -> MadeBy:
         """Say what decides the outputs, for the manifest."""
-        names = ("format", "quality", "lossless", "icc", "metadata", "precision")
-        settings = {name: value for name, value in asdict(self).items() if name in names}
-        size = self.target.name_end.removeprefix("_")
-        return MadeBy(upscaler.model, upscaler.weights_sha256, {"size": size, **settings})
+        names = ("format", "quality", "lossless", "icc", "metadata")
+        settings = {name: getattr(self, name) for name in names}
+        settings |= {"size": self.target.name_end.removeprefix("_")}
+        settings |= {"precision": self.engine.precision}
+        return MadeBy(upscaler.model, upscaler.weights_sha256, settings)
 
 
 class Made(NamedTuple):
@@ -105,7 +90,7 @@ class Maker:
                 icc=making.icc,
                 metadata=making.metadata,
                 max_pixels=making.max_pixels,
-                max_memory=making.max_memory,
+                max_memory=making.engine.max_memory,
             )
             if error := outcome.error:
                 error.message = error.message.replace(str(source), name)

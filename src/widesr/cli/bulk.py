@@ -119,6 +119,8 @@ def upscale_bucket(
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="bulk", needed_for="upscaling buckets") from error
 
+    from widesr.engine import EngineOptions
+
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     work = Work(
         inputs=Store(source),
@@ -132,13 +134,16 @@ def upscale_bucket(
             lossless=lossless,
             icc=cast("Icc", icc),
             metadata=cast("Kept", metadata),
-            self_ensemble=self_ensemble,
-            tile=options.parse_tile(tile),
-            backend=cast("Backend", backend),
-            precision=cast("Precision", precision),
-            device=cast("Device", device),
+            engine=EngineOptions(
+                threads=1,
+                self_ensemble=self_ensemble,
+                tile=options.parse_tile(tile),
+                backend=cast("Backend", backend),
+                precision=cast("Precision", precision),
+                device=cast("Device", device),
+                **options.memory_limit(max_memory),
+            ),
             **options.pixel_limit(max_pixels),
-            **options.memory_limit(max_memory),
         ),
     )
     size = {} if batch is None else {"batch": batch}
