@@ -24,6 +24,7 @@ from widesr.upscaling.target import Target
 
 # Ray leaves its pipes and log files to the garbage collector, and warns of its own changes to come.
 pytestmark = [
+    pytest.mark.timeout(900),  # starting processes takes long where much else is done
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:.*Ray:FutureWarning"),
@@ -129,7 +130,6 @@ def test_a_dry_run_forecasts_and_writes_nothing(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_ten_kills_in_500_pictures(ray_here, bucket, tmp_path):
     kill_and_check(work_in(bucket, model="fast"), tmp_path, count=500, kills=10)
 

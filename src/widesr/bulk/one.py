@@ -12,9 +12,9 @@ from widesr.batch.many import upscale_many
 from widesr.engine import EngineOptions
 from widesr.pictures.adapt import Icc, Kept
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.base import AnyUpscaler
 
 
 @dataclass(frozen=True, kw_only=True)
