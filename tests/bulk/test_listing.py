@@ -65,12 +65,11 @@ def test_a_link_that_leads_round_in_a_ring_is_not_followed(tmp_path):
     assert [found.name for found in inputs.list()] == ["a.png"]
 
 
-def test_after_a_loss_what_is_settled_is_left_out_and_only_the_batch_at_work_is_blamed():
+def test_after_a_loss_what_is_settled_is_left_out():
     items = tuple(Item(n, b"", Found(str(n), 1, "")) for n in range(3))
     (batch,) = in_batches(items, most=3)
-    again = batch.again(frozenset({1}), lost=True)
+    again = batch.again(frozenset({1}))
     assert [item.number for item in again.items] == [0, 2]
     assert again.losses == 1
-    assert again.again(frozenset(), lost=False).losses == 1
     assert again.id != batch.id
     assert [len(each.items) for each in again.apart()] == [1, 1]

@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -18,8 +18,6 @@ from widesr.bulk.worker import Report, Work, Worker
 from widesr.errors import WidesrError, WorkerLostError, last_line
 from widesr.system.machine import usable_cpus
 
-_AHEAD = 2
-"""Tasks that a worker has at once: one it does, and one that waits, so that it never does."""
 _STARTS = 5
 """Workers in a row that may end before they begin."""
 _LOOK_S = 1.0
@@ -92,24 +90,23 @@ class Ended:
     """A task that ended; its report is missing if its worker was lost with it."""
 
     task: Task
-    report: Report | None = None
-    at_work: bool = True
-    """Whether the worker was at it, as far as is known; False where it waited behind another."""
+    report: Report | None
 
 
 @dataclass(eq=False)
 class _Hand:
-    """A worker's process, and what it has been given, first what it is at."""
+    """A worker's process, and what it is at."""
 
     actor: Any
-    ready: Any
-    given: deque[tuple[Task, Any]] = field(default_factory=deque)
-    since: float = 0.0
+    awaited: Any
+    """What Ray will say next: that the process is there, or what became of its task."""
     alive: bool = False
+    task: Task | None = None
+    since: float = 0.0
 
 
 class Crew:
-    """Gives tasks to workers as they have time for them; memory does not grow with the tasks."""
+    """Gives each worker a task as it has time; memory does not grow with the tasks."""
 
     def __init__(self, work: Work, *, workers: int) -> None:
         """Ask Ray for workers, of one CPU each; tasks can be given before all are there."""
@@ -120,11 +117,18 @@ class Crew:
         self.lost = 0
         """Workers that ended before their work did."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hand in self._hands:
+            ray.kill(hand.actor)
+
     def _hand(self) -> _Hand:
         actor = self._kind.remote(self._work)
         return _Hand(actor, actor.process.remote())
 
-    def ended(self, tasks: Iterable[Task], *, again: deque[Task] | None = None) -> Iterator[Ended]:
+    def ended(self, tasks: Iterable[Task], *, again: deque[Task]) -> Iterator[Ended]:
         """Have tasks done, and give each as it ends, in any order.
 
         Args:
@@ -134,61 +138,52 @@ class Crew:
         Raises:
             WidesrError: What a worker says of which no task can be done.
         """
-        coming, more = iter(tasks), again if again is not None else deque()
+        coming = iter(tasks)
         while True:
-            nothing_left = False
-            while not nothing_left and (hand := self._free()):
-                task = more.popleft() if more else next(coming, None)
-                if task is None:
-                    nothing_left = True
-                else:
+            task: Task | None = None
+            for hand in self._hands:
+                if hand.alive and hand.task is None:
+                    task = again.popleft() if again else next(coming, None)
+                    if task is None:
+                        break
                     self._give(hand, task)
-            if nothing_left and not any(hand.given for hand in self._hands):
+            some_idle = any(hand.alive and hand.task is None for hand in self._hands)
+            if some_idle and not any(hand.task for hand in self._hands):
                 return
             yield from self._wait()
 
-    def _free(self) -> _Hand | None:
-        hands = [hand for hand in self._hands if hand.alive and len(hand.given) < _AHEAD]
-        return min(hands, key=lambda hand: len(hand.given), default=None)
-
     def _give(self, hand: _Hand, task: Task) -> None:
         do = hand.actor.settle if isinstance(task, str) else hand.actor.do
-        if not hand.given:
-            hand.since = time.monotonic()
-        hand.given.append((task, do.remote(task)))
+        hand.task, hand.since, hand.awaited = task, time.monotonic(), do.remote(task)
 
     def _wait(self) -> list[Ended]:
         """Wait for something to happen, and see to it."""
-        awaited = {hand.ready: hand for hand in self._hands if not hand.alive}
-        awaited |= {ref: hand for hand in self._hands for _, ref in list(hand.given)[:1]}
+        busy = [hand for hand in self._hands if hand.task is not None or not hand.alive]
+        awaited = {hand.awaited: hand for hand in busy}
         happened, _ = ray.wait(list(awaited), num_returns=1, timeout=_LOOK_S)
-        ended = list(chain.from_iterable(self._see(awaited[ref]) for ref in happened))
-        for hand in self._hands:
-            if hand.given and time.monotonic() - hand.since > _PATIENCE_S:
+        for hand in busy:
+            if hand.task is not None and time.monotonic() - hand.since > _PATIENCE_S:
                 _logger.warning("a batch takes more than an hour; its worker is ended")
                 ray.kill(hand.actor)
-        return ended
+        return list(chain.from_iterable(self._see(awaited[ref]) for ref in happened))
 
     def _see(self, hand: _Hand) -> list[Ended]:
         try:
-            if not hand.alive:
-                ray.get(hand.ready)
-                hand.alive, self._failed_starts = True, 0
-                return []
-            task, ref = hand.given[0]
-            report = ray.get(ref)
+            said = ray.get(hand.awaited)
         except RayTaskError as error:
             if isinstance(error.cause, WidesrError):
                 raise error.cause from error
             raise
         except RayError as error:  # the process, or its node, is gone
-            return self._replace(hand, error)
-        hand.given.popleft()
-        hand.since = time.monotonic()
-        return [Ended(task=task, report=report)]
+            self._replace(hand, error)
+            return [] if hand.task is None else [Ended(task=hand.task, report=None)]
+        if hand.task is None:
+            hand.alive, self._failed_starts = True, 0
+            return []
+        ended, hand.task = Ended(task=hand.task, report=said), None
+        return [ended]
 
-    def _replace(self, hand: _Hand, error: RayError) -> list[Ended]:
-        """Take another worker; what the lost one was at may be its fault, what waited is not."""
+    def _replace(self, hand: _Hand, error: RayError) -> None:
         self.lost += hand.alive
         self._failed_starts += not hand.alive
         _logger.info("a worker was lost: %s", last_line(error))
@@ -199,8 +194,4 @@ class Crew:
             ) from error
         if not isinstance(error, RayActorError):
             ray.kill(hand.actor)
-        self._hands.remove(hand)
-        self._hands.append(self._hand())
-        return [
-            Ended(task=task, at_work=number == 0) for number, (task, _) in enumerate(hand.given)
-        ]
+        self._hands[self._hands.index(hand)] = self._hand()

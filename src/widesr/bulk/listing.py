@@ -37,15 +37,14 @@ class Batch:
     losses: int = 0
     """How many workers were lost with it."""
 
-    def again(self, settled: frozenset[int], *, lost: bool) -> "Batch":
-        """Give what is left to do after a worker was lost.
+    def again(self, settled: frozenset[int]) -> "Batch":
+        """Give what is left to do after its worker was lost.
 
         Args:
             settled: Numbers of the pictures that need nothing any more.
-            lost: Whether it was at this batch, and so may have ended by it.
         """
         items = tuple(item for item in self.items if item.number not in settled)
-        return Batch(items=items, losses=self.losses + lost)
+        return Batch(items=items, losses=self.losses + 1)
 
     def apart(self) -> "list[Batch]":
         """Give each picture a batch of its own, so that one that ends its workers is found."""

@@ -9,7 +9,7 @@ from widesr.bulk.crew import Crew, Ended, Task
 from widesr.bulk.listing import PICTURES, Batch, Listing
 from widesr.bulk.manifest import Keys, Manifest, Row
 from widesr.bulk.worker import NO_SECONDS, Report, Seconds, Work, row_of
-from widesr.errors import UsageError, WorkerLostError
+from widesr.errors import ImageReadError, UsageError, WorkerLostError
 
 _APART = 2
 """Workers that are lost with a batch before each of its pictures goes alone."""
@@ -79,7 +79,7 @@ def upscale_bulk(
         OutputExistsError: A run was begun there, and `resume` is False.
         UsageError: It was begun otherwise, or a place is another one in each process.
         ModelNotFoundError: As `Upscaler.load`, which raises others too.
-        ImageReadError: The inputs cannot be listed.
+        ImageReadError: The inputs cannot be listed, or there are none.
         ImageWriteError: Nothing can be written in the output's place.
         WorkerLostError: No worker can begin.
     """
@@ -90,14 +90,17 @@ def upscale_bulk(
             )
     if work.inputs.root == work.outputs.root:
         raise UsageError(f"{work.outputs.url}: is the input's place; name another")
-    next(work.inputs.list(), None)  # before anything is written
+    if (
+        next(Listing(work.inputs, work.outputs).pictures(), None) is None
+    ):  # before anything is written
+        raise ImageReadError(f"{work.inputs.url}: no pictures there; check the name")
     manifest = Manifest(work.outputs)
     manifest.begin(work.inputs.url, made_by(work), resume=resume)
-    crew = Crew(work, workers=workers)
-    run = _Run(manifest, crew, on_progress)
-    run.settle_claims()
-    settled = manifest.settled(retry_failed=retry_failed)
-    return run.over(Listing(work.inputs, work.outputs), settled, batch=batch)
+    with Crew(work, workers=workers) as crew:
+        run = _Run(manifest, crew, on_progress)
+        run.settle_claims()
+        settled = manifest.settled(retry_failed=retry_failed)
+        return run.over(Listing(work.inputs, work.outputs), settled, batch=batch)
 
 
 def made_by(work: Work) -> MadeBy:
@@ -110,7 +113,7 @@ class _Run:
         self._manifest, self._crew, self._on_progress = manifest, crew, on_progress
         self._tally = Tally()
         self._again: deque[Task] = deque()
-        self._lost: dict[str, Ended] = {}
+        self._lost: dict[str, Batch] = {}
         """Batches whose claims are being settled, by their ids."""
 
     def settle_claims(self) -> None:
@@ -132,7 +135,7 @@ class _Run:
     def _see(self, ended: Ended) -> None:
         match ended:
             case Ended(task=Batch() as batch, report=None):
-                self._lost[batch.id] = ended
+                self._lost[batch.id] = batch
                 self._again.append(batch.id)
             case Ended(task=str() as claim, report=None):
                 self._again.append(claim)
@@ -142,9 +145,8 @@ class _Run:
             case Ended(report=Report() as report):
                 self._count(report)
 
-    def _do_again(self, ended: Ended, settled: frozenset[int]) -> None:
-        assert isinstance(ended.task, Batch)
-        rest = ended.task.again(settled, lost=ended.at_work)
+    def _do_again(self, lost: Batch, settled: frozenset[int]) -> None:
+        rest = lost.again(settled)
         if not rest.items:
             return
         if len(rest.items) == 1 and rest.losses >= _ASIDE:
