@@ -90,9 +90,8 @@ def upscale_bulk(
             )
     if work.inputs.root == work.outputs.root:
         raise UsageError(f"{work.outputs.url}: is the input's place; name another")
-    if (
-        next(Listing(work.inputs, work.outputs).pictures(), None) is None
-    ):  # before anything is written
+    first = next(Listing(work.inputs, work.outputs).pictures(), None)
+    if first is None:  # before anything is written
         raise ImageReadError(f"{work.inputs.url}: no pictures there; check the name")
     manifest = Manifest(work.outputs)
     manifest.begin(work.inputs.url, made_by(work), resume=resume)
