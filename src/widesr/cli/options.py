@@ -247,6 +247,13 @@ SelfEnsemble = Annotated[
         "-x", "--self-ensemble", help="Mean over eight flips and turns: 8 times slower, finer."
     ),
 ]
+Consistent = Annotated[
+    bool,
+    typer.Option(
+        "--consistent",
+        help="Correct the output so that it shrinks back to the input, to the pixel.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

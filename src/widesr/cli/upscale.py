@@ -38,6 +38,7 @@ def upscale_pictures(
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
     self_ensemble: options.SelfEnsemble = False,
+    consistent: options.Consistent = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
     resume: options.Resume = False,
@@ -90,6 +91,7 @@ def upscale_pictures(
             options=EngineOptions(
                 tile=options.parse_tile(tile),
                 self_ensemble=self_ensemble,
+                consistent=consistent,
                 threads=threads,
                 backend=cast("Backend", backend),
                 precision=cast("Precision", options.gather_precision(precision, fast=fast)),

@@ -1,13 +1,14 @@
-"""Still pictures that are decoded whole, by others than the loaders of libvips."""
+"""Decodes still pictures that cannot pass row by row: BMP, Netpbm, GIF, HEIC."""
 
 from widesr.pictures.bitmaps import open_bitmap
 from widesr.pictures.gif import read_gif
 from widesr.pictures.heic import open_heic
-from widesr.pictures.picture import Bitmap, Pixels
+from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
+from widesr.pixels.rows import Pixels
 
 WHOLE = ("bmp", "netpbm", "gif", "heic")
-"""Kinds of files that `open_whole` takes."""
+"""The kinds of files that `open_whole` takes."""
 
 
 def open_whole(file: PictureFile, kind: str) -> Bitmap:
