@@ -174,10 +174,11 @@ class Manifest:
 
         What it claimed and did not bring to its place is not listed, and its leftovers are removed.
         """
-        claim, part = (f"{folder}/{batch}.parquet" for folder in (_CLAIMS, _PARTS))
-        if claim not in self._store:  # never claimed; or closed, and the worker ended after that
-            return rows_of(self._store.read(part)) if part in self._store else []
-        rows = rows_of(self._store.read(claim))
+        claim = self._store.find(f"{_CLAIMS}/{batch}.parquet")
+        if claim is None:  # never claimed; or closed, and the worker ended after that
+            part = self._store.find(f"{_PARTS}/{batch}.parquet")
+            return rows_of(part) if part else []
+        rows = rows_of(claim)
         kept = [row for row in rows if row.status == "failed" or self._is_there(row)]
         numbers = {row.number for row in kept}
         lost = [row.output for row in rows if row.number not in numbers]

@@ -152,6 +152,15 @@ class Store:
         """
         return bytes(self._retried(ImageReadError, name, self._fs.cat_file, self.path(name)))
 
+    def find(self, name: str) -> bytes | None:
+        """Read a file that may be missing; None if it is."""
+        try:
+            return self.read(name)
+        except ImageReadError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
     def put(self, name: str, data: bytes, *, overwrite: bool) -> None:
         """Write a file, whole or not at all.
 
