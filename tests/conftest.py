@@ -29,6 +29,7 @@ NEED_TORCH = [
     "train/test_checkpointer.py",
     "train/test_logs.py",
     "nets/test_nets.py",
+    "train/test_objective.py",
     "train/test_optimizers.py",
     "train/test_parallel.py",
     "train/test_recipe.py",
@@ -90,6 +91,14 @@ def teachers() -> Path:
     if not (SHARED / "teachers").is_dir():
         pytest.skip("needs the trained networks in ../shared/teachers")
     return SHARED / "teachers"
+
+
+@pytest.fixture(scope="session")
+def perceptual_files() -> Path:
+    """The folder with a feature network and the authors' examples; skips where it is absent."""
+    if not (SHARED / "perceptual").is_dir():
+        pytest.skip("needs the feature network in ../shared/perceptual")
+    return SHARED / "perceptual"
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import widesr.upscaling.upscaler as module
+from widesr.upscaling.tile_policy import MARGIN
 from widesr.pixels.rows import Rows
 
 def peak():
@@ -118,7 +119,7 @@ backend, precision, scale, shape = sys.argv[1:]
 before = peak()
 how = {"backend": backend, "precision": precision, "threads": 2}
 upscaler = module.Upscaler.load(scale=int(scale), **how)
-largest = upscaler.tile + upscaler.card.receptive_radius - module.MARGIN
+largest = upscaler.tile + upscaler.card.receptive_radius - MARGIN
 size = (60, 9000) if shape == "wide" else (2 * largest, 2 * largest)
 lr = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
 for band in upscaler.rows(Rows.of(lr)):

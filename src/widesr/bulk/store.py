@@ -150,7 +150,8 @@ class Store:
         Raises:
             ImageReadError: It is missing, or cannot be read after several tries.
         """
-        return bytes(self._retried(ImageReadError, name, self._fs.cat_file, self.path(name)))
+        one = {"max_concurrency": 1} if self._is_s3 else {}  # else it asks for the size first
+        return bytes(self._retried(ImageReadError, name, self._fs.cat_file, self.path(name), **one))
 
     def find(self, name: str) -> bytes | None:
         """Read a file that may be missing; None if it is."""

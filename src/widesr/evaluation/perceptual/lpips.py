@@ -42,7 +42,7 @@ class Lpips:
         """
         self._network = FeatureNetwork(weights)
         self.name, self.sha256 = f"lpips-{self._network.name}", self._network.sha256
-        self._heads = _heads()[self._network.name]
+        self._heads = heads()[self._network.name]
 
     def look(self, picture: NDArray[Any]) -> Seen:
         """See what there is in a picture, uint8 or uint16, (H, W, 1 or 3) or (H, W).
@@ -93,8 +93,8 @@ class Lpips:
 
 
 @cache
-def _heads() -> dict[str, list[NDArray[np.float32]]]:
-    """How much each channel counts, by the network and its places."""
+def heads() -> dict[str, list[NDArray[np.float32]]]:
+    """Return the weight of each channel, by the network ("squeeze", ...) and its layers."""
     with (files(__package__) / "lpips_heads.npz").open("rb") as file, np.load(file) as arrays:
         found: dict[str, list[NDArray[np.float32]]] = {}
         for key in sorted(arrays.files):  # "alex0", "alex1", ...
