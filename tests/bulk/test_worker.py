@@ -1,6 +1,7 @@
 """What a worker makes of a batch, in this process."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,13 @@ from PIL import Image
 
 import widesr
 from buckets import BROKEN, contents, fill, picture, pictures
-from samples import GREY, PALETTE, by_pillow
+from samples import GREY, PALETTE, by_pillow, smooth
 from widesr.bulk.listing import Listing
 from widesr.bulk.manifest import Keys, Manifest
 from widesr.bulk.one import Making, output_name
 from widesr.bulk.store import Store
 from widesr.bulk.worker import Work, Worker
-from widesr.errors import ImageWriteError
+from widesr.errors import ImageWriteError, UsageError
 from widesr.upscaling.target import Target
 
 
@@ -106,6 +107,31 @@ def test_a_format_that_is_not_written_gets_a_second_ending(work):
     fill(work.inputs, {"scan.bmp": bmp, "scan.png": picture(1), "still.gif": still})
     Worker(work).do(batch_of(work))
     assert sorted(contents(work.outputs)) == ["scan.bmp.png", "scan.png", "still.gif.png"]
+
+
+def test_a_format_that_was_asked_for_is_that_of_all(work):
+    fill(work.inputs, {"a.png": picture(1), "b.jpg": picture(2, kind="jpg")})
+    asked = replace(work, making=replace(work.making, format="jpeg"))
+    Worker(asked).do(batch_of(asked))
+    made = contents(work.outputs)
+    assert sorted(made) == ["a.png.jpeg", "b.jpg"]
+    assert {Image.open(io.BytesIO(data)).format for data in made.values()} == {"JPEG"}
+    with pytest.raises(UsageError):
+        Making(target=Target(scale=2), format="doc")
+
+
+def test_frames_and_pages_are_all_upscaled(work):
+    frames = [Image.fromarray(smooth()[:, ::step].copy()) for step in (1, -1)]
+    how = {"save_all": True, "append_images": frames[1:]}
+    files = {
+        "a.gif": by_pillow(frames[0], "GIF", **how),
+        "b.tif": by_pillow(frames[0], "TIFF", **how),
+    }
+    fill(work.inputs, files)
+    assert Worker(work).do(batch_of(work)).done == 2
+    for name, data in contents(work.outputs).items():
+        with Image.open(io.BytesIO(data)) as image:
+            assert (name, image.n_frames, image.size) == (name, 2, (112, 80))
 
 
 @pytest.mark.parametrize(

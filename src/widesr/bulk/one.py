@@ -2,16 +2,23 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from io import BytesIO
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from widesr.batch.jobs import plan_jobs
 from widesr.batch.manifest import MadeBy
-from widesr.batch.many import upscale_many
 from widesr.engine import EngineOptions
-from widesr.pictures.adapt import Icc, Kept
-from widesr.pictures.picture import MAX_PIXELS
+from widesr.errors import UsageError, WidesrError
+from widesr.pictures.adapt import Icc, Kept, adapted_stream
+from widesr.pictures.animation import is_animation
+from widesr.pictures.heic import closest_suffix
+from widesr.pictures.picture import MAX_PIXELS, PictureStream
+from widesr.pictures.reading import open_picture
+from widesr.pictures.sequence import PictureSequence
+from widesr.pictures.several import holds_several, open_several, write_pictures
+from widesr.pictures.sniff import kind_of
+from widesr.pictures.sources import opened
+from widesr.pictures.writing import FORMATS
 from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
@@ -31,6 +38,13 @@ class Making:
     metadata: Kept = "keep"
     engine: EngineOptions = field(default_factory=lambda: EngineOptions(threads=1))
     max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        known = {suffix.removeprefix(".") for suffix in FORMATS} | {"gif"}
+        if self.format and self.format.lower().removeprefix(".") not in known:
+            raise UsageError(
+                f"the format is {self.format!r}, expected one of {', '.join(sorted(known))}"
+            )
 
     def load(self) -> AnyUpscaler:
         """Load the networks; raises as `load_upscaler`."""
@@ -70,6 +84,8 @@ class Maker:
     def make(self, data: bytes, name: str) -> Made:
         """Upscale the bytes of a picture file; animations and files of several pages too.
 
+        The output is whole before it is given. What is decoded passes row by row.
+
         Args:
             data: A file of any format that is read.
             name: Its name, whose ending says which format it stays in.
@@ -77,28 +93,44 @@ class Maker:
         Raises:
             WidesrError: What is wrong with this picture.
         """
-        making = self._making
-        with TemporaryDirectory(prefix="widesr-") as folder:
-            source = Path(folder) / PurePosixPath(name).name
-            source.write_bytes(data)
-            jobs = plan_jobs([source], name_end="_out", format=making.format)
-            (outcome,) = upscale_many(
-                jobs,
-                upscaler=self.upscaler,
-                quality=making.quality,
-                lossless=making.lossless,
-                icc=making.icc,
-                metadata=making.metadata,
-                max_pixels=making.max_pixels,
-                max_memory=making.engine.max_memory,
-            )
-            if error := outcome.error:
-                error.message = error.message.replace(str(source), name)
-                raise error
-            assert outcome.input_size is not None
-            assert outcome.output_size is not None
-            target = outcome.job.target
-            return Made(target.read_bytes(), target.suffix, outcome.input_size, outcome.output_size)
+        output = BytesIO()
+        try:
+            opening = open_several if holds_several(data) else open_picture
+            ending = _ending(data, name, self._making.format)
+            with opening(data, max_pixels=self._making.max_pixels) as lr:
+                sr = self._larger(lr)
+                write_pictures(
+                    output,
+                    sr,
+                    format=ending.lower(),
+                    quality=self._making.quality,
+                    lossless=self._making.lossless,
+                )
+                return Made(output.getvalue(), ending, lr.size, sr.size)
+        except WidesrError as error:
+            error.message = f"{name}: {error.message.removeprefix('<bytes>: ')}"
+            raise
+
+    def _larger(self, lr: PictureStream | PictureSequence) -> PictureStream | PictureSequence:
+        def larger(each: PictureStream) -> PictureStream:
+            each = adapted_stream(each, icc=self._making.icc, metadata=self._making.metadata)
+            return self.upscaler.upscale_stream(each)
+
+        if isinstance(lr, PictureStream):
+            return larger(lr)
+        return lr.map(lambda each, _: larger(each))
+
+
+def _ending(data: bytes, name: str, format: str | None) -> str:  # noqa: A002 (users' word)
+    """Give the end of an output's name: its format stays if it can be written."""
+    kept = PurePosixPath(name).suffix
+    if format is not None:
+        wanted = f".{format.lower().removeprefix('.')}"
+        return kept if FORMATS.get(kept.lower()) == FORMATS.get(wanted, wanted) else wanted
+    if kept.lower() in FORMATS or (kept.lower() == ".gif" and is_animation(data)):
+        return kept
+    with opened(data) as file:
+        return closest_suffix(file.heif) if kind_of(file) == "heic" else ".png"
 
 
 def output_name(source: str, ending: str) -> str:
