@@ -19,7 +19,7 @@ from widesr.errors import WidesrError, WorkerLostError, last_line
 from widesr.system.machine import usable_cpus
 
 _STARTS = 5
-"""Workers in a row that may end before they begin."""
+"""Workers in a row that may end before they begin, and tries to start a Ray of our own."""
 _LOOK_S = 1.0
 _PATIENCE_S = 3600.0
 """A batch that takes longer hangs, and its worker is ended."""
@@ -68,16 +68,28 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
                 "address": address,
                 "runtime_env": {"env_vars": {"VIPS_CONCURRENCY": "1"}},
             }
-        try:
-            ray.init(**options)
-        except Exception as error:  # Ray raises some that have no other class
-            where = f"the cluster at {address}" if address else "a Ray on this machine"
-            raise WorkerLostError(f"{where} cannot be had: {last_line(error)}") from error
+        _begin(options, tries=_STARTS if address is None else 1)
     try:
         yield workers or _cpus()
     finally:
         if ours:
             ray.shutdown()
+
+
+def _begin(options: dict[str, Any], *, tries: int) -> None:
+    """Join or start Ray; a machine that is busy with much else may be too slow the first time."""
+    for left in reversed(range(tries)):
+        try:
+            ray.init(**options)
+        except Exception as error:  # Ray raises some that have no other class
+            ray.shutdown()
+            if not left:
+                raise WorkerLostError(
+                    f"no Ray at {options['address']}: {last_line(error)}; check the address, and "
+                    "that the cluster is up"
+                ) from error
+        else:
+            return
 
 
 def _cpus() -> int:
