@@ -26,10 +26,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.crew import joined
 from widesr.bulk.forecast import Costs, Weather, plan
 from widesr.bulk.manifest import Manifest
-from widesr.bulk.one import Making
 from widesr.bulk.run import upscale_bulk
 from widesr.bulk.store import Store
 from widesr.bulk.worker import Work
@@ -108,7 +108,7 @@ def measured(folder, args, *, workers, address=None):
         work = Work(
             inputs=Store(str(folder / "in")),
             outputs=Store(f"{out}/out"),
-            making=Making(target=Target(scale=2), model=args.model),
+            settings=UpscaleSettings(target=Target(scale=2), model=args.model),
         )
         start = time.perf_counter()
         tally = upscale_bulk(work, workers=workers, batch=BATCH)

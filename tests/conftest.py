@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from PIL import Image
 from examples import EXAMPLES
 from recipes import TINY_RECIPE, rewritten
 from server import Server
+
+WITHOUT_POSIX = "WIDESR_TEST_WITHOUT_POSIX"
+"""Set in the environment, it takes away what Windows lacks: `tests/project/test_platforms.py`."""
+if os.environ.get(WITHOUT_POSIX):
+    sys.modules["fcntl"] = None  # type: ignore[assignment] (importing it fails)
+    for name in ("pread", "pwrite", "sched_getaffinity"):
+        delattr(os, name)
 
 settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work

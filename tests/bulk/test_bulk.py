@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 
 from buckets import BROKEN, Killer, contents, fill, picture, pictures, workers_at
+from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.crew import joined
 from widesr.bulk.listing import Listing
 from widesr.bulk.manifest import Keys, Manifest
-from widesr.bulk.one import Making
 from widesr.bulk.run import upscale_bulk
 from widesr.bulk.store import Store
 from widesr.bulk.worker import Work, Worker
@@ -39,13 +39,13 @@ def ray_here(s3):
 
 
 def work_in(url, *, model="bicubic"):
-    making = Making(target=Target(scale=2), model=model)
-    return Work(inputs=Store(f"{url}/in"), outputs=Store(f"{url}/out"), making=making)
+    settings = UpscaleSettings(target=Target(scale=2), model=model)
+    return Work(inputs=Store(f"{url}/in"), outputs=Store(f"{url}/out"), settings=settings)
 
 
 def undisturbed(work, tmp_path):
     """What one worker makes of all pictures, in this process."""
-    alone = Work(inputs=work.inputs, outputs=Store(f"memory://{tmp_path}"), making=work.making)
+    alone = Work(inputs=work.inputs, outputs=Store(f"memory://{tmp_path}"), settings=work.settings)
     for batch in Listing(alone.inputs, alone.outputs).batches(Keys()):
         Worker(alone).do(batch)
     return contents(alone.outputs)

@@ -10,22 +10,23 @@ from PIL import Image
 import widesr
 from buckets import BROKEN, contents, fill, picture, pictures
 from samples import GREY, PALETTE, by_pillow, smooth
+from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.listing import Listing
 from widesr.bulk.manifest import Keys, Manifest
-from widesr.bulk.one import Making, output_name
+from widesr.bulk.run import made_by
 from widesr.bulk.store import Store
-from widesr.bulk.worker import Work, Worker
-from widesr.errors import ImageWriteError, UsageError
+from widesr.bulk.worker import Work, Worker, output_name
+from widesr.errors import ImageFormatError, ImageWriteError
 from widesr.upscaling.target import Target
 
 
 @pytest.fixture
 def work(tmp_path):
-    making = Making(target=Target(scale=2), model="bicubic")
+    settings = UpscaleSettings(target=Target(scale=2), model="bicubic")
     return Work(
         inputs=Store(f"memory://{tmp_path}/in"),
         outputs=Store(f"memory://{tmp_path}/out"),
-        making=making,
+        settings=settings,
     )
 
 
@@ -96,7 +97,7 @@ def test_where_nothing_can_be_written_the_run_ends_and_no_picture_is_set_aside(t
     work = Work(
         inputs=fill(Store(str(tmp_path / "in")), {"a.png": picture(1)}),
         outputs=Store(str(tmp_path / "out")),
-        making=Making(target=Target(scale=2), model="bicubic"),
+        settings=UpscaleSettings(target=Target(scale=2), model="bicubic"),
     )
     with pytest.raises(ImageWriteError):
         Worker(work).do(batch_of(work))
@@ -111,13 +112,13 @@ def test_a_format_that_is_not_written_gets_a_second_ending(work):
 
 def test_a_format_that_was_asked_for_is_that_of_all(work):
     fill(work.inputs, {"a.png": picture(1), "b.jpg": picture(2, kind="jpg")})
-    asked = replace(work, making=replace(work.making, format="jpeg"))
+    asked = replace(work, settings=replace(work.settings, format="jpeg"))
     Worker(asked).do(batch_of(asked))
     made = contents(work.outputs)
     assert sorted(made) == ["a.png.jpeg", "b.jpg"]
     assert {Image.open(io.BytesIO(data)).format for data in made.values()} == {"JPEG"}
-    with pytest.raises(UsageError):
-        Making(target=Target(scale=2), format="doc")
+    with pytest.raises(ImageFormatError):
+        made_by(replace(work, settings=replace(work.settings, format="doc")))
 
 
 def test_frames_and_pages_are_all_upscaled(work):

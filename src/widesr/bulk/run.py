@@ -10,6 +10,7 @@ from widesr.bulk.listing import PICTURES, Batch, Listing
 from widesr.bulk.manifest import Keys, Manifest, Row
 from widesr.bulk.worker import NO_SECONDS, Report, Seconds, Work, row_of
 from widesr.errors import ImageReadError, UsageError, WorkerLostError
+from widesr.pictures.writing import output_format
 
 _APART = 2
 """Workers that are lost with a batch before each of its pictures goes alone."""
@@ -103,8 +104,21 @@ def upscale_bulk(
 
 
 def made_by(work: Work) -> MadeBy:
-    """Say what decides the outputs; loads the networks, and so finds what is wrong with them."""
-    return work.making.made_by(work.making.load())
+    """Say what decides the outputs; loads the networks, and so finds what is wrong with them.
+
+    Raises:
+        ImageFormatError: The format is not one that is written.
+        WidesrError: As `UpscaleSettings.load` says.
+    """
+    settings = work.settings
+    if settings.format:
+        output_format(f"output.{settings.format.removeprefix('.')}", animated=True)
+    upscaler = settings.load()
+    names = ("format", "quality", "lossless", "icc", "metadata")
+    made = {name: getattr(settings, name) for name in names}
+    made |= {"size": settings.target.name_end.removeprefix("_")}
+    made |= {name: getattr(settings.engine, name) for name in ("precision", "consistent")}
+    return MadeBy(upscaler.model, upscaler.weights_sha256, made)
 
 
 class _Run:

@@ -4,10 +4,11 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
+from widesr.batch.one import upscale_bytes
 from widesr.bulk.forecast import Costs, Plan, Weather, plans
 from widesr.bulk.listing import PICTURES, Listing
-from widesr.bulk.one import Maker
 from widesr.bulk.store import Found
 from widesr.bulk.worker import Work
 from widesr.errors import ImageReadError, WidesrError
@@ -69,8 +70,8 @@ def rehearse(
         WidesrError: As `Upscaler.load`.
     """
     drawn, found, n_bytes, complete = _drawn(work, sample=sample, seed=seed)
-    maker, begin = Maker(work.making), time.perf_counter()
-    _ = maker.upscaler
+    begin = time.perf_counter()
+    upscaler = work.settings.load()
     load = time.perf_counter() - begin
     sizes, outputs, pixels, reading, making = 0, 0, 0, 0.0, 0.0
     seconds: list[float] = []
@@ -80,13 +81,13 @@ def rehearse(
         try:
             data = work.inputs.read(each.name)
             read = time.perf_counter()
-            made = maker.make(data, each.name)
+            made = upscale_bytes(work.settings, data, name=each.name, upscaler=upscaler)
         except WidesrError as error:
             failed[error.code] = failed.get(error.code, 0) + 1
             continue
         end = time.perf_counter()
         sizes, outputs = sizes + len(data), outputs + len(made.data)
-        pixels += made.input_size[0] * made.input_size[1]
+        pixels += prod(made.upscaled.input_size)
         reading, making = reading + read - start, making + end - read
         writing = (read - start) * len(made.data) / max(len(data), 1)
         seconds.append(max(read - start, end - read) + writing)

@@ -7,13 +7,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
 from tempfile import SpooledTemporaryFile
 from typing import IO, NamedTuple
 
 from widesr.batch.manifest import as_text
+from widesr.batch.one import UpscaledBytes, upscale_bytes
+from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.listing import Batch, Item
 from widesr.bulk.manifest import Manifest, Row
-from widesr.bulk.one import Made, Maker, Making, output_name
 from widesr.bulk.store import Store
 from widesr.errors import (
     ImageWriteError,
@@ -22,6 +25,7 @@ from widesr.errors import (
     WidesrError,
 )
 from widesr.system.threads import in_threads, overlapped
+from widesr.upscaling.base import AnyUpscaler
 
 _WAITING = 64 * 2**20
 """Bytes of inputs that are read ahead, and of outputs that wait in memory; more go to the disk."""
@@ -35,7 +39,8 @@ class Work:
 
     inputs: Store
     outputs: Store
-    making: Making
+    settings: UpscaleSettings
+    """Of one thread each."""
     overwrite: bool = False
 
 
@@ -84,10 +89,14 @@ class Worker:
     """Does batches, one at a time, on one thread."""
 
     def __init__(self, work: Work) -> None:
-        self._work, self._maker = work, Maker(work.making)
+        self._work = work
         self._manifest = Manifest(work.outputs)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._read_s = self._make_s = 0.0
+
+    @cached_property
+    def _upscaler(self) -> AnyUpscaler:
+        return self._work.settings.load()
 
     def process(self) -> int:
         """Say which process this is."""
@@ -108,7 +117,7 @@ class Worker:
             WidesrError: No batch can be done: no network, or no place for outputs.
         """
         begin = time.perf_counter()
-        _ = self._maker.upscaler
+        _ = self._upscaler
         load = time.perf_counter() - begin
         self._read_s = self._make_s = 0.0
         with SpooledTemporaryFile(max_size=_WAITING) as waiting:  # no name, so nothing is left
@@ -155,13 +164,14 @@ class Worker:
         finally:
             self._read_s += time.perf_counter() - start
 
-    def _make(self, given: tuple[Item, bytes | WidesrError]) -> tuple[Row, Made | None]:
+    def _make(self, given: tuple[Item, bytes | WidesrError]) -> tuple[Row, UpscaledBytes | None]:
         item, data = given
         if isinstance(data, WidesrError):
             return row_of(item, data, self._name), None
         start = time.perf_counter()
         try:
-            made = self._maker.make(data, item.found.name)
+            settings, upscaler = self._work.settings, self._upscaler
+            made = upscale_bytes(settings, data, name=item.found.name, upscaler=upscaler)
         except WidesrError as error:
             return row_of(item, error, self._name), None
         except Exception as error:  # a defect met on one picture must not cost the others theirs
@@ -169,9 +179,9 @@ class Worker:
         finally:
             seconds = time.perf_counter() - start
             self._make_s += seconds
-        (in_height, in_width), (out_height, out_width) = made.input_size, made.output_size
+        (in_height, in_width), (out_height, out_width), _ = made.upscaled
         row = row_of(item, None, self._name)._replace(
-            output=output_name(item.found.name, made.ending),
+            output=output_name(item.found.name, made.suffix),
             output_bytes=len(made.data),
             output_sha256=hashlib.sha256(made.data).hexdigest(),
             input_width=in_width,
@@ -208,6 +218,15 @@ def _check_place(ready: Sequence[_Ready], rows: Sequence[Row]) -> None:
     refused = [row for row in rows if row.error_code == ImageWriteError.code]
     if len(refused) > 1 and len(refused) == sum(each.row.output is not None for each in ready):
         raise ImageWriteError(refused[0].error_message or "")
+
+
+def output_name(source: str, suffix: str) -> str:
+    """Name an output: as its input, with the new suffix behind it where the format changed.
+
+    So no two inputs of different names have one output: `scan.bmp` becomes `scan.bmp.png`.
+    """
+    same = PurePosixPath(source).suffix.lower() == suffix.lower()
+    return source if same else source + suffix
 
 
 def row_of(item: Item, error: WidesrError | None, worker: str | None) -> Row:

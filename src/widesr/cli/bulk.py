@@ -3,11 +3,11 @@
 import json
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import engines, options, sizes, values
 from widesr.cli.outcomes import SOME_FAILED
 from widesr.cli.terminal import clock, print_line, table
 from widesr.errors import MissingExtraError
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from widesr.bulk.run import Tally
     from widesr.bulk.trial import Trial
     from widesr.bulk.worker import Work
-    from widesr.engine import Backend, Device, Precision
-    from widesr.pictures.adapt import Icc, Kept
 
 _EVERY_S = 10.0
 _MOST_LINES = 100
@@ -34,19 +32,20 @@ def upscale_bucket(
     destination: Annotated[
         str, typer.Argument(metavar="DST", help="URL of the outputs, as s3://bucket/out.")
     ],
-    scale: options.Scale = None,
-    width: options.Width = None,
-    height: options.Height = None,
-    longest: options.Longest = None,
-    fit: options.Fit = None,
+    scale: sizes.Scale = None,
+    width: sizes.Width = None,
+    height: sizes.Height = None,
+    longest: sizes.Longest = None,
+    fit: sizes.Fit = None,
     model: options.Model = "default",
-    tile: options.Tile = "auto",
+    tile: engines.Tile = "auto",
     format: options.Format = None,  # noqa: A002 (users' word)
     quality: options.Quality = 95,
     lossless: options.Lossless = False,
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
-    self_ensemble: options.SelfEnsemble = False,
+    self_ensemble: engines.SelfEnsemble = False,
+    consistent: engines.Consistent = False,
     overwrite: options.Overwrite = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run that was begun in DST.")
@@ -59,7 +58,7 @@ def upscale_bucket(
         typer.Option(
             "--workers",
             metavar="N",
-            parser=options.whole_number("workers"),
+            parser=values.whole_number("workers"),
             help="Processes of one core each; default: one for each core there is.",
         ),
     ] = None,
@@ -76,7 +75,7 @@ def upscale_bucket(
         typer.Option(
             "--batch",
             metavar="N",
-            parser=options.whole_number("batch", most=10_000),
+            parser=values.whole_number("batch", most=10_000),
             help="Pictures in one step, which a lost worker's successor does again; default: 64.",
         ),
     ] = None,
@@ -91,13 +90,13 @@ def upscale_bucket(
         typer.Option(
             "--pictures",
             metavar="N",
-            parser=options.whole_number("pictures"),
+            parser=values.whole_number("pictures"),
             help="How many there are, for --dry-run; default: as many as a minute lists.",
         ),
     ] = None,
-    backend: options.Backend = "auto",
-    precision: options.Precision = "auto",
-    device: options.Device = "auto",
+    backend: engines.Backend = "auto",
+    precision: engines.Precision = "auto",
+    device: engines.Device = "auto",
     max_pixels: options.MaxPixels = None,
     max_memory: options.MaxMemory = None,
     as_json: options.Json = False,
@@ -113,37 +112,37 @@ def upscale_bucket(
     try:
         import ray  # noqa: F401 (asked for before anything is done)
 
-        from widesr.bulk.one import Making
         from widesr.bulk.store import Store
         from widesr.bulk.worker import Work
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="bulk", needed_for="upscaling buckets") from error
 
+    from widesr.batch.settings import UpscaleSettings
     from widesr.engine import EngineOptions
 
-    target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     work = Work(
         inputs=Store(source),
         outputs=Store(destination),
         overwrite=overwrite,
-        making=Making(
-            target=target,
+        settings=UpscaleSettings(
+            target=sizes.gather_target(scale, width=width, height=height, longest=longest, fit=fit),
             model=model,
+            engine=EngineOptions(
+                threads=1,
+                tile=values.tile(tile),
+                self_ensemble=self_ensemble,
+                consistent=consistent,
+                backend=backend,
+                precision=precision,
+                device=device,
+                **options.limits(max_memory=max_memory),
+            ),
             format=None if format == "auto" else format,
             quality=quality,
             lossless=lossless,
-            icc=cast("Icc", icc),
-            metadata=cast("Kept", metadata),
-            engine=EngineOptions(
-                threads=1,
-                self_ensemble=self_ensemble,
-                tile=options.parse_tile(tile),
-                backend=cast("Backend", backend),
-                precision=cast("Precision", precision),
-                device=cast("Device", device),
-                **options.memory_limit(max_memory),
-            ),
-            **options.pixel_limit(max_pixels),
+            icc=icc,
+            metadata=metadata,
+            **options.limits(max_pixels=max_pixels),
         ),
     )
     size = {} if batch is None else {"batch": batch}

@@ -23,7 +23,7 @@ from widesr.train.recipe import AdversarialTable, LossTable, Recipe
 
 
 class Judgement(NamedTuple):
-    """What the terms find in a process' share of a batch."""
+    """The findings of the terms in a process' share of a batch."""
 
     loss: Tensor
     """The weighted sum, with the gradient of SR; the mean over the share."""

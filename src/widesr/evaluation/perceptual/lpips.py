@@ -17,7 +17,7 @@ from widesr.errors import ShapeError
 from widesr.evaluation.perceptual.features import SMALLEST, FeatureNetwork, Maps
 
 Seen = Sequence[Maps]
-"""What the network sees in a picture: maps (C, h, w), each place of them of length 1."""
+"""The maps that the network makes of a picture, (C, h, w), each place of them of length 1."""
 
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
@@ -29,7 +29,7 @@ class Lpips:
     name: str
     """"lpips-squeeze", "lpips-alex" or "lpips-vgg"."""
     sha256: str
-    """Of the file of weights."""
+    """The hash of the file of weights."""
 
     def __init__(self, weights: Path) -> None:
         """Read the network's weights.
