@@ -3,12 +3,13 @@
     python benchmarks/bulk.py speed                 # one worker against two, on this machine
     python benchmarks/bulk.py nodes                 # two Ray nodes against the forecast for them
     python benchmarks/bulk.py nodes --lose          # one of them is killed in the middle
-    python benchmarks/bulk.py plan                  # 100 million pictures on 1 to 10,000 workers
+    python benchmarks/bulk.py plan                  # 100 million pictures on 100 to 10,000 workers
 
 The pictures are pieces of the example photographs. Two nodes are two Ray nodes of one CPU on this
 machine, each in a network namespace of its own, joined by a cable that is virtual; this needs Linux
 and root. `speed` and `nodes` keep what they found in benchmarks/results/bulk.json, with the load of
-the machine before they began; `plan` computes from what `speed` found for one worker.
+the machine before they began. `plan` measures one worker in this process, in processor seconds, so
+that other work on the machine does not count; what a store and a start take is given to it.
 """
 
 import argparse
@@ -21,7 +22,6 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from PIL import Image
@@ -29,10 +29,12 @@ from PIL import Image
 from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.crew import joined
 from widesr.bulk.forecast import Costs, Weather, plan
-from widesr.bulk.manifest import Manifest
+from widesr.bulk.listing import Listing
+from widesr.bulk.manifest import Keys, Manifest
 from widesr.bulk.run import upscale_bulk
 from widesr.bulk.store import Store
-from widesr.bulk.worker import Work
+from widesr.bulk.worker import Work, Worker
+from widesr.engine import EngineOptions
 from widesr.system.machine import this_machine
 from widesr.upscaling.target import Target
 
@@ -57,13 +59,15 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--io", type=float, default=0.1, help="seconds to read and write one")
+    parser.add_argument("--start", type=float, default=20.0, help="seconds to start a worker")
     parser.add_argument("--lose", action="store_true")
     parser.add_argument("--address", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.what == "plan":
-        return show_plan()
+        return show_plan(args)
     if args.what == "measure":  # what `nodes` runs within the first namespace
         found = measured(Path(args.folder), args, workers=args.workers, address=args.address)
         print(json.dumps(found))
@@ -102,14 +106,16 @@ def cut(folder, count, side):
             piece.save(folder / f"{number:05}.jpg", quality=95)
 
 
+def work_in(folder, outputs, args):
+    engine = EngineOptions(threads=1)
+    settings = UpscaleSettings(target=Target(scale=2), model=args.model, engine=engine)
+    return Work(inputs=Store(str(folder / "in")), outputs=Store(outputs), settings=settings)
+
+
 def measured(folder, args, *, workers, address=None):
     """Do all pictures; seconds from asking for workers to the last picture."""
     with tempfile.TemporaryDirectory(dir=folder) as out, joined(address, workers=workers):
-        work = Work(
-            inputs=Store(str(folder / "in")),
-            outputs=Store(f"{out}/out"),
-            settings=UpscaleSettings(target=Target(scale=2), model=args.model),
-        )
+        work = work_in(folder, f"{out}/out", args)
         start = time.perf_counter()
         tally = upscale_bulk(work, workers=workers, batch=BATCH)
         wall = time.perf_counter() - start
@@ -209,23 +215,38 @@ def end_node(namespace):
             os.kill(int(pid), signal.SIGKILL)
 
 
-def show_plan():
-    one = json.loads(RESULT.read_text())["speed"]["one"]
-    costs = costs_of(one)
-    mean = sum(costs.pictures) / len(costs.pictures)
-    each = one["megapixels"] / len(costs.pictures)
-    print(f"{mean:.3f} s a picture of {each:.3f} megapixels, {mean / each:.2f} s a megapixel")
-    print(f"{costs.batch:.3f} s a batch beside, {costs.start:.1f} s to start a worker")
-    print("| workers | | hours | core-hours | lost to losses | tail, minutes | losses |")
-    print("|---|---|---|---|---|---|---|")
-    for workers in (1, 10, 100, 1_000, 10_000):
+def show_plan(args):
+    """Measure one worker in this process, in processor seconds, which other work does not change."""
+    with tempfile.TemporaryDirectory() as folder:
+        cut(Path(folder) / "in", args.pictures, args.side)
+        worker = Worker(work_in(Path(folder), f"{folder}/out", args))
+        seconds = []
+        for batch in Listing(Store(f"{folder}/in"), Store(f"{folder}/out")).batches(Keys(), most=1):
+            start = time.process_time()
+            report = worker.do(batch)
+            assert report.done == 1
+            seconds.append(time.process_time() - start)
+        load = seconds.pop(0)  # with its picture
+    megapixels = args.side**2 / 1e6
+    mean = sum(seconds) / len(seconds)
+    costs = Costs(pictures=tuple(s + args.io for s in seconds), start=args.start)
+    machine = this_machine()
+    print(
+        f"{machine.cpu}, {args.model} x2, {len(seconds)} pictures of {megapixels:.3f} megapixels:"
+    )
+    print(
+        f"{mean:.3f} processor seconds each, {mean / megapixels:.2f} a megapixel, {load:.1f} to load"
+    )
+    print(f"beside: {args.io} s a picture to read and write, {args.start} s to start a worker\n")
+    print("| workers | | hours | core-hours | done again | tail, minutes | workers lost |")
+    print("|---:|---|---:|---:|---:|---:|---:|")
+    for workers in (100, 1_000, 10_000):
         for name, weather in WEATHERS.items():
             p = plan(MILLIONS * 10**6, workers=workers, costs=costs, weather=weather)
-            found = asdict(p)
             print(
-                f"| {workers:,} | {name} | {found['hours']:,.1f} | {found['core_hours']:,.0f} | "
-                f"{found['lost'] / found['core_hours']:.2%} | {found['tail'] * 60:.1f} | "
-                f"{found['losses']:,} |"
+                f"| {workers:,} | {name} | {p.hours:,.1f} | {p.core_hours:,.0f} | "
+                f"{p.lost / p.core_hours:.2%} | {p.tail * 60:.1f} | {p.losses:,} |",
+                flush=True,
             )
     return 0
 

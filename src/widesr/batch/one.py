@@ -14,8 +14,8 @@ from widesr.pictures.animation import is_animation
 from widesr.pictures.heic import closest_suffix
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.reading import open_picture
+from widesr.pictures.sequence import PictureSequence
 from widesr.pictures.several import (
-    Several,
     check_several,
     holds_several,
     open_several,
@@ -147,14 +147,14 @@ def upscaled_stream(
 
 
 @contextmanager
-def open_any(source: Source, *, max_pixels: int) -> Iterator[PictureStream | Several]:
+def open_any(source: Source, *, max_pixels: int) -> Iterator[PictureStream | PictureSequence]:
     """Open a file of one or of several pictures; as `open_picture` and `open_several`."""
     opening = open_several if holds_several(source) else open_picture
     with opening(source, max_pixels=max_pixels) as pictures:
         yield pictures
 
 
-def check_output(output: Path, lr: PictureStream | Several, *, lossless: bool) -> int:
+def check_output(output: Path, lr: PictureStream | PictureSequence, *, lossless: bool) -> int:
     """Refuse an output that cannot hold what becomes of these pictures, and count them.
 
     Raises:
@@ -181,8 +181,8 @@ def check_still(output: Path, *, lossless: bool) -> None:
 
 @contextmanager
 def changed(
-    lr: PictureStream | Several, change: Callable[[PictureStream, int], PictureStream]
-) -> Iterator[PictureStream | Several]:
+    lr: PictureStream | PictureSequence, change: Callable[[PictureStream, int], PictureStream]
+) -> Iterator[PictureStream | PictureSequence]:
     """Change pictures as they pass; each step works while the one behind it uses what it made.
 
     Args:
