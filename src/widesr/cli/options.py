@@ -21,8 +21,19 @@ Model = Annotated[
         "--model",
         metavar="NAME",
         autocompletion=offers.models,
-        help="fast, default or best; realistic, which also removes JPEG blocks and noise; a name "
+        help="fast, default or best; realistic, which also removes JPEG blocks and noise; crisp, "
+        "which invents detail; a name "
         'from "widesr models"; an .onnx file; bicubic; or nearest, for pixel art.',
+    ),
+]
+Crisp = Annotated[
+    float | None,
+    typer.Option(
+        "--crisp",
+        metavar="0..1",
+        min=0.0,
+        max=1.0,
+        help="How much detail may be invented: 0 is faithful, 1 is -n crisp.",
     ),
 ]
 Format = Annotated[
@@ -145,7 +156,21 @@ def _matching(path: Path) -> list[Path]:
 
 def model_end(model: str) -> str:
     """End the names of what a model other than the default makes: photo_x2_best.jpg."""
-    return "" if model == "default" else f"_{Path(model).name.removesuffix('.onnx')}"
+    name = Path(model).name.removesuffix(".onnx").replace(":", "-")
+    return "" if model == "default" else f"_{name}"
+
+
+def crisp_model(model: str, crisp: float | None) -> str:
+    """Give the model that the dial between faithful and crisp stands for.
+
+    Raises:
+        UsageError: Another model was asked for as well.
+    """
+    if crisp is None:
+        return model
+    if model not in ("default", "crisp"):
+        raise UsageError(f"--crisp is a dial of the model crisp; leave out -n {model}, or --crisp")
+    return f"crisp:{crisp:g}"
 
 
 def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "skip"]:

@@ -29,6 +29,7 @@ def upscale_pictures(
     longest: sizes.Longest = None,
     fit: sizes.Fit = None,
     model: options.Model = "default",
+    crisp: options.Crisp = None,
     tile: engines.Tile = "auto",
     format: options.Format = None,  # noqa: A002 (users' word)
     quality: options.Quality = 95,
@@ -71,6 +72,7 @@ def upscale_pictures(
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
 
+    model = options.crisp_model(model, crisp)
     target = sizes.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     settings = UpscaleSettings(
         target=target,

@@ -1,10 +1,13 @@
 """Find the model that a user names: ours by name, alias or file, other makers' by their file."""
 
 from widesr.engine.foreign import probe
-from widesr.errors import ModelNotFoundError
+from widesr.errors import ModelNotFoundError, UsageError
+from widesr.models.blend import blend
 from widesr.models.catalog import (
     ALIASES,
     BICUBIC,
+    CRISP,
+    FAITHFUL,
     NEAREST,
     ModelFile,
     locate,
@@ -20,6 +23,7 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
         name: An alias ("fast", "default", "best", "realistic"), the name of a model in the package
             or of one that was pulled, or the path of an `.onnx` file, known by its suffix or by a
             separator in it. A file without a card, of another maker, is found out by trial.
+            "crisp:0.5" lies half-way between the faithful model of the same network and "crisp".
         scale: The scale that the model must have; None takes a model of any scale, by its own name
             or path.
 
@@ -27,6 +31,9 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
         ModelNotFoundError: There is no such model or file, or it has another scale.
         ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
     """
+    name, share = _parted(name)
+    if share is not None:
+        return _blend(name, share, scale=scale)
     path = locate(name, scale=scale)
     card, graph_sha256 = read_header(path)
     model = ModelFile(path, card) if card else probe(path, graph_sha256)
@@ -48,6 +55,26 @@ def native_scales(name: str) -> tuple[int, ...]:
     """
     if name in (BICUBIC, NEAREST):
         return ()
-    if name in ALIASES:
-        return tuple(ALIASES[name])
+    alias, _ = _parted(name)
+    if alias in ALIASES:
+        return tuple(ALIASES[alias])
     return (find_model(name, scale=None).card.scale,)
+
+
+def _parted(name: str) -> tuple[str, float | None]:
+    """Part "crisp:0.5" into the model and its share; None for what is no blend."""
+    model, colon, share = name.partition(":")
+    if not colon or (model != CRISP and model not in ALIASES.get(CRISP, {}).values()):
+        return name, None
+    try:
+        return model, float(share)
+    except ValueError:
+        raise UsageError(
+            f"model {name!r}: expected a number from 0 to 1 after the colon, as in {CRISP}:0.5"
+        ) from None
+
+
+def _blend(name: str, share: float, *, scale: int | None) -> ModelFile:
+    """Blend a crisp model with the model that it was fine-tuned from."""
+    crisp = find_model(name, scale=scale)
+    return blend(find_model(FAITHFUL[crisp.card.name], scale=None), crisp, share)

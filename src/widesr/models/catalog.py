@@ -34,6 +34,12 @@ ALIASES: dict[str, dict[int, str]] = {
 """Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
 pictures, and those for JPEG files and noise."""
 
+CRISP = "crisp"
+"""The alias of the models that invent detail; "crisp:0.5" goes half the way to them."""
+
+FAITHFUL = {"wdsr-a16-crisp-x4": "wdsr-a16-x4"}
+"""The models that the crisp ones were fine-tuned from, at the other end of the dial."""
+
 BICUBIC = "bicubic"
 """The name of `imresize` everywhere a model is named: any scale, no file."""
 

@@ -96,3 +96,57 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at + i + 1
     raise NotProtobufError
+
+
+class Weights(NamedTuple):
+    """The values of an initializer of an ONNX graph, where they lie in the file."""
+
+    data_type: int
+    """As ONNX numbers them: 1 is float32, 10 is float16."""
+    start: int
+    stop: int
+
+
+def initializers(model: memoryview) -> dict[str, Weights]:
+    """Find the raw values of each initializer of an ONNX file, by its name.
+
+    Raises:
+        NotProtobufError: The bytes are no message.
+    """
+    at = next((field for field in fields(model) if field.number == 7), None)
+    found: dict[str, Weights] = {}
+    if at is None:
+        return found
+    begin = at.stop - len(at.content)
+    for field in fields(at.content):
+        if field.number == 5:  # a TensorProto: 2 is its type, 8 its name, 9 its values
+            tensor = _entry(field.content)
+            if 8 not in tensor or 9 not in tensor:
+                continue
+            raw = next(each for each in fields(field.content) if each.number == 9)
+            stop = begin + field.stop - len(field.content) + raw.stop
+            name = bytes(tensor[8]).decode(errors="replace")
+            kind = _number(field.content, 2)
+            found[name] = Weights(kind, stop - len(raw.content), stop)
+    return found
+
+
+def _number(message: memoryview, number: int) -> int:
+    """Read the last varint field of a number; 0 if there is none."""
+    at = value = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        match tag & 7:
+            case 0:
+                read, at = _varint(message, at)
+                value = read if tag >> 3 == number else value
+            case 1:
+                at += 8
+            case 2:
+                size, at = _varint(message, at)
+                at += size
+            case 5:
+                at += 4
+            case _:
+                raise NotProtobufError
+    return value
