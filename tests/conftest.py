@@ -87,6 +87,14 @@ def bench() -> Path:
 
 
 @pytest.fixture(scope="session")
+def perceptual() -> Path:
+    """The folder with what LPIPS and NIQE are held to; skips the test where it is absent."""
+    if not (SHARED / "perceptual").is_dir():
+        pytest.skip("needs the perceptual metrics' weights in ../shared/perceptual")
+    return SHARED / "perceptual"
+
+
+@pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder with the reference networks' weights and outputs; skips where it is absent."""
     if not (SHARED / "golden").is_dir():
