@@ -270,7 +270,8 @@ def _validated(now: "Progress") -> str:
     if now.psnr is None:
         return "not validated yet"
     start = "" if now.psnr_at_start is None else f" ({now.psnr_at_start:.2f} at the start)"
-    return f"{now.psnr:.2f} dB PSNR-Y, benchmark-y{start}"
+    lpips = "" if now.lpips is None else f", LPIPS {now.lpips:.4f}"
+    return f"{now.psnr:.2f} dB PSNR-Y, benchmark-y{start}{lpips}"
 
 
 def _speed(now: "Progress") -> str:

@@ -6,14 +6,12 @@ Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 201
 """
 
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 from torch.nn.utils.parametrizations import spectral_norm
 
-Module = TypeVar("Module", bound=nn.Module)
 DiscriminatorName = Literal["srgan", "unet"]
 
 _SLOPE = 0.2
@@ -91,13 +89,4 @@ DISCRIMINATORS: dict[DiscriminatorName, type[SRGANDiscriminator | UNetDiscrimina
 
 def build_discriminator(name: DiscriminatorName, n_feats: int) -> nn.Module:
     """Build a discriminator with random weights from torch's generator."""
-    network: nn.Module = DISCRIMINATORS[name](n_feats)
-    return channels_last(network)
-
-
-def channels_last(network: Module) -> Module:
-    """Lay out the kernels of a network so that convolutions are quick; return it."""
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return network
+    return DISCRIMINATORS[name](n_feats)

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 from torch.optim import Adam
 
 from widesr.errors import CheckpointError
-from widesr.train.discriminators import build_discriminator, channels_last
+from widesr.train.discriminators import build_discriminator
 from widesr.train.features import Perceptual
 from widesr.train.losses import LOSSES, lattice
 from widesr.train.optimizers import load_moments, moments_of
@@ -145,7 +145,7 @@ class Objective:
         self.adversary: Adversary | None = None
         if recipe.features:
             self.perceptual = Perceptual(Path(recipe.features.weights))
-            channels_last(self.perceptual.to(device))
+            self.perceptual.to(device)
         if table and table.adversarial:
             ratio = table.adversarial.learning_rate / recipe.optim.learning_rate
             self.adversary = Adversary(table.adversarial, device=device, world=world, ratio=ratio)
