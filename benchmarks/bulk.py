@@ -3,7 +3,7 @@
     python benchmarks/bulk.py speed                 # one worker against two, on this machine
     python benchmarks/bulk.py nodes                 # two Ray nodes against the forecast for them
     python benchmarks/bulk.py nodes --lose          # one of them is killed in the middle
-    python benchmarks/bulk.py plan                  # 100 million pictures on 100 to 10,000 workers
+    python benchmarks/bulk.py plan                  # 100 million pictures on 10 to 1,000 workers
 
 The pictures are pieces of the example photographs. Two nodes are two Ray nodes of one CPU on this
 machine, each in a network namespace of its own, joined by a cable that is virtual; this needs Linux
@@ -45,7 +45,6 @@ BATCH = 4
 HEAD, SECOND = "10.77.0.1", "10.77.0.2"
 PORT = 6390
 IP = shutil.which("ip") or "ip"
-MILLIONS = 100
 WEATHERS = {
     "nothing goes wrong": Weather(),
     "a worker lost every 24 hours": Weather(losses_per_hour=1 / 24),
@@ -59,6 +58,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--millions", type=int, default=100, help="pictures to plan for")
     parser.add_argument("--io", type=float, default=0.1, help="seconds to read and write one")
     parser.add_argument("--start", type=float, default=20.0, help="seconds to start a worker")
     parser.add_argument("--lose", action="store_true")
@@ -216,7 +216,7 @@ def end_node(namespace):
 
 
 def show_plan(args):
-    """Measure one worker in this process, in processor seconds, which other work does not change."""
+    """Measure one worker here, in processor seconds, which other work does not change."""
     with tempfile.TemporaryDirectory() as folder:
         cut(Path(folder) / "in", args.pictures, args.side)
         worker = Worker(work_in(Path(folder), f"{folder}/out", args))
@@ -235,14 +235,15 @@ def show_plan(args):
         f"{machine.cpu}, {args.model} x2, {len(seconds)} pictures of {megapixels:.3f} megapixels:"
     )
     print(
-        f"{mean:.3f} processor seconds each, {mean / megapixels:.2f} a megapixel, {load:.1f} to load"
+        f"{mean:.3f} processor seconds each, {mean / megapixels:.2f} a megapixel, "
+        f"{load:.1f} to load"
     )
     print(f"beside: {args.io} s a picture to read and write, {args.start} s to start a worker\n")
     print("| workers | | hours | core-hours | done again | tail, minutes | workers lost |")
     print("|---:|---|---:|---:|---:|---:|---:|")
-    for workers in (100, 1_000, 10_000):
+    for workers in (10, 100, 1_000):
         for name, weather in WEATHERS.items():
-            p = plan(MILLIONS * 10**6, workers=workers, costs=costs, weather=weather)
+            p = plan(args.millions * 10**6, workers=workers, costs=costs, weather=weather)
             print(
                 f"| {workers:,} | {name} | {p.hours:,.1f} | {p.core_hours:,.0f} | "
                 f"{p.lost / p.core_hours:.2%} | {p.tail * 60:.1f} | {p.losses:,} |",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_CHUNK = 2**16
+_CHUNK = 2**14
 """Batches that are drawn at a time."""
 _HOUR = 3600.0
 
@@ -121,9 +121,7 @@ def _batches(pictures: int, costs: Costs, batch: int, rng: np.random.Generator) 
     whole, rest = divmod(pictures, batch)
     while whole:
         n = min(whole, _CHUNK)
-        drawn = np.zeros(n)
-        for _ in range(batch):  # not all at once: memory
-            drawn += rng.choice(seconds, n)
+        drawn = rng.multinomial(batch, np.full(len(seconds), 1 / len(seconds)), n) @ seconds
         yield from (drawn + costs.batch).tolist()
         whole -= n
     if rest:
