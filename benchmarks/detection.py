@@ -9,6 +9,7 @@ what it names. The result of each set is kept by the name of the folder that PIC
 
 import argparse
 import json
+from math import isnan
 from pathlib import Path
 
 from widesr.evaluation.detection.judge import DetectionReport, Interval, Judged, evaluate_detection
@@ -60,7 +61,7 @@ def measure(arguments: argparse.Namespace) -> None:
             scale=SCALE,
             threads=arguments.threads,
         ).model_copy(update=named)
-        of_set[model] = report.model_dump(mode="json")
+        of_set[model] = json.loads(report.model_dump_json())
         RESULT.write_text(json.dumps(kept, indent=1) + "\n")  # what was measured stays measured
         print(model, report.judged[-1].measures["ap50"], flush=True)
 
@@ -98,6 +99,8 @@ def as_table(kept: dict[str, object]) -> str:
 def cell(judged: Judged, key: str) -> str:
     """Write a number with its interval."""
     each = judged.measures[key]
+    if isnan(each.value):
+        return "-"
     factor, digits = (1, 2) if key == "hallucinated" else (100, 1)
     low, high = (f"{bound * factor:.{digits}f}" for bound in (each.low, each.high))
     return f"{each.value * factor:.{digits}f} ({low} to {high})"

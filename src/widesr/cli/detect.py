@@ -1,5 +1,6 @@
 """Judge a model by what a detector finds, for `widesr evaluate --detector`."""
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def _as_lines(report: "DetectionReport") -> list[str]:
 
 def _cell(each: "Interval", name: str) -> str:
     """A number with its interval; shares as percent, hallucinated boxes as they are."""
-    if each.value != each.value:
+    if isnan(each.value):
         return "-"
     factor, digits = (1, 2) if name == "hallucinated" else (100, 1)
     value, low, high = (
