@@ -94,14 +94,9 @@ class Matches:
     def measures(self, pictures: Sequence[int] | NDArray[np.intp] | None = None) -> Measures:
         """Measure a set of pictures, by their places in the list; each may be in it again."""
         chosen = np.arange(self.n_pictures) if pictures is None else np.asarray(pictures)
-        tables = [
-            [_precision([cells[p] for p in chosen]) for cells in areas] for areas in self._cells
-        ]
-        by_area = [
-            [areas[n] for areas in tables if areas[n] is not None] for n in range(len(AREAS))
-        ]
+        by_area = [self._precisions(area, chosen) for area in range(len(AREAS))]
         means = [float(np.mean(each)) if each else float("nan") for each in by_area]
-        halves = [table[_AT_HALF] for table in by_area[0] if table is not None]
+        halves = [table[_AT_HALF] for table in by_area[0]]
         small = int(self.small[chosen].sum())
         return Measures(
             ap=means[0],
@@ -112,6 +107,11 @@ class Matches:
             small_recall=int(self.small_found[chosen].sum()) / small if small else float("nan"),
             hallucinated=int(self.hallucinated[chosen].sum()) / len(chosen),
         )
+
+    def _precisions(self, area: int, chosen: NDArray[np.intp]) -> list[NDArray[np.float64]]:
+        """Average precisions of the categories that have true boxes of an area, each by overlap."""
+        tables = (_precision([areas[area][place] for place in chosen]) for areas in self._cells)
+        return [table for table in tables if table is not None]
 
 
 def _precision(entries: Sequence[dict[str, Any] | None]) -> NDArray[np.float64] | None:
