@@ -118,6 +118,14 @@ def perceptual_files() -> Path:
     return SHARED / "perceptual"
 
 
+@pytest.fixture(scope="session")
+def detection_files() -> Path:
+    """The folder with two detectors, pictures and true boxes; skips where it is absent."""
+    if not (SHARED / "detect").is_dir():
+        pytest.skip("needs the detectors and pictures in ../shared/detect")
+    return SHARED / "detect"
+
+
 @pytest.fixture
 def server():
     """Files over HTTP from this machine, none yet."""

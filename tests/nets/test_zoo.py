@@ -16,6 +16,8 @@ from widesr.exchange.export import export_onnx
 from widesr.models.catalog import read_card
 from widesr.nets import (
     FAMILIES,
+    DRCNConfig,
+    DRRNConfig,
     EDRNConfig,
     EDSRConfig,
     ESPCNConfig,
@@ -25,16 +27,19 @@ from widesr.nets import (
     SPANConfig,
     SRCNNConfig,
     SRDenseNetConfig,
+    SRFBNConfig,
     SRResNetConfig,
     VDSRConfig,
     WDSRConfig,
     build,
     family_of,
+    iterated,
     parse_config,
 )
 from widesr.nets.branches import BranchedConv2d
 from widesr.nets.enlarge import Enlarge
 from widesr.nets.smfanet import _Grid
+from widesr.nets.srfbn import _Bilinear
 from widesr.pixels.resize import imresize
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.grow import grown
@@ -64,10 +69,17 @@ SMALL = {
     "span": SPANConfig(scale=2, n_resblocks=2, n_feats=4),
     "span-branched": SPANConfig(scale=3, n_resblocks=1, n_feats=4, branched=True),
     "smfanet": SMFANetConfig(scale=3, n_resblocks=2, n_feats=8),
+    "drrn": DRRNConfig(scale=2, n_blocks=2, n_units=2, n_feats=6),
+    "drrn-y": DRRNConfig(scale=3, n_units=2, n_feats=6, colours=1),
+    "drcn": DRCNConfig(scale=2, n_recursions=3, n_feats=6),
+    "drcn-y": DRCNConfig(scale=3, n_recursions=2, n_feats=6, colours=1),
+    "srfbn": SRFBNConfig(scale=2, n_steps=2, n_groups=2, n_feats=4),
+    "wdsr-reused": WDSRConfig(scale=2, block="a", n_resblocks=2, n_feats=4, expansion=2, reuse=3),
 }
 UNBOUNDED = ("edrn", "smfanet")
 BOUNDED = {name: cfg for name, cfg in SMALL.items() if name not in UNBOUNDED}
-FOLDING = ("srresnet", "edrn", "span-branched")
+FOLDING = ("srresnet", "edrn", "span-branched", "wdsr-reused")
+RECURRENT = ("drrn", "srfbn", "wdsr-reused")
 
 
 def n_weights(network):
@@ -87,6 +99,9 @@ def n_weights(network):
         (FSRCNNConfig(scale=3, colours=1), 12_464),
         # 20 layers of 64 features, of luma: published as 665K (EDSR's and CARN's tables).
         (VDSRConfig(scale=2, colours=1), 664_704),
+        # DRRN paper, figure 1: "297K" for B1U25; DRCN: "1,774K" in EDSR's and CARN's tables.
+        *((DRRNConfig(scale=scale, colours=1), 297_216) for scale in SCALES),
+        *((DRCNConfig(scale=scale, colours=1), 1_774_080) for scale in SCALES),
     ],
     ids=str,
 )
@@ -116,6 +131,12 @@ def test_networks_have_the_published_size(cfg, expected, published):
         count = n_parameters(FAMILIES[family_of(cfg)].network(cfg))
     assert count == expected
     assert count == pytest.approx(published, rel=0.035)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(2, 282_442), (3, 375_626), (4, 483_146)])
+def test_srfbn_s_has_the_size_of_the_authors_code(scale, expected):
+    # The authors count the 24 values of their two frozen mean shifts; the paper has "483K" at x4.
+    assert n_parameters(build(SRFBNConfig(scale=scale))) + 24 == expected
 
 
 def test_srdensenet_is_about_as_large_as_published():
@@ -181,6 +202,13 @@ def test_networks_of_luma_change_all_colours_alike(name):
     assert (change - change.mean(dim=1, keepdim=True)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_enlargement_in_srfbn_is_torchs(scale):
+    lr = torch.rand(2, 3, 5, 7)
+    expected = functional.interpolate(lr, scale_factor=scale, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(_Bilinear(scale)(lr), expected, atol=1e-6, rtol=0)
+
+
 # ---- promises of every network -------------------------------------------------------------
 
 
@@ -244,12 +272,98 @@ def test_weights_go_to_a_file_and_back(tmp_path, name):
 
 
 def test_configurations_refuse_what_they_do_not_know():
-    tested_elsewhere = {"ablation", "edsr", "wdsr"}
+    tested_elsewhere = {"ablation", "edsr"}
     assert {family_of(cfg) for cfg in SMALL.values()} == set(FAMILIES) - tested_elsewhere
     for cfg in SMALL.values():
         assert parse_config(family_of(cfg), asdict(cfg)) == cfg
         with pytest.raises(ValueError, match="n_featz"):
             parse_config(family_of(cfg), {**asdict(cfg), "n_featz": 3})
+
+
+# ---- recurrent networks --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_network_runs_the_same_weights_another_number_of_times(name):
+    network = trained(SMALL[name])
+    lr = torch.rand(1, 3, 8, 9)
+    with torch.inference_mode():
+        pictures = [iterated(network, n).eval()(lr) for n in (1, 2, 3)]
+        now = getattr(network.cfg, network.cfg.iterations)
+        assert torch.equal(pictures[now - 1], network(lr))
+    assert (pictures[0] - pictures[1]).abs().max() > 1e-6
+    assert (pictures[1] - pictures[2]).abs().max() > 1e-6
+    assert n_parameters(iterated(network, 9)) == n_parameters(network)
+    with pytest.raises(UsageError) as error:
+        iterated(network, 0)
+    assert error.value.options == ("iterations",)
+
+
+@pytest.mark.parametrize("name", ["drcn", "vdsr"])
+def test_networks_of_one_number_of_iterations_take_no_other(name):
+    with pytest.raises(UsageError) as error:
+        iterated(build(SMALL[name]), 2)
+    assert error.value.options == ("iterations",)
+
+
+@pytest.mark.parametrize(("name", "pictures"), [("srfbn", 2), ("drcn", 4), ("drrn", 1)])
+def test_a_loss_judges_the_picture_of_every_iteration_where_the_paper_does(name, pictures):
+    network = trained(SMALL[name])
+    lr = torch.rand(2, 3, 6, 7)
+    with torch.inference_mode():
+        judged = network.supervised(lr).chunk(pictures)
+        assert all(picture.shape == (2, 3, 12, 14) for picture in judged)
+        torch.testing.assert_close(judged[-1], network(lr))
+        if name == "srfbn":
+            torch.testing.assert_close(judged[0], iterated(network, 1).eval()(lr))
+
+
+def test_drcn_starts_from_the_mean_of_its_recursions():
+    network = build(SMALL["drcn"]).eval()
+    lr = torch.rand(1, 3, 6, 7)
+    with torch.inference_mode():
+        *each, result = network.predictions(lr)
+    torch.testing.assert_close(torch.stack(each).mean(dim=0), result)
+
+
+def test_a_wdsr_whose_blocks_are_used_once_is_kept_as_ever():
+    once = WDSRConfig(scale=2, block="a", n_resblocks=2, n_feats=4, expansion=2)
+    assert "reuse" not in once.values()
+    assert parse_config("wdsr", once.values()) == once
+    shared = replace(once, reuse=3)
+    assert parse_config("wdsr", shared.values()) == shared
+    with pytest.raises(ValueError, match="reuse"):
+        parse_config("wdsr", {**asdict(once), "reuse": 0})
+
+
+def test_shared_blocks_are_a_deeper_network_with_equal_blocks():
+    shared, lr = trained(SMALL["wdsr-reused"]), torch.rand(1, 3, 8, 9)
+    deep = build(replace(SMALL["wdsr-reused"], reuse=1, n_resblocks=6)).eval()
+    state = shared.state_dict()
+    for name in deep.state_dict():
+        if name.startswith("body."):
+            _, number, rest = name.split(".", 2)
+            state[name] = shared.state_dict()[f"body.{int(number) % 2}.{rest}"]
+    deep.load_state_dict(state)
+    with torch.inference_mode():
+        torch.testing.assert_close(deep(lr), shared(lr))
+    assert deep.receptive_radius == shared.receptive_radius
+
+
+def test_a_recurrent_network_is_exported_for_any_number_of_iterations(tmp_path):
+    network = trained(SMALL["srfbn"])
+    save_weights(tmp_path / "w.safetensors", network, None)
+    files = [tmp_path / f"{n}.onnx" for n in (1, 4)]
+    cards = [
+        export_onnx(tmp_path / "w.safetensors", file, licence="CC0-1.0", iterations=int(file.stem))
+        for file in files
+    ]
+    assert [card.receptive_radius for card in cards] == [
+        iterated(network, n).receptive_radius for n in (1, 4)
+    ]
+    assert cards[0].parameters == cards[1].parameters
+    few, many = (file.stat().st_size for file in files)
+    assert many < 2 * few + 50_000  # nodes are repeated, weights are not
 
 
 # ---- model files ---------------------------------------------------------------------------

@@ -33,6 +33,14 @@ def export_model(
         Literal["fp16", "fp32"],
         typer.Option(help="How weights are stored; both are computed with in fp32."),
     ] = "fp16",
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How often a recurrent network runs its weights. Default: as it was trained.",
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write an ONNX file that widesr upscale -n takes.
@@ -53,6 +61,7 @@ def export_model(
         source=source,
         notes=notes,
         stored=stored,
+        iterations=iterations,
         overwrite=overwrite,
     )
     typer.echo(

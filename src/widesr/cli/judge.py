@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, offers, options, values
+from widesr.cli.detect import judge_by_detector
 from widesr.cli.terminal import progress, table
+from widesr.errors import UsageError
 
 if TYPE_CHECKING:
     from widesr.evaluation.report import MetricReport, ProtocolReport, Report, Scores
@@ -114,6 +116,17 @@ def evaluate_model(
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the whole report here.")
     ] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Judge by what a detector finds: an ONNX file of YOLOX or YuNet. Needs --boxes.",
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The true boxes for --detector, in COCO's JSON."),
+    ] = None,
     self_ensemble: engines.SelfEnsemble = False,
     consistent: engines.Consistent = False,
     tile: engines.Tile = "auto",
@@ -127,6 +140,7 @@ def evaluate_model(
 
     HR pictures are first cropped to a multiple of the scale, as the field does, and grey ones are
     scored as grey. In fp32, which is the default, the figures are the same on any machine.
+    With a detector, the figures say what it still finds in the enlarged pictures.
     """
     from widesr.engine import EngineOptions
     from widesr.evaluation.report import check_report_path, write_report
@@ -134,6 +148,34 @@ def evaluate_model(
 
     if json_path is not None:
         check_report_path(json_path)
+    engine = EngineOptions(
+        tile=values.tile(tile),
+        self_ensemble=self_ensemble,
+        consistent=consistent,
+        threads=threads,
+        backend=backend,
+        precision=precision,
+    )
+    if detector is not None or boxes is not None:
+        if detector is None or boxes is None or lr_dir is not None or sr_dir is not None:
+            alone = detector is None or boxes is None
+            found = "only one of them is given" if alone else "other pictures are given too"
+            raise UsageError(
+                f"a detector needs the true boxes, and LR is made by imresize; {found}",
+                options=["detector", "boxes"],
+            )
+        judge_by_detector(
+            hr_dir,
+            detector=detector,
+            boxes=boxes,
+            model=model,
+            scale=scale,
+            engine=engine,
+            json_path=json_path,
+            max_pixels=max_pixels,
+            quiet=quiet,
+        )
+        return
     if SR_SPACE in protocol or sr_dir is not None:
         from widesr.cli.space import judge_samples
 
@@ -160,14 +202,7 @@ def evaluate_model(
             metrics=asked,
             lpips_weights=lpips_weights,
             lr_dir=lr_dir,
-            options=EngineOptions(
-                tile=values.tile(tile),
-                self_ensemble=self_ensemble,
-                consistent=consistent,
-                threads=threads,
-                backend=backend,
-                precision=precision,
-            ),
+            options=engine,
             on_progress=lambda done, _: show(done, names[int(done)]),
             **options.limits(max_pixels=max_pixels),
         )

@@ -86,7 +86,7 @@ def read_graph(model: ModelFile) -> Any:  # noqa: ANN401
     try:
         return core.read_model(str(model.path))
     except RuntimeError as error:
-        raise refused(model, error) from error
+        raise refused(model.path, error) from error
 
 
 def values(port: Any) -> Any:  # noqa: ANN401

@@ -91,9 +91,9 @@ def _shapes(ports: list[GraphPort]) -> str:
     )
 
 
-def refused(model: ModelFile, error: Exception) -> ModelFileError:
+def refused(path: os.PathLike[str], error: Exception) -> ModelFileError:
     """Say that a runtime cannot load a file."""
-    return ModelFileError(f"{model.path}: the runtime refuses this model: {_one_line(error)}")
+    return ModelFileError(f"{path}: the runtime refuses this model: {_one_line(error)}")
 
 
 def failed(path: os.PathLike[str], lr: Tensor, error: Exception) -> ModelFileError:

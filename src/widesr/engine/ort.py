@@ -7,6 +7,7 @@ depends on the picture's size: some 3e-7 between tiled and whole, and slower.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from widesr.engine.interface import (
     refused,
 )
 from widesr.engine.protocol import Tensor
-from widesr.errors import UsageError
+from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import ModelFile
 
 PROVIDERS = {
@@ -87,7 +88,7 @@ class OnnxRuntimeEngine:
         self.receptive_radius = model.card.receptive_radius
         self.smallest_tile = 1 if model.card.tiles else None
         self._path = model.path
-        self._session = _session(model, threads=threads, streams=streams, device=device)
+        self._session = _session(model.path, threads=threads, streams=streams, device=device)
         if self._session.get_providers()[0] != PROVIDERS[device]:
             raise UsageError(
                 f"ONNX Runtime cannot start {device} on this machine (driver or libraries are "
@@ -122,7 +123,47 @@ class OnnxRuntimeEngine:
             raise failed(self._path, inputs[0], error) from error
 
 
-def _session(model: ModelFile, *, threads: int, streams: int, device: str) -> Any:  # noqa: ANN401 - untyped
+class Graph:
+    """Any network that reads one array of floats and has no card, such as a detector."""
+
+    input_shape: tuple[int | None, ...]
+    """The sides of the input; None is any number."""
+    outputs: dict[str, tuple[int | None, ...]]
+    """The shapes of the outputs, by name."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        """Load a file, on the CPU.
+
+        Raises:
+            ModelFileError: The runtime refuses the file, or it reads another number of arrays.
+        """
+        self._path = path
+        self._session = _session(path, threads=threads, streams=1, device="cpu")
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            raise ModelFileError(f"{path}: expected a network that reads one array of floats")
+        self._input = inputs[0].name
+        self.input_shape = _sides(inputs[0].shape)
+        self.outputs = {each.name: _sides(each.shape) for each in self._session.get_outputs()}
+
+    def run(self, x: Tensor) -> dict[str, Tensor]:
+        """Run the network; its outputs by name.
+
+        Raises:
+            ModelFileError: The network failed on this picture.
+        """
+        try:
+            made = self._session.run(None, {self._input: x})
+        except _ERRORS as error:
+            raise failed(self._path, x, error) from error
+        return dict(zip(self.outputs, made, strict=True))
+
+
+def _sides(shape: Any) -> tuple[int | None, ...]:  # noqa: ANN401 - untyped
+    return tuple(side if isinstance(side, int) else None for side in shape)
+
+
+def _session(path: Path, *, threads: int, streams: int, device: str) -> Any:  # noqa: ANN401 - untyped
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions, not on stderr too
     # All calls share one pool, and each brings the thread that it comes from.
@@ -134,9 +175,9 @@ def _session(model: ModelFile, *, threads: int, streams: int, device: str) -> An
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     provider = (PROVIDERS[device], _EXACT.get(device, {}))
     try:
-        return ort.InferenceSession(str(model.path), options, providers=[provider])
+        return ort.InferenceSession(str(path), options, providers=[provider])
     except _ERRORS as error:
-        raise refused(model, error) from error
+        raise refused(path, error) from error
 
 
 def _port(port: Any) -> GraphPort:  # noqa: ANN401 - untyped

@@ -82,7 +82,7 @@ class OpenVinoEngine:
                 )
             compiled = start_openvino().compile_model(graph, "CPU", options)
         except RuntimeError as error:
-            raise refused(model, error) from error
+            raise refused(model.path, error) from error
         self.inputs, self.outputs, self.fixed_size = read_interface(
             model,
             inputs=[_port(port) for port in compiled.inputs],

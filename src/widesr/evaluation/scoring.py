@@ -82,7 +82,7 @@ def evaluate_folder(
     judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
     options = (options or EngineOptions(precision="fp32")).but(**settings)
-    upscaler, judged = _load(model, scale=scale, options=options)
+    upscaler, judged = load_judged(model, scale=scale, options=options)
     images = []
     for hr_path, lr_path in pairs:
         hr, lr = _read_pair(hr_path, lr_path, scale=scale, max_pixels=max_pixels)
@@ -193,7 +193,14 @@ def score(
         raise DataError(f"{name}: cannot be scored: {error.message}") from error
 
 
-def _load(model: str, *, scale: int, options: EngineOptions) -> tuple[ScaleUpscaler, ModelReport]:
+def load_judged(
+    model: str, *, scale: int, options: EngineOptions
+) -> tuple[ScaleUpscaler, ModelReport]:
+    """Load the model that is judged, and say which it is.
+
+    Raises:
+        ModelNotFoundError: No such model at this scale.
+    """
     if model == BICUBIC:
         bicubic = Bicubic(scale, consistent=options.consistent)
         return bicubic, ModelReport(

@@ -18,7 +18,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from widesr.engine import load_engine
 from widesr.errors import ExportError, OutputExistsError, WidesrError
 from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
-from widesr.nets import Network, family_of
+from widesr.nets import Network, family_of, iterated
 from widesr.system.files import whole_file
 from widesr.train.checkpoint import Provenance, load_weights
 
@@ -42,6 +42,7 @@ def export_onnx(
     source: str = "",
     notes: str = "",
     stored: Stored = "fp16",
+    iterations: int | None = None,
     overwrite: bool = False,
 ) -> ModelCard:
     """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
@@ -56,16 +57,21 @@ def export_onnx(
         notes: For the card.
         stored: `"fp16"` halves the file; the graph widens the weights again and computes in
             float32. The network compared with has the same rounded weights.
+        iterations: Times that a recurrent network runs its weights in the file; None takes the
+            number that it was trained with.
         overwrite: Replace a file that is there.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
         ExportError: The file's pictures differ from the network's, or it cannot be written.
         OutputExistsError: `out` is there already.
+        UsageError: The network takes no other number of iterations.
     """
     if out.exists() and not overwrite:
         raise _exists(out)
     network, provenance = load_weights(weights)
+    if iterations is not None:
+        network = iterated(network, iterations)
     trained = sum(p.numel() for p in network.parameters())
     plain = network.fused().eval()
     if stored == "fp16":

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from widesr.errors import UsageError
 from widesr.nets.ablation import Ablation, AblationConfig
+from widesr.nets.drcn import DRCN, DRCNConfig
+from widesr.nets.drrn import DRRN, DRRNConfig
 from widesr.nets.edrn import EDRN, EDRNConfig
 from widesr.nets.edsr import EDSR, EDSRConfig
 from widesr.nets.espcn import ESPCN, ESPCNConfig
@@ -16,11 +19,14 @@ from widesr.nets.smfanet import SMFANet, SMFANetConfig
 from widesr.nets.span import SPAN, SPANConfig
 from widesr.nets.srcnn import SRCNN, SRCNNConfig
 from widesr.nets.srdensenet import SRDenseNet, SRDenseNetConfig
+from widesr.nets.srfbn import SRFBN, SRFBNConfig
 from widesr.nets.srresnet import SRResNet, SRResNetConfig
 from widesr.nets.vdsr import VDSR, VDSRConfig
 from widesr.nets.wdsr import WDSR, WDSRConfig
 
 __all__ = [
+    "DRCN",
+    "DRRN",
     "EDRN",
     "EDSR",
     "ESPCN",
@@ -29,10 +35,13 @@ __all__ = [
     "RDN",
     "SPAN",
     "SRCNN",
+    "SRFBN",
     "VDSR",
     "WDSR",
     "Ablation",
     "AblationConfig",
+    "DRCNConfig",
+    "DRRNConfig",
     "EDRNConfig",
     "EDSRConfig",
     "ESPCNConfig",
@@ -47,6 +56,7 @@ __all__ = [
     "SRCNNConfig",
     "SRDenseNet",
     "SRDenseNetConfig",
+    "SRFBNConfig",
     "SRResNet",
     "SRResNetConfig",
     "VDSRConfig",
@@ -54,6 +64,7 @@ __all__ = [
     "build",
     "consistent",
     "family_of",
+    "iterated",
     "parse_config",
 ]
 
@@ -67,6 +78,8 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "ablation": Family(AblationConfig, Ablation),
+    "drcn": Family(DRCNConfig, DRCN),
+    "drrn": Family(DRRNConfig, DRRN),
     "edrn": Family(EDRNConfig, EDRN),
     "edsr": Family(EDSRConfig, EDSR),
     "espcn": Family(ESPCNConfig, ESPCN),
@@ -76,6 +89,7 @@ FAMILIES: dict[str, Family] = {
     "span": Family(SPANConfig, SPAN),
     "srcnn": Family(SRCNNConfig, SRCNN),
     "srdensenet": Family(SRDenseNetConfig, SRDenseNet),
+    "srfbn": Family(SRFBNConfig, SRFBN),
     "srresnet": Family(SRResNetConfig, SRResNet),
     "vdsr": Family(VDSRConfig, VDSR),
     "wdsr": Family(WDSRConfig, WDSR),
@@ -102,6 +116,29 @@ def build(cfg: NetworkConfig) -> Network:
 def consistent(network: Network) -> Network:
     """Return a network with the same weights whose pictures shrink back to their input exactly."""
     twin = build(replace(network.cfg, consistent=True))
+    twin.load_state_dict(network.state_dict())
+    return twin
+
+
+def iterated(network: Network, iterations: int) -> Network:
+    """Return a network with the same weights that runs them another number of times.
+
+    Args:
+        network: A recurrent one: DRRN, SRFBN, or WDSR whose blocks are shared.
+        iterations: Of DRRN's units, SRFBN's steps, or the row of WDSR's blocks; 1 or more.
+
+    Raises:
+        UsageError: The network's weights are for one number of iterations, or it has none.
+    """
+    key = network.cfg.iterations
+    if key is None:
+        family = type(network).__name__
+        raise UsageError(
+            f"{family} runs as often as it was trained for; leave it out", options=["iterations"]
+        )
+    if iterations < 1:
+        raise UsageError(f"iterations is {iterations}; expected 1 or more", options=["iterations"])
+    twin = build(replace(network.cfg, **{key: iterations}))
     twin.load_state_dict(network.state_dict())
     return twin
 

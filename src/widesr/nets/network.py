@@ -3,9 +3,11 @@
 A base class, not a Protocol: a network is a torch module too, and no type of Python says both.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
+import torch
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ class NetworkConfig:
     """All that rebuilds a network; stored in the header of its weights file."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    iterations: ClassVar[str | None] = None
+    """The key that says how often a network runs the same weights, where they fit any number."""
 
     scale: int
     """HR pixels per LR pixel, on a side."""
@@ -40,7 +44,20 @@ class Network(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
-        sr = self.enlarged(lr)
+        return self._finished(self.enlarged(lr), lr)
+
+    def supervised(self, lr: Tensor) -> Tensor:
+        """Return the pictures that a loss is to judge, (K N, 3, sH, sW): K times the whole batch.
+
+        K is 1, and the picture that of `forward`, but for networks that learn from every iteration.
+        """
+        return torch.cat([self._finished(sr, lr) for sr in self.predictions(lr)])
+
+    def predictions(self, lr: Tensor) -> Iterator[Tensor]:
+        """Yield the pictures that a loss judges, not made consistent yet; `enlarged` is last."""
+        yield self.enlarged(lr)
+
+    def _finished(self, sr: Tensor, lr: Tensor) -> Tensor:
         return sr if self.consistency is None else self.consistency(sr, lr)
 
     @property

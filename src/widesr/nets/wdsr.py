@@ -5,9 +5,10 @@ Source: Yu et al., "Wide Activation for Efficient and Accurate Image Super-Resol
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from widesr.nets.network import Network, NetworkConfig
@@ -17,6 +18,8 @@ from widesr.nets.weight_norm import WeightNormConv2d, conv2d, fuse_state
 @dataclass(frozen=True, kw_only=True)
 class WDSRConfig(NetworkConfig):
     """The configuration of `WDSR`."""
+
+    iterations: ClassVar[str | None] = "reuse"
 
     scale: Literal[2, 3, 4, 8]
     block: Literal["a", "b"]
@@ -34,6 +37,12 @@ class WDSRConfig(NetworkConfig):
     """Divided by after the mean is taken off; JiahuiYu's 127.5 of 255 is 0.5 here."""
     norm: Literal["weight", "none"] = "weight"
     """Reparametrisation of each kernel by direction and length while training. Muon needs none."""
+    reuse: Annotated[int, Field(ge=1)] = 1
+    """Times that the whole row of blocks runs with the same weights; 1 is the published network."""
+
+    def values(self) -> dict[str, Any]:
+        """Return the keys and values that files hold; those without `reuse` stay as they were."""
+        return {key: v for key, v in super().values().items() if key != "reuse" or v != 1}
 
 
 class WDSR(Network):
@@ -70,8 +79,9 @@ class WDSR(Network):
         """Super-resolve a batch; see the class."""
         x = (lr - self.rgb_mean) / self.cfg.rgb_std  # a new tensor: `lr` is never written to
         feats = self.head(x)  # (N, n_feats, H, W)
-        for block in self.body:
-            feats = feats + block(feats) * self.cfg.res_scale
+        for _ in range(self.cfg.reuse):
+            for block in self.body:
+                feats = feats + block(feats) * self.cfg.res_scale
         sr: Tensor = self.shuffle(self.tail(feats) + self.skip(x))
         return sr * self.cfg.rgb_std + self.rgb_mean
 
@@ -79,7 +89,8 @@ class WDSR(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         per_block = 2 if self.cfg.block == "a" else 1
-        return max(1 + per_block * self.cfg.n_resblocks + 1, 2)  # the 5x5 skip reaches 2
+        depth = self.cfg.n_resblocks * self.cfg.reuse
+        return max(1 + per_block * depth + 1, 2)  # the 5x5 skip reaches 2
 
     def fused(self) -> Self:
         """Return a new network with plain convolutions that gives the same pictures."""
@@ -94,9 +105,10 @@ class WDSR(Network):
         With torch's own start, a deep network needs a smaller learning rate. Source: ychfan/wdsr.
         """
         gains = dict.fromkeys(self.modules(), 1.0)
+        depth = len(self.body) * self.cfg.reuse
         for block in self.body:
             assert isinstance(block, nn.Sequential)
-            gains |= {block[0]: 2.0, block[-1]: len(self.body) ** -0.5}
+            gains |= {block[0]: 2.0, block[-1]: depth**-0.5}
         for module, gain in gains.items():
             if isinstance(module, WeightNormConv2d):
                 module.weight_g.fill_(gain)

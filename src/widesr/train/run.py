@@ -60,10 +60,10 @@ class Run:
         self.optimizers = Optimizers(recipe.optim, self.network)
         self.objective = Objective(recipe, device=device, world=world)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16")
-        self._forward: Callable[[Tensor], Tensor] = self.network
+        self._forward: Callable[[Tensor], Tensor] = self.network.supervised
         if recipe.optim.compile:
             require_compiler(device)
-            self._forward = torch.compile(self.network)
+            self._forward = torch.compile(self.network.supervised)
         self.step = 0
         self.seconds = 0.0
         self.scores = Scores()
@@ -99,6 +99,7 @@ class Run:
         with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
             sr = self._forward(as_tensor(batch.lr, self.device)).float()
             target = self._target(batch, way.teacher_share)
+            target = target.repeat(len(sr) // len(target), 1, 1, 1)  # for each iteration's picture
             share = Share(len(batch.lr), way.batch)
             judged = self.objective.judge(sr, target, way.loss, share, step=self.step)
         self.optimizers.zero_grad()

@@ -1,0 +1,85 @@
+"""Judge a model by what a detector finds, for `widesr evaluate --detector`."""
+
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from widesr.cli import options
+from widesr.cli.terminal import progress, table
+
+if TYPE_CHECKING:
+    from widesr.engine import EngineOptions
+    from widesr.evaluation.detection.judge import DetectionReport, Interval
+
+_COLUMNS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap_small": "AP small",
+    "ap_medium": "AP medium",
+    "ap_large": "AP large",
+    "small_recall": "small found",
+    "hallucinated": "hallucinated",
+}
+
+
+def judge_by_detector(
+    hr_dir: Path,
+    *,
+    detector: Path,
+    boxes: Path,
+    model: str,
+    scale: int,
+    engine: "EngineOptions",
+    json_path: Path | None,
+    max_pixels: int | None,
+    quiet: bool,
+) -> None:
+    """Print what the detector found in each kind of picture, with intervals."""
+    from widesr.evaluation.detection.boxes import read_boxes
+    from widesr.evaluation.detection.judge import evaluate_detection
+    from widesr.evaluation.report import write_report
+
+    names = [*(each.file_name for each in read_boxes(boxes).images), ""]
+    with progress(len(names) - 1, quiet=quiet) as show:
+        report = evaluate_detection(
+            hr_dir,
+            detector=detector,
+            boxes=boxes,
+            model=model,
+            scale=scale,
+            options=engine,
+            on_progress=lambda done, _: show(done, names[int(done)]),
+            **options.limits(max_pixels=max_pixels),
+        )
+    if json_path is not None:
+        write_report(json_path, report)
+    if not quiet:
+        typer.echo("\n".join(_as_lines(report)))
+
+
+def _as_lines(report: "DetectionReport") -> list[str]:
+    rows = [("pictures", *_COLUMNS.values())]
+    for each in report.judged:
+        cells = (_cell(each.measures[name], name) for name in _COLUMNS)
+        rows.append((each.name, *cells))
+    title = f"{report.model.name} x{report.scale} on {report.folder}: {report.pictures} pictures"
+    counted = f"a score from {report.min_score:g}, at an overlap of 0.5"
+    return [
+        f"{title}, {report.true_boxes} boxes ({report.small_boxes} small), by {report.detector}",
+        *table(rows),
+        f"95 % intervals of {report.resamples} draws of the pictures",
+        f"small found, in percent, and hallucinated, per picture, count boxes with {counted}",
+    ]
+
+
+def _cell(each: "Interval", name: str) -> str:
+    """A number with its interval; shares as percent, hallucinated boxes as they are."""
+    if isnan(each.value):
+        return "-"
+    factor, digits = (1, 2) if name == "hallucinated" else (100, 1)
+    value, low, high = (
+        f"{number * factor:.{digits}f}" for number in (each.value, each.low, each.high)
+    )
+    return f"{value} ({low} to {high})"

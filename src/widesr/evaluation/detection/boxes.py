@@ -1,0 +1,96 @@
+"""Reads the true boxes of pictures, in COCO's format, and holds those that a detector found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from widesr.errors import DataError
+
+
+class _Read(BaseModel):
+    """A part of a COCO file; keys that nothing here needs are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Photograph(_Read):
+    """A picture that boxes belong to."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+
+
+class Category(_Read):
+    """A kind of object."""
+
+    id: int
+    name: str
+
+
+class Box(_Read):
+    """An object in a picture."""
+
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    """Left, top, width and height, in pixels."""
+    area: float
+    """Pixels of the object: COCO calls it small below 32 x 32, large from 96 x 96."""
+    iscrowd: int = 0
+    """1 for a group that no single box is asked of."""
+
+
+class TrueBoxes(_Read):
+    """The content of a COCO file."""
+
+    images: tuple[Photograph, ...] = Field(min_length=1)
+    annotations: tuple[Box, ...] = Field(min_length=1)
+    categories: tuple[Category, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The boxes that a detector found in one picture, in no order."""
+
+    boxes: NDArray[np.float64]
+    """Left, top, width and height, in pixels of the picture, (n, 4)."""
+    scores: NDArray[np.float64]
+    """Between 0 and 1, (n,)."""
+    labels: NDArray[np.int64]
+    """Number of the detector's class, from 0, (n,)."""
+
+    def times(self, factor: float) -> "Detections":
+        """Give the boxes as they lie in a picture that is so many times as large."""
+        return Detections(self.boxes * factor, self.scores, self.labels)
+
+
+def read_boxes(path: Path) -> TrueBoxes:
+    """Read a COCO file of instances.
+
+    Raises:
+        DataError: It cannot be read, is not in COCO's format, or names what it does not have.
+    """
+    try:
+        true = TrueBoxes.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataError(
+            f"{path}: {where}: {first['msg']}; expected COCO's JSON with images, annotations and "
+            "categories"
+        ) from error
+    images, kinds = {each.id for each in true.images}, {each.id for each in true.categories}
+    for box in true.annotations:
+        if box.image_id not in images or box.category_id not in kinds:
+            raise DataError(
+                f"{path}: a box of image {box.image_id} and category {box.category_id}, which are "
+                "not both listed"
+            )
+    return true

@@ -1,0 +1,223 @@
+"""Enlarges pictures that were shrunk, and measures what a detector still finds in them."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
+from widesr.engine import EngineOptions, EngineSettings, usable_cpus
+from widesr.errors import DataError, ShapeError, UsageError
+from widesr.evaluation.detection.boxes import Detections, TrueBoxes, read_boxes
+from widesr.evaluation.detection.detectors import Detector, load_detector
+from widesr.evaluation.detection.precision import Matches, Measures
+from widesr.evaluation.report import ModelReport, versions
+from widesr.evaluation.scoring import load_judged
+from widesr.models.catalog import BICUBIC
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.pictures.reading import read_picture
+from widesr.system.machine import MachineReport, this_machine
+from widesr.system.progress import OnProgress, ignore
+
+ORIGINAL, SHRUNK = "original", "shrunk"
+"""The bounds: the picture that was shrunk, and the small one as it is."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Interval(_Frozen):
+    """A number, and the middle 95 % of what other draws of the pictures give."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Judged(_Frozen):
+    """What the detector found in one kind of picture."""
+
+    name: str
+    """"original", "shrunk", "bicubic", or the model's name."""
+    measures: dict[str, Interval]
+    """By the name of the number, as in `precision.Measures`."""
+    over_bicubic: dict[str, Interval]
+    """The same less bicubic's, on the same draws of pictures."""
+    boxes: int
+    """Boxes found with at least `min_score`."""
+
+
+class DetectionReport(_Frozen):
+    """The result of `evaluate_detection`; `model_validate_json` reads the JSON back."""
+
+    folder: str
+    boxes: str
+    """The file of the true boxes."""
+    scale: int
+    model: ModelReport
+    detector: str
+    """Kind of the detector, "yolox" or "yunet"."""
+    detector_sha256: str
+    min_score: float
+    """The lowest score that counts for recall and hallucinated boxes."""
+    resamples: int
+    """Draws of pictures that the intervals come from; they are the same in each run."""
+    pictures: int
+    true_boxes: int
+    small_boxes: int
+    judged: list[Judged]
+    date: str
+    """ISO 8601, UTC."""
+    versions: dict[str, str]
+    machine: MachineReport
+
+
+def evaluate_detection(
+    hr_dir: Path,
+    *,
+    detector: Path,
+    boxes: Path,
+    model: str,
+    scale: int,
+    min_score: float = 0.3,
+    resamples: int = 200,
+    options: EngineOptions | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_progress: OnProgress = ignore,
+    **settings: Unpack[EngineSettings],
+) -> DetectionReport:
+    """Shrink pictures, enlarge them by bicubic and by a model, and let a detector look at all.
+
+    Args:
+        hr_dir: The pictures that `boxes` names; others are passed over.
+        detector: An ONNX file of YOLOX or YuNet.
+        boxes: The true boxes, in COCO's format; the detector's classes are its categories in the
+            order of their ids.
+        model: As for `Upscaler.load`, or "bicubic".
+        scale: The factor between LR and HR.
+        min_score: The lowest score that counts for recall and hallucinated boxes.
+        resamples: Draws of pictures for the intervals.
+        options: How the network is run; by default in fp32.
+        max_pixels: The largest picture that is read.
+        on_progress: Told of the pictures that are done, and of all of them.
+        **settings: The same as `options`, one by one.
+
+    Raises:
+        DataError: The boxes or the pictures are not as the other needs them.
+        ImageReadError: A picture cannot be read.
+        MissingExtraError: pycocotools is not installed.
+        ModelFileError: The detector is of no kind known here.
+        ModelNotFoundError: No such model at this scale.
+        UsageError: `min_score` is not between 0 and 1, or `resamples` is not positive.
+    """
+    if not 0 < min_score <= 1:
+        raise UsageError(f"min_score is {min_score}; expected above 0 and at most 1")
+    if resamples < 1:
+        raise UsageError(f"resamples is {resamples}; expected 1 or more")
+    true = read_boxes(boxes)
+    options = (options or EngineOptions(precision="fp32")).but(**settings)
+    eye = load_detector(detector, threads=options.threads or usable_cpus())
+    if eye.n_classes != len(true.categories):
+        raise DataError(
+            f"{boxes}: has {len(true.categories)} categories, but {detector} finds "
+            f"{eye.n_classes}; expected the same"
+        )
+    upscaler, judged = load_judged(model, scale=scale, options=options)
+    bicubic, _ = load_judged(BICUBIC, scale=scale, options=EngineOptions())
+    enlarge = {BICUBIC: bicubic} | ({} if model == BICUBIC else {judged.name: upscaler})
+    found = _find_all(
+        true, hr_dir, scale, eye, enlarge, max_pixels=max_pixels, on_progress=on_progress
+    )
+    matches = {name: Matches(true, each, min_score=min_score) for name, each in found.items()}
+    draws = _draws(matches, resamples)
+    return DetectionReport(
+        folder=str(hr_dir),
+        boxes=str(boxes),
+        scale=scale,
+        model=judged,
+        detector=eye.kind,
+        detector_sha256=eye.sha256,
+        min_score=min_score,
+        resamples=resamples,
+        pictures=len(true.images),
+        true_boxes=sum(not box.iscrowd for box in true.annotations),
+        small_boxes=int(matches[ORIGINAL].small.sum()),
+        judged=[
+            Judged(
+                name=name,
+                measures=_intervals(draws[name]),
+                over_bicubic=_intervals(draws[name] - draws[BICUBIC]),
+                boxes=sum(int((each.scores >= min_score).sum()) for each in found[name].values()),
+            )
+            for name in matches
+        ],
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        machine=this_machine(),
+    )
+
+
+def _find_all(
+    true: TrueBoxes,
+    hr_dir: Path,
+    scale: int,
+    eye: Detector,
+    enlarge: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]],
+    *,
+    max_pixels: int,
+    on_progress: OnProgress,
+) -> dict[str, dict[int, Detections]]:
+    """Let the detector look at each kind of picture; boxes in HR pixels, by the picture's id."""
+    found: dict[str, dict[int, Detections]] = {name: {} for name in (ORIGINAL, SHRUNK, *enlarge)}
+    for done, each in enumerate(true.images, start=1):
+        path = hr_dir / each.file_name
+        pixels = read_picture(path, max_pixels=max_pixels).pixels
+        if pixels.shape[:2] != (each.height, each.width):
+            raise DataError(
+                f"{path}: has {pixels.shape[1]}x{pixels.shape[0]} pixels, but its boxes are for "
+                f"{each.width}x{each.height}"
+            )
+        try:
+            hr = cropped_to_multiple(pixels, scale)
+        except ShapeError as error:
+            raise DataError(f"{path}: {error.message}") from error
+        lr = degrade(hr, scale=scale)
+        found[ORIGINAL][each.id] = eye(_rgb8(hr))
+        found[SHRUNK][each.id] = eye(_rgb8(lr)).times(scale)
+        for name, upscaler in enlarge.items():
+            found[name][each.id] = eye(_rgb8(upscaler(lr)))
+        on_progress(done, len(true.images))
+    return found
+
+
+def _rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring a picture to what detectors take, uint8 RGB, (H, W, 3)."""
+    colours = pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
+    if colours.dtype == np.uint16:
+        colours = (colours.astype(np.uint32) + 128) // 257
+    return colours.astype(np.uint8)
+
+
+def _draws(matches: Mapping[str, Matches], resamples: int) -> dict[str, NDArray[np.float64]]:
+    """Measure all pictures, in the first row, and the same random draws of them for each kind."""
+    random = np.random.default_rng(0)
+    n = next(iter(matches.values())).n_pictures
+    picks = [None, *(random.integers(0, n, n) for _ in range(resamples))]
+    return {
+        name: np.array([each.measures(pick) for pick in picks]) for name, each in matches.items()
+    }
+
+
+def _intervals(draws: NDArray[np.float64]) -> dict[str, Interval]:
+    """Sum up draws, (1 + resamples, numbers), by the names of the numbers."""
+    intervals = {}
+    for name, column in zip(Measures._fields, draws.T, strict=True):
+        drawn = column[1:][~np.isnan(column[1:])]
+        low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
+        intervals[name] = Interval(value=float(column[0]), low=float(low), high=float(high))
+    return intervals
