@@ -57,6 +57,21 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
             part.unlink()
 
 
+def give_name(part: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a file that is whole and on the disk its name, in the same file system.
+
+    Raises:
+        FileExistsError: `path` is there, and `overwrite` is False.
+        OSError: The folder takes no file.
+    """
+    if overwrite:
+        part.replace(path)
+    else:
+        _take_name(part, path)
+        part.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 _PART = re.compile(r"\.widesr-[0-9a-f]{16}\.part")
 
 

@@ -144,6 +144,7 @@ class Running(TypedDict, total=False):
     precision: Precision
     device: Device
     max_memory: int
+    wrap: Callable[[Engine], Engine]
 
 
 class Upscaler(AnyUpscaler):
@@ -209,7 +210,8 @@ class Upscaler(AnyUpscaler):
             scale: Output pixels per input pixel, along each axis.
             **running: `tile`, `self_ensemble` and `max_memory` are those of `Upscaler`; `threads`,
                 `backend`, `precision` and `device` those of `load_engine`. Pictures of 16 bits are
-                computed in fp32 whatever the precision.
+                computed in fp32 whatever the precision. `wrap` is given the engine, and gives the
+                one that is used.
 
         Raises:
             ModelNotFoundError: There is no such model, or none for this scale.
@@ -223,6 +225,8 @@ class Upscaler(AnyUpscaler):
         with_engine, with_upscaler = _parted(running)
         streams: int | Literal["auto"] = 1 if running.get("tile", "auto") is None else "auto"
         engine = load_engine(model, streams=streams, **with_engine)
+        if "wrap" in running:
+            engine = running["wrap"](engine)
         return cls(engine, card=model.card, **with_upscaler)
 
     @property
@@ -369,7 +373,7 @@ def _parted(running: Running) -> tuple[dict[str, Any], dict[str, Any]]:
     for_engine = ("threads", "backend", "precision", "device")
     return (
         {name: value for name, value in running.items() if name in for_engine},
-        {name: value for name, value in running.items() if name not in for_engine},
+        {name: value for name, value in running.items() if name not in (*for_engine, "wrap")},
     )
 
 

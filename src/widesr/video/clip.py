@@ -26,6 +26,8 @@ CLIPS = (
 )  # fmt: skip
 """The endings by which a file is taken for a clip."""
 
+_FASTEST = 240
+"""Frames a second; a higher rate is only the common measure of uneven times."""
 _LOOKED_AT = 12
 """Frames that are decoded to learn what a stream holds."""
 _FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
@@ -51,6 +53,8 @@ class Clip:
     """The seconds in a tick of the timestamps."""
     rate: Fraction
     """The mean frame rate; for what wants one, never for a timestamp."""
+    nominal_rate: Fraction
+    """The rate of which every frame's time is a multiple, where that can be said."""
     aspect: Fraction | None
     """The width of a pixel divided by its height; None if it is not said."""
     matrix: tuple[int, ...] | None
@@ -150,6 +154,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
         )
         colour.check(found=str(path))
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        base = stream.base_rate
         seconds = _seconds(container, stream)
         return Clip(
             path=path,
@@ -162,6 +167,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             colour=colour,
             time_base=stream.time_base,
             rate=Fraction(rate),
+            nominal_rate=Fraction(base if base and base <= _FASTEST else rate),
             aspect=stream.sample_aspect_ratio or None,
             matrix=_display_matrix(first),
             frames=stream.frames or round(seconds * rate),
