@@ -11,6 +11,16 @@ from widesr.cli.advice import recommend
 from widesr.cli.outcomes import report_outcomes
 from widesr.cli.pipes import piped
 from widesr.cli.terminal import print_advice, print_line, print_note
+from widesr.cli.video import (
+    ClipOptions,
+    CodecName,
+    Crf,
+    DamagedFrames,
+    Deinterlace,
+    end_command,
+    find_clips,
+    upscale_clips,
+)
 
 if TYPE_CHECKING:
     from widesr.batch.estimates import Forecast
@@ -49,6 +59,10 @@ def upscale_pictures(
         ),
     ] = 95,
     lossless: options.Lossless = False,
+    codec: CodecName = None,
+    crf: Crf = None,
+    deinterlace: Deinterlace = False,
+    damaged: DamagedFrames = "refuse",
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
     self_ensemble: options.SelfEnsemble = False,
@@ -71,12 +85,13 @@ def upscale_pictures(
     quiet: options.Quiet = False,
     _verbose: options.Verbose = 0,
 ) -> None:
-    """Make pictures larger.
+    """Make pictures and clips larger.
 
     photo.jpg becomes photo_x2.jpg beside it; the pictures of a folder go to folder_x2, under
     their own names; with a size instead of a scale, as photo_1920w.jpg, and with another model than
     the default, as photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and no
-    input ever.
+    input ever. Of a clip, clip.mp4, each frame is made larger, and all else is copied; the same
+    command goes on with one that was stopped.
     """
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
@@ -88,6 +103,44 @@ def upscale_pictures(
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     given = options.gather_inputs(inputs, input_option)
+    clips, given = find_clips(
+        given,
+        output=output,
+        name_end=target.name_end + options.model_end(model),
+        suffix=suffix,
+        format=None if format == "auto" else format,
+        recursive=recursive,
+    )
+    clips_failed = 0
+    if clips:
+        clips_failed = upscale_clips(
+            clips,
+            model,
+            ClipOptions(
+                target=target,
+                codec=codec,
+                crf=crf,
+                lossless=lossless,
+                deinterlace=deinterlace,
+                damaged=damaged,
+                existing=options.existing(overwrite=overwrite, skip=skip_existing),
+                max_pixels=options.pixel_limit(max_pixels),
+            ),
+            running={
+                "tile": options.parse_tile(tile),
+                "self_ensemble": self_ensemble,
+                "threads": threads,
+                "backend": backend,
+                "precision": options.gather_precision(precision, fast=fast),
+                "device": device,
+                **options.memory_limit(max_memory),
+            },
+            as_json=as_json,
+            quiet=quiet,
+        )
+        if not given:
+            end_command(clips_failed, of=len(clips))
+            return
     with piped(given, output, as_json=as_json) as pictures:
         jobs = plan_jobs(
             pictures.inputs,
@@ -147,6 +200,7 @@ def upscale_pictures(
                 if is_folder(each)
             ),
         )
+    end_command(clips_failed, of=len(clips) + 1)
 
 
 def _tell(to_come: "Forecast | None") -> None:

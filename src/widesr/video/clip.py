@@ -15,16 +15,11 @@ import numpy as np
 
 from widesr.errors import ImageTooLargeError, VideoFormatError, VideoReadError
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.folders import CLIP_SUFFIXES
 from widesr.video.colour import Colour, Layout
 from widesr.video.library import load_av, reason
 from widesr.video.planes import layout_of
 from widesr.video.wholeness import is_encrypted, missing_bytes
-
-CLIPS = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
-    ".wmv", ".flv", ".3gp", ".ogv", ".mxf", ".vob", ".y4m", ".nut", ".divx", ".asf",
-)  # fmt: skip
-"""The endings by which a file is taken for a clip."""
 
 _FASTEST = 240
 """Frames a second; a higher rate is only the common measure of uneven times."""
@@ -72,7 +67,7 @@ class Clip:
 
 def is_clip(path: Path) -> bool:
     """Say whether a name is that of a clip."""
-    return path.suffix.lower() in CLIPS
+    return path.suffix.lower() in CLIP_SUFFIXES
 
 
 @contextmanager
