@@ -177,7 +177,7 @@ def test_an_upscaler_comes_out_of_a_pickle_as_it_was(backend, dtype, tmp_path, m
     again = pickle.loads(pickled)  # noqa: S301 (our own)
     assert (again.model, again.tile, again.card) == (upscaler.model, upscaler.tile, upscaler.card)
     np.testing.assert_array_equal(again(noise(dtype)), upscaler(noise(dtype)))
-    exact = pickle.loads(pickle.dumps(upscaler._engine.exact))  # noqa: S301 (our own)
+    exact = pickle.loads(pickle.dumps(upscaler.engine.fp32))  # noqa: S301 (our own)
     assert exact.precision == "fp32"
 
 

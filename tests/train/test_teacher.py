@@ -13,7 +13,8 @@ from widesr.train.loop import train
 from widesr.train.recipe import TeacherTable, load_recipe
 from widesr.train.teacher import Teacher, taught
 from widesr.upscaling.self_ensemble import ensemble
-from widesr.upscaling.upscaler import MARGIN, Upscaler
+from widesr.upscaling.tile_policy import MARGIN
+from widesr.upscaling.upscaler import Upscaler
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")
@@ -65,6 +66,15 @@ def test_what_is_cut_short_or_of_another_teacher_is_made_again(pairs, tmp_path):
         assert np.array_equal(taught(pairs, fast, folder=tmp_path)[0].taught, expected)
     both = Teacher(table("fast", self_ensemble=True), scale=2, device=CPU)
     assert not np.array_equal(taught(pairs, both, folder=tmp_path)[0].taught, expected)
+
+
+def test_what_is_excluded_is_learned_from_as_it_is(pairs, tmp_path):
+    name = pairs[0].name
+    found = taught(
+        pairs, Teacher(table("fast"), scale=2, device=CPU), folder=tmp_path, exclude=[name]
+    )
+    for pair in found:
+        assert np.array_equal(pair.taught, pair.hr) == (pair.name == name)
 
 
 @pytest.mark.parametrize("self_ensemble", [False, True])

@@ -277,7 +277,6 @@ Device = Annotated[
         "cpu",
         "cuda",
         "tensorrt",
-        "directml",
         "coreml",
         help="Where to compute; auto: the CPU.",
     ),

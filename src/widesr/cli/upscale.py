@@ -96,10 +96,11 @@ def upscale_pictures(
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
-    from widesr.engine import advice
+    from widesr.engine import EngineOptions, advice
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
     from widesr.upscaling.resize_to import load_upscaler
+    from widesr.video.frames import MAX_MEMORY
 
     target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
     given = options.gather_inputs(inputs, input_option)
@@ -110,6 +111,15 @@ def upscale_pictures(
         suffix=suffix,
         format=None if format == "auto" else format,
         recursive=recursive,
+    )
+    run_with = EngineOptions(
+        tile=options.parse_tile(tile),
+        self_ensemble=self_ensemble,
+        threads=threads,
+        backend=cast("Backend", backend),
+        precision=cast("Precision", options.gather_precision(precision, fast=fast)),
+        device=cast("Device", device),
+        **options.memory_limit(max_memory),
     )
     clips_failed = 0
     if clips:
@@ -126,15 +136,7 @@ def upscale_pictures(
                 existing=options.existing(overwrite=overwrite, skip=skip_existing),
                 max_pixels=options.pixel_limit(max_pixels),
             ),
-            running={
-                "tile": options.parse_tile(tile),
-                "self_ensemble": self_ensemble,
-                "threads": threads,
-                "backend": backend,
-                "precision": options.gather_precision(precision, fast=fast),
-                "device": device,
-                **options.memory_limit(max_memory),
-            },
+            run_with if max_memory else run_with.but(max_memory=MAX_MEMORY),
             as_json=as_json,
             quiet=quiet,
         )
@@ -154,13 +156,7 @@ def upscale_pictures(
         upscaler = load_upscaler(
             model,
             target=target,
-            tile=options.parse_tile(tile),
-            self_ensemble=self_ensemble,
-            threads=threads,
-            backend=cast("Backend", backend),
-            precision=cast("Precision", options.gather_precision(precision, fast=fast)),
-            device=cast("Device", device),
-            **options.memory_limit(max_memory),
+            options=run_with,
         )
         limit = options.pixel_limit(max_pixels)
         if not quiet:

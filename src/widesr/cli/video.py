@@ -16,6 +16,7 @@ from widesr.errors import UsageError, WidesrError, write_error
 from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
 
 if TYPE_CHECKING:
+    from widesr.engine import EngineOptions
     from widesr.upscaling.target import Target
     from widesr.video.frames import FrameUpscaler
     from widesr.video.upscale import VideoResult, Work
@@ -131,8 +132,8 @@ def upscale_clips(
     pairs: list[tuple[Path, Path]],
     model: str,
     asked: ClipOptions,
+    run_with: "EngineOptions",
     *,
-    running: dict[str, Any],
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -141,9 +142,9 @@ def upscale_clips(
     Returns:
         How many failed.
     """
-    from widesr.video.api import load_frame_upscaler
+    from widesr.video.frames import load_frame_upscaler
 
-    upscaler = load_frame_upscaler(model, target=asked.target, **running)
+    upscaler = load_frame_upscaler(model, target=asked.target, options=run_with)
     failed = done = 0
     begin = time.perf_counter()
     for source, target in pairs:
@@ -153,7 +154,7 @@ def upscale_clips(
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
                     continue
                 raise write_error(target, FileExistsError())
-            result = _one(source, target, upscaler, asked, settings=running, quiet=quiet)
+            result = _one(source, target, upscaler, asked, run_with, quiet=quiet)
         except WidesrError as error:
             failed += 1
             print_error(error)
@@ -186,8 +187,8 @@ def _one(
     target: Path,
     upscaler: "FrameUpscaler",
     asked: ClipOptions,
+    run_with: "EngineOptions",
     *,
-    settings: dict[str, Any],
     quiet: bool,
 ) -> "VideoResult":
     from widesr.batch.jobs import make_folder
@@ -202,7 +203,7 @@ def _one(
         lossless=asked.lossless,
         deinterlace=asked.deinterlace,
         damaged=asked.damaged,  # type: ignore[arg-type]
-        settings=settings,
+        run_with=run_with,
         **asked.max_pixels,
     )
     if not quiet:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import find_model, load_engine
+from widesr.engine import EngineOptions, find_model
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.report import (
     Comparison,
@@ -30,6 +30,8 @@ from widesr.pictures.writing import FORMATS
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
+from widesr.upscaling.base import ScaleUpscaler
+from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.upscaler import Upscaler
 
 
@@ -189,10 +191,9 @@ def _load(
     tile: int | Literal["auto"] | None,
     self_ensemble: bool,
     threads: int | None,
-) -> tuple[Upscaler, ModelReport]:
+) -> tuple[ScaleUpscaler, ModelReport]:
     if model == BICUBIC:
-        upscaler = Upscaler.load(BICUBIC, scale=scale)
-        return upscaler, ModelReport(
+        return Bicubic(scale), ModelReport(
             name=BICUBIC,
             engine="imresize",
             card_name=None,
@@ -201,13 +202,14 @@ def _load(
             tile=None,
         )
     file = find_model(model, scale=scale)
-    streams: int | Literal["auto"] = 1 if tile is None else "auto"
     # In fp32 the figures are the same on any machine.
-    engine = load_engine(file, precision="fp32", threads=threads, streams=streams)
-    upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
+    options = EngineOptions(
+        precision="fp32", threads=threads, tile=tile, self_ensemble=self_ensemble
+    )
+    upscaler = Upscaler.of_model(file, options)
     return upscaler, ModelReport(
         name=upscaler.model,
-        engine=engine.name,
+        engine=upscaler.engine.name,
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
         self_ensemble=self_ensemble,

@@ -20,6 +20,7 @@ from widesr.pictures.frames import changes, ticks
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import stream_png
 from widesr.pictures.sniff import title
+from widesr.pictures.sources import Target, name_of, whole_target
 from widesr.pictures.webp import WebpFrame, write_webp
 from widesr.pictures.writing import (
     check_fits,
@@ -30,7 +31,7 @@ from widesr.pictures.writing import (
     prepared,
 )
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes, whole_file
+from widesr.system.files import FileBytes
 
 _FORMATS = ("gif", "webp", "png")
 _LONGEST_GIF = 65535
@@ -39,7 +40,7 @@ _MOST_PLAYS = 65535
 
 
 def check_animation(
-    path: Path,
+    target: Target,
     animation: Animation,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -48,7 +49,7 @@ def check_animation(
     """Say in which format an animation is written: "gif", "webp" or "png".
 
     Args:
-        path: The output.
+        target: The output.
         animation: What is to be written.
         format: As for `output_format`.
         lossless: Every value is to be kept.
@@ -56,7 +57,8 @@ def check_animation(
     Raises:
         ImageFormatError: It holds no animations, or not this one.
     """
-    kind, still = output_format(path, format=format, animated=True), animation.still
+    path, still = name_of(target), animation.still
+    kind = output_format(target, format=format, animated=True)
     if kind not in _FORMATS:
         raise ImageFormatError(
             f"{path}: this is an animation of {len(animation.durations)} frames, {title(kind)} "
@@ -79,7 +81,7 @@ def check_animation(
 
 
 def write_animation(
-    path: Path,
+    target: Target,
     animation: Animation,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -94,7 +96,7 @@ def write_animation(
     keeps hundredths of a second, sRGB of 256 colours a frame, and what is transparent by half.
 
     Args:
-        path: Where to; its folder is there.
+        target: As for `write_picture`.
         animation: What to write.
         format: A suffix; by default that of the path.
         quality: 1 to 100, of WebP.
@@ -107,9 +109,10 @@ def write_animation(
     """
     if not 1 <= quality <= 100:
         raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
-    kind = check_animation(path, animation, format=format, lossless=lossless)
+    kind = check_animation(target, animation, format=format, lossless=lossless)
+    path = name_of(target)
     try:
-        with whole_file(path, overwrite=overwrite) as data:
+        with whole_target(target, overwrite=overwrite) as data:
             file = FileBytes(data.fileno())
             if kind == "gif":
                 _write_gif(data.fileno(), animation)
@@ -119,7 +122,7 @@ def write_animation(
             else:
                 _write_png(file, animation.map(lambda frame, _: prepared(path, frame, kind)))
             sealed(data.fileno())
-    except (pyvips.Error, OSError) as error:
+    except pyvips.Error as error:
         raise write_error(path, error) from error
 
 

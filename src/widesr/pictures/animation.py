@@ -24,13 +24,12 @@ from widesr.pictures.reading import (
     damaged,
     decode_image,
     load_image,
-    opened,
     orientation_of,
 )
 from widesr.pictures.sniff import frames_of_png
+from widesr.pictures.sources import PictureFile, Source, opened
 from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes
 from widesr.system.threads import ahead
 
 _FRAMES = 16
@@ -90,24 +89,23 @@ class Animation(About):
         )
 
 
-def is_animation(path: Path) -> bool:
+def is_animation(source: Source) -> bool:
     """Say whether a file holds several frames; not so what cannot be read."""
     try:
-        with opened(path) as fd:
-            return _animated_kind(fd) is not None
+        with opened(source) as file:
+            return _animated_kind(file) is not None
     except (WidesrError, OSError):
         return False
 
 
-def _animated_kind(fd: int) -> str | None:
+def _animated_kind(file: PictureFile) -> str | None:
     """The format of an animation, by its content and not to its end; None of anything else."""
-    file = FileBytes(fd)
     head = file[:32]
     if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif" if is_animated_gif(fd) else None
+        return "gif" if is_animated_gif(file) else None
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
         try:
-            image = load_image(fd, "webp")
+            image = load_image(file, "webp")
         except pyvips.Error:
             return None
         return "webp" if image.get("n-pages") > 1 else None
@@ -115,13 +113,13 @@ def _animated_kind(fd: int) -> str | None:
 
 
 @contextmanager
-def open_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Animation]:
+def open_animation(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Animation]:
     """Open an animation, to be read frame by frame while the file is open.
 
     What is wrong with the pixels is raised when they are read.
 
     Args:
-        path: GIF, WebP or PNG, whatever its name says.
+        source: GIF, WebP or PNG, whatever its name says.
         max_pixels: The largest frame that is read; all together may have 16 times as many.
 
     Raises:
@@ -129,22 +127,22 @@ def open_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Anim
         ImageFormatError: Its colours are of a kind that is not read.
         ImageTooLargeError: It claims more pixels; nothing was decoded.
     """
-    with opened(path) as fd:
-        kind = _animated_kind(fd)
+    with opened(source) as file:
+        kind = _animated_kind(file)
         if kind is None:
             raise ImageReadError(
-                f"{path}: is no animation; expected GIF, WebP or PNG with several frames"
+                f"{file.path}: is no animation; expected GIF, WebP or PNG with several frames"
             )
         try:
             opening = {"png": _png_frames, "gif": _gif_frames, "webp": _webp_frames}[kind]
-            animation = opening(path, fd, kind, max_pixels)
+            animation = opening(file, kind, max_pixels)
             if kind != "gif":  # which has nothing else to say
-                first = load_image(fd, kind)
-                about = decode_image(path, first, kind, FileBytes(fd)).about
-                orientation = orientation_of(first, kind, FileBytes(fd))
+                first = load_image(file, kind)
+                about = decode_image(file, first, kind).about
+                orientation = orientation_of(file, first, kind)
                 animation = replace(_upright(animation, orientation), **about)
         except (pyvips.Error, ValueError) as error:
-            raise damaged(path, kind, error) from error
+            raise damaged(file, kind, error) from error
         yield animation
 
 
@@ -156,17 +154,16 @@ def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels
         raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
 
-def _png_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
-    file = FileBytes(fd)
+def _png_frames(file: PictureFile, kind: str, max_pixels: int) -> Animation:
     n_frames, height, width = claimed_frames(file)
-    _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
+    _check_sizes(file.path, width, height, frames=n_frames, max_pixels=max_pixels)
     apng = open_apng(file)
 
     def frames() -> Iterator[Band]:
         try:
             yield from apng.drawn()
         except ValueError as error:
-            raise damaged(path, kind, error) from error
+            raise damaged(file, kind, error) from error
 
     return Animation(
         frames=frames(),
@@ -177,15 +174,15 @@ def _png_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
     )
 
 
-def _gif_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
-    gif = read_gif(fd)
-    _check_sizes(path, gif.width, gif.height, frames=len(gif.frames), max_pixels=max_pixels)
+def _gif_frames(file: PictureFile, kind: str, max_pixels: int) -> Animation:
+    gif = read_gif(file)
+    _check_sizes(file.path, gif.width, gif.height, frames=len(gif.frames), max_pixels=max_pixels)
 
     def frames() -> Iterator[Band]:
         try:
-            yield from gif.drawn(path, fd)
+            yield from gif.drawn(file)
         except ValueError as error:
-            raise damaged(path, kind, error) from error
+            raise damaged(file, kind, error) from error
 
     return Animation(
         frames=frames(),
@@ -197,11 +194,11 @@ def _gif_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
     )
 
 
-def _webp_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
-    head = load_image(fd, kind)
+def _webp_frames(file: PictureFile, kind: str, max_pixels: int) -> Animation:
+    head = load_image(file, kind)
     n_frames, width, height = head.get("n-pages"), head.width, head.height
-    _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
-    image = load_image(fd, kind, n=-1)
+    _check_sizes(file.path, width, height, frames=n_frames, max_pixels=max_pixels)
+    image = load_image(file, kind, n=-1)
     shape = (height, width, image.bands)
 
     def frames() -> Iterator[Band]:
@@ -211,7 +208,7 @@ def _webp_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
                 values = region.fetch(0, number * height, width, height)
                 yield np.frombuffer(values, np.uint8).reshape(shape)
         except pyvips.Error as error:
-            raise damaged(path, kind, error) from error
+            raise damaged(file, kind, error) from error
 
     return Animation(
         frames=frames(),

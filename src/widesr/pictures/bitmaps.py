@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.picture import Bitmap
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Sliceable
 from widesr.system.files import FileBytes
 
 Array = NDArray[np.uint8 | np.uint16]
 
 
-def open_bitmap(path: Path, file: FileBytes, kind: str) -> Bitmap:
+def open_bitmap(file: PictureFile, kind: str) -> Bitmap:
     """Read the header of a file that is of the kind "bmp" or "netpbm" by its first bytes.
 
     Raises:
         ImageReadError: It is damaged or cut short.
         ImageFormatError: A variant that is not read.
     """
-    return _open_bmp(path, file) if kind == "bmp" else _open_netpbm(path, file)
+    read = _open_bmp if kind == "bmp" else _open_netpbm
+    return read(file.path, file)
 
 
 def _damaged(path: Path, name: str, why: str) -> ImageReadError:

@@ -9,10 +9,8 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from widesr.errors import ImageFormatError
-from widesr.pictures.boxes import Heif
 from widesr.pictures.jpeg import EXIF
 from widesr.pictures.metadata import (
     IPTC_TAG,
@@ -23,6 +21,7 @@ from widesr.pictures.metadata import (
 )
 from widesr.pictures.png import chunk
 from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff, Tree, packed
 from widesr.system.files import FileBytes
 
@@ -90,7 +89,7 @@ def _unhexed(text: bytes) -> bytes:
         return b""
 
 
-def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
+def named_colours(file: PictureFile, kind: str) -> Colours | None:
     """What a PNG, AVIF or HEIC file says of its colours otherwise than by an ICC profile.
 
     Returns:
@@ -106,13 +105,13 @@ def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
     primaries, transfer = named
     if transfer in HDR:
         raise ImageFormatError(
-            f"{path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
+            f"{file.path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
             "convert it to standard range, and save it as PNG or TIFF with an ICC profile"
         )
     return coded_colours(primaries, transfer)
 
 
-def _colours_of_png(file: FileBytes) -> Colours | tuple[int, int] | None:
+def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
     """By the chunk that goes first: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
     chunks = {name: file[at : at + min(size, 32)] for name, at, size in _png_chunks(file)}
     if len(code := chunks.get(b"cICP", b"")) == 4:
@@ -145,9 +144,9 @@ _MOST_CHUNKS = 2**18
 """Enough for the pixels of any PNG; a made-up one must not keep us busy."""
 
 
-def _colours_of_heif(file: FileBytes) -> tuple[int, int] | None:
+def _colours_of_heif(file: PictureFile) -> tuple[int, int] | None:
     """By the codes of the main picture, if it has no profile."""
-    heif = Heif(file)
+    heif = file.heif
     colours = heif.named(heif.primary, b"colr")
     codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
     if not codes or len(codes) < len(colours):

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,7 +18,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import last_line
+from widesr.pictures.sources import PictureFile
 from widesr.pixels.rows import Band
+from widesr.system.files import FileBytes
 
 Numbers = NDArray[np.uint8]
 _log = logging.getLogger(__name__)
@@ -84,12 +85,11 @@ class Gif(NamedTuple):
     def _box(self, frame: GifFrame) -> tuple[slice, slice]:
         return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
 
-    def drawn(self, path: Path, fd: int) -> Iterator[Band]:
+    def drawn(self, file: PictureFile) -> Iterator[Band]:
         """Draw each frame over those before it; warn where the file ends without saying so.
 
         Args:
-            path: What the file is called.
-            fd: The file, open.
+            file: Where the frames lie.
 
         Yields:
             (H, W, 3), or 4 if `has_alpha`.
@@ -103,7 +103,7 @@ class Gif(NamedTuple):
             before = canvas.copy() if frame.disposal == 3 else None
             place = canvas[self._box(frame)]
             if place.size:
-                part = self._numbers(frame, fd)[: place.shape[0], : place.shape[1]]
+                part = self._numbers(frame, file)[: place.shape[0], : place.shape[1]]
                 colours = np.frombuffer(frame.palette.ljust(768, b"\0"), np.uint8).reshape(256, 3)
                 palette = np.insert(colours, 3, 255, axis=1)
                 if frame.clear is None:
@@ -118,16 +118,16 @@ class Gif(NamedTuple):
                 canvas = before
         if not self.is_ended:
             _log.warning(
-                "%s: ends without the mark of its end, after %d frames", path, len(self.frames)
+                "%s: ends without the mark of its end, after %d frames",
+                file.path,
+                len(self.frames),
             )
 
-    def _numbers(self, frame: GifFrame, fd: int) -> Numbers:
+    def _numbers(self, frame: GifFrame, file: FileBytes) -> Numbers:
         """Number of each pixel's colour, (H, W)."""
         if frame.width * frame.height > max(4 * self.width * self.height, 2**22):
             raise ValueError("a frame is far larger than the picture")
-        with open(fd, "rb", closefd=False) as file:
-            file.seek(frame.start)
-            data = file.read(frame.stop - frame.start)
+        data = file[frame.start : frame.stop]
         size = struct.pack("<HH", frame.width, frame.height)
         flags = 0x40 if frame.is_interlaced else 0
         head = b"GIF89a" + size + b"\xf7\0\0" + _COUNTED
@@ -145,7 +145,7 @@ _COUNTED = b"".join(bytes((n, n, 1)) for n in range(256))
 """A palette of which each colour says its number, and none is black."""
 
 
-def read_gif(fd: int) -> Gif:
+def read_gif(file: FileBytes) -> Gif:
     """Walk through a whole open file.
 
     Of the last frame no more than a beginning may be there: whether that is enough only `drawn`
@@ -155,17 +155,17 @@ def read_gif(fd: int) -> Gif:
         ValueError: It is damaged or cut short.
     """
     walk = _Walk()
-    frames = tuple(walk.frames(fd))
+    frames = tuple(walk.frames(file.fd))
     if not frames:
         raise ValueError("no frame is there")
     return Gif(walk.width, walk.height, frames, walk.plays, walk.is_ended)
 
 
-def is_animated_gif(fd: int) -> bool:
+def is_animated_gif(file: FileBytes) -> bool:
     """Say whether an open file has a second frame, or the beginning of one."""
     images = 0
     with suppress(ValueError):
-        for _ in _Walk().frames(fd):
+        for _ in _Walk().frames(file.fd):
             images += 1
             if images == 2:
                 return True

@@ -1,11 +1,11 @@
 """TIFF files of several pages, each a picture with a size and a profile of its own."""
 
+import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -16,15 +16,15 @@ from widesr.errors import (
     ImageReadError,
     ImageTooLargeError,
     WidesrError,
-    write_error,
 )
 from widesr.pictures.picture import MAX_PIXELS, PictureStream
-from widesr.pictures.reading import damaged, open_page, opened, pages_of, tell
+from widesr.pictures.reading import damaged, open_page, pages_of, tell
 from widesr.pictures.sniff import kind_of, title
+from widesr.pictures.sources import PictureFile, Source, Target, name_of, opened, whole_target
 from widesr.pictures.tiff import Tiff, packed
 from widesr.pictures.writing import encode_stream, output_format
 from widesr.pixels.rows import Rows
-from widesr.system.files import FileBytes, whole_file
+from widesr.system.files import FileBytes
 
 _PAGES = 16
 """Pixels of all pages together, in times those that one may have."""
@@ -72,29 +72,28 @@ class Pages:
         return replace(self, streams=streams, stills=stills)
 
 
-def has_pages(path: Path) -> bool:
+def has_pages(source: Source) -> bool:
     """Say whether a file is a TIFF file of several pages; not so what cannot be read."""
     try:
-        with opened(path) as fd:
-            return len(_numbers(path, fd)) > 1
+        with opened(source) as file:
+            return len(_numbers(file)) > 1
     except (WidesrError, OSError, ValueError, pyvips.Error):
         return False
 
 
-def _numbers(path: Path, fd: int) -> list[int]:
+def _numbers(file: PictureFile) -> list[int]:
     """Those of the pages of a TIFF file; none of another."""
-    file = FileBytes(fd)
-    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(path, file) != "tiff":
+    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(file) != "tiff":
         return []
-    return list(pages_of(fd, "tiff"))
+    return list(pages_of(file, "tiff"))
 
 
 @contextmanager
-def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
+def open_pages(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
     """Open a TIFF file of several pages, to be read page by page while it is open.
 
     Args:
-        path: The file.
+        source: The file.
         max_pixels: The largest page that is read; all together may have 16 times as many.
 
     Raises:
@@ -102,11 +101,12 @@ def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
         ImageFormatError: A page of a kind that is not read.
         ImageTooLargeError: It claims more pixels; nothing was decoded.
     """
-    with opened(path) as fd:
+    with opened(source) as file:
+        path = file.path
         try:
-            numbers = _numbers(path, fd)
+            numbers = _numbers(file)
         except (pyvips.Error, ValueError) as error:
-            raise damaged(path, "tiff", error) from error
+            raise damaged(file, "tiff", error) from error
         if len(numbers) < 2:
             raise ImageReadError(f"{path}: is no TIFF file of several pages")
         if len(numbers) > _MOST_PAGES:
@@ -116,7 +116,7 @@ def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
             )
 
         def page(number: int) -> PictureStream:
-            return open_page(path, fd, "tiff", number, max_pixels=max_pixels)
+            return open_page(file, "tiff", number, max_pixels=max_pixels)
 
         stills: list[PictureStream] = []
         pixels, limit = 0, _PAGES * max_pixels
@@ -128,7 +128,7 @@ def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
                 raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
         def streams() -> Iterator[PictureStream]:
-            tell(path, dict.fromkeys(notice for still in stills for notice in still.notices))
+            tell(file, dict.fromkeys(notice for still in stills for notice in still.notices))
             yield from map(page, numbers)
 
         yield Pages(streams=streams(), stills=tuple(stills))
@@ -139,52 +139,55 @@ def _without_pixels(stream: PictureStream) -> PictureStream:
     return PictureStream(rows=rows, icc=stream.icc, notices=stream.notices)
 
 
-def check_pages(path: Path, pages: Pages, *, format: str | None = None) -> None:  # noqa: A002
+def check_pages(target: Target, pages: Pages, *, format: str | None = None) -> None:  # noqa: A002
     """Refuse a format that holds one page.
 
     Raises:
         ImageFormatError: It is not TIFF.
     """
-    kind = output_format(path, format=format, animated=True)
+    kind = output_format(target, format=format, animated=True)
     if kind != "tiff":
         raise ImageFormatError(
-            f"{path}: these are {pages.count} pages, {title(kind)} holds one; write TIFF (-f tiff)"
+            f"{name_of(target)}: these are {pages.count} pages, {title(kind)} holds one; "
+            "write TIFF",
+            options=['format="tiff"'],
         )
 
 
 def write_pages(
-    path: Path,
+    target: Target,
     pages: Pages,
     *,
+    format: str | None = None,  # noqa: A002 (users' word)
     overwrite: bool = False,
     sealed: Callable[[int], None] = lambda _fd: None,
 ) -> None:
     """Write a TIFF file of all pages while they pass, or none.
 
     Args:
-        path: Where to; its folder is there.
+        target: As for `write_picture`.
         pages: What to write.
+        format: A suffix; by default that of the path.
         overwrite: Replace a file that is there.
         sealed: Called with the descriptor of the whole file just before it takes its name.
 
     Raises:
         Exception: As `write_stream`, with what comes while the pages are made.
     """
-    check_pages(path, pages)
+    check_pages(target, pages, format=format)
+    path = name_of(target)
     in_all = sum(still.rows.nbytes for still in pages.stills)
-    try:
-        with whole_file(path, overwrite=overwrite) as data:
-            file = FileBytes(data.fileno())
-            for stream in pages.streams:
-                if len(file) == 0:
-                    encode_stream(path, stream, data.fileno(), "tiff", in_all=in_all)
-                    continue
-                with tempfile.TemporaryFile(dir=path.parent) as part:
-                    encode_stream(path, stream, part.fileno(), "tiff", in_all=in_all)
-                    _append_page(file, FileBytes(part.fileno()))
-            sealed(data.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    folder = path.parent if isinstance(target, str | os.PathLike) else None
+    with whole_target(target, overwrite=overwrite) as data:
+        file = FileBytes(data.fileno())
+        for stream in pages.streams:
+            if len(file) == 0:
+                encode_stream(path, stream, data.fileno(), "tiff", in_all=in_all)
+                continue
+            with tempfile.TemporaryFile(dir=folder) as part:
+                encode_stream(path, stream, part.fileno(), "tiff", in_all=in_all)
+                _append_page(file, FileBytes(part.fileno()))
+        sealed(data.fileno())
 
 
 _STRIPS, _TILES = 273, 324

@@ -9,9 +9,7 @@ to read: libvips passes it through libexif, which loses maker notes, ratings and
 """
 
 import logging
-import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,12 +38,11 @@ from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.scan import Scan, open_scan, pages_of_tiff
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of, title
+from widesr.pictures.sources import PictureFile, Source, opened
 from widesr.pictures.turning import upright
 from widesr.pictures.turns import turn_of_avif, without_turns
 from widesr.pictures.whole import WHOLE, open_whole
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes
-from widesr.system.folders import web_address
 
 pyvips.block_untrusted_set(True)
 pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn
@@ -56,8 +53,10 @@ _BAND = 2**22
 """Bytes that are decoded at once, about."""
 
 
-def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a still picture, whole, whatever its name says it is.
+
+    The source is a path, the bytes of a file, or a file object in binary mode.
 
     Palettes become RGB, fewer than 8 bits become 8, more become 16. CMYK becomes sRGB through its
     profile, YCbCr becomes RGB by what the file says of it. Colours that a file names by codes or a
@@ -68,72 +67,69 @@ def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
         ImageFormatError: A picture of a kind that is not read; the message says what to do.
         ImageTooLargeError: The header claims more than `max_pixels`; nothing was decoded.
     """
-    with open_picture(Path(path), max_pixels=max_pixels) as stream:
+    with open_picture(source, max_pixels=max_pixels) as stream:
         return stream.whole()
 
 
 @contextmanager
-def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureStream]:
+def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureStream]:
     """Open a still picture, to be read row by row while the file is open; as `read_picture`.
 
     What is wrong with the pixels is raised when they are read.
     """
-    with opened(path) as fd:
-        file = FileBytes(fd)
-        kind = kind_of(path, file)
+    with opened(source) as file:
+        kind = kind_of(file)
         if kind in WHOLE:
-            yield _decode_bitmap(path, fd, kind, max_pixels=max_pixels)
+            yield _decode_bitmap(file, kind, max_pixels=max_pixels)
             return
         try:
-            pages = pages_of(fd, kind)
+            pages = pages_of(file, kind)
         except (pyvips.Error, ValueError) as error:
-            raise damaged(path, kind, error) from error
-        _check_one(path, len(pages))
-        stream = open_page(path, fd, kind, pages[0], max_pixels=max_pixels)
-        tell(path, stream.notices)
+            raise damaged(file, kind, error) from error
+        _check_one(file, len(pages))
+        stream = open_page(file, kind, pages[0], max_pixels=max_pixels)
+        tell(file, stream.notices)
         yield stream
 
 
-def tell(path: Path, notices: Iterable[str]) -> None:
+def tell(file: PictureFile, notices: Iterable[str]) -> None:
     """Log what of a file is not kept."""
     for notice in notices:
-        _log.warning("%s: %s", path, notice)
+        _log.warning("%s: %s", file.path, notice)
 
 
-def pages_of(fd: int, kind: str) -> Sequence[int]:
+def pages_of(file: PictureFile, kind: str) -> Sequence[int]:
     """Number the pages or frames of a file, from 0; smaller copies in a TIFF are left out."""
     if kind == "avif":  # others are its parts, or smaller copies
-        return [_number(load_image(fd, kind), "heif-primary", 0)]
+        return [_number(load_image(file, kind), "heif-primary", 0)]
     if kind == "tiff":
-        return pages_of_tiff(FileBytes(fd))
-    frames = _number(load_image(fd, kind), "n-pages", 1)
-    return range(max(frames_of_png(FileBytes(fd)), 1) if kind == "png" else frames)
+        return pages_of_tiff(file)
+    frames = _number(load_image(file, kind), "n-pages", 1)
+    return range(max(frames_of_png(file), 1) if kind == "png" else frames)
 
 
-def open_page(path: Path, fd: int, kind: str, number: int, *, max_pixels: int) -> PictureStream:
+def open_page(file: PictureFile, kind: str, number: int, *, max_pixels: int) -> PictureStream:
     """Open one page of a file, as `open_picture`."""
     if kind == "tiff":
-        return _open_page_of_tiff(path, FileBytes(fd), number, max_pixels=max_pixels)
+        return _open_page_of_tiff(file, number, max_pixels=max_pixels)
     try:
-        image = load_image(fd, kind, page=number)
-        _check_header(path, image, max_pixels=max_pixels)
-        return decode_image(path, image, kind, FileBytes(fd))
+        image = load_image(file, kind, page=number)
+        _check_header(file.path, image, max_pixels=max_pixels)
+        return decode_image(file, image, kind)
     except (pyvips.Error, ValueError) as error:
-        raise damaged(path, kind, error) from error
+        raise damaged(file, kind, error) from error
 
 
-def _open_page_of_tiff(
-    path: Path, file: FileBytes, number: int, *, max_pixels: int
-) -> PictureStream:
+def _open_page_of_tiff(file: PictureFile, number: int, *, max_pixels: int) -> PictureStream:
     try:
-        scan = open_scan(path, file, number)
-        check_size(path, scan.raster.width, scan.raster.height, max_pixels=max_pixels)
+        scan = open_scan(file, number)
+        check_size(file.path, scan.raster.width, scan.raster.height, max_pixels=max_pixels)
         rows, icc = scan.rows()
     except (pyvips.Error, ValueError) as error:
-        raise damaged(path, "tiff", error) from error
+        raise damaged(file, "tiff", error) from error
     stream = _stream(
-        path,
-        _whole_or_error(path, rows, "tiff"),
+        file,
+        _whole_or_error(file, rows, "tiff"),
         "tiff",
         scan.metadata,
         icc=icc,
@@ -161,28 +157,27 @@ class Header(NamedTuple):
     """Or frames, of this size or, in TIFF, of another."""
 
 
-def read_header(path: Path) -> Header:
+def read_header(source: Source) -> Header:
     """Read how large a picture is, and decode nothing; raises as `read_picture`."""
-    with opened(path) as fd:
-        file = FileBytes(fd)
-        kind = kind_of(path, file)
+    with opened(source) as file:
+        kind = kind_of(file)
         try:
             if kind in WHOLE:
-                bitmap = open_whole(path, fd, kind)
+                bitmap = open_whole(file, kind)
                 return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes, bitmap.count)
-            pages = pages_of(fd, kind)
+            pages = pages_of(file, kind)
             if kind == "tiff":
-                scan = open_scan(path, file, pages[0])
+                scan = open_scan(file, pages[0])
                 height, width = scan.raster.height, scan.raster.width
                 if scan.orientation in range(5, 9):
                     height, width = width, height
                 itemsize = scan.raster.dtype.itemsize
                 return Header(height, width, scan.channels * itemsize, len(pages))
-            image = load_image(fd, kind, page=pages[0])
+            image = load_image(file, kind, page=pages[0])
         except (pyvips.Error, ValueError) as error:
-            raise damaged(path, kind, error) from error
+            raise damaged(file, kind, error) from error
         height, width = image.height, image.width
-        if orientation_of(image, kind, file) > 4:
+        if orientation_of(file, image, kind) > 4:
             height, width = width, height
         pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
         return Header(height, width, pixel_bytes, len(pages))
@@ -196,26 +191,26 @@ def closest_ending(path: Path) -> str | None:
     if path.suffix.lower() not in (".heic", ".heif", ".hif"):
         return None
     try:
-        with opened(path) as fd:
-            file = FileBytes(fd)
-            kind = kind_of(path, file)
-            return closest_suffix(file) if kind == "heic" else {"jpeg": ".jpg"}.get(kind)
+        with opened(path) as file:
+            kind = kind_of(file)
+            return closest_suffix(file.heif) if kind == "heic" else {"jpeg": ".jpg"}.get(kind)
     except WidesrError:
         return None
 
 
 def damaged(
-    path: Path, kind: str, error: pyvips.Error | ValueError
+    file: PictureFile, kind: str, error: pyvips.Error | ValueError
 ) -> ImageReadError | ImageFormatError:
     """Say that a file of this kind cannot be decoded: it is damaged, or of a variant not read."""
     why = last_line(error)
     if _VARIANT.search(why):
         return ImageFormatError(
-            f"{path}: this is a variant of {title(kind)} that is not read ({why}); open it in "
+            f"{file.path}: this is a variant of {title(kind)} that is not read ({why}); open it in "
             "another program and save it as PNG or TIFF with 8 or 16 bits"
         )
     return ImageReadError(
-        f"{path}: this {title(kind)} file is damaged or cut short ({why}); get a whole copy of it"
+        f"{file.path}: this {title(kind)} file is damaged or cut short ({why}); get a whole copy "
+        "of it"
     )
 
 
@@ -231,45 +226,14 @@ _LOADERS = {
 }
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """Open a regular file; libvips gets its descriptor, and never reads options in its name."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not wait for its writer
-    except FileNotFoundError as error:
-        if address := web_address(path):
-            raise ImageReadError(
-                f"{address}: is a web address, and widesr fetches no pictures; download it and "
-                "name the file"
-            ) from error
-        raise ImageReadError(f"{path}: no such file; check the name and the folder") from error
-    except OSError as error:
-        raise ImageReadError(
-            f"{path}: cannot be opened ({error.strerror}); check its permissions"
-        ) from error
-    except ValueError as error:
-        raise ImageReadError(f"{str(path)!r}: not a file name ({error})") from error
-    try:
-        info = os.fstat(fd)
-        if stat.S_ISDIR(info.st_mode):
-            raise ImageReadError(f"{path}: is a folder, a picture was expected; name a file in it")
-        if not stat.S_ISREG(info.st_mode):
-            raise ImageReadError(f"{path}: is not a regular file; save the picture to one first")
-        if info.st_size == 0:
-            raise ImageReadError(f"{path}: the file is empty; get a whole copy of it")
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def load_image(fd: int, kind: str, **pages: int) -> pyvips.Image:
+def load_image(file: PictureFile, kind: str, **pages: int) -> pyvips.Image:
     """Read the header; the picture comes as it is stored, to be turned by `orientation_of`."""
     pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
     options = {"access": "sequential", "fail_on": "error", **pages}
-    if kind == "avif" and turn_of_avif(FileBytes(fd)) != 1:
-        return pyvips.Image.heifload_buffer(without_turns(FileBytes(fd)), **options)
+    if kind == "avif" and turn_of_avif(file.heif) != 1:
+        return pyvips.Image.heifload_buffer(without_turns(file), **options)
     load = getattr(pyvips.Image, _LOADERS[kind])
-    return load(pyvips.Source.new_from_descriptor(fd), **options)
+    return load(pyvips.Source.new_from_descriptor(file.fd), **options)
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
@@ -295,26 +259,26 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
         )
 
 
-def _check_one(path: Path, count: int) -> None:
+def _check_one(file: PictureFile, count: int) -> None:
     if count > 1:
         raise ImageFormatError(
-            f"{path}: holds {count} pages or frames, one was expected; {ONE_FRAME}"
+            f"{file.path}: holds {count} pages or frames, one was expected; {ONE_FRAME}"
         )
 
 
-def _decode_bitmap(path: Path, fd: int, kind: str, *, max_pixels: int) -> PictureStream:
+def _decode_bitmap(file: PictureFile, kind: str, *, max_pixels: int) -> PictureStream:
     try:
-        bitmap = open_whole(path, fd, kind)
-        _check_one(path, bitmap.count)
-        check_size(path, bitmap.width, bitmap.height, max_pixels=max_pixels)
+        bitmap = open_whole(file, kind)
+        _check_one(file, bitmap.count)
+        check_size(file.path, bitmap.width, bitmap.height, max_pixels=max_pixels)
         rows = Rows.of(bitmap.decode())
     except ValueError as error:
-        raise damaged(path, kind, error) from error
+        raise damaged(file, kind, error) from error
     icc = meant_profile(bitmap.icc, channels=1 if rows.channels < 3 else 3)
     return PictureStream(rows=rows, **bitmap.about | {"icc": icc, "format": kind})
 
 
-def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) -> PictureStream:
+def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureStream:
     """Give what libvips loaded as a picture, upright, to be read while the file is open."""
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
@@ -326,22 +290,22 @@ def decode_image(path: Path, image: pyvips.Image, kind: str, file: FileBytes) ->
     rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
     if image.interpretation == "cmyk":
         rows, icc = inks_to_srgb(rows, icc)
-    rows = _whole_or_error(path, rows, kind)
+    rows = _whole_or_error(file, rows, kind)
     if kind == "jpeg":
-        rows = _told_of_jpeg(path, rows, file)
+        rows = _told_of_jpeg(file, rows)
     if kind == "avif":
-        rows = true_levels(path, rows, file, bits=bits)
-    named = named_colours(path, file, kind)
+        rows = true_levels(file, rows, bits=bits)
+    named = named_colours(file, kind)
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
     density = {"png": density_of_png, "jpeg": density_of_jpeg}.get(kind, lambda _: Density())(file)
-    orientation = orientation_of(image, kind, file)
+    orientation = orientation_of(file, image, kind)
     metadata = Metadata(exif, xmp, iptc)
-    return _stream(path, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
+    return _stream(file, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
 
 
 def _stream(
-    path: Path,
+    file: PictureFile,
     rows: Rows,
     kind: str,
     metadata: Metadata,
@@ -357,7 +321,7 @@ def _stream(
         density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
     if orientation > 4:
         density, exif = density.turned(), exif and on_its_side(exif)
-    rows = upright(path, rows, orientation)
+    rows = upright(file.path, rows, orientation)
     return PictureStream(
         rows=rows,
         icc=meant_profile(icc, channels=1 if rows.channels < 3 else 3),
@@ -385,19 +349,19 @@ def _rows(image: pyvips.Image) -> Rows:
     return Rows(bands(), shape=shape, dtype=dtype)
 
 
-def _whole_or_error(path: Path, rows: Rows, kind: str) -> Rows:
+def _whole_or_error(file: PictureFile, rows: Rows, kind: str) -> Rows:
     """Say in words of ours that a file is damaged, when rows of it are read."""
 
     def bands() -> Iterator[Band]:
         try:
             yield from rows
         except (pyvips.Error, ValueError) as error:
-            raise damaged(path, kind, error) from error
+            raise damaged(file, kind, error) from error
 
     return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
 
 
-def _told_of_jpeg(path: Path, rows: Rows, file: FileBytes) -> Rows:
+def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
     """Log what is odd of a JPEG once all of its pixels have come, and are known to be there."""
 
     def bands() -> Iterator[Band]:
@@ -410,19 +374,23 @@ def _told_of_jpeg(path: Path, rows: Rows, file: FileBytes) -> Rows:
 
     def notices() -> None:
         if is_without_end(file):
-            _log.warning("%s: ends without the mark of its end; all of its pixels are there", path)
+            _log.warning(
+                "%s: ends without the mark of its end; all of its pixels are there", file.path
+            )
         if is_arithmetic(file):
-            _log.warning("%s: nothing in a JPEG of arithmetic codes tells of its last bytes", path)
+            _log.warning(
+                "%s: nothing in a JPEG of arithmetic codes tells of its last bytes", file.path
+            )
 
     return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
 
 
-def orientation_of(image: pyvips.Image, kind: str, file: FileBytes) -> int:
+def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
     """How the picture lies; in a PNG the block that says so may be one that libvips overlooks."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")
     if kind == "avif":
-        return turn_of_avif(file)
+        return turn_of_avif(file.heif)
     return _number(image, "orientation", 1)
 
 

@@ -2,46 +2,49 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from widesr.pictures.animate import check_animation, write_animation
 from widesr.pictures.animation import Animation, is_animation, open_animation
 from widesr.pictures.pages import Pages, check_pages, has_pages, open_pages, write_pages
 from widesr.pictures.picture import MAX_PIXELS, PictureStream
+from widesr.pictures.sources import Source, Target
 from widesr.pictures.writing import write_stream
 
 Several = Animation | Pages
 """Both have a `count`, the `size` of the first, and are changed one by one with `map`."""
 
 
-def holds_several(path: Path) -> bool:
+def holds_several(source: Source) -> bool:
     """Say whether a file holds several pictures; not so what cannot be read."""
-    return is_animation(path) or has_pages(path)
+    return is_animation(source) or has_pages(source)
 
 
-def open_several(path: Path, *, max_pixels: int = MAX_PIXELS) -> AbstractContextManager[Several]:
+def open_several(
+    source: Source, *, max_pixels: int = MAX_PIXELS
+) -> AbstractContextManager[Several]:
     """Open what holds several; as `open_animation` or `open_pages`."""
-    opening = open_animation if is_animation(path) else open_pages
-    return opening(path, max_pixels=max_pixels)
+    opening = open_animation if is_animation(source) else open_pages
+    return opening(source, max_pixels=max_pixels)
 
 
-def check_several(path: Path, several: Several, *, lossless: bool = False) -> None:
+def check_several(target: Target, several: Several, *, lossless: bool = False) -> None:
     """Refuse a format that cannot hold them all.
 
     Raises:
         ImageFormatError: As `check_animation` and `check_pages` say.
     """
     if isinstance(several, Animation):
-        check_animation(path, several, lossless=lossless)
+        check_animation(target, several, lossless=lossless)
     else:
-        check_pages(path, several)
+        check_pages(target, several)
 
 
 def write_pictures(
-    path: Path,
+    target: Target,
     pictures: PictureStream | Several,
     *,
+    format: str | None = None,  # noqa: A002 (users' word)
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
@@ -49,11 +52,11 @@ def write_pictures(
 ) -> None:
     """Write one or several into one file, or none; as `write_stream` and those of the several."""
     if isinstance(pictures, Pages):
-        write_pages(path, pictures, overwrite=overwrite, sealed=sealed)
+        write_pages(target, pictures, format=format, overwrite=overwrite, sealed=sealed)
         return
-    how: dict[str, Any] = {"quality": quality, "lossless": lossless}
+    how: dict[str, Any] = {"format": format, "quality": quality, "lossless": lossless}
     how |= {"overwrite": overwrite, "sealed": sealed}
     if isinstance(pictures, Animation):
-        write_animation(path, pictures, **how)
+        write_animation(target, pictures, **how)
     else:
-        write_stream(path, pictures, **how)
+        write_stream(target, pictures, **how)

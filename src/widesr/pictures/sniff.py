@@ -6,6 +6,7 @@ from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.png import MARK
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff
 from widesr.system.files import FileBytes
 
@@ -43,14 +44,14 @@ _REFUSED = (
 """First bytes of what people try, its name, and the way out."""
 
 
-def kind_of(path: Path, file: FileBytes) -> str:
+def kind_of(file: PictureFile) -> str:
     """Tell which of `KINDS` a file is.
 
     Raises:
         ImageFormatError: A picture of a kind that is not read; the message says what to do.
         ImageReadError: Not a picture, or a TIFF file without a directory.
     """
-    head = file[:1024]
+    path, head = file.path, file[:1024]
     for start, name, way_out in _REFUSED:
         if head.startswith(start):
             raise _unread(path, name, way_out)
@@ -67,7 +68,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        _check_tiff(path, file)
+        _check_tiff(file)
         return "tiff"
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
@@ -128,7 +129,7 @@ _MOST_CHUNKS = 10_000
 """Far more than any file has before its pixels; a made-up one must not keep us busy."""
 
 
-def _check_tiff(path: Path, file: FileBytes) -> None:
+def _check_tiff(file: PictureFile) -> None:
     """Refuse by its tags what would be taken for another kind of picture."""
     try:
         tiff = Tiff.open(file)
@@ -137,7 +138,7 @@ def _check_tiff(path: Path, file: FileBytes) -> None:
         preview = tiff.number(tags, 254, default=0) & 1 == 1 and 330 in tags
     except ValueError as error:
         raise ImageReadError(
-            f"{path}: this TIFF file is damaged or cut short; get a whole copy of it"
+            f"{file.path}: this TIFF file is damaged or cut short; get a whole copy of it"
         ) from error
     if photometric in (32803, 34892) or 50706 in tags or preview:
-        raise _unread(path, "a camera raw file", _DEVELOP)
+        raise _unread(file.path, "a camera raw file", _DEVELOP)

@@ -23,9 +23,8 @@ _BOX = 9
 """Bytes of either box."""
 
 
-def turn_of_avif(file: FileBytes) -> int:
+def turn_of_avif(heif: Heif) -> int:
     """Say how the stored picture lies, as EXIF's orientation, 1 to 8."""
-    heif = Heif(file)
     quarters = next(iter(heif.named(heif.primary, b"irot")), b"\0")
     mirror = next(iter(heif.named(heif.primary, b"imir")), b"")
     return _TURNS[quarters[0] & 3 if quarters else 0, mirror[0] & 1 if mirror else None]

@@ -6,6 +6,7 @@ EXIF is ours to write, as it is ours to read.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,10 @@ from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.png import stream_png
 from widesr.pictures.sniff import title
+from widesr.pictures.sources import Target, name_of, whole_target
 from widesr.pictures.tiff import Tree
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes, whole_file
+from widesr.system.files import FileBytes
 
 FORMATS = {
     ".png": "png",
@@ -77,7 +79,7 @@ _ENCODERS = {
 
 
 def output_format(
-    path: Path,
+    target: Target,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
     animated: bool = False,
@@ -85,13 +87,20 @@ def output_format(
     """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
 
     Args:
-        path: The output.
+        target: Where the output goes; for a file object the format must be given.
         format: A suffix, with or without its dot.
         animated: GIF is a format too.
 
     Raises:
         ImageFormatError: There is no writer for it.
     """
+    path = name_of(target)
+    if not format and not isinstance(target, str | os.PathLike):
+        raise UsageError(
+            f"{path}: a file object has no suffix that says its format; name one of "
+            f"{', '.join(FORMATS)}",
+            options=['format="png"'],
+        )
     suffix = f".{format.lower().removeprefix('.')}" if format else path.suffix.lower()
     formats = FORMATS | _GIF if animated else FORMATS
     if suffix not in formats:
@@ -104,7 +113,7 @@ def output_format(
 
 
 def write_picture(
-    path: Path | str,
+    target: Target,
     picture: Picture,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -119,7 +128,8 @@ def write_picture(
     goes into JPEG, TIFF and PNG, which alone have a place for it.
 
     Args:
-        path: Where to; its folder is there.
+        target: A path whose folder exists, or a file object that is open for writing in binary
+            mode: nothing is written to it before the picture is complete.
         picture: What to write.
         format: A key or a value of `FORMATS`; by default the path's suffix decides.
         quality: 1 to 100, of JPEG, WebP and AVIF.
@@ -134,7 +144,7 @@ def write_picture(
         ImageWriteError: The folder is missing, full, or takes no file.
     """
     write_stream(
-        Path(path),
+        target,
         picture.stream(),
         format=format,
         quality=quality,
@@ -145,7 +155,7 @@ def write_picture(
 
 
 def write_stream(
-    path: Path,
+    target: Target,
     stream: PictureStream,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -159,19 +169,16 @@ def write_stream(
     Raises:
         Exception: Also what comes while its rows are made; no file is left then.
     """
-    kind = output_format(path, format=format)
+    path, kind = name_of(target), output_format(target, format=format)
     if not 1 <= quality <= 100:
         raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
     check_fits(path, stream, kind)
     if lossless:
-        check_lossless(path, format=format)
+        check_lossless(path, format=kind)
         check_lossless_picture(path, stream, kind)
-    try:
-        with whole_file(path, overwrite=overwrite) as file:
-            encode_stream(path, stream, file.fileno(), kind, quality=quality, lossless=lossless)
-            sealed(file.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    with whole_target(target, overwrite=overwrite) as file:
+        encode_stream(path, stream, file.fileno(), kind, quality=quality, lossless=lossless)
+        sealed(file.fileno())
 
 
 def encode_stream(

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from widesr.engine import find_model
 from widesr.errors import CheckpointError
-from widesr.models.catalog import LADDER, find_model
+from widesr.models.catalog import ALIASES
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
@@ -52,7 +53,7 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         network, provenance = load_weights(path)
         recipe = provenance.recipe if provenance else None
     else:
-        model = find_model(str(source), scale=scale if source in LADDER else None)
+        model = find_model(str(source), scale=scale if source in ALIASES else None)
         path, network = model.path, network_of_model(model)
         known = model.card.recipe in list_recipes()
         recipe = load_recipe(model.card.recipe) if known else None

@@ -263,6 +263,7 @@ def _teach(
             photographs.training,
             teacher,
             folder=folder,
+            exclude=table.exclude,
             on_progress=on_progress if world.leads else lambda _done, _total: None,
         )
 

@@ -148,6 +148,8 @@ class TeacherTable(_Table):
     """Whether its pictures are the mean over the eight flips and turns."""
     share: Annotated[float, Field(gt=0, le=1, strict=True)]
     """Of the teacher's picture in what is learned; the rest is the photograph."""
+    exclude: tuple[str, ...] = ()
+    """Names, or patterns such as `"sketch_*"`, of photographs that are learned from as they are."""
 
 
 class Stage(_Table):

@@ -2,22 +2,25 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
+from widesr.engine import Engine, find_model
 from widesr.errors import CheckpointError, RecipeError
-from widesr.models.catalog import LADDER, find_model
+from widesr.models.catalog import ALIASES
 from widesr.nets import Network
 from widesr.system.files import whole_file
 from widesr.train.checkpoint import load_weights
 from widesr.train.recipe import TeacherTable
-from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.upscaler import Upscaler
 
 
 class Teacher:
@@ -37,7 +40,7 @@ class Teacher:
         if self._is_weights:
             found = load_weights(self._path)[0].cfg.scale
         else:
-            model = find_model(table.model, scale=scale if table.model in LADDER else None)
+            model = find_model(table.model, scale=scale if table.model in ALIASES else None)
             self._path, licence, found = model.path, model.card.licence, model.card.scale
         if found != scale:
             raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
@@ -70,6 +73,7 @@ def taught(
     teacher: Teacher,
     *,
     folder: Path,
+    exclude: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Pair]:
     """Put the teacher's picture beside each pair: made where it is not kept, else mapped.
@@ -78,6 +82,7 @@ def taught(
         pairs: All photographs that are learned from.
         teacher: Whose pictures.
         folder: Where they are kept, in a folder of the teacher's own; a kill loses one picture.
+        exclude: Patterns of the names of those whose own HR stands in the picture's place.
         on_progress: Called with the pictures that are there and those in all.
 
     Raises:
@@ -88,6 +93,9 @@ def taught(
     pictures = []
     for done, (pair, path) in enumerate(zip(pairs, paths, strict=True)):
         on_progress(done, len(pairs))
+        if any(fnmatchcase(pair.name, pattern) for pattern in exclude):
+            pictures.append(pair.hr)
+            continue
         found = _open(path, shape=pair.hr.shape)
         if found is None:
             _keep(path, teacher.upscaler(pair.lr))
@@ -122,7 +130,7 @@ def _keep(path: Path, picture: NDArray[np.uint8]) -> None:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-class _TorchEngine:
+class _TorchEngine(Engine):
     """Run a network of the zoo as an `Engine`, in fp32, on the device that is trained on."""
 
     precision = "fp32"
@@ -137,12 +145,7 @@ class _TorchEngine:
         self.smallest_tile = None if radius is None else 0
         self._network, self._device = network, device
 
-    @property
-    def exact(self) -> Self:
-        return self
-
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run_all(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():
-            sr = self._network(torch.from_numpy(lr).to(self._device))
-        pixels: NDArray[np.float32] = sr.cpu().numpy()
-        return pixels
+            sr = self._network(torch.from_numpy(inputs[0]).to(self._device))
+        return (sr.cpu().numpy(),)

@@ -4,33 +4,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
+from widesr.engine import EngineOptions, EngineSettings
 from widesr.errors import ShapeError, UsageError
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.upscaler import AnyUpscaler, Running
 from widesr.video.colour import Plane
 from widesr.video.decoding import Damaged
 from widesr.video.encoding import Codec
-from widesr.video.frames import FrameUpscaler, SingleFrames, load_single_frames
-from widesr.video.library import load_av
+from widesr.video.frames import MAX_MEMORY, FrameUpscaler, SingleFrames, load_frame_upscaler
 from widesr.video.scenes import CutDetector, scenes
 from widesr.video.upscale import Progress, VideoResult, output_beside, plan_work, upscale_clip
-
-MAX_MEMORY = 2**29
-"""Bytes that the upscaler may take, about; the frames under way and the encoder take as much."""
-
-
-def load_frame_upscaler(
-    name: str, *, target: Target, **running: Unpack[Running]
-) -> FrameUpscaler:
-    """Load what makes the frames of clips larger; arguments and errors as `Upscaler.load`.
-
-    Raises:
-        MissingExtraError: The extra `video` is not installed.
-    """
-    load_av()  # what is missing is said before a network is loaded
-    running.setdefault("max_memory", MAX_MEMORY)
-    return load_single_frames(name, target=target, **running)
 
 
 def upscale_video(
@@ -51,7 +35,7 @@ def upscale_video(
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
     on_progress: Progress = lambda _done, _all: None,
-    **running: Unpack[Running],
+    **settings: Unpack[EngineSettings],
 ) -> VideoResult:
     """Upscale a clip: every frame at its time, and all that lies beside the video copied.
 
@@ -77,7 +61,7 @@ def upscale_video(
         overwrite: Replace an output that is there.
         max_pixels: The largest picture that is decoded.
         on_progress: Called after each frame with those that are done and those in all, about.
-        **running: As for `Upscaler.load`: `tile`, `threads`, `precision` and others.
+        **settings: As for `Upscaler.load`: `tile`, `threads`, `precision` and others.
 
     Raises:
         VideoReadError: The clip is missing, damaged, encrypted, or holds no video.
@@ -89,6 +73,8 @@ def upscale_video(
         WidesrError: As `Upscaler.load`.
     """
     path = Path(path)
+    upscaler: FrameUpscaler
+    run_with: EngineOptions | None
     sizes = (scale, width, height, longest, fit)
     if isinstance(model, str):
         target = Target(
@@ -98,9 +84,11 @@ def upscale_video(
             longest=longest,
             fit=fit,
         )
-        upscaler: FrameUpscaler = load_frame_upscaler(model, target=target, **running)
+        run_with = EngineOptions(max_memory=MAX_MEMORY).but(**settings)
+        upscaler = load_frame_upscaler(model, target=target, options=run_with)
         name_end = target.name_end
-    elif sizes == (None,) * 5 and not running:
+    elif sizes == (None,) * 5 and not settings:
+        run_with = None
         upscaler = SingleFrames(model) if isinstance(model, AnyUpscaler) else model
         name_end = "_upscaled"
     else:
@@ -118,7 +106,7 @@ def upscale_video(
         damaged=damaged,
         deinterlace=deinterlace,
         max_pixels=max_pixels,
-        settings=dict(running),
+        run_with=run_with,
     )
     return upscale_clip(work, overwrite=overwrite, progress=on_progress)
 

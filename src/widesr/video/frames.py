@@ -1,15 +1,21 @@
 """Makes frames larger, one after another; work that was done for the frame before is not done again."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 
-from widesr.upscaling.resize_to import load_upscaler
+from widesr.engine import EngineOptions
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.resize_to import SizedUpscaler, load_upscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.upscaler import AnyUpscaler
+from widesr.upscaling.upscaler import Upscaler
 from widesr.video.colour import Plane
+from widesr.video.library import load_av
 from widesr.video.still import Remembering
+
+MAX_MEMORY = 2**29
+"""Bytes that the upscaler may take, about; the frames under way and the encoder take as much."""
 
 
 class FrameUpscaler(Protocol):
@@ -39,29 +45,34 @@ class FrameUpscaler(Protocol):
 
 
 class SingleFrames:
-    """Upscales each frame by itself, by whatever upscales pictures."""
+    """Upscales each frame by itself, by whatever upscales pictures.
+
+    Tiles that have not changed since the frame before are taken from it.
+    """
 
     has_state = False
 
-    def __init__(self, upscaler: AnyUpscaler, *, after_each: Callable[[], None] = lambda: None):
-        """Use any upscaler of pictures.
-
-        Args:
-            upscaler: Makes each frame.
-            after_each: Called when a frame is made.
-        """
+    def __init__(self, upscaler: AnyUpscaler) -> None:
+        """Use any upscaler of pictures; its networks remember their tiles from now on."""
         self.model = upscaler.model
         self.weights_sha256 = upscaler.weights_sha256
-        self.upscaler = upscaler
-        self._after_each = after_each
+        self._upscaler = upscaler
+        self._remembering = [_remembering(each) for each in _networks(upscaler)]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Give the (height, width) of what becomes of a frame of this size."""
-        return self.upscaler.output_size(height, width)
+        return self._upscaler.output_size(height, width)
 
     def seconds_for(self, height: int, width: int) -> float:
-        """Estimate how long a frame of this size takes."""
-        return self.upscaler.seconds_for(height, width)
+        """Estimate how long a frame of this size takes, if nothing of it was there before."""
+        for each in self._remembering:
+            each.forget()
+            each.is_off = True
+        try:
+            return self._upscaler.seconds_for(height, width)
+        finally:
+            for each in self._remembering:
+                each.is_off = False
 
     def upscale_scene(self, frames: Iterable[Plane]) -> Iterator[Plane]:
         """Upscale frames; one that equals the frame before it is not computed again."""
@@ -69,26 +80,34 @@ class SingleFrames:
         sr: Plane | None = None
         for frame in frames:
             if sr is None or last is None or not np.array_equal(last, frame):
-                sr, last = self.upscaler(frame), frame  # type: ignore[type-var]
-                self._after_each()
+                sr, last = self._upscaler(frame), frame  # type: ignore[type-var]
+                for each in self._remembering:
+                    each.next_frame()
             yield sr
 
 
-def load_single_frames(name: str, *, target: Target, **running: Any) -> SingleFrames:  # noqa: ANN401
-    """Load a model for pictures to be used on frames; arguments and errors as `load_upscaler`.
+def load_frame_upscaler(
+    name: str, *, target: Target, options: EngineOptions | None = None
+) -> FrameUpscaler:
+    """Load what makes the frames of clips larger; arguments and errors as `load_upscaler`.
 
-    Tiles that have not changed since the frame before are taken from it.
+    Raises:
+        MissingExtraError: The extra `video` is not installed.
     """
-    remembered: list[Remembering] = []
+    load_av()  # what is missing is said before a network is loaded
+    options = options or EngineOptions(max_memory=MAX_MEMORY)
+    return SingleFrames(load_upscaler(name, target=target, options=options))
 
-    def wrap(engine: Any) -> Any:  # noqa: ANN401 (an Engine)
-        remembered.append(Remembering(engine))
-        return remembered[-1]
 
-    upscaler = load_upscaler(name, target=target, wrap=wrap, **running)
+def _networks(upscaler: AnyUpscaler) -> list[Upscaler]:
+    """The networks that an upscaler runs."""
+    each: Iterable[AnyUpscaler] = (
+        upscaler.networks.values() if isinstance(upscaler, SizedUpscaler) else (upscaler,)
+    )
+    return [network for network in each if isinstance(network, Upscaler)]
 
-    def after_each() -> None:
-        for each in remembered:
-            each.next_frame()
 
-    return SingleFrames(upscaler, after_each=after_each)
+def _remembering(network: Upscaler) -> Remembering:
+    if not isinstance(network.engine, Remembering):
+        network.engine = Remembering(network.engine)
+    return network.engine

@@ -5,11 +5,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os.path import lexists, realpath
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from widesr.engine import EngineOptions
 from widesr.errors import (
     ImageWriteError,
     OutputExistsError,
@@ -69,8 +70,8 @@ class Work:
     encoding: Encoding
     damaged: Damaged
     deinterlace: bool
-    settings: dict[str, Any] = field(default_factory=dict)
-    """What else decides the output."""
+    run_with: EngineOptions | None = None
+    """How the network is run, which decides the output too; None if that is not known."""
 
     @property
     def made_by(self) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Work:
             "damaged": self.damaged,
             "deinterlace": self.deinterlace,
             "segment": SEGMENT,
-            "settings": {name: str(value) for name, value in self.settings.items()},
+            "run_with": repr(self.run_with),
         }
 
 
@@ -101,7 +102,7 @@ def plan_work(
     damaged: Damaged = "refuse",
     deinterlace: bool = False,
     max_pixels: int = MAX_PIXELS,
-    settings: dict[str, Any] | None = None,
+    run_with: EngineOptions | None = None,
 ) -> Work:
     """Look at a clip and settle what is done to it; arguments and errors as `upscale_clip`."""
     if lexists(out) and realpath(out) == realpath(path):
@@ -121,7 +122,7 @@ def plan_work(
         encoding=encoding,
         damaged=damaged,
         deinterlace=deinterlace,
-        settings=settings or {},
+        run_with=run_with,
     )
 
 
