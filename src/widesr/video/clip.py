@@ -56,6 +56,8 @@ class Clip:
     """How the pictures are turned when they are shown, as FFmpeg's display matrix."""
     frames: int
     """The number of frames, about, by what the file says; 0 if nothing."""
+    duration: int | None
+    """The duration that the stream states, in ticks."""
     seconds: float
     """The duration that the file states; 0 if none."""
     interlaced: bool
@@ -166,6 +168,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             aspect=stream.sample_aspect_ratio or None,
             matrix=_display_matrix(first),
             frames=stream.frames or round(seconds * rate),
+            duration=stream.duration,
             seconds=seconds,
             interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
             incomplete=incomplete,

@@ -80,10 +80,18 @@ class SingleFrames:
         sr: Plane | None = None
         for frame in frames:
             if sr is None or last is None or not np.array_equal(last, frame):
-                sr, last = self._upscaler(frame), frame  # type: ignore[type-var]
+                sr, last = self._upscaled(frame), frame
                 for each in self._remembering:
                     each.next_frame()
             yield sr
+
+    def _upscaled(self, frame: Plane) -> Plane:
+        """Upscale one frame; one of a single colour, as between scenes, keeps it to the level."""
+        colour = frame[0, 0]
+        if (frame == colour).all():
+            size = self._upscaler.output_size(*frame.shape[:2])
+            return np.broadcast_to(colour, (*size, frame.shape[2]))
+        return self._upscaler(frame)  # type: ignore[type-var]
 
 
 def load_frame_upscaler(

@@ -79,6 +79,7 @@ class Unfinished:
             raise _refused(out, error) from error
         self.part = PartFile(self._fd)
         self._listed = len(self._packets)
+        self._first_dts: int | None = None
 
     @property
     def frames(self) -> int:
@@ -89,6 +90,11 @@ class Unfinished:
     def times(self) -> list[int]:
         """The times of those frames."""
         return [packet[0] for packet in self._packets]
+
+    @property
+    def first_dts(self) -> int | None:
+        """The decoding time of the first packet; None if none is kept."""
+        return self._packets[0].dts if self._packets else self._first_dts
 
     def packets(self) -> Iterator[Packet]:
         """Read back the packets that are kept.
@@ -120,6 +126,8 @@ class Unfinished:
         """
         self.part.sync()
         first = self._listed
+        if packets and self._first_dts is None:
+            self._first_dts = packets[0].dts
         self._listed += len(packets)
         found = {
             number: at

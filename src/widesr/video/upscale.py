@@ -24,7 +24,15 @@ from widesr.system.threads import ahead
 from widesr.system.version import __version__
 from widesr.video.clip import Clip, read_clip
 from widesr.video.decoding import Damaged, Decoder, Frame
-from widesr.video.encoding import CONTAINERS, Codec, Encoder, Encoding, Timeline, choose_encoding
+from widesr.video.encoding import (
+    CONTAINERS,
+    Codec,
+    Encoder,
+    Encoding,
+    Packet,
+    Timeline,
+    choose_encoding,
+)
 from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
 from widesr.video.muxing import Kept, Output
@@ -247,15 +255,31 @@ class _Run:
                 self.frames += 1
                 self._progress(self.frames, max(work.clip.frames, self.frames))
         if encoder is not None:
-            self._end_segment(encoder, output)
+            self._end_segment(encoder, output, is_last=True)
         if not self.frames:
             raise VideoReadError(f"{work.clip.path}: its video holds no frames")
 
-    def _end_segment(self, encoder: Encoder, output: Output) -> None:
-        for packet in encoder.finish():
+    def _end_segment(self, encoder: Encoder, output: Output, *, is_last: bool = False) -> None:
+        packets = list(encoder.finish())
+        if is_last and packets:
+            first = self._segment[0].dts if self._segment else packets[0].dts
+            packets[-1] = self._to_the_end(packets[-1], first_dts=first)
+        for packet in packets:
             self._segment.append(output.add(packet))
         self._unfinished.commit(self._segment)
         self._segment = []
+
+    def _to_the_end(self, last: Packet, *, first_dts: int) -> Packet:
+        """Let the last packet end where the input's do: files state their sum as the duration.
+
+        Args:
+            last: The last packet.
+            first_dts: The decoding time of the segment's first packet.
+        """
+        stated, first = self._work.clip.duration, self._unfinished.first_dts
+        first = first_dts if first is None else first
+        left = 0 if stated is None else stated - (last.dts - first)
+        return last._replace(duration=left) if left > 0 else last
 
     def _upscaled(self, decoder: Decoder, stack: ExitStack) -> Iterator[Frame]:
         """Make the frames that are not kept yet, while others are decoded and encoded."""
