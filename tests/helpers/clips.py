@@ -69,7 +69,9 @@ def other_packets(path: Path) -> dict[int, list[tuple]]:
 
 def frame_times(path: Path) -> list[int]:
     """The time of every frame of the video, in ticks."""
-    found = _ffprobe("-show_frames", "-show_entries", "frame=pts", "-select_streams", "v:0", str(path))
+    found = _ffprobe(
+        "-show_frames", "-show_entries", "frame=pts", "-select_streams", "v:0", str(path)
+    )
     return [each["pts"] for each in found["frames"]]
 
 

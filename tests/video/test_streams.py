@@ -87,7 +87,9 @@ def test_times_and_sound_stay_in_every_container(tmp_path, upscaled, ending, sou
 
 def test_webm_stays_webm(tmp_path, upscaled):
     clip = make_clip(
-        tmp_path / "clip.webm", sound="libopus", options="-c:v libvpx-vp9 -cpu-used 8 -pix_fmt yuv420p"
+        tmp_path / "clip.webm",
+        sound="libopus",
+        options="-c:v libvpx-vp9 -cpu-used 8 -pix_fmt yuv420p",
     )
     out = upscaled(clip)
     assert video(out)["codec_name"] == "vp9"
@@ -126,9 +128,11 @@ def test_chapters_of_mp4_are_not_doubled(film, upscaled, tmp_path):
     assert [each["codec_type"] for each in streams(out)] == [
         each["codec_type"] for each in streams(clip)
     ]
-    assert [(c["start_time"], c["tags"]) for c in whole(out)["chapters"]] == [
-        (c["start_time"], c["tags"]) for c in whole(clip)["chapters"]
-    ] != []
+    assert (
+        [(c["start_time"], c["tags"]) for c in whole(out)["chapters"]]
+        == [(c["start_time"], c["tags"]) for c in whole(clip)["chapters"]]
+        != []
+    )
     assert other_packets(out) == other_packets(clip)
 
 

@@ -115,9 +115,9 @@ def find_clips(
     for _, target in pairs:
         if targets[target] > 1:
             raise UsageError(f"{targets[target]} clips would be written to {target}; give a folder")
-    if pairs and rest and output and not (output.is_folder or is_folder(output.path)):
-        if output.path.suffix:
-            raise UsageError(f"{len(inputs)} inputs cannot go into the one file {output.path}")
+    is_file = output and output.path.suffix and not (output.is_folder or is_folder(output.path))
+    if pairs and rest and output and is_file:
+        raise UsageError(f"{len(inputs)} inputs cannot go into the one file {output.path}")
     return pairs, rest
 
 

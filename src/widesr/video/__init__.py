@@ -1,1 +1,1 @@
-"""Upscales clips: decodes, makes each frame larger, encodes, and copies all else as it is."""
+"""Upscale clips: decode, make each frame larger, encode, and copy all else as it is."""

@@ -1,4 +1,4 @@
-"""Upscales a clip in one call, or frames that someone else decodes."""
+"""Upscale a clip in one call, or frames that someone else decodes."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reads what a clip says of itself: its video, how that is shown and coloured, and what lies beside it."""
+"""Read what a clip says of its video: how large it is, how it is shown, timed and coloured."""
 
 import re
 from collections.abc import Iterator
@@ -217,8 +217,10 @@ def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa
         if len(frames) >= _LOOKED_AT:
             break
     if not frames:
-        why = f"no frame of its video can be decoded ({reason(failed)})" if failed else (
-            "its video holds no frames"
+        why = (
+            f"no frame of its video can be decoded ({reason(failed)})"
+            if failed
+            else ("its video holds no frames")
         )
         raise VideoReadError(f"{path}: {why}")
     return frames

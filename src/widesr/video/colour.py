@@ -1,4 +1,4 @@
-"""Turns the planes of video frames into RGB and back, by the matrix, the range and the siting that a stream states.
+"""Turn the planes of video frames into RGB and back, by what their stream states of its colours.
 
 Every step is exact to half a level, so a flat colour comes back within one level. FFmpeg's own
 conversion is not: in full range and beyond 8 bits it is up to a whole 8-bit level off, and in
@@ -234,7 +234,9 @@ class Conversion:
             first = rows.start * layout.down
             last = min(rows.stop * layout.down, height)
             # the rows that the filter reaches beyond this band, repeated at the border
-            reach = np.arange(first - before, (rows.stop - 1) * layout.down + len(taps_down) - before)
+            reach = np.arange(
+                first - before, (rows.stop - 1) * layout.down + len(taps_down) - before
+            )
             wanted = np.clip(reach, 0, height - 1)
             start, stop = min(int(wanted[0]), first), max(int(wanted[-1]) + 1, last)
             part = rgb[start:stop]
@@ -343,7 +345,7 @@ def _interpolated(values: NDArray[np.float32], factor: int, offset: float) -> ND
         parts = [
             padded[2 + base + tap : 2 + base + tap + n] * np.float32(weight)
             for tap, weight in zip(range(-1, 3), weights, strict=True)
-            if weight and 0 <= 2 + base + tap and 2 + base + tap + n <= len(padded)
+            if weight and 2 + base + tap >= 0 and 2 + base + tap + n <= len(padded)
         ]
         full[:, phase] = sum(parts[1:], start=parts[0])
     return full.reshape(n * factor, -1)

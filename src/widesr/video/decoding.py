@@ -1,4 +1,4 @@
-"""Decodes a clip: every frame in the order in which it is shown, with its time, and none lost unsaid."""
+"""Decode a clip: every frame in the order in which it is shown, with its time, none lost unsaid."""
 
 import heapq
 from collections.abc import Iterator
@@ -49,7 +49,9 @@ class Damage:
         parts = []
         if self.frames:
             s = "s" if self.frames > 1 else ""
-            parts.append(f"{self.frames} frame{s} cannot be decoded, the first at {self.first:.2f} s")
+            parts.append(
+                f"{self.frames} frame{s} cannot be decoded, the first at {self.first:.2f} s"
+            )
         if self.incomplete:
             parts.append(f"{self.incomplete:,} bytes are missing at its end")
         return " and ".join(parts)
@@ -88,7 +90,10 @@ class Decoder:
             yield self._frames(container, stream, skip)
 
     def _frames(self, container: Any, stream: Any, skip: int) -> Iterator[Frame]:  # noqa: ANN401
-        clip, conversion = self.clip, self.clip.colour.conversion(self.clip.layout, self.clip.height)
+        clip, conversion = (
+            self.clip,
+            self.clip.colour.conversion(self.clip.layout, self.clip.height),
+        )
         last: Plane | None = None
         raw = self._decoded(container, stream)
         if self.deinterlace:

@@ -1,4 +1,4 @@
-"""Chooses how the output is encoded, and encodes frames; each segment is one that stands alone."""
+"""Choose how the output is encoded, and encode frames; each segment is one that stands alone."""
 
 import io
 import re
@@ -174,7 +174,11 @@ def choose_encoding(
     if lossless and kind.lossless is None:
         raise UsageError(f"{codec} has no lossless way; take ffv1, or h264", options=["codec"])
     if crf is not None and (kind.crf is None or lossless):
-        why = "loses nothing, so it" if lossless or codec == "ffv1" else "has a quality of its own and"
+        why = (
+            "loses nothing, so it"
+            if lossless or codec == "ffv1"
+            else "has a quality of its own and"
+        )
         raise UsageError(f"{codec} {why} takes no crf; leave it out")
     if crf is not None and not 0 <= crf <= kind.most:
         raise UsageError(f"crf {crf} cannot be meant for {codec}; expected 0 to {kind.most}")
@@ -244,7 +248,8 @@ def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, 
         cost = (
             layout.bits < wanted.bits,
             layout.kind == "gray" and wanted.kind != "gray",
-            layout.kind != wanted.kind and (wanted.kind != "rgb" or layout.across * layout.down > 1),
+            layout.kind != wanted.kind
+            and (wanted.kind != "rgb" or layout.across * layout.down > 1),
             max(layout.across / wanted.across, 1) * max(layout.down / wanted.down, 1),
             abs(layout.bits - wanted.bits),
             layout.kind != wanted.kind,

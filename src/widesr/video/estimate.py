@@ -1,4 +1,4 @@
-"""Says before the work how long it will take and how large the output will be, about."""
+"""Say before the work how long it will take and how large the output will be, about."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Makes frames larger, one after another; work that was done for the frame before is not done again."""
+"""Make frames larger, one after another; what was done for the frame before is not done again."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

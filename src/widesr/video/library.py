@@ -1,4 +1,4 @@
-"""Loads FFmpeg's libraries, which come with the extra `video`, and words their refusals."""
+"""Load FFmpeg's libraries, which come with the extra `video`, and word their refusals."""
 
 from types import ModuleType
 

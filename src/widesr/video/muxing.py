@@ -1,4 +1,4 @@
-"""Writes the output: the new video between copies of all that lay beside the old one.
+"""Write the output: the new video between copies of all that lay beside the old one.
 
 The same packets give the same bytes, so an output that was left unfinished is completed by writing
 it again from its start: what has been encoded is read back out of it, and each byte of it is
@@ -19,11 +19,12 @@ from widesr.video.clip import Clip, opened
 from widesr.video.encoding import Encoding, Packet, stream_header
 from widesr.video.library import load_av, reason
 
-_AV_FLAG_BITEXACT = 0x0400
 _MP4_KEYS = frozenset(
-    "title artist album_artist composer album date comment genre copyright grouping lyrics "
-    "description synopsis show episode_id network keywords creation_time encoder track disc "
-    "compilation location".split()
+    (
+        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+        *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
+        *("network", "keywords", "creation_time", "encoder", "track", "disc", "compilation"),
+    )
 )
 """The metadata that MP4 has places for."""
 _OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder"))
@@ -184,7 +185,11 @@ class Output:
         self._number = 0
 
     def _add_video(
-        self, header: Any, old: Any, *, matrix: Sequence[int] | None = None  # noqa: ANN401
+        self,
+        header: Any,  # noqa: ANN401 (av's)
+        old: Any,  # noqa: ANN401
+        *,
+        matrix: Sequence[int] | None = None,
     ) -> None:
         stream = self._container.add_stream_from_template(header.streams.video[0], opaque=True)
         context, encoding = stream.codec_context, self._encoding
@@ -292,6 +297,8 @@ def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: 
     for packet in source.demux(streams):
         if packet.size == 0 and packet.pts is None and packet.dts is None:
             continue  # FFmpeg's sign that a stream is at its end
+        if packet.pts is None and packet.dts is None:
+            packet.pts = 0  # a cover picture
         if packet.dts is None:
             packet.dts = packet.pts
         yield packet

@@ -1,4 +1,4 @@
-"""Reads and fills the planes of FFmpeg's frames as arrays."""
+"""Read and fill the planes of FFmpeg's frames as arrays."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,8 +39,7 @@ def layout_of(pixel_format: Any, *, found: str) -> Layout:  # noqa: ANN401 (av's
     components = planar.components
     if any(each.is_alpha for each in pixel_format.components) and name != "pal8":
         raise VideoFormatError(
-            f"{found}: has transparency ({name}), which is not kept; "
-            "lay it over a background first"
+            f"{found}: has transparency ({name}), which is not kept; lay it over a background first"
         )
     bits = components[0].bits
     is_planar = len({each.plane for each in components}) == len(components)

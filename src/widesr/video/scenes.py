@@ -1,4 +1,4 @@
-"""Finds where one scene ends and another begins, so that no frame is made of another scene's."""
+"""Find where one scene ends and another begins, so that no frame is made of another scene's."""
 
 from collections.abc import Iterator
 from typing import TypeVar

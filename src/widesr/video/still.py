@@ -1,4 +1,4 @@
-"""Remembers what a network made of each tile of the frame before, as long as the tile stays as it is."""
+"""Remember what a network made of each tile of the frame before, for tiles that stay the same."""
 
 from hashlib import blake2b
 from threading import Lock

@@ -1,7 +1,7 @@
-"""Keeps an output that is not finished, so that a run that was stopped or killed can be resumed.
+"""Keep an output that is not finished, so that a run that was stopped or killed can be resumed.
 
-It lies in a hidden folder beside the output: `part`, which becomes the output; `journal`, a line for
-each segment that says where its packets lie in `part`; and `held`, the few that FFmpeg has not
+It lies in a hidden folder beside the output: `part`, which becomes the output; `journal`, a line
+for each segment that says where its packets lie in `part`; and `held`, the few that FFmpeg has not
 written yet. A segment is kept once its line is on the disk.
 """
 
@@ -203,4 +203,6 @@ class Unfinished:
 def _refused(out: Path, error: OSError) -> ImageWriteError:
     if isinstance(error, FileNotFoundError):
         return ImageWriteError(f"{out}: the folder {out.parent} does not exist; make it first")
-    return ImageWriteError(f"{out}: cannot be written ({error.strerror}); name another file or folder")
+    return ImageWriteError(
+        f"{out}: cannot be written ({error.strerror}); name another file or folder"
+    )

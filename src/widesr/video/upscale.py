@@ -1,4 +1,4 @@
-"""Upscales a clip: decodes, computes and encodes at once, and writes the output whole or not at all."""
+"""Upscale a clip: decode, compute and encode at once, and write the output whole or not at all."""
 
 import logging
 import os
@@ -293,9 +293,11 @@ class _Run:
 
     def _unwritten(self, error: Exception) -> ImageWriteError:
         folder = self._unfinished.folder
-        kept = f"; what is made so far is kept in {folder}, give the same command again" if (
-            self.frames >= SEGMENT
-        ) else ""
+        kept = (
+            f"; what is made so far is kept in {folder}, give the same command again"
+            if (self.frames >= SEGMENT)
+            else ""
+        )
         return ImageWriteError(
             f"{self._work.out}: cannot be written ({reason(error)}); make room there{kept}"
         )

@@ -1,4 +1,4 @@
-"""Finds by the sizes that a file states whether all of it is there, and whether it is encrypted."""
+"""Find by the sizes that a file states whether all of it is there, and whether it is encrypted."""
 
 import os
 from pathlib import Path
