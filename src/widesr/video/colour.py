@@ -7,15 +7,19 @@ conversion is not: in full range and beyond 8 bits it is up to a whole 8-bit lev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import VideoFormatError
+from widesr.pixels.resize import imresize
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Plane = NDArray[Any]
+"""uint8 or uint16, (H, W) of one component, or (H, W, C) of pixels."""
+
+Beyond = NDArray[np.float32]
+"""What of a plane RGB cannot hold, in the levels of the plane."""
 
 UNSPECIFIED = 2
 """The code for what a stream does not say, of matrix, primaries and transfer (H.273)."""
@@ -165,6 +169,38 @@ class Conversion:
         Args:
             planes: (H, W) each, those of chroma smaller by the layout; RGB in the order G, B, R.
         """
+        return self.to_rgb_and_beyond(planes)[0]
+
+    def to_rgb_and_beyond(self, planes: Sequence[Plane]) -> tuple[Plane, list[Beyond] | None]:
+        """Convert planes to RGB, and say what of them lies beyond RGB.
+
+        Films have levels above white and below black, and colours outside of RGB, which networks
+        do not know. What they hold beyond it is added again after the network.
+
+        Returns:
+            As `to_rgb`; and for each plane what RGB cannot hold, in its levels, or None if that is
+            nothing.
+        """
+        rgb, is_beyond = self._converted(planes)
+        if not is_beyond:
+            return rgb, None
+        held = self.to_planes(rgb)
+        beyond = [one.astype(np.float32) - other for one, other in zip(planes, held, strict=True)]
+        return rgb, [np.where(np.abs(each) > 1, each, np.float32(0)) for each in beyond]
+
+    def with_beyond(self, planes: list[Plane], beyond: Sequence[Beyond]) -> list[Plane]:
+        """Add to planes of any size what lies beyond RGB."""
+        added = []
+        for plane, rest in zip(planes, beyond, strict=True):
+            size = plane.shape[0], plane.shape[1]
+            values = imresize(rest[..., np.newaxis], size=size)[..., 0]
+            values += plane
+            values += np.float32(0.5)
+            added.append(np.clip(values, 0, self.layout.top, out=values).astype(plane.dtype))
+        return added
+
+    def _converted(self, planes: Sequence[Plane]) -> tuple[Plane, bool]:
+        """Convert planes to RGB; say whether any of it lies beyond."""
         luma = planes[0]
         height, width = luma.shape
         dtype, top = (np.uint8, 255) if self.layout.bits == 8 else (np.uint16, 65535)
@@ -172,16 +208,19 @@ class Conversion:
         if self.layout.kind == "rgb":
             for channel, plane in zip((1, 2, 0), planes, strict=True):
                 rgb[..., channel] = _rescaled(plane, self.layout.top, top)
-            return rgb
+            return rgb, False
         scale, offset = self._luma
         gain = np.float32(top / scale)
         bias = np.float32(0.5 - offset * top / scale)
         chroma = self._upsampled(planes[1:], (height, width))
         factors = self._rgb_factors(top)
+        low, high = 0.5 - top / 255, top + 0.5 + top / 255
+        is_beyond = False
         for rows in _bands(height, width):
             y = luma[rows] * gain
             y += bias
             if not chroma:
+                is_beyond = is_beyond or bool(y.min() < low or y.max() > high)
                 rgb[rows, :, 0] = np.clip(y, 0, top, out=y)
                 continue
             u, v = (plane[rows] for plane in chroma)
@@ -191,8 +230,10 @@ class Conversion:
                     values = values + u * from_u
                 if from_v:
                     values = values + v * from_v
-                rgb[rows, :, channel] = np.clip(values, 0, top, out=values)
-        return rgb
+                is_beyond = is_beyond or bool(values.min() < low or values.max() > high)
+                # not into `values`, which may be `y`
+                rgb[rows, :, channel] = np.clip(values, 0, top)
+        return rgb, is_beyond
 
     def to_planes(self, rgb: Plane) -> list[Plane]:
         """Convert RGB, or grey, to planes; the inverse of `to_rgb`."""
@@ -303,11 +344,6 @@ class Conversion:
             )
         return full
 
-    @cached_property
-    def is_exact(self) -> bool:
-        """Whether nothing is subsampled."""
-        return self.layout.across == self.layout.down == 1
-
 
 def _bands(height: int, width: int) -> list[slice]:
     step = max(_BAND // max(width, 1), 1)
@@ -322,7 +358,7 @@ def _rescaled(plane: NDArray[Any], top: int, new_top: int) -> Plane:
     return ((plane.astype(np.uint64) * (2 * new_top) + top) // (2 * top)).astype(dtype)
 
 
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cubic(x: NDArray[Any]) -> NDArray[Any]:
     """Keys' cubic, a = -0.5."""
     x = np.abs(x)
     return np.where(
@@ -370,7 +406,7 @@ def _filtered(
 ) -> NDArray[np.float32]:
     """Weigh rows, taking `n` results at every `factor`-th."""
     last = (n - 1) * factor + 1
-    result = values[:last:factor] * taps[0]
+    result: NDArray[np.float32] = values[:last:factor] * taps[0]
     for tap in range(1, len(taps)):
         result += values[tap : tap + last : factor] * taps[tap]
     return result
@@ -382,7 +418,7 @@ def _across(values: NDArray[np.float32], factor: int, offset: float) -> NDArray[
     after = (n - 1) * factor + len(taps) - before - values.shape[1]
     padded = np.pad(values, ((0, 0), (before, max(after, 0))), mode="edge")
     last = (n - 1) * factor + 1
-    result = padded[:, :last:factor] * taps[0]
+    result: NDArray[np.float32] = padded[:, :last:factor] * taps[0]
     for tap in range(1, len(taps)):
         result += padded[:, tap : tap + last : factor] * taps[tap]
     return result

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from widesr.errors import VideoFormatError, VideoReadError
 from widesr.video.clip import Clip, opened, video_of
-from widesr.video.colour import Plane
+from widesr.video.colour import Beyond, Plane
 from widesr.video.library import load_av
 from widesr.video.planes import read_planes
 
@@ -16,6 +16,10 @@ Damaged = Literal["refuse", "repeat"]
 """What to do where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
 
 _THREADS = 2
+_ONE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mpeg2video", "ffv1", "prores", "mjpeg"))
+"""Codecs in which every packet is a frame that is shown, so that one without a frame is damaged."""
+_STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
+"""Codecs whose decoders hide what is damaged unless they are asked not to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class Frame:
     """Ticks; 0 if it is not known."""
     pixels: Plane
     """RGB (H, W, 3) or grey (H, W, 1), uint8 from 8 bits and uint16 from more."""
+    beyond: list[Beyond] | None = None
+    """What of the planes lies beyond RGB; None if nothing."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +93,8 @@ class Decoder:
             stream = video_of(container, clip.path)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = _THREADS
+            if clip.codec in _STRICT:
+                stream.codec_context.options = {"err_detect": "explode"}
             yield self._frames(container, stream, skip)
 
     def _frames(self, container: Any, stream: Any, skip: int) -> Iterator[Frame]:  # noqa: ANN401
@@ -94,7 +102,7 @@ class Decoder:
             self.clip,
             self.clip.colour.conversion(self.clip.layout, self.clip.height),
         )
-        last: Plane | None = None
+        last: tuple[Plane, list[Beyond] | None] | None = None
         raw = self._decoded(container, stream)
         if self.deinterlace:
             raw = _deinterlaced(raw, clip)
@@ -109,19 +117,19 @@ class Decoder:
                 if last is None:
                     waiting.append((pts, duration))
                 elif n > skip:
-                    yield Frame(pts=pts, duration=duration, pixels=last)
+                    yield Frame(pts=pts, duration=duration, pixels=last[0], beyond=last[1])
                 continue
             if self.damaged == "refuse" and self.damage.frames:
                 continue
             self._check(frame, n)
             if n <= skip and self.damaged == "refuse":
                 continue
-            last = conversion.to_rgb(read_planes(frame, clip.layout))
+            last = conversion.to_rgb_and_beyond(read_planes(frame, clip.layout))
             for early in waiting:
-                yield Frame(pts=early[0], duration=early[1], pixels=last)
+                yield Frame(pts=early[0], duration=early[1], pixels=last[0], beyond=last[1])
             waiting.clear()
             if n > skip:
-                yield Frame(pts=pts, duration=duration, pixels=last)
+                yield Frame(pts=pts, duration=duration, pixels=last[0], beyond=last[1])
         if self.damage.frames and self.damaged == "refuse":
             raise self._refused()
         if last is None and not skip:
@@ -132,7 +140,7 @@ class Decoder:
         av = load_av()
         expected: list[int] = []  # times of packets that have no frame yet
         durations: dict[int, int] = {}
-        lost = False
+        lost = self.clip.codec in _ONE_EACH
         previous: int | None = None
         step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
         for packet in container.demux(stream):

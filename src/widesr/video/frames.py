@@ -91,7 +91,7 @@ class SingleFrames:
         if (frame == colour).all():
             size = self._upscaler.output_size(*frame.shape[:2])
             return np.broadcast_to(colour, (*size, frame.shape[2]))
-        return self._upscaler(frame)  # type: ignore[type-var]
+        return self._upscaler(frame)
 
 
 def load_frame_upscaler(

@@ -42,7 +42,7 @@ class Remembering(Wrapper, Engine):
         digest = blake2b(digest_size=20)
         for each in inputs:
             digest.update(str(each.shape).encode())
-            digest.update(np.ascontiguousarray(each))
+            digest.update(np.ascontiguousarray(each).data)
         key = digest.digest()
         with self._lock:
             known = self._now.get(key) or self._before.get(key)

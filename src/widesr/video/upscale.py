@@ -249,6 +249,8 @@ class _Run:
                     encoder = Encoder(encoding, timeline)
                 pixels = frame.pixels[: encoding.height, : encoding.width]
                 planes = conversion.to_planes(pixels)
+                if frame.beyond is not None and encoding.layout == work.clip.layout:
+                    planes = conversion.with_beyond(planes, frame.beyond)
                 made = make_frame(planes, encoding.layout, encoding.pixel_format)
                 for packet in encoder.encode(made, frame.pts, frame.duration):
                     self._segment.append(output.add(packet))
