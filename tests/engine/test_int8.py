@@ -85,7 +85,9 @@ def test_the_runtime_does_multiply_in_8_bits(model):
     graph = read_graph(model)
     assert not {"i8", "u8"} & set(kinds(graph))
     assert int8.round_convolutions(graph, model.card.ranges)
-    assert len({"i8", "u8"} & set(kinds(graph))) == 2  # after a ReLU from 0 on, else signed
+    # After a ReLU from 0 on, else signed; for signed ones OpenVINO has kernels with AMX alone.
+    expected = {"i8", "u8"} if "amx_int8" in cpu().flags else {"u8"}
+    assert expected <= set(kinds(graph))
 
 
 @in_int8
@@ -175,7 +177,7 @@ def test_a_model_that_loses_more_than_a_tenth_of_a_decibel_is_refused(model, abl
     loss = Loss(precision="int8", mean=0.01, worst=worst, n=6)
     lossy = ModelFile(model.path, model.card.model_copy(update={"losses": (loss,)}))
     if refused:
-        with pytest.raises(UsageError, match=r"loses 0\.11 dB in int8, more than 0\.1; take"):
+        with pytest.raises(UsageError, match=r"loses 0\.11 dB in int8, more than 0\.1"):
             load_engine(lossy, precision="int8")
     else:
         load_engine(lossy, precision="int8")

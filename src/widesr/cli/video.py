@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import values
 from widesr.cli.terminal import clock, print_error, print_line, progress, said
 from widesr.errors import UsageError, WidesrError, write_error
 from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
@@ -27,22 +27,15 @@ _WORTH_TELLING = 20
 """Seconds from which on people want to know how long it takes."""
 
 CodecName = Annotated[
-    str | None,
-    options.choice(
-        "--codec",
-        "h264",
-        "hevc",
-        "av1",
-        "vp9",
-        "ffv1",
-        "prores",
-        help="Of clips; default: HEVC for HEVC, VP9 in WebM, else H.264.",
+    Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
+    typer.Option(
+        "--codec", help="The codec of clips; auto takes HEVC for HEVC, VP9 in WebM, or H.264."
     ),
 ]
 Crf = Annotated[
     int | None,
     typer.Option(
-        "--crf", metavar="N", min=0, max=63, help="Quality of clips, less is better; H.264: 17."
+        "--crf", metavar="N", min=0, max=63, help="The quality of clips; less is better. H.264: 17."
     ),
 ]
 Deinterlace = Annotated[
@@ -50,12 +43,10 @@ Deinterlace = Annotated[
     typer.Option("--deinterlace", help="Make one picture of both fields of interlaced clips."),
 ]
 DamagedFrames = Annotated[
-    str,
-    options.choice(
+    Literal["refuse", "repeat"],
+    typer.Option(
         "--damaged",
-        "refuse",
-        "repeat",
-        help="Clips with frames that cannot be decoded: refuse, or repeat the last good frame.",
+        help="Refuse clips with frames that cannot be decoded, or repeat the last good frame.",
     ),
 ]
 
@@ -65,11 +56,11 @@ class ClipOptions:
     """What the user asked for, of clips."""
 
     target: "Target"
-    codec: str | None
+    codec: Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
     crf: int | None
     lossless: bool
     deinterlace: bool
-    damaged: str
+    damaged: Literal["refuse", "repeat"]
     existing: Literal["refuse", "overwrite", "skip"]
     max_pixels: dict[str, int]
     """None or one, as arguments of the library."""
@@ -78,7 +69,7 @@ class ClipOptions:
 def find_clips(
     inputs: list[Path],
     *,
-    output: options.Output | None,
+    output: values.Output | None,
     name_end: str,
     suffix: str | None,
     format: str | None,  # noqa: A002 (users' word)
@@ -198,11 +189,11 @@ def _one(
         source,
         target,
         upscaler=upscaler,
-        codec=asked.codec,  # type: ignore[arg-type]  # the option takes no other
+        codec=None if asked.codec == "auto" else asked.codec,
         crf=asked.crf,
         lossless=asked.lossless,
         deinterlace=asked.deinterlace,
-        damaged=asked.damaged,  # type: ignore[arg-type]
+        damaged=asked.damaged,
         run_with=run_with,
         **asked.max_pixels,
     )

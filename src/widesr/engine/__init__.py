@@ -80,7 +80,7 @@ def load_engine(
 
     Args:
         model: The model, from `find_model`.
-        options: How it is run; of them `backend`, `precision`, `device` and `threads` count here.
+        options: The settings; of them `backend`, `precision`, `device` and `threads` count here.
         streams: The number of calls of `run` that may be under way at once; they share the
             threads. "auto" is what is fastest where there are tiles for all of them, two or three.
         **settings: The same as `options`, one by one.

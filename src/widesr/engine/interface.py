@@ -13,7 +13,7 @@ class GraphPort(NamedTuple):
 
     name: str
     is_float: bool
-    """Whether it is float32."""
+    """True if it is float32."""
     shape: list[Any]
     """Each axis; one that is not an int is free."""
 

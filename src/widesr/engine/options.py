@@ -19,12 +19,13 @@ class EngineSettings(TypedDict, total=False):
     threads: int | None
     tile: int | Literal["auto"] | None
     self_ensemble: bool
+    consistent: bool
     max_memory: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How networks are run.
+    """The settings by which networks are run.
 
     The record goes unchanged from each face down to the runtime. It holds only plain values, so
     that another process can be given it and load the same networks.
@@ -48,6 +49,9 @@ class EngineOptions:
     smallest."""
     self_ensemble: bool = False
     """The mean over the eight flips and turns is taken: eight times the work."""
+    consistent: bool = False
+    """The output is corrected so that it shrinks back to the input by MATLAB's bicubic, to the
+    pixel but for its rounding; the scale must be a whole number."""
     max_memory: int = MAX_MEMORY
     """Bytes that the program may take, about, when a picture passes row by row."""
 

@@ -1,4 +1,4 @@
-"""GIF files: their frames, put together as they are shown, when each is, and whether all is there.
+"""Reads GIF files: their frames as they are shown, when each is, and whether all is there.
 
 libvips decodes no more than the numbers of a frame's colours. It would give what no frame has drawn
 as black, what a frame is cut short of too, and 100 ms for a duration of 0.
@@ -27,40 +27,40 @@ _log = logging.getLogger(__name__)
 
 
 class GifFrame(NamedTuple):
-    """One image of a file, and what is done with it."""
+    """One image of a file, with its place and its time."""
 
     x: int
     y: int
     width: int
     height: int
     duration: Fraction
-    """In seconds."""
+    """The seconds for which it is shown."""
     clear: int | None
-    """Number of the colour that draws nothing."""
+    """The number of the colour that draws nothing."""
     disposal: int
-    """What becomes of it when its time is over: 2 is wiped away, 3 leaves what was before."""
+    """The way to leave it when its time is over: 2 wipes it away, 3 restores what was before."""
     palette: bytes
     """Red, green and blue of each colour."""
     is_interlaced: bool
     start: int
-    """Where its compressed numbers begin in the file."""
+    """The place in the file where its compressed numbers begin."""
     stop: int
 
 
 class Gif(NamedTuple):
-    """What a file holds."""
+    """The frames of a file, not decoded."""
 
     width: int
     height: int
     frames: tuple[GifFrame, ...]
     plays: int
-    """How often all of them are shown; 0 is for ever."""
+    """The number of times that all of them are shown; 0 is for ever."""
     is_ended: bool
-    """Whether the file says itself that it ends."""
+    """True if the file has the mark of its end."""
 
     @property
     def has_alpha(self) -> bool:
-        """Whether something may shine through: a clear colour, or what no frame has drawn."""
+        """Say whether something may shine through: a clear colour, or what no frame has drawn."""
         if any(frame.clear is not None for frame in self.frames):
             return True
         first = self.frames[0]
@@ -86,7 +86,7 @@ class Gif(NamedTuple):
         return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
 
     def drawn(self, file: PictureFile) -> Iterator[Band]:
-        """Draw each frame over those before it; warn where the file ends without saying so.
+        """Draw each frame over those before it; warn if the mark of the end is missing.
 
         Args:
             file: Where the frames lie.
@@ -124,7 +124,7 @@ class Gif(NamedTuple):
             )
 
     def _numbers(self, frame: GifFrame, file: FileBytes) -> Numbers:
-        """Number of each pixel's colour, (H, W)."""
+        """Decode the number of each pixel's colour, (H, W)."""
         if frame.width * frame.height > max(4 * self.width * self.height, 2**22):
             raise ValueError("a frame is far larger than the picture")
         data = file[frame.start : frame.stop]
@@ -146,10 +146,9 @@ _COUNTED = b"".join(bytes((n, n, 1)) for n in range(256))
 
 
 def read_gif(file: FileBytes) -> Gif:
-    """Walk through a whole open file.
+    """Walk through a whole file.
 
-    Of the last frame no more than a beginning may be there: whether that is enough only `drawn`
-    can tell. No frame may be missing, nor anything in the midst of a block.
+    The last frame may be cut short: only `drawn` can tell whether its pixels are all there.
 
     Raises:
         ValueError: It is damaged or cut short.
@@ -173,7 +172,7 @@ def is_animated_gif(file: FileBytes) -> bool:
 
 
 class _Walk:
-    """What a walk through a file finds beside its frames."""
+    """A walk through a file, with what it finds beside the frames."""
 
     width = height = 0
     plays = 1
@@ -221,7 +220,7 @@ class _Walk:
         )
 
     def _extension(self, file: BinaryIO) -> bytes | None:
-        """The control of the next frame, if it is that."""
+        """Read past an extension; give it if it is the control of the next frame."""
         label, first = _exactly(file, 1), _sub_block(file)
         control = first if label == b"\xf9" and len(first) == 4 else None
         if label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
@@ -242,7 +241,7 @@ def _palette(file: BinaryIO, flags: int) -> bytes:
 
 
 def _end_of_chain(file: BinaryIO) -> int:
-    """Where the data of a chain end, without the block that ends it, if the file has one."""
+    """Find where the data of a chain end, without the block that ends it, if the file has one."""
     while size := file.read(1):
         if not size[0]:
             return file.tell() - 1

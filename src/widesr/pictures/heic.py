@@ -1,6 +1,6 @@
-"""HEIC pictures, which phones make, through the extra `heic`: pillow-heif and the libheif in it.
+"""Decodes HEIC pictures through the extra `heic`: pillow-heif and the libheif in it.
 
-That of libvips cannot decode HEVC.
+The libheif of libvips cannot decode HEVC.
 """
 
 import io
@@ -14,10 +14,10 @@ from widesr.pictures.containers import named_colours
 from widesr.pictures.density import density_of_exif
 from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned
-from widesr.pictures.picture import Bitmap, Pixels
+from widesr.pictures.picture import Bitmap
 from widesr.pictures.profiles import profile_of
 from widesr.pictures.sources import PictureFile
-from widesr.pixels.rows import Rows
+from widesr.pixels.rows import Pixels, Rows
 
 
 def open_heic(file: PictureFile) -> Bitmap:
@@ -69,7 +69,7 @@ def open_heic(file: PictureFile) -> Bitmap:
 
 
 _DAMAGED = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
-"""What pillow-heif says of files that it cannot decode."""
+"""The errors by which pillow-heif refuses files."""
 
 
 def closest_suffix(heif: Heif) -> str:

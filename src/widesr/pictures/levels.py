@@ -1,4 +1,4 @@
-"""What libheif gives of an AVIF or HEIC file, brought to the values that are meant.
+"""Brings what libheif gives of AVIF and HEIC files to the values that are meant.
 
 It takes the levels of limited range, in grey and in alpha, for those of the full one, and
 those of red and blue, where RGB is stored as it is, for differences of colours. What comes through
@@ -12,10 +12,11 @@ from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.av1 import Av1Colours, av1_colours
 from widesr.pictures.boxes import Heif
 from widesr.pictures.sources import PictureFile
+from widesr.pixels.alpha import straight
 from widesr.pixels.rows import Band, Rows
 
 _Table = NDArray[np.uint8 | np.uint16]
-"""What each level that libheif gives means."""
+"""The meaning of each level that libheif gives."""
 
 
 def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
@@ -80,7 +81,7 @@ def _table(bits: int, *, limited: bool = False, stretch: float = 1) -> _Table:
 
 
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
-"""Codes of the ways from RGB to brightness and differences that libheif goes back."""
+"""The matrices from RGB to brightness and differences that libheif can invert, by their codes."""
 
 
 def _check_matrix(file: PictureFile, matrix: int, *, is_full: bool) -> None:
@@ -102,7 +103,7 @@ def _configurations(heif: Heif) -> list[bytes]:
 
 
 def _is_full_range(heif: Heif, item: int) -> bool:
-    """By the codes beside the item, which go first, else by its coded beginning."""
+    """Read the codes beside the item, which take precedence, else its coded beginning."""
     codes = _codes(heif, item)
     if codes is not None:
         return bool(codes[10] & 0x80)
@@ -130,11 +131,4 @@ def _codes(heif: Heif, item: int) -> bytes | None:
 
 
 _BEGINNING = 256
-"""Bytes in which the first header of a coded picture lies."""
-
-
-def straight(band: Band) -> Band:
-    """Divide colours by the alpha that they were multiplied by."""
-    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
-    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
+"""The first bytes of a coded picture, in which its first header lies."""

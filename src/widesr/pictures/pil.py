@@ -1,4 +1,4 @@
-"""PIL images in kind: through a change of pictures, and back to the mode that they had.
+"""Changes PIL images as pictures, and brings them back to the mode that they had.
 
 Pillow is not needed for it: who has an image has loaded Pillow.
 """
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.pictures.metadata import Metadata, cleaned, sized
+from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, sized
 from widesr.pictures.picture import Picture
-from widesr.pictures.tiff import Tiff
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +30,7 @@ _COMPUTED_IN = {
     "YCbCr": "RGB",
     "HSV": "RGB",
 }
-"""What Pillow converts a mode to and from; I;16 and CMYK are taken as they are."""
+"""The mode that Pillow converts each mode to and from; I;16 and CMYK are taken as they are."""
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -41,7 +40,7 @@ _TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""What Pillow calls the way upright from each of EXIF's orientations."""
+"""Pillow's name for the way upright from each of EXIF's orientations."""
 
 
 def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
@@ -51,7 +50,7 @@ def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
 
 
 def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
-    """Do to a PIL image what is done to pictures.
+    """Change a PIL image as pictures are changed.
 
     The mode stays. Palettes are made anew, with 256 colours; an image with a transparent colour,
     other than of a palette, becomes one with alpha. Of CMYK, the three colours are a picture and
@@ -73,7 +72,8 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
         image.load()
     except (OSError, SyntaxError, ValueError) as error:  # all three mean a damaged file
         raise ImageReadError(f"the PIL image cannot be decoded: {error}") from error
-    orientation = _orientation(image)
+    # Pillow itself fails on a damaged block, and heeds XMP as well
+    orientation = orientation_of_exif(_block(image, "exif") or b"")
     turn = _TURNS.get(orientation)
     upright = image.transpose(Transpose[turn]) if turn else image
     if upright.mode == "CMYK":
@@ -92,15 +92,6 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
     if orientation > 4 and "dpi" in changed.info:
         changed.info["dpi"] = changed.info["dpi"][::-1]
     return changed
-
-
-def _orientation(image: "Image.Image") -> int:
-    """As EXIF says, 1 for none; Pillow itself fails on a damaged block, and heeds XMP as well."""
-    try:
-        tiff = Tiff.open((_block(image, "exif") or b"").removeprefix(b"Exif\0\0"))
-        return tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
-    except ValueError:
-        return 1
 
 
 def _block(image: "Image.Image", name: str) -> bytes | None:
@@ -153,7 +144,7 @@ def _changed_inks(image: "Image.Image", change: Callable[[Picture], Picture]) ->
 
 
 def _info(image: "Image.Image", *, width: int, height: int) -> dict[Any, Any]:
-    """What the image says of itself, true of it when it is upright, changed and of that size."""
+    """Make what the image says of itself true of it upright, changed and of that size."""
     info = {key: value for key, value in image.info.items() if key != "transparency"}
     exif, xmp = _block(image, "exif"), _block(image, "xmp")
     blocks = sized(cleaned(Metadata(exif, xmp)), width=width, height=height)

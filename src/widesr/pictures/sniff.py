@@ -1,21 +1,21 @@
-"""What a file is, by its content alone: a kind of picture that is read, or why it is refused."""
+"""Tells what a file is by its content: a kind of picture that is read, or why it is refused."""
 
 import re
 import struct
 from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.pictures.png import MARK
+from widesr.pictures.png import MARK, chunks_before_pixels
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff
 from widesr.system.files import FileBytes
 
 KINDS = ("png", "jpeg", "webp", "tiff", "avif", "heic", "gif", "bmp", "netpbm")
-"""Of pictures that are read."""
+"""The kinds of pictures that are read."""
 
 
 def title(kind: str) -> str:
-    """A kind as people write it."""
+    """Write a kind as people do."""
     return {"webp": "WebP", "netpbm": "Netpbm"}.get(kind, kind.upper())
 
 
@@ -41,7 +41,7 @@ _REFUSED = (
     (b"IIU\0", "a camera raw file", _DEVELOP),
     (b"II*\0\x10\0\0\0CR", "a camera raw file", _DEVELOP),
 )
-"""First bytes of what people try, its name, and the way out."""
+"""The first bytes of files that people try, their names, and the way out."""
 
 
 def kind_of(file: PictureFile) -> str:
@@ -96,7 +96,7 @@ def _is_bare_dib(head: bytes) -> bool:
 
 
 def _kind_of_box_file(path: Path, head: bytes) -> str:
-    """AVIF and its relatives begin with a box that lists their brands."""
+    """Tell AVIF and its relatives by the brands in their first box."""
     size = int.from_bytes(head[:4], "big")
     major = head[8:12]
     brands = {major} | {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
@@ -113,20 +113,11 @@ def _kind_of_box_file(path: Path, head: bytes) -> str:
 
 
 def frames_of_png(file: FileBytes) -> int:
-    """Read how many frames a PNG file claims to have; 1 of a still one."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 8]
-        if head[4:] == b"acTL":
-            return int.from_bytes(file[at + 8 : at + 12], "big")
-        if len(head) < 8 or head[4:] == b"IDAT":
-            break
-        at += 12 + int.from_bytes(head[:4], "big")
+    """Read the number of frames that a PNG file claims to have; 1 if it is still."""
+    for name, at, _ in chunks_before_pixels(file):
+        if name == b"acTL":
+            return int.from_bytes(file[at : at + 4], "big")
     return 1
-
-
-_MOST_CHUNKS = 10_000
-"""Far more than any file has before its pixels; a made-up one must not keep us busy."""
 
 
 def _check_tiff(file: PictureFile) -> None:

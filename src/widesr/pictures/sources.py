@@ -1,4 +1,4 @@
-"""What pictures are read from and written to: paths, bytes, and files that are open already."""
+"""Opens what pictures are read from and written to: paths, bytes, and open files."""
 
 import io
 import os
@@ -16,9 +16,9 @@ from widesr.system.files import FileBytes, whole_file
 from widesr.system.folders import web_address
 
 Target = str | os.PathLike[str] | BinaryIO
-"""Where a picture goes: a path, or a file object open for writing in binary mode."""
+"""The place a picture goes to: a path, or a file object open for writing in binary mode."""
 Source = Target | bytes | bytearray | memoryview
-"""Where a picture comes from: a path, the bytes of a file, or a file object open for reading in
+"""The place a picture comes from: a path, the bytes of a file, or a file object open for reading in
 binary mode, which need not be seekable and is read from where it stands to its end."""
 
 _PIECE = 2**20
@@ -31,7 +31,7 @@ class PictureFile(FileBytes):
     def __init__(self, fd: int, path: Path) -> None:
         super().__init__(fd)
         self.path = path
-        """What messages call it."""
+        """The name that messages give it."""
 
     @cached_property
     def heif(self) -> Heif:

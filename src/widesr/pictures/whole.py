@@ -1,23 +1,23 @@
-"""Still pictures that are decoded whole, by others than the loaders of libvips."""
+"""Decodes still pictures that cannot pass row by row: BMP, Netpbm, GIF, HEIC."""
 
 from widesr.pictures.bitmaps import open_bitmap
 from widesr.pictures.gif import read_gif
 from widesr.pictures.heic import open_heic
-from widesr.pictures.picture import Bitmap, Pixels
+from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
+from widesr.pixels.rows import Pixels
 
 WHOLE = ("bmp", "netpbm", "gif", "heic")
-"""Kinds of files that `open_whole` takes."""
+"""The kinds of files that `open_whole` takes."""
 
 
 def open_whole(file: PictureFile, kind: str) -> Bitmap:
     """Read the header of an open file that is of a kind of `WHOLE` by its content.
 
     Raises:
-        ImageReadError: It is damaged or cut short.
         ImageFormatError: A variant that is not read.
         MissingExtraError: What decodes it is not installed.
-        ValueError: It is damaged; the cause alone.
+        ValueError: It is damaged or cut short; the cause alone.
     """
     if kind == "gif":
         return _open_gif(file)

@@ -1,4 +1,4 @@
-"""A teacher's pictures of the photographs: made once, kept on the disk, and learned from."""
+"""Makes a teacher's pictures of the photographs once, and keeps them on the disk to learn from."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class Teacher:
         """Its name, its licence where that is known, and the SHA-256 of its file: for cards."""
         way = f"{digest} {table.self_ensemble}"
         self.sha256 = hashlib.sha256(way.encode()).hexdigest()
-        """Of all that its pictures depend on."""
+        """Hash of all that its pictures depend on."""
 
     @property
     def _is_weights(self) -> bool:
@@ -136,7 +136,7 @@ class _TorchEngine(Engine):
     precision = "fp32"
     streams = 1
     bytes_per_pixel = 64 * 64 * 4
-    """Of some wide layers; more than networks of this size hold."""
+    """Bytes of some wide layers; more than networks of this size hold."""
 
     def __init__(self, name: str, network: Network, device: torch.device) -> None:
         self.name, self.scale = name, network.cfg.scale

@@ -33,6 +33,7 @@ def upscale(
     model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
+    consistent: bool = ...,
 ) -> Picture: ...
 
 
@@ -48,6 +49,7 @@ def upscale(
     model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
+    consistent: bool = ...,
 ) -> Kind: ...
 
 
@@ -62,6 +64,7 @@ def upscale(
     model: str | AnyUpscaler = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
+    consistent: bool = False,
 ) -> Any:
     """Upscale one picture and give back the same kind.
 
@@ -75,15 +78,17 @@ def upscale(
             and 4 for the same with alpha; or a PIL image of any mode of at most 16 bits. The mode
             stays, a palette is made anew, EXIF's orientation is applied.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
-        width: Of the output, in pixels, instead of a scale; the aspect is kept.
-        height: The same for the height.
-        longest: The same for the longer side.
+        width: The width of the output in pixels, instead of a scale; the aspect is kept.
+        height: The height of the output, in the same way.
+        longest: The longer side of the output, in the same way.
         fit: (width, height), as Pillow's sizes, of a box that the output fills as far as its
                 aspect allows.
         model: As for `Upscaler.load`, with `tile` and `self_ensemble`; or what was loaded, for many
             pictures: then nothing else is given.
         tile: Side of the tiles, LR pixels; None is the whole picture at once.
         self_ensemble: Mean over eight flips and turns.
+        consistent: Correct the output so that it shrinks back to the input, by MATLAB's bicubic;
+            the output must be a whole number of times as large as the input.
 
     Returns:
         A new `Picture` for a path, bytes or a file object, else what was given, larger; nothing
@@ -98,13 +103,13 @@ def upscale(
         if sizes == (None,) * 5:
             scale = 2
         target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
-        options = EngineOptions(tile=tile, self_ensemble=self_ensemble)
+        options = EngineOptions(tile=tile, self_ensemble=self_ensemble, consistent=consistent)
         upscaler = load_upscaler(model, target=target, options=options)
-    elif sizes == (None,) * 5 and tile == "auto" and not self_ensemble:
+    elif sizes == (None,) * 5 and tile == "auto" and not (self_ensemble or consistent):
         upscaler = model
     else:
         raise UsageError(
-            "a size, tiles or a self-ensemble were given with a model that is loaded; "
+            "a size or how to run the model was given with a model that is loaded; "
             "give them where it is loaded"
         )
     if isinstance(picture, np.ndarray):

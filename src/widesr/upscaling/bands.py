@@ -42,7 +42,7 @@ def upscale_bands(
         All rows of the output from the top, (rows, sW, C), a row of tiles at a time.
     """
     width, channels = lr.width, lr.channels
-    lr = lr.mirrored(MARGIN)
+    lr = lr.pad_symmetric(MARGIN)
 
     def pieces() -> Iterator[tuple[Tile, Band, Band]]:
         """Give each tile, its input pixels, and the band that it is a part of."""

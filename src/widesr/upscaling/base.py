@@ -14,10 +14,14 @@ from widesr.pictures.picture import Picture, PictureStream
 from widesr.pixels.alpha import bled
 from widesr.pixels.resize import resize_rows
 from widesr.pixels.rows import Rows
-from widesr.upscaling.conversion import Pixels, check_pixels
+from widesr.upscaling.conversion import Value, check_pixels
 
 Progress = Callable[[float, float], None]
 """Called after each tile with the work done and the work in all, in tiles or shares of them."""
+
+
+CONSISTENT = " (consistent)"
+"""The end of the name of what makes its outputs consistent."""
 
 
 class AnyUpscaler(ABC):
@@ -48,8 +52,8 @@ class AnyUpscaler(ABC):
         """The SHA-256 of the network, as on its card; None without a card."""
 
     def __call__(
-        self, pixels: NDArray[Pixels], *, progress: Progress | None = None
-    ) -> NDArray[Pixels]:
+        self, pixels: NDArray[Value], *, progress: Progress | None = None
+    ) -> NDArray[Value]:
         """Upscale a picture.
 
         Beside the result, only a row of tiles is held in memory.
@@ -103,7 +107,11 @@ class ScaleUpscaler(AnyUpscaler):
 
     scale: int
     card: ModelCard | None = None
-    """What is known about the network; None without one, and for an engine of one's own."""
+    """The card of the network; None without a card."""
+
+    @abstractmethod
+    def float_rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows to float32 levels in the range of `lr`, neither clipped nor corrected."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width), each `scale` times larger."""

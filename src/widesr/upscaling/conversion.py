@@ -9,10 +9,10 @@ from widesr.engine import Tensor
 from widesr.errors import ShapeError
 from widesr.pixels.rows import Band
 
-Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
+Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 
 
-def check_pixels(pixels: NDArray[Pixels]) -> None:
+def check_pixels(pixels: NDArray[Value]) -> None:
     """Check that an array is a grey or RGB picture.
 
     Raises:

@@ -2,21 +2,22 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from widesr.errors import UsageError
 from widesr.models.catalog import BICUBIC, NEAREST
 from widesr.pictures.picture import PictureStream
 from widesr.pixels.resize import nearest_rows, resize_rows
 from widesr.pixels.rows import Band, Rows
-from widesr.upscaling.base import AnyUpscaler, Progress, ScaleUpscaler
+from widesr.upscaling.base import CONSISTENT, AnyUpscaler, Progress, ScaleUpscaler
+from widesr.upscaling.consistent import correct_rows
 from widesr.upscaling.target import Target
 
 
 class Bicubic(ScaleUpscaler):
     """Upscales by MATLAB's bicubic, under the face of a model."""
 
-    model = BICUBIC
-
-    def __init__(self, scale: int) -> None:
+    def __init__(self, scale: int, *, consistent: bool = False) -> None:
         """Take a scale.
 
         Raises:
@@ -24,11 +25,19 @@ class Bicubic(ScaleUpscaler):
         """
         if scale < 1:
             raise UsageError(f"expected a scale of at least 1, got {scale}")
-        self.scale = scale
+        self.scale, self._consistent = scale, consistent
+        self.model = BICUBIC + (CONSISTENT if consistent else "")
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         """Upscale rows as they come."""
+        if self._consistent:
+            return correct_rows(lr, lambda each: self.float_rows(each, progress=progress))
         sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))
+        return count_rows(sr, progress)
+
+    def float_rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows to float32 levels, not clipped."""
+        sr = resize_rows(as_floats(lr), size=self.output_size(lr.height, lr.width))
         return count_rows(sr, progress)
 
 
@@ -62,6 +71,11 @@ class Nearest(AnyUpscaler):
     def made_by(self, _height: int, _width: int) -> str:
         """Name the model: it is the same for all sizes."""
         return self.model
+
+
+def as_floats(rows: Rows) -> Rows:
+    """Turn integers into float32 levels."""
+    return rows.map(lambda band: band.astype(np.float32), channels=rows.channels, dtype=np.float32)
 
 
 def count_rows(rows: Rows, progress: Progress | None) -> Rows:

@@ -6,11 +6,13 @@ from functools import partial
 from math import prod
 
 from widesr.engine import EngineOptions, native_scales
+from widesr.errors import UsageError
 from widesr.models.catalog import ALIASES, BICUBIC, NEAREST
 from widesr.pixels.resize import resize_rows
 from widesr.pixels.rows import Rows
-from widesr.upscaling.base import AnyUpscaler, Progress, ScaleUpscaler
-from widesr.upscaling.interpolation import Nearest, count_rows
+from widesr.upscaling.base import CONSISTENT, AnyUpscaler, Progress, ScaleUpscaler
+from widesr.upscaling.consistent import check_whole_scale, correct_rows
+from widesr.upscaling.interpolation import Nearest, as_floats, count_rows
 from widesr.upscaling.target import Target, plan_scales
 from widesr.upscaling.upscaler import Upscaler
 
@@ -24,15 +26,29 @@ class SizedUpscaler(AnyUpscaler):
     networks: Mapping[int, ScaleUpscaler]
     """The networks by their scale."""
 
-    def __init__(self, target: Target, *, networks: Mapping[int, ScaleUpscaler]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        networks: Mapping[int, ScaleUpscaler],
+        consistent: bool = False,
+    ) -> None:
         """Use any networks.
 
         Args:
             target: The size to reach.
             networks: The networks by their scale; none is interpolation alone.
+            consistent: The last size shrinks back to the input; as in `EngineOptions`, but the
+                networks are not to be.
+
+        Raises:
+            UsageError: To be consistent, the scale must be a whole number.
         """
-        self._target, self.networks = target, networks
+        if consistent:
+            check_whole_scale(target)
+        self._target, self.networks, self._consistent = target, networks, consistent
         self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
+        self.model += CONSISTENT if consistent else ""
 
     @classmethod
     def load(
@@ -52,9 +68,10 @@ class SizedUpscaler(AnyUpscaler):
             native = plan_scales(target.factor(1, 1), native=native)
         options = options or EngineOptions()
         # What a runtime has held it keeps, so the networks share.
-        shared = replace(options, max_memory=options.max_memory // max(len(native), 1))
+        memory = options.max_memory // max(len(native), 1)
+        shared = replace(options, max_memory=memory, consistent=False)
         networks = {scale: Upscaler.load(name, scale=scale, options=shared) for scale in native}
-        return cls(target, networks=networks)
+        return cls(target, networks=networks, consistent=options.consistent)
 
     @property
     def weights_sha256(self) -> str | None:
@@ -68,11 +85,21 @@ class SizedUpscaler(AnyUpscaler):
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         """Upscale, or shrink, rows as they come; as `Upscaler.rows`."""
+        if self._consistent:
+            return correct_rows(lr, lambda each: self._made(each, progress, floats=True))
+        return self._made(lr, progress, floats=False)
+
+    def _made(self, lr: Rows, progress: Progress | None, *, floats: bool) -> Rows:
         size, scales = self.output_size(lr.height, lr.width), self._scales(lr.height, lr.width)
         rows = lr
         on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
-        for scale, on_tile in zip(scales, on_tiles, strict=True):
-            rows = self.networks[scale].rows(rows, progress=on_tile)
+        for step, (scale, on_tile) in enumerate(zip(scales, on_tiles, strict=True), start=1):
+            network = self.networks[scale]
+            # Only what the last one gives can stay in floats: networks take levels.
+            make = network.float_rows if floats and step == len(scales) else network.rows
+            rows = make(rows, progress=on_tile)
+        if floats and not scales:
+            rows = as_floats(rows)
         if scales and rows.shape[:2] == size:
             return rows
         rows = resize_rows(rows, size=size)
@@ -91,7 +118,7 @@ class SizedUpscaler(AnyUpscaler):
         names = [self.networks[scale].model for scale in scales]
         if not scales or reached != self._target.size(height, width):
             names.append(BICUBIC)
-        return " then ".join(names)
+        return " then ".join(names) + (CONSISTENT if self._consistent else "")
 
     def _scales(self, height: int, width: int) -> tuple[int, ...]:
         return plan_scales(self._target.factor(height, width), native=self.networks)
@@ -106,6 +133,12 @@ def load_upscaler(
     pixels.
     """
     if name == NEAREST:
+        if options is not None and options.consistent:
+            raise UsageError(
+                "nearest repeats the pixels of the input as they are, and there is nothing to "
+                "correct; take another model",
+                options=["model=default"],
+            )
         return Nearest(target)
     if target.scale is not None and target.scale in ALIASES["default"]:
         native = native_scales(name)

@@ -27,6 +27,8 @@ _FOR_BAND = 1 / 32
 class TilePolicy:
     """The tiles that were asked for, and the limits that they are held to."""
 
+    model: str
+    """The name of the model, for messages."""
     tile: int | Literal["auto"] | None = "auto"
     """See `EngineOptions.tile`."""
     max_memory: int = MAX_MEMORY
@@ -47,7 +49,7 @@ class TilePolicy:
         if least is None:
             if isinstance(tile, int):
                 raise UsageError(
-                    "this model looks at the whole picture, tiles would show; take none",
+                    f"{self.model} looks at the whole picture, tiles would show",
                     options=["tile=None"],
                 )
             return None

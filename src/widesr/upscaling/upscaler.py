@@ -20,7 +20,8 @@ from widesr.models.catalog import BICUBIC, ModelCard, ModelFile
 from widesr.pixels.rows import Rows
 from widesr.pixels.tiling import Tile
 from widesr.upscaling.bands import upscale_bands
-from widesr.upscaling.base import Progress, ScaleUpscaler
+from widesr.upscaling.base import CONSISTENT, Progress, ScaleUpscaler
+from widesr.upscaling.consistent import correct_rows
 from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.self_ensemble import ensemble
 from widesr.upscaling.tile_policy import TilePolicy
@@ -49,8 +50,9 @@ class Upscaler(ScaleUpscaler):
 
         Args:
             engine: The network.
-            options: How it is used; of them `tile`, `self_ensemble` and `max_memory` count here.
-            card: What is known about the network.
+            options: The settings; of them `tile`, `self_ensemble`, `consistent` and `max_memory`
+                count here.
+            card: The card of the network, if it has one.
             fastest_tile: The side that was found to be fastest, LR pixels; with tile="auto" none
                 is larger.
             **settings: The same as `options`, one by one.
@@ -61,14 +63,19 @@ class Upscaler(ScaleUpscaler):
         """
         options = (options or EngineOptions()).but(**settings)
         self.model = (card.name if card else engine.name) + ("+" if options.self_ensemble else "")
+        self.model += CONSISTENT if options.consistent else ""
         if not is_rgb(engine):
             raise ModelFileError(
                 f"{self.model}: expected a network from RGB to RGB, found {describe_ports(engine)}"
             )
         self.scale, self.card = engine.scale, card
         self.engine, self._self_ensemble = engine, options.self_ensemble
+        self._consistent = options.consistent
         self._policy = TilePolicy(
-            tile=options.tile, max_memory=options.max_memory, fastest=fastest_tile
+            model=self.model,
+            tile=options.tile,
+            max_memory=options.max_memory,
+            fastest=fastest_tile,
         )
         self._policy.side(engine)  # refuses a tile that is not valid
         self._loaded_from: tuple[ModelFile, EngineOptions] | None = None
@@ -85,12 +92,12 @@ class Upscaler(ScaleUpscaler):
         """Load a model by name: "default", one of `list_models()`, a path, or "bicubic".
 
         Args:
-            name: The name as `find_model` takes it; "bicubic" is `imresize`, to which the options
-                mean nothing.
+            name: The name as `find_model` takes it; "bicubic" is `imresize`, to which of the
+                options only `consistent` means something.
             scale: Output pixels per input pixel, along each axis.
-            options: How the network is run.
+            options: The settings by which the network is run.
             **settings: The same as `options`, one by one: `tile`, `self_ensemble`, `threads`,
-                `backend`, `precision`, `device`, `max_memory`.
+                `consistent`, `backend`, `precision`, `device`, `max_memory`.
 
         Raises:
             ModelNotFoundError: There is no such model, or none for this scale.
@@ -98,9 +105,9 @@ class Upscaler(ScaleUpscaler):
             MissingExtraError: The back end is not installed.
             UsageError: A value is not valid.
         """
-        if name == BICUBIC:
-            return Bicubic(scale)
         options = (options or EngineOptions()).but(**settings)
+        if name == BICUBIC:
+            return Bicubic(scale, consistent=options.consistent)
         return cls.of_model(find_model(name, scale=scale), options)
 
     @classmethod
@@ -137,7 +144,15 @@ class Upscaler(ScaleUpscaler):
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         """Upscale rows as they come, tile by tile."""
+        if self._consistent:
+            return correct_rows(lr, lambda each: self.float_rows(each, progress=progress))
         return self.network_rows(lr, dtype=lr.dtype, progress=progress)
+
+    def float_rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows to float32 levels, not clipped."""
+        top = np.float32(np.iinfo(lr.dtype).max)
+        sr = self.network_rows(lr, dtype=np.dtype(np.float32), progress=progress)
+        return sr.map(lambda band: np.multiply(band, top, out=band), channels=sr.channels)
 
     def network_rows(
         self, lr: Rows, *, dtype: np.dtype[Any], progress: Progress | None = None

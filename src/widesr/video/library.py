@@ -1,5 +1,6 @@
 """Load FFmpeg's libraries, which come with the extra `video`, and word their refusals."""
 
+import os
 from types import ModuleType
 
 from widesr.errors import MissingExtraError
@@ -11,6 +12,7 @@ def load_av() -> ModuleType:
     Raises:
         MissingExtraError: The extra is not installed.
     """
+    os.environ.setdefault("SVT_LOG", "1")  # else the AV1 encoder tells the user how it is set
     try:
         import av
     except ImportError as error:

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from widesr.errors import VideoFormatError
+from widesr.system.files import FileBytes
 from widesr.video.clip import Clip, opened
 from widesr.video.encoding import Encoding, Packet, stream_header
 from widesr.video.library import load_av, reason
@@ -54,7 +55,7 @@ class PartFile:
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd, self._bytes = fd, FileBytes(fd)
         self._at = 0
         self._end = 0
         self._recent = bytearray()
@@ -73,11 +74,8 @@ class PartFile:
 
     def write(self, data: bytes) -> int:
         """Write at the present place."""
-        view = memoryview(data)
-        at = self._at
-        while view:
-            written = os.pwrite(self._fd, view, at)
-            view, at = view[written:], at + written
+        self._bytes.put(self._at, data)
+        at = self._at + len(data)
         if self._at == self._end:
             self._recent += data
             self._end = at

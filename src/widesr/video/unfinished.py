@@ -6,7 +6,6 @@ written yet. A segment is kept once its line is on the disk.
 """
 
 import base64
-import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from widesr.errors import ImageWriteError, OutputExistsError
-from widesr.system.files import append_whole, give_name, whole_file
+from widesr.system.files import FileBytes, append_whole, give_name, whole_file
+from widesr.system.locks import lock
 from widesr.video.encoding import Packet
 from widesr.video.muxing import Kept, PartFile
 
@@ -106,7 +106,8 @@ class Unfinished:
             pts, dts, duration, is_key, size, crc = kept
             data = self._held.get(number)
             if data is None:
-                data = os.pread(self._fd, size, self._placed.get(number, 0))
+                at = self._placed.get(number, 0)
+                data = FileBytes(self._fd)[at : at + size]
             if zlib.crc32(data) != crc:
                 raise ImageWriteError(
                     f"{self.out}: what an earlier run left of it in {self.folder} is damaged; "
@@ -167,7 +168,7 @@ class Unfinished:
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._fd, wait=False)
         except BlockingIOError:
             os.close(self._fd)
             raise OutputExistsError(

@@ -1,0 +1,1 @@
+"""Measures what eyes see: LPIPS against the true picture, NIQE without one; NumPy alone."""
