@@ -1,7 +1,5 @@
 """Damaged clips end in one clear line, and leave nothing behind."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -82,7 +80,8 @@ def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_pa
     clip = make_clip(tmp_path / "clip.mkv", frames=12, options="-c:v mpeg2video -g 1 -q:v 3")
     import av
 
-    data = bytearray(clip.read_bytes())
+    good = clip.read_bytes()
+    data = bytearray(good)
     with av.open(str(clip)) as container:
         coded = [bytes(packet) for packet in container.demux(video=0)]
     for each in (coded[4], coded[8]):
@@ -98,6 +97,9 @@ def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_pa
     )
     assert result.frames == 12
     assert any("2 frames" in notice for notice in result.notices)
-    frames = decoded(result.target, pixel_format="gray", size=(96, 128)).astype(int)
-    still = [bool(np.array_equal(a, b)) for a, b in pairwise(frames)]
-    assert still.count(True) == 2
+    clip.write_bytes(good)
+    whole = upscale_video(clip, tmp_path / "g.mkv", scale=2, model="nearest", codec="ffv1").target
+    expected = decoded(whole, pixel_format="gray", size=(96, 128)).copy()
+    expected[4], expected[8] = expected[3], expected[7]
+    frames = decoded(result.target, pixel_format="gray", size=(96, 128))
+    assert np.array_equal(frames, expected)

@@ -135,7 +135,11 @@ def upscale_clips(
     """
     from widesr.video.frames import load_frame_upscaler
 
-    upscaler = load_frame_upscaler(model, target=asked.target, options=run_with)
+    try:
+        upscaler = load_frame_upscaler(model, target=asked.target, options=run_with)
+    except WidesrError as error:  # pictures may be among the inputs, which need no decoder of clips
+        print_error(error)
+        return len(pairs)
     failed = done = 0
     begin = time.perf_counter()
     for source, target in pairs:

@@ -206,9 +206,12 @@ class FileBytes:
             return os.read(self.fd, n)
 
     def put(self, at: int, data: bytes) -> None:
-        """Overwrite what lies at an offset."""
+        """Overwrite what lies at an offset, or write there, all of it."""
         if hasattr(os, "pwrite"):
-            os.pwrite(self.fd, data, at)
+            view = memoryview(data)
+            while view:  # a disk that fills up takes a part, and then says why
+                written = os.pwrite(self.fd, view, at)
+                view, at = view[written:], at + written
             return
         with self._at(at):
             os.write(self.fd, data)
