@@ -1,6 +1,7 @@
 """What the tests of video share: they are skipped where the extra is not installed."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,12 @@ def upscaled(tmp_path):
         return upscale_video(clip, out or clip.with_name(f"out{clip.suffix}"), **options).target
 
     return call
+
+
+@pytest.fixture(scope="session")
+def shared_video():
+    """The folder of original video frames; skips the test where it is absent."""
+    folder = Path(__file__).parents[3] / "shared" / "video"
+    if not folder.is_dir():
+        pytest.skip("needs the frames in ../shared/video")
+    return folder

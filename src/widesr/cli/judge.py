@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, offers, options, values
+from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.terminal import progress, table
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 def _list_protocols(names: list[str]) -> list[str]:
     if "list" in names:
         from widesr.pixels.metrics import PROTOCOLS
+        from widesr.video.judge import CLIP_PROTOCOLS
 
         rows = [
             (name, str(each).partition(",")[0], each.source) for name, each in PROTOCOLS.items()
         ]
+        rows += [(name, "PSNR-Y of clips", each.source) for name, each in CLIP_PROTOCOLS.items()]
         typer.echo("\n".join(table(rows, left=frozenset({0, 1, 2}))))
         raise typer.Exit
     return names
@@ -90,6 +93,7 @@ def evaluate_model(
 ) -> None:
     """Upscale the LR of each HR picture in DIR and print the scores.
 
+    Under a protocol of clips, such as vid4-bi, DIR is a clip, a folder of frames or of such.
     HR pictures are first cropped to a multiple of the scale, as the field does, and grey ones are
     scored as grey. In fp32, which is the default, the figures are the same on any machine.
     """
@@ -99,6 +103,24 @@ def evaluate_model(
 
     if json_path is not None:
         check_report_path(json_path)
+    if any(name.startswith(CLIP_PROTOCOL) for name in protocol):
+        judge_clips(
+            hr_dir,
+            model=model,
+            scale=scale,
+            protocols=protocol,
+            run_with=EngineOptions(
+                tile=values.tile(tile),
+                self_ensemble=self_ensemble,
+                consistent=consistent,
+                threads=threads,
+                backend=backend,
+                precision=precision,
+            ),
+            json_path=json_path,
+            quiet=quiet,
+        )
+        return
     names = [*(path.name for path in list_pictures(hr_dir)), ""]
     with progress(len(names) - 1, quiet=quiet) as show:
         report = evaluate_folder(

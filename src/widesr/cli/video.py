@@ -49,6 +49,12 @@ DamagedFrames = Annotated[
         help="Refuse clips with frames that cannot be decoded, or repeat the last good frame.",
     ),
 ]
+FramesPerSecond = Annotated[
+    float | None,
+    typer.Option(
+        "--fps", metavar="N", min=0.01, max=1000, help="Frames a second, of a folder of frames."
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,7 @@ class ClipOptions:
     lossless: bool
     deinterlace: bool
     damaged: Literal["refuse", "repeat"]
+    fps: float | None
     existing: Literal["refuse", "overwrite", "skip"]
     max_pixels: dict[str, int]
     """None or one, as arguments of the library."""
@@ -83,7 +90,10 @@ def find_clips(
     pairs: list[tuple[Path, Path]] = []
     rest: list[Path] = []
     for each in inputs:
-        if is_folder(each):
+        is_clip_out = output is not None and output.path.suffix.lower() in CLIP_SUFFIXES
+        if is_folder(each) and is_clip_out and output is not None and not is_folder(output.path):
+            pairs.append((each, output.path))
+        elif is_folder(each):
             root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
             clips = pictures_in(each, recursive=recursive, but=root, suffixes=CLIP_SUFFIXES)
             for clip in clips:
@@ -187,8 +197,19 @@ def _one(
     quiet: bool,
 ) -> "VideoResult":
     from widesr.batch.jobs import make_folder
-    from widesr.video.upscale import plan_work, upscale_clip
+    from widesr.video.sequence import is_pattern
+    from widesr.video.upscale import plan_work, upscale_clip, upscale_into_pictures
 
+    if is_pattern(target):
+        return upscale_into_pictures(
+            source,
+            target,
+            upscaler=upscaler,
+            deinterlace=asked.deinterlace,
+            damaged=asked.damaged,
+            overwrite=asked.existing == "overwrite",
+            **asked.max_pixels,
+        )
     work = plan_work(
         source,
         target,
@@ -198,6 +219,7 @@ def _one(
         lossless=asked.lossless,
         deinterlace=asked.deinterlace,
         damaged=asked.damaged,
+        fps=asked.fps,
         run_with=run_with,
         **asked.max_pixels,
     )

@@ -33,6 +33,7 @@ def upscale_video(
     deinterlace: bool = False,
     damaged: Damaged = "refuse",
     overwrite: bool = False,
+    fps: float | None = None,
     max_pixels: int = MAX_PIXELS,
     on_progress: Progress = lambda _done, _all: None,
     **settings: Unpack[EngineSettings],
@@ -43,7 +44,7 @@ def upscale_video(
     goes on where it was, with at most the last segment of frames to be made again.
 
     Args:
-        path: The clip.
+        path: The clip; or a folder of pictures that are its frames, with `fps`.
         out: The output; its ending names the container. None is beside the clip: clip_x2.mp4.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
         width: The width of the output in pixels, instead of a scale; the aspect is kept.
@@ -59,6 +60,7 @@ def upscale_video(
             otherwise.
         damaged: "refuse" a clip of which frames cannot be decoded, or "repeat" the last good one.
         overwrite: Replace an output that is there.
+        fps: The frames in a second, of a folder of pictures.
         max_pixels: The largest picture that is decoded.
         on_progress: Called after each frame with those that are done and those in all, about.
         **settings: As for `Upscaler.load`: `tile`, `threads`, `precision` and others.
@@ -106,6 +108,7 @@ def upscale_video(
         damaged=damaged,
         deinterlace=deinterlace,
         max_pixels=max_pixels,
+        fps=fps,
         run_with=run_with,
     )
     return upscale_clip(work, overwrite=overwrite, progress=on_progress)

@@ -6,6 +6,7 @@ A clip is a file, or a folder of pictures that are its frames in the order of th
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isinf
 from pathlib import Path
 from typing import Any
@@ -232,9 +233,7 @@ def _judged(
 def _temporal_information(frames: list[NDArray[Any]]) -> float:
     """The largest standard deviation of the luma of a frame's difference to the one before."""
     lumas = [luma(frame, rounded=False) for frame in frames]
-    changes = [
-        float(np.std(after - before)) for before, after in zip(lumas, lumas[1:], strict=False)
-    ]
+    changes = [float(np.std(after - before)) for before, after in pairwise(lumas)]
     return max(changes, default=0.0)
 
 

@@ -1,11 +1,11 @@
 """Upscale a clip: decode, compute and encode at once, and write the output whole or not at all."""
 
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 from os.path import lexists, realpath
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from widesr.engine import EngineOptions
 from widesr.errors import (
     ImageWriteError,
     OutputExistsError,
+    UsageError,
     VideoFormatError,
     VideoReadError,
     WidesrError,
@@ -36,8 +37,9 @@ from widesr.video.encoding import (
 from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
 from widesr.video.muxing import Kept, Output
+from widesr.video.passing import upscale_marked
 from widesr.video.planes import make_frame
-from widesr.video.scenes import CutDetector, scenes
+from widesr.video.sequence import Pictures, read_pictures, write_pictures
 from widesr.video.unfinished import Unfinished, fingerprint
 
 _logger = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ class Work:
     """A clip that is about to be upscaled, of which all is settled."""
 
     clip: Clip
+    decoder: Decoder | Pictures
+    """What gives the frames."""
     out: Path
     upscaler: FrameUpscaler
     encoding: Encoding
@@ -82,13 +86,17 @@ class Work:
     """How the network is run, which decides the output too; None if that is not known."""
 
     @property
+    def _files(self) -> Sequence[Path]:
+        return self.decoder.paths if isinstance(self.decoder, Pictures) else [self.clip.path]
+
+    @property
     def made_by(self) -> dict[str, Any]:
         """Give all that decides the output; what differs in it cannot be resumed."""
         av = load_av()
         return {
             "version": __version__,
             "av": av.__version__,
-            "source": fingerprint(self.clip.path),
+            "source": [fingerprint(path) for path in self._files],
             "model": self.upscaler.model,
             "weights": self.upscaler.weights_sha256,
             "encoding": repr(self.encoding),
@@ -110,21 +118,32 @@ def plan_work(
     damaged: Damaged = "refuse",
     deinterlace: bool = False,
     max_pixels: int = MAX_PIXELS,
+    fps: float | None = None,
     run_with: EngineOptions | None = None,
 ) -> Work:
     """Look at a clip and settle what is done to it; arguments and errors as `upscale_clip`."""
     if lexists(out) and realpath(out) == realpath(path):
         raise OutputExistsError(f"{out}: is the input too; name another output")
-    clip = read_clip(path, max_pixels=max_pixels)
-    if clip.interlaced and not deinterlace:
-        raise VideoFormatError(
-            f"{path}: is interlaced; let both fields be made one picture",
-            options=["deinterlace=True"],
-        )
+    decoder: Decoder | Pictures
+    if path.is_dir():
+        if fps is None:
+            raise UsageError(
+                f"{path}: pictures have no times; say how many frames a second has",
+                options=["fps=24"],
+            )
+        rate = Fraction(str(fps)).limit_denominator(1001)
+        decoder = read_pictures(path, fps=rate, lossless=lossless, max_pixels=max_pixels)
+        clip = decoder.clip
+    else:
+        clip = read_clip(path, max_pixels=max_pixels)
+    _check_progressive(clip, deinterlace=deinterlace)
+    if not path.is_dir():
+        decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
     size = upscaler.output_size(clip.height, clip.width)
     encoding = choose_encoding(clip, out, size=size, codec=codec, crf=crf, lossless=lossless)
     return Work(
         clip=clip,
+        decoder=decoder,
         out=out,
         upscaler=upscaler,
         encoding=encoding,
@@ -210,9 +229,11 @@ class _Run:
         """
         av = load_av()
         work, unfinished = self._work, self._unfinished
-        decoder = Decoder(clip=work.clip, damaged=work.damaged, deinterlace=work.deinterlace)
+        decoder = work.decoder
         try:
-            output = Output(work.clip, work.encoding, unfinished.part)
+            output = Output(
+                None if isinstance(decoder, Pictures) else work.clip, work.encoding, unfinished.part
+            )
         except OSError as error:
             raise self._unwritten(error) from error
         self.notices += output.notices
@@ -234,7 +255,7 @@ class _Run:
             stands = "; the last good one stands in" if decoder.damage.frames else ""
             self.notices.append(f"{damage}{stands}")
 
-    def _encode_all(self, decoder: Decoder, output: Output) -> None:
+    def _encode_all(self, decoder: Decoder | Pictures, output: Output) -> None:
         work, encoding = self._work, self._work.encoding
         conversion = work.clip.colour.conversion(work.clip.layout, work.clip.height)
         conversion = conversion.with_layout(encoding.layout)
@@ -283,13 +304,13 @@ class _Run:
         left = 0 if stated is None else stated - (last.dts - first)
         return last._replace(duration=left) if left > 0 else last
 
-    def _upscaled(self, decoder: Decoder, stack: ExitStack) -> Iterator[Frame]:
+    def _upscaled(self, decoder: Decoder | Pictures, stack: ExitStack) -> Iterator[Frame]:
         """Make the frames that are not kept yet, while others are decoded and encoded."""
         upscaler, kept = self._work.upscaler, self.resumed
         skip = 0 if upscaler.has_state else kept
         decoded = ahead(stack.enter_context(decoder.frames(skip=skip)))
         stack.enter_context(closing(decoded))
-        made = ahead(_made(decoded, upscaler, unwanted=kept - skip))
+        made = ahead(upscale_marked(decoded, upscaler, unwanted=kept - skip))
         stack.enter_context(closing(made))
         return made
 
@@ -303,28 +324,6 @@ class _Run:
         return ImageWriteError(
             f"{self._work.out}: cannot be written ({reason(error)}); make room there{kept}"
         )
-
-
-def _made(frames: Iterator[Frame], upscaler: FrameUpscaler, *, unwanted: int) -> Iterator[Frame]:
-    """Upscale frames scene by scene; of the first, `unwanted` are there for those behind alone."""
-    cuts = CutDetector()
-    marked = ((frame, cuts.begins(frame.pixels)) for frame in frames)
-    if not upscaler.has_state:
-        marked = ((frame, number == 0) for number, frame in enumerate(frames))
-    number = 0
-    for scene in scenes(marked):
-        waiting: list[Frame] = []
-
-        def pixels(scene: Iterator[Frame] = scene, waiting: list[Frame] = waiting) -> Iterator[Any]:
-            for frame in scene:
-                waiting.append(replace(frame, pixels=frame.pixels[:0]))
-                yield frame.pixels
-
-        for sr in upscaler.upscale_scene(pixels()):
-            frame = waiting.pop(0)
-            number += 1
-            if number > unwanted:
-                yield replace(frame, pixels=sr)
 
 
 def _notices(work: Work) -> list[str]:
@@ -343,11 +342,53 @@ def _notices(work: Work) -> list[str]:
     return notices
 
 
-def remove_unfinished(out: Path) -> None:
-    """Remove what a stopped run left of an output, if there is any."""
-    from shutil import rmtree
+def upscale_into_pictures(
+    path: Path,
+    pattern: Path,
+    *,
+    upscaler: FrameUpscaler,
+    deinterlace: bool = False,
+    damaged: Damaged = "refuse",
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> VideoResult:
+    """Upscale a clip into pictures, one for each frame; see `sequence.write_pictures`.
 
-    from widesr.video.unfinished import folder_of
+    Args:
+        path: The clip.
+        pattern: The names of the pictures: frames/%06d.png.
+        upscaler: Makes the frames.
+        deinterlace: Make one picture of both fields.
+        damaged: What to do with frames that cannot be decoded.
+        overwrite: Replace pictures that are there.
+        max_pixels: The largest picture that is decoded.
 
-    if os.path.isdir(folder_of(out)):  # noqa: PTH112 (False for a name that is too long)
-        rmtree(folder_of(out), ignore_errors=True)
+    Raises:
+        WidesrError: As `upscale_clip`; pictures that were made stay.
+    """
+    start = time.perf_counter()
+    clip = read_clip(path, max_pixels=max_pixels)
+    _check_progressive(clip, deinterlace=deinterlace)
+    decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
+    frames = write_pictures(decoder, pattern, upscaler=upscaler, overwrite=overwrite)
+    guesses = clip.colour.guesses(clip.layout, clip.height)
+    return VideoResult(
+        source=path,
+        target=pattern,
+        input_size=(clip.height, clip.width),
+        output_size=upscaler.output_size(clip.height, clip.width),
+        frames=frames,
+        resumed=0,
+        codec=pattern.suffix.removeprefix("."),
+        model=upscaler.model,
+        notices=(f"not stated, taken as {guesses}",) if guesses else (),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_progressive(clip: Clip, *, deinterlace: bool) -> None:
+    if clip.interlaced and not deinterlace:
+        raise VideoFormatError(
+            f"{clip.path}: is interlaced; let both fields be made one picture",
+            options=["deinterlace=True"],
+        )
