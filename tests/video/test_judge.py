@@ -29,7 +29,7 @@ def test_bd_blurs_and_keeps_every_fourth_pixel():
     hr[24, 32] = 255
     lr = degrade_frame(hr, scale=4, degradation="BD")
     assert lr.shape == (12, 16, 3)
-    # the blurred point at its middle is 255 / (2 pi sigma^2), and 4 pixels away exp(-16 / 2 sigma^2)
+    # a blurred point: 255 over 2 pi sigma^2 at its middle, and less by a Gaussian 4 pixels away
     assert lr[6, 8, 0] == pytest.approx(255 / (2 * np.pi * 1.6**2), abs=1)
     assert lr[6, 9, 0] == pytest.approx(lr[6, 8, 0] * np.exp(-16 / (2 * 1.6**2)), abs=1)
 

@@ -153,6 +153,7 @@ def upscale_pictures(
                 max_pixels=options.limits(max_pixels=max_pixels),
             ),
             settings.engine if max_memory else settings.engine.but(max_memory=MAX_MEMORY),
+            is_all=not given,
             as_json=as_json,
             quiet=quiet,
         )

@@ -135,10 +135,23 @@ def upscale_clips(
     asked: ClipOptions,
     run_with: "EngineOptions",
     *,
+    is_all: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Upscale clips one after another, and print what becomes of each.
+
+    Args:
+        pairs: The inputs and outputs.
+        model: The model's name.
+        asked: What is done to them.
+        run_with: How the network is run.
+        is_all: No other inputs follow.
+        as_json: Print JSON instead of text.
+        quiet: Print errors only.
+
+    Raises:
+        WidesrError: The only input failed.
 
     Returns:
         How many failed.
@@ -161,6 +174,8 @@ def upscale_clips(
                 raise write_error(target, FileExistsError())
             result = _one(source, target, upscaler, asked, run_with, quiet=quiet)
         except WidesrError as error:
+            if is_all and len(pairs) == 1 and not as_json:
+                raise
             failed += 1
             print_error(error)
             if as_json:

@@ -37,7 +37,7 @@ class _Kind(NamedTuple):
 
 
 # Few frames are looked ahead at and few are kept: at 3840x2160 each takes some 40 MB.
-_X264 = {"preset": "fast", "bf": "2", "refs": "2", "rc-lookahead": "12", "threads": "2"}
+_X264 = {"preset": "veryfast", "bf": "2", "refs": "2", "rc-lookahead": "12", "threads": "2"}
 _X265 = (
     "log-level=error:bframes=2:b-pyramid=1:ref=2:rc-lookahead=12:frame-threads=1:pools=2:"
     "open-gop=0:keyint=-1:info=0"

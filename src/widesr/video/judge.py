@@ -198,7 +198,8 @@ def degrade_frame(hr: NDArray[Any], *, scale: int, degradation: str) -> NDArray[
     kernel = kernel / kernel.sum()
     padded = np.pad(hr.astype(np.float32), ((12, 12), (12, 12), (0, 0)), mode="reflect")
     soft = blurred(padded, kernel)[12:-12:scale, 12:-12:scale]
-    return np.clip(np.floor(soft + 0.5), 0, 255).astype(np.uint8)
+    lr: NDArray[np.uint8] = np.clip(np.floor(soft + 0.5), 0, 255).astype(np.uint8)
+    return lr
 
 
 def _judged(

@@ -23,7 +23,7 @@ class CutDetector:
 
     def __init__(self) -> None:
         self._last: NDArray[np.float32] | None = None
-        self._change = 0.0
+        self._change: float | None = None
 
     def begins(self, frame: Plane) -> bool:
         """Say whether this frame, (H, W, C), begins a scene; the first does."""
@@ -35,10 +35,7 @@ class CutDetector:
         if last is None:
             return True
         self._change = float(np.abs(small - last).mean())
-        is_cut = self._change > _CUT and self._change > _SUDDEN * before
-        if is_cut:
-            self._change = 0.0
-        return is_cut
+        return before is not None and self._change > max(_CUT, _SUDDEN * before)
 
 
 def scenes(marked: Iterator[tuple[Item, bool]]) -> Iterator[Iterator[Item]]:
