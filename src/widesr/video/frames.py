@@ -14,7 +14,7 @@ from widesr.video.colour import Plane
 from widesr.video.library import load_av
 from widesr.video.still import Remembering
 
-MAX_MEMORY = 2**29
+MAX_MEMORY = 3 * 2**27
 """Bytes that the upscaler may take, about; the frames under way and the encoder take as much."""
 
 
