@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from widesr.pixels.resize import imresize
     from widesr.upscaling.api import upscale
     from widesr.upscaling.upscaler import Upscaler
+    from widesr.video.api import upscale_frames, upscale_video
+    from widesr.video.upscale import VideoResult
 
 logging.getLogger("widesr").addHandler(logging.NullHandler())  # what is said is the program's
 
@@ -36,6 +38,7 @@ __all__ = [
     "Protocol",
     "Report",
     "Upscaler",
+    "VideoResult",
     "WidesrError",
     "evaluate_folder",
     "find_model",
@@ -47,6 +50,8 @@ __all__ = [
     "read_picture",
     "ssim",
     "upscale",
+    "upscale_frames",
+    "upscale_video",
     "write_picture",
 ]
 
@@ -64,6 +69,8 @@ _MODULES = {
     "pixels.resize": ("imresize",),
     "upscaling.api": ("upscale",),
     "upscaling.upscaler": ("Upscaler",),
+    "video.api": ("upscale_frames", "upscale_video"),
+    "video.upscale": ("VideoResult",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

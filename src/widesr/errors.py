@@ -9,6 +9,8 @@ WidesrError
 ├── ImageWriteError        image-write       the output cannot be written
 ├── OutputExistsError      output-exists     the output is there already, or is the input
 ├── OutOfMemoryError       memory            a picture that the free memory is not enough for
+├── VideoReadError         video-read        a clip that is missing, damaged, or holds no video
+├── VideoFormatError       video-format      a clip of a kind, or with streams, not read or written
 ├── ShapeError             shape             arrays that do not fit one another
 ├── ModelNotFoundError     model-not-found   no model of that name and scale
 ├── ModelFileError         model-file        a model file that cannot be used
@@ -126,6 +128,18 @@ class OutOfMemoryError(WidesrError):
             "take smaller tiles",
             options=["tile=128"],
         )
+
+
+class VideoReadError(WidesrError):
+    """A clip that is missing, damaged, or holds no video."""
+
+    code = "video-read"
+
+
+class VideoFormatError(WidesrError):
+    """A clip whose video or other streams widesr does not read or write."""
+
+    code = "video-format"
 
 
 class ShapeError(WidesrError):

@@ -46,6 +46,7 @@ _ANSWERS = {
     "cwebp": ("-version", rb"^\d+\.\d"),
     "exiftool": ("-ver", rb"^\d+\.\d"),
     "ffmpeg": ("-version", rb"^ffmpeg version"),
+    "ffprobe": ("-version", rb"^ffprobe version"),
     "magick": ("-version", rb"ImageMagick"),
     "webpmux": ("-version", rb"^\d+\.\d"),
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, offers, options, values
+from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.detect import judge_by_detector
 from widesr.cli.terminal import progress, table
 from widesr.errors import UsageError
@@ -20,10 +21,12 @@ SR_SPACE = "sr-space"
 def _list_protocols(names: list[str]) -> list[str]:
     if "list" in names:
         from widesr.pixels.metrics import PROTOCOLS
+        from widesr.video.judge import CLIP_PROTOCOLS
 
         rows = [
             (name, str(each).partition(",")[0], each.source) for name, each in PROTOCOLS.items()
         ]
+        rows += [(name, "PSNR-Y of clips", each.source) for name, each in CLIP_PROTOCOLS.items()]
         rows.append((SR_SPACE, "LPIPS", "NTIRE 2021, learning the super-resolution space"))
         typer.echo("\n".join(table(rows, left=frozenset({0, 1, 2}))))
         raise typer.Exit
@@ -138,6 +141,7 @@ def evaluate_model(
 ) -> None:
     """Upscale the LR of each HR picture in DIR and print the scores.
 
+    Under a protocol of clips, such as vid4-bi, DIR is a clip, a folder of frames or of such.
     HR pictures are first cropped to a multiple of the scale, as the field does, and grey ones are
     scored as grey. In fp32, which is the default, the figures are the same on any machine.
     With a detector, the figures say what it still finds in the enlarged pictures.
@@ -156,6 +160,17 @@ def evaluate_model(
         backend=backend,
         precision=precision,
     )
+    if any(name.startswith(CLIP_PROTOCOL) for name in protocol):
+        judge_clips(
+            hr_dir,
+            model=model,
+            scale=scale,
+            protocols=protocol,
+            run_with=engine,
+            json_path=json_path,
+            quiet=quiet,
+        )
+        return
     if detector is not None or boxes is not None:
         if detector is None or boxes is None or lr_dir is not None or sr_dir is not None:
             alone = detector is None or boxes is None

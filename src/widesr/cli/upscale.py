@@ -11,6 +11,17 @@ from widesr.cli.advice import recommend
 from widesr.cli.outcomes import report_outcomes
 from widesr.cli.pipes import piped
 from widesr.cli.terminal import print_advice, print_line, print_note
+from widesr.cli.video import (
+    ClipOptions,
+    CodecName,
+    Crf,
+    DamagedFrames,
+    Deinterlace,
+    FramesPerSecond,
+    end_command,
+    find_clips,
+    upscale_clips,
+)
 
 if TYPE_CHECKING:
     from widesr.batch.estimates import Forecast
@@ -34,6 +45,11 @@ def upscale_pictures(
     format: options.Format = None,  # noqa: A002 (users' word)
     quality: options.Quality = 95,
     lossless: options.Lossless = False,
+    codec: CodecName = "auto",
+    crf: Crf = None,
+    deinterlace: Deinterlace = False,
+    damaged: DamagedFrames = "refuse",
+    fps: FramesPerSecond = None,
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
     self_ensemble: engines.SelfEnsemble = False,
@@ -57,12 +73,13 @@ def upscale_pictures(
     quiet: options.Quiet = False,
     _verbose: options.Verbose = 0,
 ) -> None:
-    """Make pictures larger.
+    """Make pictures and clips larger.
 
     photo.jpg becomes photo_x2.jpg beside it, and the pictures of a folder go to folder_x2 under
     their own names. A size instead of a scale makes photo_1920w.jpg, and another model than the
     default photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and an input
-    never is.
+    never is. Of a clip, clip.mp4, each frame is made larger and all else is copied; the same
+    command goes on with one that was stopped.
     """
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
@@ -71,6 +88,7 @@ def upscale_pictures(
     from widesr.engine import EngineOptions, advice
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
+    from widesr.video.frames import MAX_MEMORY
 
     model = options.crisp_model(model, crisp)
     target = sizes.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
@@ -95,6 +113,38 @@ def upscale_pictures(
         **options.limits(max_pixels=max_pixels),
     )
     given = options.gather_inputs(inputs, input_option)
+    clips, given = find_clips(
+        given,
+        output=output,
+        name_end=target.name_end + options.model_end(model),
+        suffix=suffix,
+        format=settings.format,
+        recursive=recursive,
+    )
+    clips_failed = 0
+    if clips:
+        clips_failed = upscale_clips(
+            clips,
+            model,
+            ClipOptions(
+                target=target,
+                codec=codec,
+                crf=crf,
+                lossless=lossless,
+                deinterlace=deinterlace,
+                damaged=damaged,
+                fps=fps,
+                existing=options.existing(overwrite=overwrite, skip=skip_existing),
+                max_pixels=options.limits(max_pixels=max_pixels),
+            ),
+            settings.engine if max_memory else settings.engine.but(max_memory=MAX_MEMORY),
+            is_all=not given,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        if not given:
+            end_command(clips_failed, of=len(clips))
+            return
     with piped(given, output, as_json=as_json) as pictures:
         jobs = plan_jobs(
             pictures.inputs,
@@ -139,6 +189,7 @@ def upscale_pictures(
                 if is_folder(each)
             ),
         )
+    end_command(clips_failed, of=len(clips) + 1)
 
 
 def _tell(to_come: "Forecast | None") -> None:

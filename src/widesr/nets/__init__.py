@@ -138,7 +138,8 @@ def iterated(network: Network, iterations: int) -> Network:
         )
     if iterations < 1:
         raise UsageError(f"iterations is {iterations}; expected 1 or more", options=["iterations"])
-    twin = build(replace(network.cfg, **{key: iterations}))
+    changed: dict[str, Any] = {key: iterations}
+    twin = build(replace(network.cfg, **changed))
     twin.load_state_dict(network.state_dict())
     return twin
 

@@ -61,6 +61,21 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
             part.unlink()
 
 
+def give_name(part: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a file that is whole and on the disk its name, in the same file system.
+
+    Raises:
+        FileExistsError: `path` is there, and `overwrite` is False.
+        OSError: The folder takes no file.
+    """
+    if overwrite:
+        part.replace(path)
+    else:
+        _take_name(part, path)
+        part.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 _PART = re.compile(r"\.widesr-[0-9a-f]{16}\.part")
 
 
@@ -191,9 +206,12 @@ class FileBytes:
             return os.read(self.fd, n)
 
     def put(self, at: int, data: bytes) -> None:
-        """Overwrite what lies at an offset."""
+        """Overwrite what lies at an offset, or write there, all of it."""
         if hasattr(os, "pwrite"):
-            os.pwrite(self.fd, data, at)
+            view = memoryview(data)
+            while view:  # a disk that fills up takes a part, and then says why
+                written = os.pwrite(self.fd, view, at)
+                view, at = view[written:], at + written
             return
         with self._at(at):
             os.write(self.fd, data)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from widesr.errors import ImageReadError
@@ -16,6 +16,14 @@ PICTURE_SUFFIXES = frozenset(
     )
 )
 """Includes kinds that are not read: those are refused by name, where a text file is passed over."""
+
+CLIP_SUFFIXES = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg"),
+        *(".mpeg", ".wmv", ".asf", ".flv", ".3gp", ".ogv", ".mxf", ".vob", ".y4m", ".nut"),
+    )
+)
+"""The endings by which a file is taken for a clip."""
 
 
 def is_folder(path: Path) -> bool:
@@ -41,6 +49,7 @@ def pictures_in(
     recursive: bool = False,
     but: Path | None = None,
     unlisted: Callable[[Path, ImageReadError], None] | None = None,
+    suffixes: Collection[str] = PICTURE_SUFFIXES,
 ) -> list[Path]:
     """List the pictures of a folder in the order of their names, hidden ones left out.
 
@@ -49,6 +58,7 @@ def pictures_in(
         recursive: Also those of the folders in it; a folder's own pictures come first.
         but: A folder that is left out, with all that is in it.
         unlisted: Told of a folder that may not be listed, and why; the others are. None raises.
+        suffixes: The endings of what is listed, in lower case.
 
     Raises:
         ImageReadError: A folder may not be listed.
@@ -71,7 +81,7 @@ def pictures_in(
         pictures += (
             here / name
             for name in sorted(names)
-            if name[0] != "." and Path(name).suffix.lower() in PICTURE_SUFFIXES
+            if name[0] != "." and Path(name).suffix.lower() in suffixes
         )
     return pictures
 
@@ -80,7 +90,13 @@ def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def count_others(folder: Path, *, recursive: bool = False, but: Path | None = None) -> int:
+def count_others(
+    folder: Path,
+    *,
+    recursive: bool = False,
+    but: Path | None = None,
+    suffixes: Collection[str] = PICTURE_SUFFIXES,
+) -> int:
     """Count the files that `pictures_in` passes over, hidden ones left out."""
     count = 0
     for parent, folders, names in os.walk(folder):
@@ -90,6 +106,6 @@ def count_others(folder: Path, *, recursive: bool = False, but: Path | None = No
             for name in folders
             if recursive and name[0] != "." and not (but and _same(here / name, but))
         ]
-        others = (name for name in names if Path(name).suffix.lower() not in PICTURE_SUFFIXES)
+        others = (name for name in names if Path(name).suffix.lower() not in suffixes)
         count += sum(name[0] != "." for name in others)
     return count

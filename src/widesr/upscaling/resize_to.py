@@ -23,6 +23,9 @@ class SizedUpscaler(AnyUpscaler):
     It is used as an `Upscaler`, but the scale is each picture's own.
     """
 
+    networks: Mapping[int, ScaleUpscaler]
+    """The networks by their scale."""
+
     def __init__(
         self,
         target: Target,
@@ -43,7 +46,7 @@ class SizedUpscaler(AnyUpscaler):
         """
         if consistent:
             check_whole_scale(target)
-        self._target, self._networks, self._consistent = target, networks, consistent
+        self._target, self.networks, self._consistent = target, networks, consistent
         self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
         self.model += CONSISTENT if consistent else ""
 
@@ -73,7 +76,7 @@ class SizedUpscaler(AnyUpscaler):
     @property
     def weights_sha256(self) -> str | None:
         """The SHA-256 of all the networks that it may run; None if none."""
-        hashes = (network.weights_sha256 for network in self._networks.values())
+        hashes = (network.weights_sha256 for network in self.networks.values())
         return ", ".join(each for each in hashes if each) or None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
@@ -91,7 +94,7 @@ class SizedUpscaler(AnyUpscaler):
         rows = lr
         on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
         for step, (scale, on_tile) in enumerate(zip(scales, on_tiles, strict=True), start=1):
-            network = self._networks[scale]
+            network = self.networks[scale]
             # Only what the last one gives can stay in floats: networks take levels.
             make = network.float_rows if floats and step == len(scales) else network.rows
             rows = make(rows, progress=on_tile)
@@ -105,20 +108,20 @@ class SizedUpscaler(AnyUpscaler):
     def seconds_for(self, height: int, width: int) -> float:
         """Estimate how long the networks take; the resize beside them is left out."""
         scales = self._scales(height, width)
-        steps = [(self._networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
+        steps = [(self.networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
         return sum(each.seconds_for(height * grown, width * grown) for each, grown in steps)
 
     def made_by(self, height: int, width: int) -> str:
         """Name what a picture goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
         scales = self._scales(height, width)
         reached = (height * prod(scales), width * prod(scales))
-        names = [self._networks[scale].model for scale in scales]
+        names = [self.networks[scale].model for scale in scales]
         if not scales or reached != self._target.size(height, width):
             names.append(BICUBIC)
         return " then ".join(names) + (CONSISTENT if self._consistent else "")
 
     def _scales(self, height: int, width: int) -> tuple[int, ...]:
-        return plan_scales(self._target.factor(height, width), native=self._networks)
+        return plan_scales(self._target.factor(height, width), native=self.networks)
 
 
 def load_upscaler(

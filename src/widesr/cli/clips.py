@@ -1,0 +1,73 @@
+"""Print how models do on clips, in `widesr evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from widesr.cli.terminal import progress, table
+from widesr.errors import UsageError
+
+if TYPE_CHECKING:
+    from widesr.engine import EngineOptions
+    from widesr.video.judge import ClipsReport
+
+CLIP_PROTOCOL = "vid4-"
+"""How the names of protocols for clips begin."""
+
+
+def judge_clips(
+    hr: Path,
+    *,
+    model: str,
+    scale: int,
+    protocols: list[str],
+    run_with: "EngineOptions",
+    json_path: Path | None,
+    quiet: bool,
+) -> None:
+    """Upscale the LR of HR clips, and print or write their scores.
+
+    Raises:
+        UsageError: There are several protocols.
+    """
+    from widesr.evaluation.report import write_report
+    from widesr.upscaling.upscaler import Upscaler
+    from widesr.video.frames import SingleFrames
+    from widesr.video.judge import evaluate_clips
+
+    if len(protocols) > 1:
+        raise UsageError("one protocol of clips is judged at a time; give one")
+    upscaler = SingleFrames(Upscaler.load(model, scale=scale, options=run_with))
+    with progress(1, quiet=quiet) as show:
+        show(0, str(hr))
+        report = evaluate_clips(hr, upscaler=upscaler, scale=scale, protocol=protocols[0])
+    if json_path is not None:
+        write_report(json_path, report)
+    if not quiet:
+        typer.echo("\n".join(_as_lines(report)))
+
+
+def _as_lines(report: "ClipsReport") -> list[str]:
+    rows = [
+        ("clip", "frames", "dB PSNR-Y", "SSIM", "flicker", "s/frame"),
+        *(
+            (
+                clip.name,
+                str(len(clip.frames)),
+                f"{clip.psnr:.2f}",
+                f"{clip.ssim:.4f}",
+                f"{clip.flicker:+.2f}",
+                f"{clip.seconds:.2f}",
+            )
+            for clip in report.clips
+        ),
+        ("mean", "", f"{report.psnr:.2f}", f"{report.ssim:.4f}", "", ""),
+    ]
+    left_out = f"crop {report.crop} px, {report.skip or 'no'} frames left out at both ends"
+    return [
+        f"{report.model} x{report.scale} on {report.folder}, LR: {report.degradation}",
+        *table(rows),
+        f"{report.protocol}: Y, {left_out}. {report.source}",
+        "flicker: temporal information (ITU-T P.910) less that of HR; above 0 it flickers",
+    ]

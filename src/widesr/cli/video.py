@@ -1,0 +1,326 @@
+"""Clips in `widesr upscale`: which inputs are clips, and what is said of each."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from os.path import lexists
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from widesr.cli import values
+from widesr.cli.terminal import clock, print_error, print_line, progress, said
+from widesr.errors import UsageError, WidesrError, write_error
+from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
+
+if TYPE_CHECKING:
+    from widesr.engine import EngineOptions
+    from widesr.upscaling.target import Target
+    from widesr.video.frames import FrameUpscaler
+    from widesr.video.upscale import VideoResult, Work
+
+_SOME_FAILED = 3
+"""The exit code when some of several clips failed, and others did not."""
+_WORTH_TELLING = 20
+"""Seconds from which on people want to know how long it takes."""
+
+CodecName = Annotated[
+    Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
+    typer.Option(
+        "--codec", help="The codec of clips; auto takes HEVC for HEVC, VP9 in WebM, or H.264."
+    ),
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(
+        "--crf", metavar="N", min=0, max=63, help="The quality of clips; less is better. H.264: 17."
+    ),
+]
+Deinterlace = Annotated[
+    bool,
+    typer.Option("--deinterlace", help="Make one picture of both fields of interlaced clips."),
+]
+DamagedFrames = Annotated[
+    Literal["refuse", "repeat"],
+    typer.Option(
+        "--damaged",
+        help="Refuse clips with frames that cannot be decoded, or repeat the last good frame.",
+    ),
+]
+FramesPerSecond = Annotated[
+    float | None,
+    typer.Option(
+        "--fps", metavar="N", min=0.01, max=1000, help="Frames a second, of a folder of frames."
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions:
+    """What the user asked for, of clips."""
+
+    target: "Target"
+    codec: Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+    crf: int | None
+    lossless: bool
+    deinterlace: bool
+    damaged: Literal["refuse", "repeat"]
+    fps: float | None
+    existing: Literal["refuse", "overwrite", "skip"]
+    max_pixels: dict[str, int]
+    """None or one, as arguments of the library."""
+
+
+def find_clips(
+    inputs: list[Path],
+    *,
+    output: values.Output | None,
+    name_end: str,
+    suffix: str | None,
+    format: str | None,  # noqa: A002 (users' word)
+    recursive: bool,
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Pair each clip with its output, and give the inputs that are none.
+
+    Raises:
+        UsageError: Several clips for one output file, or a format that no clip is written in.
+    """
+    pairs: list[tuple[Path, Path]] = []
+    rest: list[Path] = []
+    for each in inputs:
+        is_clip_out = output is not None and output.path.suffix.lower() in CLIP_SUFFIXES
+        if is_folder(each) and is_clip_out and output is not None and not is_folder(output.path):
+            pairs.append((each, output.path))
+        elif is_folder(each):
+            root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
+            clips = pictures_in(each, recursive=recursive, but=root, suffixes=CLIP_SUFFIXES)
+            for clip in clips:
+                folder = root / clip.parent.relative_to(each)
+                pairs.append((clip, _named(clip, folder, suffix or "", format)))
+            if not clips or pictures_in(each, recursive=recursive, but=root):
+                rest.append(each)
+        elif each.suffix.lower() in CLIP_SUFFIXES:
+            if output is None:
+                end = name_end if suffix is None else suffix
+                target = _named(each, each.parent, end, format)
+            elif output.is_folder or is_folder(output.path) or not output.path.suffix:
+                target = _named(each, output.path, suffix or "", format)
+            else:
+                target = output.path
+            pairs.append((each, target))
+        else:
+            rest.append(each)
+    targets = Counter(target for _, target in pairs)
+    for _, target in pairs:
+        if targets[target] > 1:
+            raise UsageError(f"{targets[target]} clips would be written to {target}; give a folder")
+    is_file = output and output.path.suffix and not (output.is_folder or is_folder(output.path))
+    if pairs and rest and output and is_file:
+        raise UsageError(f"{len(inputs)} inputs cannot go into the one file {output.path}")
+    return pairs, rest
+
+
+def _named(clip: Path, folder: Path, end: str, format: str | None) -> Path:  # noqa: A002
+    from widesr.video.upscale import output_beside
+
+    beside = output_beside(clip, end)
+    return folder / (beside.name if format is None else f"{clip.stem}{end}.{format.lstrip('.')}")
+
+
+def upscale_clips(
+    pairs: list[tuple[Path, Path]],
+    model: str,
+    asked: ClipOptions,
+    run_with: "EngineOptions",
+    *,
+    is_all: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Upscale clips one after another, and print what becomes of each.
+
+    Args:
+        pairs: The inputs and outputs.
+        model: The model's name.
+        asked: What is done to them.
+        run_with: How the network is run.
+        is_all: No other inputs follow.
+        as_json: Print JSON instead of text.
+        quiet: Print errors only.
+
+    Raises:
+        WidesrError: The only input failed.
+
+    Returns:
+        How many failed.
+    """
+    from widesr.video.frames import load_frame_upscaler
+
+    try:
+        upscaler = load_frame_upscaler(model, target=asked.target, options=run_with)
+    except WidesrError as error:  # pictures may be among the inputs, which need no decoder of clips
+        print_error(error)
+        return len(pairs)
+    failed = done = 0
+    begin = time.perf_counter()
+    for source, target in pairs:
+        try:
+            if lexists(target) and asked.existing != "overwrite":
+                if asked.existing == "skip":
+                    _say_skipped(source, target, as_json=as_json, quiet=quiet)
+                    continue
+                raise write_error(target, FileExistsError())
+            result = _one(source, target, upscaler, asked, run_with, quiet=quiet)
+        except WidesrError as error:
+            if is_all and len(pairs) == 1 and not as_json:
+                raise
+            failed += 1
+            print_error(error)
+            if as_json:
+                print_line(json.dumps(_failed(source, target, error)))
+            continue
+        done += 1
+        if as_json:
+            print_line(json.dumps(_as_json(result)))
+        elif not quiet:
+            print_line(_as_line(result))
+    if len(pairs) > 1 and not as_json and not quiet:
+        seconds = time.perf_counter() - begin
+        print_line(f"{len(pairs)} clips: {done} done, {failed} failed  {seconds:.1f} s")
+    return failed
+
+
+def end_command(failed: int, *, of: int) -> None:
+    """End the command with an exit code, if any of several inputs failed.
+
+    Raises:
+        typer.Exit: Some failed.
+    """
+    if failed:
+        raise typer.Exit(1 if failed == of else _SOME_FAILED)
+
+
+def _one(
+    source: Path,
+    target: Path,
+    upscaler: "FrameUpscaler",
+    asked: ClipOptions,
+    run_with: "EngineOptions",
+    *,
+    quiet: bool,
+) -> "VideoResult":
+    from widesr.batch.jobs import make_folder
+    from widesr.video.sequence import is_pattern
+    from widesr.video.upscale import plan_work, upscale_clip, upscale_into_pictures
+
+    if is_pattern(target):
+        return upscale_into_pictures(
+            source,
+            target,
+            upscaler=upscaler,
+            deinterlace=asked.deinterlace,
+            damaged=asked.damaged,
+            overwrite=asked.existing == "overwrite",
+            **asked.max_pixels,
+        )
+    work = plan_work(
+        source,
+        target,
+        upscaler=upscaler,
+        codec=None if asked.codec == "auto" else asked.codec,
+        crf=asked.crf,
+        lossless=asked.lossless,
+        deinterlace=asked.deinterlace,
+        damaged=asked.damaged,
+        fps=asked.fps,
+        run_with=run_with,
+        **asked.max_pixels,
+    )
+    if not quiet:
+        _tell_forecast(work)
+    if not target.parent.exists():
+        make_folder(target.parent)
+    start, reached = time.perf_counter(), [0, 0]
+    with progress(work.clip.frames or 1, quiet=quiet) as show:
+
+        def frame_done(done: int, total: int) -> None:
+            if not reached[1]:
+                reached[1] = done - 1  # what an earlier run had made
+            reached[0] = done
+            fps = (done - reached[1]) / max(time.perf_counter() - start, 1e-9)
+            show(done * (work.clip.frames or 1) / total, f"{done}/{total} frames  {fps:.3g} fps")
+
+        try:
+            return upscale_clip(work, overwrite=asked.existing == "overwrite", progress=frame_done)
+        except (KeyboardInterrupt, SystemExit):
+            if not quiet:
+                print_line(
+                    f"widesr: stopped: {reached[0]} frames of {source} were done; give the same "
+                    "command again to go on, all but the last segment is kept",
+                    err=True,
+                )
+            raise
+
+
+def _tell_forecast(work: "Work") -> None:
+    from widesr.system.text import readable_size
+    from widesr.video.estimate import forecast
+
+    coming = forecast(work)
+    if coming.seconds >= _WORTH_TELLING:
+        print_line(
+            f"widesr: {work.clip.path}: {coming.frames} frames, about {clock(coming.seconds)}, "
+            f"about {readable_size(coming.bytes)} on the disk",
+            err=True,
+        )
+
+
+def _as_line(result: "VideoResult") -> str:
+    (in_height, in_width), (height, width) = result.input_size, result.output_size
+    fps = (result.frames - result.resumed) / max(result.seconds, 1e-9)
+    line = (
+        f"{result.source} -> {result.target}  {in_width}x{in_height} -> {width}x{height}  "
+        f"{result.model}  {result.codec}  {result.frames} frames  {result.seconds:.1f} s  "
+        f"{fps:.3g} fps"
+    )
+    if result.resumed:
+        line += f"  (resumed at frame {result.resumed})"
+    return line + "".join(f"  ({notice})" for notice in result.notices)
+
+
+def _as_json(result: "VideoResult") -> dict[str, Any]:
+    return {
+        "input": str(result.source),
+        "output": str(result.target),
+        "status": "done",
+        "model": result.model,
+        "input_width": result.input_size[1],
+        "input_height": result.input_size[0],
+        "output_width": result.output_size[1],
+        "output_height": result.output_size[0],
+        "frames": result.frames,
+        "resumed": result.resumed,
+        "codec": result.codec,
+        "notices": list(result.notices),
+        "seconds": round(result.seconds, 3),
+        "error": None,
+    }
+
+
+def _failed(source: Path, target: Path, error: WidesrError) -> dict[str, Any]:
+    return {
+        "input": str(source),
+        "output": str(target),
+        "status": "failed",
+        "error": {"code": error.code, "message": said(error)},
+    }
+
+
+def _say_skipped(source: Path, target: Path, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        skipped = {"input": str(source), "output": str(target), "status": "skipped", "error": None}
+        print_line(json.dumps(skipped))
+    elif not quiet:
+        print_line(f"{source} -> {target}  skipped: the output exists")

@@ -1,0 +1,149 @@
+"""Upscale a clip in one call, or frames that someone else decodes."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Unpack
+
+from widesr.engine import EngineOptions, EngineSettings
+from widesr.errors import ShapeError, UsageError
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.target import Target
+from widesr.video.colour import Plane
+from widesr.video.decoding import Damaged
+from widesr.video.encoding import Codec
+from widesr.video.frames import MAX_MEMORY, FrameUpscaler, SingleFrames, load_frame_upscaler
+from widesr.video.scenes import CutDetector, scenes
+from widesr.video.upscale import Progress, VideoResult, output_beside, plan_work, upscale_clip
+
+
+def upscale_video(
+    path: Path | str,
+    out: Path | str | None = None,
+    *,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    longest: int | None = None,
+    fit: tuple[int, int] | None = None,
+    model: str | AnyUpscaler | FrameUpscaler = "default",
+    codec: Codec | None = None,
+    crf: int | None = None,
+    lossless: bool = False,
+    deinterlace: bool = False,
+    damaged: Damaged = "refuse",
+    overwrite: bool = False,
+    fps: float | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_progress: Progress = lambda _done, _all: None,
+    **settings: Unpack[EngineSettings],
+) -> VideoResult:
+    """Upscale a clip: every frame at its time, and all that lies beside the video copied.
+
+    The output is there when it is whole. If this is stopped or the process killed, the same call
+    goes on where it was, with at most the last segment of frames to be made again.
+
+    Args:
+        path: The clip; or a folder of pictures that are its frames, with `fps`.
+        out: The output; its ending names the container. None is beside the clip: clip_x2.mp4.
+        scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
+        width: The width of the output in pixels, instead of a scale; the aspect is kept.
+        height: The same for the height.
+        longest: The same for the longer side.
+        fit: (width, height) of a box that the output fills as far as its aspect allows.
+        model: A name, as for `Upscaler.load`; or what was loaded: then no size is given.
+        codec: "h264", "hevc", "av1", "vp9", "ffv1" or "prores"; None is HEVC for HEVC, VP9 in
+            WebM and else H.264.
+        crf: The quality that the encoder aims at, as it counts: less is better.
+        lossless: Encode without loss.
+        deinterlace: Make one picture of the two fields of an interlaced clip, which is refused
+            otherwise.
+        damaged: "refuse" a clip of which frames cannot be decoded, or "repeat" the last good one.
+        overwrite: Replace an output that is there.
+        fps: The frames in a second, of a folder of pictures.
+        max_pixels: The largest picture that is decoded.
+        on_progress: Called after each frame with those that are done and those in all, about.
+        **settings: As for `Upscaler.load`: `tile`, `threads`, `precision` and others.
+
+    Raises:
+        VideoReadError: The clip is missing, damaged, encrypted, or holds no video.
+        VideoFormatError: It is HDR, interlaced or transparent, or the output's container does not
+            hold a stream of it.
+        OutputExistsError: The output is there already.
+        ImageWriteError: The output cannot be written.
+        MissingExtraError: The extra `video` is not installed.
+        WidesrError: As `Upscaler.load`.
+    """
+    path = Path(path)
+    upscaler: FrameUpscaler
+    run_with: EngineOptions | None
+    sizes = (scale, width, height, longest, fit)
+    if isinstance(model, str):
+        target = Target(
+            scale=2 if sizes == (None,) * 5 else scale,
+            width=width,
+            height=height,
+            longest=longest,
+            fit=fit,
+        )
+        run_with = EngineOptions(max_memory=MAX_MEMORY).but(**settings)
+        upscaler = load_frame_upscaler(model, target=target, options=run_with)
+        name_end = target.name_end
+    elif sizes == (None,) * 5 and not settings:
+        run_with = None
+        upscaler = SingleFrames(model) if isinstance(model, AnyUpscaler) else model
+        name_end = "_upscaled"
+    else:
+        raise UsageError(
+            "a size or how to run it was given with a model that is loaded; give them where it is "
+            "loaded"
+        )
+    work = plan_work(
+        path,
+        output_beside(path, name_end) if out is None else Path(out),
+        upscaler=upscaler,
+        codec=codec,
+        crf=crf,
+        lossless=lossless,
+        damaged=damaged,
+        deinterlace=deinterlace,
+        max_pixels=max_pixels,
+        fps=fps,
+        run_with=run_with,
+    )
+    return upscale_clip(work, overwrite=overwrite, progress=on_progress)
+
+
+def upscale_frames(
+    frames: Iterable[Plane], *, model: AnyUpscaler | FrameUpscaler
+) -> Iterator[Plane]:
+    """Upscale frames as they come: one comes out for each that goes in, in order.
+
+    A frame that equals the one before it is not computed again. Networks that look at several
+    frames begin anew where a scene does.
+
+    Args:
+        frames: uint8 or uint16, RGB (H, W, 3) or grey (H, W, 1), all of one size and type.
+        model: What was loaded, by `Upscaler.load` perhaps.
+
+    Raises:
+        ShapeError: A frame is unlike the first.
+    """
+    upscaler = SingleFrames(model) if isinstance(model, AnyUpscaler) else model
+    cuts = CutDetector()
+    first: tuple[Any, ...] | None = None
+
+    def marked() -> Iterator[tuple[Plane, bool]]:
+        nonlocal first
+        for number, frame in enumerate(frames, start=1):
+            like = (frame.shape, frame.dtype)
+            first = first or like
+            if like != first:
+                raise ShapeError(
+                    f"frame {number} is {like[1]} {like[0]}, expected {first[1]} {first[0]} as the "
+                    "first"
+                )
+            yield frame, cuts.begins(frame)
+
+    for scene in scenes(marked()):
+        yield from upscaler.upscale_scene(scene)

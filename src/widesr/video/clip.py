@@ -1,0 +1,261 @@
+"""Read what a clip says of its video: how large it is, how it is shown, timed and coloured."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from os.path import lexists
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from widesr.errors import ImageTooLargeError, VideoFormatError, VideoReadError
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.folders import CLIP_SUFFIXES
+from widesr.video.colour import Colour, Layout
+from widesr.video.library import load_av, reason
+from widesr.video.planes import layout_of
+from widesr.video.wholeness import is_encrypted, missing_bytes
+
+_FASTEST = 240
+"""Frames a second; a higher rate is only the common measure of uneven times."""
+_LOOKED_AT = 12
+"""Frames that are decoded to learn what a stream holds."""
+_FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
+_SITING = re.compile(r"\b(top|bottom|center|topleft|bottomleft|left)\)")
+_logging = Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """The video stream of a file, and what is said about it."""
+
+    path: Path
+    format: str
+    """FFmpeg's name of the container: "matroska,webm"."""
+    index: int
+    """The number of the video stream in the file."""
+    codec: str
+    width: int
+    height: int
+    layout: Layout
+    colour: Colour
+    time_base: Fraction
+    """The seconds in a tick of the timestamps."""
+    rate: Fraction
+    """The mean frame rate; for what wants one, never for a timestamp."""
+    nominal_rate: Fraction
+    """The rate of which every frame's time is a multiple, where that can be said."""
+    aspect: Fraction | None
+    """The width of a pixel divided by its height; None if it is not said."""
+    matrix: tuple[int, ...] | None
+    """How the pictures are turned when they are shown, as FFmpeg's display matrix."""
+    frames: int
+    """The number of frames, about, by what the file says; 0 if nothing."""
+    duration: int | None
+    """The duration that the stream states, in ticks."""
+    seconds: float
+    """The duration that the file states; 0 if none."""
+    interlaced: bool
+    incomplete: int
+    """The bytes that the file states and does not have."""
+    video_bytes: int
+    """The size of the file, which the video has most of."""
+
+
+def is_clip(path: Path) -> bool:
+    """Say whether a name is that of a clip."""
+    return path.suffix.lower() in CLIP_SUFFIXES
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file of FFmpeg's, for reading.
+
+    Raises:
+        VideoReadError: It is missing, or no clip.
+        MissingExtraError: The extra `video` is not installed.
+    """
+    av = load_av()
+    try:
+        container = av.open(
+            f"file:{path}",  # else a name with a colon might be taken for an address
+            metadata_errors="surrogateescape",
+            container_options={"protocol_whitelist": "file"},
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with container:
+        yield container
+
+
+def video_of(container: Any, path: Path) -> Any:  # noqa: ANN401 (av's)
+    """Find the video stream: the first that is no cover picture.
+
+    Raises:
+        VideoReadError: There is none, or none that can be decoded.
+    """
+    av = load_av()
+    cover = av.stream.Disposition.attached_pic
+    streams = [each for each in container.streams.video if not each.disposition & cover]
+    if not streams:
+        kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
+        raise VideoReadError(f"{path}: holds no video, only {kinds}")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise VideoReadError(f"{path}: its video is in a codec that is not decoded here")
+    return stream
+
+
+def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
+    """Read what a clip says of itself, and look at its first frames.
+
+    Args:
+        path: The file.
+        max_pixels: The largest picture that is decoded.
+
+    Raises:
+        VideoReadError: The file is missing, damaged, encrypted, or holds no video.
+        VideoFormatError: The video is HDR, transparent, or coloured in a way that is not read.
+        ImageTooLargeError: Its pictures are too large.
+        MissingExtraError: The extra `video` is not installed.
+    """
+    load_av()
+    _check_there(path)
+    incomplete = missing_bytes(path)
+    if is_encrypted(path):
+        raise VideoReadError(f"{path}: is encrypted; expected a clip without copy protection")
+    with opened(path) as container:
+        stream = video_of(container, path)
+        context = stream.codec_context
+        _check_size(path, context.width, context.height, max_pixels)
+        text = _described(container)
+        if "DOVI configuration" in text:
+            raise VideoFormatError(
+                f"{path}: is HDR, Dolby Vision, and the networks know SDR alone; "
+                "convert it to SDR first"
+            )
+        frames = _first_frames(container, stream, path)
+        first = frames[0]
+        layout = layout_of(first.format, found=str(path))
+        colour = Colour(
+            matrix=context.colorspace if context.colorspace != 3 else 2,
+            range=context.color_range or (2 if first.format.name.startswith("yuvj") else 0),
+            primaries=context.color_primaries or 2,
+            transfer=context.color_trc or 2,
+            siting=_siting(text, stream.index),
+        )
+        colour.check(found=str(path))
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        base = stream.base_rate
+        seconds = _seconds(container, stream)
+        return Clip(
+            path=path,
+            format=container.format.name,
+            index=stream.index,
+            codec=context.codec.canonical_name,
+            width=first.width,
+            height=first.height,
+            layout=layout,
+            colour=colour,
+            time_base=stream.time_base,
+            rate=Fraction(rate),
+            nominal_rate=Fraction(base if base and base <= _FASTEST else rate),
+            aspect=stream.sample_aspect_ratio or None,
+            matrix=_display_matrix(first),
+            frames=stream.frames or round(seconds * rate),
+            duration=stream.duration,
+            seconds=seconds,
+            interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
+            incomplete=incomplete,
+            video_bytes=path.stat().st_size,
+        )
+
+
+def _check_there(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise VideoReadError(f"{path}: cannot be read ({error.strerror})") from error
+    if path.is_dir():
+        raise VideoReadError(f"{path}: is a folder, expected a clip")
+    if not size:
+        raise VideoReadError(f"{path}: is empty, expected a clip")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise VideoReadError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        found = f"{path}: its pictures are {width}x{height}"
+        raise ImageTooLargeError(found=found, pixels=width * height, max_pixels=max_pixels)
+
+
+def _unreadable(path: Path, error: Exception) -> VideoReadError:
+    if not lexists(path):
+        return VideoReadError(f"{path}: no such file")
+    return VideoReadError(f"{path}: is not a clip that can be read ({reason(error)})")
+
+
+def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa: ANN401 (av's)
+    av = load_av()
+    frames: list[Any] = []
+    failed: Exception | None = None
+    for packet in islice(container.demux(stream), 40 * _LOOKED_AT):
+        if packet.has_sidedata("encryption_info"):
+            raise VideoReadError(f"{path}: is encrypted; expected a clip without copy protection")
+        try:
+            frames += packet.decode()
+        except av.FFmpegError as error:
+            failed = error
+        if len(frames) >= _LOOKED_AT:
+            break
+    if not frames:
+        why = (
+            f"no frame of its video can be decoded ({reason(failed)})"
+            if failed
+            else ("its video holds no frames")
+        )
+        raise VideoReadError(f"{path}: {why}")
+    return frames
+
+
+def _described(container: Any) -> str:  # noqa: ANN401 (av's)
+    """What FFmpeg prints of a file: there alone is the siting of chroma."""
+    av = load_av()
+    log = av.logging
+    with _logging:
+        level = log.get_level()
+        try:
+            log.set_level(log.VERBOSE)
+            log.set_libav_level(log.VERBOSE)
+            return str(container.dumps_format())
+        finally:
+            log.set_libav_level(log.ERROR)
+            log.set_level(level)
+
+
+def _siting(text: str, index: int) -> str | None:
+    for line in text.splitlines():
+        if f"Stream #0:{index}" in line and (found := _SITING.search(line)):
+            return found[1]
+    return None
+
+
+def _display_matrix(frame: Any) -> tuple[int, ...] | None:  # noqa: ANN401 (av's)
+    for each in frame.side_data:
+        if each.type.name == "DISPLAYMATRIX":
+            return tuple(int(value) for value in np.frombuffer(each, "<i4"))
+    return None
+
+
+def _seconds(container: Any, stream: Any) -> float:  # noqa: ANN401 (av's)
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / 1_000_000

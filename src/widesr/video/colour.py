@@ -1,0 +1,424 @@
+"""Turn the planes of video frames into RGB and back, by what their stream states of its colours.
+
+Every step is exact to half a level, so a flat colour comes back within one level. FFmpeg's own
+conversion is not: in full range and beyond 8 bits it is up to a whole 8-bit level off, and in
+4:4:4 it overflows for colours outside of RGB.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import VideoFormatError
+from widesr.pixels.resize import imresize
+
+Plane = NDArray[Any]
+"""uint8 or uint16, (H, W) of one component, or (H, W, C) of pixels."""
+
+Beyond = NDArray[np.float32]
+"""What of a plane RGB cannot hold, in the levels of the plane."""
+
+UNSPECIFIED = 2
+"""The code for what a stream does not say, of matrix, primaries and transfer (H.273)."""
+LIMITED, FULL = 1, 2
+"""The codes of ranges, as FFmpeg counts them; 0 is not said."""
+_MATRICES = {
+    1: ("BT.709", 0.2126, 0.0722),
+    4: ("FCC", 0.30, 0.11),
+    5: ("BT.601", 0.299, 0.114),
+    6: ("BT.601", 0.299, 0.114),
+    7: ("SMPTE 240M", 0.212, 0.087),
+    9: ("BT.2020", 0.2627, 0.0593),
+}
+"""The weights of red and blue in luma, by H.273's code."""
+_REFUSED = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
+_HD = 576
+"""The most rows of a picture that is taken for BT.601 where no matrix is stated."""
+_HDR = {16: "PQ (SMPTE 2084)", 18: "HLG (ARIB STD-B67)"}
+_SITINGS: dict[str, tuple[float, float]] = {
+    "left": (0, 0.5),
+    "center": (0.5, 0.5),
+    "topleft": (0, 0),
+    "top": (0.5, 0),
+    "bottomleft": (0, 1),
+    "bottom": (0.5, 1),
+}
+"""The place of a chroma sample among its luma samples, across and down: 0 at the first, 1 at the
+last."""
+_BAND = 2**17
+"""Pixels that are converted at once, so that they stay in the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The planes of a pixel format."""
+
+    name: str
+    """FFmpeg's name of the planar format: "yuv420p10le"."""
+    kind: Literal["yuv", "gray", "rgb"]
+    bits: int
+    """Of a sample, 8 to 16."""
+    across: int = 1
+    """Luma columns for each chroma sample."""
+    down: int = 1
+    """Luma rows for each chroma sample."""
+
+    @property
+    def top(self) -> int:
+        """The largest sample."""
+        return int(2**self.bits - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colour:
+    """The colours of a stream as it states them, in FFmpeg's and H.273's codes."""
+
+    matrix: int = UNSPECIFIED
+    range: int = 0
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    siting: str | None = None
+    """The place of chroma samples, in FFmpeg's words; None if it is not said."""
+
+    def check(self, *, found: str) -> None:
+        """Refuse colours that would come out wrong; `found` names the stream.
+
+        Raises:
+            VideoFormatError: They are HDR, or have a matrix that is not computed here.
+        """
+        if self.transfer in _HDR:
+            raise VideoFormatError(
+                f"{found}: is HDR, {_HDR[self.transfer]}, and the networks know SDR alone; "
+                "convert it to SDR first"
+            )
+        if self.matrix in _REFUSED:
+            raise VideoFormatError(
+                f"{found}: its colours are coded by {_REFUSED[self.matrix]}, expected a YUV matrix "
+                "such as BT.601 or BT.709; convert it first"
+            )
+
+    def guesses(self, layout: Layout, height: int) -> str:
+        """Name what is guessed where the stream does not say it; empty if nothing is."""
+        if layout.kind == "rgb":
+            return ""
+        guessed = []
+        if layout.kind == "yuv" and self.matrix not in _MATRICES:
+            guessed.append(f"matrix {self._matrix(height)[0]}")
+        if self.range == 0:
+            guessed.append("limited range")
+        if self.siting not in _SITINGS and (layout.across, layout.down) != (1, 1):
+            guessed.append("chroma left" if layout.across > 1 else "chroma centred")
+        return ", ".join(guessed)
+
+    def conversion(self, layout: Layout, height: int) -> "Conversion":
+        """Settle how frames of a layout and of this height are converted."""
+        _, red, blue = self._matrix(height)
+        across, down = _SITINGS.get(self.siting or "", _SITINGS["left"])
+        return Conversion(
+            layout=layout,
+            red=red,
+            blue=blue,
+            full=self.range == FULL or layout.kind == "rgb",
+            across=across * (layout.across - 1),
+            down=down * (layout.down - 1),
+        )
+
+    def _matrix(self, height: int) -> tuple[str, float, float]:
+        return _MATRICES.get(self.matrix) or _MATRICES[1 if height > _HD else 6]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """The arithmetic between planes and RGB."""
+
+    layout: Layout
+    red: float
+    """The weight of red in luma."""
+    blue: float
+    """The weight of blue in luma."""
+    full: bool
+    """Whether the samples fill their whole range."""
+    across: float
+    """The place of a chroma sample behind the first of its luma columns, in columns."""
+    down: float
+    """The same for rows."""
+
+    def with_layout(self, layout: Layout) -> "Conversion":
+        """Give the same colours in other planes."""
+        share = [
+            have / (had - 1) if had > 1 else 0.5 * index
+            for index, (have, had) in enumerate(
+                ((self.across, self.layout.across), (self.down, self.layout.down))
+            )
+        ]
+        return Conversion(
+            layout=layout,
+            red=self.red,
+            blue=self.blue,
+            full=self.full or layout.kind == "rgb",
+            across=share[0] * (layout.across - 1),
+            down=share[1] * (layout.down - 1),
+        )
+
+    def to_rgb(self, planes: Sequence[Plane]) -> Plane:
+        """Convert planes to RGB (H, W, 3), or grey (H, W, 1): uint8 from 8 bits, uint16 from more.
+
+        Args:
+            planes: (H, W) each, those of chroma smaller by the layout; RGB in the order G, B, R.
+        """
+        return self.to_rgb_and_beyond(planes)[0]
+
+    def to_rgb_and_beyond(self, planes: Sequence[Plane]) -> tuple[Plane, list[Beyond] | None]:
+        """Convert planes to RGB, and say what of them lies beyond RGB.
+
+        Films have levels above white and below black, and colours outside of RGB, which networks
+        do not know. What they hold beyond it is added again after the network.
+
+        Returns:
+            As `to_rgb`; and for each plane what RGB cannot hold, in its levels, or None if that is
+            nothing.
+        """
+        rgb, is_beyond = self._converted(planes)
+        if not is_beyond:
+            return rgb, None
+        held = self.to_planes(rgb)
+        beyond = [one.astype(np.float32) - other for one, other in zip(planes, held, strict=True)]
+        return rgb, [np.where(np.abs(each) > 1, each, np.float32(0)) for each in beyond]
+
+    def with_beyond(self, planes: list[Plane], beyond: Sequence[Beyond]) -> list[Plane]:
+        """Add to planes of any size what lies beyond RGB."""
+        added = []
+        for plane, rest in zip(planes, beyond, strict=True):
+            size = plane.shape[0], plane.shape[1]
+            values = imresize(rest[..., np.newaxis], size=size)[..., 0]
+            values += plane
+            values += np.float32(0.5)
+            added.append(np.clip(values, 0, self.layout.top, out=values).astype(plane.dtype))
+        return added
+
+    def _converted(self, planes: Sequence[Plane]) -> tuple[Plane, bool]:
+        """Convert planes to RGB; say whether any of it lies beyond."""
+        luma = planes[0]
+        height, width = luma.shape
+        dtype, top = (np.uint8, 255) if self.layout.bits == 8 else (np.uint16, 65535)
+        rgb = np.empty((height, width, 1 if self.layout.kind == "gray" else 3), dtype)
+        if self.layout.kind == "rgb":
+            for channel, plane in zip((1, 2, 0), planes, strict=True):
+                rgb[..., channel] = _rescaled(plane, self.layout.top, top)
+            return rgb, False
+        scale, offset = self._luma
+        gain = np.float32(top / scale)
+        bias = np.float32(0.5 - offset * top / scale)
+        chroma = self._upsampled(planes[1:], (height, width))
+        factors = self._rgb_factors(top)
+        low, high = 0.5 - top / 255, top + 0.5 + top / 255
+        is_beyond = False
+        for rows in _bands(height, width):
+            y = luma[rows] * gain
+            y += bias
+            if not chroma:
+                is_beyond = is_beyond or bool(y.min() < low or y.max() > high)
+                rgb[rows, :, 0] = np.clip(y, 0, top, out=y)
+                continue
+            u, v = (plane[rows] for plane in chroma)
+            for channel, (from_u, from_v) in enumerate(factors):
+                values = y
+                if from_u:
+                    values = values + u * from_u
+                if from_v:
+                    values = values + v * from_v
+                is_beyond = is_beyond or bool(values.min() < low or values.max() > high)
+                # not into `values`, which may be `y`
+                rgb[rows, :, channel] = np.clip(values, 0, top)
+        return rgb, is_beyond
+
+    def to_planes(self, rgb: Plane) -> list[Plane]:
+        """Convert RGB, or grey, to planes; the inverse of `to_rgb`."""
+        height, width, channels = rgb.shape
+        top = 255 if rgb.dtype == np.uint8 else 65535
+        dtype = np.uint8 if self.layout.bits == 8 else np.uint16
+        if self.layout.kind == "rgb":
+            order = (1, 2, 0) if channels == 3 else (0, 0, 0)
+            return [_rescaled(rgb[..., each], top, self.layout.top) for each in order]
+        scale, offset = self._luma
+        luma = np.empty((height, width), dtype)
+        if self.layout.kind == "gray" or channels == 1:
+            gain = np.float32(scale / top)
+            for rows in _bands(height, width):
+                y = rgb[rows, :, 0] * gain if channels == 1 else self._y(rgb[rows]) * gain
+                y += np.float32(offset + 0.5)
+                luma[rows] = y
+            if self.layout.kind == "gray":
+                return [luma]
+            middle = 2 ** (self.layout.bits - 1)
+            shape = -(-height // self.layout.down), -(-width // self.layout.across)
+            return [luma, np.full(shape, middle, dtype), np.full(shape, middle, dtype)]
+        return [luma, *self._split(rgb, luma, top)]
+
+    def _split(self, rgb: Plane, luma: Plane, top: int) -> list[Plane]:
+        """Fill luma, and return both planes of chroma."""
+        height, width, _ = rgb.shape
+        scale, offset = self._luma
+        layout = self.layout
+        chroma_scale = self._chroma_scale / top
+        gains = [np.float32(chroma_scale / (2 * (1 - each))) for each in (self.blue, self.red)]
+        middle = np.float32(2 ** (layout.bits - 1) + 0.5)
+        low = [
+            np.empty((-(-height // layout.down), -(-width // layout.across)), luma.dtype)
+            for _ in gains
+        ]
+        before, taps_down = _taps(layout.down, self.down)
+        for rows in _bands(len(low[0]), width * layout.down):
+            first = rows.start * layout.down
+            last = min(rows.stop * layout.down, height)
+            # the rows that the filter reaches beyond this band, repeated at the border
+            reach = np.arange(
+                first - before, (rows.stop - 1) * layout.down + len(taps_down) - before
+            )
+            wanted = np.clip(reach, 0, height - 1)
+            start, stop = min(int(wanted[0]), first), max(int(wanted[-1]) + 1, last)
+            part = rgb[start:stop]
+            y = self._y(part)
+            kept = y[first - start : last - start] * np.float32(scale / top)
+            kept += np.float32(offset + 0.5)
+            luma[first:last] = kept
+            for channel, gain, plane in zip((2, 0), gains, low, strict=True):
+                difference = part[..., channel] - y
+                if layout.down > 1:
+                    difference = difference[wanted - start]
+                    n = rows.stop - rows.start
+                    difference = _filtered(difference, taps_down, layout.down, n)
+                if layout.across > 1:
+                    difference = _across(difference, layout.across, self.across)
+                difference *= gain
+                difference += middle
+                plane[rows] = np.clip(difference, 0, layout.top, out=difference)
+        return low
+
+    def _y(self, rgb: Plane) -> NDArray[np.float32]:
+        """Luma of RGB, (h, w) in the levels of `rgb`."""
+        y = rgb[..., 0] * np.float32(self.red)
+        y += rgb[..., 1] * np.float32(1 - self.red - self.blue)
+        y += rgb[..., 2] * np.float32(self.blue)
+        return y
+
+    @property
+    def _luma(self) -> tuple[float, float]:
+        """The levels from black to white, and that of black."""
+        unit = 2 ** (self.layout.bits - 8)
+        return (self.layout.top, 0) if self.full else (219 * unit, 16 * unit)
+
+    @property
+    def _chroma_scale(self) -> float:
+        return self.layout.top if self.full else 224 * 2 ** (self.layout.bits - 8)
+
+    def _rgb_factors(self, top: int) -> tuple[tuple[np.float32, np.float32], ...]:
+        """The parts of U and V in R, G and B."""
+        green = 1 - self.red - self.blue
+        gain = top / self._chroma_scale
+        v_red, u_blue = 2 * (1 - self.red) * gain, 2 * (1 - self.blue) * gain
+        none = np.float32(0)
+        return (
+            (none, np.float32(v_red)),
+            (np.float32(-u_blue * self.blue / green), np.float32(-v_red * self.red / green)),
+            (np.float32(u_blue), none),
+        )
+
+    def _upsampled(
+        self, planes: Sequence[Plane], size: tuple[int, int]
+    ) -> list[NDArray[np.float32]]:
+        """Bring chroma to the size of luma, around zero."""
+        middle = np.float32(2 ** (self.layout.bits - 1))
+        full = []
+        for plane in planes:
+            values = plane.astype(np.float32)
+            values -= middle
+            values = _interpolated(values, self.layout.down, self.down)[: size[0]]
+            full.append(
+                _interpolated(values.T, self.layout.across, self.across)[: size[1]].T
+                if self.layout.across > 1
+                else values
+            )
+        return full
+
+
+def _bands(height: int, width: int) -> list[slice]:
+    step = max(_BAND // max(width, 1), 1)
+    return [slice(top, min(top + step, height)) for top in range(0, height, step)]
+
+
+def _rescaled(plane: NDArray[Any], top: int, new_top: int) -> Plane:
+    """Bring samples from one depth to another, rounded half up."""
+    dtype = np.uint8 if new_top <= 255 else np.uint16
+    if top == new_top:
+        return np.ascontiguousarray(plane, dtype)
+    return ((plane.astype(np.uint64) * (2 * new_top) + top) // (2 * top)).astype(dtype)
+
+
+def _cubic(x: NDArray[Any]) -> NDArray[Any]:
+    """Keys' cubic, a = -0.5."""
+    x = np.abs(x)
+    return np.where(
+        x <= 1, (1.5 * x - 2.5) * x**2 + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0)
+    )
+
+
+def _interpolated(values: NDArray[np.float32], factor: int, offset: float) -> NDArray[np.float32]:
+    """Put `factor` rows in the place of each, whose own place is `offset` rows behind the first."""
+    if factor == 1:
+        return values
+    n = len(values)
+    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    full = np.empty((n, factor, values.shape[1]), np.float32)
+    for phase in range(factor):
+        at = (phase - offset) / factor
+        base = int(np.floor(at))
+        weights = _cubic(at - base - np.arange(-1, 3))
+        weights /= weights.sum()
+        parts = [
+            padded[2 + base + tap : 2 + base + tap + n] * np.float32(weight)
+            for tap, weight in zip(range(-1, 3), weights, strict=True)
+            if weight and 2 + base + tap >= 0 and 2 + base + tap + n <= len(padded)
+        ]
+        full[:, phase] = sum(parts[1:], start=parts[0])
+    return full.reshape(n * factor, -1)
+
+
+def _taps(factor: int, offset: float) -> tuple[int, NDArray[np.float32]]:
+    """Weights for one of `factor` samples, at `offset` behind the first; and how many lie before.
+
+    They are a triangle as wide as two of the new samples, so nothing aliases.
+    """
+    if factor == 1:
+        return 0, np.ones(1, np.float32)
+    places = np.arange(-factor, 2 * factor) - offset
+    weights = np.maximum(0, 1 - np.abs(places) / factor)
+    used = np.flatnonzero(weights)
+    kept = weights[used[0] : used[-1] + 1]
+    return factor - int(used[0]), (kept / kept.sum()).astype(np.float32)
+
+
+def _filtered(
+    values: NDArray[np.float32], taps: NDArray[np.float32], factor: int, n: int
+) -> NDArray[np.float32]:
+    """Weigh rows, taking `n` results at every `factor`-th."""
+    last = (n - 1) * factor + 1
+    result: NDArray[np.float32] = values[:last:factor] * taps[0]
+    for tap in range(1, len(taps)):
+        result += values[tap : tap + last : factor] * taps[tap]
+    return result
+
+
+def _across(values: NDArray[np.float32], factor: int, offset: float) -> NDArray[np.float32]:
+    before, taps = _taps(factor, offset)
+    n = -(-values.shape[1] // factor)
+    after = (n - 1) * factor + len(taps) - before - values.shape[1]
+    padded = np.pad(values, ((0, 0), (before, max(after, 0))), mode="edge")
+    last = (n - 1) * factor + 1
+    result: NDArray[np.float32] = padded[:, :last:factor] * taps[0]
+    for tap in range(1, len(taps)):
+        result += padded[:, tap : tap + last : factor] * taps[tap]
+    return result

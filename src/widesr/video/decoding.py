@@ -1,0 +1,237 @@
+"""Decode a clip: every frame in the order in which it is shown, with its time, none lost unsaid."""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from widesr.errors import VideoFormatError, VideoReadError
+from widesr.video.clip import Clip, opened, video_of
+from widesr.video.colour import Beyond, Plane
+from widesr.video.library import load_av
+from widesr.video.planes import read_planes
+
+Damaged = Literal["refuse", "repeat"]
+"""What to do where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
+
+_THREADS = 2
+_ONE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mpeg2video", "ffv1", "prores", "mjpeg"))
+"""Codecs in which every packet is a frame that is shown, so that one without a frame is damaged."""
+_STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
+"""Codecs whose decoders hide what is damaged unless they are asked not to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A frame as it is shown."""
+
+    pts: int
+    """The time at which it is shown, in ticks of `Clip.time_base`."""
+    duration: int
+    """Ticks; 0 if it is not known."""
+    pixels: Plane
+    """RGB (H, W, 3) or grey (H, W, 1), uint8 from 8 bits and uint16 from more."""
+    beyond: list[Beyond] | None = None
+    """What of the planes lies beyond RGB; None if nothing."""
+
+
+@dataclass(kw_only=True)
+class Damage:
+    """The frames that could not be decoded."""
+
+    frames: int = 0
+    first: float | None = None
+    """The time of the first of them, in seconds."""
+    incomplete: int = 0
+    """The bytes that are missing at the end of the file."""
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self.frames += 1
+        self.first = seconds if self.first is None else self.first
+
+    def __str__(self) -> str:
+        parts = []
+        if self.frames:
+            s = "s" if self.frames > 1 else ""
+            parts.append(
+                f"{self.frames} frame{s} cannot be decoded, the first at {self.first:.2f} s"
+            )
+        if self.incomplete:
+            parts.append(f"{self.incomplete:,} bytes are missing at its end")
+        return " and ".join(parts)
+
+
+@dataclass(kw_only=True)
+class Decoder:
+    """Gives the frames of a clip."""
+
+    clip: Clip
+    damaged: Damaged = "refuse"
+    deinterlace: bool = False
+    damage: Damage = field(default_factory=Damage)
+
+    def __post_init__(self) -> None:
+        self.damage.incomplete = self.clip.incomplete
+        if self.clip.incomplete and self.damaged == "refuse":
+            raise self._refused()
+
+    @contextmanager
+    def frames(self, *, skip: int = 0) -> Iterator[Iterator[Frame]]:
+        """Open the clip, and give its frames in order.
+
+        Args:
+            skip: So many frames are decoded and not given.
+
+        Raises:
+            VideoReadError: Frames cannot be decoded, and `damaged` is "refuse"; how many is said.
+            VideoFormatError: The pictures change their size or format on the way.
+        """
+        clip = self.clip
+        with opened(clip.path) as container:
+            stream = video_of(container, clip.path)
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = _THREADS
+            if clip.codec in _STRICT:
+                stream.codec_context.options = {"err_detect": "explode"}
+            yield self._frames(container, stream, skip)
+
+    def _frames(self, container: Any, stream: Any, skip: int) -> Iterator[Frame]:  # noqa: ANN401
+        clip, conversion = (
+            self.clip,
+            self.clip.colour.conversion(self.clip.layout, self.clip.height),
+        )
+        last: tuple[Plane, list[Beyond] | None] | None = None
+        raw = self._decoded(container, stream)
+        if self.deinterlace:
+            raw = _deinterlaced(raw, clip)
+        waiting: list[tuple[int, int]] = []  # damaged frames before the first good one
+        n = 0
+        for pts, duration, frame in raw:
+            n += 1
+            if frame is None:
+                self.damage.add(float(pts * clip.time_base))
+                if self.damaged == "refuse":
+                    continue  # the others are counted
+                if last is None:
+                    waiting.append((pts, duration))
+                elif n > skip:
+                    yield Frame(pts=pts, duration=duration, pixels=last[0], beyond=last[1])
+                continue
+            if self.damaged == "refuse" and self.damage.frames:
+                continue
+            self._check(frame, n)
+            if n <= skip and self.damaged == "refuse":
+                continue
+            last = conversion.to_rgb_and_beyond(read_planes(frame, clip.layout))
+            for early in waiting:
+                yield Frame(pts=early[0], duration=early[1], pixels=last[0], beyond=last[1])
+            waiting.clear()
+            if n > skip:
+                yield Frame(pts=pts, duration=duration, pixels=last[0], beyond=last[1])
+        if self.damage.frames and self.damaged == "refuse":
+            raise self._refused()
+        if last is None and not skip:
+            raise VideoReadError(f"{clip.path}: no frame of its video can be decoded")
+
+    def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, int, Any]]:  # noqa: ANN401
+        """Give pts, duration and frame; None for a frame of which the packet was there."""
+        av = load_av()
+        expected: list[int] = []  # times of packets that have no frame yet
+        durations: dict[int, int] = {}
+        lost = self.clip.codec in _ONE_EACH
+        previous: int | None = None
+        step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
+        for packet in container.demux(stream):
+            pts = packet.pts
+            if packet.size and pts is not None and not packet.is_discard:
+                heapq.heappush(expected, pts)
+                durations[pts] = packet.duration or 0
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                lost = True
+                continue
+            for frame in frames:
+                now = frame.pts
+                if now is None:
+                    now = 0 if previous is None else previous + step
+                while expected and expected[0] < now:
+                    gone = heapq.heappop(expected)
+                    if lost and (previous is None or gone > previous):
+                        yield gone, durations.pop(gone, 0), None
+                    durations.pop(gone, None)
+                if expected and expected[0] == now:
+                    heapq.heappop(expected)
+                if previous is not None and now <= previous:
+                    now = previous + 1  # times must rise; a broken stream's may not
+                previous = now
+                duration = durations.pop(now, 0) or frame.duration or 0
+                yield now, duration, None if frame.is_corrupt else frame
+        if lost:
+            for gone in sorted(expected):
+                if previous is None or gone > previous:
+                    yield gone, durations.get(gone, 0), None
+
+    def _check(self, frame: Any, n: int) -> None:  # noqa: ANN401 (av's)
+        clip = self.clip
+        if (frame.width, frame.height) != (clip.width, clip.height):
+            raise VideoFormatError(
+                f"{clip.path}: frame {n} is {frame.width}x{frame.height} and the first is "
+                f"{clip.width}x{clip.height}; expected one size throughout"
+            )
+        if frame.interlaced_frame and not self.deinterlace:
+            raise VideoFormatError(
+                f"{clip.path}: is interlaced (frame {n}); let both fields be made one picture",
+                options=["deinterlace=True"],
+            )
+
+    def _refused(self) -> VideoReadError:
+        return VideoReadError(
+            f"{self.clip.path}: {self.damage}; get a whole copy, or let the last good frame stand "
+            "in for those that are missing",
+            options=['damaged="repeat"'],
+        )
+
+
+def _deinterlaced(
+    decoded: Iterator[tuple[int, int, Any]], clip: Clip
+) -> Iterator[tuple[int, int, Any]]:
+    """Make one picture of both fields, by BBC's and Yadif's filter; the times stay."""
+    av = load_av()
+    graph: Any = None
+    waiting: list[tuple[int, int, Any]] = []
+
+    def pulled() -> Iterator[tuple[int, int, Any]]:
+        while True:
+            try:
+                frame = graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            while waiting and waiting[0][2] is None:
+                yield waiting.pop(0)
+            pts, duration, _ = waiting.pop(0)
+            yield pts, duration, frame
+
+    for pts, duration, frame in decoded:
+        waiting.append((pts, duration, frame))
+        if frame is None:
+            continue
+        if graph is None:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(
+                width=frame.width,
+                height=frame.height,
+                format=frame.format,
+                time_base=clip.time_base,
+            )
+            bob = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+            graph.link_nodes(source, bob, graph.add("buffersink")).configure()
+        frame.pts, frame.time_base = pts, clip.time_base
+        graph.push(frame)
+        yield from pulled()
+    if graph is not None:
+        graph.push(None)
+        yield from pulled()
+    yield from waiting

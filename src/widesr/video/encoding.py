@@ -1,0 +1,400 @@
+"""Choose how the output is encoded, and encode frames; each segment is one that stands alone."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from widesr.errors import UsageError, VideoFormatError
+from widesr.system.machine import cpu
+from widesr.video.clip import Clip
+from widesr.video.colour import Colour, Layout
+from widesr.video.library import load_av, reason
+from widesr.video.planes import layout_of
+
+Codec = Literal["h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+
+
+class _Kind(NamedTuple):
+    """What is known of a codec."""
+
+    encoder: str
+    containers: tuple[str, ...]
+    crf: int | None
+    """The default; None where the codec has no such quality."""
+    most: int
+    """The largest crf."""
+    delay: int
+    """Frames that are encoded after one that is shown later."""
+    even: bool
+    """Whether sides must be even where chroma is subsampled."""
+    options: Mapping[str, str]
+    lossless: Mapping[str, str] | None
+    """The options that lose nothing; None where there are none."""
+
+
+# Few frames are looked ahead at: with two threads, twelve of them take 730 MiB at 3840x2160.
+_X264 = {"preset": "veryfast", "bf": "2", "refs": "2", "rc-lookahead": "12", "threads": "2"}
+_X264_LEAN = {"rc-lookahead": "4", "threads": "1", "refs": "1"}
+"""For large pictures: 410 MiB at 3840x2160."""
+_LARGE = 2**22
+"""Pixels of a large picture."""
+_X265 = (
+    "log-level=error:bframes=2:b-pyramid=1:ref=2:rc-lookahead=12:frame-threads=1:pools=2:"
+    "open-gop=0:keyint=-1:info=0"
+)
+CODECS: dict[str, _Kind] = {
+    "h264": _Kind(
+        "libx264", ("mp4", "mov", "matroska"), 17, 51, 2, True, _X264, {"qp": "0"},
+    ),
+    "hevc": _Kind(
+        "libx265", ("mp4", "mov", "matroska"), 19, 51, 2, True,
+        {"preset": "fast", "x265-params": _X265}, {"x265-params": f"{_X265}:lossless=1"},
+    ),
+    "av1": _Kind(
+        "libsvtav1", ("mp4", "matroska", "webm"), 24, 63, 0, True,
+        {"preset": "8", "svtav1-params": "lp=2"}, {"svtav1-params": "lp=2:lossless=1"},
+    ),
+    "vp9": _Kind(
+        "libvpx-vp9", ("mp4", "matroska", "webm"), 24, 63, 0, False,
+        {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1", "threads": "2",
+         "lag-in-frames": "8"},
+        {"lossless": "1"},
+    ),
+    "ffv1": _Kind(
+        "ffv1", ("matroska",), None, 0, 0, False,
+        {"level": "3", "slices": "4", "slicecrc": "1", "g": "1", "threads": "2"}, {},
+    ),
+    "prores": _Kind(
+        "prores_ks", ("mov", "matroska"), None, 0, 0, False, {"threads": "2", "vendor": "apl0"},
+        None,
+    ),
+}  # fmt: skip
+"""How each codec is used, by the name that users know."""
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""The containers that are written, by their endings."""
+_WEBM_DEFAULT: Codec = "vp9"
+_START_CODE = re.compile(rb"\x00*\x00\x00\x01")
+_TEMPORAL_DELIMITER = b"\x12\x00"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """All that decides how the output's video is encoded."""
+
+    codec: Codec
+    container: str
+    """FFmpeg's name of the output's container."""
+    width: int
+    height: int
+    pixel_format: str
+    layout: Layout
+    """The planes that frames are converted to, and that `pixel_format` holds."""
+    colour: Colour
+    time_base: Fraction
+    rate: Fraction
+    nominal_rate: Fraction
+    """The rate that the stream states; what counts are the times in the container."""
+    aspect: Fraction | None
+    crf: int | None
+    lossless: bool
+
+    @property
+    def delay(self) -> int:
+        """Frames that are encoded after one that is shown later."""
+        return CODECS[self.codec].delay
+
+    def options(self) -> dict[str, str]:
+        """Give the encoder's options."""
+        kind = CODECS[self.codec]
+        options = dict(kind.options)
+        if self.codec == "h264" and self.width * self.height > _LARGE:
+            options |= _X264_LEAN
+        if self.lossless:
+            options |= kind.lossless or {}
+        elif self.crf is not None:
+            options["crf"] = str(self.crf)
+        if self.codec == "h264":
+            params = ["force-cfr=1"]  # else the stream states one frame a tick
+            if "avx512f" in cpu().flags:
+                params.append("asm=avx2")  # x264 165's AVX-512 gives other bytes each time
+            options["x264-params"] = ":".join(params)
+        if self.colour.siting:
+            options["chroma_sample_location"] = self.colour.siting
+        return options
+
+    def apply(self, context: Any) -> None:  # noqa: ANN401 (av's)
+        """Set an encoder up."""
+        context.width, context.height = self.width, self.height
+        context.pix_fmt = self.pixel_format
+        context.time_base = self.time_base
+        context.framerate = self.nominal_rate
+        if self.aspect:
+            context.sample_aspect_ratio = self.aspect
+        is_rgb = self.layout.kind == "rgb"
+        context.colorspace = 0 if is_rgb else self.colour.matrix
+        context.color_range = 2 if is_rgb else self.colour.range
+        context.color_primaries = self.colour.primaries
+        context.color_trc = self.colour.transfer
+        context.options = self.options()
+
+
+def choose_encoding(
+    clip: Clip,
+    out: Path,
+    *,
+    size: tuple[int, int],
+    codec: Codec | None = None,
+    crf: int | None = None,
+    lossless: bool = False,
+) -> Encoding:
+    """Choose codec, pixel format and quality for what becomes of a clip.
+
+    Args:
+        clip: The input.
+        out: The output; its ending names the container.
+        size: (height, width) of the output.
+        codec: None is HEVC for HEVC, VP9 in WebM, and H.264 for all others.
+        crf: The quality by which the encoder aims, as it counts: less is better.
+        lossless: Lose nothing.
+
+    Raises:
+        UsageError: The codec, the container and the quality do not go together.
+        VideoFormatError: The container is not written.
+    """
+    container = container_of(out)
+    if codec is None:
+        codec = _default_codec(clip.codec, container)
+    if codec not in CODECS:
+        raise UsageError(f"codec {codec!r} is not known; expected one of {', '.join(CODECS)}")
+    kind = CODECS[codec]
+    if container not in kind.containers:
+        endings = [each for each, name in CONTAINERS.items() if name in kind.containers]
+        raise UsageError(
+            f"{out}: {codec} is not written into {out.suffix}, expected {' or '.join(endings)}"
+        )
+    if lossless and kind.lossless is None:
+        raise UsageError(f"{codec} has no lossless way; take ffv1, or h264", options=["codec"])
+    if crf is not None and (kind.crf is None or lossless):
+        why = (
+            "loses nothing, so it"
+            if lossless or codec == "ffv1"
+            else "has a quality of its own and"
+        )
+        raise UsageError(f"{codec} {why} takes no crf; leave it out")
+    if crf is not None and not 0 <= crf <= kind.most:
+        raise UsageError(f"crf {crf} cannot be meant for {codec}; expected 0 to {kind.most}")
+    layout, pixel_format = _pixel_format(clip, codec, lossless=lossless)
+    height, width = size
+    subsampled = (layout.across, layout.down) != (1, 1)
+    if kind.even and subsampled:
+        height, width = height - height % 2, width - width % 2
+    if min(height, width) < 2:
+        raise UsageError(f"the output would be {width}x{height}, which {codec} does not hold")
+    return Encoding(
+        codec=codec,
+        container=container,
+        width=width,
+        height=height,
+        pixel_format=pixel_format,
+        layout=layout,
+        colour=clip.colour,
+        time_base=clip.time_base,
+        rate=clip.rate,
+        nominal_rate=clip.nominal_rate,
+        aspect=clip.aspect,
+        crf=None if lossless else kind.crf if crf is None else crf,
+        lossless=lossless,
+    )
+
+
+def container_of(out: Path) -> str:
+    """Tell FFmpeg's name of the container by a file's ending.
+
+    Raises:
+        VideoFormatError: It is none that is written.
+    """
+    found = CONTAINERS.get(out.suffix.lower())
+    if found is None:
+        raise VideoFormatError(
+            f"{out}: clips are written as {', '.join(CONTAINERS)}, not as {out.suffix or 'this'}"
+        )
+    return found
+
+
+def _default_codec(codec: str, container: str) -> Codec:
+    if container == "webm":
+        return "av1" if codec == "av1" else _WEBM_DEFAULT
+    return "hevc" if codec == "hevc" else "h264"
+
+
+def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, str]:
+    """The format nearest to the input's among those of the encoder that hold all of it."""
+    av = load_av()
+    wanted = clip.layout
+    if codec == "h264" and wanted.kind == "rgb" and wanted.bits == 8 and lossless:
+        return wanted, "rgb24"  # by libx264rgb
+    if codec == "ffv1" and wanted.name == "gbrp":
+        return wanted, "bgr0"
+    formats = av.Codec(CODECS[codec].encoder, "w").video_formats or []
+    best: tuple[tuple[float, ...], Layout, str] | None = None
+    for each in formats:
+        if each.name.startswith("yuvj"):
+            continue
+        try:
+            layout = layout_of(each, found=codec)
+        except VideoFormatError:
+            continue
+        if each.name != layout.name:
+            continue
+        cost = (
+            layout.bits < wanted.bits,
+            layout.kind == "gray" and wanted.kind != "gray",
+            layout.kind != wanted.kind
+            and (wanted.kind != "rgb" or layout.across * layout.down > 1),
+            max(layout.across / wanted.across, 1) * max(layout.down / wanted.down, 1),
+            abs(layout.bits - wanted.bits),
+            layout.kind != wanted.kind,
+            abs(layout.across - wanted.across) + abs(layout.down - wanted.down),
+        )
+        if best is None or cost < best[0]:
+            best = cost, layout, each.name
+    assert best is not None
+    (_, layout, name) = best
+    return layout, name
+
+
+class Packet(NamedTuple):
+    """An encoded frame, in the order in which the file holds it."""
+
+    data: bytes
+    pts: int
+    dts: int
+    duration: int
+    is_key: bool
+
+
+class Timeline:
+    """Gives each packet its decoding time, over all segments as over one stream.
+
+    A decoder that has to wait for `delay` frames gets each packet as early as one that is shown so
+    many frames before; those of the first are before the start.
+    """
+
+    def __init__(self, delay: int, *, past: Sequence[int] = ()) -> None:
+        """Begin, or go on behind frames that were encoded; `past` has their times."""
+        self._delay = delay
+        self._times = sorted(past)
+        self._durations: dict[int, int] = {}
+        self._shown = self._packets = len(past)
+
+    def show(self, pts: int, duration: int) -> None:
+        """Take the time of the next frame that is encoded."""
+        self._times.append(pts)
+        self._shown += 1
+        self._durations[pts] = duration
+
+    def packet(self, data: bytes, pts: int, *, is_key: bool) -> Packet:
+        """Complete the next packet of the encoder."""
+        at = self._packets - self._delay
+        first = self._shown - len(self._times)  # number of the first time that is still held
+        if at >= 0:
+            dts = self._times[at - first]
+            if at > first + self._delay:
+                del self._times[: at - first - self._delay]
+        else:
+            step = self._times[1] - self._times[0] if len(self._times) > 1 else 1
+            dts = self._times[0] + at * max(step, 1)
+        self._packets += 1
+        return Packet(data, pts, min(dts, pts), self._durations.pop(pts, 0), is_key)
+
+
+class Encoder:
+    """Encodes one segment: it begins with a key frame, and refers to nothing outside."""
+
+    def __init__(self, encoding: Encoding, timeline: Timeline) -> None:
+        self._encoding, self._timeline = encoding, timeline
+        self._context = _context(encoding)
+        self._key = True
+
+    def encode(self, frame: Any, pts: int, duration: int) -> Iterator[Packet]:  # noqa: ANN401
+        """Encode a frame of `Encoding.pixel_format`; give the packets that are ready."""
+        frame.pts, frame.time_base = pts, self._encoding.time_base
+        frame.duration = duration
+        frame.colorspace = self._context.colorspace
+        frame.color_range = self._context.color_range
+        self._timeline.show(pts, duration)
+        yield from self._packets(self._context.encode(frame))
+
+    def finish(self) -> Iterator[Packet]:
+        """Give the packets that were still waiting."""
+        yield from self._packets(self._context.encode(None))
+
+    def _packets(self, packets: list[Any]) -> Iterator[Packet]:
+        for each in packets:
+            data = _as_stored(bytes(each), self._encoding.codec)
+            yield self._timeline.packet(data, each.pts, is_key=each.is_keyframe)
+
+
+def _encoder_name(encoding: Encoding) -> str:
+    if encoding.codec == "h264" and encoding.layout.kind == "rgb":
+        return "libx264rgb"
+    return CODECS[encoding.codec].encoder
+
+
+def _context(encoding: Encoding) -> Any:  # noqa: ANN401 (av's)
+    av = load_av()
+    context = av.CodecContext.create(_encoder_name(encoding), "w")
+    encoding.apply(context)
+    context.thread_type = "FRAME"  # x264 in slices is not the same each time
+    context.flags |= av.codec.context.Flags.global_header
+    try:
+        context.open()
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoFormatError(
+            f"{encoding.codec} does not encode {encoding.width}x{encoding.height} pictures in "
+            f"{encoding.pixel_format} ({reason(error)}); take another codec",
+            options=["codec"],
+        ) from error
+    return context
+
+
+def stream_header(encoding: Encoding) -> bytes:
+    """Describe the encoded stream, as a Matroska file of one black frame.
+
+    The header of the output is copied from here, so that no encoder has to stay open for that.
+    """
+    av = load_av()
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        stream = container.add_stream(_encoder_name(encoding))
+        encoding.apply(stream.codec_context)
+        stream.codec_context.thread_type = "FRAME"
+        stream.time_base = encoding.time_base
+        try:
+            frame = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.pts, frame.time_base = 0, encoding.time_base
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise VideoFormatError(
+                f"{encoding.codec} does not encode {encoding.width}x{encoding.height} pictures in "
+                f"{encoding.pixel_format} ({reason(error)}); take another codec",
+                options=["codec"],
+            ) from error
+    return buffer.getvalue()
+
+
+def _as_stored(data: bytes, codec: Codec) -> bytes:
+    """Write a packet as files hold it: NAL units behind their lengths, no temporal delimiter."""
+    if codec in ("h264", "hevc") and data[:3] in (b"\x00\x00\x00", b"\x00\x00\x01"):
+        units = (each for each in _START_CODE.split(data) if each)
+        return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+    if codec == "av1":
+        return data.removeprefix(_TEMPORAL_DELIMITER)
+    return data

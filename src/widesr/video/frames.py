@@ -1,0 +1,121 @@
+"""Make frames larger, one after another; what was done for the frame before is not done again."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from widesr.engine import EngineOptions
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.resize_to import SizedUpscaler, load_upscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
+from widesr.video.colour import Plane
+from widesr.video.library import load_av
+from widesr.video.still import Remembering
+
+MAX_MEMORY = 3 * 2**27
+"""Bytes that the upscaler may take, about; the frames under way and the encoder take as much."""
+
+
+class FrameUpscaler(Protocol):
+    """Makes the frames of a clip larger; it may look at several of them at once."""
+
+    model: str
+    """The name for reports."""
+    weights_sha256: str | None
+    """The hash of the weights, as on the card; None without a card."""
+    has_state: bool
+    """Whether what becomes of a frame depends on the frames before it."""
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Give the (height, width) of what becomes of a frame of this size."""
+
+    def seconds_for(self, height: int, width: int) -> float:
+        """Estimate how long a frame of this size takes."""
+
+    def upscale_scene(self, frames: Iterable[Plane]) -> Iterator[Plane]:
+        """Upscale the frames of one scene, in order: one comes out for each that goes in.
+
+        Any state begins anew with each call, as no scene is made of another.
+
+        Args:
+            frames: RGB (H, W, 3) or grey (H, W, 1), uint8 or uint16, all alike.
+        """
+
+
+class SingleFrames:
+    """Upscales each frame by itself, by whatever upscales pictures.
+
+    Tiles that have not changed since the frame before are taken from it.
+    """
+
+    has_state = False
+
+    def __init__(self, upscaler: AnyUpscaler) -> None:
+        """Use any upscaler of pictures; its networks remember their tiles from now on."""
+        self.model = upscaler.model
+        self.weights_sha256 = upscaler.weights_sha256
+        self._upscaler = upscaler
+        self._remembering = [_remembering(each) for each in _networks(upscaler)]
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Give the (height, width) of what becomes of a frame of this size."""
+        return self._upscaler.output_size(height, width)
+
+    def seconds_for(self, height: int, width: int) -> float:
+        """Estimate how long a frame of this size takes, if nothing of it was there before."""
+        for each in self._remembering:
+            each.forget()
+            each.is_off = True
+        try:
+            return self._upscaler.seconds_for(height, width)
+        finally:
+            for each in self._remembering:
+                each.is_off = False
+
+    def upscale_scene(self, frames: Iterable[Plane]) -> Iterator[Plane]:
+        """Upscale frames; one that equals the frame before it is not computed again."""
+        last: Plane | None = None
+        sr: Plane | None = None
+        for frame in frames:
+            if sr is None or last is None or not np.array_equal(last, frame):
+                sr, last = self._upscaled(frame), frame
+                for each in self._remembering:
+                    each.next_frame()
+            yield sr
+
+    def _upscaled(self, frame: Plane) -> Plane:
+        """Upscale one frame; one of a single colour, as between scenes, keeps it to the level."""
+        colour = frame[0, 0]
+        if (frame == colour).all():
+            size = self._upscaler.output_size(*frame.shape[:2])
+            return np.broadcast_to(colour, (*size, frame.shape[2]))
+        return self._upscaler(frame)
+
+
+def load_frame_upscaler(
+    name: str, *, target: Target, options: EngineOptions | None = None
+) -> FrameUpscaler:
+    """Load what makes the frames of clips larger; arguments and errors as `load_upscaler`.
+
+    Raises:
+        MissingExtraError: The extra `video` is not installed.
+    """
+    load_av()  # what is missing is said before a network is loaded
+    options = options or EngineOptions(max_memory=MAX_MEMORY)
+    return SingleFrames(load_upscaler(name, target=target, options=options))
+
+
+def _networks(upscaler: AnyUpscaler) -> list[Upscaler]:
+    """The networks that an upscaler runs."""
+    each: Iterable[AnyUpscaler] = (
+        upscaler.networks.values() if isinstance(upscaler, SizedUpscaler) else (upscaler,)
+    )
+    return [network for network in each if isinstance(network, Upscaler)]
+
+
+def _remembering(network: Upscaler) -> Remembering:
+    if not isinstance(network.engine, Remembering):
+        network.engine = Remembering(network.engine)
+    return network.engine

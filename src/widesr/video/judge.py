@@ -1,0 +1,265 @@
+"""Judge models on clips: PSNR and SSIM of every frame under a named protocol, and flicker.
+
+A clip is a file, or a folder of pictures that are its frames in the order of their names.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isinf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
+from widesr.degrade.steps import blurred, gaussian
+from widesr.errors import DataError, UsageError
+from widesr.pictures.reading import read_picture
+from widesr.pixels.metrics import Protocol, luma, psnr, ssim
+from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
+from widesr.video.clip import read_clip
+from widesr.video.decoding import Decoder
+from widesr.video.frames import FrameUpscaler
+
+_SIGMA = 1.6
+"""The standard deviation of BD's blur, in HR pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipProtocol:
+    """All that moves a published number of video super-resolution."""
+
+    name: str
+    degradation: str
+    """How LR is made: "BI" is MATLAB's bicubic, "BD" a Gaussian of 1.6 and every 4th pixel."""
+    crop: int
+    """The border that is left out on each side, in HR pixels."""
+    skip: int
+    """The frames that are left out at the start, and as many at the end."""
+    source: str
+
+    @property
+    def picture(self) -> Protocol:
+        """The protocol of each frame: luma of BT.601, not rounded."""
+        return Protocol(
+            name=self.name,
+            channel="y",
+            border_per_scale=0,
+            border_extra=self.crop,
+            y_rounded=False,
+            source=self.source,
+        )
+
+
+CLIP_PROTOCOLS: dict[str, ClipProtocol] = {
+    each.name: each
+    for each in (
+        ClipProtocol(
+            name="vid4-bi",
+            degradation="BI",
+            crop=0,
+            skip=0,
+            source="BasicSR, EDVR and BasicVSR on Vid4: luma, whole frames, all frames",
+        ),
+        ClipProtocol(
+            name="vid4-bd",
+            degradation="BD",
+            crop=0,
+            skip=0,
+            source="BasicVSR on Vid4 BD: luma, whole frames, all frames",
+        ),
+        ClipProtocol(
+            name="vid4-bi-crop8-skip2",
+            degradation="BI",
+            crop=8,
+            skip=2,
+            source="VESPCN, FRVSR on Vid4: luma, 8 pixels and two frames at both ends left out",
+        ),
+        ClipProtocol(
+            name="vid4-bd-crop8-skip2",
+            degradation="BD",
+            crop=8,
+            skip=2,
+            source="DUF, RBPN, RRN on Vid4: luma, 8 pixels and two frames at both ends left out",
+        ),
+    )
+}
+"""The protocols by name; crop and frames are in the name where any are left out."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class FrameScores(_Frozen):
+    """One frame."""
+
+    psnr: float
+    ssim: float
+
+
+class ClipScores(_Frozen):
+    """One clip."""
+
+    name: str
+    frames: list[FrameScores]
+    psnr: float
+    """The mean over the frames, dB."""
+    ssim: float
+    flicker: float
+    """The temporal information of SR less that of HR (ITU-T P.910: the standard deviation of the
+    luma of frame differences, at its largest), in levels: above 0 SR flickers, below it smears."""
+    seconds: float
+    """Of upscaling a frame."""
+
+
+class ClipsReport(_Frozen):
+    """The result of `evaluate_clips`."""
+
+    folder: str
+    model: str
+    scale: int
+    protocol: str
+    degradation: str
+    crop: int
+    skip: int
+    source: str
+    clips: list[ClipScores]
+    psnr: float
+    """The mean over the clips, dB."""
+    ssim: float
+
+
+def evaluate_clips(
+    hr: Path,
+    *,
+    upscaler: FrameUpscaler,
+    scale: int,
+    protocol: str,
+    on_clip: Callable[[ClipScores], None] = lambda _: None,
+) -> ClipsReport:
+    """Upscale the LR of HR clips, and score every frame.
+
+    Args:
+        hr: A clip, a folder of frames, or a folder of such.
+        upscaler: What is judged.
+        scale: The factor between LR and HR.
+        protocol: One of `CLIP_PROTOCOLS`.
+        on_clip: Called with each clip's scores.
+
+    Raises:
+        UsageError: There is no such protocol, or it is not for this scale.
+        DataError: There are no clips, or too few or too small frames.
+    """
+    asked = CLIP_PROTOCOLS.get(protocol)
+    if asked is None:
+        raise UsageError(
+            f"protocol {protocol!r} is not known; expected one of {', '.join(CLIP_PROTOCOLS)}"
+        )
+    if asked.degradation == "BD" and scale != 4:
+        raise UsageError(f"protocol {protocol} is for x4, and x{scale} was asked for")
+    clips = []
+    for each in _clips_in(hr):
+        clips.append(_judged(each, upscaler, scale=scale, protocol=asked))
+        on_clip(clips[-1])
+    return ClipsReport(
+        folder=str(hr),
+        model=upscaler.model,
+        scale=scale,
+        protocol=asked.name,
+        degradation=asked.degradation,
+        crop=asked.crop,
+        skip=asked.skip,
+        source=asked.source,
+        clips=clips,
+        psnr=float(np.mean([clip.psnr for clip in clips])),
+        ssim=float(np.mean([clip.ssim for clip in clips])),
+    )
+
+
+def degrade_frame(hr: NDArray[Any], *, scale: int, degradation: str) -> NDArray[Any]:
+    """Make the LR frame of an HR frame, (H, W, 3) uint8, whose sides `scale` divides.
+
+    "BD" blurs with a Gaussian of 13x13 pixels, mirrored at the border without its edge, and keeps
+    every 4th pixel from the first on, as BasicSR's `duf_downsample` does.
+    """
+    if degradation == "BI":
+        return degrade(hr, scale=scale)
+    kernel = gaussian((_SIGMA, _SIGMA), angle=0)
+    radius = 6
+    middle = len(kernel) // 2
+    kernel = np.pad(kernel, max(radius - middle, 0))
+    at = len(kernel) // 2
+    kernel = kernel[at - radius : at + radius + 1, at - radius : at + radius + 1]
+    kernel = kernel / kernel.sum()
+    padded = np.pad(hr.astype(np.float32), ((12, 12), (12, 12), (0, 0)), mode="reflect")
+    soft = blurred(padded, kernel)[12:-12:scale, 12:-12:scale]
+    lr: NDArray[np.uint8] = np.clip(np.floor(soft + 0.5), 0, 255).astype(np.uint8)
+    return lr
+
+
+def _judged(
+    clip: Path, upscaler: FrameUpscaler, *, scale: int, protocol: ClipProtocol
+) -> ClipScores:
+    hr = [cropped_to_multiple(frame, scale) for frame in _frames(clip)]
+    if len(hr) <= 2 * protocol.skip:
+        raise DataError(f"{clip}: has {len(hr)} frames, expected more than {2 * protocol.skip}")
+    lr = [degrade_frame(each, scale=scale, degradation=protocol.degradation) for each in hr]
+    start = time.perf_counter()
+    sr = list(upscaler.upscale_scene(lr))
+    seconds = (time.perf_counter() - start) / len(sr)
+    inside = slice(protocol.skip, len(hr) - protocol.skip)
+    scores = [
+        FrameScores(
+            psnr=psnr(one, other, protocol=protocol.picture, scale=scale),
+            ssim=ssim(one, other, protocol=protocol.picture, scale=scale),
+        )
+        for one, other in zip(sr[inside], hr[inside], strict=True)
+    ]
+    finite = [each.psnr for each in scores if not isinf(each.psnr)]
+    return ClipScores(
+        name=clip.name,
+        frames=scores,
+        psnr=float(np.mean(finite)) if finite else float("inf"),
+        ssim=float(np.mean([each.ssim for each in scores])),
+        flicker=_temporal_information(sr[inside]) - _temporal_information(hr[inside]),
+        seconds=seconds,
+    )
+
+
+def _temporal_information(frames: list[NDArray[Any]]) -> float:
+    """The largest standard deviation of the luma of a frame's difference to the one before."""
+    lumas = [luma(frame, rounded=False) for frame in frames]
+    changes = [float(np.std(after - before)) for before, after in pairwise(lumas)]
+    return max(changes, default=0.0)
+
+
+def _clips_in(hr: Path) -> list[Path]:
+    if not is_folder(hr) or pictures_in(hr):
+        return [hr]
+    files = pictures_in(hr, suffixes=CLIP_SUFFIXES)
+    folders = [each for each in sorted(hr.iterdir()) if is_folder(each) and pictures_in(each)]
+    if not files and not folders:
+        raise DataError(f"{hr}: holds no clips and no folders of frames")
+    return [*files, *folders]
+
+
+def _frames(clip: Path) -> Iterator[NDArray[Any]]:
+    """The frames of a clip, uint8 RGB."""
+    if is_folder(clip):
+        for path in pictures_in(clip):
+            yield _rgb(read_picture(path).pixels, path)
+        return
+    with Decoder(clip=read_clip(clip)).frames() as frames:
+        for frame in frames:
+            yield _rgb(frame.pixels, clip)
+
+
+def _rgb(pixels: NDArray[Any], path: Path) -> NDArray[Any]:
+    if pixels.dtype != np.uint8:
+        raise DataError(f"{path}: has 16 bits, expected frames of 8 bits")
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

@@ -1,0 +1,302 @@
+"""Write the output: the new video between copies of all that lay beside the old one.
+
+The same packets give the same bytes, so an output that was left unfinished is completed by writing
+it again from its start: what has been encoded is read back out of it, and each byte of it is
+written where it was.
+"""
+
+import io
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from widesr.errors import VideoFormatError
+from widesr.system.files import FileBytes
+from widesr.video.clip import Clip, opened
+from widesr.video.encoding import Encoding, Packet, stream_header
+from widesr.video.library import load_av, reason
+
+_MP4_KEYS = frozenset(
+    (
+        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+        *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
+        *("network", "keywords", "creation_time", "encoder", "track", "disc", "compilation"),
+    )
+)
+"""The metadata that MP4 has places for."""
+_OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder"))
+"""Metadata that describe the old file, not what is in it."""
+_OF_THE_STREAM = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "encoder")
+"""How the names of metadata begin that describe the old video's coding."""
+_ICPF = 8
+"""Bytes before a ProRes frame that Matroska leaves out."""
+
+
+class Kept(NamedTuple):
+    """What is kept of a packet that was written, to read it back."""
+
+    pts: int
+    dts: int
+    duration: int
+    is_key: int
+    size: int
+    """Of its data as they are in the file."""
+    crc: int
+
+
+class PartFile:
+    """The unfinished output: FFmpeg writes into it, and says nothing of where packets lie in it.
+
+    So each packet's bytes are looked for in what is written.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._bytes = fd, FileBytes(fd)
+        self._at = 0
+        self._end = 0
+        self._recent = bytearray()
+        self._expected: deque[tuple[int, bytes]] = deque()
+        self.found: dict[int, int] = {}
+        """Where packets lie, by number."""
+
+    def expect(self, number: int, data: bytes) -> None:
+        """Look for a packet that is given to FFmpeg now."""
+        self._expected.append((number, data))
+
+    @property
+    def waiting(self) -> list[tuple[int, bytes]]:
+        """The packets that FFmpeg holds back."""
+        return list(self._expected)
+
+    def write(self, data: bytes) -> int:
+        """Write at the present place."""
+        self._bytes.put(self._at, data)
+        at = self._at + len(data)
+        if self._at == self._end:
+            self._recent += data
+            self._end = at
+            self._look()
+        else:  # a size that is filled in later
+            self._end = max(self._end, at)
+        self._at = at
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Say the present place."""
+        return self._at
+
+    def truncate(self) -> None:
+        """Cut off what an earlier run wrote behind the end."""
+        os.ftruncate(self._fd, self._end)
+
+    def sync(self) -> None:
+        """Bring all of it to the disk."""
+        os.fsync(self._fd)
+
+    def _look(self) -> None:
+        while self._expected:
+            number, data = self._expected[0]
+            at = self._recent.find(data)
+            if at < 0:
+                return
+            self.found[number] = self._end - len(self._recent) + at
+            del self._recent[: at + len(data)]
+            self._expected.popleft()
+        self._recent.clear()
+
+
+class Output:
+    """The output of a clip while it is written: the video comes in, the rest is copied."""
+
+    def __init__(self, clip: Clip | None, encoding: Encoding, part: PartFile) -> None:
+        """Begin the output.
+
+        Args:
+            clip: The clip that other streams are copied from; None if there are none.
+            encoding: Of the video.
+            part: The file that is written.
+
+        Raises:
+            VideoFormatError: The container cannot hold one of the streams.
+        """
+        self._part, self._encoding = part, encoding
+        self._stack = ExitStack()
+        self.notices: list[str] = []
+        """Sentences on what is not copied as it is."""
+        with ExitStack() as stack:
+            self._open(clip, stack)
+            self._stack = stack.pop_all()
+
+    def _open(self, clip: Clip | None, stack: ExitStack) -> None:
+        av = load_av()
+        encoding = self._encoding
+        source = stack.enter_context(opened(clip.path)) if clip else None
+        header = stack.enter_context(av.open(io.BytesIO(stream_header(encoding))))
+        metadata = dict(source.metadata) if source else {}
+        kept = {name: text for name, text in metadata.items() if name not in _OF_THE_FILE}
+        options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "flush_packets": "1"}
+        options |= {"max_interleave_delta": "1"}
+        if encoding.container == "matroska" or encoding.container == "webm":
+            options["cluster_size_limit"] = str(2**18)
+        elif not kept.keys() <= _MP4_KEYS:
+            options["movflags"] = "+use_metadata_tags"
+        self._container = av.open(
+            self._part,
+            "w",
+            format=encoding.container,
+            container_options=options,
+            metadata_errors="surrogateescape",
+        )
+        # not in `stack`: closing it would complete a file that is given up
+        self._container.metadata.update(kept)
+        self._streams: dict[int, Any] = {}
+        if source is None or clip is None:
+            self._add_video(header, None)
+        else:
+            for stream in source.streams:
+                if stream.index == clip.index:
+                    self._add_video(header, stream, matrix=clip.matrix)
+                else:
+                    self._add_copy(stream, clip, has_chapters=bool(source.chapters()))
+            if chapters := source.chapters():
+                self._container.set_chapters(chapters)
+        try:
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoFormatError(
+                f"{clip.path if clip else 'the frames'}: a stream beside the video cannot be held "
+                f"in {encoding.container} ({reason(error)}); write Matroska (.mkv), which holds "
+                "nearly all"
+            ) from error
+        self._others = _packets_of(source, list(self._streams)) if source else iter(())
+        self._next = next(self._others, None)
+        self._number = 0
+
+    def _add_video(
+        self,
+        header: Any,  # noqa: ANN401 (av's)
+        old: Any,  # noqa: ANN401
+        *,
+        matrix: Sequence[int] | None = None,
+    ) -> None:
+        stream = self._container.add_stream_from_template(header.streams.video[0], opaque=True)
+        context, encoding = stream.codec_context, self._encoding
+        stream.time_base = encoding.time_base
+        context.framerate = encoding.rate
+        context.pix_fmt = encoding.pixel_format
+        if encoding.aspect:
+            context.sample_aspect_ratio = encoding.aspect
+        if encoding.codec == "hevc" and encoding.container in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players take no other
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        if old is not None:
+            stream.disposition = old.disposition
+            stream.metadata.update(
+                (name, text)
+                for name, text in old.metadata.items()
+                if not name.startswith(_OF_THE_STREAM)
+            )
+        self._video = stream
+
+    def _add_copy(self, old: Any, clip: Clip, *, has_chapters: bool) -> None:  # noqa: ANN401
+        container = self._encoding.container
+        if old.type == "data" and container in ("mp4", "mov"):
+            name = old.name or "unknown"
+            if has_chapters and name == "bin_data":
+                return  # the text track of the chapters, which is written with them
+            if "timecode" in old.metadata:
+                return  # written anew from the metadata of the video
+        try:
+            stream = self._container.add_stream_from_template(old, opaque=True)
+        except (ValueError, LookupError) as error:
+            what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
+            if old.type == "data":
+                self.notices.append(f"{what} cannot be held in {container} and is left out")
+                return
+            raise VideoFormatError(
+                f"{clip.path}: {what} cannot be held in {container}; write Matroska (.mkv), which "
+                "holds nearly all"
+            ) from error
+        stream.time_base = old.time_base
+        stream.disposition = old.disposition
+        stream.metadata.update(old.metadata)
+        if old.type != "attachment":
+            self._streams[old.index] = stream
+
+    def add(self, packet: Packet) -> Kept:
+        """Write the next packet of the video, after what comes before it in other streams."""
+        av = load_av()
+        self._copy(until=packet.dts * self._encoding.time_base)
+        made = av.Packet(packet.data)
+        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+        made.time_base = self._encoding.time_base
+        made.is_keyframe = packet.is_key
+        made.stream = self._video
+        data = packet.data[_ICPF:] if self._leaves_icpf else packet.data
+        self._part.expect(self._number, data)
+        self._number += 1
+        self._container.mux_one(made)
+        kept = packet.pts, packet.dts, packet.duration, int(packet.is_key)
+        return Kept(*kept, len(data), zlib.crc32(data))
+
+    def add_again(self, packet: Packet) -> None:
+        """Write a packet that was read back."""
+        if self._leaves_icpf:
+            size = len(packet.data) + _ICPF
+            packet = packet._replace(data=size.to_bytes(4, "big") + b"icpf" + packet.data)
+        self.add(packet)
+
+    @property
+    def _leaves_icpf(self) -> bool:
+        return (self._encoding.codec, self._encoding.container) == ("prores", "matroska")
+
+    def finish(self) -> None:
+        """Copy what is left of the other streams, and complete the file."""
+        self._copy(until=None)
+        self._container.close()
+        self._part.truncate()
+        self._part.sync()
+        self._stack.close()
+
+    def abandon(self) -> None:
+        """Let go of all files; what is written stays as it is, to be completed by another."""
+        self._part.found.clear()
+        with suppress(Exception):  # the end of a file that no one will read
+            self._part.write = lambda data: len(data)  # type: ignore[method-assign]
+            self._container.close()
+        self._stack.close()
+
+    def _copy(self, *, until: Fraction | None) -> None:
+        while self._next is not None:
+            packet = self._next
+            if until is not None and packet.dts * packet.time_base > until:
+                return
+            packet.stream = self._streams[packet.stream_index]
+            self._container.mux_one(packet)
+            self._next = next(self._others, None)
+
+
+def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)
+    """The packets of some streams, in the order of the file."""
+    if not indices:
+        return
+    streams = [source.streams[index] for index in indices]
+    for packet in source.demux(streams):
+        if packet.size == 0 and packet.pts is None and packet.dts is None:
+            continue  # FFmpeg's sign that a stream is at its end
+        if packet.pts is None and packet.dts is None:
+            packet.pts = 0  # a cover picture
+        if packet.dts is None:
+            packet.dts = packet.pts
+        yield packet

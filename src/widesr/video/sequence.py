@@ -1,0 +1,167 @@
+"""Read the frames of a clip from pictures in a folder, and write them as such."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import count
+from os.path import lexists
+from pathlib import Path
+
+import numpy as np
+
+from widesr.errors import OutputExistsError, UsageError, VideoFormatError, VideoReadError
+from widesr.pictures.picture import MAX_PIXELS, Picture
+from widesr.pictures.reading import read_picture
+from widesr.pictures.writing import write_picture
+from widesr.system.folders import pictures_in
+from widesr.system.threads import ahead
+from widesr.video.clip import Clip
+from widesr.video.colour import Colour, Layout
+from widesr.video.decoding import Damage, Decoder, Frame
+from widesr.video.frames import FrameUpscaler
+from widesr.video.passing import upscale_marked
+
+_NUMBER = re.compile(r"%0?(\d*)d")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """The frames of a clip as pictures; it is used as a `Decoder`."""
+
+    clip: Clip
+    paths: Sequence[Path]
+    max_pixels: int
+    damage: Damage = field(default_factory=Damage)
+
+    @contextmanager
+    def frames(self, *, skip: int = 0) -> Iterator[Iterator[Frame]]:
+        """Give the frames in order; as `Decoder.frames`."""
+        yield self._frames(skip)
+
+    def _frames(self, skip: int) -> Iterator[Frame]:
+        clip = self.clip
+        for number, path in enumerate(self.paths[skip:], start=skip):
+            picture = read_picture(path, max_pixels=self.max_pixels)
+            if (picture.width, picture.height) != (clip.width, clip.height):
+                raise VideoFormatError(
+                    f"{path}: is {picture.width}x{picture.height} and the first frame is "
+                    f"{clip.width}x{clip.height}; expected one size throughout"
+                )
+            pixels = picture.pixels
+            if pixels.shape[2] == 1:
+                pixels = np.repeat(pixels, 3, axis=2)
+            if pixels.dtype != (np.uint8 if clip.layout.bits == 8 else np.uint16):
+                raise VideoFormatError(f"{path}: has another depth than the first frame")
+            yield Frame(pts=number, duration=1, pixels=pixels)
+
+
+def read_pictures(
+    folder: Path, *, fps: Fraction, lossless: bool = False, max_pixels: int = MAX_PIXELS
+) -> Pictures:
+    """Take the pictures of a folder, in the order of their names, for the frames of a clip.
+
+    Args:
+        folder: Its pictures, all of one size and depth.
+        fps: The frames in a second.
+        lossless: Keep RGB; else the clip is BT.709 with chroma halved, as players expect.
+        max_pixels: The largest picture that is read.
+
+    Raises:
+        VideoReadError: There are no pictures.
+        WidesrError: As `read_picture`, of the first.
+    """
+    paths = pictures_in(folder)
+    if not paths:
+        raise VideoReadError(f"{folder}: holds no pictures that could be frames")
+    first = read_picture(paths[0], max_pixels=max_pixels)
+    bits = 8 if first.pixels.dtype == np.uint8 else 10
+    end = "" if bits == 8 else "10le"
+    layout = (
+        Layout(name=f"gbrp{end}", kind="rgb", bits=bits)
+        if lossless
+        else Layout(name=f"yuv420p{end}", kind="yuv", bits=bits, across=2, down=2)
+    )
+    clip = Clip(
+        path=folder,
+        format="pictures",
+        index=0,
+        codec="pictures",
+        width=first.width,
+        height=first.height,
+        layout=layout,
+        colour=Colour(matrix=1, range=1, primaries=1, transfer=1, siting="left"),
+        time_base=1 / fps,
+        rate=fps,
+        nominal_rate=fps,
+        aspect=None,
+        matrix=None,
+        frames=len(paths),
+        duration=None,
+        seconds=float(len(paths) / fps),
+        interlaced=False,
+        incomplete=0,
+        video_bytes=sum(path.stat().st_size for path in paths),
+    )
+    return Pictures(clip=clip, paths=paths, max_pixels=max_pixels)
+
+
+def is_pattern(out: Path) -> bool:
+    """Say whether a name is a pattern for the names of frames, such as frames/%06d.png."""
+    return bool(_NUMBER.search(out.name))
+
+
+def write_pictures(
+    decoder: Decoder, pattern: Path, *, upscaler: FrameUpscaler, overwrite: bool = False
+) -> int:
+    """Upscale a clip into pictures, each whole or not there; beside them a list of their times.
+
+    Pictures that are there already are passed over if all before them are there too, so a run that
+    was stopped goes on. `timestamps.txt` has the times in milliseconds, in mkvtoolnix' second
+    format.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        UsageError: The pattern is not valid.
+        OutputExistsError: There are pictures of another run.
+        WidesrError: As `Decoder.frames` and `write_picture`.
+    """
+    if len(_NUMBER.findall(pattern.name)) != 1:
+        raise UsageError(f"{pattern}: expected one number in the name, as in frame_%06d.png")
+    clip = decoder.clip
+    made = 0
+    if not overwrite:
+        made = next(n for n in count() if not lexists(_name(pattern, n + 1)))
+        if made and upscaler.has_state:
+            raise OutputExistsError(
+                f"{_name(pattern, 1)}: exists already; name another output, or allow it to be "
+                "replaced",
+                options=["overwrite=True"],
+            )
+    times: list[str] = []
+    with decoder.frames() as frames:
+
+        def wanted() -> Iterator[Frame]:
+            for number, frame in enumerate(frames, start=1):
+                times.append(f"{float(frame.pts * clip.time_base * 1000):.6f}")
+                if number > made:
+                    yield frame
+
+        upscaled = ahead(upscale_marked(wanted(), upscaler))
+        with closing(upscaled):
+            for number, frame in enumerate(upscaled, start=made + 1):
+                picture = Picture(pixels=np.ascontiguousarray(frame.pixels))
+                write_picture(_name(pattern, number), picture, overwrite=overwrite)
+    text = "\n".join(["# timestamp format v2", *times, ""])
+    pattern.with_name("timestamps.txt").write_text(text)
+    return len(times)
+
+
+def _name(pattern: Path, number: int) -> Path:
+    def digits(found: re.Match[str]) -> str:
+        return f"{number:0{found[1] or 0}d}"
+
+    return pattern.with_name(_NUMBER.sub(digits, pattern.name))

@@ -1,0 +1,209 @@
+"""Keep an output that is not finished, so that a run that was stopped or killed can be resumed.
+
+It lies in a hidden folder beside the output: `part`, which becomes the output; `journal`, a line
+for each segment that says where its packets lie in `part`; and `held`, the few that FFmpeg has not
+written yet. A segment is kept once its line is on the disk.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from widesr.errors import ImageWriteError, OutputExistsError
+from widesr.system.files import FileBytes, append_whole, give_name, whole_file
+from widesr.system.locks import lock
+from widesr.video.encoding import Packet
+from widesr.video.muxing import Kept, PartFile
+
+_ENDS = 2**20
+"""Bytes at both ends of an input by which it is known again, with its size and time."""
+
+
+def fingerprint(path: Path) -> dict[str, str | int]:
+    """Describe a file so that another one is told from it, without reading all of it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        info = os.fstat(file.fileno())
+        digest = hashlib.sha256(file.read(_ENDS))
+        file.seek(max(info.st_size - _ENDS, 0))
+        digest.update(file.read(_ENDS))
+    return {"bytes": info.st_size, "modified_ns": info.st_mtime_ns, "sha256": digest.hexdigest()}
+
+
+def folder_of(out: Path) -> Path:
+    """Name the hidden folder of an output that is not finished."""
+    return out.with_name(f".{out.name}.widesr")
+
+
+class Unfinished:
+    """An output on its way, which only this process works on."""
+
+    def __init__(self, out: Path, *, made_by: dict[str, Any], anew: bool = False) -> None:
+        """Take up what an earlier run left, or begin.
+
+        Args:
+            out: The output.
+            made_by: All that decides the output; what was begun otherwise is begun anew.
+            anew: Begin anew in any case.
+
+        Raises:
+            OutputExistsError: Another process works on the same output.
+            ImageWriteError: The folder cannot be written to.
+        """
+        self.out, self.folder = out, folder_of(out)
+        self._packets: list[Kept] = []
+        self._held: dict[int, bytes] = {}
+        self._placed: dict[int, int] = {}
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._journal = self.folder / "journal"
+            self._fd = os.open(self.folder / "part", os.O_RDWR | os.O_CREAT, 0o666)
+            self._lock()
+            begins = json.dumps({"widesr": made_by}, sort_keys=True)
+            if anew or not self._read(begins):
+                self._packets.clear()
+                self._journal.unlink(missing_ok=True)
+                os.ftruncate(self._fd, 0)
+                append_whole(self._journal, begins.encode() + b"\n")
+        except OSError as error:
+            raise _refused(out, error) from error
+        self.part = PartFile(self._fd)
+        self._listed = len(self._packets)
+        self._first_dts: int | None = None
+
+    @property
+    def frames(self) -> int:
+        """The number of frames that are encoded and kept."""
+        return len(self._packets)
+
+    @property
+    def times(self) -> list[int]:
+        """The times of those frames."""
+        return [packet[0] for packet in self._packets]
+
+    @property
+    def first_dts(self) -> int | None:
+        """The decoding time of the first packet; None if none is kept."""
+        return self._packets[0].dts if self._packets else self._first_dts
+
+    def packets(self) -> Iterator[Packet]:
+        """Read back the packets that are kept.
+
+        Raises:
+            ImageWriteError: They are no longer there.
+        """
+        for number, kept in enumerate(self._packets):
+            pts, dts, duration, is_key, size, crc = kept
+            data = self._held.get(number)
+            if data is None:
+                at = self._placed.get(number, 0)
+                data = FileBytes(self._fd)[at : at + size]
+            if zlib.crc32(data) != crc:
+                raise ImageWriteError(
+                    f"{self.out}: what an earlier run left of it in {self.folder} is damaged; "
+                    "remove that folder, or begin anew",
+                    options=["overwrite=True"],
+                )
+            yield Packet(data, pts, dts, duration, bool(is_key))
+
+    def commit(self, packets: Sequence[Kept]) -> None:
+        """Keep a segment: all of it is on the disk when this returns.
+
+        Args:
+            packets: Its packets, in the order of the file.
+
+        Raises:
+            OSError: The disk takes nothing more.
+        """
+        self.part.sync()
+        first = self._listed
+        if packets and self._first_dts is None:
+            self._first_dts = packets[0].dts
+        self._listed += len(packets)
+        found = {
+            number: at
+            for number, at in self.part.found.items()
+            if number >= first or number in self._held
+        }
+        self.part.found.clear()
+        late = {number: at for number, at in found.items() if number < first}
+        self._held = held = dict(self.part.waiting)
+        with whole_file(self.folder / "held", overwrite=True) as file:
+            texts = {number: base64.b64encode(data).decode() for number, data in held.items()}
+            file.write(json.dumps({"held": texts, "placed": late}).encode())
+        line = {
+            "packets": packets,
+            "placed": found,
+        }
+        append_whole(self._journal, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+    def finish(self, *, overwrite: bool) -> None:
+        """Give the file its name, and remove the folder.
+
+        Raises:
+            OSError: A file has that name by now.
+        """
+        give_name(self.folder / "part", self.out, overwrite=overwrite)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let go of it; it can be taken up again."""
+        with suppress(OSError):
+            os.close(self._fd)
+
+    def _lock(self) -> None:
+        try:
+            lock(self._fd, wait=False)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise OutputExistsError(
+                f"{self.out}: another process is making it; name another output"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+
+    def _read(self, begins: str) -> bool:
+        """Read the journal; say whether it is of the same work."""
+        if not self._journal.exists():
+            return False
+        lines = self._journal.read_bytes().split(b"\n")[:-1]  # the last may be half a line
+        if not lines or lines[0] != begins.encode():
+            return False
+        for line in lines[1:]:
+            entry = json.loads(line)
+            self._packets += [Kept(*each) for each in entry["packets"]]
+            self._placed |= {int(number): at for number, at in entry["placed"].items()}
+        try:
+            held = json.loads((self.folder / "held").read_bytes())
+        except (OSError, ValueError):
+            held = {"held": {}, "placed": {}}
+        self._placed |= {int(number): at for number, at in held["placed"].items()}
+        for number, text in held["held"].items():
+            if int(number) not in self._placed:
+                self._held[int(number)] = base64.b64decode(text)
+        return all(
+            number in self._placed or number in self._held for number in range(len(self._packets))
+        )
+
+
+def _refused(out: Path, error: OSError) -> ImageWriteError:
+    if isinstance(error, FileNotFoundError):
+        return ImageWriteError(f"{out}: the folder {out.parent} does not exist; make it first")
+    return ImageWriteError(
+        f"{out}: cannot be written ({error.strerror}); name another file or folder"
+    )

@@ -1,0 +1,394 @@
+"""Upscale a clip: decode, compute and encode at once, and write the output whole or not at all."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from fractions import Fraction
+from os.path import lexists, realpath
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from widesr.engine import EngineOptions
+from widesr.errors import (
+    ImageWriteError,
+    OutputExistsError,
+    UsageError,
+    VideoFormatError,
+    VideoReadError,
+    WidesrError,
+    write_error,
+)
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.threads import ahead
+from widesr.system.version import __version__
+from widesr.video.clip import Clip, read_clip
+from widesr.video.decoding import Damaged, Decoder, Frame
+from widesr.video.encoding import (
+    CONTAINERS,
+    Codec,
+    Encoder,
+    Encoding,
+    Packet,
+    Timeline,
+    choose_encoding,
+)
+from widesr.video.frames import FrameUpscaler
+from widesr.video.library import load_av, reason
+from widesr.video.muxing import Kept, Output
+from widesr.video.passing import upscale_marked
+from widesr.video.planes import make_frame
+from widesr.video.sequence import Pictures, read_pictures, write_pictures
+from widesr.video.unfinished import Unfinished, fingerprint
+
+_logger = logging.getLogger(__name__)
+
+SEGMENT = 96
+"""Frames of a segment: so many, with what is under way, are computed again after a kill."""
+
+Progress = Callable[[int, int], None]
+"""Called after each frame with the frames that are done, and those in all, about."""
+
+
+class VideoResult(NamedTuple):
+    """What became of a clip."""
+
+    source: Path
+    target: Path
+    input_size: tuple[int, int]
+    """(height, width)"""
+    output_size: tuple[int, int]
+    frames: int
+    """Those of the output."""
+    resumed: int
+    """Frames that an earlier run had made."""
+    codec: str
+    model: str
+    notices: tuple[str, ...]
+    """Sentences on what was guessed, and on what is not as it was."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A clip that is about to be upscaled, of which all is settled."""
+
+    clip: Clip
+    decoder: Decoder | Pictures
+    """What gives the frames."""
+    out: Path
+    upscaler: FrameUpscaler
+    encoding: Encoding
+    damaged: Damaged
+    deinterlace: bool
+    run_with: EngineOptions | None = None
+    """How the network is run, which decides the output too; None if that is not known."""
+
+    @property
+    def _files(self) -> Sequence[Path]:
+        return self.decoder.paths if isinstance(self.decoder, Pictures) else [self.clip.path]
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """Give all that decides the output; what differs in it cannot be resumed."""
+        av = load_av()
+        return {
+            "version": __version__,
+            "av": av.__version__,
+            "source": [fingerprint(path) for path in self._files],
+            "model": self.upscaler.model,
+            "weights": self.upscaler.weights_sha256,
+            "encoding": repr(self.encoding),
+            "damaged": self.damaged,
+            "deinterlace": self.deinterlace,
+            "segment": SEGMENT,
+            "run_with": repr(self.run_with),
+        }
+
+
+def plan_work(
+    path: Path,
+    out: Path,
+    *,
+    upscaler: FrameUpscaler,
+    codec: Codec | None = None,
+    crf: int | None = None,
+    lossless: bool = False,
+    damaged: Damaged = "refuse",
+    deinterlace: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    fps: float | None = None,
+    run_with: EngineOptions | None = None,
+) -> Work:
+    """Look at a clip and settle what is done to it; arguments and errors as `upscale_clip`."""
+    if lexists(out) and realpath(out) == realpath(path):
+        raise OutputExistsError(f"{out}: is the input too; name another output")
+    decoder: Decoder | Pictures
+    if path.is_dir():
+        if fps is None:
+            raise UsageError(
+                f"{path}: pictures have no times; say how many frames a second has",
+                options=["fps=24"],
+            )
+        rate = Fraction(str(fps)).limit_denominator(1001)
+        decoder = read_pictures(path, fps=rate, lossless=lossless, max_pixels=max_pixels)
+        clip = decoder.clip
+    else:
+        clip = read_clip(path, max_pixels=max_pixels)
+    _check_progressive(clip, deinterlace=deinterlace)
+    if not path.is_dir():
+        decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
+    size = upscaler.output_size(clip.height, clip.width)
+    encoding = choose_encoding(clip, out, size=size, codec=codec, crf=crf, lossless=lossless)
+    return Work(
+        clip=clip,
+        decoder=decoder,
+        out=out,
+        upscaler=upscaler,
+        encoding=encoding,
+        damaged=damaged,
+        deinterlace=deinterlace,
+        run_with=run_with,
+    )
+
+
+def output_beside(path: Path, name_end: str) -> Path:
+    """Name the output of a clip: in its own container if that is written, or else in Matroska."""
+    ending = path.suffix if path.suffix.lower() in CONTAINERS else ".mkv"
+    return path.with_name(f"{path.stem}{name_end}{ending}")
+
+
+def upscale_clip(
+    work: Work, *, overwrite: bool = False, progress: Progress = lambda _done, _all: None
+) -> VideoResult:
+    """Upscale a clip into a file that is there when it is whole.
+
+    A run that was stopped or killed is resumed if all that decides the output is the same: what it
+    had finished, but for one segment at most, is not made again.
+
+    Args:
+        work: From `plan_work`.
+        overwrite: Replace an output that is there.
+        progress: Called after each frame.
+
+    Raises:
+        WidesrError: The clip cannot be read to its end, or the output cannot be written; nothing
+            is left behind. Only a full disk leaves what is needed to resume.
+        KeyboardInterrupt: What is needed to resume is left, in a hidden folder.
+    """
+    start = time.perf_counter()
+    if not overwrite and lexists(work.out):
+        raise write_error(work.out, FileExistsError())
+    unfinished = Unfinished(work.out, made_by=work.made_by)
+    try:
+        run = _Run(work, unfinished, progress)
+        run.all()
+        try:
+            unfinished.finish(overwrite=overwrite)
+        except OSError as error:
+            raise write_error(work.out, error) from error
+    except WidesrError as error:
+        if isinstance(error, ImageWriteError):
+            unfinished.close()
+        else:
+            unfinished.remove()
+        raise
+    except BaseException:
+        unfinished.close()
+        raise
+    encoding = work.encoding
+    return VideoResult(
+        source=work.clip.path,
+        target=work.out,
+        input_size=(work.clip.height, work.clip.width),
+        output_size=(encoding.height, encoding.width),
+        frames=run.frames,
+        resumed=run.resumed,
+        codec=encoding.codec,
+        model=work.upscaler.model,
+        notices=tuple(run.notices),
+        seconds=time.perf_counter() - start,
+    )
+
+
+class _Run:
+    """One run: from the frames that are kept to the end of the clip."""
+
+    def __init__(self, work: Work, unfinished: Unfinished, progress: Progress) -> None:
+        self._work, self._unfinished, self._progress = work, unfinished, progress
+        self.frames = self.resumed = unfinished.frames
+        self.notices: list[str] = _notices(work)
+        self._segment: list[Kept] = []
+
+    def all(self) -> None:
+        """Write all of the output.
+
+        Raises:
+            WidesrError: See `upscale_clip`.
+        """
+        av = load_av()
+        work, unfinished = self._work, self._unfinished
+        decoder = work.decoder
+        try:
+            output = Output(
+                None if isinstance(decoder, Pictures) else work.clip, work.encoding, unfinished.part
+            )
+        except OSError as error:
+            raise self._unwritten(error) from error
+        self.notices += output.notices
+        try:
+            for packet in unfinished.packets():
+                output.add_again(packet)
+            self._encode_all(decoder, output)
+            output.finish()
+        except WidesrError:
+            output.abandon()
+            raise
+        except (av.FFmpegError, OSError) as error:
+            output.abandon()
+            raise self._unwritten(error) from error
+        except BaseException:
+            output.abandon()
+            raise
+        if damage := str(decoder.damage):
+            stands = "; the last good one stands in" if decoder.damage.frames else ""
+            self.notices.append(f"{damage}{stands}")
+
+    def _encode_all(self, decoder: Decoder | Pictures, output: Output) -> None:
+        work, encoding = self._work, self._work.encoding
+        conversion = work.clip.colour.conversion(work.clip.layout, work.clip.height)
+        conversion = conversion.with_layout(encoding.layout)
+        timeline = Timeline(encoding.delay, past=self._unfinished.times)
+        encoder: Encoder | None = None
+        with ExitStack() as stack:
+            frames = self._upscaled(decoder, stack)
+            for number, frame in enumerate(frames, start=self.frames):
+                if number % SEGMENT == 0 or encoder is None:
+                    if encoder is not None:
+                        self._end_segment(encoder, output)
+                    encoder = Encoder(encoding, timeline)
+                pixels = frame.pixels[: encoding.height, : encoding.width]
+                planes = conversion.to_planes(pixels)
+                if frame.beyond is not None and encoding.layout == work.clip.layout:
+                    planes = conversion.with_beyond(planes, frame.beyond)
+                made = make_frame(planes, encoding.layout, encoding.pixel_format)
+                for packet in encoder.encode(made, frame.pts, frame.duration):
+                    self._segment.append(output.add(packet))
+                self.frames += 1
+                self._progress(self.frames, max(work.clip.frames, self.frames))
+        if encoder is not None:
+            self._end_segment(encoder, output, is_last=True)
+        if not self.frames:
+            raise VideoReadError(f"{work.clip.path}: its video holds no frames")
+
+    def _end_segment(self, encoder: Encoder, output: Output, *, is_last: bool = False) -> None:
+        packets = list(encoder.finish())
+        if is_last and packets:
+            first = self._segment[0].dts if self._segment else packets[0].dts
+            packets[-1] = self._to_the_end(packets[-1], first_dts=first)
+        for packet in packets:
+            self._segment.append(output.add(packet))
+        self._unfinished.commit(self._segment)
+        self._segment = []
+
+    def _to_the_end(self, last: Packet, *, first_dts: int) -> Packet:
+        """Let the last packet end where the input's do: files state their sum as the duration.
+
+        Args:
+            last: The last packet.
+            first_dts: The decoding time of the segment's first packet.
+        """
+        stated, first = self._work.clip.duration, self._unfinished.first_dts
+        first = first_dts if first is None else first
+        left = 0 if stated is None else stated - (last.dts - first)
+        return last._replace(duration=left) if left > 0 else last
+
+    def _upscaled(self, decoder: Decoder | Pictures, stack: ExitStack) -> Iterator[Frame]:
+        """Make the frames that are not kept yet, while others are decoded and encoded."""
+        upscaler, kept = self._work.upscaler, self.resumed
+        skip = 0 if upscaler.has_state else kept
+        decoded = ahead(stack.enter_context(decoder.frames(skip=skip)))
+        stack.enter_context(closing(decoded))
+        made = ahead(upscale_marked(decoded, upscaler, unwanted=kept - skip))
+        stack.enter_context(closing(made))
+        return made
+
+    def _unwritten(self, error: Exception) -> ImageWriteError:
+        folder = self._unfinished.folder
+        kept = (
+            f"; what is made so far is kept in {folder}, give the same command again"
+            if (self.frames >= SEGMENT)
+            else ""
+        )
+        return ImageWriteError(
+            f"{self._work.out}: cannot be written ({reason(error)}); make room there{kept}"
+        )
+
+
+def _notices(work: Work) -> list[str]:
+    clip, encoding = work.clip, work.encoding
+    notices = []
+    if guesses := clip.colour.guesses(clip.layout, clip.height):
+        notices.append(f"not stated, taken as {guesses}")
+    size = work.upscaler.output_size(clip.height, clip.width)
+    if size != (encoding.height, encoding.width):
+        notices.append(
+            f"{encoding.width}x{encoding.height} instead of {size[1]}x{size[0]}: "
+            f"{encoding.codec} takes even sides"
+        )
+    if encoding.layout.bits != clip.layout.bits:
+        notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
+    return notices
+
+
+def upscale_into_pictures(
+    path: Path,
+    pattern: Path,
+    *,
+    upscaler: FrameUpscaler,
+    deinterlace: bool = False,
+    damaged: Damaged = "refuse",
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> VideoResult:
+    """Upscale a clip into pictures, one for each frame; see `sequence.write_pictures`.
+
+    Args:
+        path: The clip.
+        pattern: The names of the pictures: frames/%06d.png.
+        upscaler: Makes the frames.
+        deinterlace: Make one picture of both fields.
+        damaged: What to do with frames that cannot be decoded.
+        overwrite: Replace pictures that are there.
+        max_pixels: The largest picture that is decoded.
+
+    Raises:
+        WidesrError: As `upscale_clip`; pictures that were made stay.
+    """
+    start = time.perf_counter()
+    clip = read_clip(path, max_pixels=max_pixels)
+    _check_progressive(clip, deinterlace=deinterlace)
+    decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
+    frames = write_pictures(decoder, pattern, upscaler=upscaler, overwrite=overwrite)
+    guesses = clip.colour.guesses(clip.layout, clip.height)
+    return VideoResult(
+        source=path,
+        target=pattern,
+        input_size=(clip.height, clip.width),
+        output_size=upscaler.output_size(clip.height, clip.width),
+        frames=frames,
+        resumed=0,
+        codec=pattern.suffix.removeprefix("."),
+        model=upscaler.model,
+        notices=(f"not stated, taken as {guesses}",) if guesses else (),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_progressive(clip: Clip, *, deinterlace: bool) -> None:
+    if clip.interlaced and not deinterlace:
+        raise VideoFormatError(
+            f"{clip.path}: is interlaced; let both fields be made one picture",
+            options=["deinterlace=True"],
+        )

@@ -1,0 +1,90 @@
+"""Find by the sizes that a file states whether all of it is there, and whether it is encrypted."""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+_SEGMENT = b"\x18\x53\x80\x67"
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"moof", b"pnot")
+_ENCRYPTED = (b"encv", b"enca")
+_SEARCHED = 2**24
+"""Bytes of a `moov` box that are looked through."""
+
+
+def missing_bytes(path: Path) -> int:
+    """Count the bytes that a file states and does not have; 0 where it states nothing.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(12)
+        if head[:4] == _MATROSKA:
+            return max(_matroska_end(file) - size, 0)
+        if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+            return max(8 + int.from_bytes(head[4:8], "little") - size, 0)
+        if head[4:8] in _BOXES:
+            return max(max((end for _, _, end in _boxes(file, size)), default=0) - size, 0)
+    return 0
+
+
+def is_encrypted(path: Path) -> bool:
+    """Say whether an MP4 or MOV file says of a stream that it is encrypted.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if file.read(8)[4:8] not in _BOXES:
+            return False
+        for kind, start, end in _boxes(file, size):
+            if kind == b"moov":
+                file.seek(start)
+                data = file.read(min(end - start, _SEARCHED))
+                return any(each in data for each in _ENCRYPTED)
+    return False
+
+
+def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int, int]]:
+    """Kind, start and end of each box at the top, as they are stated."""
+    boxes, at = [], 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        end = size if length == 0 else at + length
+        if end < at + 8:
+            break  # no box: what comes is not for us to judge
+        boxes.append((kind, at, end))
+        at = end
+    return boxes
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    """The end of the segment as it is stated; 0 if it is not."""
+    file.seek(4)
+    length = _vint(file)
+    if length is None:
+        return 0
+    at = file.tell() + length
+    file.seek(at)
+    if file.read(4) != _SEGMENT:
+        return 0
+    length = _vint(file)
+    return 0 if length is None else file.tell() + length
+
+
+def _vint(file: BinaryIO) -> int | None:
+    """Read an EBML size; None if it is unknown, as in live streams."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    n = 9 - first[0].bit_length()
+    rest = file.read(n - 1)
+    value = int.from_bytes(first + rest, "big") & (2 ** (7 * n) - 1)
+    return None if value == 2 ** (7 * n) - 1 or len(rest) < n - 1 else value

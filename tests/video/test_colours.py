@@ -1,0 +1,190 @@
+"""Colours come out as they went in: matrix, range, depth, siting, aspect and rotation."""
+
+import numpy as np
+import pytest
+
+from clips import decoded, ffmpeg, make_clip, video
+from widesr import upscale_video
+from widesr.errors import VideoFormatError
+from widesr.video.colour import Colour, Layout
+
+TAGS = ("color_range", "color_space", "color_transfer", "color_primaries", "chroma_location")
+FLAT = "color=c=0x{}"
+STATED = {
+    "601": "-colorspace smpte170m -color_primaries smpte170m -color_trc smpte170m -color_range tv",
+    "709": "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv",
+    "full": "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range pc",
+    "silent": "",
+}
+
+
+def pixels_of(layout, rgb, n=8):
+    return np.broadcast_to(np.array(rgb, np.uint8), (n, n, 3))
+
+
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("code", [1, 2])
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 1), (2, 2), (4, 1)])
+def test_any_flat_colour_goes_to_planes_and_back_within_a_level(matrix, code, across, down):
+    rng = np.random.default_rng(matrix * code + across)
+    for bits in (8, 10):
+        layout = Layout(name="", kind="yuv", bits=bits, across=across, down=down)
+        conversion = Colour(matrix=matrix, range=code, siting="left").conversion(layout, 48)
+        rgb = rng.integers(0, 256, 3) * (1 if bits == 8 else 257)
+        picture = np.broadcast_to(rgb.astype(np.uint8 if bits == 8 else np.uint16), (7, 9, 3))
+        planes = conversion.to_planes(picture)
+        assert [plane.shape for plane in planes[1:]] == [(-(-7 // down), -(-9 // across))] * 2
+        again = conversion.to_planes(conversion.to_rgb(planes))
+        for one, other in zip(planes, again, strict=True):
+            assert np.ptp(one) == 0
+            assert abs(int(one[0, 0]) - int(other[0, 0])) <= 1
+
+
+def test_levels_are_those_of_the_standards():
+    # ITU-R BT.709 and BT.601: red is Y 63 Cb 102 Cr 240, and Y 81 Cb 90 Cr 240, in limited range.
+    layout = Layout(name="", kind="yuv", bits=8)
+    red = np.array([[[255, 0, 0]]], np.uint8)
+    for matrix, expected in ((1, (63, 102, 240)), (6, (81, 90, 240))):
+        planes = Colour(matrix=matrix, range=1).conversion(layout, 48).to_planes(red)
+        assert tuple(int(plane[0, 0]) for plane in planes) == expected
+
+
+@pytest.mark.parametrize("siting", ["left", "center", "topleft"])
+def test_chroma_lies_where_the_stream_says(siting):
+    # a straight ramp of colour is the same ramp after its chroma was halved and doubled
+    layout = Layout(name="", kind="yuv", bits=16, across=2, down=2)
+    conversion = Colour(matrix=1, range=2, siting=siting).conversion(layout, 48)
+    ramp = np.zeros((40, 60, 3), np.uint16)
+    ramp[..., 0] = np.arange(60) * 700 + np.arange(40)[:, np.newaxis] * 300
+    ramp[..., 2] = 30000
+    again = conversion.to_rgb(conversion.to_planes(ramp)).astype(int)
+    assert np.abs(again - ramp)[4:-4, 4:-4].max() <= 4
+
+
+@pytest.mark.parametrize("stated", STATED)
+def test_a_flat_clip_keeps_its_colour_and_its_tags(tmp_path, stated):
+    flags = STATED[stated]
+    pixel_format = "yuvj420p" if stated == "full" else "yuv420p"
+    clip = make_clip(
+        tmp_path / "clip.mp4",
+        source=FLAT.format("c04080"),
+        frames=4,
+        options=f"-c:v libx264 -qp 0 -pix_fmt {pixel_format} {flags}",
+    )
+    result = upscale_video(clip, tmp_path / "out.mp4", scale=2, model="fast", lossless=True)
+    before, after = video(clip), video(result.target)
+    assert [after.get(tag) for tag in TAGS] == [before.get(tag) for tag in TAGS]
+    assert after["pix_fmt"] == before["pix_fmt"]
+    assert bool(result.notices) == (stated == "silent")
+    old = decoded(clip, pixel_format="yuv420p", size=(48, 64))[0].astype(int)
+    new = decoded(result.target, pixel_format="yuv420p", size=(96, 128))[-1].astype(int)
+    for place, (end_old, end_new) in enumerate([(0, 0), (3072, 12288), (3840, 15360)]):
+        values = new[end_new : end_new + (12288 if place == 0 else 3072)]
+        assert np.abs(values - old[end_old]).max() <= 1
+
+
+def test_patches_of_colour_stay_within_a_level_through_the_network(tmp_path):
+    clip = make_clip(
+        tmp_path / "clip.mkv",
+        source="smptebars",
+        size="210x120",
+        frames=2,
+        options="-c:v ffv1 -pix_fmt yuv444p -colorspace bt709 -color_range tv",
+    )
+    result = upscale_video(clip, tmp_path / "out.mkv", scale=2, model="fast", codec="ffv1")
+    old = decoded(clip, pixel_format="yuv444p", size=(120, 210))[0].reshape(3, 120, 210)
+    new = decoded(result.target, pixel_format="yuv444p", size=(240, 420))[0].reshape(3, 240, 420)
+    middles = slice(15, None, 30)  # of seven bars
+    difference = new[:, 60, 30::60].astype(int) - old[:, 30, middles]
+    assert np.abs(difference).max() <= 1
+
+
+def test_ten_bits_stay_ten_bits(tmp_path):
+    clip = make_clip(
+        tmp_path / "clip.mkv",
+        source="gradients",
+        frames=2,
+        options="-c:v ffv1 -pix_fmt yuv420p10le -colorspace bt709 -color_range tv",
+    )
+    out = upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest", codec="ffv1").target
+    assert video(out)["pix_fmt"] == "yuv420p10le"
+    old = decoded(clip, pixel_format="yuv420p10le", size=(48, 64))[0][:3072].reshape(48, 64)
+    new = decoded(out, pixel_format="yuv420p10le", size=(96, 128))[0][:12288].reshape(96, 128)
+    assert np.abs(new[::2, ::2].astype(int) - old).max() <= 2
+    assert len(np.unique(new % 4)) == 4  # not 8 bits made wider
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "codec", "kept"),
+    [
+        ("yuv422p10le", "prores", "yuv422p10le"),
+        ("yuv444p", "hevc", "yuv444p"),
+        ("gray", "ffv1", "gray"),
+        ("bgr0", "ffv1", "bgr0"),
+    ],
+)
+def test_layouts_stay_where_the_codec_has_them(tmp_path, pixel_format, codec, kept):
+    clip = make_clip(tmp_path / "clip.mkv", frames=3, options=f"-c:v ffv1 -pix_fmt {pixel_format}")
+    out = upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest", codec=codec).target
+    assert (video(out)["codec_name"], video(out)["pix_fmt"]) == (codec, kept)
+
+
+def test_aspect_and_rotation_are_kept(tmp_path, upscaled):
+    make_clip(
+        tmp_path / "v.mp4", options="-vf setsar=16/11 -c:v libx264 -pix_fmt yuv420p", frames=4
+    )
+    clip = tmp_path / "clip.mp4"
+    ffmpeg("-i {} -c copy -metadata:s:v:0 rotate=90 {}", tmp_path / "v.mp4", clip)
+    before, after = video(clip), video(upscaled(clip))
+    assert after["sample_aspect_ratio"] == before["sample_aspect_ratio"] == "16:11"
+    assert after["side_data_list"][0] == before["side_data_list"][0]
+    assert after["side_data_list"][0]["rotation"] in (90, -90)
+
+
+@pytest.mark.parametrize(("scale", "size"), [(2, (130, 94)), (3, (194, 140))])
+def test_odd_sizes(tmp_path, scale, size):
+    clip = make_clip(
+        tmp_path / "clip.mkv",
+        source="testsrc",
+        frames=3,
+        options="-vf format=yuv444p,scale=65:47 -c:v ffv1 -pix_fmt yuv420p",
+    )
+    result = upscale_video(clip, tmp_path / "out.mkv", scale=scale, model="nearest")
+    assert (video(result.target)["width"], video(result.target)["height"]) == size
+    assert any("even" in notice for notice in result.notices) == (scale == 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("-pix_fmt yuv420p10le -color_trc smpte2084 -colorspace bt2020nc", "PQ"),
+        ("-pix_fmt yuv420p10le -color_trc arib-std-b67 -colorspace bt2020nc", "HLG"),
+        ("-pix_fmt yuva420p", "transparency"),
+        ("-pix_fmt yuv420p -field_order tt", "interlaced"),
+    ],
+)
+def test_what_would_come_out_wrong_is_refused_by_its_name(tmp_path, flags, said):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2, options=f"-c:v ffv1 {flags}")
+    with pytest.raises(VideoFormatError, match=said):
+        upscale_video(clip, scale=2, model="nearest")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
+
+
+def test_both_fields_become_one_picture_if_asked(tmp_path):
+    clip = make_clip(
+        tmp_path / "clip.mkv",
+        rate="50",
+        frames=10,
+        options="-vf tinterlace=interleave_top,setfield=tff -flags +ildct+ilme -c:v mpeg2video "
+        "-q:v 2 -pix_fmt yuv420p",
+    )
+    result = upscale_video(
+        clip, tmp_path / "out.mkv", scale=2, model="nearest", deinterlace=True, codec="ffv1"
+    )
+    assert result.frames == 10
+    assert video(result.target).get("field_order", "progressive") in ("progressive", "unknown")
+    frame = decoded(result.target, pixel_format="gray", size=(96, 128))[2].reshape(96, 128)
+    # combing is the difference between neighbouring rows beyond that of rows two apart
+    rows = frame[::2].astype(int)
+    beside, apart = np.abs(np.diff(rows, axis=0)).mean(), np.abs(rows[2:] - rows[:-2]).mean()
+    assert beside < apart

@@ -1,0 +1,114 @@
+"""Clips on the command line, as pictures and without the extra."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clips import frame_times, make_clip, streams, video
+from widesr import Upscaler, upscale_frames
+from widesr.cli import run
+from widesr.video.scenes import CutDetector
+
+WITHOUT = """
+import sys
+sys.modules["av"] = None
+from widesr.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_clip_becomes_a_larger_one_beside_it(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mp4", sound="aac")
+    assert run(["upscale", str(clip), "-n", "nearest", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["status"], told["frames"], told["codec"]) == ("done", 12, "h264")
+    assert told["output"] == str(tmp_path / "clip_x2_nearest.mp4")
+    assert video(tmp_path / "clip_x2_nearest.mp4")["width"] == 128
+    assert run(["upscale", str(clip), "-n", "nearest"]) == 1
+    assert "output-exists" in capfd.readouterr().err
+    assert run(["upscale", str(clip), "-n", "nearest", "--skip-existing", "--quiet"]) == 0
+
+
+def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    make_clip(folder / "a.avi", frames=3, options="-c:v mjpeg -pix_fmt yuvj420p")
+    (folder / "b.mp4").write_text("no clip")
+    Image.new("RGB", (8, 6)).save(folder / "c.png")
+    assert run(["upscale", str(folder), "-n", "nearest"]) == 3
+    assert {path.name for path in (tmp_path / "in_x2_nearest").iterdir()} >= {"a.mkv", "c.png"}
+    assert not list((tmp_path / "in_x2_nearest").glob("*b.mp4*"))
+    assert capfd.readouterr().err.count("error[video-read]") == 1
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "photo.png"])
+def test_without_the_extra_clips_say_what_to_install(tmp_path, name):
+    (tmp_path / "clip.mp4").write_bytes(b"any")
+    Image.new("RGB", (8, 6)).save(tmp_path / "photo.png")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "upscale", name, "-n", "nearest"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    if name == "photo.png":
+        assert done.returncode == 0
+    else:
+        assert done.returncode == 1
+        assert "widesr[video]" in done.stderr
+        assert "error[missing-extra]" in done.stderr
+
+
+def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=5)
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    assert run(["upscale", str(clip), "-n", "nearest", "-o", str(frames / "%03d.png")]) == 0
+    assert sorted(path.name for path in frames.glob("*.png")) == [f"00{n}.png" for n in range(1, 6)]
+    times = (frames / "timestamps.txt").read_text().splitlines()[1:]
+    assert [round(float(time)) for time in times] == frame_times(clip)
+    out = tmp_path / "again.mp4"
+    assert run(["upscale", str(frames), "-n", "nearest", "-o", str(out)]) == 2
+    assert run(["upscale", str(frames), "-n", "nearest", "-o", str(out), "--fps", "24"]) == 0
+    (stream,) = streams(out)
+    assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
+
+
+def test_frames_of_ones_own_go_in_and_out_one_by_one():
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(3)]
+    upscaler = Upscaler.load("bicubic", scale=2)
+    made = list(upscale_frames(iter(frames), model=upscaler))
+    assert all(np.array_equal(a, upscaler(b)) for a, b in zip(made, frames, strict=True))
+
+
+class Counting:
+    """An upscaler with a state: the number of the frame in its scene."""
+
+    model, weights_sha256, has_state = "counting", None, True
+
+    def output_size(self, height, width):
+        return height, width
+
+    def seconds_for(self, height, width):
+        return 0.0
+
+    def upscale_scene(self, frames):
+        for number, frame in enumerate(frames):
+            yield np.full_like(frame, number)
+
+
+def test_a_state_begins_anew_where_a_scene_does():
+    dark, light = np.full((40, 60, 3), 10, np.uint8), np.full((40, 60, 3), 200, np.uint8)
+    made = upscale_frames([dark, dark, dark, light, light, dark], model=Counting())
+    assert [int(frame[0, 0, 0]) for frame in made] == [0, 1, 2, 0, 1, 0]
+
+
+def test_motion_is_no_cut():
+    cuts = CutDetector()
+    wide = np.random.default_rng(0).integers(0, 256, (48, 200, 1), np.uint8).repeat(4, axis=1)
+    marks = [cuts.begins(wide[:, 4 * n : 4 * n + 300]) for n in range(12)]
+    assert marks[0]
+    assert not any(marks[2:])

@@ -1,0 +1,105 @@
+"""Damaged clips end in one clear line, and leave nothing behind."""
+
+import numpy as np
+import pytest
+
+from clips import decoded, ffmpeg, make_clip
+from widesr import upscale_video
+from widesr.errors import VideoFormatError, VideoReadError, WidesrError
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A clip in two containers."""
+    folder = tmp_path_factory.mktemp("films")
+    mp4 = make_clip(folder / "v.mp4", frames=40, sound="aac", options="-c:v libx264 -g 10 -bf 0")
+    ffmpeg("-i {} -c copy -movflags +faststart {}", mp4, folder / "front.mp4")
+    ffmpeg("-i {} -c copy {}", mp4, folder / "v.mkv")
+    return folder
+
+
+def refused(path, **options):
+    """The error of a clip that is refused with nothing left behind."""
+    before = set(path.parent.iterdir())
+    with pytest.raises(WidesrError) as refusal:
+        upscale_video(path, path.with_name("out.mkv"), scale=2, model="nearest", **options)
+    assert set(path.parent.iterdir()) == before
+    assert "\n" not in str(refusal.value)
+    return refusal.value
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "front.mp4", "v.mkv"])
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.97])
+def test_a_clip_that_is_cut_short_is_refused(films, tmp_path, name, share):
+    data = (films / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(data[: int(len(data) * share)])
+    assert isinstance(refused(path), VideoReadError)
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_a_clip_without_its_head_is_refused(films, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(bytes(2000) + (films / name).read_bytes()[2000:])
+    assert isinstance(refused(path), VideoReadError)
+
+
+def test_what_is_no_clip_is_refused(films, tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "words.mp4").write_text("not a clip" * 100)
+    (tmp_path / "folder.mp4").mkdir()
+    ffmpeg("-i {} -c copy -an -frames:v 0 {}", films / "v.mp4", tmp_path / "zero.mkv")
+    ffmpeg("-i {} -vn -c copy {}", films / "v.mp4", tmp_path / "sound.mp4")
+    names = ("empty.mp4", "words.mp4", "folder.mp4", "zero.mkv", "sound.mp4", "missing.mp4")
+    for name in names:
+        assert isinstance(refused(tmp_path / name), VideoReadError), name
+
+
+def test_an_encrypted_clip_is_refused(films, tmp_path):
+    path = tmp_path / "clip.mp4"
+    ffmpeg(
+        "-i {} -c copy -encryption_scheme cenc-aes-ctr "
+        "-encryption_key 76a6c65c5ea762046bd749a2e632ccbb "
+        "-encryption_kid a7e61c373e219033c21091fa607bf3b8 {}",
+        films / "v.mp4",
+        path,
+    )
+    assert "encrypted" in str(refused(path))
+
+
+def test_a_clip_that_changes_its_size_is_refused(films, tmp_path):
+    small = make_clip(tmp_path / "a.ts", frames=5, options="-c:v mpeg2video")
+    large = make_clip(tmp_path / "b.ts", frames=5, size="96x64", options="-c:v mpeg2video")
+    path = tmp_path / "clip.ts"
+    path.write_bytes(small.read_bytes() + large.read_bytes())
+    error = refused(path)
+    assert isinstance(error, VideoFormatError | VideoReadError)
+
+
+def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=12, options="-c:v mpeg2video -g 1 -q:v 3")
+    import av
+
+    good = clip.read_bytes()
+    data = bytearray(good)
+    with av.open(str(clip)) as container:
+        coded = [bytes(packet) for packet in container.demux(video=0)]
+    for each in (coded[4], coded[8]):
+        at = data.find(each) + len(each) // 2
+        data[at : at + 200] = bytes(255 - value for value in data[at : at + 200])
+    clip.write_bytes(data)
+    error = refused(clip)
+    assert error.code == "video-read"
+    assert "2 frames" in str(error)
+    assert error.options == ('damaged="repeat"',)
+    result = upscale_video(
+        clip, tmp_path / "out.mkv", scale=2, model="nearest", damaged="repeat", codec="ffv1"
+    )
+    assert result.frames == 12
+    assert any("2 frames" in notice for notice in result.notices)
+    clip.write_bytes(good)
+    whole = upscale_video(clip, tmp_path / "g.mkv", scale=2, model="nearest", codec="ffv1").target
+    expected = decoded(whole, pixel_format="gray", size=(96, 128)).copy()
+    expected[4], expected[8] = expected[3], expected[7]
+    frames = decoded(result.target, pixel_format="gray", size=(96, 128))
+    assert np.array_equal(frames, expected)

@@ -1,0 +1,52 @@
+"""Scores of clips are those that were published."""
+
+import numpy as np
+import pytest
+
+from clips import make_clip
+from widesr import Upscaler
+from widesr.errors import DataError, UsageError
+from widesr.video.frames import SingleFrames
+from widesr.video.judge import CLIP_PROTOCOLS, degrade_frame, evaluate_clips
+
+
+@pytest.fixture
+def bicubic():
+    return SingleFrames(Upscaler.load("bicubic", scale=4))
+
+
+@pytest.mark.slow
+def test_the_published_row_of_bicubic_comes_out(bicubic, shared_video):
+    # Golden: EDVR (arXiv 1905.02716), table 3: calendar 20.39/0.5720, walk 26.10/0.7974.
+    report = evaluate_clips(shared_video / "vid4", upscaler=bicubic, scale=4, protocol="vid4-bi")
+    scores = {clip.name: (clip.psnr, clip.ssim) for clip in report.clips}
+    assert scores["calendar"] == pytest.approx((20.39, 0.5720), abs=0.005)
+    assert scores["walk"] == pytest.approx((26.10, 0.7974), abs=0.005)
+
+
+def test_bd_blurs_and_keeps_every_fourth_pixel():
+    hr = np.zeros((48, 64, 3), np.uint8)
+    hr[24, 32] = 255
+    lr = degrade_frame(hr, scale=4, degradation="BD")
+    assert lr.shape == (12, 16, 3)
+    # a blurred point: 255 over 2 pi sigma^2 at its middle, and less by a Gaussian 4 pixels away
+    assert lr[6, 8, 0] == pytest.approx(255 / (2 * np.pi * 1.6**2), abs=1)
+    assert lr[6, 9, 0] == pytest.approx(lr[6, 8, 0] * np.exp(-16 / (2 * 1.6**2)), abs=1)
+
+
+def test_a_file_is_judged_as_its_frames_are(tmp_path, bicubic):
+    clip = make_clip(tmp_path / "clip.mkv", size="96x64", frames=6, options="-c:v ffv1")
+    report = evaluate_clips(clip, upscaler=bicubic, scale=4, protocol="vid4-bi-crop8-skip2")
+    (judged,) = report.clips
+    assert len(judged.frames) == 6 - 2 * CLIP_PROTOCOLS["vid4-bi-crop8-skip2"].skip
+    assert 5 < judged.psnr < 60
+    assert judged.psnr == pytest.approx(np.mean([frame.psnr for frame in judged.frames]))
+
+
+def test_what_cannot_be_judged_is_refused(tmp_path, bicubic):
+    with pytest.raises(UsageError):
+        evaluate_clips(tmp_path, upscaler=bicubic, scale=4, protocol="vid5")
+    with pytest.raises(UsageError):
+        evaluate_clips(tmp_path, upscaler=bicubic, scale=2, protocol="vid4-bd")
+    with pytest.raises(DataError):
+        evaluate_clips(tmp_path, upscaler=bicubic, scale=4, protocol="vid4-bi")

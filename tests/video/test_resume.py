@@ -1,0 +1,211 @@
+"""A run that was stopped or killed goes on, to the same bytes; and nothing else is on the disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clips import frame_times, make_clip
+from widesr import upscale_video
+from widesr.errors import OutputExistsError, UsageError
+from widesr.video import upscale as upscaling
+from widesr.video.unfinished import folder_of
+
+STEP = 8
+"""Frames of a segment in these tests."""
+RUN = """
+import sys
+from pathlib import Path
+import widesr
+from widesr.video import upscale
+upscale.SEGMENT = int(sys.argv[3])
+def told(done, total):
+    print(done, flush=True)
+    sys.stdin.readline()  # goes on when it is told to
+result = widesr.upscale_video(
+    sys.argv[1], sys.argv[2], scale=2, model="nearest", codec=sys.argv[4] or None, on_progress=told
+)
+print("resumed", result.resumed, flush=True)
+"""
+
+
+def run_until(clip: Path, out: Path, frame: int | None, *, codec: str, how: int) -> int:
+    """Run in another process up to a frame, end it there, and give the frame it began behind."""
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, str(clip), str(out), str(STEP), codec],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        first = None
+        for line in process.stdout:
+            if line.startswith("resumed"):
+                return int(line.split()[1])
+            first = first or int(line) - 1
+            if int(line) == frame:
+                process.send_signal(how)
+                process.wait()
+                break
+            process.stdin.write("\n")
+            process.stdin.flush()
+    return first or 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "codec"), [("mp4", ""), ("mkv", ""), ("mkv", "prores"), ("mp4", "hevc")]
+)
+def test_a_run_killed_ten_times_ends_as_one_that_was_not(tmp_path, monkeypatch, ending, codec):
+    monkeypatch.setattr(upscaling, "SEGMENT", STEP)
+    clip = make_clip(
+        tmp_path / f"clip.{ending}", frames=90, sound="aac", options="-c:v libx264 -bf 2"
+    )
+    whole = upscale_video(
+        clip, tmp_path / f"whole.{ending}", scale=2, model="nearest", codec=codec or None
+    ).target
+    out = tmp_path / f"out.{ending}"
+    stops = sorted(np.random.default_rng(len(ending + codec)).choice(range(2, 90), 10, False))
+    for number, stop in enumerate(stops):
+        began = run_until(clip, out, int(stop), codec=codec, how=signal.SIGKILL)
+        before = stops[number - 1] if number else 0
+        assert not out.exists()
+        assert before - 2 * STEP < began <= before
+    assert run_until(clip, out, None, codec=codec, how=0) > 0
+    assert out.read_bytes() == whole.read_bytes()
+    assert not folder_of(out).exists()
+
+
+def stop_at(frame):
+    """Stop a run as Ctrl-C does, at a frame."""
+
+    def told(done, _total):
+        if done == frame:
+            raise KeyboardInterrupt
+
+    return told
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """A clip and its output, of which 30 of 40 frames were made when it was stopped."""
+    monkeypatch.setattr(upscaling, "SEGMENT", STEP)
+    clip = make_clip(tmp_path / "clip.mkv", frames=40, sound="aac")
+    out = tmp_path / "out.mkv"
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(clip, out, scale=2, model="nearest", on_progress=stop_at(30))
+    return clip, out
+
+
+def test_ctrl_c_leaves_what_is_needed_to_go_on_and_no_output(stopped):
+    clip, out = stopped
+    assert {path.name for path in out.parent.iterdir()} == {"clip.mkv", ".out.mkv.widesr"}
+    result = upscale_video(clip, out, scale=2, model="nearest")
+    assert result.resumed == 24
+    assert result.frames == 40
+    assert frame_times(out) == frame_times(clip)
+    whole = upscale_video(clip, out.with_name("whole.mkv"), scale=2, model="nearest").target
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_what_was_begun_otherwise_is_begun_anew(stopped):
+    clip, out = stopped
+    result = upscale_video(clip, out, scale=2, model="nearest", crf=30)
+    assert (result.resumed, result.frames) == (0, 40)
+
+
+def test_a_journal_that_ends_in_half_a_line_counts_to_the_line_before(stopped):
+    clip, out = stopped
+    journal = folder_of(out) / "journal"
+    journal.write_bytes(journal.read_bytes()[:-5])
+    assert upscale_video(clip, out, scale=2, model="nearest").resumed == 16
+
+
+def test_a_part_that_was_damaged_is_not_made_an_output(stopped):
+    clip, out = stopped
+    part = folder_of(out) / "part"
+    data = bytearray(part.read_bytes())
+    lines = (folder_of(out) / "journal").read_text().splitlines()[1:]
+    placed = [at for line in lines for at in json.loads(line)["placed"].values()]
+    data[placed[2]] ^= 255
+    part.write_bytes(data)
+    with pytest.raises(Exception, match="damaged"):
+        upscale_video(clip, out, scale=2, model="nearest")
+    assert not out.exists()
+
+
+def test_nothing_but_the_growing_output_is_on_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(upscaling, "SEGMENT", STEP)
+    clip = make_clip(tmp_path / "clip.mkv", size="320x240", frames=40)
+    out = tmp_path / "out" / "out.mkv"
+    out.parent.mkdir()
+    sizes = []
+
+    def look(_done, _total):
+        sizes.append(sum(path.stat().st_size for path in out.parent.rglob("*") if path.is_file()))
+
+    upscale_video(clip, out, scale=2, model="nearest", lossless=True, on_progress=look)
+    assert max(sizes) <= out.stat().st_size * 1.3
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_output_that_is_there_is_not_replaced_unasked(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    out = tmp_path / "out.mkv"
+    out.write_bytes(b"mine")
+    with pytest.raises(OutputExistsError):
+        upscale_video(clip, out, scale=2, model="nearest")
+    with pytest.raises(OutputExistsError):
+        upscale_video(clip, clip, scale=2, model="nearest", overwrite=True)
+    assert out.read_bytes() == b"mine"
+    assert upscale_video(clip, out, scale=2, model="nearest", overwrite=True).frames == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"codec": "prores", "lossless": True},
+        {"codec": "h265"},
+        {"codec": "h264", "crf": 99},
+        {"codec": "ffv1", "crf": 3},
+        {"lossless": True, "crf": 3},
+    ],
+)
+def test_what_cannot_be_meant_of_a_codec_is_refused(tmp_path, options):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    with pytest.raises(UsageError):
+        upscale_video(clip, scale=2, model="nearest", **options)
+    assert os.listdir(tmp_path) == ["clip.mkv"]  # noqa: PTH208
+
+
+def test_a_still_scene_is_computed_once(tmp_path, monkeypatch):
+    from widesr.engine import guard
+
+    calls = []
+    run = guard.Guarded.run_all
+    monkeypatch.setattr(
+        guard.Guarded, "run_all", lambda self, *lr: calls.append(lr[0].shape) or run(self, *lr)
+    )
+    clip = make_clip(
+        tmp_path / "clip.mkv", frames=6, options="-vf loop=6:1:0 -c:v ffv1 -pix_fmt yuv420p"
+    )
+    upscale_video(clip, tmp_path / "out.mkv", scale=2, model="fast")
+    assert len(calls) == 1
+
+
+def test_tiles_that_change_are_computed_and_the_others_recalled():
+    from widesr import Upscaler, upscale_frames
+
+    upscaler = Upscaler.load("fast", scale=2, tile=64)
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 256, (48, 300, 3), np.uint8)
+    second = first.copy()
+    second[10:14, 280:284] = 0
+    expected = [upscaler(frame) for frame in (first, second)]
+    made = list(upscale_frames([first, second], model=upscaler))
+    assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
+    assert upscaler.engine.reused > 0

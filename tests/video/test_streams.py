@@ -1,0 +1,175 @@
+"""A clip keeps its times, and all that lies beside its video."""
+
+import numpy as np
+import pytest
+
+from clips import (
+    FONT_BYTES,
+    ffmpeg,
+    frame_times,
+    make_clip,
+    other_packets,
+    packets,
+    streams,
+    video,
+    whole,
+)
+from widesr import upscale_video
+from widesr.errors import VideoFormatError
+
+SRT = "1\n00:00:00,040 --> 00:00:00,200\n{}\n\n2\n00:00:00,280 --> 00:00:00,400\nBye\n"
+CHAPTERS = (
+    ";FFMETADATA1\ntitle=A film\n"
+    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=200\ntitle=One\n"
+    "[CHAPTER]\nTIMEBASE=1/1000\nSTART=200\nEND=480\ntitle=Two\n"
+)
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A Matroska film with two kinds of sound, two subtitle tracks, chapters and a font."""
+    make_clip(tmp_path / "v.mp4", sound="aac", options="-c:v libx264 -bf 2 -pix_fmt yuv420p")
+    for name in ("en", "de"):
+        (tmp_path / f"{name}.srt").write_text(SRT.format(name))
+    (tmp_path / "chapters.txt").write_text(CHAPTERS)
+    (tmp_path / "font.ttf").write_bytes(FONT_BYTES)
+    path = tmp_path / "film.mkv"
+    ffmpeg(
+        "-i {} -i {} -i {} -i {} -map 0:v -map 0:a -map 0:a -map 1 -map 2 -map_metadata 3 "
+        "-map_chapters 3 -c:v copy -c:a:0 copy -c:a:1 libopus -c:s:0 srt -c:s:1 ass "
+        "-metadata:s:a:0 language=eng -metadata:s:s:1 language=ger -disposition:s:0 0 "
+        "-disposition:s:1 forced -attach {} -metadata:s:t mimetype=font/ttf {}",
+        *(tmp_path / name for name in ("v.mp4", "en.srt", "de.srt", "chapters.txt", "font.ttf")),
+        path,
+    )
+    return path
+
+
+def said(path):
+    """What the streams say beside their packets."""
+    wanted = ("codec_type", "disposition", "start_pts")
+    kept = ("language", "title", "filename", "mimetype")
+    return [
+        tuple(each.get(name) for name in wanted)
+        + tuple(each.get("tags", {}).get(name) for name in kept)
+        for each in streams(path)
+    ]
+
+
+def test_everything_beside_the_video_is_copied_as_it_is(film, upscaled):
+    out = upscaled(film)
+    before = other_packets(film)
+    assert len(before) == 4
+    assert other_packets(out) == before
+    assert said(out) == said(film)
+    assert whole(out)["chapters"] == whole(film)["chapters"]
+    assert whole(out)["format"]["tags"]["title"] == "A film"
+    assert frame_times(out) == frame_times(film)
+    found = next(each for each in streams(out) if each["codec_type"] == "attachment")
+    assert int(found["extradata_size"]) == len(FONT_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("ending", "sound"), [("mp4", "aac"), ("mov", "pcm_s16le"), ("mkv", "libopus"), ("m4v", "aac")]
+)
+def test_times_and_sound_stay_in_every_container(tmp_path, upscaled, ending, sound):
+    clip = make_clip(
+        tmp_path / f"clip.{ending}", sound=sound, options="-c:v libx264 -bf 2 -pix_fmt yuv420p"
+    )
+    out = upscaled(clip)
+    assert other_packets(out) == other_packets(clip) != {}
+    assert frame_times(out) == frame_times(clip)
+    before, after = video(clip), video(out)
+    for name in ("time_base", "start_pts", "duration_ts", "r_frame_rate", "avg_frame_rate"):
+        assert after.get(name) == before.get(name), name
+    assert (after["width"], after["height"]) == (128, 96)
+
+
+def test_webm_stays_webm(tmp_path, upscaled):
+    clip = make_clip(
+        tmp_path / "clip.webm",
+        sound="libopus",
+        options="-c:v libvpx-vp9 -cpu-used 8 -pix_fmt yuv420p",
+    )
+    out = upscaled(clip)
+    assert video(out)["codec_name"] == "vp9"
+    assert other_packets(out) == other_packets(clip)
+    assert frame_times(out) == frame_times(clip)
+
+
+@pytest.mark.parametrize("rate", ["30000/1001", "24000/1001", "60/1"])
+def test_any_rate_keeps_its_ticks(tmp_path, upscaled, rate):
+    clip = make_clip(tmp_path / "clip.mp4", rate=rate)
+    out = upscaled(clip)
+    assert frame_times(out) == frame_times(clip)
+    assert video(out)["r_frame_rate"] == rate
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_uneven_times_stay_to_the_tick(tmp_path, upscaled, ending):
+    clip = make_clip(
+        tmp_path / f"clip.{ending}",
+        frames=30,
+        sound="aac",
+        options="-vf select='not(mod(n\\,3))+eq(mod(n\\,7)\\,0)',setpts='PTS+N*N*3' -vsync vfr "
+        "-c:v libx264 -bf 2 -pix_fmt yuv420p",
+    )
+    times = frame_times(clip)
+    assert len(set(np.diff(times))) > 2
+    out = upscaled(clip)
+    assert frame_times(out) == times
+    assert video(out).get("duration_ts") == video(clip).get("duration_ts")
+
+
+def test_chapters_of_mp4_are_not_doubled(film, upscaled, tmp_path):
+    clip = tmp_path / "chapters.mp4"
+    ffmpeg("-i {} -map 0:v -map 0:a:0 -c copy -movflags +faststart {}", film, clip)
+    out = upscaled(clip)
+    assert [each["codec_type"] for each in streams(out)] == [
+        each["codec_type"] for each in streams(clip)
+    ]
+    assert (
+        [(c["start_time"], c["tags"]) for c in whole(out)["chapters"]]
+        == [(c["start_time"], c["tags"]) for c in whole(clip)["chapters"]]
+        != []
+    )
+    assert other_packets(out) == other_packets(clip)
+
+
+def test_metadata_that_mp4_has_no_place_for_are_kept(tmp_path, upscaled):
+    clip = tmp_path / "clip.mp4"
+    make_clip(
+        clip,
+        options="-c:v libx264 -pix_fmt yuv420p -movflags use_metadata_tags -metadata title=T "
+        "-metadata com.example.place=here -metadata creation_time=2020-01-02T03:04:05Z",
+    )
+    tags = whole(upscaled(clip))["format"]["tags"]
+    assert (tags["title"], tags["com.example.place"]) == ("T", "here")
+    assert tags["creation_time"].startswith("2020-01-02T03:04:05")
+
+
+def test_a_stream_that_the_container_does_not_hold_is_refused(film, tmp_path):
+    with pytest.raises(VideoFormatError, match="mkv"):
+        upscale_video(film, tmp_path / "film.webm", scale=2, model="nearest")
+    assert not list(tmp_path.glob("*film.webm*"))
+
+
+def test_a_cover_is_no_video(tmp_path, upscaled):
+    make_clip(tmp_path / "v.mp4", sound="aac")
+    make_clip(tmp_path / "cover.png", frames=1, options="-f image2 -update 1")
+    clip = tmp_path / "clip.mp4"
+    ffmpeg(
+        "-i {} -i {} -map 1 -map 0 -c copy -disposition:v:0 attached_pic {}",
+        tmp_path / "v.mp4",
+        tmp_path / "cover.png",
+        clip,
+    )
+    out = upscaled(clip)
+    of_cover = next(each["index"] for each in streams(clip) if each["codec_name"] == "png")
+    kinds = {each["codec_name"]: each for each in streams(out)}
+    assert kinds["png"]["disposition"]["attached_pic"] == 1
+    assert kinds["png"]["width"] == 64
+    assert kinds["h264"]["width"] == 128
+    assert [each[-1] for each in packets(clip, of=str(of_cover))] == [
+        each[-1] for each in packets(out, of=str(kinds["png"]["index"]))
+    ]
