@@ -15,6 +15,8 @@ from widesr.web.settings import load_settings
 
 FAST = "bicubic"
 """A model that takes no time, for tests of what is around it."""
+_PACE = 1e-12
+"""So that no network is loaded where none is needed."""
 
 
 def settings(folder, **changed):
@@ -27,7 +29,7 @@ def client_of(folder, **changed):
     """Requests to a server in this process; the client's `service` is what it is made of."""
     from starlette.testclient import TestClient
 
-    service = Service(settings(folder, **changed))
+    service = Service(settings(folder, **changed), pace=_PACE)
     with TestClient(create_app(service)) as client:
         client.service = service
         until(lambda: service.networks.is_ready)

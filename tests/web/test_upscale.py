@@ -12,7 +12,6 @@ pytest.importorskip("fastapi", reason="needs the extra `web`")
 from examples import EXAMPLES
 from samples import smooth
 from serving import FAST, client_of, ended
-
 from widesr.cli import run
 
 

@@ -43,32 +43,35 @@ def check_model(name: str) -> None:
 class Networks:
     """Loads networks when they are needed, and keeps the last ones."""
 
-    def __init__(self, *, max_memory: int, threads: int | None) -> None:
+    def __init__(self, *, max_memory: int, threads: int | None, pace: float | None = None) -> None:
         """Load nothing yet.
 
         Args:
             max_memory: Of each network, as for `Upscaler`.
             threads: As for `load_engine`.
+            pace: Seconds for a pixel and a parameter, where they are known; else measured.
         """
         self._max_memory, self._threads = max_memory, threads
         self._loaded: OrderedDict[_Key, Upscaler] = OrderedDict()
         self._in_use: dict[_Key, int] = {}
         self._lock = threading.Lock()
         self._seconds: dict[_Key, float] = {}
-        self._per_parameter: float | None = None
+        self._pace = pace
 
     def warm_up(self) -> None:
         """Load what most pictures need, and measure how fast this machine is."""
+        if self.is_ready:
+            return
         with self._using([_FIRST]) as networks:
             upscaler = networks[_FIRST[1]]
             seconds = upscaler.seconds_for(1000, 1000) / 1e6
-        self._per_parameter = seconds / _parameters(_FIRST)
+        self._pace = seconds / _parameters(_FIRST)
         _logger.info("ready: %.2f s per megapixel by the default model", seconds * 1e6)
 
     @property
     def is_ready(self) -> bool:
         """Whether the first network is loaded and measured."""
-        return self._per_parameter is not None
+        return self._pace is not None
 
     def seconds(self, name: str, target: Target, *, height: int, width: int) -> float:
         """Forecast how long a picture takes; raises as `Target.factor` and `plan_scales`."""
@@ -77,7 +80,7 @@ class Networks:
             key = (name, scale)
             per_pixel = self._seconds.get(key)
             if per_pixel is None:
-                per_pixel = (self._per_parameter or 0.0) * _parameters(key)
+                per_pixel = (self._pace or 0.0) * _parameters(key)
             total += per_pixel * height * width * grown
             grown *= scale * scale
         return total

@@ -29,8 +29,12 @@ _SWEEP_S = 30.0
 class Service:
     """Everything that requests need; made once, started once, stopped once."""
 
-    def __init__(self, settings: ServeSettings) -> None:
+    def __init__(self, settings: ServeSettings, *, pace: float | None = None) -> None:
         """Open the data folder.
+
+        Args:
+            settings: All that decides how it behaves.
+            pace: As for `Networks`.
 
         Raises:
             UsageError: It cannot be used.
@@ -38,7 +42,9 @@ class Service:
         self.settings = settings
         self.metrics, self.hub = Metrics(), Hub()
         self.networks = Networks(
-            max_memory=Shares.of(settings.max_memory).network, threads=settings.threads
+            max_memory=Shares.of(settings.max_memory).network,
+            threads=settings.threads,
+            pace=pace,
         )
         _make_folders(settings.data)
         self.store = Store(settings.data / "jobs.sqlite")
