@@ -59,7 +59,9 @@ def test_the_description_is_openapi_3_1_and_names_every_operation(schema):
 def test_the_server_does_what_its_description_says(schema, address, label):
     (operation,) = (each.ok() for each in schema.get_all_operations() if each.ok().label == label)
     job = httpx2.post(
-        f"{address}/v1/upscale", content=EXAMPLES[0].read_bytes(), params={"model": FAST, "scale": 0.1}
+        f"{address}/v1/upscale",
+        content=EXAMPLES[0].read_bytes(),
+        params={"model": FAST, "scale": 0.1},
     )
     known = job.headers["content-location"].split("/")[3]
 
