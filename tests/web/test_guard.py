@@ -8,8 +8,6 @@ from contextlib import suppress
 import httpx2
 import pytest
 
-pytest.importorskip("fastapi", reason="needs the extra `web`")
-
 from serving import client_of, process_of, settings
 from widesr.cli import run
 from widesr.errors import UsageError

@@ -12,8 +12,6 @@ import httpx2
 import pytest
 from PIL import Image
 
-pytest.importorskip("fastapi", reason="needs the extra `web`")
-
 from samples import smooth
 from serving import FAST, client_of, ended, process_of, until
 

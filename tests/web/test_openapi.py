@@ -2,11 +2,8 @@
 
 import httpx2
 import pytest
+import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-
-pytest.importorskip("fastapi", reason="needs the extra `web`")
-schemathesis = pytest.importorskip("schemathesis", reason="needs the test group")
-
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,

@@ -1,22 +1,19 @@
 """The page in a real browser: what people do with it, by mouse, by keys and by touch."""
 
 import io
-import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from playwright.sync_api import expect, sync_playwright
 
-pytest.importorskip("fastapi", reason="needs the extra `web`")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the test group")
-
-from others import missing
+from others import program
 from samples import smooth
 from serving import process_of
 
-expect = playwright.expect
 DONE_MS = 60_000
 
 
@@ -28,10 +25,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing("chromium")
-    with playwright.sync_playwright() as driver:
+    chromium = program("chromium")
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -70,8 +65,6 @@ def picture(folder, name="photo.png", height=40, width=60):
 
 def clean(page):
     """No fault that axe finds."""
-    from axe_playwright_python.sync_playwright import Axe
-
     found = Axe().run(page).response["violations"]
     assert not [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
 
@@ -139,7 +132,7 @@ def test_the_slider_goes_by_mouse_and_by_keys_and_zoom_goes_beyond_pixels(visit,
     )
     page.focus("#viewport")
     before = page.locator("#image-right").get_attribute("style")
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
     assert page.locator("#image-right").get_attribute("style") != before
     page.keyboard.press("0")
     page.keyboard.press("l")
@@ -150,7 +143,7 @@ def test_the_slider_goes_by_mouse_and_by_keys_and_zoom_goes_beyond_pixels(visit,
 def test_two_models_stand_side_by_side_and_choices_are_remembered(visit, tmp_path):
     page = visit()
     page.select_option("#compare", "bicubic")
-    page.click("text=3×")
+    page.check("input[name=size][value='3']")
     page.keyboard.press("s")
     page.set_input_files("#files", picture(tmp_path))
     done(page)
@@ -193,9 +186,7 @@ def test_progress_is_shown_by_tile_and_a_removed_picture_is_stopped(visit, tmp_p
     page = visit()
     large = picture(tmp_path, height=1400, width=1600)
     page.set_input_files("#files", large)
-    page.wait_for_function(
-        "document.querySelector('#list .state').textContent.startsWith('tile ')", timeout=DONE_MS
-    )
+    expect(page.locator("#list .state")).to_contain_text("tile ", timeout=DONE_MS)
     expect(page.locator("#busy")).to_be_visible()
     assert 0 < page.locator("#busy-bar").evaluate("bar => bar.value") < 1
     with page.expect_request(lambda asked: asked.method == "DELETE"):
@@ -221,7 +212,10 @@ def test_tiff_is_shown_though_no_browser_shows_it(visit, tmp_path):
     page.set_input_files("#files", picture(tmp_path, "scan.tif"))
     done(page)
     for side in ("left", "right"):
-        page.wait_for_function(f"document.getElementById('image-{side}').naturalWidth > 0")
+        shown = page.locator(f"#image-{side}").evaluate(
+            "image => image.decode().then(() => image.naturalWidth)"
+        )
+        assert shown > 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -78,7 +78,7 @@ def take_in(
         networks: Tell how long it takes.
 
     Raises:
-        ProblemError: It cannot be worked on, and why.
+        ProblemError: It cannot be worked on, and why; its file is gone.
     """
     try:
         kind = _kind(path)
@@ -87,8 +87,11 @@ def take_in(
     source = path.rename(path.with_suffix(_SUFFIXES.get(kind, f".{kind}")))
     try:
         return _looked_at(source, kind, name, wishes, settings, networks)
-    except WidesrError as error:
-        raise _refused(error, source, name) from error
+    except BaseException as error:
+        source.unlink(missing_ok=True)
+        if isinstance(error, WidesrError):
+            raise _refused(error, source, name) from error
+        raise
 
 
 def _looked_at(

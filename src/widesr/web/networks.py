@@ -115,7 +115,13 @@ class Networks:
             return
         keys = self.keys(name, target, height=height, width=width)
         with self._using(keys) as networks:
-            yield SizedUpscaler(target, networks=networks)
+            sized = SizedUpscaler(target, networks=networks)
+            alone = list(networks.values())
+            size = target.size(height, width)
+            if len(alone) == 1 and alone[0].output_size(height, width) == size:
+                yield alone[0]  # which tells of its tiles, and not of shares of the work
+            else:
+                yield sized
 
     def let_go(self) -> None:
         """Unload all that is not in use."""

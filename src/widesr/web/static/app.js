@@ -24,9 +24,8 @@ function pick(item) {
 
 function remove(item) {
   const at = queue.items.indexOf(item);
+  if (current === item) current = queue.items[at + 1] ?? queue.items[at - 1] ?? null;
   queue.remove(item);
-  if (current === item) current = queue.items[Math.min(at, queue.items.length - 1)] ?? null;
-  refresh();
   if (!current) $("choose").focus();
 }
 

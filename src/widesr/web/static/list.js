@@ -71,7 +71,8 @@ export function stateOf(item) {
     const line = job.place ? `${job.place} before it` : "Next in line";
     return { text: by + line, share: 0, isBad: false, isDone: false };
   }
-  const tiles = job.tiles > 1 ? `tile ${Math.floor(job.tiles_done)} of ${Math.ceil(job.tiles)}` : "at work";
+  const isWhole = Number.isInteger(job.tiles) && job.tiles > 1;
+  const tiles = isWhole ? `tile ${Math.floor(job.tiles_done)} of ${job.tiles}` : `${Math.round(100 * (job.progress ?? 0))} %`;
   const left = job.seconds_left > 0.5 && job.tiles ? ` · ${readableTime(job.seconds_left)} left` : "";
   return { text: `${by}${tiles}${left}`, share: job.progress ?? 0, isBad: false, isDone: false };
 }
