@@ -61,7 +61,7 @@ def measured(network, options):
         optim = recipe.optim.model_copy(update={"compile": way == "compiled"})
         runs[way] = prepare(
             recipe.model_copy(update={"optim": optim}),
-            start_from=None,
+            init=None,
             threads=options.threads,
             device="cpu",
         )

@@ -19,7 +19,8 @@ import sys
 from pathlib import Path
 
 from widesr import evaluate_folder
-from widesr.models.catalog import BICUBIC, LADDER, Score, find_model, list_shipped
+from widesr.engine import find_model
+from widesr.models.catalog import ALIASES, BICUBIC, Score, list_shipped
 
 PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
 
@@ -75,7 +76,7 @@ def main():
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
 
-    finest = set(LADDER["best"].values())
+    finest = set(ALIASES["best"].values())
     if options.only:
         models = [find_model(options.only, scale=None)]
     else:

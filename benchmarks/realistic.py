@@ -23,7 +23,8 @@ import numpy as np
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.degrade.named import photograph_seed
 from widesr.degrade.steps import blurred, gaussian, gaussian_noise, resized, rounded, through_jpeg
-from widesr.models.catalog import BICUBIC, native_scales
+from widesr.engine import native_scales
+from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture

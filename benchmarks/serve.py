@@ -69,7 +69,7 @@ def started(folder, *flags):
 
 def pictures(folder, *, n, sides):
     """Pieces of the examples, as JPEG."""
-    dice, made = random.Random(0), []
+    dice, made = random.Random(0), []  # noqa: S311 - no secret
     for number in range(n):
         image = pyvips.Image.new_from_file(str(EXAMPLES[number % len(EXAMPLES)]))
         width, height = (min(dice.choice(sides), most) for most in (image.width, image.height))
@@ -91,7 +91,7 @@ class Load:
         self.waited = []
 
     async def client(self, number):
-        dice = random.Random(number)
+        dice = random.Random(number)  # noqa: S311 - no secret
         async with httpx2.AsyncClient(timeout=150) as http:
             sent = 0
             while time.monotonic() < self.until:
@@ -177,17 +177,17 @@ def ends_of(run, process):
     """What became of each accepted job; each must have ended once."""
     ended = Counter()
     with httpx2.Client(base_url=run.address, timeout=60) as http:
-        for id in run.accepted:
+        for name in run.accepted:
             until = time.monotonic() + 600
-            while (job := http.get(f"/v1/jobs/{id}").json()).get("state") not in OVER:
+            while (job := http.get(f"/v1/jobs/{name}").json()).get("state") not in OVER:
                 if "state" not in job or time.monotonic() > until or process.poll() is not None:
-                    run.faults.append(f"{id}: {job}")
+                    run.faults.append(f"{name}: {job}")
                     break
                 time.sleep(0.1)
             ended[job.get("state", "lost")] += 1
-            kinds = re.findall(r"^event: (\w+)$", http.get(f"/v1/jobs/{id}/events").text, re.M)
+            kinds = re.findall(r"^event: (\w+)$", http.get(f"/v1/jobs/{name}/events").text, re.M)
             if sum(kind in OVER for kind in kinds) != 1:
-                run.faults.append(f"{id}: {kinds}")
+                run.faults.append(f"{name}: {kinds}")
     if set(ended) - {"done"}:
         run.faults.append(f"not all were done: {dict(ended)}")
     return ended

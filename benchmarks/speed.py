@@ -164,7 +164,7 @@ def is_installed(package):
 
 def measure(model, specs, height, width, threads, rounds):
     """All contenders in turn; seconds of each round, and what follows from them."""
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
 
     card = find_model(model, scale=None).card
     workers = {name: Worker(spec, height, width, threads) for name, spec in specs}
@@ -271,8 +271,7 @@ def peak_mib():
 
 def widesr(pixels, threads, *, model, backend="auto", precision="auto", tile="auto"):
     """From 8-bit pixels to 8-bit pixels, as `widesr upscale` does between the files."""
-    from widesr.engine import load_engine
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model, load_engine
     from widesr.upscaling.upscaler import Upscaler
 
     found = find_model(model, scale=None)
@@ -291,7 +290,7 @@ def network_input(pixels):
 def onnxruntime(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
     import onnxruntime as ort
 
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
 
     lr = network_input(pixels)
     session = ort.InferenceSession(find_model(model, scale=None).path)
@@ -301,7 +300,7 @@ def onnxruntime(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
 def openvino(pixels, threads, *, model):  # noqa: ARG001 - with all defaults
     import openvino as ov
 
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
 
     lr = network_input(pixels)
     compiled = ov.Core().compile_model(find_model(model, scale=None).path, "CPU")
@@ -313,7 +312,7 @@ def eager(pixels, threads, *, model):
     """The same network, with random weights, which take as long."""
     import torch
 
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
     from widesr.nets import build
     from widesr.train.recipe import load_recipe
 
@@ -343,7 +342,7 @@ def opencv(pixels, threads, *, path, model):  # noqa: ARG001
 def pillow(pixels, threads, *, kernel, model):  # noqa: ARG001 - it has one thread
     from PIL import Image
 
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
 
     scale = find_model(model, scale=None).card.scale
     image = Image.fromarray(pixels)
@@ -356,7 +355,7 @@ def libvips(pixels, threads, *, kernel, model):
     os.environ["VIPS_CONCURRENCY"] = str(threads)
     import pyvips
 
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
 
     scale = find_model(model, scale=None).card.scale
     image = pyvips.Image.new_from_array(pixels)
@@ -448,8 +447,7 @@ def file_to_file(times):
 
 def network_alone(height, width):
     """The tiles of a picture through the runtime, and nothing else."""
-    from widesr.engine import load_engine
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model, load_engine
     from widesr.pixels.rows import Rows
     from widesr.system.threads import in_threads
     from widesr.upscaling.upscaler import Upscaler

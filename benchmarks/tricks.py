@@ -26,10 +26,10 @@ from statistics import median
 
 import numpy as np
 
-from widesr.engine import load_engine
+from widesr.engine import find_model, load_engine
 from widesr.engine.graph import start_openvino
 from widesr.engine.skip import keep_skip_exact
-from widesr.models.catalog import ModelFile, find_model
+from widesr.models.catalog import ModelFile
 from widesr.pixels.tiling import plan_tiles
 from widesr.system.machine import this_machine
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple
 from widesr.degrade.named import DEGRADATIONS, Shrink, photograph_seed
-from widesr.models.catalog import LADDER, ModelCard, ModelFile, list_shipped
+from widesr.models.catalog import ALIASES, ModelCard, ModelFile, list_shipped
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -157,7 +157,7 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
 
 
 def aliases_of(card: ModelCard) -> str:
-    aliases = [alias for alias, names in LADDER.items() if card.name in names.values()]
+    aliases = [alias for alias, names in ALIASES.items() if card.name in names.values()]
     return ", ".join(f"`{alias}`" for alias in aliases) or "none"
 
 

@@ -20,7 +20,8 @@ from widesr.pictures.picture import Picture
 from widesr.pictures.writing import write_picture
 from widesr.pixels.drawing import enlarged, joined, titled
 from widesr.upscaling.api import upscale
-from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.upscaler import Upscaler
 
 Pixels = NDArray[np.uint8]
 

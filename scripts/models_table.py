@@ -6,7 +6,7 @@ python scripts/models_table.py [--check]
 import sys
 from pathlib import Path
 
-from widesr.models.catalog import LADDER, ModelCard, list_shipped
+from widesr.models.catalog import ALIASES, ModelCard, list_shipped
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- models-table:start -->\n", "<!-- models-table:end -->"
@@ -27,9 +27,9 @@ def table() -> str:
     ]
     for model in sorted(list_shipped(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
-        rung = next(rung for rung, models in LADDER.items() if card.name in models.values())
+        alias = next(alias for alias, models in ALIASES.items() if card.name in models.values())
         lines.append(
-            f"| `{card.name}` | `{rung}` | x{card.scale} | {card.parameters_fused:,} | "
+            f"| `{card.name}` | `{alias}` | x{card.scale} | {card.parameters_fused:,} | "
             f"{model.path.stat().st_size / 1e6:.2f} MB | {score(card, 'Set5')} | "
             f"{score(card, 'Set14')} |"
         )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from widesr.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from widesr.engine import Engine, load_engine
+    from widesr.engine import Engine, EngineOptions, find_model, load_engine
     from widesr.errors import WidesrError
     from widesr.evaluation.report import Report
     from widesr.evaluation.scoring import evaluate_folder
-    from widesr.models.catalog import ModelCard, ModelFile, find_model, list_models
+    from widesr.models.catalog import ModelCard, ModelFile, list_models
     from widesr.models.mirrors import pull_model
     from widesr.pictures.picture import Picture
     from widesr.pictures.reading import read_picture
@@ -29,6 +29,7 @@ logging.getLogger("widesr").addHandler(logging.NullHandler())  # what is said is
 __all__ = [
     "PROTOCOLS",
     "Engine",
+    "EngineOptions",
     "ModelCard",
     "ModelFile",
     "Picture",
@@ -50,11 +51,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "engine": ("Engine", "load_engine"),
+    "engine": ("Engine", "EngineOptions", "find_model", "load_engine"),
     "errors": ("WidesrError",),
     "evaluation.report": ("Report",),
     "evaluation.scoring": ("evaluate_folder",),
-    "models.catalog": ("ModelCard", "ModelFile", "find_model", "list_models"),
+    "models.catalog": ("ModelCard", "ModelFile", "list_models"),
     "models.mirrors": ("pull_model",),
     "pictures.picture": ("Picture",),
     "pictures.reading": ("read_picture",),

@@ -23,7 +23,8 @@ from widesr.cli.interrupt import interruptible
 from widesr.cli.terminal import progress
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.evaluation.report import Report
-from widesr.models.catalog import LADDER, list_models
+from widesr.models import catalog
+from widesr.models.catalog import list_models
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pixels.resize import imresize
 
@@ -595,7 +596,7 @@ def test_doctor_finds_an_installation_without_models_broken(cli, tmp_path, monke
 def test_doctor_finds_a_model_that_makes_no_pictures_broken(cli, tmp_path, monkeypatch):
     (tmp_path / TINY.name).write_bytes(TINY.read_bytes())  # random weights
     monkeypatch.setattr("widesr.models.catalog.MODELS_DIR", tmp_path)
-    monkeypatch.setitem(LADDER, "default", {2: "tiny-x2"})
+    monkeypatch.setitem(catalog.ALIASES, "default", {2: "tiny-x2"})
     results = {each["check"]: each for each in json.loads(cli("doctor", "--json").out)}
     assert results["models"]["ok"]
     assert not results["upscale x2"]["ok"]

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from widesr.cli import app, run
-from widesr.models.catalog import LADDER
+from widesr.models.catalog import ALIASES
 from widesr.pixels.metrics import PROTOCOLS
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_a_flag_takes_no_value_in_the_help(capsys, monkeypatch, words):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["upscale", "-n", ""], {*LADDER, "bicubic"}),
+        (["upscale", "-n", ""], {*ALIASES, "bicubic"}),
         (["upscale", "--model", "re"], {"realistic"}),
         (["evaluate", "--protocol", "basic"], {p for p in PROTOCOLS if p.startswith("basic")}),
         (["upscale", "--icc", ""], {"keep", "srgb", "strip"}),

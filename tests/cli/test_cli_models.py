@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from widesr.cli import run
-from widesr.models.catalog import LADDER, ModelFile, list_models, read_card, write_card
+from widesr.models.catalog import ALIASES, ModelFile, list_models, read_card, write_card
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
@@ -123,7 +123,7 @@ def test_an_alias_without_a_scale_lists_its_models(cli):
     code, out, err = cli("models", "default")
     assert (code, err) == (0, "")
     found = [line.split()[0] for line in out.split("\n\n")[0].splitlines()[1:]]
-    assert found == [LADDER["default"][scale] for scale in (2, 3, 4)]
+    assert found == [ALIASES["default"][scale] for scale in (2, 3, 4)]
     assert sorted(found) == [m["name"] for m in json.loads(cli("models", "default", "--json")[1])]
     code, out, err = cli("models", "bicubic")
     assert (code, out) == (1, "")

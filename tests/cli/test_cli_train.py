@@ -74,7 +74,7 @@ def test_a_run_that_exists_is_resumed_only_when_asked(shop, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["step"] == 30
     assert run(command) == 1
-    assert "error[checkpoint]: run: holds a run already; add --resume" in capsys.readouterr().err
+    assert "(--resume or --out)" in capsys.readouterr().err
     assert run([*command, "--resume"]) == 0
     assert capsys.readouterr().out == ""  # nothing was left to do
 
@@ -160,7 +160,7 @@ def test_a_run_that_came_to_the_end_of_its_schedule_says_what_else_to_do(shop, c
     assert run([*command, "--steps", "5", "--resume"]) == 0
     said = capsys.readouterr().err
     assert 'schedule = "cosine" has come to its end' in said
-    assert "--from run/shop-x3.safetensors" in said
+    assert "run/shop-x3.safetensors" in said
     assert run([*command, "--steps", "10", "--resume"]) == 1
     assert "other settings (optim.steps 5, now 10)" in capsys.readouterr().err
 

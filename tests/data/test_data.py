@@ -316,7 +316,7 @@ def test_small_photographs_are_left_out_and_the_last_one_not(tmp_path):
         save(tmp_path / f"{i}.png", picture(width=width, height=height))
     source = open_source(tmp_path, scale=2, degradation="bicubic")
     said = []
-    names = large_enough(source, scale=2, lr_patch=12, notice=said.append)
+    names = large_enough(source, scale=2, lr_patch=12, on_notice=said.append)
     assert names == ["0.png", "3.png"]
     (line,) = said
     assert line == (
@@ -324,10 +324,10 @@ def test_small_photographs_are_left_out_and_the_last_one_not(tmp_path):
         "(1.png is 23x99)"
     )
     said.clear()
-    assert large_enough(source, scale=1, lr_patch=1, notice=said.append) == list(source.names)
+    assert large_enough(source, scale=1, lr_patch=1, on_notice=said.append) == list(source.names)
     assert said == []
     with pytest.raises(DataError, match=r"all photographs are smaller than a patch of 200x200"):
-        large_enough(source, scale=2, lr_patch=100, notice=said.append)
+        large_enough(source, scale=2, lr_patch=100, on_notice=said.append)
 
 
 # ---- licences ------------------------------------------------------------------------------

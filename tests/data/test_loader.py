@@ -105,7 +105,7 @@ def test_batches_come_ahead_but_only_so_many_and_no_thread_stays(monkeypatch):
             time.sleep(0.01)
         time.sleep(0.05)
         assert len(drawn) == 4  # the one taken, and workers + 1
-    assert not [t for t in threading.enumerate() if t.name.startswith("widesr-data")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("widesr")]
 
 
 def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_is_wanted():

@@ -65,7 +65,7 @@ def copied(pack, tmp_path):
 
 def batches(data, *, scale, seed=3, n=5, exclude=()):
     source = open_source(data, scale=scale, degradation="bicubic", exclude=exclude)
-    names = large_enough(source, scale=scale, lr_patch=12, notice=lambda _: None)
+    names = large_enough(source, scale=scale, lr_patch=12, on_notice=lambda _: None)
     training, held = hold_out(names, 1)
     loader = Loader(source.load(training), scale=scale, lr_patch=12, batch=4, seed=seed)
     with loader:
@@ -152,7 +152,7 @@ def resident(path):
 
 def test_a_whole_pack_is_verified(pack):
     seen = []
-    index, damaged = verify_pack(pack, report=lambda n, name: seen.append((n, name)))
+    index, damaged = verify_pack(pack, on_progress=lambda n, name: seen.append((n, name)))
     assert damaged == []
     assert seen[-1] == (5, "deep/1.png")
     assert index.sha256 == read_index(pack).sha256
@@ -304,7 +304,7 @@ def slowly(n, name):
     print(n, flush=True)
     time.sleep(60 if n == 3 else 0)
 write_pack(Folder(Path(sys.argv[1]), scales=[2, 3], degradation="bicubic"), Path(sys.argv[2]),
-           report=slowly)
+           on_progress=slowly)
 """
 
 
@@ -336,12 +336,14 @@ def test_packing_runs_ahead_of_the_disk_only_so_far(photographs, tmp_path, monke
     )
     ahead = []
 
-    def report(n, name):
+    def on_progress(n, name):
         time.sleep(0.05)
         ahead.append(len(begun) - n)
 
     write_pack(
-        Folder(photographs, scales=[2], degradation="bicubic"), tmp_path / "out", report=report
+        Folder(photographs, scales=[2], degradation="bicubic"),
+        tmp_path / "out",
+        on_progress=on_progress,
     )
     assert max(ahead) <= 3
 

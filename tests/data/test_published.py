@@ -78,8 +78,8 @@ def test_the_benchmarks_share_one_archive():
     ("names", "lr", "url", "message"),
     [
         (["set6"], [], None, "set set6 is not known; expected div2k, set5"),
-        (["div2k"], ["bicubic_X8"], None, "--lr bicubic_X8 is not known; expected bicubic_X2"),
-        (["set5"], ["mild"], None, "--lr is of div2k"),
+        (["div2k"], ["bicubic_X8"], None, "LR bicubic_X8 is not known; expected bicubic_X2"),
+        (["set5"], ["mild"], None, "chosen for div2k only"),
         (["div2k"], [], "https://a/b.zip", "is one file, 2 are wanted; end it with /"),
     ],
 )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import load_engine
+from widesr.engine import find_model, load_engine
 from widesr.engine.choice import is_openvino_installed
-from widesr.models.catalog import MODELS_DIR, ModelFile, find_model, read_card
+from widesr.models.catalog import MODELS_DIR, ModelFile, read_card
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.system.machine import cpu
@@ -145,7 +145,7 @@ THREADS = """
 import sys
 from pathlib import Path
 import numpy as np
-from widesr.models.catalog import find_model
+from widesr.engine import find_model
 from widesr.engine import load_engine
 
 def ticks():

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.engine import find_model, load_engine, native_scales
+from widesr.engine.protocol import Runtime
 from widesr.engine.windows import Windowed
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
+from widesr.models.catalog import read_card
 from widesr.pixels.tiling import plan_tiles
 
 onnx = pytest.importorskip("onnx")
@@ -80,7 +82,7 @@ def test_scale_and_reach_are_those_that_the_graph_has(tmp_path_factory, scale, k
     model = find_model(_network(path, scale=scale, kernels=kernels, dilation=dilation), scale=scale)
     reach = dilation * sum(kernel // 2 for kernel in kernels)
     assert (model.card.scale, model.card.receptive_radius) == (scale, reach)
-    assert model.tiles
+    assert model.card.tiles
 
 
 def test_a_model_whose_card_was_lost_is_found_to_be_what_the_card_said(tmp_path):
@@ -118,7 +120,7 @@ def _unshuffled(path):
 @pytest.mark.parametrize("make", [_mean_taken_off, _unshuffled])
 def test_a_network_that_is_not_the_same_everywhere_is_for_whole_pictures(tmp_path, make):
     model = find_model(make(tmp_path / "whole.onnx"), scale=1)
-    assert not model.tiles
+    assert not model.card.tiles
     assert load_engine(model, threads=1).smallest_tile is None
 
 
@@ -164,7 +166,7 @@ def sized(tmp_path_factory):
     return fixed, free
 
 
-class OfOneSize:
+class OfOneSize(Runtime):
     """A runtime that takes 16x16 only, and says how far it looks."""
 
     name, precision, scale, streams, bytes_per_pixel = "known", "fp32", 1, 1, 9
@@ -172,18 +174,18 @@ class OfOneSize:
     def __init__(self, radius, smallest_tile=1):
         self.receptive_radius, self.smallest_tile = radius, smallest_tile
 
-    def run(self, lr):
+    def run_all(self, lr):
         assert lr.shape == (1, 3, 16, 16)
-        return lr
+        return (lr,)
 
 
 def test_a_network_that_looks_farther_than_its_one_size_is_refused():
     with pytest.raises(ModelFileError, match="x: takes 16x16 pixels only, fewer than the 17"):
         Windowed(OfOneSize(radius=8), size=(16, 16), path="x")
     whole = Windowed(OfOneSize(radius=0, smallest_tile=None), size=(16, 16), path="x")
-    assert whole.run(np.ones((1, 3, 9, 16), np.float32)).shape == (1, 3, 9, 16)
+    assert whole.run_all(np.ones((1, 3, 9, 16), np.float32))[0].shape == (1, 3, 9, 16)
     with pytest.raises(ModelFileError, match="takes at most 16x16 pixels and looks at all of them"):
-        whole.run(np.ones((1, 3, 16, 17), np.float32))
+        whole.run_all(np.ones((1, 3, 16, 17), np.float32))
 
 
 def test_the_wrong_scale_is_refused_with_the_right_one(tmp_path):
@@ -208,8 +210,8 @@ def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path, content):
 
 
 def test_names_and_files_with_a_card_are_found_as_ever():
-    assert find_model(str(TINY), scale=2) == catalog.find_model(str(TINY), scale=2)
-    assert find_model("default", scale=3) == catalog.find_model("default", scale=3)
-    assert native_scales("default") == catalog.native_scales("default")
+    assert find_model(str(TINY), scale=2).card == read_card(TINY)
+    assert find_model("default", scale=3).card.name == catalog.ALIASES["default"][3]
+    assert native_scales("default") == tuple(catalog.ALIASES["default"])
     with pytest.raises(ModelNotFoundError, match="no such file"):
         find_model("missing.onnx", scale=2)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from widesr.engine import EngineOptions
 from widesr.engine.choice import is_openvino_installed
 from widesr.errors import ModelFileError
 from widesr.upscaling.resize_to import load_upscaler
@@ -177,7 +178,7 @@ def test_an_upscaler_comes_out_of_a_pickle_as_it_was(backend, dtype, tmp_path, m
     again = pickle.loads(pickled)  # noqa: S301 (our own)
     assert (again.model, again.tile, again.card) == (upscaler.model, upscaler.tile, upscaler.card)
     np.testing.assert_array_equal(again(noise(dtype)), upscaler(noise(dtype)))
-    exact = pickle.loads(pickle.dumps(upscaler._engine.exact))  # noqa: S301 (our own)
+    exact = pickle.loads(pickle.dumps(upscaler.engine.fp32))  # noqa: S301 (our own)
     assert exact.precision == "fp32"
 
 
@@ -190,6 +191,18 @@ def test_every_upscaler_can_be_pickled(name, target):
     again = pickle.loads(pickle.dumps(upscaler))  # noqa: S301 (our own)
     assert again.model == upscaler.model
     np.testing.assert_array_equal(again(noise()), upscaler(noise()))
+
+
+def test_options_reach_another_process_as_they_are():
+    options = EngineOptions(backend="onnxruntime", threads=1, tile=16, self_ensemble=True)
+    again = pickle.loads(pickle.dumps(options))  # noqa: S301 (our own)
+    assert again == options
+    upscaler = Upscaler.load(TINY, scale=2, options=again)
+    assert (upscaler.model, upscaler.tile) == ("tiny-x2+", 16)
+    by_words = Upscaler.load(
+        TINY, scale=2, backend="onnxruntime", threads=1, tile=16, self_ensemble=True
+    )
+    np.testing.assert_array_equal(upscaler(noise()), by_words(noise()))
 
 
 def test_a_pickle_whose_model_file_is_gone_is_an_error_that_names_it(tmp_path):

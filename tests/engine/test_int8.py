@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from widesr.engine import find_ranges, int8, load_engine
+from widesr.engine import find_model, find_ranges, int8, load_engine
 from widesr.engine.graph import read_graph
 from widesr.errors import ModelFileError, UsageError
-from widesr.models.catalog import MODELS_DIR, Loss, ModelFile, find_model, read_card
+from widesr.models.catalog import MODELS_DIR, Loss, ModelFile, read_card
 from widesr.pixels.tiling import plan_tiles
 from widesr.system.machine import cpu
 from widesr.upscaling.upscaler import Upscaler
@@ -65,10 +65,10 @@ def test_ranges_are_those_of_the_inner_convolutions_by_the_files_names_with_room
 @in_int8
 def test_int8_is_close_to_fp32_and_is_not_fp32(engine):
     lr = _pictures()[0]
-    difference = np.abs(engine.run(lr) - engine.exact.run(lr))
+    difference = np.abs(engine.run(lr) - engine.fp32.run(lr))
     assert 1e-5 < difference.max() < 0.02
     assert engine.precision == "int8"
-    assert engine.exact.precision == "fp32"
+    assert engine.fp32.precision == "fp32"
 
 
 @in_int8
@@ -85,7 +85,9 @@ def test_the_runtime_does_multiply_in_8_bits(model):
     graph = read_graph(model)
     assert not {"i8", "u8"} & set(kinds(graph))
     assert int8.round_convolutions(graph, model.card.ranges)
-    assert len({"i8", "u8"} & set(kinds(graph))) == 2  # after a ReLU from 0 on, else signed
+    # After a ReLU from 0 on, else signed; for signed ones OpenVINO has kernels with AMX alone.
+    expected = {"i8", "u8"} if "amx_int8" in cpu().flags else {"u8"}
+    assert expected <= set(kinds(graph))
 
 
 @in_int8
@@ -152,7 +154,7 @@ def test_what_is_no_photograph_is_not_spoilt_either(path):
 @in_int8
 def test_16_bits_never_go_through_int8(engine):
     deep = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), np.uint16)
-    exact = Upscaler(engine.exact)
+    exact = Upscaler(engine.fp32)
     np.testing.assert_array_equal(Upscaler(engine)(deep), exact(deep))
     eight = (deep >> 8).astype(np.uint8)
     assert (Upscaler(engine)(eight) != exact(eight)).any()
@@ -175,7 +177,7 @@ def test_a_model_that_loses_more_than_a_tenth_of_a_decibel_is_refused(model, abl
     loss = Loss(precision="int8", mean=0.01, worst=worst, n=6)
     lossy = ModelFile(model.path, model.card.model_copy(update={"losses": (loss,)}))
     if refused:
-        with pytest.raises(UsageError, match=r"loses 0\.11 dB in int8, more than 0\.1; take"):
+        with pytest.raises(UsageError, match=r"loses 0\.11 dB in int8, more than 0\.1"):
             load_engine(lossy, precision="int8")
     else:
         load_engine(lossy, precision="int8")

@@ -33,7 +33,7 @@ def test_other_formats_are_refused(tmp_path):
 
 
 def test_frames_that_the_format_cannot_hold_are_refused_and_leave_nothing(tmp_path):
-    with pytest.raises(ImageFormatError, match="frames of 17000x2 cannot be written"):
+    with pytest.raises(ImageFormatError, match="the picture is 17000x2, WebP holds"):
         write_blinking(tmp_path / "a.webp", [np.zeros((2, 17000, 3), np.uint8)] * 2)
     assert list(tmp_path.iterdir()) == []
 
@@ -41,7 +41,7 @@ def test_frames_that_the_format_cannot_hold_are_refused_and_leave_nothing(tmp_pa
 def test_nothing_is_overwritten_unasked(tmp_path):
     path = tmp_path / "a.webp"
     path.write_bytes(b"mine")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError):
         write_blinking(path, FRAMES)
     assert path.read_bytes() == b"mine"
     write_blinking(path, FRAMES, overwrite=True)
@@ -49,5 +49,5 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(ImageWriteError, match="cannot be written"):
+    with pytest.raises(ImageWriteError, match="does not exist"):
         write_blinking(tmp_path / "none" / "a.webp", FRAMES)

@@ -152,7 +152,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(exported, tmp_pa
     weights = exported["wdsr-a"].with_suffix(".safetensors")
     with pytest.raises(CheckpointError, match="no such file"):
         export_onnx(tmp_path / "none.safetensors", tmp_path / "model.onnx", licence="CC0-1.0")
-    with pytest.raises(OutputExistsError, match="is there already"):
+    with pytest.raises(OutputExistsError, match="exists already"):
         export_onnx(weights, exported["edsr"], licence="CC0-1.0")
     with pytest.raises(ExportError, match="cannot be written"):
         export_onnx(weights, tmp_path / "no folder" / "model.onnx", licence="CC0-1.0")

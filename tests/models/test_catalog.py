@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from widesr.engine import find_model, lookup, native_scales
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
-from widesr.models.catalog import ModelCard, find_model, list_models, read_card
+from widesr.models.catalog import ModelCard, list_models, read_card
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
@@ -23,8 +24,9 @@ def shelf(tmp_path, monkeypatch):
     for name in ("tiny-x2", "huge-x2"):
         shutil.copyfile(TINY, folder / f"{name}.onnx")
     monkeypatch.setattr(catalog, "MODELS_DIR", folder)
-    ladder = {"fast": {}, "default": {2: "tiny-x2", 3: "gone-x3"}, "best": {2: "huge-x2"}}
-    monkeypatch.setattr(catalog, "LADDER", ladder)
+    aliases = {"fast": {}, "default": {2: "tiny-x2", 3: "gone-x3"}, "best": {2: "huge-x2"}}
+    for module in (catalog, lookup):
+        monkeypatch.setattr(module, "ALIASES", aliases)
     return folder
 
 
@@ -145,14 +147,14 @@ def test_an_unknown_model_is_answered_with_the_nearest_name_and_all_there_are(sh
         find_model("qqq", scale=2)
 
 
-def test_a_rung_means_a_model_at_each_scale(shelf):
+def test_an_alias_means_a_model_at_each_scale(shelf):
     assert find_model("best", scale=2).path == shelf / "huge-x2.onnx"
-    assert catalog.native_scales("default") == (2, 3)
-    assert catalog.native_scales("best") == (2,)
+    assert native_scales("default") == (2, 3)
+    assert native_scales("best") == (2,)
 
 
 @pytest.mark.parametrize(
-    ("rung", "scale", "message"),
+    ("alias", "scale", "message"),
     [
         ("default", 8, "no default model for x8; there is one for x2, x3; for x8 there is bicubic"),
         ("best", 3, "no best model for x3; there is one for x2; for x3 there is default, bicubic"),
@@ -161,9 +163,9 @@ def test_a_rung_means_a_model_at_each_scale(shelf):
         ("bets", 2, "no model 'bets'; did you mean 'best'"),
     ],
 )
-def test_a_rung_without_a_model_for_the_scale_says_what_there_is(shelf, rung, scale, message):
+def test_an_alias_without_a_model_for_the_scale_says_what_there_is(shelf, alias, scale, message):
     with pytest.raises(ModelNotFoundError, match=message):
-        find_model(rung, scale=scale)
+        find_model(alias, scale=scale)
 
 
 def test_a_model_of_any_scale_is_found_by_its_own_name(shelf):
@@ -171,11 +173,11 @@ def test_a_model_of_any_scale_is_found_by_its_own_name(shelf):
 
 
 @pytest.mark.skipif(not list_models(), reason="needs the models of the package")
-def test_every_rung_names_models_that_are_there_and_of_its_scale():
-    assert catalog.LADDER["default"]
-    for rung, models in catalog.LADDER.items():
+def test_every_alias_names_models_that_are_there_and_of_its_scale():
+    assert catalog.ALIASES["default"]
+    for alias, models in catalog.ALIASES.items():
         for scale in models:
-            assert find_model(rung, scale=scale).card.scale == scale
+            assert find_model(alias, scale=scale).card.scale == scale
 
 
 def test_a_model_of_another_scale_is_refused(shelf):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 import widesr
 from server import closed_port
+from widesr.engine import find_model
 from widesr.errors import (
     DownloadError,
     ModelFileError,
@@ -21,16 +22,9 @@ from widesr.errors import (
 )
 from widesr.models import catalog
 from widesr.models import mirrors as module
-from widesr.models.catalog import (
-    ModelCard,
-    ModelFile,
-    find_model,
-    list_models,
-    read_card,
-    write_card,
-)
+from widesr.models.catalog import ModelCard, ModelFile, list_models, read_card, write_card
 from widesr.models.index import Entry, Index, beside, write_index
-from widesr.models.mirrors import open_mirrors, pull_model, remove_model, standing
+from widesr.models.mirrors import open_mirror, pull_model, remove_model, standing
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
@@ -105,7 +99,7 @@ def test_an_index_is_written_again_after_each_change(mirror):
     (mirror / "big-x2.onnx").unlink()
     put(mirror, "new-x2")
     assert [entry.name for entry in write_index(mirror).models] == ["new-x2", "other-x2"]
-    assert list(open_mirrors(mirror).offers) == ["new-x2", "other-x2"]
+    assert list(open_mirror(mirror).entries) == ["new-x2", "other-x2"]
 
 
 def test_what_another_version_wrote_beside_is_passed_over(mirror):
@@ -213,10 +207,10 @@ def test_what_is_there_is_not_fetched_again(server, mirror, shelf):
 def test_a_download_that_was_cut_goes_on_with_the_next_command(server, mirror, shelf, ranges):
     url = serve(server, mirror)
     server.ranges = ranges
-    mirrors = open_mirrors(url)
+    opened = open_mirror(url)
     server.cut_after = [1000, 0, 0, 0]
     with pytest.raises(DownloadError, match=r"big-x2\.onnx: not to be had .* --mirror"):
-        module.pull(mirrors.find("big-x2"))
+        opened.pull(opened.find("big-x2"))
     assert left_in(shelf) == (["big-x2.onnx.part"] if ranges else [])
     with pytest.raises(ModelNotFoundError):
         find_model("big-x2", scale=2)
@@ -229,10 +223,10 @@ def test_a_download_that_was_cut_goes_on_with_the_next_command(server, mirror, s
 
 def test_a_model_that_changed_between_two_tries_comes_whole_all_the_same(server, mirror, shelf):
     url = serve(server, mirror)
-    mirrors = open_mirrors(url)
+    opened = open_mirror(url)
     server.cut_after = [1000, 0, 0, 0]
     with pytest.raises(DownloadError):
-        module.pull(mirrors.find("big-x2"))
+        opened.pull(opened.find("big-x2"))
     server.cut_after.clear()
     data = bytearray(put(mirror, "big-x2", notes="version 2", licence="CC-BY-4.0").read_bytes())
     write_index(mirror)
@@ -296,7 +290,7 @@ def test_a_file_that_is_no_widesr_model_is_refused_though_its_hash_is_right(mirr
 def test_a_page_in_the_place_of_an_index_is_refused(server, text):
     server.files["/models.json"] = text
     with pytest.raises(DownloadError, match=r"/models\.json: is no index of models: ") as refusal:
-        open_mirrors(server.url)
+        open_mirror(server.url)
     assert "\n" not in str(refusal.value)
 
 
@@ -304,7 +298,7 @@ def test_an_index_without_end_is_given_up(server, monkeypatch):
     monkeypatch.setattr("widesr.models.index._MOST", 1000)
     server.files["/models.json"] = b" " * 5000
     with pytest.raises(DownloadError, match="has more than 1,000 bytes; check the address"):
-        open_mirrors(server.url)
+        open_mirror(server.url)
 
 
 @given(
@@ -336,8 +330,9 @@ def test_another_model_of_the_name_is_replaced_only_if_asked(server, mirror, she
     put(mirror, "big-x2", notes="version 2", licence="CC-BY-4.0")
     write_index(mirror)
     serve(server, mirror)
-    with pytest.raises(OutputExistsError, match=r"big-x2\.onnx: exists already.* --overwrite"):
+    with pytest.raises(OutputExistsError, match=r"big-x2\.onnx: exists already") as error:
         pull_model("big-x2", mirror=url)
+    assert error.value.options == ("overwrite=True",)
     server.cut_after = [10**6, 1000, 0, 0, 0]
     with pytest.raises(DownloadError):
         pull_model("big-x2", mirror=url, overwrite=True)
@@ -397,16 +392,17 @@ def test_each_offer_says_how_it_stands_with_this_machine(mirror, shelf):
 def test_versions_are_compared_number_by_number(mirror, monkeypatch, needs, version, is_new):
     monkeypatch.setattr(module, "__version__", version)
     lie(mirror, needs=needs)
-    offer = open_mirrors(mirror).find("big-x2")
-    assert bool(standing(offer.entry)) == is_new
+    entry = open_mirror(mirror).find("big-x2")
+    assert bool(standing(entry)) == is_new
 
 
 # ---- mirrors ---------------------------------------------------------------------------------
 
 
 def test_without_a_mirror_the_ways_to_name_one_are_said():
-    with pytest.raises(UsageError, match=r"no mirror is known; .* --mirror .* WIDESR_MIRROR"):
+    with pytest.raises(UsageError, match="WIDESR_MIRROR") as error:
         pull_model("big-x2")
+    assert error.value.options == ("mirror",)
 
 
 @pytest.mark.parametrize(
@@ -416,55 +412,36 @@ def test_without_a_mirror_the_ways_to_name_one_are_said():
         ("https://", UsageError, "is no mirror; expected https://"),
         ("https://[", UsageError, "is no mirror; expected https://"),
         ("models.example.org", DownloadError, "no such folder; a mirror on the web begins with"),
-        (" , ", UsageError, "no mirror is known"),
+        (" ", UsageError, "no mirror is known"),
     ],
 )
 def test_a_mirror_that_cannot_be_meant_is_said(word, error, message):
     with pytest.raises(error, match=message):
-        open_mirrors(word)
+        open_mirror(word)
 
 
 def test_a_password_is_not_repeated():
     with pytest.raises(UsageError, match="not supported") as refusal:
-        open_mirrors("https://me:secret@here/")
+        open_mirror("https://me:secret@here/")
     assert "secret" not in str(refusal.value)
 
 
 def test_a_folder_without_an_index_is_told_how_to_get_one(tmp_path):
     with pytest.raises(DownloadError, match=r"models\.json: no such file; `widesr models index "):
-        open_mirrors(tmp_path)
+        open_mirror(tmp_path)
 
 
 def test_without_a_connection_one_line_says_so():
     with pytest.raises(
         DownloadError, match=r"/models\.json: Connection refused; check the address and the"
     ) as error:
-        open_mirrors(closed_port())
+        open_mirror(closed_port())
     assert "\n" not in str(error.value)
 
 
 def test_an_unknown_model_is_answered_with_what_the_mirror_has(mirror):
     with pytest.raises(ModelNotFoundError, match=r"did you mean 'big-x2'\? it has big-x2, other-"):
-        pull_model("big-x3", mirror=f"{mirror}, {mirror.parent / 'none'}")
-
-
-def test_the_next_mirror_is_asked_where_one_is_silent(server, mirror, shelf):
-    url = serve(server, mirror)
-    mirrors = open_mirrors(f"{closed_port()}, {url}")
-    assert len(mirrors.silent) == 1
-    with pytest.raises(ModelNotFoundError, match=r"it has big-x2, other-x2; .*refused"):
-        mirrors.find("none")
-    del server.files["/big-x2.onnx"]
-    pull_model("big-x2", mirror=f"{url},{mirror}")
-    assert left_in(shelf) == ["big-x2.onnx"]
-
-
-def test_of_two_models_of_a_name_the_first_mirrors_is_meant(mirror, tmp_path):
-    put(tmp_path / "second", "big-x2", notes="of the second")
-    write_index(tmp_path / "second")
-    mirrors = open_mirrors(f"{tmp_path / 'second'},{mirror}")
-    assert mirrors.find("big-x2").places == (tmp_path / "second" / "big-x2.onnx",)
-    assert module.pull(mirrors.find("big-x2")).model.card.notes == "of the second"
+        pull_model("big-x3", mirror=mirror)
 
 
 def test_too_little_room_is_said_before_anything_is_fetched(server, mirror, monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widesr.pictures.frames import changes, ticks
+from widesr.pictures.animate import changes, ticks
 
 
 @given(

@@ -10,7 +10,7 @@ import pytest
 
 from seeds import CORPUS
 from widesr.pictures.sniff import KINDS, kind_of
-from widesr.system.files import FileBytes
+from widesr.pictures.sources import opened
 
 FUZZ = Path(__file__).parents[1] / "helpers" / "fuzz.py"
 
@@ -28,8 +28,8 @@ def test_the_corpus_is_small_and_has_every_kind():
     files = [path for path in CORPUS.iterdir() if path.is_file()]
     found = set()
     for path in files:
-        with path.open("rb") as file:
-            found.add(kind_of(path, FileBytes(file.fileno())))
+        with opened(path) as file:
+            found.add(kind_of(file))
         assert path.stat().st_size < 20_000
     assert found == set(KINDS)
 

@@ -14,9 +14,9 @@ from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
 from widesr.cli import app
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
-from widesr.pictures.pages import has_pages, open_pages
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header, read_picture
+from widesr.pictures.several import holds_several, open_several
 from widesr.upscaling.upscaler import Upscaler
 
 PAGES = {
@@ -125,22 +125,22 @@ def test_smaller_copies_of_a_page_are_left_out(tmp_path):
         file.write(pixels[::4, ::4], photometric="rgb", subfiletype=1, metadata=None)
         file.write(pixels, photometric="rgb", metadata=None)
         file.write(pixels[::2, ::2], photometric="rgb", subfiletype=1, metadata=None)
-    assert not has_pages(tmp_path / "a.tif")
+    assert not holds_several(tmp_path / "a.tif")
     assert read_header(tmp_path / "a.tif")[:2] == (64, 48)
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, pixels)
 
 
 def test_one_page_is_a_still_picture(tmp_path):
     source = tiff(tmp_path / "a.tif", [PAGES["rgb"]])
-    assert not has_pages(source)
+    assert not holds_several(source)
     with (
-        pytest.raises(ImageReadError, match="is no TIFF file of several pages"),
-        open_pages(source),
+        pytest.raises(ImageReadError, match="nor a TIFF file of several pages"),
+        open_several(source),
     ):
         pass
     Image.fromarray(PAGES["rgb"]).save(tmp_path / "b.jpg")
-    assert not has_pages(tmp_path / "b.jpg")
-    assert not has_pages(tmp_path / "none.tif")
+    assert not holds_several(tmp_path / "b.jpg")
+    assert not holds_several(tmp_path / "none.tif")
 
 
 @pytest.mark.parametrize("word", ["png", "jpg", "webp", "gif", "avif"])
@@ -149,7 +149,7 @@ def test_a_format_that_holds_one_page_is_refused(tmp_path, word):
     ran = CliRunner().invoke(app, ["upscale", str(source), "-f", word])
     assert ran.exit_code == 1
     assert "these are 5 pages" in ran.stderr
-    assert "write TIFF (-f tiff)" in ran.stderr
+    assert "--format tiff" in ran.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 

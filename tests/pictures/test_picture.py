@@ -410,7 +410,7 @@ def test_transparency_is_not_written_into_jpeg(tmp_path):
     alpha = np.full(RGB.shape[:2], 255, np.uint8)
     write_picture(tmp_path / "opaque.jpg", Picture(pixels=RGB, alpha=alpha))
     alpha[0, 0] = 254
-    with pytest.raises(ImageFormatError, match=r"partly transparent.*-f png"):
+    with pytest.raises(ImageFormatError, match="partly transparent"):
         write_picture(tmp_path / "out.jpg", Picture(pixels=RGB, alpha=alpha))
     assert names_in(tmp_path) == ["opaque.jpg"]
 
@@ -420,7 +420,7 @@ def test_transparency_is_not_written_into_jpeg(tmp_path):
 )
 def test_a_side_beyond_the_format_is_refused_and_the_longest_is_not(tmp_path, suffix, longest):
     pixels = np.zeros((1, longest + 1, 1), np.uint8)
-    with pytest.raises(ImageFormatError, match=f"at most {longest} pixels a side.*-f png"):
+    with pytest.raises(ImageFormatError, match=f"at most {longest} pixels a side"):
         write_picture(tmp_path / f"out{suffix}", Picture(pixels=pixels))
     assert names_in(tmp_path) == []
     write_picture(tmp_path / f"out{suffix}", Picture(pixels=pixels[:, 1:]))
@@ -429,7 +429,7 @@ def test_a_side_beyond_the_format_is_refused_and_the_longest_is_not(tmp_path, su
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path):
     path = put(tmp_path, b"mine", "out.png")
-    with pytest.raises(OutputExistsError, match=r"exists already.*--overwrite"):
+    with pytest.raises(OutputExistsError, match="exists already"):
         write_picture(path, Picture(pixels=RGB))
     assert path.read_bytes() == b"mine"
     write_picture(path, Picture(pixels=RGB), overwrite=True)

@@ -17,6 +17,7 @@ from peak import peak_mib
 from samples import noise, profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.engine import EngineOptions
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header, read_picture
@@ -32,7 +33,7 @@ PASSING = 1
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch):
     """Bands of a few rows, so that small pictures have many."""
-    monkeypatch.setattr("widesr.pictures.reading._BAND", 2000)
+    monkeypatch.setattr("widesr.pictures.decoding._BAND", 2000)
     monkeypatch.setattr("widesr.pictures.feed._STRIP", 1000)
     monkeypatch.setattr("widesr.pixels.resize._CHUNK", 4000)
     monkeypatch.setattr("widesr.pixels.alpha._CHUNK", 4000)
@@ -83,7 +84,7 @@ def test_any_mode_is_the_same_either_way(tmp_path, suffix, alpha, channels, dtyp
 def test_any_size_is_the_same_either_way(tmp_path, target):
     source = tmp_path / "in.png"
     write_picture(source, picture_of(channels=3, dtype=np.uint8, alpha=True))
-    upscaler = load_upscaler(target=Target(**target), tile=32)
+    upscaler = load_upscaler(target=Target(**target), options=EngineOptions(tile=32))
     same_both_ways(source, tmp_path, ".png", upscaler=upscaler)
 
 

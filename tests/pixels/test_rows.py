@@ -92,7 +92,7 @@ def test_mirrored_margins_are_those_of_numpy(
     sides = ((margin, margin), (margin, margin), (0, 0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("widesr.pixels.rows._CHUNK", chunk)
-        passed = in_bands(pixels, cuts).mirrored(margin)
+        passed = in_bands(pixels, cuts).pad_symmetric(margin)
         assert passed.shape == (
             pixels.shape[0] + 2 * margin,
             pixels.shape[1] + 2 * margin,

@@ -251,7 +251,7 @@ def test_finished_cells_are_not_run_again(finished, photographs, monkeypatch):
     monkeypatch.setattr(runs, "train", None)
     monkeypatch.setattr(runs, "load_photographs", None)
     told = []
-    assert run_study(study, data=photographs, out=out, finished=told.append) == outcomes == told
+    assert run_study(study, data=photographs, out=out, on_outcome=told.append) == outcomes == told
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
@@ -277,7 +277,7 @@ def test_cells_of_other_settings_and_damaged_ones_are_refused(finished, photogra
     study, out, _ = finished
     copy = tmp_path / "out"
     subprocess.run(["cp", "-a", out, copy], check=True)
-    with pytest.raises(CheckpointError, match=r"other settings \(optim\); choose another --out"):
+    with pytest.raises(CheckpointError, match=r"other settings \(optim\)"):
         run_study(study_of(("steps = 12", "steps = 13")), data=photographs, out=copy)
     outcome = copy / cells(study)[0].name / "outcome.json"
     outcome.write_text(outcome.read_text()[:-9])
@@ -337,7 +337,11 @@ def test_a_stopped_study_goes_on_where_it_was(photographs, tmp_path, stop):
 
     steps = []
     again = run_study(
-        study, data=photographs, out=out, threads=1, report=lambda _, now: steps.append(now.step)
+        study,
+        data=photographs,
+        out=out,
+        threads=1,
+        on_progress=lambda _, now: steps.append(now.step),
     )
     assert min(steps) > 10 * (begun - 1)
     whole = run_study(study, data=photographs, out=tmp_path / "whole", threads=1)

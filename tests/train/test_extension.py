@@ -53,7 +53,7 @@ def test_a_run_goes_on_with_nothing_else_changed(recipe, change):
 
 
 def test_what_to_do_after_the_last_step_hangs_on_the_schedule(recipe):
-    assert "--from w.safetensors" in how_to_extend(recipe, weights="w.safetensors")
+    assert "w.safetensors" in how_to_extend(recipe, weights="w.safetensors")
     assert "larger optim.steps" in how_to_extend(changed(recipe, STEP), weights="w")
     finished = changed(recipe, (*STEP, *FINISH))
-    assert "--from" in how_to_extend(finished, weights="w")
+    assert "w.safetensors" in how_to_extend(finished, weights="w.safetensors")

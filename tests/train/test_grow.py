@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from widesr.engine import find_model
 from widesr.errors import CheckpointError, ModelNotFoundError
 from widesr.exchange.export import export_onnx
-from widesr.models.catalog import find_model, list_models
+from widesr.models.catalog import list_models
 from widesr.nets import WDSR, EDSRConfig, WDSRConfig, build
 from widesr.train.checkpoint import save_weights
 from widesr.train.exported import network_of_model

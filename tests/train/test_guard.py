@@ -25,7 +25,7 @@ pytestmark = pytest.mark.train
 @pytest.fixture
 def run(recipe_file) -> Run:
     recipe = load_recipe(recipe_file(("steps = 12", "steps = 1000")))
-    return prepare(recipe, start_from=None, threads=1, device="cpu")
+    return prepare(recipe, init=None, threads=1, device="cpu")
 
 
 def watch(guard: Guard, run: Run, losses) -> None:
@@ -71,7 +71,7 @@ def test_another_loss_may_be_of_another_size(recipe_file):
     recipe = load_recipe(
         recipe_file(("steps = 12", "steps = 100"), ('loss = "l1"', 'loss = "mse"'), finish)
     )
-    run = prepare(recipe, start_from=None, threads=1, device="cpu")
+    run = prepare(recipe, init=None, threads=1, device="cpu")
     watch(Guard(run), run, [0.001] * 50 + [0.1] * 50)
 
 
@@ -95,7 +95,7 @@ def test_going_back_restores_every_bit_each_time(run, photographs):
             assert after.keys() == before.keys()
             assert all(torch.equal(after[name], before[name]) for name in before)
             assert (run.step, run.rewinds) == (5, time)
-        with pytest.raises(TrainingError, match="boom, taken back 3 times to step 5; the files in"):
+        with pytest.raises(TrainingError, match="boom, taken back 3 times to step 5"):
             guard.rewind(ExplosionError("boom"))
 
 
@@ -119,7 +119,7 @@ def poisoned(photographs, recipe_file, monkeypatch):
 def test_a_batch_that_explodes_is_gone_around(poisoned, photographs, tmp_path):
     said = []
     out = tmp_path / "run"
-    train(poisoned, data=photographs, out=out, threads=1, notice=said.append)
+    train(poisoned, data=photographs, out=out, threads=1, on_notice=said.append)
     (line,) = said
     assert line == (
         "the loss is no longer a finite number at step 6; back to step 4 and on with other "
@@ -144,7 +144,7 @@ def test_a_run_that_went_back_and_is_killed_ends_with_the_same_weights(
             raise KilledError  # gone back already, and not yet kept
 
     with pytest.raises(KilledError):
-        train(poisoned, data=photographs, out=tmp_path / "parts", threads=1, report=kill)
+        train(poisoned, data=photographs, out=tmp_path / "parts", threads=1, on_progress=kill)
     assert load_newest_state(tmp_path / "parts")[1]["step"] == 4
     train(poisoned, data=photographs, out=tmp_path / "parts", threads=1, resume=True)
     ours, theirs = (load_newest_state(tmp_path / name)[0] for name in ("whole", "parts"))
@@ -160,7 +160,7 @@ def test_a_loss_that_explodes_again_and_again_stops_the_run_and_names_the_knobs(
     recipe = load_recipe(recipe_file(change, ("warmup = 2", "warmup = 0"), *longer))
     said = []
     with pytest.raises(TrainingError, match=r"taken back 3 times to step 0; .* lower optim\.le"):
-        train(recipe, data=photographs, out=tmp_path / "run", threads=1, notice=said.append)
+        train(recipe, data=photographs, out=tmp_path / "run", threads=1, on_notice=said.append)
     assert len(said) == 3
     assert list((tmp_path / "run").iterdir()) == []
 

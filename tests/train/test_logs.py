@@ -69,7 +69,7 @@ def test_tensorboard_shows_each_step_once_also_of_a_run_that_was_resumed(
 
     out = tmp_path / "run"
     with pytest.raises(KilledError):
-        train(recipe, data=photographs, out=out, threads=1, report=kill)
+        train(recipe, data=photographs, out=out, threads=1, on_progress=kill)
     train(recipe, data=photographs, out=out, threads=1, resume=True)
     found = EventAccumulator(str(out / "tensorboard"), size_guidance={"images": 0}).Reload()
     assert {"loss", "psnr", "learning_rate", "gradient_norm", "data_wait"} <= set(

@@ -54,7 +54,7 @@ def test_a_step_of_muon_is_the_orthogonalised_look_ahead_of_the_momentum():
 
 
 def test_muon_learns_the_kernels_of_the_body_and_adam_the_rest(recipe_file):
-    run = prepare(load_recipe(recipe_file(*MUON)), start_from=None, threads=1, device="cpu")
+    run = prepare(load_recipe(recipe_file(*MUON)), init=None, threads=1, device="cpu")
     adam, muon = run.optimizers
     names = {id(p): name for name, p in run.network.named_parameters()}
 
@@ -72,7 +72,7 @@ def test_layers_that_are_not_there_are_refused(recipe_file):
     wrong = (table[0], table[1].replace("6e-3", '6e-3\nlayers = ["bodies"]'))
     recipe = load_recipe(recipe_file(*others, wrong))
     with pytest.raises(TrainingError, match=r"optim\.muon\.layers: .* bodies; .* body"):
-        prepare(recipe, start_from=None, threads=1, device="cpu")
+        prepare(recipe, init=None, threads=1, device="cpu")
 
 
 def test_a_network_without_weight_norm_starts_with_the_kernels_of_one_with_it():

@@ -21,7 +21,7 @@ from widesr.data.patches import Batch
 from widesr.errors import DataError, TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state
 from widesr.train.loop import prepare, train
-from widesr.train.parallel import ALONE, World, is_launched, leads, was_restarted
+from widesr.train.parallel import ALONE, World, is_launched, is_main, was_restarted
 from widesr.train.recipe import load_recipe
 
 pytestmark = [pytest.mark.train, pytest.mark.timeout(600)]
@@ -60,8 +60,8 @@ train(
     out=Path(out),
     threads=1,
     resume="auto" if act == "resume" else False,
-    report=lambda now: print("step", now.step, flush=True),
-    notice=lambda sentence: print("notice", sentence, flush=True),
+    on_progress=lambda now: print("step", now.step, flush=True),
+    on_notice=lambda sentence: print("notice", sentence, flush=True),
 )
 """
 
@@ -175,12 +175,12 @@ def whole_fp32(job, photographs):
 def test_a_process_alone_needs_no_others(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
-    assert (is_launched(), leads(), was_restarted()) == (False, True, False)
+    assert (is_launched(), is_main(), was_restarted()) == (False, True, False)
     tensor = torch.arange(3.0)
-    ALONE.add_up([tensor])
+    ALONE.all_reduce([tensor])
     assert tensor.tolist() == [0, 1, 2]
     assert (ALONE.any(True), ALONE.any(False)) == (True, False)
-    assert ALONE.hand_out(b"bytes") == b"bytes"
+    assert ALONE.broadcast(b"bytes") == b"bytes"
     assert ALONE.together(lambda: 3) == 3
     with pytest.raises(DataError, match="ours"):
         ALONE.together(lambda: (_ for _ in ()).throw(DataError("ours")))
@@ -189,13 +189,13 @@ def test_a_process_alone_needs_no_others(monkeypatch):
 def test_a_batch_that_is_smaller_than_the_group_is_refused(recipe_file):
     world = World(rank=0, size=5)
     with pytest.raises(TrainingError, match="a batch of 4 cannot be shared by 5 processes"):
-        prepare(load_recipe(recipe_file()), start_from=None, threads=1, device="cpu", world=world)
+        prepare(load_recipe(recipe_file()), init=None, threads=1, device="cpu", world=world)
 
 
 class Twins(World):
     """Two processes that happen to have the same share."""
 
-    def add_up(self, tensors):
+    def all_reduce(self, tensors):
         for tensor in tensors:
             with torch.no_grad():
                 tensor.mul_(2)
@@ -212,7 +212,7 @@ def test_shares_add_up_to_the_batch(recipe_file, network):
     if "srresnet" in network:
         changes = [(text[text.index("family") :], network + "\n")]
     recipe = load_recipe(recipe_file(*changes, ("learning_rate = 1e-2", "learning_rate = 1e-4")))
-    options = {"start_from": None, "threads": 1, "device": "cpu"}
+    options = {"init": None, "threads": 1, "device": "cpu"}
     alone = prepare(recipe, **options)
     twin = prepare(recipe, **options, world=Twins(rank=0, size=2))
     random = np.random.default_rng(3)
@@ -235,11 +235,11 @@ from widesr.train.parallel import PeerError, joined
 
 with joined(torch.device("cpu")) as world:
     tensors = [torch.full((2, 3), float(world.rank + 1)), torch.tensor([10.0 * world.rank])]
-    world.add_up(tensors)
+    world.all_reduce(tensors)
     assert tensors[0].tolist() == [[3.0] * 3] * 2 and tensors[1].tolist() == [10.0]
     assert world.any(world.rank == 1) and not world.any(False)
-    assert world.hand_out(b"lead" if world.leads else b"") == b"lead"
-    assert world.hand_out(b"" if world.leads else b"x") == b""
+    assert world.broadcast(b"lead" if world.is_main else b"") == b"lead"
+    assert world.broadcast(b"" if world.is_main else b"x") == b""
     assert world.together(lambda: world.rank) == world.rank
 
     def fail(rank):
@@ -293,7 +293,7 @@ def test_a_run_of_two_processes_is_gone_on_with_in_one(job, whole_fp32, photogra
         state.unlink()
     recipe = load_recipe(str(job / "fp32.toml"))
     said: list[str] = []
-    train(recipe, data=photographs, out=out, threads=1, resume=True, notice=said.append)
+    train(recipe, data=photographs, out=out, threads=1, resume=True, on_notice=said.append)
     assert [line.split(" and has")[0] for line in said] == ["the run had 2 processes"]
     assert losses_of(out) == pytest.approx(losses_of(whole_fp32), rel=1e-3)
 

@@ -32,7 +32,7 @@ def batch(seed: int = 0) -> Batch:
 def started(recipe_file):
     def start(*changes) -> Run:
         recipe = load_recipe(recipe_file(*changes))
-        return prepare(recipe, start_from=None, threads=1, device="cpu")
+        return prepare(recipe, init=None, threads=1, device="cpu")
 
     return start
 
@@ -153,7 +153,7 @@ def goes_on_as_if_it_had_not_stopped(recipe, photographs, folder):
 
     train(recipe, data=photographs, out=folder / "whole", threads=1)
     with pytest.raises(StoppedError):
-        train(recipe, data=photographs, out=folder / "parts", threads=1, report=stop)
+        train(recipe, data=photographs, out=folder / "parts", threads=1, on_progress=stop)
     assert load_newest_state(folder / "parts")[1]["step"] == 4
     torch._dynamo.reset()  # as another process begins
     train(recipe, data=photographs, out=folder / "parts", threads=1, resume=True)
@@ -180,7 +180,7 @@ def test_a_state_of_before_a_key_came_is_gone_on_from(started):
     run = started()
     run.advance(batch())
     tensors, plain = run.state()
-    for key in ("best_psnr", "losses", "rewinds", "scaler", "processes"):
+    for key in ("best", "scores", "losses", "rewinds", "scaler", "processes"):
         del plain[key]
     for key in ("optimizer", "clip_grad_norm", "muon", "compile"):
         del plain["recipe"]["optim"][key]

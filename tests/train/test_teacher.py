@@ -13,7 +13,8 @@ from widesr.train.loop import train
 from widesr.train.recipe import TeacherTable, load_recipe
 from widesr.train.teacher import Teacher, taught
 from widesr.upscaling.self_ensemble import ensemble
-from widesr.upscaling.upscaler import MARGIN, Upscaler
+from widesr.upscaling.tile_policy import MARGIN
+from widesr.upscaling.upscaler import Upscaler
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")

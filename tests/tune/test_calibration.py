@@ -9,9 +9,9 @@ from PIL import Image
 
 from widesr.cli import run
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
-from widesr.engine import load_engine
+from widesr.engine import find_model, load_engine
 from widesr.errors import DataError, MissingExtraError
-from widesr.models.catalog import Loss, ModelFile, find_model, read_card, write_card
+from widesr.models.catalog import Loss, ModelFile, read_card, write_card
 from widesr.pixels.metrics import psnr
 from widesr.tune import calibration as module
 from widesr.tune.calibration import PROTOCOL, calibrate, split_photographs

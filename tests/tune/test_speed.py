@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 
 from widesr.cli import run
-from widesr.engine import Choice, choice, find_ranges, is_lossless, load_engine, measure_peak, tuned
+from widesr.engine import (
+    Choice,
+    choice,
+    find_model,
+    find_ranges,
+    is_lossless,
+    load_engine,
+    measure_peak,
+    tuned,
+)
 from widesr.engine.tuned import Best, best_path, keep_best, recall_best
 from widesr.errors import ModelFileError
-from widesr.models.catalog import ModelFile, find_model, read_card
+from widesr.models.catalog import ModelFile, read_card
 from widesr.system.machine import Cpu, cpu
 from widesr.tune import speed as bench_module
 from widesr.tune.speed import bench
@@ -84,14 +93,18 @@ def test_the_file_is_where_the_system_keeps_such_things(monkeypatch, platform, v
 def test_auto_goes_by_what_was_found_and_words_of_ones_own_go_first(monkeypatch):
     monkeypatch.setattr(choice, "cpu", lambda: Cpu("", frozenset()))
     keep_best(SHA, Best(backend="onnxruntime", precision="fp32", tile=100))
-    upscaler = Upscaler(load_engine(TINY), card=TINY.card)
-    assert upscaler.tile == 100
-    assert Upscaler(load_engine(TINY), card=TINY.card, tile=64).tile == 64
+
+    def loaded(**settings):
+        return Upscaler.load(str(TINY.path), scale=2, **settings)
+
+    assert loaded().tile == 100
+    assert loaded(tile=64).tile == 64
     pytest.importorskip("openvino")
     keep_best(SHA, Best(backend="openvino", precision="fp32", tile=100))
-    assert load_engine(TINY).name == "openvino"
-    assert load_engine(TINY, backend="onnxruntime").name == "onnxruntime"
-    assert load_engine(TINY, precision="fp32").name == "onnxruntime"
+    assert loaded().engine.name == "openvino"
+    assert loaded(backend="onnxruntime").engine.name == "onnxruntime"
+    assert loaded(precision="fp32").engine.name == "onnxruntime"
+    assert load_engine(TINY).name == "onnxruntime"  # the file is read by `Upscaler.load` alone
 
 
 def test_all_that_this_machine_can_compute_by_is_compared(quick):

@@ -10,15 +10,16 @@ import pytest
 
 from widesr.degrade.bicubic import degrade
 from widesr.degrade.steps import gaussian_noise, rounded, through_jpeg
+from widesr.engine import find_model
 from widesr.errors import ModelNotFoundError
-from widesr.models.catalog import LADDER, find_model
+from widesr.models.catalog import ALIASES
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.upscaling.upscaler import Upscaler
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTOGRAPHS = ("shuttle", "kitten", "chapel")
-SCALES = sorted(LADDER["realistic"])
+SCALES = sorted(ALIASES["realistic"])
 SIDE = 336
 
 

@@ -12,18 +12,21 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
+from widesr.engine import Engine, EngineOptions, native_scales
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
-from widesr.models.catalog import LADDER, list_models, native_scales
+from widesr.models.catalog import ALIASES, list_models
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pixels.alpha import bleed
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
+from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.resize_to import SizedUpscaler, load_upscaler
 from widesr.upscaling.target import MAX_SCALE, Target, plan_scales
 from widesr.upscaling.upscaler import Upscaler
 
 TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
+ONE_THREAD, ENSEMBLE = EngineOptions(threads=1), EngineOptions(self_ensemble=True)
 SIDES = st.integers(1, 20_000)
 NATIVE = (2, 3, 4)
 HUNDREDTHS = st.integers(1, 100 * MAX_SCALE)
@@ -225,7 +228,7 @@ def test_a_factor_beyond_the_networks_is_refused(factor, native):
 # ---- pixels --------------------------------------------------------------------------------
 
 
-class Nearest:
+class Nearest(Engine):
     """Repeats every pixel: what comes after it can be computed by hand."""
 
     name = "nearest"
@@ -233,10 +236,6 @@ class Nearest:
     smallest_tile = 1
     streams = 1
     bytes_per_pixel = 1536
-
-    @property
-    def exact(self):
-        return self
 
     def __init__(self, scale):
         self.scale = scale
@@ -357,7 +356,7 @@ def test_between_two_scales_it_is_the_real_network_shrunk():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_native_scales_are_one_network_and_nothing_else(scale):
     upscaler = load_upscaler("bicubic", target=Target(scale=float(scale)))
-    assert isinstance(upscaler, Upscaler)
+    assert isinstance(upscaler, Bicubic)
     assert upscaler.scale == scale
     lr = noise(4, (5, 7, 3))
     np.testing.assert_array_equal(upscaler(lr), imresize(lr, scale=scale))
@@ -373,7 +372,7 @@ def test_bicubic_goes_straight_to_the_size(target):
 
 def test_a_model_file_serves_up_to_its_own_scale():
     assert native_scales(TINY) == (2,)
-    assert load_upscaler(TINY, target=Target(width=9), self_ensemble=True).model == "tiny-x2+"
+    assert load_upscaler(TINY, target=Target(width=9), options=ENSEMBLE).model == "tiny-x2+"
     upscaler = load_upscaler(TINY, target=Target(width=30))
     assert upscaler.made_by(20, 20) == "tiny-x2 then bicubic"
     with pytest.raises(UsageError, match="x3 is more than this model gives, which is x2"):
@@ -396,14 +395,14 @@ def test_a_model_that_is_not_there_is_refused_whatever_the_size():
 )
 def test_a_scale_that_a_rung_of_the_ladder_lacks_goes_by_its_next_and_bicubic():
     lr = noise(9, (20, 24, 3))
-    upscaler = load_upscaler("realistic", target=Target(scale=3), threads=1)
+    upscaler = load_upscaler("realistic", target=Target(scale=3), options=ONE_THREAD)
     assert upscaler.made_by(20, 24) == "wdsr-a8-realistic-x4 then bicubic"
     times_4 = Upscaler.load("realistic", scale=4, threads=1)(lr)
     np.testing.assert_array_equal(upscaler(lr), imresize(times_4, size=(60, 72)))
 
 
 def test_the_default_stands_for_a_network_at_each_scale_and_bicubic_for_none():
-    assert native_scales("default") == tuple(LADDER["default"]) == NATIVE
+    assert native_scales("default") == tuple(ALIASES["default"]) == NATIVE
     assert native_scales("bicubic") == ()
     assert load_upscaler(target=Target(scale=0.5)).model == "bicubic"
 
@@ -420,20 +419,20 @@ def test_the_default_models_give_any_size():
         ({"scale": 8}, f"{names[4]} then {names[2]}"),
         ({"longest": 50}, f"{names[4]} then bicubic"),
     ]:
-        upscaler = load_upscaler(target=Target(**target), threads=1)
+        upscaler = load_upscaler(target=Target(**target), options=ONE_THREAD)
         assert upscaler.made_by(12, 16) == by
         assert upscaler(lr).shape[:2] == Target(**target).size(12, 16)
 
 
 @pytest.mark.skipif(
-    LADDER["default"][2] not in [model.card.name for model in list_models()],
+    ALIASES["default"][2] not in [model.card.name for model in list_models()],
     reason="needs the x2 model",
 )
 @pytest.mark.parametrize("scale", [Fraction(5, 4), Fraction(7, 4)])
 def test_between_two_scales_the_network_is_far_above_bicubic(bench, scale):
     network, bicubic = (
-        load_upscaler(name, target=Target(scale=scale), threads=1)
-        for name in (LADDER["default"][2], "bicubic")
+        load_upscaler(name, target=Target(scale=scale), options=ONE_THREAD)
+        for name in (ALIASES["default"][2], "bicubic")
     )
     gains = []
     for path in (bench / "Set5/HR").glob("*.png"):

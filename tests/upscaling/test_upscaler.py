@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from widesr.engine import Engine
 from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.models.catalog import read_card
 from widesr.pictures.picture import Picture
 from widesr.pixels.alpha import REACH, bled, bleed
 from widesr.pixels.resize import imresize
 from widesr.pixels.rows import Rows
-from widesr.upscaling.upscaler import MARGIN, Upscaler
+from widesr.upscaling.tile_policy import MARGIN
+from widesr.upscaling.upscaler import Upscaler
 
 TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
 
@@ -28,7 +30,7 @@ TILES = st.integers(16, 80)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-class Nearest:
+class Nearest(Engine):
     """Repeats every pixel; notes the sizes that it was given."""
 
     name = "nearest"
@@ -36,10 +38,6 @@ class Nearest:
     smallest_tile = 1
     streams = 1
     bytes_per_pixel = 1536
-
-    @property
-    def exact(self):
-        return self
 
     def __init__(self, scale: int = 2) -> None:
         self.scale = scale
@@ -52,7 +50,7 @@ class Nearest:
         return lr.repeat(self.scale, axis=2).repeat(self.scale, axis=3)
 
 
-class Checksum:
+class Checksum(Engine):
     """The sum over the window of its radius, zeros beyond the border, modulo 256: one pixel of the
     window missing, or one too many, and the answer is another. In whole numbers, so exact."""
 
@@ -63,17 +61,13 @@ class Checksum:
     streams = 1
     bytes_per_pixel = 1536
 
-    @property
-    def exact(self):
-        return self
-
     def run(self, lr):
         levels = np.pad(np.rint(lr * 255), ((0, 0), (0, 0), (3, 3), (3, 3)))
         windows = np.lib.stride_tricks.sliding_window_view(levels, (7, 7), axis=(2, 3))
         return (windows.sum(axis=(4, 5)) % 256 / 255).astype(np.float32)
 
 
-class Constant:
+class Constant(Engine):
     """Gives the same three values everywhere."""
 
     name = "constant"
@@ -82,10 +76,6 @@ class Constant:
     smallest_tile = 1
     streams = 1
     bytes_per_pixel = 1536
-
-    @property
-    def exact(self):
-        return self
 
     def __init__(self, *rgb: float) -> None:
         self.rgb = np.array(rgb, np.float32).reshape(1, 3, 1, 1)
@@ -167,8 +157,7 @@ def test_a_real_network_gives_the_same_picture_tiled_and_whole(
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(16, 40), SEEDS)
 def test_self_ensemble_is_the_mean_of_the_eight_turns_tiled_or_whole(height, width, tile, seed):
     lr = _pixels(seed, (height, width, 3))
-    from widesr.engine import load_engine
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model, load_engine
 
     engine = load_engine(find_model(TINY, scale=2), threads=1)
     around = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
@@ -269,6 +258,15 @@ def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind():
     with pytest.raises(UsageError, match="the fourth tile"):
         Upscaler(Bad(), tile=16)(_pixels(0, (200, 90, 3)))
     assert not [each for each in threading.enumerate() if each.name.startswith("widesr")]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_networks_own_rows_are_those_that_are_rounded(channels):
+    lr = _pixels(5, (50, 61, channels))
+    upscaler = Upscaler.load(TINY, scale=2, tile=20, threads=1)
+    rows = upscaler.network_rows(Rows.of(lr), dtype=np.dtype(np.float32)).whole()
+    levels = np.floor(np.clip(rows * np.float32(255) + np.float32(0.5), 0, 255))
+    np.testing.assert_array_equal(levels, upscaler(lr))
 
 
 def test_progress_counts_the_tiles():
@@ -437,7 +435,7 @@ class Rough(Nearest):
     smallest_tile = 40
 
     @property
-    def exact(self):
+    def fp32(self):
         return self._twin
 
     def __init__(self) -> None:
@@ -466,8 +464,9 @@ def test_an_engine_for_whole_pictures_gets_them_and_refuses_tiles():
     engine.smallest_tile = None
     Upscaler(engine)(np.zeros((1400, 900, 1), np.uint8))
     assert engine.shapes == [(1400, 900)]
-    with pytest.raises(UsageError, match="nearest looks at the whole picture, tiles would"):
+    with pytest.raises(UsageError, match=r"^nearest ") as error:
         Upscaler(engine, tile=64)
+    assert error.value.options == ("tile=None",)
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])

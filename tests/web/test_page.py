@@ -99,8 +99,8 @@ def test_a_dropped_picture_is_made_compared_and_downloaded(visit, tmp_path):
     expect(page.locator("#handle")).to_have_attribute("aria-valuenow", "50")
     with page.expect_download() as coming:
         page.click("#save")
-    made = Image.open(coming.value.path())
-    assert (coming.value.suggested_filename, made.size) == ("photo_120x80.png", (120, 80))
+    with Image.open(coming.value.path()) as made:
+        assert (coming.value.suggested_filename, made.size) == ("photo_120x80.png", (120, 80))
     page.keyboard.press("Delete")
     expect(page.locator("#empty")).to_be_visible()
 

@@ -7,8 +7,9 @@ from os.path import lexists  # unlike Path.exists, False also for a name that is
 from pathlib import Path
 
 from widesr.errors import ImageWriteError, WidesrError
+from widesr.pictures.decoding import check_size
 from widesr.pictures.picture import MAX_PIXELS
-from widesr.pictures.reading import Header, check_size, read_header
+from widesr.pictures.reading import Header, read_header
 from widesr.pictures.writing import output_format
 from widesr.system.text import readable_size
 

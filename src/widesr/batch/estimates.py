@@ -8,7 +8,7 @@ from widesr.batch.disk_space import bytes_to_come, header_of
 from widesr.batch.jobs import Job
 from widesr.errors import WidesrError
 from widesr.pictures.picture import MAX_PIXELS
-from widesr.upscaling.upscaler import AnyUpscaler
+from widesr.upscaling.base import AnyUpscaler
 
 _SAMPLE = 200
 """Pictures whose headers are read; what more there are is taken to be like them."""

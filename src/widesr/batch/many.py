@@ -20,6 +20,7 @@ from typing import Literal
 from widesr.batch.disk_space import Resize, check_space, decoded_bytes
 from widesr.batch.jobs import Job, Outcome, make_folder
 from widesr.batch.manifest import Entry, Failure, FileState, MadeBy, Manifest, Settings, as_text
+from widesr.engine import MAX_MEMORY
 from widesr.errors import (
     ImageWriteError,
     InternalError,
@@ -41,7 +42,7 @@ from widesr.pictures.several import (
 from widesr.pictures.writing import check_lossless, check_opaque, output_format
 from widesr.system.files import remove_leftovers
 from widesr.system.threads import overlapped
-from widesr.upscaling.upscaler import MAX_MEMORY, AnyUpscaler, Progress
+from widesr.upscaling.base import AnyUpscaler, Progress
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do with an output that is there already."""

@@ -14,9 +14,9 @@ def recommend(sources: Sequence[Path], *, model: str) -> str:
     Nothing is said to who has chosen anything but the models for clean pictures.
     """
     from widesr.evaluation.faults import find_faults
-    from widesr.models.catalog import LADDER
+    from widesr.models.catalog import ALIASES
 
-    clean = {alias: names for alias, names in LADDER.items() if alias != _FOR_FAULTS}
+    clean = {alias: names for alias, names in ALIASES.items() if alias != _FOR_FAULTS}
     if model not in {*clean, *(name for names in clean.values() for name in names.values())}:
         return ""
     every = max(1, len(sources) // _LOOKED_AT)

@@ -40,7 +40,7 @@ def measure_model(
     if model == BICUBIC:
         raise UsageError(f"{BICUBIC} is no network, there is nothing to choose for it")
     found = find_model(model, scale=scale)
-    if not found.tiles:
+    if not found.card.tiles:
         raise UsageError(f"{model} looks at the whole picture, there is nothing to choose for it")
     result = bench(found, threads=threads, tell=lambda doing: print_note(f"measuring {doing}"))
     try:

@@ -76,7 +76,7 @@ def pack_photographs(
     if talks:
         typer.echo(f"{data}: {photographs.what}")
     with progress(len(photographs.names), quiet=quiet or as_json) as show:
-        index = write_pack(photographs, out, report=show)
+        index = write_pack(photographs, out, on_progress=show)
     n_bytes = sum(index.n_bytes.values())
     if as_json:
         found = {"pack": str(out), "photographs": len(index.photographs), "bytes": n_bytes}
@@ -103,7 +103,7 @@ def verify_photographs(
 
     total = len(read_index(pack).photographs)
     with progress(total, quiet=quiet or as_json) as show:
-        index, damaged = verify_pack(pack, report=show)
+        index, damaged = verify_pack(pack, on_progress=show)
     if as_json:
         typer.echo(json.dumps({"pack": str(pack), "sha256": index.sha256, "damaged": damaged}))
     if damaged:
@@ -158,7 +158,7 @@ def get_published(
                 of = f" of {readable_size(total)}" if total else ""
                 show(100 * n / total if total else 0, f"{doing} {readable_size(n)}{of}")
 
-            got = get(archive, out, keep=keep, report=tell)
+            got = get(archive, out, keep=keep, on_progress=tell)
         if as_json:
             typer.echo(json.dumps(got.as_json()))
         elif talks:

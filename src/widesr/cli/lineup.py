@@ -69,6 +69,7 @@ def compare_models(
 
     Only that place is upscaled, so that the best models are soon compared too.
     """
+    from widesr.engine import EngineOptions
     from widesr.evaluation.diff.contact import contact_sheet
     from widesr.evaluation.lineup import EVERY, line_up
     from widesr.pictures.picture import Picture
@@ -82,9 +83,8 @@ def compare_models(
     candidates = []
     with progress(len(names), quiet=quiet or as_json) as show:
         show(0, names[0])
-        for candidate in line_up(
-            picture, scale=scale, window=window, models=names, threads=threads
-        ):
+        run_by = EngineOptions(threads=threads)
+        for candidate in line_up(picture, scale=scale, window=window, models=names, options=run_by):
             candidates.append(candidate)
             show(len(candidates), ([*names, ""])[len(candidates)])
     panels = [(_title(each), each.picture) for each in candidates]

@@ -13,8 +13,8 @@ from widesr.errors import ModelFileError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from widesr.models import mirrors
     from widesr.models.catalog import Loss, ModelCard, ModelFile, Score
-    from widesr.models.mirrors import Mirrors
 
 
 class _ShowFirst(Group):
@@ -48,8 +48,7 @@ Mirror = Annotated[
     typer.Option(
         "--mirror",
         metavar="URL|DIR",
-        help="Where models lie: an address or a folder, several with commas between them; "
-        "default: WIDESR_MIRROR in the environment.",
+        help="Where models lie: an address or a folder; default: WIDESR_MIRROR in the environment.",
         show_default=False,
     ),
 ]
@@ -88,12 +87,12 @@ def show_models(
 
     Those of a scale stand together, the quickest first. `widesr models` alone is the same.
     """
-    from widesr.models.catalog import LADDER
+    from widesr.models.catalog import ALIASES
 
     names = [word for word in name or [] if word != "show"]
     if len(names) > 1:
         raise UsageError(f"expected one model, got {' '.join(names)}")
-    if names and (scale is not None or names[0] not in LADDER):
+    if names and (scale is not None or names[0] not in ALIASES):
         _show_card(names[0], scale, verbose=verbose, as_json=as_json)
         return
     models, damaged = _readable()
@@ -114,7 +113,7 @@ def show_models(
 
 
 def _show_card(name: str, scale: int | None, *, verbose: bool, as_json: bool) -> None:
-    from widesr.models.catalog import find_model
+    from widesr.engine import find_model
 
     model = find_model(name, scale=scale)
     as_text = json.dumps(_as_json(model, ranges=verbose), indent=2) if as_json else _card(model)
@@ -139,22 +138,21 @@ def pull_models(
     What is there already is not fetched again, and a download that was cut goes on where it
     stopped. Each is held to the size and hash in the mirror's index, and to its own card.
     """
-    from widesr.models.mirrors import open_mirrors, pull
+    from widesr.models.mirrors import open_mirror
     from widesr.system.text import readable_size
 
-    mirrors = open_mirrors(mirror)
+    opened = open_mirror(mirror)
     if not names:
-        _show_offers(mirrors, as_json=as_json)
+        _show_offers(opened, as_json=as_json)
         return
-    for offer in [mirrors.find(name) for name in dict.fromkeys(names)]:
-        entry = offer.entry
+    for entry in [opened.find(name) for name in dict.fromkeys(names)]:
         with progress(entry.n_bytes, quiet=quiet or as_json) as show:
 
             def tell(n: int, total: int | None, name: str = entry.name) -> None:
                 of = f" of {readable_size(total)}" if total else ""
                 show(n, f"getting {name} {readable_size(n)}{of}")
 
-            model, was_there = pull(offer, overwrite=overwrite, report=tell)
+            model, was_there = opened.pull(entry, overwrite=overwrite, on_progress=tell)
         if as_json:
             typer.echo(json.dumps(_as_json(model) | {"was_there": was_there}))
         elif not quiet:
@@ -245,11 +243,11 @@ def _list(models: "list[ModelFile]", *, baseline: bool, verbose: bool) -> list[s
     return lines
 
 
-def _show_offers(mirrors: "Mirrors", *, as_json: bool) -> None:
+def _show_offers(mirror: "mirrors.Mirror", *, as_json: bool) -> None:
     from widesr.models.mirrors import standing
     from widesr.system.text import readable_size
 
-    entries = [offer.entry for offer in mirrors.offers.values()]
+    entries = mirror.entries.values()
     if as_json:
         found = [
             entry.model_dump(mode="json", by_alias=True) | {"standing": standing(entry)}
@@ -279,11 +277,11 @@ def _row(model: "ModelFile") -> tuple[str, ...]:
 
 
 def _aliases(model: "ModelFile") -> list[str]:
-    from widesr.models.catalog import LADDER
+    from widesr.models.catalog import ALIASES
 
     if _origin(model) != "package":
         return []
-    return [alias for alias, models in LADDER.items() if model.card.name in models.values()]
+    return [alias for alias, models in ALIASES.items() if model.card.name in models.values()]
 
 
 def _parameters(card: "ModelCard") -> int:

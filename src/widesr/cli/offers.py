@@ -17,9 +17,9 @@ def words(*known: str) -> Offer:
 
 def models(incomplete: str) -> list[str]:
     """Complete the name of a model, in the package or pulled."""
-    from widesr.models.catalog import BICUBIC, LADDER, NEAREST, model_paths
+    from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, model_paths
 
-    return words(*LADDER, *model_paths(), BICUBIC, NEAREST)(incomplete)
+    return words(*ALIASES, *model_paths(), BICUBIC, NEAREST)(incomplete)
 
 
 def recipes(incomplete: str) -> list[str]:

@@ -231,6 +231,13 @@ SelfEnsemble = Annotated[
         "-x", "--self-ensemble", help="Mean over eight flips and turns: 8 times slower, finer."
     ),
 ]
+Consistent = Annotated[
+    bool,
+    typer.Option(
+        "--consistent",
+        help="Correct the output so that it shrinks back to the input, to the pixel.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -277,7 +284,6 @@ Device = Annotated[
         "cpu",
         "cuda",
         "tensorrt",
-        "directml",
         "coreml",
         help="Where to compute; auto: the CPU.",
     ),

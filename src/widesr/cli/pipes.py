@@ -86,8 +86,8 @@ def _check(inputs: Sequence[Path], *, into_pipe: bool, as_json: bool) -> None:
 def _received(folder: Path) -> Path:
     """Write all of stdin to a file whose name says what it is."""
     from widesr.pictures.sniff import kind_of
+    from widesr.pictures.sources import PictureFile
     from widesr.pictures.writing import FORMATS
-    from widesr.system.files import FileBytes
 
     path = folder / "stdin"
     try:
@@ -95,7 +95,7 @@ def _received(folder: Path) -> Path:
             shutil.copyfileobj(sys.stdin.buffer, file)
             file.flush()
             try:
-                kind = kind_of(path, FileBytes(file.fileno()))
+                kind = kind_of(PictureFile(file.fileno(), path))
             except WidesrError:
                 return path  # it will be said when it is read
     except OSError as error:

@@ -82,11 +82,11 @@ def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet
     total = len(cells(study))
     with progress(total, quiet=quiet or as_json) as show:
 
-        def report(cell: "Cell", now: "Progress") -> None:
+        def on_progress(cell: "Cell", now: "Progress") -> None:
             psnr = "" if now.psnr is None else f"  {now.psnr:.2f} dB"
             show(len(outcomes) + now.step / now.steps, f"{_words(cell.labels, cell.seed)}{psnr}")
 
-        def finished(outcome: "Outcome") -> None:
+        def on_outcome(outcome: "Outcome") -> None:
             outcomes.append(outcome)
             write_findings(study, outcomes, out)
             if as_json:
@@ -100,9 +100,9 @@ def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet
         run_study(
             study,
             out=out,
-            report=report,
-            finished=finished,
-            notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+            on_progress=on_progress,
+            on_outcome=on_outcome,
+            on_notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
             **run,
         )
     drawn = _draw(study, outcomes, out / "curves.svg")

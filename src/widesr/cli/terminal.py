@@ -115,7 +115,8 @@ def flag(option: str) -> str:
     """Give an option of the library (`overwrite=True`, `tile=128`) as the command line says it."""
     name, _, value = option.partition("=")
     spelled = "--" + _FLAGS.get(name, name.replace("_", "-"))
-    return spelled if value in ("", "True") else f"{spelled} {value.strip(chr(34))}"
+    value = "0" if value == "None" else value.strip(chr(34))  # as in `--tile 0`
+    return spelled if value in ("", "True") else f"{spelled} {value}"
 
 
 class _PlainFlags:

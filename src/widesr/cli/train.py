@@ -48,7 +48,7 @@ def train_network(
         Path | None,
         typer.Option("-o", "--out", metavar="DIR", help="Default: runs/RECIPE."),
     ] = None,
-    start_from: Annotated[
+    init: Annotated[
         str | None,
         typer.Option(
             "--from",
@@ -103,7 +103,7 @@ def train_network(
     try:
         from widesr.train.dry_run import plan
         from widesr.train.loop import open_photographs, train
-        from widesr.train.parallel import PeerError, is_launched, leads
+        from widesr.train.parallel import PeerError, is_launched, is_main
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="training") from error
 
@@ -111,16 +111,16 @@ def train_network(
         raise UsageError("--dry-run times one process; start it without torchrun")
     if resume and auto_resume:
         raise UsageError("--resume and --auto-resume exclude one another")
-    quiet = quiet or not leads()
-    as_json = as_json and leads()
+    quiet = quiet or not is_main()
+    as_json = as_json and is_main()
     changes = [*(changes or []), *([f"optim.steps={steps}"] if steps is not None else [])]
-    parsed, photographs = _recipe(recipe, start_from=start_from, data=data, changes=changes)
+    parsed, photographs = _recipe(recipe, init=init, data=data, changes=changes)
     if not as_json and not quiet:
         photographs = open_photographs(photographs, parsed)
         typer.echo(f"{data}: {photographs.what}")
     run: dict[str, Any] = {
         "data": photographs,
-        "start_from": start_from,
+        "init": init,
         "threads": threads,
         "device": device,
     }
@@ -139,9 +139,9 @@ def train_network(
                 parsed,
                 out=out,
                 resume="auto" if auto_resume else resume,
-                report=reporter,
+                on_progress=reporter,
                 on_teacher=show_teacher,
-                notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+                on_notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
                 **run,
             )
         except PeerError as error:  # that process says why
@@ -165,7 +165,7 @@ def _say_finished(recipe: "Recipe", weights: Path) -> None:
 
 
 def _recipe(
-    name: str | None, *, start_from: str | None, data: Path, changes: "Sequence[str]"
+    name: str | None, *, init: str | None, data: Path, changes: "Sequence[str]"
 ) -> "tuple[Recipe, Path | Source]":
     """The recipe that is named, or that of the network to adapt, made to fit the photographs.
 
@@ -180,13 +180,13 @@ def _recipe(
     photographs: Path | Source = data
     if name:
         recipe = load_recipe(name)
-    elif start_from is None:
+    elif init is None:
         raise UsageError("name a RECIPE to train from the start, or --from MODEL to adapt it")
     else:
-        known = load_start(start_from, scale=None).recipe
+        known = load_start(init, scale=None).recipe
         if known is None:
             raise CheckpointError(
-                f"{start_from}: how it was trained is not known here; name a RECIPE beside --from"
+                f"{init}: how it was trained is not known here; name a RECIPE beside --from"
             )
         scale, degradation = known.network.scale, known.data.degradation
         photographs = open_source(data, scale=scale, degradation=degradation)  # all: none excluded

@@ -52,6 +52,7 @@ def upscale_pictures(
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
     self_ensemble: options.SelfEnsemble = False,
+    consistent: options.Consistent = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
     resume: options.Resume = False,
@@ -81,7 +82,7 @@ def upscale_pictures(
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
-    from widesr.engine import advice
+    from widesr.engine import EngineOptions, advice
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
     from widesr.upscaling.resize_to import load_upscaler
@@ -101,13 +102,16 @@ def upscale_pictures(
         upscaler = load_upscaler(
             model,
             target=target,
-            tile=options.parse_tile(tile),
-            self_ensemble=self_ensemble,
-            threads=threads,
-            backend=cast("Backend", backend),
-            precision=cast("Precision", options.gather_precision(precision, fast=fast)),
-            device=cast("Device", device),
-            **options.memory_limit(max_memory),
+            options=EngineOptions(
+                tile=options.parse_tile(tile),
+                self_ensemble=self_ensemble,
+                consistent=consistent,
+                threads=threads,
+                backend=cast("Backend", backend),
+                precision=cast("Precision", options.gather_precision(precision, fast=fast)),
+                device=cast("Device", device),
+                **options.memory_limit(max_memory),
+            ),
         )
         limit = options.pixel_limit(max_pixels)
         if not quiet:

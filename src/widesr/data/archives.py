@@ -30,7 +30,7 @@ def unpack(
     folder: Path,
     *,
     holds: Sequence[str] = (),
-    report: Callable[[int, int], None] = lambda _n, _all: None,
+    on_progress: Callable[[int, int], None] = lambda _n, _all: None,
 ) -> list[str]:
     """Unpack a zip or tar file into a folder, beside what is there; files of one name are replaced.
 
@@ -38,7 +38,7 @@ def unpack(
         archive: The file.
         folder: An existing folder.
         holds: Folders in the archive to unpack; all if there are none.
-        report: Told how many of the bytes are unpacked.
+        on_progress: Told how many of the bytes are unpacked.
 
     Returns:
         The names of the files, below `folder`.
@@ -57,7 +57,7 @@ def unpack(
             shutil.rmtree(part, ignore_errors=True)  # of a killed process
             part.mkdir()
             try:
-                _write(wanted, part, report)
+                _write(wanted, part, on_progress)
                 _merge(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
@@ -128,11 +128,12 @@ def _check_space(archive: Path, folder: Path, wanted: Sequence[_Member]) -> None
     if needed > free:
         raise DataError(
             f"{folder}: {archive.name} unpacked takes {readable_size(needed)}, "
-            f"{readable_size(free)} is free; make room, or name another place with -o"
+            f"{readable_size(free)} is free; make room, or name another place",
+            options=["out"],
         )
 
 
-def _write(wanted: Sequence[_Member], part: Path, report: Callable[[int, int], None]) -> None:
+def _write(wanted: Sequence[_Member], part: Path, on_progress: Callable[[int, int], None]) -> None:
     total, done = sum(each.n_bytes for each in wanted), 0
     for member in wanted:
         target = part / member.name
@@ -142,7 +143,7 @@ def _write(wanted: Sequence[_Member], part: Path, report: Callable[[int, int], N
         with source, target.open("xb") as file:
             shutil.copyfileobj(source, file, 2**20)
         done += member.n_bytes
-        report(done, total)
+        on_progress(done, total)
 
 
 def _merge(source: Path, target: Path) -> None:

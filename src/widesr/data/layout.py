@@ -1,4 +1,4 @@
-"""Which files are HR and which are their LR, by the names of folders and files; nothing is read."""
+"""Tells which files are HR and which their LR, by names of folders and files; reads none."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Files(NamedTuple):
     lr: dict[str, tuple[Path, ...]] | None
     """One file each, several in the wild track; None: LR is to be made."""
     what: str
-    """What was recognised, for people."""
+    """The layout that was recognised, for people."""
 
 
 def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[str] = ()) -> Files:
@@ -137,7 +137,7 @@ def _pictures(folder: Path) -> list[Path]:
     try:
         return pictures_in(folder, recursive=True)
     except ImageReadError as error:
-        raise DataError(str(error)) from error
+        raise DataError(error.message, options=error.options) from error
 
 
 def _matched(

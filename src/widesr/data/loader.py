@@ -1,10 +1,8 @@
 """Batches of patches, made by threads while the network learns from the one before."""
 
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from queue import SimpleQueue
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple, Self
 
 from widesr.data.patches import (
@@ -15,14 +13,23 @@ from widesr.data.patches import (
     cut_patches,
     mean_gradient,
 )
+from widesr.system.threads import ahead, in_threads
 
 
-class _Coming(NamedTuple):
-    """A batch that is drawn, and cut or being cut."""
+class _Drawn(NamedTuple):
+    """The patches of a batch."""
 
-    batch: Future[Batch]
+    patches: list[Patch]
     state: dict[str, Any]
-    """Of the sampler, once the batch was drawn."""
+    """The sampler's state once the patches were drawn."""
+
+
+class _Made(NamedTuple):
+    """A batch that was cut out of its photographs."""
+
+    batch: Batch
+    state: dict[str, Any]
+    """The sampler's state once the batch was drawn."""
 
 
 class Loader:
@@ -69,7 +76,7 @@ class Loader:
         self._seed, self._candidates = seed, candidates
         self._rank, self._world_size = rank, world_size
         self._workers = workers
-        self._ahead: _Ahead | None = None
+        self._coming: Generator[_Made] | None = None
         self._arrange(lr_patch=lr_patch, batch=batch)
         self._state = self._sampler.state
 
@@ -93,24 +100,23 @@ class Loader:
         )
 
     def _detail(self, patch: Patch) -> float:
-        """How much there is to see in a patch."""
+        """Measure how much there is to see in a patch."""
         side, lr = self._lr_patch, self._pairs[patch.pair].lr
         return mean_gradient(lr[patch.y : patch.y + side, patch.x : patch.x + side])
 
     def next(self) -> Batch:
         """Give this rank's share of the next batch; it is the caller's to keep."""
         began = time.perf_counter()
-        if self._ahead is None:
-            self._ahead = _Ahead(self._draw, self._cut, workers=self._workers)
-        coming = self._ahead.take()
-        batch = coming.batch.result()
-        self._state = coming.state
+        if self._coming is None:
+            self._coming = self._made_ahead()
+        made = next(self._coming)
+        self._state = made.state
         self.waited += time.perf_counter() - began
-        return batch
+        return made.batch
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where the order stands after the last batch given out, whatever was made ahead.
+        """The place in the order after the last batch given out, whatever was made ahead.
 
         Plain numbers and text. Assign it, in any process, to go on from there.
         """
@@ -123,9 +129,9 @@ class Loader:
 
     def close(self) -> None:
         """End the threads. A `next` after it goes on from `state`."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
+        if self._coming is not None:
+            self._coming.close()
+            self._coming = None
             self._sampler.state = self._state
 
     def __enter__(self) -> Self:
@@ -134,59 +140,20 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _draw(self) -> tuple[list[Patch], dict[str, Any]]:
-        patches = self._sampler.draw(self._n)[self._share]
-        return patches, self._sampler.state
+    def _made_ahead(self) -> Generator[_Made]:
+        """Draw in one thread, and cut in others, while the caller uses the batch before."""
+        with (
+            closing(in_threads(self._draw(), self._make, threads=self._workers)) as made,
+            closing(ahead(made)) as coming,
+        ):
+            yield from coming
+
+    def _draw(self) -> Iterator[_Drawn]:
+        while True:
+            yield _Drawn(self._sampler.draw(self._n)[self._share], self._sampler.state)
+
+    def _make(self, drawn: _Drawn) -> _Made:
+        return _Made(self._cut(drawn.patches), drawn.state)
 
     def _cut(self, patches: list[Patch]) -> Batch:
         return cut_patches(self._pairs, patches, scale=self._scale, lr_patch=self._lr_patch)
-
-
-class _Ahead:
-    """Threads that draw in turn, and cut at once; what they draw comes out in its order."""
-
-    def __init__(
-        self,
-        draw: Callable[[], tuple[list[Patch], dict[str, Any]]],
-        cut: Callable[[list[Patch]], Batch],
-        *,
-        workers: int,
-    ) -> None:
-        self._draw, self._cut = draw, cut
-        self._coming: SimpleQueue[_Coming] = SimpleQueue()
-        self._room = threading.Semaphore(workers + 1)
-        self._turn = threading.Lock()
-        self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"widesr-data-{i}", daemon=True)
-            for i in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def take(self) -> _Coming:
-        """Wait until the next batch is drawn; another may then be made."""
-        coming = self._coming.get()
-        self._room.release()
-        return coming
-
-    def close(self) -> None:
-        self._closed = True
-        for _ in self._threads:
-            self._room.release()
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self) -> None:
-        while True:
-            self._room.acquire()
-            batch: Future[Batch] = Future()
-            with self._turn:
-                if self._closed:
-                    return
-                patches, state = self._draw()
-                self._coming.put(_Coming(batch, state))
-            try:
-                batch.set_result(self._cut(patches))
-            except Exception as error:
-                batch.set_exception(error)

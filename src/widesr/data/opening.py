@@ -1,4 +1,4 @@
-"""What a user named with --data: a folder of photographs, or a pack of one."""
+"""Opens what a user names as data: a folder of photographs, or a pack of one."""
 
 from collections.abc import Sequence
 from pathlib import Path

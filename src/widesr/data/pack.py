@@ -35,15 +35,15 @@ class Stored(_Record):
     """One picture in a file of the pack."""
 
     offset: _Count
-    """In bytes."""
+    """Place of the first byte."""
     height: _Count
     width: _Count
     sha256: str
-    """Of its bytes."""
+    """Hash of its bytes."""
 
     @property
     def n_bytes(self) -> int:
-        """How long it is."""
+        """Return its length in bytes."""
         return self.height * self.width * 3
 
 
@@ -64,21 +64,21 @@ class Index(_Record):
     widesr: str
     """The version that made it."""
     title: str
-    """Of the folder it was made from."""
+    """Name of the folder that it was made from."""
     what: str
-    """What was recognised there."""
+    """The layout that was recognised there."""
     degradation: str
     protocol: str
-    """What the degradation does, or where LR was found."""
+    """The steps of the degradation, or the place where LR was found."""
     scales: tuple[int, ...]
     n_bytes: dict[str, _Count]
-    """Of each file."""
+    """Length of each file."""
     photographs: tuple[PackedPhotograph, ...]
     sha256: str = ""
-    """Of the rest of this index, and by the hashes in it of all pixels: the pack's identity."""
+    """Hash of the rest of this index, with the hashes of all pixels: the pack's identity."""
 
     def digest(self) -> str:
-        """What `sha256` is to be."""
+        """Compute the value of `sha256`."""
         text = self.model_dump_json(exclude={"sha256"})
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -188,7 +188,8 @@ class Pack:
             held = " and ".join(f"x{each}" for each in index.scales)
             raise DataError(
                 f"{pack}: holds LR of {index.degradation} at {held}, {degradation} at x{scale} was "
-                "wanted; pack the photographs with --scale and --degradation"
+                "wanted; pack the photographs for these",
+                options=[f"scale={scale}", f"degradation={degradation}"],
             )
         self.data, self.title, self._scale, self._index = pack, index.title, scale, index
         left_out = set(exclude)
@@ -206,13 +207,13 @@ class Pack:
 
     @property
     def what(self) -> str:
-        """What was recognised, for people."""
+        """The layout that was recognised, for people."""
         found = f"a pack of {len(self.names):,} photographs, LR of {self._index.degradation}"
         return found + but(self._excluded)
 
     @cached_property
     def licences(self) -> Mapping[str, Licence] | None:
-        """What MANIFEST.csv said when the photographs were packed."""
+        """The licences that MANIFEST.csv stated when the photographs were packed."""
         stated = {
             each.name.rpartition("/")[2]: Licence(each.licence, each.origin)
             for each in self._index.photographs

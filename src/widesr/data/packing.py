@@ -4,13 +4,11 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,20 +28,18 @@ from widesr.data.photographs import Decoded, Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
 from widesr.system.text import readable_size
+from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
 _TOLD = 5
 """Photographs that cannot be packed, of which one line tells all."""
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 def write_pack(
     photographs: Folder,
     out: Path,
     *,
-    report: Callable[[int, str], None] = lambda _n, _name: None,
+    on_progress: Callable[[int, str], None] = lambda _n, _name: None,
 ) -> Index:
     """Decode photographs on all cores, and write them and their LR into a new folder.
 
@@ -53,7 +49,7 @@ def write_pack(
     Args:
         photographs: What to pack, at which scales.
         out: The folder to be.
-        report: Called with how many are done, and the name of the last.
+        on_progress: Called with how many are done, and the name of the last.
 
     Raises:
         OutputExistsError: `out` is there already.
@@ -61,28 +57,31 @@ def write_pack(
             pack; or the disk is full. Nothing is left behind.
     """
     if os.path.lexists(out):
-        raise OutputExistsError(f"{out}: exists already; remove it, or name another with -o")
+        raise OutputExistsError(
+            f"{out}: exists already; remove it, or name another", options=["out"]
+        )
     _check_space(photographs, out)
     try:
         with _folder_to_be(out) as part:
-            index = _filled(photographs, part, report)
+            index = _filled(photographs, part, on_progress)
             _write_whole(part / INDEX, index.model_dump_json(indent=1).encode())
     except OSError as error:
         raise DataError(
             f"{out}: cannot be written ({error.strerror or error}); nothing was kept, make room "
-            "or name another place with -o"
+            "or name another place",
+            options=["out"],
         ) from error
     return index
 
 
 def verify_pack(
-    pack: Path, *, report: Callable[[int, str], None] = lambda _n, _name: None
+    pack: Path, *, on_progress: Callable[[int, str], None] = lambda _n, _name: None
 ) -> tuple[Index, list[str]]:
     """Read all of a pack again, and say which pictures are not what they were.
 
     Args:
         pack: The folder.
-        report: As in `write_pack`.
+        on_progress: As in `write_pack`.
 
     Returns:
         The index, and the damaged pictures, each as "name (HR)" or "name (LR x2)".
@@ -104,13 +103,14 @@ def verify_pack(
         ]
 
     found: list[str] = []
-    for n, (photograph, its) in enumerate(_in_order(damaged, index.photographs), 1):
+    checked = in_threads(index.photographs, damaged, threads=os.cpu_count() or 1)
+    for n, (photograph, its) in enumerate(zip(index.photographs, checked, strict=True), 1):
         found += its
-        report(n, photograph.name)
+        on_progress(n, photograph.name)
     return index, found
 
 
-def _filled(photographs: Folder, part: Path, report: Callable[[int, str], None]) -> Index:
+def _filled(photographs: Folder, part: Path, on_progress: Callable[[int, str], None]) -> Index:
     """Write all pictures into the files of a pack, and make its index."""
     stated = _stated(photographs)
     packed: list[PackedPhotograph] = []
@@ -127,7 +127,9 @@ def _filled(photographs: Folder, part: Path, report: Callable[[int, str], None])
             name: stack.enter_context(_Growing.create(part / name))
             for name in (HR, *map(lr_file, photographs.scales))
         }
-        for n, (name, one) in enumerate(_in_order(prepared, photographs.names), 1):
+        ready = in_threads(photographs.names, prepared, threads=os.cpu_count() or 1)
+        stack.callback(ready.close)  # before the files are closed
+        for n, (name, one) in enumerate(zip(photographs.names, ready, strict=True), 1):
             if isinstance(one, DataError):
                 failed.append(one)
             elif not failed:
@@ -140,7 +142,7 @@ def _filled(photographs: Folder, part: Path, report: Callable[[int, str], None])
                 packed.append(
                     PackedPhotograph(name=name, hr=hr, lr=lr, licence=licence, origin=origin)
                 )
-            report(n, name)
+            on_progress(n, name)
         if failed:
             more = f"; and {len(failed) - _TOLD} more" if failed[_TOLD:] else ""
             raise DataError("; ".join(str(error) for error in failed[:_TOLD]) + more)
@@ -217,24 +219,6 @@ class _Growing:
         return stored
 
 
-def _in_order(work: Callable[[Item], Made], items: Sequence[Item]) -> Generator[tuple[Item, Made]]:
-    """Work on all cores, a few items ahead of what is taken; results in order."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, thread_name_prefix="widesr-pack") as pool:
-        coming: deque[tuple[Item, Future[Made]]] = deque()
-        try:
-            for item in items:
-                coming.append((item, pool.submit(work, item)))
-                if len(coming) > 2 * workers:
-                    first, made = coming.popleft()
-                    yield first, made.result()
-            while coming:
-                first, made = coming.popleft()
-                yield first, made.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _check_space(photographs: Folder, out: Path) -> None:
     """Look at the free space before hours of decoding.
 
@@ -251,7 +235,8 @@ def _check_space(photographs: Folder, out: Path) -> None:
     if needed > free:
         raise DataError(
             f"{out}: the pack takes {readable_size(needed)}, {readable_size(free)} is free in "
-            f"{out.parent}; make room, or name another place with -o"
+            f"{out.parent}; make room, or name another place",
+            options=["out"],
         )
 
 

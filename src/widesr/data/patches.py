@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """Where a patch lies, and how it is turned; in LR pixels."""
+    """The place of a patch, in LR pixels, and its turn."""
 
     pair: int
     """Index of the photograph."""
@@ -91,7 +91,7 @@ class PatchSampler:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where the random sequence stands, as plain numbers and text; assign it to go on."""
+        """The place in the random sequence, as plain numbers and text; assign it to go on."""
         return dict(self._random.bit_generator.state)
 
     @state.setter

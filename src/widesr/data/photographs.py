@@ -62,20 +62,20 @@ class Folder:
 
     @property
     def what(self) -> str:
-        """What was recognised, for people."""
+        """The layout that was recognised, for people."""
         each = list(dict.fromkeys(files.what for files in self._files.values()))
         return f"{len(self.names):,} {'; '.join(each)}"
 
     @property
     def protocol(self) -> str:
-        """What makes LR, or where it was found."""
+        """The steps that make LR, or the place where it was found."""
         if any(files.lr is None for files in self._files.values()):
             return DEGRADATIONS[self.degradation].protocol
         return self.what
 
     @cached_property
     def licences(self) -> Mapping[str, Licence] | None:
-        """What MANIFEST.csv says.
+        """The licences that MANIFEST.csv states.
 
         Raises:
             DataError: It has not the columns `file`, `licence` and `origin`.
@@ -203,8 +203,8 @@ def _rgb(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def _data_errors() -> Iterator[None]:
-    """What is wrong with a picture is wrong with the data."""
+    """Turn the error of a picture into an error of the data."""
     try:
         yield
     except (ImageReadError, ImageFormatError, ImageTooLargeError) as error:
-        raise DataError(str(error)) from error
+        raise DataError(error.message, options=error.options) from error

@@ -18,7 +18,7 @@ Report = Callable[[int, int | None, str], None]
 
 
 class Got(NamedTuple):
-    """What became of an archive."""
+    """The outcome for an archive."""
 
     archive: Archive
     folder: Path
@@ -52,7 +52,7 @@ def get(
     out: Path,
     *,
     keep: bool = False,
-    report: Report = lambda _n, _all, _doing: None,
+    on_progress: Report = lambda _n, _all, _doing: None,
 ) -> Got:
     """Have what an archive holds in a folder.
 
@@ -62,7 +62,7 @@ def get(
         archive: Which.
         out: The folder that the user named; made where it is missing.
         keep: Leave the archive beside the pictures.
-        report: Told of the bytes.
+        on_progress: Told of the bytes.
 
     Raises:
         DownloadError: It cannot be had, or is another file than the published one.
@@ -81,7 +81,7 @@ def get(
         archive,
         folder,
         flag="--url",
-        report=lambda n, total: report(n, total, f"getting {archive.name}"),
+        report=lambda n, total: on_progress(n, total, f"getting {archive.name}"),
     )
     if not zipfile.is_zipfile(fetched.path) and not tarfile.is_tarfile(fetched.path):
         fetched.path.unlink()
@@ -90,7 +90,7 @@ def get(
         fetched.path,
         folder,
         holds=archive.holds,
-        report=lambda n, total: report(n, total, f"unpacking {archive.name}"),
+        on_progress=lambda n, total: on_progress(n, total, f"unpacking {archive.name}"),
     )
     record_hash(folder, archive.name, fetched.sha256)
     if not keep:
@@ -109,5 +109,6 @@ def _check_space(archive: Archive, folder: Path) -> None:
     if needed > free:
         raise DataError(
             f"{folder}: {archive.name} and its pictures take {readable_size(needed)}, "
-            f"{readable_size(free)} is free; make room, or name another place with -o"
+            f"{readable_size(free)} is free; make room, or name another place",
+            options=["out"],
         )

@@ -12,27 +12,27 @@ class Archive(NamedTuple):
 
     name: str
     urls: tuple[str, ...]
-    """Where it lies; the first that gives the right file is taken."""
+    """Addresses; the first that gives the right file is taken."""
     folder: str
-    """Where it is unpacked, below the folder that the user names; "" is that folder."""
+    """Folder to unpack into, below the one that the user names; "" is that folder."""
     holds: tuple[str, ...]
     """Folders in it that are unpacked; () is all."""
     gives: tuple[str, ...] = ()
     """Folders that are there once it is unpacked."""
     terms: str = "not stated"
-    """What may be done with the pictures."""
+    """The licence, or the terms of use, of the pictures."""
     n_bytes: int | None = None
     digest: str | None = None
     """`sha256:` or `md5:` and the published hash in hexadecimal."""
 
 
 SETS = ("div2k", "set5", "set14", "b100", "urban100")
-"""By the names that users type."""
+"""Benchmarks by the names that users type."""
 LR_SIDES = (
     *(f"{track}_X{scale}" for track in ("bicubic", "unknown") for scale in (2, 3, 4)),
     *("x8", "mild", "difficult", "wild"),
 )
-"""Of DIV2K, as its archives are called."""
+"""LR tracks of DIV2K, as its archives are called."""
 
 _ETH = ("https://data.vision.ee.ethz.ch/cvl/DIV2K/", "http://data.vision.ee.ethz.ch/cvl/DIV2K/")
 _MIRRORED = {"train_HR": ("https://huggingface.co/datasets/goodfellowliu/DIV2K/resolve/main/",)}
@@ -54,12 +54,12 @@ def archives_of(
     Raises:
         UsageError: Names that are not known, or one archive for several.
     """
-    for kind, given, known in (("set", names, SETS), ("--lr", lr, LR_SIDES)):
+    for kind, given, known in (("set", names, SETS), ("LR", lr, LR_SIDES)):
         wrong = [each for each in given if each not in known]
         if wrong:
             raise UsageError(f"{kind} {wrong[0]} is not known; expected {', '.join(known)}")
     if lr and "div2k" not in names:
-        raise UsageError("--lr is of div2k; the benchmarks hold their LR already")
+        raise UsageError("LR is chosen for div2k only; the benchmarks hold theirs", options=["lr"])
     wanted: list[Archive] = []
     if "div2k" in names:
         sides = ["HR", *(f"LR_{each}" for each in dict.fromkeys(lr))]
@@ -87,8 +87,9 @@ def archives_of(
             return [each._replace(urls=(url,))]
     if len(wanted) > 1:
         raise UsageError(
-            f"--url {url} is one file, {len(wanted)} are wanted; end it with / for the folder of "
-            f"{wanted[0].name} and the others"
+            f"{url} is one file, {len(wanted)} are wanted; end it with / for the folder of "
+            f"{wanted[0].name} and the others",
+            options=["url"],
         )
     (only,) = wanted
     return [only._replace(name=name, urls=(url,), holds=(), gives=(), n_bytes=None, digest=None)]

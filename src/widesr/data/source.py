@@ -1,4 +1,4 @@
-"""What photographs are to a run, whether they lie in a folder or in a pack of it."""
+"""Defines photographs as a run sees them, from a folder or from a pack of it."""
 
 import hashlib
 from collections import Counter
@@ -13,7 +13,7 @@ from widesr.models.catalog import TrainingData
 
 
 class Licence(NamedTuple):
-    """What a MANIFEST.csv knows of one photograph."""
+    """The row of a MANIFEST.csv on one photograph."""
 
     licence: str
     origin: str
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def data(self) -> Path:
-        """What the user named."""
+        """The path that the user named."""
 
     @property
     def title(self) -> str:
@@ -32,15 +32,15 @@ class Source(Protocol):
 
     @property
     def what(self) -> str:
-        """What was recognised, for people."""
+        """The layout that was recognised, for people."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the HR files below the folder, with "/" between their parts."""
+        """Names of the HR files below the folder, with "/" between their parts."""
 
     @property
     def licences(self) -> Mapping[str, Licence] | None:
-        """By file name, without folders; None where nothing is stated."""
+        """The licences by file name, without folders; None where nothing is stated."""
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
         """(height, width) of each HR picture, by its name.
@@ -58,7 +58,7 @@ class Source(Protocol):
 
 
 def large_enough(
-    source: Source, *, scale: int, lr_patch: int, notice: Callable[[str], None]
+    source: Source, *, scale: int, lr_patch: int, on_notice: Callable[[str], None]
 ) -> list[str]:
     """Leave out photographs that no patch fits into, and say how many.
 
@@ -76,7 +76,7 @@ def large_enough(
             f"{source.data}: all photographs are smaller than a patch of {side}x{side} ({found}); "
             "take larger ones, or a smaller data.lr_patch"
         )
-    notice(
+    on_notice(
         f"{source.data}: {len(small):,} of {len(source.names):,} photographs are smaller than a "
         f"patch of {side}x{side} and left out ({found})"
     )

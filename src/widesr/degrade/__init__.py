@@ -1,1 +1,1 @@
-"""How HR loses its detail: bicubic, single steps, and named ways that are made of them."""
+"""Takes detail away from HR: by bicubic, by single steps, and by named ways made of them."""

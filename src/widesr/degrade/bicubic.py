@@ -1,4 +1,4 @@
-"""From HR to LR: how the field's published pictures lost their detail, and ours in training."""
+"""Makes LR of HR as the field's published pictures were made, and ours in training."""
 
 from typing import Any, Literal
 
@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
-from widesr.pixels.resize import Edges, imresize
+from widesr.pixels.resize import imresize
+from widesr.pixels.taps import Edges
 
 Arithmetic = Literal["integer", "float"]
-"""Whether `imresize` rounds between its two passes (MATLAB on uint8), or once at the end."""
+"""The rounding of `imresize`: between its two passes (MATLAB on uint8), or once at the end."""
 
 
 def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""How HR becomes LR where no LR is given: one name each, and the same LR whoever makes it."""
+"""Makes LR of HR in named ways: the same LR, whoever makes it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from widesr.degrade.steps import (
 )
 
 Range = tuple[float, float]
-"""From the least to the most, drawn evenly."""
+"""The least and the most, between which numbers are drawn evenly."""
 _RESAMPLINGS: tuple[Resampling, ...] = ("bicubic", "bilinear", "area")
 
 
@@ -41,10 +41,10 @@ class Degradation(NamedTuple):
     """One way to lose detail."""
 
     protocol: str
-    """What it does, so that others can do it again."""
+    """A description by which others can do it again."""
     shrink: Shrink
     variants: int = 1
-    """How many LR pictures a photograph gets for training, each of another seed."""
+    """The number of LR pictures that a photograph gets for training, each of another seed."""
 
 
 def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
@@ -57,11 +57,11 @@ class Camera:
     """A photograph through a lens onto a coarser sensor: blur, shift, decimation, shot noise."""
 
     sigma: Range
-    """Of the blur along each axis of its ellipse, in LR pixels."""
+    """The sigma of the blur along each axis of its ellipse, in LR pixels."""
     shift: float
-    """LR pixels by which the picture is off its grid at most, along each axis."""
+    """The most LR pixels by which the picture is off its grid, along each axis."""
     noise: Range
-    """Levels at white."""
+    """The noise at white, in levels."""
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
         """Shrink as `Shrink`."""
@@ -128,13 +128,13 @@ class _Round:
 
     blurs: float
     sigma: Range
-    """In pixels of the picture as it is."""
+    """The sigma of the blur, in pixels of the picture as it is."""
     grows: float
     shrinks: float
     factor: Range
     gaussian: Range
     shot: Range
-    """Levels at white: 16 times Real-ESRGAN's `poisson_scale_range`."""
+    """The shot noise at white, in levels: 16 times Real-ESRGAN's `poisson_scale_range`."""
 
 
 _FIRST = _Round(
@@ -168,7 +168,7 @@ class SecondOrder:
     """
 
     strength: float = 1.0
-    """0 to 1: how far blur, noise, factors and quality go from none to Real-ESRGAN's."""
+    """How far blur, noise, factors and quality go, from 0 for none to 1 for Real-ESRGAN's."""
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
         """Shrink as `Shrink`."""
@@ -235,7 +235,7 @@ def _as_jpeg(
 
 
 _VARIANTS = 4
-"""As many as the wild track of DIV2K has: with fewer, a network learns the draws by heart."""
+"""The number that the wild track of DIV2K has: with fewer, a network learns the draws by heart."""
 
 DEGRADATIONS: dict[str, Degradation] = {
     "bicubic": Degradation(
@@ -284,7 +284,7 @@ DEGRADATIONS: dict[str, Degradation] = {
         _VARIANTS,
     ),
 }
-"""By the name that recipes and packs call them."""
+"""The degradations, by the names that recipes and packs call them."""
 
 
 def photograph_seed(name: str, *, variant: int = 0) -> int:

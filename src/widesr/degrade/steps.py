@@ -1,4 +1,4 @@
-"""Ways in which a picture loses detail, each by itself: blur, resizing, noise, JPEG.
+"""Takes detail away from pictures in single steps: blur, resizing, noise, JPEG.
 
 Pictures are float32 (H, W, C) in 0..255 between them, neither rounded nor clipped, so that what
 follows sees what came before. All of them are centred: the middle of a picture stays its middle.
@@ -19,9 +19,9 @@ Lines = TypeVar("Lines", NDArray[np.float32], NDArray[np.float64])
 Resampling = Literal["bicubic", "bilinear", "area"]
 
 _REACH = 3.0
-"""Standard deviations at which a Gaussian is cut off: 0.3 % of it lies beyond."""
+"""The standard deviations at which a Gaussian is cut off: 0.3 % of it lies beyond."""
 _STRIP = 512
-"""Rows that are blurred at once, so that memory does not grow with the picture."""
+"""The rows that are blurred at once, so that memory does not grow with the picture."""
 _LONGEST_JPEG = 65_500
 
 

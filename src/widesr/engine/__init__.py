@@ -1,9 +1,9 @@
-"""Runs a model file on a batch of pictures; the only package that knows the inference runtimes.
+"""Run a model file on a batch of pictures; the only package that knows the inference runtimes.
 
-`load_engine` settles what "auto" means on this machine (`choice`), loads the network into a runtime
-(`ort`, `vino`), makes it take any size (`windows`) and survive forks (`forks`), and looks at what
-it makes (`guard`).
-`find_model` also takes ONNX files of other makers (`foreign`).
+`find_model` finds the file, ours by name or other makers' (`foreign`). `load_engine` settles what
+"auto" means on this machine (`choice`), loads the network into a runtime (`ort`, `vino`), makes it
+take any size (`windows`) and survive forks (`forks`), and looks at what it makes (`guard`).
+`EngineOptions` holds what a user may say of all this.
 
 Both runtimes are in the base install on x86-64, ONNX Runtime everywhere. In fp32 they take the same
 time, and ONNX Runtime is ready three times as fast; all below 32 bits is OpenVINO's.
@@ -13,36 +13,46 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from widesr.engine.choice import Choice, advice, choose, fastest_precision
-from widesr.engine.foreign import FOREIGN, find_model, native_scales
+from widesr.engine.foreign import FOREIGN
 from widesr.engine.forks import Forkable
 from widesr.engine.guard import Guarded
+from widesr.engine.interface import describe_ports, is_rgb
+from widesr.engine.lookup import find_model, native_scales
+from widesr.engine.options import MAX_MEMORY, EngineOptions, EngineSettings
 from widesr.engine.peak import measure_peak
-from widesr.engine.protocol import Backend, Device, Engine, Precision, Runtime
-from widesr.engine.tuned import recall_best
+from widesr.engine.protocol import RGB, Backend, Device, Engine, Port, Precision, Runtime, Tensor
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
 from widesr.models.catalog import ModelCard, ModelFile
 from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
+    "MAX_MEMORY",
+    "RGB",
     "Backend",
     "Choice",
     "Device",
     "Engine",
+    "EngineOptions",
+    "EngineSettings",
+    "Port",
     "Precision",
+    "Tensor",
     "advice",
     "choose",
+    "describe_ports",
     "devices",
     "fastest_precision",
     "find_model",
     "find_ranges",
     "is_lossless",
+    "is_rgb",
     "load_engine",
     "measure_peak",
     "native_scales",
@@ -52,73 +62,54 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 
 _LOSSLESS = 0.01
-"""Of the photograph that loses most, dB, for "auto"."""
+"""The most that "auto" costs the photograph that loses most, dB."""
 _MOST_LOST = 0.1
-"""The same, for int8."""
+"""The most that int8 costs it, dB."""
 
 
 def load_engine(
     model: ModelFile,
+    options: EngineOptions | None = None,
     *,
-    backend: Backend = "auto",
-    precision: Precision = "auto",
-    threads: int | None = None,
     streams: int | Literal["auto"] = 1,
-    device: Device = "auto",
+    **settings: Unpack[EngineSettings],
 ) -> Engine:
     """Load a model into a runtime.
 
     What is loaded can be used after a fork, by parent and child, and pickled: it is loaded anew.
 
     Args:
-        model: What to load, from `find_model`.
-        backend: "auto" is the fastest here: what `widesr bench` found for this model on this
-            machine; if it was not run, OpenVINO where it computes in bf16, else ONNX Runtime.
-        precision: "auto" is bf16 where that is fast, OpenVINO is installed and the model loses at
-            most 0.01 dB in it, else fp32. "int8" takes a model that was calibrated, and loses at
-            most 0.1 dB.
-        threads: How many the runtime may use; None is one per CPU that this process may use.
-        streams: How many calls of `run` may be under way at once; they share the threads. "auto"
-            is what is fastest where there are tiles for all of them, two or three.
-        device: "auto" is the CPU. On others tiles may differ from the whole in the last bits.
+        model: The model, from `find_model`.
+        options: The settings; of them `backend`, `precision`, `device` and `threads` count here.
+        streams: The number of calls of `run` that may be under way at once; they share the
+            threads. "auto" is what is fastest where there are tiles for all of them, two or three.
+        **settings: The same as `options`, one by one.
 
     Raises:
-        ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
+        ModelFileError: The runtime refuses the file, or it is no network of pictures.
         MissingExtraError: The back end is not installed.
         UsageError: `threads` is below 1, `streams` is below 1 or above `threads`, or there is no
             such back end, precision or device, or they do not go together, with this machine or
             with this model.
     """
-    path = model.path
-    again = partial(
-        load_engine,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        streams=streams,
-        device=device,
-    )
-    if threads is None:
-        threads = usable_cpus()
+    options = (options or EngineOptions()).but(**settings)
+    path, model = model.path, replace(model, path=model.path.absolute())  # for another folder too
+    again = partial(load_engine, model, options, streams=streams)
+    threads = usable_cpus() if options.threads is None else options.threads
     if threads < 1:
         raise UsageError(f"expected at least 1 thread, got {threads}")
     if streams != "auto" and not 1 <= streams <= threads:
         raise UsageError(f"expected 1 to {threads} streams, as there are threads, got {streams}")
-    is_ours = model.card.family != FOREIGN
-    best = recall_best(model.card.weights_sha256) if is_ours else None
-    if best is not None and backend == precision == device == "auto":
-        backend, precision = best.backend, best.precision
     choice = choose(
-        backend=backend,
-        precision=precision,
-        device=device,
+        backend=options.backend,
+        precision=options.precision,
+        device=options.device,
         lossless_bf16=is_lossless(model.card, "bf16"),
     )
     if choice.precision == "int8":
         _check_int8(model.card)
     if streams == "auto":
-        streams = streams_of(threads) if model.tiles and choice.device == "cpu" else 1
-    model = replace(model, path=model.path.absolute())  # found from another folder too
+        streams = streams_of(threads) if model.card.tiles and choice.device == "cpu" else 1
     _logger.info(
         "model %s at x%d: %s in %s on %s, %d threads for %d tiles at once",
         *(model.card.name, model.card.scale, choice.backend, choice.precision, choice.device),
@@ -129,9 +120,9 @@ def load_engine(
     return Guarded(
         Forkable(partial(load, choice)),
         path=path,
-        exact=None if choice.precision == "fp32" else partial(Forkable, in_fp32),
-        is_trusted=is_ours,
-        again=partial(again, model),
+        fp32=None if choice.precision == "fp32" else partial(Forkable, in_fp32),
+        is_trusted=model.card.family != FOREIGN,
+        again=again,
     )
 
 
@@ -143,14 +134,14 @@ def _check_int8(card: ModelCard) -> None:
     """
     if not card.ranges:
         raise UsageError(
-            f"model {card.name} was not calibrated for int8; take another precision, or make it "
-            "ready with widesr calibrate"
+            f"model {card.name} was not calibrated for int8; `widesr calibrate` makes it ready",
+            options=['precision="auto"'],
         )
     loss = card.loss_in("int8")
     if loss is not None and loss.worst > _MOST_LOST:
         raise UsageError(
-            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {_MOST_LOST}; take "
-            "another precision"
+            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {_MOST_LOST}",
+            options=['precision="auto"'],
         )
 
 
@@ -182,7 +173,7 @@ def find_ranges(
 
 
 def devices() -> list[str]:
-    """Names of the devices that the installed ONNX Runtime was built for: "cpu", "cuda"."""
+    """Name the devices that the installed ONNX Runtime was built for: "cpu", "cuda"."""
     from widesr.engine import ort
 
     return ort.devices()

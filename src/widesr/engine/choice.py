@@ -1,4 +1,4 @@
-"""Which back end and precision to take: what was asked for, if this machine has it, or the fastest.
+"""Choose back end and precision: what was asked for, if this machine has it, or the fastest.
 
 Measured by `benchmarks/engines.py`: on a CPU with AMX, OpenVINO computes our networks in bf16
 some five times as fast as any runtime in fp32. AMD's CPUs with AVX-512's bf16 multiply twice as
@@ -22,7 +22,7 @@ _CPU_FLAGS = {
 
 
 class Choice(NamedTuple):
-    """What a network is run by."""
+    """The back end, precision and device that run a network."""
 
     backend: Literal["onnxruntime", "openvino"]
     precision: Literal["fp32", "bf16", "fp16", "int8"]
@@ -39,10 +39,10 @@ def choose(
     """Settle what "auto" means here.
 
     Args:
-        backend: As asked for.
-        precision: As asked for.
-        device: As asked for; "auto" is the CPU.
-        lossless_bf16: Whether this network is known to lose at most 0.01 dB in bf16.
+        backend: The back end that was asked for.
+        precision: The precision that was asked for.
+        device: The device that was asked for; "auto" is the CPU.
+        lossless_bf16: True if this network is known to lose at most 0.01 dB in bf16.
 
     Raises:
         UsageError: There is no such word, or what was asked for does not go together or with this
@@ -55,7 +55,7 @@ def choose(
         ("device", device, Device),
     ):
         if word not in get_args(known):
-            raise UsageError(f"no {what} {word!r}; there is {', '.join(get_args(known))}")
+            raise UsageError(f"no {what} {word!r}; expected {', '.join(get_args(known))}")
     if device not in ("auto", "cpu"):
         if backend == "openvino" or precision not in ("auto", "fp32"):
             raise UsageError(f"device {device} goes with the onnxruntime back end and fp32 only")
@@ -76,7 +76,8 @@ def choose(
     if not cpu().flags & _CPU_FLAGS[precision]:
         raise UsageError(
             f"this CPU does not compute in {precision} ("
-            f"{' or '.join(sorted(_CPU_FLAGS[precision]))} is missing); take fp32"
+            f"{' or '.join(sorted(_CPU_FLAGS[precision]))} is missing)",
+            options=['precision="fp32"'],
         )
     return Choice("openvino", precision)
 
@@ -99,14 +100,14 @@ def advice() -> str:
 
 
 def has_fast_bf16() -> bool:
-    """Whether the CPU multiplies more of bf16 than of fp32 in the same time."""
+    """Tell whether the CPU multiplies more of bf16 than of fp32 in the same time."""
     if "amx_bf16" in cpu().flags:
         return True
     return "avx512_bf16" in cpu().flags and cpu().vendor == "AuthenticAMD"
 
 
 def is_openvino_installed() -> bool:
-    """Whether OpenVINO could be imported; it is not."""
+    """Tell whether OpenVINO could be imported, without importing it."""
     return find_spec("openvino") is not None
 
 

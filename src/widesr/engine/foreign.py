@@ -1,4 +1,4 @@
-"""Models of other makers: ONNX files without a card, whose scale and reach are found by trial.
+"""Find out by trial the scale and reach of other makers' ONNX files, which have no card.
 
 A network is run on noise, once as it is and then with one pixel changed beyond all measure: as far
 as the output changes, so far it looks. Where that is to the border of the largest trial picture, or
@@ -13,54 +13,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import ModelFileError, ModelNotFoundError
-from widesr.models import catalog
+from widesr.engine.interface import describe_ports, is_rgb
+from widesr.errors import ModelFileError
 from widesr.models.catalog import ModelCard, ModelFile
 from widesr.system.machine import usable_cpus
 
 FOREIGN = "foreign"
-"""Family of the networks whose makers are others."""
+"""The family of networks of other makers."""
 
 _SIDES = (48, 96, 192)
-"""Of the trial pictures, LR pixels: multiples of 16, which some networks insist on."""
+"""Sides of the trial pictures, LR pixels: multiples of 16, which some networks insist on."""
 _TOLERANCE = 1e-4
 """Between crops and the whole, range 1: a fortieth of an 8-bit level."""
 _UNHEARD_OF = (1e3, -1e3, float("nan"))
 """Values of the changed pixel. NaN goes through all that is linear, but not through every ReLU."""
 
 
-def find_model(name: str, *, scale: int | None) -> ModelFile:
-    """Find the model that a user names, as `catalog.find_model`, or an ONNX file of another maker.
-
-    Raises:
-        ModelNotFoundError: There is no such model or file, or it has another scale.
-        ModelFileError: The file is no ONNX network from RGB to larger RGB.
-    """
-    sha256 = catalog.foreign_sha256(name)
-    if sha256 is None:
-        return catalog.find_model(name, scale=scale)
-    model = _probed(Path(name), sha256)
-    if scale not in (None, model.card.scale):
-        raise ModelNotFoundError(f"model {name!r} upscales x{model.card.scale}, not x{scale}")
-    return model
-
-
-def native_scales(name: str) -> tuple[int, ...]:
-    """The scales of the networks that a name stands for, as `catalog.native_scales`.
-
-    Raises:
-        ModelNotFoundError: There is no such model or file.
-        ModelFileError: The file is no ONNX network from RGB to larger RGB.
-    """
-    sha256 = catalog.foreign_sha256(name)
-    if sha256 is None:
-        return catalog.native_scales(name)
-    return (_probed(Path(name), sha256).card.scale,)
-
-
 @lru_cache(maxsize=8)
-def _probed(path: Path, sha256: str) -> ModelFile:
-    """Find out what a card would say."""
+def probe(path: Path, graph_sha256: str) -> ModelFile:
+    """Find out by trial what a card would say of a file without one.
+
+    Raises:
+        ModelFileError: The file is no ONNX network from RGB to larger RGB.
+    """
     from widesr.engine.ort import OnnxRuntimeEngine
 
     card = ModelCard(
@@ -71,10 +46,14 @@ def _probed(path: Path, sha256: str) -> ModelFile:
         parameters=0,
         licence="unknown",
         degradation="unknown",
-        weights_sha256=sha256,
+        weights_sha256=graph_sha256,
     )
     engine = OnnxRuntimeEngine(ModelFile(path, card), threads=usable_cpus())
-    trial = _Trial(path, run=engine.infer, size=engine.fixed_size)
+    if not is_rgb(engine):
+        raise ModelFileError(
+            f"{path}: expected a network from RGB to RGB, found {describe_ports(engine)}"
+        )
+    trial = _Trial(path, run=lambda lr: engine.infer(lr)[0], size=engine.fixed_size)
     radius = trial.reach()
     tiles = radius is not None and trial.is_the_same_in_crops(radius)
     found = {"scale": trial.scale, "receptive_radius": radius if tiles else 0, "tiles": tiles}
@@ -94,7 +73,7 @@ class _Trial:
         """Find the scale.
 
         Args:
-            path: Of its file, for messages.
+            path: The path of its file, for messages.
             run: The network.
             size: The one (height, width) that it takes; None: any.
 
@@ -112,7 +91,7 @@ class _Trial:
             )
 
     def reach(self) -> int | None:
-        """How far the network looks, LR pixels; None: as far as the largest trial picture goes."""
+        """Measure how far the network looks, LR pixels; None: beyond the largest trial picture."""
         for size in [(side, side) for side in _SIDES] if self._size is None else [self._size]:
             lr = _noise(*size)
             middle = (lr.shape[2] // 2, lr.shape[3] // 2)
@@ -129,7 +108,7 @@ class _Trial:
         at: tuple[int, int],
         value: float,
     ) -> int:
-        """How far from a pixel the output changes when that pixel does."""
+        """Measure how far from a pixel the output changes when that pixel does."""
         changed = lr.copy()
         changed[:, :, at[0], at[1]] = value
         differs = (self._run(changed) != base).any(axis=(0, 1))  # NaN differs from everything
@@ -138,7 +117,7 @@ class _Trial:
         return int(max((part.max(initial=0) for part in far), default=0))
 
     def is_the_same_in_crops(self, radius: int) -> bool:
-        """Whether crops, with the radius around them, come out as in the whole."""
+        """Tell whether crops, with the radius around them, come out as in the whole."""
         height, width = self._size or (2 * radius + 40, 2 * radius + 40)
         # Of another size too, where it takes any: odd, and not a multiple of anything.
         less = (0, 0) if self._size else (3, 6)

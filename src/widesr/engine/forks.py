@@ -1,4 +1,4 @@
-"""Runtimes that outlive a fork: unloaded before it, and loaded anew where they are next needed.
+"""Let runtimes outlive a fork: unload them before it, and load them where they are next needed.
 
 A fork takes the memory of a process along and only one of its threads. A runtime whose threads are
 gone waits for them for ever, in its next picture or when it is freed; so none is there at a fork.
@@ -10,16 +10,13 @@ from collections.abc import Callable
 from threading import Condition, Lock
 from weakref import WeakSet
 
-import numpy as np
-from numpy.typing import NDArray
-
 from widesr.engine.graph import after_fork_in_child, stop_openvino
-from widesr.engine.protocol import Runtime
+from widesr.engine.protocol import Runtime, Tensor, Wrapper
 
 _logger = logging.getLogger(__name__)
 
 
-class Forkable:
+class Forkable(Wrapper):
     """A runtime that can be used before and after a fork, by the parent and by the child.
 
     A fork waits for the pictures, or tiles, that are being computed.
@@ -32,18 +29,15 @@ class Forkable:
             load: Gives the same one each time.
         """
         runtime = load()
-        self.name, self.precision = runtime.name, runtime.precision
-        self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.smallest_tile, self.streams = runtime.smallest_tile, runtime.streams
-        self.bytes_per_pixel = runtime.bytes_per_pixel
+        super().__init__(runtime)
         self._load = load
         self._runtime: Runtime | None = runtime
         self._running = 0
         self._changed = Condition(Lock())
         _alive.add(self)
 
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale; see `Runtime.run`."""
+    def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network; see `Runtime.run_all`."""
         with self._changed:
             if self._runtime is None:
                 _logger.info("process %d was forked or forks: loading %s", os.getpid(), self.name)
@@ -51,7 +45,7 @@ class Forkable:
             runtime = self._runtime
             self._running += 1
         try:
-            return runtime.run(lr)
+            return runtime.run_all(*inputs)
         finally:
             del runtime
             with self._changed:
@@ -69,7 +63,7 @@ class Forkable:
         self._changed.release()
 
     def after_fork_in_child(self) -> None:
-        """The same where the threads that waited are no more."""
+        """Let it be loaded again in the child, where the threads that waited are no more."""
         self._changed = Condition(Lock())
 
 

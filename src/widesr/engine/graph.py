@@ -1,4 +1,4 @@
-"""Networks as OpenVINO's graphs: the one OpenVINO that reads them, and what is in them."""
+"""Read networks as OpenVINO's graphs, by the one OpenVINO of this process."""
 
 import sys
 import threading
@@ -20,9 +20,9 @@ class _Started:
 
     core: Any = None
     thread: threading.Thread | None = None
-    """That started it."""
+    """The thread that started it."""
     is_lost: bool = False
-    """Whether its threads stayed behind when this process was forked."""
+    """True if its threads stayed behind when this process was forked."""
 
 
 _started = _Started()
@@ -40,7 +40,8 @@ def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
     if _started.is_lost:
         raise UsageError(
             "OpenVINO was started by another thread than the one that forked this process, and "
-            "cannot be used here; take backend onnxruntime, or start processes by spawn"
+            "cannot be used here; start processes by spawn, or take another back end",
+            options=['backend="onnxruntime"'],
         )
     if _started.core is None:
         # OpenVINO imports its model converter along, which reports that over the network, and
@@ -89,7 +90,7 @@ def read_graph(model: ModelFile) -> Any:  # noqa: ANN401
 
 
 def values(port: Any) -> Any:  # noqa: ANN401
-    """The constant that a port is made of, through casts and reshapes, as float32."""
+    """Return the constant that a port is made of, through casts and reshapes, as float32."""
     node = port.get_node()
     while node.get_type_name() != "Constant":
         node = node.input_value(0).get_node()

@@ -1,4 +1,4 @@
-"""Networks in int8, by OpenVINO: all but their first and last convolutions, by ranges on the card.
+"""Compute all but the first and last convolutions in int8, by ranges on the card.
 
 Weights are rounded to 255 levels for each output channel, and what goes into a convolution to 256
 over a range that was found on photographs: from 0 where a ReLU comes before, else alike on both
@@ -23,10 +23,10 @@ _ROOM = 1.75
 """Ranges by the largest value in photographs. Letters and drawings reach farther: without this room
 they would come out up to 80 levels of 255 off. Much more would cost photographs over 0.1 dB."""
 _SMOOTH = 0.5
-"""How far channels are evened out: 0 not at all, 1 until all fill the range. Measured: more is
-better for photographs, and worse for what reaches farther."""
+"""The share by which channels are evened out: 0 is not at all, 1 until all fill the range.
+Measured: more is better for photographs, and worse for what reaches farther."""
 _LEAST = 0.05
-"""Of the largest channel's range: smaller ones are not enlarged further."""
+"""A share of the largest channel's range: smaller ones are not enlarged further."""
 _Ranges = Mapping[str, Sequence[float]]
 
 
@@ -72,7 +72,7 @@ def round_convolutions(graph: Any, ranges: _Ranges) -> bool:  # noqa: ANN401
         ranges: From `find_ranges`.
 
     Returns:
-        Whether each of the ranges is that of a convolution in this graph.
+        True if each of the ranges is that of a convolution in this graph.
     """
     convs = [(_name(conv), conv) for conv in _inner_convolutions(graph)]
     for name, conv in convs:
@@ -103,7 +103,7 @@ def _round(conv: Any, tops: NDArray[np.float32]) -> None:  # noqa: ANN401
 
 
 def _inner_convolutions(graph: Any) -> list[Any]:  # noqa: ANN401
-    """Convolutions that have others before and behind them, in order."""
+    """Return the convolutions that have others before and behind them, in order."""
     first = _reached(graph.get_parameters(), _behind)
     last = _reached(graph.get_results(), _before)
     convs = [node for node in graph.get_ordered_ops() if _is_convolution(node)]
@@ -111,7 +111,7 @@ def _inner_convolutions(graph: Any) -> list[Any]:  # noqa: ANN401
 
 
 def _reached(nodes: list[Any], step: Callable[[Any], list[Any]]) -> set[str]:
-    """Names of the convolutions that one comes to without passing another."""
+    """Name the convolutions that one comes to without passing another."""
     to_do, seen, found = list(nodes), set(), set()
     while to_do:
         node = to_do.pop()
@@ -136,5 +136,5 @@ def _is_convolution(node: Any) -> bool:  # noqa: ANN401
 
 
 def _name(conv: Any) -> str:  # noqa: ANN401
-    """Of what goes into a convolution, as in the file."""
+    """Name what goes into a convolution, as in the file."""
     return str(min(conv.input_value(0).get_names()))

@@ -1,61 +1,93 @@
-"""What both runtimes hold a network to, and the words in which they refuse one."""
+"""Hold a network to what both runtimes need, and word their refusals."""
 
 import os
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from widesr.errors import ModelFileError
+from widesr.engine.protocol import Port, Runtime, Tensor
+from widesr.errors import ModelFileError, ShapeError
 from widesr.models.catalog import ModelFile
 
 
-class Port(NamedTuple):
-    """An input or output of a graph."""
+class GraphPort(NamedTuple):
+    """An input or output as a runtime describes it."""
 
+    name: str
     is_float: bool
-    """float32."""
+    """True if it is float32."""
     shape: list[Any]
-    """An axis that is not an int is free."""
+    """Each axis; one that is not an int is free."""
 
 
-def fixed_size(
-    model: ModelFile, *, inputs: list[Port], outputs: list[Port]
-) -> tuple[int, int] | None:
-    """Check that a graph goes from RGB to RGB.
+class Interface(NamedTuple):
+    """The inputs and outputs of a network of pictures."""
 
-    Returns:
-        The one (height, width) that it takes, LR pixels; None if it takes any.
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    fixed_size: tuple[int, int] | None
+    """The one (height, width) that it takes, LR pixels; None if it takes any."""
+
+
+def read_interface(
+    model: ModelFile, *, inputs: list[GraphPort], outputs: list[GraphPort]
+) -> Interface:
+    """Check that a graph goes from pictures of one size to pictures.
 
     Raises:
         ModelFileError: It does not, or it takes several pictures at once only.
     """
-    if not (_is_picture(inputs) and _is_picture(outputs)):
+    if not (inputs and outputs and all(map(_is_picture, [*inputs, *outputs]))):
         raise ModelFileError(
-            f"{model.path}: expected a network from one float32 (N, 3, H, W) to one such, found "
+            f"{model.path}: expected a network from float32 (N, C, H, W) to the same, found "
             f"{_shapes(inputs)} to {_shapes(outputs)}"
         )
-    n, _, height, width = inputs[0].shape
-    if isinstance(height, int) and isinstance(width, int) and (n == 1 or not isinstance(n, int)):
-        return height, width
-    if any(isinstance(axis, int) and axis != 1 for axis in (n, height, width)):
+    sizes = {tuple(_fixed(axis) for axis in (n, h, w)) for n, _, h, w in _axes(inputs)}
+    n, height, width = next(iter(sizes))
+    size = None if height is None or width is None else (height, width)
+    is_free = {n, height, width} <= {1, None}
+    if len(sizes) > 1 or not (is_free or (size and n in (1, None))):
         raise ModelFileError(
             f"{model.path}: takes {_shapes(inputs)} only; export it with free N, height and width"
         )
-    return None
+    return Interface(
+        inputs=tuple(Port(port.name, _fixed(port.shape[1])) for port in inputs),
+        outputs=tuple(Port(port.name, _fixed(port.shape[1])) for port in outputs),
+        fixed_size=size,
+    )
 
 
-def _is_picture(ports: list[Port]) -> bool:
-    if len(ports) != 1:
-        return False
-    is_float, shape = ports[0]
-    return is_float and len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
+def is_rgb(network: Runtime) -> bool:
+    """Tell whether a network goes from one RGB picture to one RGB picture."""
+    return all(
+        len(ports) == 1 and ports[0].channels in (3, None)
+        for ports in (network.inputs, network.outputs)
+    )
 
 
-def _shapes(ports: list[Port]) -> str:
+def describe_ports(network: Runtime) -> str:
+    """Say what goes in and out of a network: "9 + 32 channels to 3 + 32"."""
+    there, back = (
+        " + ".join("any" if port.channels is None else str(port.channels) for port in ports)
+        for ports in (network.inputs, network.outputs)
+    )
+    return f"{there} channels to {back}"
+
+
+def _axes(ports: list[GraphPort]) -> list[list[Any]]:
+    return [port.shape for port in ports]
+
+
+def _fixed(axis: object) -> int | None:
+    return axis if isinstance(axis, int) else None
+
+
+def _is_picture(port: GraphPort) -> bool:
+    return port.is_float and len(port.shape) == 4
+
+
+def _shapes(ports: list[GraphPort]) -> str:
     return " + ".join(
         "(" + ", ".join("?" if axis is None else str(axis) for axis in shape) + ")"
-        for _, shape in ports
+        for shape in _axes(ports)
     )
 
 
@@ -64,12 +96,12 @@ def refused(model: ModelFile, error: Exception) -> ModelFileError:
     return ModelFileError(f"{model.path}: the runtime refuses this model: {_one_line(error)}")
 
 
-def failed(path: os.PathLike[str], lr: NDArray[np.float32], error: Exception) -> ModelFileError:
+def failed(path: os.PathLike[str], lr: Tensor, error: Exception) -> ModelFileError:
     """Say that a runtime failed on a picture."""
     height, width = lr.shape[2:]
     return ModelFileError(
-        f"{path}: failed on {width}x{height} pixels, a smaller tile may help "
-        f"(--tile, API: tile=): {_one_line(error)}"
+        f"{path}: failed on {width}x{height} pixels, a smaller tile may help: {_one_line(error)}",
+        options=["tile=128"],
     )
 
 
@@ -77,17 +109,32 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def checked(
-    path: os.PathLike[str], lr: NDArray[np.float32], sr: NDArray[np.float32], *, scale: int
-) -> NDArray[np.float32]:
-    """Return `sr` if it is `scale` times as large as `lr`.
+def check_inputs(path: os.PathLike[str], network: Runtime, inputs: tuple[Tensor, ...]) -> None:
+    """Check that there is an array for each input, all of one N, H and W.
+
+    Raises:
+        ShapeError: There is not, or they differ.
+    """
+    sizes = {(each.shape[0], *each.shape[2:]) for each in inputs}
+    if len(inputs) != len(network.inputs) or len(sizes) > 1:
+        expected = ", ".join(f"{port.name} (N, {port.channels}, H, W)" for port in network.inputs)
+        found = ", ".join(str(each.shape) for each in inputs)
+        raise ShapeError(f"{path}: takes {expected} of one size, got {found}")
+
+
+def check_outputs(
+    path: os.PathLike[str], network: Runtime, lr: Tensor, outputs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Return the outputs if the first is `scale` times as large as `lr`.
 
     Raises:
         ModelFileError: It is not.
     """
     n, channels, height, width = lr.shape
+    channels = network.outputs[0].channels or channels
+    sr, scale = outputs[0], network.scale
     if sr.shape != (n, channels, height * scale, width * scale):
         raise ModelFileError(
             f"{path}: its card says x{scale}, but it made {sr.shape} of {lr.shape}; export it again"
         )
-    return sr
+    return outputs

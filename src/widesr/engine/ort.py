@@ -1,4 +1,4 @@
-"""ONNX Runtime: the base install's, in fp32, on the CPU or another device.
+"""Run networks by ONNX Runtime, in fp32, on the CPU or another device.
 
 On the CPU a pixel gets the same bits wherever it lies in a tile, whatever the tile's size and the
 number of threads. This holds for the blocked (NCHWc) kernels, which every convolution of our WDSR
@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 # Else it would keep an identifier in the user's home, report, and have a thread for that, without
 # which a process that was forked ends by a signal.
@@ -18,7 +17,15 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from widesr.engine.interface import Port, checked, failed, fixed_size, refused
+from widesr.engine.interface import (
+    GraphPort,
+    check_inputs,
+    check_outputs,
+    failed,
+    read_interface,
+    refused,
+)
+from widesr.engine.protocol import Tensor
 from widesr.errors import UsageError
 from widesr.models.catalog import ModelFile
 
@@ -26,7 +33,6 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
-    "directml": "DmlExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
 """ONNX Runtime's names, by ours."""
@@ -34,7 +40,6 @@ PROVIDERS = {
 _PACKAGES = {
     "cuda": "onnxruntime-gpu",
     "tensorrt": "onnxruntime-gpu",
-    "directml": "onnxruntime-directml",
     "coreml": "onnxruntime on macOS",
 }
 _EXACT: dict[str, dict[str, str]] = {"cuda": {"use_tf32": "0"}}
@@ -51,7 +56,7 @@ _ERRORS = tuple(
 
 
 def devices() -> list[str]:
-    """Names of the devices that the installed ONNX Runtime was built for."""
+    """Name the devices that the installed ONNX Runtime was built for."""
     there = ort.get_available_providers()
     return [device for device, provider in PROVIDERS.items() if provider in there]
 
@@ -70,7 +75,7 @@ class OnnxRuntimeEngine:
         """Load a model.
 
         Raises:
-            ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
+            ModelFileError: The runtime refuses the file, or it is no network of pictures.
             UsageError: This ONNX Runtime, or this machine, has no such device.
         """
         if device not in devices():
@@ -80,40 +85,41 @@ class OnnxRuntimeEngine:
             )
         self.scale, self.streams = model.card.scale, streams
         self.receptive_radius = model.card.receptive_radius
-        self.smallest_tile = 1 if model.tiles else None
+        self.smallest_tile = 1 if model.card.tiles else None
         self._path = model.path
         self._session = _session(model, threads=threads, streams=streams, device=device)
         if self._session.get_providers()[0] != PROVIDERS[device]:
             raise UsageError(
                 f"ONNX Runtime cannot start {device} on this machine (driver or libraries are "
-                "missing); take --device cpu"
+                "missing)",
+                options=['device="cpu"'],
             )
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self.fixed_size = fixed_size(
+        self.inputs, self.outputs, self.fixed_size = read_interface(
             model, inputs=[_port(x) for x in inputs], outputs=[_port(x) for x in outputs]
         )
-        self._input = inputs[0].name
 
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale; see `Runtime.run`.
+    def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network; see `Runtime.run_all`."""
+        return check_outputs(self._path, self, inputs[0], self.infer(*inputs))
 
-        Raises:
-            ModelFileError: The network failed on this picture or gave another size than its card
-                says.
-        """
-        return checked(self._path, lr, self.infer(lr), scale=self.scale)
-
-    def infer(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale, to whatever size comes out.
+    def infer(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network, whatever size comes out.
 
         Raises:
             ModelFileError: The network failed on this picture.
+            ShapeError: There are too many or too few inputs, or they differ in size.
         """
+        check_inputs(self._path, self, inputs)
+        feed = zip(self.inputs, inputs, strict=True)
         try:
-            (sr,) = self._session.run(None, {self._input: np.ascontiguousarray(lr)})
+            return tuple(
+                self._session.run(
+                    None, {port.name: np.ascontiguousarray(each) for port, each in feed}
+                )
+            )
         except _ERRORS as error:
-            raise failed(self._path, lr, error) from error
-        return sr  # type: ignore[no-any-return]
+            raise failed(self._path, inputs[0], error) from error
 
 
 def _session(model: ModelFile, *, threads: int, streams: int, device: str) -> Any:  # noqa: ANN401 - untyped
@@ -133,5 +139,5 @@ def _session(model: ModelFile, *, threads: int, streams: int, device: str) -> An
         raise refused(model, error) from error
 
 
-def _port(port: Any) -> Port:  # noqa: ANN401 - untyped
-    return Port(port.type == "tensor(float)", port.shape)
+def _port(port: Any) -> GraphPort:  # noqa: ANN401 - untyped
+    return GraphPort(port.name, port.type == "tensor(float)", port.shape)

@@ -1,4 +1,4 @@
-"""The fastest matrix product of this machine: what a network's speed is held against."""
+"""Measure the fastest matrix product of this machine, to hold a network's speed against."""
 
 import time
 from collections.abc import Callable

@@ -1,53 +1,92 @@
-"""What an engine is, and what may be asked of one."""
+"""Define what an engine is, and what may be asked of one."""
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Backend = Literal["auto", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-Device = Literal["auto", "cpu", "cuda", "tensorrt", "directml", "coreml"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt", "coreml"]
+Tensor = NDArray[np.float32]
+"""(N, C, H, W)."""
+
+
+class Port(NamedTuple):
+    """An input or output of a network, float32 (N, C, H, W)."""
+
+    name: str
+    channels: int | None
+    """None if the network takes any number of them."""
+
+
+RGB = (Port("rgb", 3),)
+"""The ports of a network that takes a picture, or gives one."""
 
 
 class Runtime(Protocol):
     """A super-resolution network in an inference runtime."""
 
-    @property
-    def name(self) -> str:
-        """Of the runtime, for reports: "onnxruntime"."""
+    name: str
+    """The runtime's name for reports: "onnxruntime"."""
+    precision: str
+    """The precision that the network is computed in: "fp32", "bf16", "fp16", "int8"."""
+    scale: int
+    """Output pixels per input pixel, along each axis."""
+    receptive_radius: int
+    """The smallest halo with tiled == whole, LR pixels: as far as the network looks."""
+    smallest_tile: int | None
+    """The least side of a tile with tiled == whole, LR pixels; None: the whole picture at once."""
+    streams: int
+    """The number of calls that may be under way at once, from as many threads."""
+    bytes_per_pixel: int
+    """The memory that a call takes for each LR pixel, about."""
+    inputs: tuple[Port, ...] = RGB
+    """The LR picture first, then what goes in beside it: a state, a noise map."""
+    outputs: tuple[Port, ...] = RGB
+    """The SR picture first, then what comes out beside it."""
 
-    @property
-    def precision(self) -> str:
-        """That the network is computed in: "fp32", "bf16", "fp16", "int8"."""
+    def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network once, and return all its outputs.
 
-    @property
-    def scale(self) -> int:
-        """Output pixels per input pixel, along each axis."""
+        Args:
+            *inputs: One for each of `inputs`, in their order, all of the same N, H and W; the
+                picture in [0, 1].
 
-    @property
-    def receptive_radius(self) -> int:
-        """How far the network looks, LR pixels: the smallest halo with tiled == whole."""
+        Returns:
+            One for each of `outputs`. The first is (N, C, sH, sW), around [0, 1], not clipped;
+            any other has the size that the network gives it.
 
-    @property
-    def smallest_tile(self) -> int | None:
-        """Least side of a tile with tiled == whole, LR pixels; None: the whole picture at once."""
+        Raises:
+            ModelFileError: The network failed on this picture or gave another size than its card
+                says.
+            ShapeError: There are too many or too few inputs, or they differ in size.
+        """
 
-    @property
-    def streams(self) -> int:
-        """How many calls of `run` may be under way at once, from as many threads."""
 
-    @property
-    def bytes_per_pixel(self) -> int:
-        """What a call of `run` takes for each LR pixel, about."""
+class Wrapper(Runtime):
+    """A runtime around another one, with the same description."""
 
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale (N, 3, H, W), RGB in [0, 1], to (N, 3, sH, sW), around [0, 1], not clipped."""
+    def __init__(self, runtime: Runtime) -> None:
+        """Describe a runtime as another one."""
+        self.name, self.precision, self.scale = runtime.name, runtime.precision, runtime.scale
+        self.receptive_radius, self.smallest_tile = runtime.receptive_radius, runtime.smallest_tile
+        self.streams, self.bytes_per_pixel = runtime.streams, runtime.bytes_per_pixel
+        self.inputs, self.outputs = runtime.inputs, runtime.outputs
 
 
 class Engine(Runtime, Protocol):
-    """A super-resolution network that is ready to run."""
+    """A super-resolution network that is ready to run; a class of its own may inherit from it."""
+
+    def run(self, lr: Tensor, *beside: Tensor) -> Tensor:
+        """Upscale (N, 3, H, W), RGB in [0, 1], to (N, 3, sH, sW), around [0, 1], not clipped.
+
+        It gives the first output of `run_all`; the usual network has no other, and takes nothing
+        beside the picture.
+        """
+        return self.run_all(lr, *beside)[0]
 
     @property
-    def exact(self) -> "Engine":
+    def fp32(self) -> "Engine":
         """The same network in fp32, for more than 8 bits; itself where that is its precision."""
+        return self

@@ -1,4 +1,4 @@
-"""WDSR in bf16 without loss: its linear skip, which carries nearly all of the picture, in fp32.
+"""Keep the linear skip of WDSR, which carries nearly all of the picture, in fp32 beside bf16.
 
 OpenVINO rounds what goes into and out of every convolution to bf16, which has 8 bits. What follows
 the last convolutions it leaves in fp32, and to this it counts transposed ones. With a stride of 1
@@ -25,14 +25,14 @@ class _Ending(NamedTuple):
     mean: Any
 
 
-def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
+def keep_skip_fp32(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
     """Rewrite a graph that ends as a WDSR does; others stay as they are.
 
     Args:
         graph: `openvino.Model`; changed in place.
 
     Returns:
-        Whether it was rewritten.
+        True if it was rewritten.
     """
     from openvino import opset13 as op
 
@@ -61,7 +61,9 @@ def keep_skip_exact(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
 
 def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
     """Find the parts, from the end backwards; None where there is another kind of node."""
-    (result,) = graph.get_results()
+    result, *others = graph.get_results()
+    if others:
+        return None
     with_mean = _before(result, 0, "Add")
     shuffle = with_mean and _before(with_mean, 0, "DepthToSpace")
     total = shuffle and _before(shuffle, 0, "Add")
@@ -86,6 +88,6 @@ def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
 
 
 def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401
-    """The node that feeds an input, if it is of this kind; else None."""
+    """Return the node that feeds an input, if it is of this kind; else None."""
     source = node.input_value(port).get_node()
     return source if source.get_type_name() == kind else None

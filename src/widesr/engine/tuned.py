@@ -1,4 +1,4 @@
-"""What `widesr bench` found on this machine, kept so that "auto" goes by it.
+"""Remember what `widesr bench` found to be fastest on this machine, so that "auto" goes by it.
 
 One JSON file in the user's cache folder. It holds for the CPU, the number of CPUs and the versions
 of the runtimes that it was measured with; a file that is of others, damaged or absent is none.
@@ -25,7 +25,7 @@ class _Record(BaseModel):
 
 
 class Best(_Record):
-    """What is fastest for one model."""
+    """The fastest way to run one model."""
 
     backend: Literal["onnxruntime", "openvino"]
     precision: Literal["fp32", "bf16", "fp16"]
@@ -36,16 +36,16 @@ class Best(_Record):
 class _File(_Record):
     machine: dict[str, str]
     models: dict[str, Best]
-    """By the SHA-256 of their weights."""
+    """The findings, by the SHA-256 of the weights."""
 
 
 def best_path() -> Path:
-    """Where the findings are; $WIDESR_CACHE names another folder."""
+    """Return the path of the file; $WIDESR_CACHE names another folder."""
     return cache_folder() / "bench.json"
 
 
 def recall_best(weights_sha256: str) -> Best | None:
-    """What was found for a model on this machine; None if nothing was."""
+    """Return what was found for a model on this machine; None if nothing was."""
     return _models(best_path()).get(weights_sha256)
 
 
@@ -80,7 +80,7 @@ def _models(path: Path) -> dict[str, Best]:
 
 @cache
 def _machine() -> dict[str, str]:
-    """What the findings hold for."""
+    """Describe what the findings hold for."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = {
         name: next(iter(found)).version

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: fp32, or bf16, fp16 and int8 where the CPU computes in them.
+"""Run networks by OpenVINO: in fp32, or bf16, fp16 and int8 where the CPU computes in them.
 
 In fp32, fp16 and int8 a pixel gets the same bits wherever it lies in a tile, as in ONNX Runtime. In
 bf16 this holds for inputs at least `_EXACT_SIDE` wide: narrower ones go through other kernels,
@@ -7,15 +7,22 @@ tiles above that.
 """
 
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from widesr.engine.graph import read_graph, start_openvino
 from widesr.engine.int8 import round_convolutions
-from widesr.engine.interface import Port, checked, failed, fixed_size, refused
-from widesr.engine.skip import keep_skip_exact
+from widesr.engine.interface import (
+    GraphPort,
+    check_inputs,
+    check_outputs,
+    failed,
+    read_interface,
+    refused,
+)
+from widesr.engine.protocol import Tensor
+from widesr.engine.skip import keep_skip_fp32
 from widesr.errors import ModelFileError
 from widesr.models.catalog import ModelFile
 
@@ -36,13 +43,13 @@ class OpenVinoEngine:
         *,
         threads: int,
         streams: int,
-        precision: Literal["fp32", "bf16", "fp16", "int8"],
+        precision: str,
     ) -> None:
         """Load a model.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
-            ModelFileError: The runtime refuses the file, or it is no network from RGB to RGB.
+            ModelFileError: The runtime refuses the file, or it is no network of pictures.
         """
         graph = read_graph(model)
         self.precision, self.streams = precision, streams
@@ -53,7 +60,7 @@ class OpenVinoEngine:
         self.receptive_radius = model.card.receptive_radius
         # Cores are cut even, so half a tile and two halos is the narrowest that is read.
         narrow = 2 * (_EXACT_SIDE - 2 * self.receptive_radius) if precision == "bf16" else 1
-        self.smallest_tile = max(1, narrow) if model.tiles else None
+        self.smallest_tile = max(1, narrow) if model.card.tiles else None
         self._path = model.path
         options = {
             # Without the hint OpenVINO computes in bf16 where the CPU can.
@@ -67,7 +74,7 @@ class OpenVinoEngine:
             "CPU_RUNTIME_CACHE_CAPACITY": 256,
         }
         try:
-            keep_skip_exact(graph)
+            keep_skip_fp32(graph)
             if precision == "int8" and not round_convolutions(graph, model.card.ranges):
                 raise ModelFileError(
                     f"{model.path}: the ranges on its card are not of this network; "
@@ -76,7 +83,7 @@ class OpenVinoEngine:
             compiled = start_openvino().compile_model(graph, "CPU", options)
         except RuntimeError as error:
             raise refused(model, error) from error
-        self.fixed_size = fixed_size(
+        self.inputs, self.outputs, self.fixed_size = read_interface(
             model,
             inputs=[_port(port) for port in compiled.inputs],
             outputs=[_port(port) for port in compiled.outputs],
@@ -85,23 +92,20 @@ class OpenVinoEngine:
         for _ in range(streams):
             self._idle.put(compiled.create_infer_request())
 
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale; see `Runtime.run`.
-
-        Raises:
-            ModelFileError: The network failed on this picture or gave another size than its card
-                says.
-        """
+    def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network; see `Runtime.run_all`."""
+        check_inputs(self._path, self, inputs)
         request = self._idle.get()
         try:
-            results = request.infer([np.ascontiguousarray(lr)], share_inputs=True)
+            results = request.infer([np.ascontiguousarray(x) for x in inputs], share_inputs=True)
         except RuntimeError as error:
-            raise failed(self._path, lr, error) from error
+            raise failed(self._path, inputs[0], error) from error
         finally:
             self._idle.put(request)
-        return checked(self._path, lr, results[0], scale=self.scale)
+        outputs = tuple(results[i] for i in range(len(self.outputs)))
+        return check_outputs(self._path, self, inputs[0], outputs)
 
 
-def _port(port: Any) -> Port:  # noqa: ANN401 - the import is in here
+def _port(port: Any) -> GraphPort:  # noqa: ANN401 - the import is in here
     axes = [axis.get_length() if axis.is_static else None for axis in port.partial_shape]
-    return Port(port.element_type.get_type_name() == "f32", axes)
+    return GraphPort(port.get_any_name(), port.element_type.get_type_name() == "f32", axes)

@@ -1,12 +1,12 @@
-"""A network of one fixed input size, made to take any: in windows of exactly that size."""
+"""Make a network of one fixed input size take any, in windows of exactly that size."""
 
 import os
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from widesr.engine.protocol import Runtime
+from widesr.engine.interface import check_inputs
+from widesr.engine.protocol import Runtime, Tensor, Wrapper
 from widesr.errors import ModelFileError
 
 
@@ -15,26 +15,24 @@ class FixedRuntime(Runtime, Protocol):
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """(height, width), LR pixels; None if it takes any."""
+        """The one (height, width) that it takes, LR pixels; None if it takes any."""
 
 
-class Windowed:
+class Windowed(Wrapper):
     """Upscales a picture of any size in windows, the last ones shifted inward."""
 
     def __init__(self, runtime: Runtime, *, size: tuple[int, int], path: os.PathLike[str]) -> None:
         """Make a network take any size.
 
         Args:
-            runtime: It takes one picture of `size` at once.
+            runtime: The network, which takes one picture of `size` at once.
             size: (height, width), LR pixels.
-            path: Of its file, for messages.
+            path: The path of its file, for messages.
 
         Raises:
             ModelFileError: It looks farther than its own windows are wide.
         """
-        self.name, self.precision = runtime.name, runtime.precision
-        self.scale, self.receptive_radius = runtime.scale, runtime.receptive_radius
-        self.streams, self.bytes_per_pixel = runtime.streams, runtime.bytes_per_pixel
+        super().__init__(runtime)
         self._runtime, self._size, self._path = runtime, size, path
         if runtime.smallest_tile is not None and min(size) <= 2 * self.receptive_radius:
             raise ModelFileError(
@@ -44,16 +42,20 @@ class Windowed:
             )
         # A smaller picture is filled up, which must not happen to a tile of a larger one.
         least = max(1, 2 * (max(size) - 2 * self.receptive_radius))
-        self.smallest_tile = None if runtime.smallest_tile is None else least
+        if runtime.smallest_tile is not None:
+            self.smallest_tile = least
 
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Upscale; see `Runtime.run`. What a window lacks repeats the picture's last pixels.
+    def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the network; see `Runtime.run_all`.
+
+        What a window lacks repeats the picture's last pixels.
 
         Raises:
             ModelFileError: The network fails, or the picture is more than one that it looks at
                 all of.
         """
-        n, _, height, width = lr.shape
+        check_inputs(self._path, self, inputs)
+        n, _, height, width = inputs[0].shape
         window_h, window_w = self._size
         if self.smallest_tile is None and (height > window_h or width > window_w):
             raise ModelFileError(
@@ -61,24 +63,43 @@ class Windowed:
                 f"them, so it cannot be put together for {width}x{height}"
             )
         missing = (max(0, window_h - height), max(0, window_w - width))
-        filled = np.pad(lr, ((0, 0), (0, 0), (0, missing[0]), (0, missing[1])), mode="edge")
-        s = self.scale
-        sr = np.empty((n, 3, filled.shape[2] * s, filled.shape[3] * s), np.float32)
-        for y, from_y in self._cuts(filled.shape[2], window_h):
-            for x, from_x in self._cuts(filled.shape[3], window_w):
-                window = filled[:, :, y : y + window_h, x : x + window_w]
-                rows = slice((y + from_y) * s, (y + window_h) * s)
-                columns = slice((x + from_x) * s, (x + window_w) * s)
-                for i in range(n):
-                    part = self._runtime.run(window[i : i + 1])
-                    sr[i, :, rows, columns] = part[0, :, from_y * s :, from_x * s :]
-        return sr[:, :, : height * s, : width * s]
+        pad = ((0, 0), (0, 0), (0, missing[0]), (0, missing[1]))
+        filled = [np.pad(each, pad, mode="edge") for each in inputs]
+        pictures = [self._whole([each[i : i + 1] for each in filled]) for i in range(n)]
+        outputs = (np.concatenate(parts) for parts in zip(*pictures, strict=True))
+        return tuple(
+            each[..., : _times(each, filled[0], 2) * height, : _times(each, filled[0], 3) * width]
+            for each in outputs
+        )
+
+    def _whole(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Put the outputs for one picture, at least as large as a window, together."""
+        window_h, window_w = self._size
+        height, width = inputs[0].shape[2:]
+        wholes: list[Tensor] = []
+        for y, from_y in self._cuts(height, window_h):
+            for x, from_x in self._cuts(width, window_w):
+                windows = [each[:, :, y : y + window_h, x : x + window_w] for each in inputs]
+                parts = self._runtime.run_all(*windows)
+                for i, part in enumerate(parts):
+                    down, across = _times(part, windows[0], 2), _times(part, windows[0], 3)
+                    if len(wholes) == i:
+                        size = (1, part.shape[1], height * down, width * across)
+                        wholes.append(np.empty(size, np.float32))
+                    rows = slice((y + from_y) * down, (y + window_h) * down)
+                    columns = slice((x + from_x) * across, (x + window_w) * across)
+                    wholes[i][:, :, rows, columns] = part[:, :, from_y * down :, from_x * across :]
+        return wholes
 
     def _cuts(self, length: int, window: int) -> list[tuple[int, int]]:
-        """Where each window starts along an axis, and how much of its start is not kept.
+        """Return where each window starts along an axis, and how much of its start is left out.
 
-        What is wrong at a window's end the next one writes over.
+        The next window writes over what is wrong at the end of one.
         """
         radius = self.receptive_radius
         starts = [*range(0, length - window, max(1, window - 2 * radius)), length - window]
         return [(start, radius if start else 0) for start in starts]
+
+
+def _times(output: Tensor, lr: Tensor, axis: int) -> int:
+    return int(output.shape[axis] // lr.shape[axis])

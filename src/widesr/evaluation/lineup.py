@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
+from widesr.engine import EngineOptions
 from widesr.evaluation.diff.difference import Window
-from widesr.models.catalog import BICUBIC, LADDER
+from widesr.models.catalog import ALIASES, BICUBIC
 from widesr.pictures.picture import Picture
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.upscaler import Running
 
-EVERY = (BICUBIC, *LADDER)
+EVERY = (BICUBIC, *ALIASES)
 """What is compared where no models are named."""
 
 _AROUND = 64
@@ -37,7 +37,7 @@ def line_up(
     scale: int,
     window: Window,
     models: Sequence[str] = EVERY,
-    **running: Unpack[Running],
+    options: EngineOptions | None = None,
 ) -> Iterator[Candidate]:
     """Upscale a window of a picture by one model after another.
 
@@ -46,7 +46,7 @@ def line_up(
         scale: Output pixels per input pixel.
         window: In pixels of the input.
         models: Names or files, as for `Upscaler.load`.
-        **running: As for `Upscaler.load`.
+        options: How the networks are run.
 
     Raises:
         WidesrError: As `load_upscaler` says.
@@ -61,7 +61,7 @@ def line_up(
     columns = slice((window.left - left) * scale, (window.left - left + window.width) * scale)
     size = picture.height, picture.width
     for model in models:
-        upscaler = load_upscaler(model, target=Target(scale=scale), **running)
+        upscaler = load_upscaler(model, target=Target(scale=scale), options=options)
         yield Candidate(
             model=model,
             made_by=upscaler.made_by(*size),

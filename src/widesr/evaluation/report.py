@@ -44,6 +44,20 @@ class ImageReport(_Frozen):
     """Of upscaling alone: no reading, no scoring."""
     scores: dict[str, Scores]
     """By the protocol's name."""
+    measures: dict[str, float] = {}
+    """By the metric's name: what was asked for beside PSNR and SSIM."""
+
+
+class MetricReport(_Frozen):
+    """What a number beside PSNR and SSIM means."""
+
+    name: str
+    better: Literal["lower", "higher"]
+    what: str
+    network: str | None
+    """What LPIPS looked with, such as "lpips-squeeze"; None for all else, as `weights_sha256`."""
+    weights_sha256: str | None
+    """Of the file of its weights."""
 
 
 class ProtocolReport(_Frozen):
@@ -79,6 +93,7 @@ class ModelReport(_Frozen):
     sha256: str | None
     """Of the model file."""
     self_ensemble: bool
+    consistent: bool = False
     tile: int | Literal["auto"] | None
 
 
@@ -94,6 +109,9 @@ class Report(_Frozen):
     images: list[ImageReport]
     mean: dict[str, Scores]
     """Over the pictures, by the protocol's name."""
+    metrics: list[MetricReport] = []
+    mean_measures: dict[str, float] = {}
+    """Over the pictures, by the metric's name."""
     seconds: float
     """Of upscaling all pictures."""
     date: str

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import find_model, load_engine
+from widesr.engine import EngineOptions, find_model
 from widesr.errors import DataError, ShapeError, UsageError
+from widesr.evaluation.measures import BY_PROTOCOL, Judge, Triple, mean_measures
 from widesr.evaluation.report import (
     Comparison,
     ImageReport,
@@ -30,6 +31,8 @@ from widesr.pictures.writing import FORMATS
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
+from widesr.upscaling.base import ScaleUpscaler
+from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.upscaler import Upscaler
 
 
@@ -39,9 +42,12 @@ def evaluate_folder(
     model: str,
     scale: int,
     protocol: str | Sequence[str],
+    metrics: Sequence[str] = BY_PROTOCOL,
+    lpips_weights: Path | None = None,
     lr_dir: Path | None = None,
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
+    consistent: bool = False,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     on_image: Callable[[ImageReport], None] = lambda _: None,
@@ -56,24 +62,34 @@ def evaluate_folder(
         model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
+        metrics: Of `METRICS`; PSNR and SSIM are measured always.
+        lpips_weights: As for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
         tile: As for `Upscaler.load`, with `self_ensemble` and `threads`.
         self_ensemble: Mean over eight flips and turns.
+        consistent: As in `EngineOptions`.
         threads: Of the engine.
         max_pixels: The largest picture that is read.
         on_image: Told of every picture when it is scored.
 
     Raises:
-        UsageError: An unknown protocol.
+        UsageError: An unknown protocol or metric.
+        ModelFileError: The weights of LPIPS cannot be used.
         DataError: No pictures, or an LR picture that is missing or does not fit its HR picture.
         ImageReadError: A picture that cannot be read; a mean over the others would mislead.
         ModelNotFoundError: No such model at this scale.
     """
     protocols = find_protocols(protocol)
+    judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
     upscaler, judged = _load(
-        model, scale=scale, tile=tile, self_ensemble=self_ensemble, threads=threads
+        model,
+        scale=scale,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        consistent=consistent,
+        threads=threads,
     )
     images = []
     for hr_path, lr_path in pairs:
@@ -89,6 +105,7 @@ def evaluate_folder(
                 height=hr.shape[0],
                 seconds=seconds,
                 scores=score(sr, hr, protocols=protocols, scale=scale, name=str(hr_path)),
+                measures=judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=scale), name=str(hr_path)),
             )
         )
         on_image(images[-1])
@@ -104,6 +121,8 @@ def evaluate_folder(
         mean={
             each.name: _mean([image.scores[each.name] for image in images]) for each in protocols
         },
+        metrics=judge.reports,
+        mean_measures=mean_measures([image.measures for image in images]),
         seconds=sum(image.seconds for image in images),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
@@ -188,29 +207,37 @@ def _load(
     scale: int,
     tile: int | Literal["auto"] | None,
     self_ensemble: bool,
+    consistent: bool,
     threads: int | None,
-) -> tuple[Upscaler, ModelReport]:
+) -> tuple[ScaleUpscaler, ModelReport]:
     if model == BICUBIC:
-        upscaler = Upscaler.load(BICUBIC, scale=scale)
-        return upscaler, ModelReport(
-            name=BICUBIC,
+        bicubic = Bicubic(scale, consistent=consistent)
+        return bicubic, ModelReport(
+            name=bicubic.model,
             engine="imresize",
             card_name=None,
             sha256=None,
             self_ensemble=False,
+            consistent=consistent,
             tile=None,
         )
     file = find_model(model, scale=scale)
-    streams: int | Literal["auto"] = 1 if tile is None else "auto"
     # In fp32 the figures are the same on any machine.
-    engine = load_engine(file, precision="fp32", threads=threads, streams=streams)
-    upscaler = Upscaler(engine, tile=tile, self_ensemble=self_ensemble, card=file.card)
+    options = EngineOptions(
+        precision="fp32",
+        threads=threads,
+        tile=tile,
+        self_ensemble=self_ensemble,
+        consistent=consistent,
+    )
+    upscaler = Upscaler.of_model(file, options)
     return upscaler, ModelReport(
         name=upscaler.model,
-        engine=engine.name,
+        engine=upscaler.engine.name,
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
         self_ensemble=self_ensemble,
+        consistent=consistent,
         tile=tile,
     )
 

@@ -1,4 +1,4 @@
-"""How other programs keep their networks: tensor names, ranges and orders, made ours.
+"""Translates how other programs name, order and scale what they keep.
 
 Foreign tensor names become ours, and the foreign input range `rgb_mean` and `rgb_std`, so that the
 network gives the same picture for the same [0, 1] input. Each reader takes the tensors and the

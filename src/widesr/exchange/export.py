@@ -198,7 +198,10 @@ def _write(file: BufferedRandom, model: ModelProto) -> None:
 
 
 def _exists(out: Path) -> OutputExistsError:
-    return OutputExistsError(f"{out}: is there already; add --overwrite to replace it")
+    return OutputExistsError(
+        f"{out}: exists already; name another output, or allow it to be replaced",
+        options=["overwrite=True"],
+    )
 
 
 def _write_error(out: Path, error: OSError) -> WidesrError:
@@ -214,12 +217,12 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
         ExportError: They differ.
     """
     engine = load_engine(ModelFile(path, read_card(path)), precision="fp32", threads=1)
-    exact = deepcopy(plain).double()
+    in_fp64 = deepcopy(plain).double()
     random = np.random.default_rng(0)
     for height, width in _SIZES:
         lr: NDArray[np.float32] = random.random((2, 3, height, width), np.float32)
         with torch.inference_mode():
-            expected = exact(torch.from_numpy(lr).double()).numpy()
+            expected = in_fp64(torch.from_numpy(lr).double()).numpy()
             rounding = float(np.abs(plain(torch.from_numpy(lr)).numpy() - expected).max())
         difference = float(np.abs(engine.run(lr) - expected).max())
         most = max(_TOLERANCE, _MORE_ROUNDING * rounding)

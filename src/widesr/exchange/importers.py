@@ -25,9 +25,9 @@ class Imported(NamedTuple):
 
     network: Network
     origin: str
-    """Whose network it is: "WDSR of JiahuiYu/wdsr_ntire2018"."""
+    """The network and its authors: "WDSR of JiahuiYu/wdsr_ntire2018"."""
     assumed: tuple[str, ...]
-    """What no tensor shows, a sentence each."""
+    """Assumptions that no tensor shows, a sentence each."""
 
 
 class _Kind(NamedTuple):
@@ -37,11 +37,11 @@ class _Kind(NamedTuple):
     marks: frozenset[str]
     """Tensors that this kind has and no other, weight norm in its first style."""
     build: Callable[[State, float], Network]
-    """From its tensors and the factor on its residual branches."""
+    """Builder, from the tensors and the factor on residual branches."""
     values: str
-    """What it reads and gives, which no tensor shows."""
+    """Range of its input and output, which no tensor shows."""
     scales_branches: bool
-    """Whether its code has a factor on residual branches, which no tensor shows."""
+    """True if its code has a factor on residual branches, which no tensor shows."""
 
 
 def import_file(path: Path, *, res_scale: float | None = None) -> Imported:
@@ -56,7 +56,7 @@ def import_file(path: Path, *, res_scale: float | None = None) -> Imported:
     try:
         imported = import_weights(foreign.tensors, res_scale=res_scale)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}: {error.message}", options=error.options) from error
     return imported._replace(assumed=foreign.assumed + imported.assumed)
 
 
@@ -85,7 +85,10 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
             f"expected {known}"
         )
     if res_scale is not None and not kind.scales_branches:
-        raise UsageError(f"{kind.origin} has no factor on its residual branches: no --res-scale")
+        raise UsageError(
+            f"{kind.origin} has no factor on its residual branches; leave it out",
+            options=["res_scale"],
+        )
     factor = _usual_factor(tensors) if res_scale is None else res_scale
     try:
         network = kind.build(tensors, factor)
@@ -97,8 +100,7 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
     assumed = [f"assumed: {kind.values}, as in the authors' code"]
     if kind.scales_branches and res_scale is None:
         assumed.append(
-            f"assumed: residual branches by {factor:g}, which no tensor shows; --res-scale "
-            "sets another"
+            f"assumed: residual branches by {factor:g}, which no tensor shows (another: res_scale)"
         )
     return Imported(network, kind.origin, tuple(assumed))
 

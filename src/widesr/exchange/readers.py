@@ -15,7 +15,7 @@ from torch import Tensor
 from widesr.errors import CheckpointError, MissingExtraError
 
 KERAS = "keras."
-"""What the names of Keras' tensors begin with here: `keras.3.kernel` is of the fourth layer."""
+"""Beginning of the names of Keras' tensors here: `keras.3.kernel` is of the fourth layer."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
@@ -32,16 +32,16 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
-"""What torch and h5py raise on bytes of chance."""
+"""Errors that torch and h5py raise on random bytes."""
 
 
 class Foreign(NamedTuple):
-    """What a file holds."""
+    """The content of a file."""
 
     tensors: dict[str, Tensor]
     """float32, by the names of the program that wrote them."""
     assumed: tuple[str, ...]
-    """What was decided on the way, a sentence each."""
+    """Decisions on the way, a sentence each."""
 
 
 def read_foreign(path: Path) -> Foreign:

@@ -1,4 +1,4 @@
-"""Models as files: which there are, what their cards say, and how more of them come from mirrors.
+"""Keep models as files: list them, read their cards, and get more of them from a mirror.
 
 The `.onnx` files of the package lie beside these modules. A mirror is a folder, on the web or on
 a disk, with model files and `models.json`, which names each with its size and hash. The file is

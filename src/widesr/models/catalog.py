@@ -1,4 +1,4 @@
-"""Which models there are, and what is known about each: its card, from inside the model file.
+"""List the models that there are, and read what is known about each: its card.
 
 A model is one `.onnx` file; its card is JSON in the file's `metadata_props["widesr"]`. Cards are
 read by a scan of the protobuf's top fields, so listing models starts no runtime.
@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.errors import ModelFileError, ModelNotFoundError
-from widesr.models.protobuf import NotProtobufError, as_field, fields
+from widesr.models.protobuf import NotProtobufError, graph, metadata, with_metadata
 from widesr.system.files import whole_file
 from widesr.system.paths import models_folder
 
@@ -25,23 +25,23 @@ _logger = logging.getLogger(__name__)
 MODELS_DIR = Path(__file__).parent
 """The models in the package; a file is named as its model. Others are in `models_folder()`."""
 
-LADDER: dict[str, dict[int, str]] = {
+ALIASES: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
     "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
 }
-"""What these names mean, by scale: the quickest models, the usual ones and the sharpest, which are
-for clean pictures, and those for JPEG files and noise."""
+"""Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
+pictures, and those for JPEG files and noise."""
 
 BICUBIC = "bicubic"
-"""A model name everywhere a model is named: `imresize`, any scale, no file."""
+"""The name of `imresize` everywhere a model is named: any scale, no file."""
 
 NEAREST = "nearest"
-"""A model name for upscaling: each pixel again and again, any size, no file; for pixel art."""
+"""The name of repeated pixels in upscaling, for pixel art: any size, no file."""
 
 CARD_KEY = "widesr"
-"""Under which a model file's `metadata_props` hold its card."""
+"""The key of the card in a model file's `metadata_props`."""
 
 CARDS_SINCE = "0.1.0"
 """The first version of widesr that reads a card as this one writes it."""
@@ -68,12 +68,12 @@ class Score(_Record):
 
 
 class Loss(_Record):
-    """What a precision costs against fp32: PSNR-Y by `benchmark-y`, in dB."""
+    """The cost of a precision against fp32, in dB PSNR-Y by `benchmark-y`."""
 
     precision: LowPrecision
     mean: float
     worst: float
-    """On the photograph that loses most."""
+    """The cost on the photograph that loses most."""
     n: _Count
     """Photographs, none of which the ranges were found on."""
 
@@ -96,14 +96,14 @@ class ModelCard(_Record):
     receptive_radius: _Count
     """LR pixels; a tile with this halo comes out as in the whole picture."""
     tiles: bool = True
-    """Whether tiles do so at all; not where every pixel depends on the whole picture."""
+    """False if tiles never do, because every pixel depends on the whole picture."""
     parameters: _Count
-    """As trained, with the gains of weight norm, as papers count them."""
+    """The count as trained, with the gains of weight norm, as papers count them."""
     parameters_fused: _Count = 0
-    """As run, weight norm folded."""
+    """The count as run, weight norm folded."""
     licence: str
     degradation: str
-    """How HR became LR in training: "bicubic", "realistic"."""
+    """The way that HR became LR in training: "bicubic", "realistic"."""
     recipe: str = ""
     commit: str = ""
     steps: _Count = 0
@@ -111,24 +111,24 @@ class ModelCard(_Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     machine: str = ""
     started_from: str = ""
-    """Weights that training began with, and their SHA-256; empty: random."""
+    """The weights that training began with, and their SHA-256; empty: random."""
     teacher: str = ""
-    """Model whose pictures were learned from beside the photographs or instead of them: its name,
-    licence and SHA-256; empty: none."""
+    """The model whose pictures were learned from, beside the photographs or instead of them: its
+    name, licence and SHA-256; empty: none."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
     losses: tuple[Loss, ...] = ()
-    """As `widesr calibrate` measured them."""
+    """The costs of precisions, as `widesr calibrate` measured them."""
     ranges: dict[str, Annotated[tuple[_Magnitude, ...], Field(min_length=1)]] = {}
     """Largest magnitudes that int8 holds of what goes into a convolution, for each channel, by its
     name in the graph; convolutions without them are not computed in int8."""
     weights_sha256: str
-    """Of the file's graph, structure and weights, as bytes; held to it whenever it is read."""
+    """The SHA-256 of the file's graph, structure and weights; it is checked at each reading."""
     source: str = ""
     notes: str = ""
 
     def loss_in(self, precision: str) -> Loss | None:
-        """What a precision costs; None where it was not measured."""
+        """Return what a precision costs; None where it was not measured."""
         return next((loss for loss in self.losses if loss.precision == precision), None)
 
 
@@ -139,14 +139,9 @@ class ModelFile:
     path: Path
     card: ModelCard
 
-    @property
-    def tiles(self) -> bool:
-        """Whether it gives each part of a picture as in the whole; see `ModelCard.tiles`."""
-        return self.card.tiles
-
 
 def list_models() -> list[ModelFile]:
-    """The models that a name is enough for: those in the package, then those that were pulled.
+    """List the models that have names: those in the package, then those that were pulled.
 
     Raises:
         ModelFileError: One of them is damaged.
@@ -155,7 +150,7 @@ def list_models() -> list[ModelFile]:
 
 
 def list_shipped() -> list[ModelFile]:
-    """The models in the package, by name.
+    """List the models in the package, by name.
 
     Raises:
         ModelFileError: One of them is damaged.
@@ -164,51 +159,36 @@ def list_shipped() -> list[ModelFile]:
 
 
 def model_paths() -> dict[str, Path]:
-    """The files behind the names; one in the package goes before one that was pulled."""
+    """Return the files behind the names; one in the package goes before one that was pulled."""
     shipped = models_in(MODELS_DIR)
     return shipped | {n: path for n, path in models_in(models_folder()).items() if n not in shipped}
 
 
-def find_model(name: str, *, scale: int | None) -> ModelFile:
-    """Find the model that a user names.
+def locate(name: str, *, scale: int | None) -> Path:
+    """Return the file of the model that a user names, without reading it.
 
     Args:
-        name: A rung of the ladder ("fast", "default", "best", "realistic"), the name of a model in
-            the package or of one that was pulled, or the path of an `.onnx` file (known by its
-            suffix or by a separator in it). Nothing is fetched.
-        scale: What the model must do; None takes a model of any scale, by its own name or path.
+        name: An alias, the name of a model, or the path of an `.onnx` file.
+        scale: The scale that an alias is asked for at.
 
     Raises:
-        ModelNotFoundError: There is no such model or file, or it has another scale.
-        ModelFileError: The file is not a widesr model.
+        ModelNotFoundError: There is no such model or file, or the alias has none at this scale.
     """
-    if name in LADDER:
-        name = _on_rung(name, scale)
-    model = _find(name)
-    card = model.card
-    if scale is not None and card.scale != scale:
-        others = [n for n in model_paths() if n.endswith(f"-x{scale}")]
-        raise ModelNotFoundError(
-            f"model {name!r} upscales x{card.scale}, not x{scale}; "
-            f"for x{scale} there is {', '.join([*others, BICUBIC])}"
-        )
-    return model
+    if name in ALIASES:
+        name = _model_of_alias(name, scale)
+    path = Path(name) if _is_path(name) else model_paths().get(name)
+    if path is None:
+        raise ModelNotFoundError(_unknown(name))
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path}: no such file, expected a model (.onnx)")
+    return path
 
 
-def native_scales(name: str) -> tuple[int, ...]:
-    """The scales of the networks that a name stands for; none for bicubic and nearest.
+def read_header(path: Path) -> tuple[ModelCard | None, str]:
+    """Read a model file's card, and the SHA-256 of its graph, to which the card is held.
 
-    Raises:
-        ModelNotFoundError: There is no such model or file.
-        ModelFileError: The file is not a widesr model.
-    """
-    if name in (BICUBIC, NEAREST):
-        return ()
-    return tuple(LADDER[name]) if name in LADDER else (_find(name).card.scale,)
-
-
-def read_card(path: Path) -> ModelCard:
-    """Read a model file's card, and hold the file to the hash in it.
+    Returns:
+        The card, None where the file has none, and the hash in hexadecimal.
 
     Raises:
         ModelFileError: The file cannot be read, is not ONNX, holds no valid card, or is damaged.
@@ -218,15 +198,14 @@ def read_card(path: Path) -> ModelCard:
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        text, graph_sha256 = _card_text(message), _graph_sha256(message)
+        text = metadata(message, CARD_KEY)
+        graph_sha256 = hashlib.sha256(graph(message)).hexdigest()
     except NotProtobufError as error:
         raise ModelFileError(
             f"{path}: not an ONNX file, or cut short ({len(message):,} bytes); get it again"
         ) from error
     if text is None:
-        raise ModelFileError(
-            f"{path}: an ONNX file without a widesr card; make models with `widesr export`"
-        )
+        return None, graph_sha256
     try:
         card = ModelCard.model_validate_json(text)
     except ValidationError as error:
@@ -240,6 +219,20 @@ def read_card(path: Path) -> ModelCard:
         raise ModelFileError(
             f"{path}: damaged, its weights are not those that its card was made for; get it again"
         )
+    return card, graph_sha256
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a model file's card, and hold the file to the hash in it.
+
+    Raises:
+        ModelFileError: As `read_header`, or the file has no card.
+    """
+    card, _ = read_header(path)
+    if card is None:
+        raise ModelFileError(
+            f"{path}: an ONNX file without a widesr card; make models with `widesr export`"
+        )
     return card
 
 
@@ -248,69 +241,41 @@ def write_card(model: ModelFile, card: ModelCard, *, out: Path) -> None:
 
     Args:
         model: The file, as read.
-        card: Of the same graph.
+        card: A card for the same graph.
         out: The file to write or replace; may be the model's own.
 
     Raises:
         ModelFileError: The file cannot be read any more, or the new one cannot be written.
     """
-    text = card.model_dump_json().encode()
-    entry = b"".join(as_field(n, part) for n, part in ((1, CARD_KEY.encode()), (2, text)))
     try:
         message = memoryview(model.path.read_bytes())
         with whole_file(out, overwrite=True) as file:
-            at = 0
-            for field in fields(message):
-                if field.number == 14 and _is_card(field.content):
-                    file.write(message[at : field.start])
-                    at = field.stop
-            file.write(message[at:])
-            file.write(as_field(14, entry))
+            for part in with_metadata(message, CARD_KEY, card.model_dump_json()):
+                file.write(part)
     except (OSError, NotProtobufError) as error:
         why = error.strerror if isinstance(error, OSError) else "its model is no ONNX file any more"
         raise ModelFileError(f"{out}: cannot be written: {why}") from error
 
 
-def foreign_sha256(name: str) -> str | None:
-    """SHA-256 of the graph, where a name is the path of an ONNX file without a card; else None."""
-    path = Path(name)
-    if not (_is_path(name) and path.is_file()):
-        return None
-    try:
-        message = memoryview(path.read_bytes())
-        return None if _card_text(message) is not None else _graph_sha256(message)
-    except (OSError, NotProtobufError):  # `read_card` says what is wrong
-        return None
-
-
-def _on_rung(rung: str, scale: int | None) -> str:
-    """The model that a rung of the ladder means at a scale."""
-    models = LADDER[rung]
+def _model_of_alias(alias: str, scale: int | None) -> str:
+    models = ALIASES[alias]
     if scale is None:
         raise ModelNotFoundError(
-            f"{rung!r} means another model at each scale; name one: {', '.join(models.values())}"
+            f"{alias!r} means another model at each scale; name one: {', '.join(models.values())}"
         )
     if scale not in models:
-        there = f"there is one for {_scales(models)}" if models else "there is none yet"
-        others = [each for each in LADDER if scale in LADDER[each]]
+        scales = ", ".join(f"x{scale}" for scale in sorted(models))
+        there = f"there is one for {scales}" if models else "there is none yet"
+        others = [each for each in ALIASES if scale in ALIASES[each]]
         raise ModelNotFoundError(
-            f"no {rung} model for x{scale}; {there}; "
+            f"no {alias} model for x{scale}; {there}; "
             f"for x{scale} there is {', '.join([*others, BICUBIC])}"
         )
     return models[scale]
 
 
-def _find(name: str) -> ModelFile:
-    path = Path(name) if _is_path(name) else model_paths().get(name)
-    if path is None:
-        raise ModelNotFoundError(_unknown(name))
-    if not path.is_file():
-        raise ModelNotFoundError(f"{path}: no such file, expected a widesr model (.onnx)")
-    return ModelFile(path, read_card(path))
-
-
 def models_in(folder: Path) -> dict[str, Path]:
-    """The model files in a folder, by their models' names; none if it may not be looked into."""
+    """Return the model files in a folder by their models' names; none if it cannot be read."""
     try:
         return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
     except OSError as error:  # the home of another user
@@ -322,43 +287,16 @@ def _is_path(name: str) -> bool:
     return name.endswith(".onnx") or os.sep in name
 
 
-def _scales(scales: dict[int, str]) -> str:
-    return ", ".join(f"x{scale}" for scale in sorted(scales))
-
-
 def _unknown(name: str) -> str:
     if name == BICUBIC:
         return f"{BICUBIC!r} is computed, there is no model file of it"
     if name == NEAREST:
         return f"{NEAREST!r} repeats pixels, for upscaling alone; there is no model file of it"
-    names = [*LADDER, *model_paths(), BICUBIC, NEAREST]
+    names = [*ALIASES, *model_paths(), BICUBIC, NEAREST]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    there = ", ".join(names[len(LADDER) :])
+    there = ", ".join(names[len(ALIASES) :])
     pull = ""
     if os.environ.get("WIDESR_MIRROR"):
         pull = f"; if your mirror has it: widesr models pull {shlex.quote(name)}"
     return f"no model {name!r}; {hint}there is {there}, or the path of an .onnx file{pull}"
-
-
-# Of a model file, ONNX's ModelProto, two fields count: the graph, 7, and metadata_props, 14, whose
-# entries are of key 1 and value 2.
-
-
-def _card_text(model: memoryview) -> bytes | None:
-    entries = (_entry(field.content) for field in fields(model) if field.number == 14)
-    texts = {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}
-    return texts.get(CARD_KEY.encode())
-
-
-def _is_card(entry: memoryview) -> bool:
-    return bytes(_entry(entry).get(1, b"")) == CARD_KEY.encode()
-
-
-def _entry(message: memoryview) -> dict[int, memoryview]:
-    return {field.number: field.content for field in fields(message)}
-
-
-def _graph_sha256(model: memoryview) -> str:
-    graphs = (field.content for field in fields(model) if field.number == 7)
-    return hashlib.sha256(next(graphs, b"")).hexdigest()

@@ -1,4 +1,4 @@
-"""The index of a mirror: what `models.json` says, written from cards and read from anywhere."""
+"""Write the index of a mirror, `models.json`, from cards, and read it from anywhere."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
-from widesr.models.catalog import BICUBIC, CARDS_SINCE, LADDER, NEAREST, read_card
+from widesr.models.catalog import ALIASES, BICUBIC, CARDS_SINCE, NEAREST, read_card
 from widesr.system.download import Place, fetch_bytes
 from widesr.system.files import whole_file
 
@@ -18,11 +18,11 @@ INDEX = "models.json"
 _MOST = 4 * 2**20
 """Bytes of an index, some ten thousand models."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:\.[A-Za-z0-9_+-]+)*"
-"""Of a model: a file name everywhere, and never a path."""
+"""The pattern of a model's name: a file name everywhere, and never a path."""
 
 
 class Entry(BaseModel):
-    """What an index says of a model; keys of later versions are passed over."""
+    """A model in an index; keys of later versions are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -31,10 +31,10 @@ class Entry(BaseModel):
     file: Annotated[str, Field(pattern=rf"^{_NAME}\.onnx$", max_length=105)]
     """Its name beside the index."""
     n_bytes: Annotated[int, Field(alias="bytes", ge=1, le=2**31)]
-    """At most what ONNX can hold in one file."""
+    """The size; at most what ONNX can hold in one file."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     licence: Annotated[str, Field(pattern=r"^\P{C}*$", max_length=200)]
-    """As on the card; without what moves the cursor of a terminal."""
+    """The licence as on the card, without what moves the cursor of a terminal."""
     needs: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$")]
     """The version of widesr from which on the model can be used."""
 
@@ -56,18 +56,18 @@ class Index(BaseModel):
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name means something else where models are named: alias, interpolation, path."""
-    return name in {*LADDER, BICUBIC, NEAREST} or name.endswith(".onnx")
+    """Tell whether a name means something else: an alias, interpolation, a path."""
+    return name in {*ALIASES, BICUBIC, NEAREST} or name.endswith(".onnx")
 
 
 def read_index(base: Place) -> Index:
-    """Read what a mirror has.
+    """Read the index of a mirror.
 
     Args:
         base: Its address or folder.
 
     Raises:
-        DownloadError: It cannot be had, or is no index.
+        DownloadError: It cannot be fetched, or is no index.
     """
     if isinstance(base, Path) and not base.is_dir():
         raise DownloadError(f"{base}: no such folder; a mirror on the web begins with https://")
@@ -82,7 +82,7 @@ def read_index(base: Place) -> Index:
 
 
 def beside(base: Place, file: str) -> Place:
-    """Where a file of a mirror lies; a key behind "?" in its address stays behind the file."""
+    """Return where a file of a mirror lies; a key behind "?" in its address stays at the end."""
     if isinstance(base, Path):
         return base / file
     parts = urlsplit(base)
@@ -109,7 +109,7 @@ def write_index(folder: Path) -> Index:
         try:
             read_index(folder)
         except DownloadError as error:
-            raise OutputExistsError(f"{error}; move it away") from error
+            raise OutputExistsError(f"{error.message}; move it away") from error
     models = tuple(_entry_of(path) for path in paths)
     index = Index(format="widesr-models-1", models=models)
     try:
@@ -121,7 +121,7 @@ def write_index(folder: Path) -> Index:
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a whole file, in hexadecimal."""
+    """Hash a whole file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -137,7 +137,7 @@ def _entry_of(path: Path) -> Entry:
     if is_reserved(card.name) or not re.fullmatch(_NAME, card.name):
         raise ModelFileError(
             f"{path}: has no name for a model to be pulled by; expected letters and digits with "
-            f"- _ + . between them, and not {', '.join([*LADDER, BICUBIC, NEAREST])}"
+            f"- _ + . between them, and not {', '.join([*ALIASES, BICUBIC, NEAREST])}"
         )
     try:
         return Entry(

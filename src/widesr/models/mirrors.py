@@ -1,4 +1,4 @@
-"""From a mirror into the user's folder of models, and out of it again."""
+"""Bring models from a mirror into the user's folder, and take them out again."""
 
 import difflib
 import os
@@ -25,74 +25,88 @@ from widesr.system.text import readable_size
 from widesr.system.version import __version__
 
 
-class Offer(NamedTuple):
-    """A model that may be pulled."""
-
-    entry: Entry
-    places: tuple[Place, ...]
-    """Where its file lies; the first is asked first."""
-
-
 class Pulled(NamedTuple):
-    """What became of an offer."""
+    """A model in the user's folder or in the package."""
 
     model: ModelFile
     was_there: bool
-    """Whether nothing had to be fetched."""
+    """True if nothing had to be fetched."""
 
 
 @dataclass(frozen=True)
-class Mirrors:
-    """What some mirrors have, in the order in which the user named them."""
+class Mirror:
+    """A folder, on the web or on a disk, that models may be pulled from."""
 
-    offers: dict[str, Offer]
-    """By the names of the models; of two under one name, the first mirror's."""
-    silent: tuple[str, ...]
-    """Why some gave no index."""
+    base: Place
+    """Its address or its path."""
+    entries: dict[str, Entry]
+    """The models that it has, by their names."""
 
-    def find(self, name: str) -> Offer:
-        """Give the offer of a name.
+    def find(self, name: str) -> Entry:
+        """Return what the index says of a model.
 
         Raises:
-            ModelNotFoundError: No mirror that answered has it.
+            ModelNotFoundError: The mirror does not have it.
         """
-        if name in self.offers:
-            return self.offers[name]
-        near = difflib.get_close_matches(name, self.offers, n=1, cutoff=0.5)
+        if name in self.entries:
+            return self.entries[name]
+        near = difflib.get_close_matches(name, self.entries, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        there = ", ".join(self.offers) or "none"
-        unread = "".join(f"; {why}" for why in self.silent)
-        raise ModelNotFoundError(f"no model {name!r} on the mirror; {hint}it has {there}{unread}")
+        there = ", ".join(self.entries) or "none"
+        raise ModelNotFoundError(f"no model {name!r} on the mirror; {hint}it has {there}")
+
+    def pull(
+        self, entry: Entry, *, overwrite: bool = False, on_progress: Report = lambda _n, _all: None
+    ) -> Pulled:
+        """Fetch a model; see `pull_model`.
+
+        Args:
+            entry: The model, from `find`.
+            overwrite: Replace another model of this name that was pulled before.
+            on_progress: Called with the bytes that are there and those in all.
+        """
+        there = _there_already(entry, overwrite=overwrite)
+        if there is not None:
+            return Pulled(ModelFile(there, read_card(there)), was_there=True)
+        if _is_too_new(entry):
+            raise ModelFileError(
+                f"{entry.name}: is for widesr {entry.needs} or newer, this is {__version__}; "
+                "install a newer widesr, as you installed this one"
+            )
+        path = _file_of(entry.name)
+        _make_room(entry, path)
+        place = beside(self.base, entry.file)
+        fetch(
+            _Wanted(path.name, (place,), entry.n_bytes, f"sha256:{entry.sha256}"),
+            path.parent,
+            flag="--mirror",
+            overwrite=overwrite,
+            accept=lambda part: _check_card(entry, part),
+            report=on_progress,
+        )
+        return Pulled(ModelFile(path, read_card(path)), was_there=False)
 
 
-def open_mirrors(mirror: str | Path | None) -> Mirrors:
-    """Read the indices of mirrors.
+def open_mirror(mirror: str | Path | None) -> Mirror:
+    """Read the index of a mirror.
 
     Args:
-        mirror: Addresses (https:// or http://) or folders with commas between them, or the path of
-            one folder; None: those in the environment variable WIDESR_MIRROR.
+        mirror: Its address (https:// or http://) or its folder; None: the one that the environment
+            variable WIDESR_MIRROR names.
 
     Raises:
-        UsageError: There is none, or one that cannot be meant.
-        DownloadError: None of them gives an index.
+        UsageError: There is none, or it is not valid.
+        DownloadError: It gives no index.
     """
-    offers: dict[str, Offer] = {}
-    silent: list[str] = []
-    bases = _bases(mirror)
-    for base in bases:
-        try:
-            index = read_index(base)
-        except DownloadError as error:
-            silent.append(str(error))
-            continue
-        for entry in index.models:
-            known = offers.setdefault(entry.name, Offer(entry, ()))
-            if (known.entry.sha256, known.entry.n_bytes) == (entry.sha256, entry.n_bytes):
-                places = (*known.places, beside(base, entry.file))
-                offers[entry.name] = known._replace(places=places)
-    if len(silent) == len(bases):
-        raise DownloadError("; ".join(silent))
-    return Mirrors(offers, tuple(silent))
+    named = str(mirror or os.environ.get("WIDESR_MIRROR", ""))
+    if not named.strip():
+        raise UsageError(
+            "no mirror is known; name an address or a folder with what `widesr models index` "
+            "wrote, also in the environment variable WIDESR_MIRROR",
+            options=["mirror"],
+        )
+    base = _base(named.strip())
+    return Mirror(base, {entry.name: entry for entry in read_index(base).models})
 
 
 def pull_model(
@@ -104,52 +118,21 @@ def pull_model(
     stopped. The file is held to the size and the hash in the mirror's index and to its own card.
 
     Args:
-        name: As the mirror's index has it.
-        mirror: Its address (https:// or http://) or its folder, several with commas between them;
-            None: what the environment variable WIDESR_MIRROR names.
+        name: The name, as the mirror's index has it.
+        mirror: Its address (https:// or http://) or its folder; None: the one that the environment
+            variable WIDESR_MIRROR names.
         overwrite: Replace another model of this name that was pulled before.
 
     Raises:
-        UsageError: There is no mirror, or one that cannot be meant.
-        ModelNotFoundError: No mirror has the model.
-        DownloadError: The model cannot be had, or is not the one that the index means.
+        UsageError: There is no mirror, or it is not valid.
+        ModelNotFoundError: The mirror does not have the model.
+        DownloadError: The model cannot be fetched, or is not the one that the index means.
         ModelFileError: The file is no widesr model, another one than the index says, or of a newer
             version of widesr.
         OutputExistsError: Another model has the name, in the user's folder or in the package.
     """
-    return pull(open_mirrors(mirror).find(name), overwrite=overwrite).model
-
-
-def pull(
-    offer: Offer, *, overwrite: bool = False, report: Report = lambda _n, _all: None
-) -> Pulled:
-    """Fetch what a mirror offers; see `pull_model`.
-
-    Args:
-        offer: From `open_mirrors`.
-        overwrite: Replace another model of this name that was pulled before.
-        report: Told of the bytes.
-    """
-    entry = offer.entry
-    there = _there_already(entry, overwrite=overwrite)
-    if there is not None:
-        return Pulled(ModelFile(there, read_card(there)), was_there=True)
-    if _is_too_new(entry):
-        raise ModelFileError(
-            f"{entry.name}: is for widesr {entry.needs} or newer, this is {__version__}; "
-            "install a newer widesr, as you installed this one"
-        )
-    path = _file_of(entry.name)
-    _make_room(entry, path)
-    fetch(
-        _Wanted(path.name, offer.places, entry.n_bytes, f"sha256:{entry.sha256}"),
-        path.parent,
-        flag="--mirror",
-        overwrite=overwrite,
-        accept=lambda part: _check_card(entry, part),
-        report=report,
-    )
-    return Pulled(ModelFile(path, read_card(path)), was_there=False)
+    opened = open_mirror(mirror)
+    return opened.pull(opened.find(name), overwrite=overwrite).model
 
 
 def standing(entry: Entry) -> str:
@@ -196,21 +179,8 @@ class _Wanted(NamedTuple):
     digest: str
 
 
-def _bases(mirror: str | Path | None) -> list[Place]:
-    if isinstance(mirror, Path):
-        return [_base(str(mirror))]
-    words = (mirror or os.environ.get("WIDESR_MIRROR", "")).split(",")
-    bases = [_base(word.strip()) for word in words if word.strip()]
-    if not bases:
-        raise UsageError(
-            "no mirror is known; name one with --mirror or in the environment variable "
-            "WIDESR_MIRROR: an address or a folder with what `widesr models index` wrote"
-        )
-    return bases
-
-
 def _base(word: str) -> Place:
-    """Where a mirror lies, as a user names it."""
+    """Read where a mirror lies, as a user names it."""
     if "://" not in word:
         folder = Path(os.path.expanduser(word))  # noqa: PTH111 (no error where there is no home)
         return folder.parent if folder.name == INDEX else folder
@@ -233,7 +203,7 @@ def _file_of(name: str) -> Path:
 
 
 def _there_already(entry: Entry, *, overwrite: bool) -> Path | None:
-    """The file of this model on this machine; None if it is to be fetched."""
+    """Return the file of this model on this machine; None if it is to be fetched."""
     if is_reserved(entry.name):
         raise OutputExistsError(
             f"{entry.name} means something else everywhere; the mirror must give the model "
@@ -250,8 +220,8 @@ def _there_already(entry: Entry, *, overwrite: bool) -> Path | None:
         )
     if pulled.exists() and not overwrite:
         raise OutputExistsError(
-            f"{pulled}: exists already, and the mirror's is another; say --overwrite "
-            "(API: overwrite=True) to replace it"
+            f"{pulled}: exists already, and the mirror's is another; allow it to be replaced",
+            options=["overwrite=True"],
         )
     return None
 
@@ -261,7 +231,7 @@ def _is_too_new(entry: Entry) -> bool:
 
 
 def _numbers(version: str) -> list[int]:
-    """Of a version, without what follows them: "0.1.0.dev0" is a 0.1."""
+    """Read the numbers of a version, without what follows: "0.1.0.dev0" is a 0.1."""
     found = re.match(r"\d+(?:\.\d+)*", version)
     numbers = [int(number) for number in found[0].split(".")] if found else []
     while numbers and not numbers[-1]:
@@ -270,7 +240,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _make_room(entry: Entry, path: Path) -> None:
-    """Have the folder, with enough free space, before anything is fetched."""
+    """Make the folder, and check for enough free space, before anything is fetched."""
     other = "or name another folder for models in the environment variable WIDESR_MODELS"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -293,7 +263,7 @@ def _check_card(entry: Entry, part: Path) -> None:
     try:
         card = read_card(part)
     except ModelFileError as error:
-        why = str(error).removeprefix(f"{part}: ")
+        why = error.message.removeprefix(f"{part}: ")
         raise ModelFileError(f"{entry.file}: the mirror's file is refused: {why}") from error
     for what in ("name", "scale", "licence"):
         found, expected = getattr(card, what), getattr(entry, what)

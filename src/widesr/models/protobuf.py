@@ -1,11 +1,11 @@
-"""As much of protobuf as a card in an ONNX file needs: the length-delimited fields of a message."""
+"""Parse as much of protobuf as a card in an ONNX file needs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class NotProtobufError(Exception):
-    """Bytes that are no message, or end before it does."""
+    """The bytes are no message, or end before it does."""
 
 
 class Field(NamedTuple):
@@ -14,12 +14,12 @@ class Field(NamedTuple):
     number: int
     content: memoryview
     start: int
-    """Where its tag starts in the message."""
+    """The byte in the message at which its tag starts."""
     stop: int
 
 
 def fields(message: memoryview) -> Iterator[Field]:
-    """Each length-delimited field; other fields are passed over.
+    """Give each length-delimited field, and pass over others.
 
     Raises:
         NotProtobufError: The bytes are no message, which shows where it does.
@@ -45,8 +45,38 @@ def fields(message: memoryview) -> Iterator[Field]:
                 raise NotProtobufError
 
 
+# Of ONNX's ModelProto two fields count: the graph, 7, and metadata_props, 14, whose entries are of
+# key 1 and value 2.
+
+
+def graph(model: memoryview) -> memoryview:
+    """Return the graph of an ONNX file, structure and weights; empty if it has none."""
+    return next((field.content for field in fields(model) if field.number == 7), memoryview(b""))
+
+
+def metadata(model: memoryview, key: str) -> bytes | None:
+    """Return the value of a key in the metadata of an ONNX file; None if it is not there."""
+    entries = (_entry(field.content) for field in fields(model) if field.number == 14)
+    return {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}.get(key.encode())
+
+
+def with_metadata(model: memoryview, key: str, value: str) -> Iterator[bytes | memoryview]:
+    """Give an ONNX file piece by piece, with another value for a key in its metadata."""
+    at = 0
+    for field in fields(model):
+        if field.number == 14 and _entry(field.content).get(1, b"") == key.encode():
+            yield model[at : field.start]
+            at = field.stop
+    yield model[at:]
+    yield as_field(14, as_field(1, key.encode()) + as_field(2, value.encode()))
+
+
+def _entry(message: memoryview) -> dict[int, memoryview]:
+    return {field.number: field.content for field in fields(message)}
+
+
 def as_field(number: int, content: bytes) -> bytes:
-    """A length-delimited field as bytes."""
+    """Encode a length-delimited field."""
     return _as_varint(number << 3 | 2) + _as_varint(len(content)) + content
 
 
@@ -56,7 +86,7 @@ def _as_varint(value: int) -> bytes:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that starts at byte `at`, and where the next thing starts."""
+    """Read the number that starts at byte `at`, and return where the next thing starts."""
     value = 0
     for i in range(10):
         if at + i >= len(message):

@@ -1,5 +1,6 @@
 """The networks, by family name: what a weights file names, and what a recipe builds."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -9,6 +10,7 @@ from widesr.nets.edrn import EDRN, EDRNConfig
 from widesr.nets.edsr import EDSR, EDSRConfig
 from widesr.nets.espcn import ESPCN, ESPCNConfig
 from widesr.nets.fsrcnn import FSRCNN, FSRCNNConfig
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.rdn import RDN, RDNConfig
 from widesr.nets.smfanet import SMFANet, SMFANetConfig
 from widesr.nets.span import SPAN, SPANConfig
@@ -50,46 +52,16 @@ __all__ = [
     "VDSRConfig",
     "WDSRConfig",
     "build",
+    "consistent",
     "family_of",
     "parse_config",
 ]
-
-Network = (
-    Ablation
-    | EDRN
-    | EDSR
-    | ESPCN
-    | FSRCNN
-    | RDN
-    | SMFANet
-    | SPAN
-    | SRCNN
-    | SRDenseNet
-    | SRResNet
-    | VDSR
-    | WDSR
-)
-NetworkConfig = (
-    AblationConfig
-    | EDRNConfig
-    | EDSRConfig
-    | ESPCNConfig
-    | FSRCNNConfig
-    | RDNConfig
-    | SMFANetConfig
-    | SPANConfig
-    | SRCNNConfig
-    | SRDenseNetConfig
-    | SRResNetConfig
-    | VDSRConfig
-    | WDSRConfig
-)
 
 
 class Family(NamedTuple):
     """A network class and the configuration that it is built from."""
 
-    config: type[Any]
+    config: type[NetworkConfig]
     network: type[Any]
 
 
@@ -125,6 +97,13 @@ def build(cfg: NetworkConfig) -> Network:
     """Build the network of a configuration, with random weights, ready to train."""
     network: Network = next(f.network for f in FAMILIES.values() if f.config is type(cfg))(cfg)
     return network
+
+
+def consistent(network: Network) -> Network:
+    """Return a network with the same weights whose pictures shrink back to their input exactly."""
+    twin = build(replace(network.cfg, consistent=True))
+    twin.load_state_dict(network.state_dict())
+    return twin
 
 
 def family_of(cfg: NetworkConfig) -> str:

@@ -10,14 +10,14 @@ Convolutional Neural Network", 2016, for the transposed convolution.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach
 from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.weight_norm import (
     WeightNormConv2d,
     WeightNormConvTranspose2d,
@@ -29,14 +29,12 @@ _MOST_GROUPS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class AblationConfig(NetworkConfig):
+    """The configuration of `Ablation`."""
 
     scale: Literal[2, 3, 4, 8]
     block: Literal["a", "b"]
-    """Of WDSR; A with `expansion = 1` is EDSR's."""
+    """Block of WDSR; A with `expansion = 1` is EDSR's."""
     n_resblocks: int
     n_feats: int
     expansion: float
@@ -46,7 +44,7 @@ class AblationConfig:
     the blocks, as in SRResNet. Layer norm is over all channels and pixels of a picture, group norm
     over an eighth of the channels."""
     gains: Literal["norm", "small"] = "norm"
-    """Where weight norm starts: `"norm"` with the picture that no norm gives, as torch and
+    """Start of weight norm: `"norm"` with the picture that no norm gives, as torch and
     JiahuiYu's code; `"small"` with blocks that add little, as ychfan's code and `WDSRConfig`."""
     upsampler: Literal["shuffle", "transposed", "resize", "before"] = "shuffle"
     """Pixel shuffle; a transposed convolution; repeated pixels and a convolution; or bicubic
@@ -57,17 +55,17 @@ class AblationConfig:
     linear_ratio: float = 0.8
     """Channels of B's low-rank 1x1 convolution divided by `n_feats`."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
 
 
-class Ablation(nn.Module):
+class Ablation(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: AblationConfig
     rgb_mean: Tensor
 
     def __init__(self, cfg: AblationConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n, edsr = cfg.n_feats, cfg.tail == "edsr"
         self.enlarge = Enlarge(cfg.scale) if cfg.upsampler == "before" else nn.Identity()
         self.head = _conv(cfg, 3, n, 3)
@@ -84,7 +82,7 @@ class Ablation(nn.Module):
         if cfg.gains == "small":
             self._start_small()
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         x = self.enlarge(lr - self.rgb_mean)
         shallow = self.head(x)  # (N, n_feats, H, W), of HR with upsampler "before"
@@ -98,7 +96,7 @@ class Ablation(nn.Module):
         return sr + self.rgb_mean
 
     @property
-    def receptive_radius(self) -> int | None:
+    def reach(self) -> int | None:
         """LR pixels beyond its own that an output pixel depends on; None: the whole picture."""
         if self.cfg.norm in ("layer", "instance", "group"):
             return None

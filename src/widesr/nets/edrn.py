@@ -6,22 +6,20 @@ is enlarged in the network, as for their results on bicubic LR.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge
 from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 
 
 @dataclass(frozen=True, kw_only=True)
-class EDRNConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class EDRNConfig(NetworkConfig):
+    """The configuration of `EDRN`."""
 
     scale: Literal[2, 3, 4, 8]
     n_feats: int = 64
@@ -31,9 +29,9 @@ class EDRNConfig:
     n_resblocks: int = 10
     """Blocks in a group."""
     reduction: int = 16
-    """Of the channels, within the attention."""
+    """Divisor of the channels within the attention."""
     rgb_mean: tuple[float, float, float] = (0.4313, 0.4162, 0.3861)
-    """In [0, 1]; subtracted before the network, added back after it. The authors'."""
+    """The authors' mean, in [0, 1]; subtracted before the network, added back after it."""
     rgb_std: float = 1.0
     """Divided by after the mean is taken off; the authors' 0..255 range is 1/255 here."""
 
@@ -68,14 +66,14 @@ class _Group(nn.Module):
         return x + branch
 
 
-class EDRN(nn.Module):
+class EDRN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: EDRNConfig
     rgb_mean: Tensor
 
     def __init__(self, cfg: EDRNConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n = cfg.n_feats
 
         def groups(n: int, count: int) -> nn.Sequential:
@@ -100,7 +98,7 @@ class EDRN(nn.Module):
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
         self.register_buffer("rgb_mean", mean, persistent=False)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         full = self.head((self.enlarge(lr) - self.rgb_mean) / self.cfg.rgb_std)
         half = self.down_to_half(full)
@@ -111,7 +109,7 @@ class EDRN(nn.Module):
         return sr * self.cfg.rgb_std + self.rgb_mean
 
     @property
-    def receptive_radius(self) -> None:
+    def reach(self) -> None:
         """None: every output pixel depends on the whole picture, by the attention's means."""
         return
 

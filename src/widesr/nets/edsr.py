@@ -5,20 +5,18 @@ the authors' code sanghyun-son/EDSR-PyTorch, src/model/edsr.py.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.stages import stages, tail_reach
 
 
 @dataclass(frozen=True, kw_only=True)
-class EDSRConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class EDSRConfig(NetworkConfig):
+    """The configuration of `EDSR`."""
 
     scale: Literal[2, 3, 4, 8]
     n_resblocks: int
@@ -26,7 +24,7 @@ class EDSRConfig:
     res_scale: float = 1.0
     """Factor on each residual branch; the authors take 0.1 for 256 features."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
     """Divided by after the mean is taken off; the authors' 0..255 range is 1/255 here."""
 
@@ -44,14 +42,14 @@ class _ResBlock(nn.Module):
         return x + branch * self.res_scale
 
 
-class EDSR(nn.Module):
+class EDSR(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: EDSRConfig
     rgb_mean: Tensor
 
     def __init__(self, cfg: EDSRConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n = cfg.n_feats
         self.head = nn.Conv2d(3, n, 3, padding=1)
         blocks = [_ResBlock(n, cfg.res_scale) for _ in range(cfg.n_resblocks)]
@@ -63,7 +61,7 @@ class EDSR(nn.Module):
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
         self.register_buffer("rgb_mean", mean, persistent=False)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         feats = self.head((lr - self.rgb_mean) / self.cfg.rgb_std)  # (N, n_feats, H, W)
         feats = feats + self.body(feats)
@@ -71,7 +69,7 @@ class EDSR(nn.Module):
         return sr * self.cfg.rgb_std + self.rgb_mean
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         trunk = 1 + 2 * self.cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
         return trunk + tail_reach(self.cfg.scale, each=1, last=1)

@@ -6,34 +6,33 @@ Convolutional Neural Network", 2016 (arXiv 1609.05158); tanh as in its section 3
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, luma, with_luma
+from widesr.nets.network import Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ESPCNConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class ESPCNConfig(NetworkConfig):
+    """The configuration of `ESPCN`."""
 
     scale: Literal[2, 3, 4, 8]
     n_feats: int = 64
     n_mapped: int = 32
     """Channels between the second convolution and the third."""
     colours: Literal[1, 3] = 3
-    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+    """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
 
-class ESPCN(nn.Module):
+class ESPCN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: ESPCNConfig
+
     def __init__(self, cfg: ESPCNConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         self.body = nn.Sequential(
             nn.Conv2d(cfg.colours, cfg.n_feats, 5, padding=2),
             nn.Tanh(),
@@ -45,7 +44,7 @@ class ESPCN(nn.Module):
         if cfg.colours == 1:
             self.enlarge = Enlarge(cfg.scale)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         if self.cfg.colours == 1:
             return with_luma(self.enlarge(lr), self.body(luma(lr)))
@@ -53,7 +52,7 @@ class ESPCN(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return 2 + 1 + 1
 

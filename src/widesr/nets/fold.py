@@ -1,4 +1,4 @@
-"""What goes away after training: layers that equal a plain convolution."""
+"""Folds the layers that are for training into plain convolutions."""
 
 from copy import deepcopy
 from typing import TypeVar

@@ -6,19 +6,17 @@ Source: Dong et al., "Accelerating the Super-Resolution Convolutional Neural Net
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, luma, with_luma
+from widesr.nets.network import Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class FSRCNNConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class FSRCNNConfig(NetworkConfig):
+    """The configuration of `FSRCNN`."""
 
     scale: Literal[2, 3, 4, 8]
     n_feats: int = 56
@@ -28,15 +26,16 @@ class FSRCNNConfig:
     n_mappings: int = 4
     """The paper's m."""
     colours: Literal[1, 3] = 3
-    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+    """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
 
-class FSRCNN(nn.Module):
+class FSRCNN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: FSRCNNConfig
+
     def __init__(self, cfg: FSRCNNConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         wide, narrow = cfg.n_feats, cfg.n_shrunk
 
         def conv(n_in: int, n_out: int, kernel: int) -> nn.Sequential:
@@ -56,7 +55,7 @@ class FSRCNN(nn.Module):
         if cfg.colours == 1:
             self.enlarge = Enlarge(cfg.scale)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         if self.cfg.colours == 1:
             return with_luma(self.enlarge(lr), self._run(luma(lr)))
@@ -67,7 +66,7 @@ class FSRCNN(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         # The last of an LR pixel's HR pixels reads through 4 more lines of the 9x9 kernel.
         return 2 + self.cfg.n_mappings + (self.cfg.scale - 1 + 4) // self.cfg.scale

@@ -6,20 +6,18 @@ with the tail of EDSR-PyTorch, src/model/rdn.py.
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.stages import stages, tail_reach
 
 
 @dataclass(frozen=True, kw_only=True)
-class RDNConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class RDNConfig(NetworkConfig):
+    """The configuration of `RDN`."""
 
     scale: Literal[2, 3, 4, 8]
     n_blocks: int = 16
@@ -52,12 +50,13 @@ class _DenseBlock(nn.Module):
         return x + fused
 
 
-class RDN(nn.Module):
+class RDN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: RDNConfig
+
     def __init__(self, cfg: RDNConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n, growth = cfg.n_feats, cfg.growth
         self.head = nn.Conv2d(3, n, 3, padding=1)
         self.entry = nn.Conv2d(n, n, 3, padding=1)
@@ -71,7 +70,7 @@ class RDN(nn.Module):
             n_in = growth
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(growth, 3, 3, padding=1))
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         shallow = self.head(lr / self.cfg.rgb_std)  # (N, n_feats, H, W)
         feats = self.entry(shallow)
@@ -83,7 +82,7 @@ class RDN(nn.Module):
         return sr * self.cfg.rgb_std
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         trunk = 2 + self.cfg.n_blocks * self.cfg.n_layers + 1
         return trunk + tail_reach(self.cfg.scale, each=1, last=1)

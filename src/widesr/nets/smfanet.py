@@ -6,22 +6,21 @@ Efficient Image Super-Resolution", ECCV 2024; the authors' code Zheng-MJ/SMFANet
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
+
+from widesr.nets.network import Network, NetworkConfig
 
 _CELL = 8
 """LR pixels along a side of the coarse grid's cells, about: as many cells as fit are made equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SMFANetConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class SMFANetConfig(NetworkConfig):
+    """The configuration of `SMFANet`."""
 
     scale: Literal[2, 3, 4, 8]
     n_resblocks: int = 8
@@ -90,18 +89,19 @@ class _Block(nn.Module):
         return made
 
 
-class SMFANet(nn.Module):
+class SMFANet(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: SMFANetConfig
+
     def __init__(self, cfg: SMFANetConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         self.head = nn.Conv2d(3, cfg.n_feats, 3, padding=1)
         self.body = nn.ModuleList(_Block(cfg) for _ in range(cfg.n_resblocks))
         self.tail = nn.Conv2d(cfg.n_feats, 3 * cfg.scale**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(cfg.scale)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         grid = _Grid(lr)
         shallow = self.head(lr)  # (N, n_feats, H, W)
@@ -112,7 +112,7 @@ class SMFANet(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> None:
+    def reach(self) -> None:
         """None: every output pixel depends on the whole picture, by the variances over it."""
         return
 

@@ -5,31 +5,29 @@ Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.nets.branches import BranchedConv2d
 from widesr.nets.fold import folded
+from widesr.nets.network import Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SPANConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class SPANConfig(NetworkConfig):
+    """The configuration of `SPAN`."""
 
     scale: Literal[2, 3, 4, 8]
     n_resblocks: int = 6
     n_feats: int = 48
     branched: bool = False
-    """Whether each 3x3 kernel of head, body and end is learned as the product of three, with a 1x1
+    """True to learn each 3x3 kernel of head, body and end as the product of three, with a 1x1
     beside them, as the authors do; they are merged for use."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Of DIV2K, in [0, 1]; subtracted before the head, not added back: the tail has a bias."""
+    """Mean of DIV2K, in [0, 1]; subtracted before the head, not added back: the tail has a bias."""
     rgb_range: float = 255.0
     """Multiplied by after the mean is taken off, not divided by again: the tail gives [0, 1]."""
 
@@ -48,14 +46,14 @@ class _Block(nn.Module):
         return (branch + x) * (torch.sigmoid(branch) - 0.5), early
 
 
-class SPAN(nn.Module):
+class SPAN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: SPANConfig
     rgb_mean: Tensor
 
     def __init__(self, cfg: SPANConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n = cfg.n_feats
         self.head = _conv(3, n, branched=cfg.branched)
         self.body = nn.ModuleList(_Block(n, branched=cfg.branched) for _ in range(cfg.n_resblocks))
@@ -66,7 +64,7 @@ class SPAN(nn.Module):
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
         self.register_buffer("rgb_mean", mean, persistent=False)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         shallow = self.head((lr - self.rgb_mean) * self.cfg.rgb_range)  # (N, n_feats, H, W)
         feats, made = shallow, []
@@ -78,7 +76,7 @@ class SPAN(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return 1 + 3 * self.cfg.n_resblocks + 1 + 1
 

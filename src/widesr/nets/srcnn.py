@@ -6,19 +6,17 @@ Source: Dong et al., "Image Super-Resolution Using Deep Convolutional Networks",
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma, with_luma
+from widesr.nets.network import Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SRCNNConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class SRCNNConfig(NetworkConfig):
+    """The configuration of `SRCNN`."""
 
     scale: Literal[2, 3, 4, 8]
     kernels: tuple[int, int, int] = (9, 1, 5)
@@ -27,15 +25,16 @@ class SRCNNConfig:
     n_mapped: int = 32
     """Channels between the second convolution and the third."""
     colours: Literal[1, 3] = 3
-    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+    """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
 
-class SRCNN(nn.Module):
+class SRCNN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: SRCNNConfig
+
     def __init__(self, cfg: SRCNNConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
 
         def conv(n_in: int, n_out: int, kernel: int) -> nn.Conv2d:
             return nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, padding_mode="replicate")
@@ -50,7 +49,7 @@ class SRCNN(nn.Module):
             conv(cfg.n_mapped, cfg.colours, third),
         )
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         large = self.enlarge(lr)  # (N, 3, sH, sW)
         if self.cfg.colours == 1:
@@ -59,7 +58,7 @@ class SRCNN(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return lr_reach(sum(kernel // 2 for kernel in self.cfg.kernels), self.cfg.scale)
 

@@ -6,21 +6,19 @@ it calls SRDenseNet_All.
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, luma, with_luma
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.stages import stages
 
 
 @dataclass(frozen=True, kw_only=True)
-class SRDenseNetConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class SRDenseNetConfig(NetworkConfig):
+    """The configuration of `SRDenseNet`."""
 
     scale: Literal[2, 3, 4, 8]
     n_blocks: int = 8
@@ -31,7 +29,7 @@ class SRDenseNetConfig:
     n_feats: int = 256
     """Channels behind the bottleneck."""
     colours: Literal[1, 3] = 3
-    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+    """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
 
 class _DenseBlock(nn.Module):
@@ -49,12 +47,13 @@ class _DenseBlock(nn.Module):
         return torch.cat(made, dim=1)
 
 
-class SRDenseNet(nn.Module):
+class SRDenseNet(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: SRDenseNetConfig
+
     def __init__(self, cfg: SRDenseNetConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n, wide = cfg.n_feats, cfg.growth * cfg.n_layers
         widths = [cfg.growth, *[wide] * (cfg.n_blocks - 1)]
         self.head = nn.Sequential(nn.Conv2d(cfg.colours, cfg.growth, 3, padding=1), nn.ReLU())
@@ -72,7 +71,7 @@ class SRDenseNet(nn.Module):
         if cfg.colours == 1:
             self.enlarge = Enlarge(cfg.scale)
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         if self.cfg.colours == 1:
             return with_luma(self.enlarge(lr), self._run(luma(lr)))
@@ -86,7 +85,7 @@ class SRDenseNet(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         low, high = (
             -1,

@@ -6,32 +6,31 @@ Network", 2017 (arXiv 1609.04802), figure 4. One slope per PReLU, as in the pape
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.stages import stages, tail_reach
 
 
 @dataclass(frozen=True, kw_only=True)
-class SRResNetConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class SRResNetConfig(NetworkConfig):
+    """The configuration of `SRResNet`."""
 
     scale: Literal[2, 3, 4, 8]
     n_resblocks: int = 16
     n_feats: int = 64
 
 
-class SRResNet(nn.Module):
+class SRResNet(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: SRResNetConfig
+
     def __init__(self, cfg: SRResNetConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         n = cfg.n_feats
 
         def conv() -> BatchNormed:  # batch norm has a bias
@@ -48,7 +47,7 @@ class SRResNet(nn.Module):
             upsampler += [widen, nn.PixelShuffle(factor), nn.PReLU()]
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 9, padding=4))
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         shallow = self.head(lr)  # (N, n_feats, H, W)
         feats = shallow
@@ -58,7 +57,7 @@ class SRResNet(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return 4 + 2 * self.cfg.n_resblocks + 1 + tail_reach(self.cfg.scale, each=1, last=4)
 

@@ -7,34 +7,33 @@ Source: Kim et al., "Accurate Image Super-Resolution Using Very Deep Convolution
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma
+from widesr.nets.network import Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class VDSRConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class VDSRConfig(NetworkConfig):
+    """The configuration of `VDSR`."""
 
     scale: Literal[2, 3, 4, 8]
     n_layers: int = 20
     """Convolutions, the first and the last among them."""
     n_feats: int = 64
     colours: Literal[1, 3] = 3
-    """What is learned: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+    """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
 
-class VDSR(nn.Module):
+class VDSR(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: VDSRConfig
+
     def __init__(self, cfg: VDSRConfig) -> None:
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         self.enlarge = Enlarge(cfg.scale)
         widths = [cfg.colours, *[cfg.n_feats] * (cfg.n_layers - 1), cfg.colours]
         layers: list[nn.Module] = []
@@ -46,7 +45,7 @@ class VDSR(nn.Module):
             layers += [conv, nn.ReLU()]
         self.body = nn.Sequential(*layers[:-1])
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         large = self.enlarge(lr)  # (N, 3, sH, sW)
         lacking: Tensor = self.body(luma(large) if self.cfg.colours == 1 else large)
@@ -54,7 +53,7 @@ class VDSR(nn.Module):
         return sr
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return lr_reach(self.cfg.n_layers, self.cfg.scale)
 

@@ -5,20 +5,18 @@ Source: Yu et al., "Wide Activation for Efficient and Accurate Image Super-Resol
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import ConfigDict
 from torch import Tensor, nn
 
+from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, conv2d, fuse_state
 
 
 @dataclass(frozen=True, kw_only=True)
-class WDSRConfig:
-    """All that rebuilds the network; stored in the header of its weights file."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+class WDSRConfig(NetworkConfig):
+    """The configuration of `WDSR`."""
 
     scale: Literal[2, 3, 4, 8]
     block: Literal["a", "b"]
@@ -31,22 +29,22 @@ class WDSRConfig:
     res_scale: float = 1.0
     """Factor on each residual branch; the authors take 0.1 for very deep networks."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
     """Divided by after the mean is taken off; JiahuiYu's 127.5 of 255 is 0.5 here."""
     norm: Literal["weight", "none"] = "weight"
-    """Whether training reparametrises each kernel by direction and length. Muon needs none."""
+    """Reparametrisation of each kernel by direction and length while training. Muon needs none."""
 
 
-class WDSR(nn.Module):
+class WDSR(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
+    cfg: WDSRConfig
     rgb_mean: Tensor
 
     def __init__(self, cfg: WDSRConfig, *, normed: bool = True) -> None:
         """Start from random weights; `normed=False` gives plain convolutions, for inference."""
-        super().__init__()
-        self.cfg = cfg
+        super().__init__(cfg)
         with_gains = normed and cfg.norm == "weight"
         n, n_out = cfg.n_feats, 3 * cfg.scale**2
         wide, low = int(n * cfg.expansion), int(n * cfg.linear_ratio)
@@ -68,7 +66,7 @@ class WDSR(nn.Module):
         if normed:
             self._init_gains()
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         x = (lr - self.rgb_mean) / self.cfg.rgb_std  # a new tensor: `lr` is never written to
         feats = self.head(x)  # (N, n_feats, H, W)
@@ -78,7 +76,7 @@ class WDSR(nn.Module):
         return sr * self.cfg.rgb_std + self.rgb_mean
 
     @property
-    def receptive_radius(self) -> int:
+    def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         per_block = 2 if self.cfg.block == "a" else 1
         return max(1 + per_block * self.cfg.n_resblocks + 1, 2)  # the 5x5 skip reaches 2

@@ -1,4 +1,4 @@
-"""What of a file's colour profile and metadata goes along, where users do not want all of it."""
+"""Leaves out a profile or metadata that users do not want to go along."""
 
 from dataclasses import replace
 from typing import Literal
@@ -28,7 +28,7 @@ def adapted(picture: Picture, *, icc: Icc = "keep", metadata: Kept = "keep") -> 
 def adapted_stream(
     stream: PictureStream, *, icc: Icc = "keep", metadata: Kept = "keep"
 ) -> PictureStream:
-    """The same for a picture that passes; arguments as for `adapted`."""
+    """Change a picture that passes, as `adapted` changes one in memory."""
     if icc == "srgb" and stream.icc is not None:
         stream = _in_srgb(stream, stream.icc)
     elif icc == "strip":

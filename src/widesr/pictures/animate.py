@@ -1,66 +1,56 @@
-"""Animations to files, frame by frame: GIF, animated WebP and animated PNG.
+"""Writes animations frame by frame: GIF, animated WebP and animated PNG.
 
 Durations, repetition, profile and metadata go along where the format has a place for them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyvips
 
-from widesr.errors import ImageFormatError, UsageError, write_error
+from widesr.errors import ImageFormatError, write_error
 from widesr.pictures.adapt import adapted_stream
-from widesr.pictures.animation import Animation
 from widesr.pictures.apng import Control, write_apng
+from widesr.pictures.encoding import encode_png, metadata_to_write, prepared
 from widesr.pictures.feed import Feed
-from widesr.pictures.frames import changes, ticks
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import stream_png
+from widesr.pictures.sequence import PictureSequence, Timing
 from widesr.pictures.sniff import title
 from widesr.pictures.webp import WebpFrame, write_webp
-from widesr.pictures.writing import (
-    check_fits,
-    check_lossless_picture,
-    encode_png,
-    metadata_to_write,
-    output_format,
-    prepared,
-)
+from widesr.pictures.writing import check_fits, check_lossless_picture
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes, whole_file
+from widesr.system.files import FileBytes
 
 _FORMATS = ("gif", "webp", "png")
 _LONGEST_GIF = 65535
 _MOST_PLAYS = 65535
-"""That GIF and WebP can count."""
+"""The most that GIF and WebP can count."""
 
 
-def check_animation(
-    path: Path,
-    animation: Animation,
-    *,
-    format: str | None = None,  # noqa: A002 (users' word)
-    lossless: bool = False,
-) -> str:
-    """Say in which format an animation is written: "gif", "webp" or "png".
+def check_animation(path: Path, animation: PictureSequence, kind: str, *, lossless: bool) -> None:
+    """Refuse a format that holds no animation, or not this one.
 
     Args:
-        path: The output.
+        path: The name that messages give the output.
         animation: What is to be written.
-        format: As for `output_format`.
-        lossless: Every value is to be kept.
+        kind: The format, as `output_format` names it.
+        lossless: Whether every value is to be kept.
 
     Raises:
-        ImageFormatError: It holds no animations, or not this one.
+        ImageFormatError: The format cannot hold it.
     """
-    kind, still = output_format(path, format=format, animated=True), animation.still
+    still = animation.still
     if kind not in _FORMATS:
         raise ImageFormatError(
-            f"{path}: this is an animation of {len(animation.durations)} frames, {title(kind)} "
-            "holds one; write WebP, GIF or PNG (-f webp, -f gif or -f png)"
+            f"{path}: this is an animation of {animation.count} frames, {title(kind)} holds one; "
+            "write WebP, GIF or PNG",
+            options=[f'format="{each}"' for each in ("webp", "gif", "png")],
         )
     if kind != "gif":
         check_fits(path, still, kind)
@@ -68,71 +58,56 @@ def check_animation(
             check_lossless_picture(path, still, kind)
     elif lossless:
         raise ImageFormatError(
-            f"{path}: GIF has 256 colours a frame and is not lossless; write WebP or PNG (-f webp)"
+            f"{path}: GIF has 256 colours a frame and is not lossless; write WebP or PNG",
+            options=['format="webp"'],
         )
-    elif max(still.rows.shape) > _LONGEST_GIF:
+    elif max(still.size) > _LONGEST_GIF:
         raise ImageFormatError(
             f"{path}: the frames are {still.rows.width}x{still.rows.height}, GIF holds at most "
-            f"{_LONGEST_GIF} pixels a side; write PNG (-f png)"
+            f"{_LONGEST_GIF} pixels a side; write PNG",
+            options=['format="png"'],
         )
-    return kind
 
 
-def write_animation(
-    path: Path,
-    animation: Animation,
-    *,
-    format: str | None = None,  # noqa: A002 (users' word)
-    quality: int = 95,
-    lossless: bool = False,
-    overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
+def encode_animation(
+    path: Path, animation: PictureSequence, fd: int, kind: str, *, quality: int, lossless: bool
 ) -> None:
-    """Write an animation while it passes, the whole file or none.
-
-    WebP and PNG keep frames, durations, profile, EXIF and XMP; WebP milliseconds and 8 bits. GIF
-    keeps hundredths of a second, sRGB of 256 colours a frame, and what is transparent by half.
+    """Encode an animation while it passes, into an empty file.
 
     Args:
-        path: Where to; its folder is there.
-        animation: What to write.
-        format: A suffix; by default that of the path.
+        path: The name that messages give the file.
+        animation: What to write; `check_animation` found that it fits.
+        fd: The file.
+        kind: "gif", "webp" or "png".
         quality: 1 to 100, of WebP.
-        lossless: Every value is kept, or the animation refused.
-        overwrite: Replace a file that is there.
-        sealed: Called with the descriptor of the whole file just before it takes its name.
-
-    Raises:
-        Exception: As `write_stream`, with what comes while the frames are made.
+        lossless: Whether WebP keeps every value.
     """
-    if not 1 <= quality <= 100:
-        raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
-    kind = check_animation(path, animation, format=format, lossless=lossless)
+    assert animation.timing is not None, "pages have no durations"
+    file, timing = FileBytes(fd), animation.timing
     try:
-        with whole_file(path, overwrite=overwrite) as data:
-            file = FileBytes(data.fileno())
-            if kind == "gif":
-                _write_gif(data.fileno(), animation)
-            elif kind == "webp":
-                animation = animation.map(lambda frame, _: prepared(path, frame, kind))
-                _write_webp(path, file, animation, quality=quality, lossless=lossless)
-            else:
-                _write_png(file, animation.map(lambda frame, _: prepared(path, frame, kind)))
-            sealed(data.fileno())
-    except (pyvips.Error, OSError) as error:
+        if kind == "gif":
+            _write_gif(fd, animation, timing)
+            return
+        animation = animation.map(lambda frame, _: prepared(path, frame, kind))
+        if kind == "webp":
+            _write_webp(path, file, animation, timing, quality=quality, lossless=lossless)
+        else:
+            _write_png(file, animation, timing)
+    except pyvips.Error as error:
         raise write_error(path, error) from error
 
 
-def _write_gif(fd: int, animation: Animation) -> None:
+def _write_gif(fd: int, animation: PictureSequence, timing: Timing) -> None:
     animation = animation.map(lambda frame, _: _in_8_bit_srgb(frame))
-    n_frames, (height, width, channels) = len(animation.durations), animation.shape
-    roll = Rows(animation.frames, shape=(n_frames * height, width, channels), dtype=np.uint8)
+    height, width, channels = animation.still.rows.shape
+    shape = (animation.count * height, width, channels)
+    roll = Rows(animation.frames, shape=shape, dtype=np.uint8)
     feed = Feed(roll)
     image = feed.image.copy(interpretation="srgb")
     # Frames shorter than 2/100 s are shown for 10/100 s nearly everywhere.
-    delays = ticks(animation.durations, per_second=100, most=65535, least=2)
+    delays = ticks(timing.durations, per_second=100, most=65535, least=2)
     image.set_type(pyvips.GValue.gint_type, "page-height", height)
-    image.set_type(pyvips.GValue.gint_type, "loop", min(animation.plays, _MOST_PLAYS))
+    image.set_type(pyvips.GValue.gint_type, "loop", min(timing.plays, _MOST_PLAYS))
     image.set_type(pyvips.GValue.array_int_type, "delay", [10 * delay for delay in delays])
     try:
         image.gifsave_target(
@@ -156,13 +131,19 @@ def _in_8_bit_srgb(frame: PictureStream) -> PictureStream:
 
 
 def _write_webp(
-    path: Path, file: FileBytes, animation: Animation, *, quality: int, lossless: bool
+    path: Path,
+    file: FileBytes,
+    animation: PictureSequence,
+    timing: Timing,
+    *,
+    quality: int,
+    lossless: bool,
 ) -> None:
     still = animation.still
     options = {"Q": quality, "lossless": lossless, "exact": lossless, "keep": "none"}
 
     def frames() -> Iterator[WebpFrame]:
-        times = ticks(animation.durations, per_second=1000, most=2**24 - 1)
+        times = ticks(timing.durations, per_second=1000, most=2**24 - 1)
         for part, time in zip(changes(animation.frames, even=True), times, strict=True):
             height, width, _ = part.pixels.shape
             encoded = _image(part.pixels).webpsave_buffer(**options)
@@ -174,18 +155,18 @@ def _write_webp(
             frames(),
             size=still.rows.shape[:2],
             has_alpha=still.has_alpha,
-            plays=min(animation.plays, _MOST_PLAYS),
+            plays=min(timing.plays, _MOST_PLAYS),
             icc=still.icc,
             metadata=metadata_to_write(still, "webp"),
         )
     except OverflowError as error:
         raise ImageFormatError(
-            f"{path}: the animation takes more than 4 GB, which WebP cannot hold; write PNG "
-            "(-f png)"
+            f"{path}: the animation takes more than 4 GB, which WebP cannot hold; write PNG",
+            options=['format="png"'],
         ) from error
 
 
-def _write_png(file: FileBytes, animation: Animation) -> None:
+def _write_png(file: FileBytes, animation: PictureSequence, timing: Timing) -> None:
     still = animation.still
     metadata = metadata_to_write(still, "png")
 
@@ -196,20 +177,71 @@ def _write_png(file: FileBytes, animation: Animation) -> None:
             pieces = stream_png(rows) if number else encode_png(replace(still, rows=rows), metadata)
             encoded = b"".join(pieces)
             height, width, _ = part.pixels.shape
-            delay, per = _fraction_of_words(animation.durations[number])
+            delay, per = _fraction_of_words(timing.durations[number])
             yield Control(width, height, part.x, part.y, delay, per), encoded
 
-    write_apng(file, frames(), n_frames=len(animation.durations), plays=animation.plays)
+    write_apng(file, frames(), n_frames=animation.count, plays=timing.plays)
 
 
 def _fraction_of_words(duration: Fraction) -> tuple[int, int]:
-    """Numerator and denominator, each of 16 bits."""
+    """Give numerator and denominator, each of 16 bits."""
     nearest = duration.limit_denominator(int(65534 / max(duration, Fraction(1))) or 1)
     return min(nearest.numerator, 65535), nearest.denominator
 
 
 def _image(pixels: Band) -> pyvips.Image:
-    """An image of libvips, in memory."""
+    """Make an image of libvips, in memory."""
     grey, deep = pixels.shape[2] < 3, pixels.dtype == np.uint16
     names = {(True, False): "b-w", (True, True): "grey16", (False, True): "rgb16"}
     return pyvips.Image.new_from_array(pixels, interpretation=names.get((grey, deep), "srgb"))
+
+
+class Part(NamedTuple):
+    """The box in which a frame differs from the one before it."""
+
+    x: int
+    y: int
+    pixels: Band
+    """uint8 or uint16, (H, W, C)."""
+
+
+def changes(frames: Iterable[Band], *, even: bool = False) -> Iterator[Part]:
+    """Cut from each frame the box in which it differs from the one before, at least a pixel.
+
+    Args:
+        frames: All of one shape, (H, W, C).
+        even: Let boxes begin at even places, as WebP has it.
+    """
+    step = 2 if even else 1
+    before = None
+    for frame in frames:
+        box = slice(0, frame.shape[0]), slice(0, frame.shape[1])
+        if before is not None:
+            differs = (frame != before).any(axis=2)
+            box = _span(differs.any(axis=1), step), _span(differs.any(axis=0), step)
+        before = frame
+        yield Part(box[1].start, box[0].start, np.ascontiguousarray(frame[box]))
+
+
+def _span(differs: np.ndarray, step: int) -> slice:
+    at = np.flatnonzero(differs)
+    return slice(int(at[0]) // step * step, int(at[-1]) + 1) if len(at) else slice(0, 1)
+
+
+def ticks(
+    durations: Sequence[Fraction], *, per_second: int, most: int, least: int = 1
+) -> Iterator[int]:
+    """Give durations in whole ticks that together last as long, as far as possible.
+
+    Args:
+        durations: In seconds.
+        per_second: Ticks.
+        most: Ticks of a frame, at most.
+        least: Ticks of a frame, unless it is shorter than that by itself.
+    """
+    late = Fraction(0)
+    for duration in durations:
+        exact = duration * per_second
+        whole = min(max(round(exact - late), min(least, ceil(exact))), most)
+        late = max(min(late + whole - exact, Fraction(1)), Fraction(-1))
+        yield whole

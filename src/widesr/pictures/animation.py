@@ -1,151 +1,107 @@
-"""Animations, frame by frame: GIF, animated WebP and animated PNG.
+"""Reads animations frame by frame: GIF, animated WebP and animated PNG."""
 
-Every frame is a picture of its own, whole in memory while it is worked on; of how many there are,
-memory does not depend.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyvips
 from numpy.typing import DTypeLike
 
-from widesr.errors import ImageReadError, ImageTooLargeError, WidesrError
+from widesr.errors import ImageTooLargeError, WidesrError
 from widesr.pictures.apng import claimed_frames, open_apng
-from widesr.pictures.gif import is_animated_gif, read_gif
-from widesr.pictures.picture import MAX_PIXELS, About, PictureStream
-from widesr.pictures.png import MARK
-from widesr.pictures.reading import (
+from widesr.pictures.decoding import (
     check_size,
     damaged,
     decode_image,
     load_image,
-    opened,
     orientation_of,
 )
+from widesr.pictures.gif import is_animated_gif, read_gif
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.png import MARK
+from widesr.pictures.sequence import PictureSequence, Timing
 from widesr.pictures.sniff import frames_of_png
+from widesr.pictures.sources import PictureFile, Source, opened
 from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes
-from widesr.system.threads import ahead
 
 _FRAMES = 16
-"""Pixels of all frames together, in times those that one may have."""
+"""All frames together may have so many times the pixels that one may have."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Animation(About):
-    """Pictures of one size, upright, that pass once and in order."""
-
-    frames: Iterator[Band]
-    """uint8 or uint16, (H, W, C), as they are shown; channels as of `PictureStream`."""
-    shape: tuple[int, int, int]
-    """(H, W, C) of a frame."""
-    dtype: DTypeLike
-    """Of the frames."""
-    durations: tuple[Fraction, ...]
-    """Of each frame, in seconds."""
-    plays: int
-    """How often all of it is shown; 0 is for ever."""
-
-    @property
-    def count(self) -> int:
-        """How many frames there are."""
-        return len(self.durations)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of a frame."""
-        return self.shape[:2]
-
-    @property
-    def still(self) -> PictureStream:
-        """What is true of every frame, without pixels."""
-        return PictureStream(rows=Rows((), shape=self.shape, dtype=self.dtype), **self.about)
-
-    @contextmanager
-    def ahead(self) -> Iterator["Animation"]:
-        """Let each frame be made while the one before it is used."""
-        with closing(ahead(self.frames)) as frames:
-            yield replace(self, frames=frames)
-
-    def map(self, change: Callable[[PictureStream, int], PictureStream]) -> "Animation":
-        """Change each frame as a picture on its own; `change` gets its number, from 0, too.
-
-        It must make each of them alike in size, channels and type, whatever the pixels are, and
-        may not read any until what it gives is read.
-        """
-        made, still = change(self.still, 0), self.still
-
-        def frames() -> Iterator[Band]:
-            for number, frame in enumerate(self.frames):
-                yield change(replace(still, rows=Rows.of(frame)), number).rows.whole()
-
-        return replace(
-            self, frames=frames(), shape=made.rows.shape, dtype=made.rows.dtype, **made.about
-        )
-
-
-def is_animation(path: Path) -> bool:
-    """Say whether a file holds several frames; not so what cannot be read."""
+def is_animation(source: Source) -> bool:
+    """Say whether a file holds several frames; what cannot be read does not."""
     try:
-        with opened(path) as fd:
-            return _animated_kind(fd) is not None
+        with opened(source) as file:
+            return animated_kind(file) is not None
     except (WidesrError, OSError):
         return False
 
 
-def _animated_kind(fd: int) -> str | None:
-    """The format of an animation, by its content and not to its end; None of anything else."""
-    file = FileBytes(fd)
+def animated_kind(file: PictureFile) -> str | None:
+    """Name the format of an animation, by its content and not to its end; None for another file."""
     head = file[:32]
     if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif" if is_animated_gif(fd) else None
+        return "gif" if is_animated_gif(file) else None
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & 2:
         try:
-            image = load_image(fd, "webp")
+            image = load_image(file, "webp")
         except pyvips.Error:
             return None
         return "webp" if image.get("n-pages") > 1 else None
     return "png" if head.startswith(MARK) and frames_of_png(file) > 1 else None
 
 
-@contextmanager
-def open_animation(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Animation]:
-    """Open an animation, to be read frame by frame while the file is open.
-
-    What is wrong with the pixels is raised when they are read.
+def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureSequence:
+    """Read what an animation says of all its frames; each is decoded when it is asked for.
 
     Args:
-        path: GIF, WebP or PNG, whatever its name says.
+        file: The file, open until the frames are read.
+        kind: By `animated_kind`.
         max_pixels: The largest frame that is read; all together may have 16 times as many.
 
     Raises:
-        ImageReadError: The file is missing, damaged, cut short or no animation.
+        ImageReadError: The file is damaged or cut short; also while frames are read.
         ImageFormatError: Its colours are of a kind that is not read.
         ImageTooLargeError: It claims more pixels; nothing was decoded.
     """
-    with opened(path) as fd:
-        kind = _animated_kind(fd)
-        if kind is None:
-            raise ImageReadError(
-                f"{path}: is no animation; expected GIF, WebP or PNG with several frames"
-            )
-        try:
-            opening = {"png": _png_frames, "gif": _gif_frames, "webp": _webp_frames}[kind]
-            animation = opening(path, fd, kind, max_pixels)
-            if kind != "gif":  # which has nothing else to say
-                first = load_image(fd, kind)
-                about = decode_image(path, first, kind, FileBytes(fd)).about
-                orientation = orientation_of(first, kind, FileBytes(fd))
-                animation = replace(_upright(animation, orientation), **about)
-        except (pyvips.Error, ValueError) as error:
-            raise damaged(path, kind, error) from error
-        yield animation
+    reading = {"png": _png_frames, "gif": _gif_frames, "webp": _webp_frames}[kind]
+    try:
+        frames, shape, dtype, timing = reading(file, max_pixels)
+        still = PictureStream(rows=Rows((), shape=shape, dtype=dtype), format=kind)
+        if kind != "gif":  # which has nothing else to say
+            first = load_image(file, kind)
+            about = decode_image(file, first, kind).about
+            orientation = orientation_of(file, first, kind)
+            if orientation in range(2, 9):
+                frames = (np.ascontiguousarray(turned(each, orientation)) for each in frames)
+                height, width, channels = shape
+                shape = (width, height, channels) if orientation > 4 else shape
+            still = PictureStream(rows=Rows((), shape=shape, dtype=dtype), **about)
+    except (pyvips.Error, ValueError) as error:
+        raise damaged(file, kind, error) from error
+    return PictureSequence.of_frames(
+        _whole_or_error(file, kind, frames), still=still, timing=timing
+    )
+
+
+def _whole_or_error(file: PictureFile, kind: str, frames: Iterator[Band]) -> Iterator[Band]:
+    try:
+        yield from frames
+    except (pyvips.Error, ValueError) as error:
+        raise damaged(file, kind, error) from error
+
+
+class _Read(NamedTuple):
+    """The frames of a file, and all that it says of them."""
+
+    frames: Iterator[Band]
+    """(H, W, C) each, as they are stored; a damaged one raises ValueError or pyvips.Error."""
+    shape: tuple[int, int, int]
+    dtype: DTypeLike
+    timing: Timing
 
 
 def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels: int) -> None:
@@ -156,76 +112,34 @@ def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels
         raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
 
-def _png_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
-    file = FileBytes(fd)
+def _png_frames(file: PictureFile, max_pixels: int) -> _Read:
     n_frames, height, width = claimed_frames(file)
-    _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
+    _check_sizes(file.path, width, height, frames=n_frames, max_pixels=max_pixels)
     apng = open_apng(file)
-
-    def frames() -> Iterator[Band]:
-        try:
-            yield from apng.drawn()
-        except ValueError as error:
-            raise damaged(path, kind, error) from error
-
-    return Animation(
-        frames=frames(),
-        shape=apng.shape,
-        dtype=apng.dtype,
-        durations=apng.durations,
-        plays=apng.plays,
-    )
+    timing = Timing(durations=apng.durations, plays=apng.plays)
+    return _Read(apng.drawn(), apng.shape, apng.dtype, timing)
 
 
-def _gif_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
-    gif = read_gif(fd)
-    _check_sizes(path, gif.width, gif.height, frames=len(gif.frames), max_pixels=max_pixels)
-
-    def frames() -> Iterator[Band]:
-        try:
-            yield from gif.drawn(path, fd)
-        except ValueError as error:
-            raise damaged(path, kind, error) from error
-
-    return Animation(
-        frames=frames(),
-        shape=(gif.height, gif.width, 4 if gif.has_alpha else 3),
-        dtype=np.uint8,
-        durations=tuple(frame.duration for frame in gif.frames),
-        plays=gif.plays,
-        format=kind,
-    )
+def _gif_frames(file: PictureFile, max_pixels: int) -> _Read:
+    gif = read_gif(file)
+    _check_sizes(file.path, gif.width, gif.height, frames=len(gif.frames), max_pixels=max_pixels)
+    shape = (gif.height, gif.width, 4 if gif.has_alpha else 3)
+    timing = Timing(durations=tuple(frame.duration for frame in gif.frames), plays=gif.plays)
+    return _Read(gif.drawn(file), shape, np.uint8, timing)
 
 
-def _webp_frames(path: Path, fd: int, kind: str, max_pixels: int) -> Animation:
-    head = load_image(fd, kind)
+def _webp_frames(file: PictureFile, max_pixels: int) -> _Read:
+    head = load_image(file, "webp")
     n_frames, width, height = head.get("n-pages"), head.width, head.height
-    _check_sizes(path, width, height, frames=n_frames, max_pixels=max_pixels)
-    image = load_image(fd, kind, n=-1)
+    _check_sizes(file.path, width, height, frames=n_frames, max_pixels=max_pixels)
+    image = load_image(file, "webp", n=-1)
     shape = (height, width, image.bands)
 
     def frames() -> Iterator[Band]:
-        try:
-            region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
-            for number in range(n_frames):
-                values = region.fetch(0, number * height, width, height)
-                yield np.frombuffer(values, np.uint8).reshape(shape)
-        except pyvips.Error as error:
-            raise damaged(path, kind, error) from error
+        region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+        for number in range(n_frames):
+            values = region.fetch(0, number * height, width, height)
+            yield np.frombuffer(values, np.uint8).reshape(shape)
 
-    return Animation(
-        frames=frames(),
-        shape=shape,
-        dtype=np.uint8,
-        durations=tuple(Fraction(delay, 1000) for delay in image.get("delay")),
-        plays=head.get("loop"),
-    )
-
-
-def _upright(animation: Animation, orientation: int) -> Animation:
-    if orientation not in range(2, 9):
-        return animation
-    height, width, channels = animation.shape
-    shape = (width, height, channels) if orientation > 4 else animation.shape
-    frames = (np.ascontiguousarray(turned(frame, orientation)) for frame in animation.frames)
-    return replace(animation, frames=frames, shape=shape)
+    durations = tuple(Fraction(delay, 1000) for delay in image.get("delay"))
+    return _Read(frames(), shape, np.uint8, Timing(durations=durations, plays=head.get("loop")))

@@ -1,4 +1,4 @@
-"""Animated PNG, chunk by chunk: libvips reads and writes the frames, but knows of no animation.
+"""Reads and writes animated PNG by its chunks; libvips, which knows no animation, codes the frames.
 
 Source: W3C, Portable Network Graphics (PNG) Specification, third edition, acTL, fcTL and fdAT.
 """
@@ -14,22 +14,20 @@ import numpy as np
 import pyvips
 
 from widesr.errors import last_line
-from widesr.pictures.png import MARK, chunk
+from widesr.pictures.png import MARK, Chunk, chunk, walk_chunks
 from widesr.pictures.tiff import Sliceable
 from widesr.pixels.rows import Band
 from widesr.system.files import FileBytes
 
-_MOST_CHUNKS = 2**20
-"""Far more than any file has; a made-up one must not keep us busy."""
 _AS_IT_IS, _CLEARED, _AS_BEFORE = 0, 1, 2
-"""What becomes of a frame's box before the next one is drawn."""
+"""The ways to leave a frame's box before the next one is drawn."""
 _CONTROL = ">IIIIHHBB"
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-"""By the colour type; a palette becomes RGB."""
+"""The channels of each colour type; a palette becomes RGB."""
 
 
 class Control(NamedTuple):
-    """Where a frame lies and when it is shown: the contents of fcTL behind its number."""
+    """The contents of fcTL behind its number: the place of a frame, and when it is shown."""
 
     width: int
     height: int
@@ -37,7 +35,7 @@ class Control(NamedTuple):
     y: int
     delay: int
     per: int
-    """Parts of a second that the delay is counted in; 0 is 100."""
+    """The number of parts of a second that the delay counts; 0 is 100."""
     dispose: int = _AS_IT_IS
     blends: int = False
 
@@ -46,7 +44,7 @@ class Control(NamedTuple):
 class _Frame:
     control: Control
     chunks: list[int] = field(default_factory=list)
-    """Where the contents of those with its pixels lie."""
+    """The places of the contents of the chunks with its pixels."""
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -64,25 +62,25 @@ class Apng:
     palette: bytes
     """The chunks PLTE and tRNS, if any."""
     has_clear: bool
-    """Whether a colour stands for transparency."""
+    """True if a colour stands for transparency."""
     frames: tuple[_Frame, ...]
     plays: int
     """How often all frames are shown; 0 is for ever."""
 
     @property
     def durations(self) -> tuple[Fraction, ...]:
-        """Of the frames, in seconds."""
+        """The seconds for which each frame is shown."""
         controls = (frame.control for frame in self.frames)
         return tuple(Fraction(control.delay, control.per or 100) for control in controls)
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
-        """Of the frames."""
+        """The type of the frames' values."""
         return np.uint16 if self.header[8] == 16 else np.uint8
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of the frames as they are shown: with alpha where they cover not all."""
+        """The (H, W, C) of the frames as they are shown: with alpha if they do not cover all."""
         width, height = struct.unpack_from(">II", self.header)
         channels = self._channels
         controls = [frame.control for frame in self.frames]
@@ -93,7 +91,7 @@ class Apng:
 
     @property
     def _channels(self) -> int:
-        """Of what is decoded."""
+        """The channels that are decoded."""
         return _CHANNELS[self.header[9]] + self.has_clear
 
     def drawn(self) -> Iterator[Band]:
@@ -119,7 +117,7 @@ class Apng:
                 box[...] = 0
 
     def _decoded(self, frame: _Frame) -> Band:
-        """The pixels of a frame's box, (H, W, C), from a PNG file that is made for it."""
+        """Decode the pixels of a frame's box, (H, W, C), from a PNG file that is made for it."""
         width, height, *_ = frame.control
         header = struct.pack(">II", width, height) + self.header[8:]
         pixels = (_pixels(self.file, at) for at in frame.chunks)
@@ -146,13 +144,13 @@ def _over(part: Band, below: Band) -> Band:
 
 
 def claimed_frames(file: FileBytes) -> tuple[int, int, int]:
-    """Read of a PNG file how many frames it claims to have, 1 if it is still, height and width.
+    """Read the number of frames that a PNG file claims, 1 if it is still, its height and width.
 
     Raises:
         ValueError: It is damaged before its pixels.
     """
     n_frames, size_of_all = 1, (0, 0)
-    for name, at, size in _chunks(file):
+    for name, at, size in _whole_chunks(file):
         if name == b"IHDR":
             size_of_all = struct.unpack_from(">II", _body(file, at, size, expected=13))
         elif name == b"acTL":
@@ -173,7 +171,7 @@ def open_apng(file: FileBytes) -> Apng:
     header, palette, has_clear, plays = b"", b"", False, 0
     frames: list[_Frame] = []
     number = 0  # of fcTL and fdAT, counted together
-    for name, at, size in _chunks(file):
+    for name, at, size in _whole_chunks(file):
         if name == b"IHDR":
             header = _body(file, at, size, expected=13)
         elif not header:
@@ -213,19 +211,15 @@ def _check_box(control: Control, width: int, height: int) -> None:
         raise ValueError("a frame does not lie within the picture")
 
 
-def _chunks(file: Sliceable) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of each chunk, with the last one, which ends the file."""
-    at = len(MARK)
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 8]
-        size = int.from_bytes(head[:4], "big")
-        if len(head) < 8 or at + 12 + size > len(file):
-            raise ValueError("the file ends too early")
-        yield head[4:], at + 8, size
-        if head[4:] == b"IEND":
+def _whole_chunks(file: Sliceable) -> Iterator[Chunk]:
+    """Walk through all chunks up to the one that ends the file, each of them whole."""
+    for name, at, size in walk_chunks(file):
+        if at + size + 4 > len(file):
+            break
+        yield name, at, size
+        if name == b"IEND":
             return
-        at += 12 + size
-    raise ValueError("there are too many chunks")
+    raise ValueError("the file ends too early")
 
 
 def _body(file: Sliceable, at: int, size: int, *, expected: int | None = None) -> bytes:
@@ -262,7 +256,7 @@ def write_apng(
         is_first = number == 0
         control_chunk = chunk(b"fcTL", struct.pack(">I", number) + struct.pack(_CONTROL, *control))
         number += 1
-        for name, at, size in _chunks(png):
+        for name, at, size in _whole_chunks(png):
             data = png[at : at + size]
             if name == b"IDAT":
                 file.append(control_chunk)

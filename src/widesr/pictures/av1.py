@@ -1,4 +1,4 @@
-"""What the first header of an AV1 picture says of its colours.
+"""Reads what the first header of an AV1 picture says of its colours.
 
 Source: AV1 Bitstream & Decoding Process Specification, 5.5 (sequence header).
 """
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Av1Colours(NamedTuple):
-    """Codes of ITU-T H.273, 2 where none is said, and whether the levels take the full range."""
+    """The codes of ITU-T H.273, 2 if none is stated, and whether the levels take the full range."""
 
     primaries: int
     transfer: int
@@ -16,7 +16,7 @@ class Av1Colours(NamedTuple):
 
 
 def av1_colours(data: bytes) -> Av1Colours | None:
-    """Read them from the beginning of the coded picture; None where no whole header is there."""
+    """Read the beginning of a coded picture; None if no whole header is there."""
     at = 0
     try:
         while True:
@@ -46,7 +46,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _Bits:
-    """Bits of a byte string, the highest first."""
+    """The bits of a byte string, the highest first."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0

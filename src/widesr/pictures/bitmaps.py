@@ -1,4 +1,4 @@
-"""BMP and Netpbm pictures, which libvips' wheel does not read: their headers, then their pixels."""
+"""Reads BMP and Netpbm pictures, which libvips' wheel does not: the header, then the pixels."""
 
 import re
 import struct
@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.picture import Bitmap
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Sliceable
 from widesr.system.files import FileBytes
 
 Array = NDArray[np.uint8 | np.uint16]
 
 
-def open_bitmap(path: Path, file: FileBytes, kind: str) -> Bitmap:
+def open_bitmap(file: PictureFile, kind: str) -> Bitmap:
     """Read the header of a file that is of the kind "bmp" or "netpbm" by its first bytes.
 
     Raises:
         ImageReadError: It is damaged or cut short.
         ImageFormatError: A variant that is not read.
     """
-    return _open_bmp(path, file) if kind == "bmp" else _open_netpbm(path, file)
+    read = _open_bmp if kind == "bmp" else _open_netpbm
+    return read(file.path, file)
 
 
 def _damaged(path: Path, name: str, why: str) -> ImageReadError:
@@ -53,7 +55,7 @@ _PAM_HEADER = re.compile(rb"P7\s(?:[^\n]*\n){1,64}?\s*ENDHDR[^\S\n]*\n")
 
 
 def _open_pam(path: Path, file: FileBytes) -> Bitmap:
-    """As PGM or PPM, with alpha or without; the tuple type says nothing that the depth does not."""
+    """Open PAM as PGM or PPM, with or without alpha; its tuple type says no more than its depth."""
     found = _PAM_HEADER.match(file[:65536])
     if found is None:
         raise _damaged(path, "PAM", "its header is not whole")
@@ -121,7 +123,7 @@ def _open_netpbm(path: Path, file: FileBytes) -> Bitmap:
 
 _Shape = tuple[int, int, int]
 _Values = tuple[NDArray[np.unsignedinteger], int]
-"""Values of a picture, and where they end in the file."""
+"""The values of a picture, and where they end in the file."""
 
 
 def _taken(path: Path, file: FileBytes, at: int, size: int) -> bytes:
@@ -195,23 +197,23 @@ class _Dib(NamedTuple):
     size: int
     width: int
     height: int
-    """Of the picture; rows run upwards unless `downwards`."""
+    """The height of the picture; rows run upwards unless `downwards`."""
     downwards: bool
     bits: int
-    """Of a pixel."""
+    """The bits of a pixel."""
     packing: int
     """0: none, 1: RLE8, 2: RLE4, 3 and 6: channels by masks."""
     n_colours: int
-    """Of the palette; 0: as many as there can be."""
+    """The colours of the palette; 0 means as many as there can be."""
     dots: tuple[int, int]
-    """Pixels per metre; 0 where not said."""
+    """Pixels per metre; 0 if not stated."""
 
 
 _DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
 
 class _Headed:
-    """A bare DIB as the BMP file that it would be."""
+    """A bare DIB, as the BMP file that it would be."""
 
     def __init__(self, file: Sliceable) -> None:
         self._file = file
@@ -286,7 +288,7 @@ def _dib(path: Path, head: bytes) -> _Dib:
 
 
 def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
-    """Which bits of a pixel are red, green, blue and, where there is any, alpha."""
+    """Give the masks of red, green, blue and, if there is any, alpha."""
     if dib.packing in (3, 6):
         n = 4 if dib.packing == 6 or dib.size >= 56 else 3
         masks = struct.unpack_from(f"<{n}I", head, 54)
@@ -295,7 +297,7 @@ def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
 
 
 def _bmp_rows(path: Path, file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
-    """One number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
+    """Read a number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
     row = (dib.width * dib.bits + 31) // 32 * 4
     if len(file) - start < row * (dib.height - 1) + (dib.width * dib.bits + 7) // 8:
         raise _damaged(path, "BMP", "its pixels are not all there")
@@ -329,7 +331,7 @@ def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int,
 
 
 def _palette(path: Path, file: Sliceable, dib: _Dib) -> NDArray[np.uint8]:
-    """(N, 3), RGB."""
+    """Read the palette, (N, 3), RGB."""
     at, step, most = 14 + dib.size, 3 if dib.size == 12 else 4, 2**dib.bits
     n = min(dib.n_colours, most) or most
     data = file[at : at + n * step]
@@ -346,7 +348,7 @@ def _bmp_profile(dib: _Dib, file: Sliceable, head: bytes) -> bytes | None:
 
 
 def _unpacked(path: Path, data: bytes, dib: _Dib) -> NDArray[np.uint8]:
-    """Undo run lengths: (H, W) numbers, from the top; what no run covers is 0."""
+    """Undo run lengths to (H, W) numbers from the top; what no run covers is 0."""
     wide, rle4 = dib.width, dib.bits == 4
     out = np.zeros((dib.height, wide), np.uint8)
     x, y, at = 0, 0, 0

@@ -1,4 +1,4 @@
-"""Strips and tiles out of TIFF files: each whole, or an error.
+"""Decodes strips and tiles of TIFF files: each whole, or an error.
 
 libtiff takes a tile that it cannot decode for a warning, and libvips fills it with zeros. So each
 block is decoded here on its own: raw ones and those that Python has a codec for directly, with
@@ -35,13 +35,13 @@ from widesr.pixels.rows import Band, Rows
 Bytes = NDArray[np.uint8]
 
 _STEP = 2**20
-"""Bytes that are unpacked together, about."""
+"""The approximate number of bytes that are unpacked together."""
 _BATCH = 2**22
-"""Bytes of the strips that libvips decodes in one go, about."""
+"""The approximate size of the strips that libvips decodes in one go, in bytes."""
 _FROM_BELOW = bytes(int(f"{n:08b}"[::-1], 2) for n in range(256))
-"""Each byte with its bits turned round."""
+"""Each byte with its bits reversed."""
 _MOST_MEMORY = 2**28
-"""Bytes that LZMA may take."""
+"""The most bytes that LZMA may take."""
 
 
 def decoded_plane(raster: Raster, file: Sliceable, plane: int) -> Rows:
@@ -243,7 +243,7 @@ class _Inflate:
         self._left = b""
 
     def read(self, size: int) -> bytes:
-        """Give just so many bytes.
+        """Give exactly so many bytes.
 
         Raises:
             ValueError: There are none so many, or they are damaged.

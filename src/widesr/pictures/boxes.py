@@ -1,4 +1,4 @@
-"""The boxes of HEIF files, such as AVIF and HEIC: which pictures lie in one, what is said of each.
+"""Reads the boxes of HEIF files, such as AVIF and HEIC: pictures, and what is said of each.
 
 Source: ISO/IEC 14496-12 (boxes, items and their places) and 23008-12 (pictures as items).
 """
@@ -10,16 +10,16 @@ from widesr.system.files import FileBytes
 
 Entry = TypeVar("Entry")
 Box = tuple[bytes, bytes]
-"""Name and contents."""
+"""The name and the contents of a box."""
 
 _MOST_META = 2**24
-"""Bytes of the box that describes the items; grids of a thousand tiles take some 100,000."""
+"""The most bytes of the box that describes the items; a grid of 1000 tiles takes some 100,000."""
 _MOST_BOXES = 10_000
-"""That lie beside one another; a made-up file must not keep us busy."""
+"""The most boxes beside one another; a made-up file must not keep us busy."""
 
 
 class Heif:
-    """The items of a file. What is broken, or not there, reads as nothing: libheif refuses it."""
+    """The items of a file. A broken or missing one reads as nothing: libheif refuses it."""
 
     def __init__(self, file: FileBytes) -> None:
         """Read what the file says of its items, and none of them."""
@@ -33,19 +33,19 @@ class Heif:
         self._numbers = dict(_read(_numbers, properties.get(b"ipma", b"")))
         self._properties = list(walk_boxes(properties.get(b"ipco", b"")))
         self.primary = next(_read(_primary, meta.get(b"pitm", b"")), 0)
-        """Number of the item that is the picture."""
+        """The number of the item that is the picture."""
 
     def kind(self, item: int) -> bytes:
-        """Type of an item: "av01" and "hvc1" are coded, "grid" and "iovl" made of others."""
+        """Give the type of an item: "av01" and "hvc1" are coded, "grid" is made of others."""
         return self._kinds.get(item, b"")
 
     def properties(self, item: int) -> list[Box]:
-        """What is said of an item, in order."""
+        """List the properties of an item, in order."""
         numbers = self._numbers.get(item, [])
         return [self._properties[n - 1] for n in numbers if 0 < n <= len(self._properties)]
 
     def named(self, item: int, name: bytes) -> list[bytes]:
-        """Contents of the properties of a name."""
+        """List the contents of the properties of a name."""
         return [body for each, body in self.properties(item) if each == name]
 
     def coded(self, item: int) -> int:
@@ -58,15 +58,15 @@ class Heif:
         return item
 
     def referring(self, kind: bytes, item: int) -> list[int]:
-        """Items that refer to one in a way: "auxl" of its alpha, "cdsc" of its metadata."""
+        """List the items that refer to one: by "auxl" as its alpha, by "cdsc" as its metadata."""
         return [one for each, one, to in self._references if each == kind and item in to]
 
     def refers(self, kind: bytes, item: int) -> bool:
-        """Say whether an item refers to any in a way."""
+        """Say whether an item refers to any other in this way."""
         return any((each, one) == (kind, item) for each, one, _ in self._references)
 
     def alpha(self) -> int | None:
-        """Item that is the opacity of the primary one."""
+        """Find the item that is the opacity of the primary one."""
         for item in self.referring(b"auxl", self.primary):
             names = self.named(item, b"auxC")
             if any(body[4:].split(b"\0")[0] in _ALPHA for body in names):
@@ -90,7 +90,7 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:a
 
 
 def walk_boxes(data: bytes) -> Iterator[Box]:
-    """Name and contents of each box; the last may be cut short."""
+    """Walk through boxes side by side, by name and contents; the last may be cut short."""
     at = 0
     for _ in range(_MOST_BOXES):
         if at + 8 > len(data):
@@ -106,7 +106,7 @@ def walk_boxes(data: bytes) -> Iterator[Box]:
 
 
 def _meta(file: FileBytes) -> bytes:
-    """Contents of the box that describes the items, wherever it lies."""
+    """Find the contents of the box that describes the items, wherever it lies."""
     at = 0
     for _ in range(_MOST_BOXES):
         head = file[at : at + 16]
@@ -158,7 +158,7 @@ def _references(body: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
 
 
 def _numbers(body: bytes) -> Iterator[tuple[int, list[int]]]:
-    """Numbers, from 1, of each item's properties."""
+    """Read the numbers, from 1, of each item's properties."""
     wide, step = 4 if body[0] else 2, 2 if body[3] & 1 else 1
     at = 8
     for _ in range(_number(body, 4, 4)):
@@ -170,7 +170,7 @@ def _numbers(body: bytes) -> Iterator[tuple[int, list[int]]]:
 
 
 def _places(body: bytes) -> Iterator[tuple[int, tuple[bool, list[tuple[int, int]]]]]:
-    """Where each item lies: whether in a box among the others, and from where how much."""
+    """Read where each item lies: if in a box among the others, and in which spans."""
     version, wide = body[0], 4 if body[0] == 2 else 2
     of_offset, of_length, of_base = body[4] >> 4, body[4] & 15, body[5] >> 4
     of_index = body[5] & 15 if version else 0

@@ -1,4 +1,4 @@
-"""What a colour profile means, and the way from its colours to sRGB, band by band."""
+"""Interprets colour profiles, and converts their colours to sRGB, band by band."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,27 +7,26 @@ import numpy as np
 import pyvips
 
 from widesr.pictures.metadata import sound_profile
-from widesr.pictures.picture import Pixels
-from widesr.pixels.rows import Band, Rows
+from widesr.pixels.rows import Band, Pixels, Rows
 
 
 class Conversion(NamedTuple):
-    """How pixels of one kind become sRGB."""
+    """A way from pixels of one kind to sRGB."""
 
     change: Callable[[Band], Band]
-    """From (h, W, C) to (h, W, `channels`), of the same type."""
+    """Turns (h, W, C) into (h, W, `channels`) of the same type."""
     channels: int
     icc: bytes | None
     """The profile that says so; grey needs none."""
 
 
 def space_of(icc: bytes | None) -> bytes:
-    """What a profile's numbers are: b"RGB ", b"GRAY", b"CMYK", ..."""
+    """Name the colour space of a profile: b"RGB ", b"GRAY", b"CMYK", ..."""
     return icc[16:20] if icc else b""
 
 
 def meant_profile(icc: bytes | None, *, channels: int) -> bytes | None:
-    """A sound profile that means something for so many channels; others are as good as none."""
+    """Keep a sound profile that fits so many channels; any other is as good as none."""
     icc = sound_profile(icc)
     space = space_of(icc)
     return icc if space == b"RGB " or (space, channels) == (b"GRAY", 1) else None
@@ -108,5 +107,5 @@ def _converted(array: Pixels, icc: bytes) -> tuple[Pixels, bytes]:
 
 
 def _is_neutral(table: Pixels) -> bool:
-    """Say whether the channels differ by no more than profiles' rounding: one level of 8 bits."""
+    """Say whether the channels are equal but for the rounding of profiles, one level of 8 bits."""
     return bool(np.ptp(table, axis=1).max() <= np.iinfo(table.dtype).max // 255)

@@ -1,4 +1,4 @@
-"""Where metadata lies in the files of each format: what libvips leaves out, loses or changes.
+"""Reads and writes the metadata of each format that libvips leaves out, loses or changes.
 
 libvips makes EXIF anew through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter,
 drops XMP of more than 60,000 bytes from JPEG, overlooks what lies behind the pixels of a PNG, and
@@ -8,11 +8,9 @@ knows no colours but those of an ICC profile.
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from widesr.errors import ImageFormatError
-from widesr.pictures.boxes import Heif
 from widesr.pictures.jpeg import EXIF
 from widesr.pictures.metadata import (
     IPTC_TAG,
@@ -21,23 +19,24 @@ from widesr.pictures.metadata import (
     descriptive,
     wrapped_iptc,
 )
-from widesr.pictures.png import chunk
+from widesr.pictures.png import chunk, chunks_before_pixels, walk_chunks
 from widesr.pictures.profiles import HDR, SRGB, Colours, coded_colours
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff, Tree, packed
 from widesr.system.files import FileBytes
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _SEGMENT = 65533
-"""Bytes that a JPEG segment holds."""
+"""The most bytes that a JPEG segment holds."""
 LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
-"""Bytes of a block; EXIF may take several segments."""
+"""The most bytes of a block; EXIF may take several segments."""
 
 
 def metadata_of_png(file: FileBytes) -> Metadata:
-    """Read all of it: what lies behind the pixels, and what older programs wrote as text."""
+    """Read all metadata, also behind the pixels, and as text, where older programs wrote it."""
     found: dict[str, bytes] = {}
     left = _MOST_TEXT
-    for name, at, size in _png_chunks(file, behind=True):
+    for name, at, size in walk_chunks(file):
         if size > left or name not in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
             continue
         if name == b"eXIf":
@@ -62,13 +61,13 @@ def metadata_of_png(file: FileBytes) -> Metadata:
 
 _XMP_KEY = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
-"""Begins the name of a text that is hexadecimal digits: how PNG has IPTC."""
+"""The beginning of the name of a text of hexadecimal digits, in which PNG holds IPTC."""
 _MOST_TEXT = 2**24
-"""Of all such texts together: a few bytes may unpack to any number."""
+"""The most bytes of all such texts together: a few may unpack to any number."""
 
 
 def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
-    """What stands behind the keyword; nothing where it is damaged."""
+    """Read the text behind the keyword; a damaged one is empty."""
     packed_text = name == b"zTXt"
     if name == b"iTXt":
         packed_text, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
@@ -83,21 +82,21 @@ def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
 
 
 def _unhexed(text: bytes) -> bytes:
-    """What stands behind a line with a name and one with a length."""
+    """Read the digits behind a line with a name and one with a length."""
     try:
         return bytes.fromhex(text.lstrip().split(b"\n", 2)[2].decode("ascii"))
     except (IndexError, ValueError):
         return b""
 
 
-def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
-    """What a PNG, AVIF or HEIC file says of its colours otherwise than by an ICC profile.
+def named_colours(file: PictureFile, kind: str) -> Colours | None:
+    """Read the colours that a PNG, AVIF or HEIC file names otherwise than by an ICC profile.
 
     Returns:
-        None where it says nothing, or where its ICC profile goes first.
+        None if it names none, or if its ICC profile takes precedence.
 
     Raises:
-        ImageFormatError: They are those of HDR.
+        ImageFormatError: The colours are those of HDR.
     """
     readers = {"png": _colours_of_png, "avif": _colours_of_heif, "heic": _colours_of_heif}
     named = readers.get(kind, lambda _: None)(file)
@@ -106,15 +105,15 @@ def named_colours(path: Path, file: FileBytes, kind: str) -> Colours | None:
     primaries, transfer = named
     if transfer in HDR:
         raise ImageFormatError(
-            f"{path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
+            f"{file.path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
             "convert it to standard range, and save it as PNG or TIFF with an ICC profile"
         )
     return coded_colours(primaries, transfer)
 
 
-def _colours_of_png(file: FileBytes) -> Colours | tuple[int, int] | None:
-    """By the chunk that goes first: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
-    chunks = {name: file[at : at + min(size, 32)] for name, at, size in _png_chunks(file)}
+def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
+    """Read the chunk that takes precedence: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
+    chunks = {name: file[at : at + min(size, 32)] for name, at, size in chunks_before_pixels(file)}
     if len(code := chunks.get(b"cICP", b"")) == 4:
         return code[0], code[1]
     gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
@@ -127,27 +126,9 @@ def _colours_of_png(file: FileBytes) -> Colours | tuple[int, int] | None:
     return Colours(primaries, 100_000 / gamma)
 
 
-def _png_chunks(file: FileBytes, *, behind: bool = False) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of what lies before the pixels, or `behind` them too."""
-    at, start, block = 8, 0, b""
-    for _ in range(_MOST_CHUNKS):
-        if at + 8 > start + len(block):
-            start, block = at, file[at : at + 4096]  # thousands of empty ones must not take long
-        head = block[at - start : at - start + 8]
-        if len(head) < 8 or (head[4:] == b"IDAT" and not behind):
-            return
-        size = int.from_bytes(head[:4], "big")
-        yield head[4:], at + 8, size
-        at += 12 + size
-
-
-_MOST_CHUNKS = 2**18
-"""Enough for the pixels of any PNG; a made-up one must not keep us busy."""
-
-
-def _colours_of_heif(file: FileBytes) -> tuple[int, int] | None:
-    """By the codes of the main picture, if it has no profile."""
-    heif = Heif(file)
+def _colours_of_heif(file: PictureFile) -> tuple[int, int] | None:
+    """Read the codes of the main picture, if it has no profile."""
+    heif = file.heif
     colours = heif.named(heif.primary, b"colr")
     codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
     if not codes or len(codes) < len(colours):
@@ -162,7 +143,7 @@ def jpeg_segments(
     pixels_per_mm: tuple[float, float] | None,
     aspect: tuple[float, float] | None,
 ) -> bytes:
-    """All that lies before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
+    """Make all that stands before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
     unit, dots = 0, aspect or (1.0, 1.0)  # JFIF must say something: without a unit it is an aspect
     if pixels_per_mm:
         unit, dots = 1, (25.4 * pixels_per_mm[0], 25.4 * pixels_per_mm[1])
@@ -182,7 +163,7 @@ def jpeg_segments(
 
 
 def png_chunks(metadata: Metadata) -> bytes:
-    """The chunks that hold EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
+    """Make the chunks of EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
     chunks = b""
     if metadata.exif:
         chunks += chunk(b"eXIf", metadata.exif)
@@ -195,28 +176,16 @@ def png_chunks(metadata: Metadata) -> bytes:
     return chunks
 
 
-def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
-    """Put a block in the place of the one that libvips wrote."""
-    chunks, at = [], 12
-    while at < len(encoded):
-        name, size = struct.unpack_from("<4sI", encoded, at)
-        body = exif if name == b"EXIF" else encoded[at + 8 : at + 8 + size]
-        chunks.append(struct.pack("<4sI", name, len(body)) + body + bytes(len(body) % 2))
-        at += 8 + size + size % 2
-    body = b"WEBP" + b"".join(chunks)
-    return struct.pack("<4sI", b"RIFF", len(body)) + body
-
-
 def add_tags_to_tiff(
     file: FileBytes, metadata: Metadata, *, tags: Tree, unstated: Sequence[int]
 ) -> None:
-    """Append a copy of the first directory that has EXIF, IPTC and other tags too.
+    """Append a copy of the first directory that also has EXIF, IPTC and other tags.
 
     Args:
-        file: What libvips wrote.
+        file: The file that libvips wrote.
         metadata: EXIF, and IPTC.
         tags: They go before what is in the file.
-        unstated: What else libvips wrote that is not so.
+        unstated: Tags that libvips wrote and that are not true.
     """
     written, exif = Tiff.open(file), metadata.exif and Tiff.open(metadata.exif)
     described = descriptive(exif, exif.first) if exif else {}
@@ -234,7 +203,7 @@ def add_tags_to_tiff(
 
 
 def set_exif_of_avif(file: FileBytes, exif: bytes) -> None:
-    """Append the block, and turn to it the pointer to the one that libvips wrote."""
+    """Append the block, and point to it instead of the one that libvips wrote."""
     head = file[:65536]
     item = re.search(rb"infe\x02...(..)..Exif", head, flags=re.DOTALL)
     places = re.search(rb"iloc\0\0\0\0\x44\x40(..)", head, flags=re.DOTALL)

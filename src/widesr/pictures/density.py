@@ -1,4 +1,4 @@
-"""Pixels per length as the files of each format state them, where libvips cannot tell.
+"""Reads pixels per length as the files of each format state them, where libvips cannot tell.
 
 libvips has 1 pixel per mm for "not stated", and knows of no aspect without a length.
 """
@@ -6,11 +6,12 @@ libvips has 1 pixel per mm for "not stated", and knows of no aspect without a le
 import struct
 from typing import NamedTuple
 
+from widesr.pictures.png import chunks_before_pixels
 from widesr.pictures.tiff import Field, Sliceable, Tiff
 
 
 class Density(NamedTuple):
-    """What a file says; None for what it does not."""
+    """The density that a file states; None for what it does not."""
 
     pixels_per_mm: tuple[float, float] | None = None
     """Across and down."""
@@ -18,12 +19,12 @@ class Density(NamedTuple):
     """Pixels across and down in the same length, whatever that is, where they differ."""
 
     def turned(self) -> "Density":
-        """The same for a picture on its side."""
+        """Exchange across and down, for a picture on its side."""
         return Density(*(pair and pair[::-1] for pair in self))
 
 
 def _density(across: float, down: float, per_mm: float | None) -> Density:
-    """Make it of numbers and how many of their units a mm has; None is no unit."""
+    """Make a density of numbers and of the units that a mm has; None is no unit."""
     if not across > 0 or not down > 0:
         return Density()
     if per_mm:
@@ -33,20 +34,11 @@ def _density(across: float, down: float, per_mm: float | None) -> Density:
 
 def density_of_png(file: Sliceable) -> Density:
     """Read pHYs."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 17]
-        size, name = int.from_bytes(head[:4], "big"), head[4:8]
-        if len(head) < 12 or name == b"IDAT":
-            break
-        if name == b"pHYs" and size == 9 and len(head) == 17:
-            across, down, unit = struct.unpack(">IIB", head[8:])
+    for name, at, size in chunks_before_pixels(file):
+        if name == b"pHYs" and size == 9 and len(body := file[at : at + 9]) == 9:
+            across, down, unit = struct.unpack(">IIB", body)
             return _density(across, down, {1: 0.001}.get(unit))
-        at += 12 + size
     return Density()
-
-
-_MOST_CHUNKS = 10_000
 
 
 def density_of_jpeg(file: Sliceable) -> Density:

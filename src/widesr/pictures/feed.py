@@ -1,4 +1,4 @@
-"""What passes between Python and libvips piece by piece: rows there, encoded bytes back.
+"""Passes rows to libvips, and encoded bytes back, piece by piece.
 
 libvips takes pixels from Python only whole. But it reads files piece by piece, and through
 functions too; so the rows are given to it as what stands in an uncompressed TIFF file, which never
@@ -16,7 +16,7 @@ from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 
 _STRIP = 2**18
-"""Bytes of a strip, about: what libvips asks for at once."""
+"""The approximate bytes of a strip, which libvips asks for at once."""
 
 
 class Feed:
@@ -80,7 +80,7 @@ class Feed:
 
 
 class Splice:
-    """What libvips encodes, into a file, with `extra` put in behind the first `at` bytes."""
+    """A file for what libvips encodes, with `extra` put in behind the first `at` bytes."""
 
     def __init__(self, file: FileBytes, *, at: int, extra: bytes) -> None:
         self._file, self._at, self._extra = file, at, extra
@@ -117,7 +117,7 @@ _SHORT, _LONG, _LONG8 = (3, "H"), (4, "I"), (16, "Q")
 
 
 def _header(rows: Rows) -> bytes:
-    """All of a BigTIFF file (TIFF 6.0, and the 64-bit offsets of libtiff 4) before its values."""
+    """Make all of a BigTIFF file (TIFF 6.0, with libtiff's 64-bit offsets) before its values."""
     height, width, channels = rows.shape
     row_bytes = width * channels * rows.dtype.itemsize
     per_strip = max(_STRIP // row_bytes, 1)

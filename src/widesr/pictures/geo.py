@@ -1,4 +1,4 @@
-"""Where on the earth a picture lies, by the tags of GeoTIFF, and how that follows its size.
+"""Reads where on the earth a picture lies, by the tags of GeoTIFF, and adapts that to its size.
 
 Source: OGC GeoTIFF Standard 1.1 (19-008r4), annex C.
 """
@@ -14,7 +14,7 @@ from widesr.pictures.tiff import Tiff, Tree
 _PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION = 33550, 33922, 34264
 _KEYS = (34735, 34736, 34737)
 _IS_POINT = (1025, 0, 1, 2)
-"""The key that says that whole numbers are the middles of pixels, not their corners."""
+"""The key by which whole numbers are the middles of pixels, not their corners."""
 _LOST = {
     33920: "IntergraphMatrix",
     42112: "GDAL_METADATA",
@@ -66,7 +66,7 @@ class Place:
 
 
 def place_of(tiff: Tiff, at: int, *, height: int, width: int) -> Place | None:
-    """Read where the picture of a page lies; None where nothing says so, or not soundly."""
+    """Read where the picture of a page lies; None if no sound tags say so."""
     tags = tiff.tree(at, only={*_KEYS, _PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION})
     for tag, n in ((_PIXEL_SCALE, 3), (_TIE_POINTS, 6), (_TRANSFORMATION, 16)):
         value = tags.get(tag)
@@ -77,7 +77,7 @@ def place_of(tiff: Tiff, at: int, *, height: int, width: int) -> Place | None:
 
 
 def lost_tags(tiff: Tiff, at: int) -> list[str]:
-    """Name what a page says of its place or its numbers that is not true of another size."""
+    """Name the tags of a page that would not be true of another size."""
     fields = tiff.directory(at)
     return [name for tag, name in _LOST.items() if tag in fields]
 

@@ -1,4 +1,4 @@
-"""GIF files: their frames, put together as they are shown, when each is, and whether all is there.
+"""Reads GIF files: their frames as they are shown, when each is, and whether all is there.
 
 libvips decodes no more than the numbers of a frame's colours. It would give what no frame has drawn
 as black, what a frame is cut short of too, and 100 ms for a duration of 0.
@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,35 +18,37 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import last_line
+from widesr.pictures.sources import PictureFile
 from widesr.pixels.rows import Band
+from widesr.system.files import FileBytes
 
 Numbers = NDArray[np.uint8]
 _log = logging.getLogger(__name__)
 
 
 class GifFrame(NamedTuple):
-    """One image of a file, and what is done with it."""
+    """One image of a file, with its place and its time."""
 
     x: int
     y: int
     width: int
     height: int
     duration: Fraction
-    """In seconds."""
+    """The seconds for which it is shown."""
     clear: int | None
-    """Number of the colour that draws nothing."""
+    """The number of the colour that draws nothing."""
     disposal: int
-    """What becomes of it when its time is over: 2 is wiped away, 3 leaves what was before."""
+    """The way to leave it when its time is over: 2 wipes it away, 3 restores what was before."""
     palette: bytes
     """Red, green and blue of each colour."""
     is_interlaced: bool
     start: int
-    """Where its compressed numbers begin in the file."""
+    """The place in the file where its compressed numbers begin."""
     stop: int
 
 
 class Gif(NamedTuple):
-    """What a file holds."""
+    """The frames of a file, not decoded."""
 
     width: int
     height: int
@@ -55,11 +56,11 @@ class Gif(NamedTuple):
     plays: int
     """How often all of them are shown; 0 is for ever."""
     is_ended: bool
-    """Whether the file says itself that it ends."""
+    """True if the file has the mark of its end."""
 
     @property
     def has_alpha(self) -> bool:
-        """Whether something may shine through: a clear colour, or what no frame has drawn."""
+        """Say whether something may shine through: a clear colour, or what no frame has drawn."""
         if any(frame.clear is not None for frame in self.frames):
             return True
         first = self.frames[0]
@@ -84,12 +85,11 @@ class Gif(NamedTuple):
     def _box(self, frame: GifFrame) -> tuple[slice, slice]:
         return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
 
-    def drawn(self, path: Path, fd: int) -> Iterator[Band]:
-        """Draw each frame over those before it; warn where the file ends without saying so.
+    def drawn(self, file: PictureFile) -> Iterator[Band]:
+        """Draw each frame over those before it; warn if the mark of the end is missing.
 
         Args:
-            path: What the file is called.
-            fd: The file, open.
+            file: Where the frames lie.
 
         Yields:
             (H, W, 3), or 4 if `has_alpha`.
@@ -103,7 +103,7 @@ class Gif(NamedTuple):
             before = canvas.copy() if frame.disposal == 3 else None
             place = canvas[self._box(frame)]
             if place.size:
-                part = self._numbers(frame, fd)[: place.shape[0], : place.shape[1]]
+                part = self._numbers(frame, file)[: place.shape[0], : place.shape[1]]
                 colours = np.frombuffer(frame.palette.ljust(768, b"\0"), np.uint8).reshape(256, 3)
                 palette = np.insert(colours, 3, 255, axis=1)
                 if frame.clear is None:
@@ -118,16 +118,16 @@ class Gif(NamedTuple):
                 canvas = before
         if not self.is_ended:
             _log.warning(
-                "%s: ends without the mark of its end, after %d frames", path, len(self.frames)
+                "%s: ends without the mark of its end, after %d frames",
+                file.path,
+                len(self.frames),
             )
 
-    def _numbers(self, frame: GifFrame, fd: int) -> Numbers:
-        """Number of each pixel's colour, (H, W)."""
+    def _numbers(self, frame: GifFrame, file: FileBytes) -> Numbers:
+        """Decode the number of each pixel's colour, (H, W)."""
         if frame.width * frame.height > max(4 * self.width * self.height, 2**22):
             raise ValueError("a frame is far larger than the picture")
-        with open(fd, "rb", closefd=False) as file:
-            file.seek(frame.start)
-            data = file.read(frame.stop - frame.start)
+        data = file[frame.start : frame.stop]
         size = struct.pack("<HH", frame.width, frame.height)
         flags = 0x40 if frame.is_interlaced else 0
         head = b"GIF89a" + size + b"\xf7\0\0" + _COUNTED
@@ -145,27 +145,26 @@ _COUNTED = b"".join(bytes((n, n, 1)) for n in range(256))
 """A palette of which each colour says its number, and none is black."""
 
 
-def read_gif(fd: int) -> Gif:
-    """Walk through a whole open file.
+def read_gif(file: FileBytes) -> Gif:
+    """Walk through a whole file.
 
-    Of the last frame no more than a beginning may be there: whether that is enough only `drawn`
-    can tell. No frame may be missing, nor anything in the midst of a block.
+    The last frame may be cut short: only `drawn` can tell whether its pixels are all there.
 
     Raises:
         ValueError: It is damaged or cut short.
     """
     walk = _Walk()
-    frames = tuple(walk.frames(fd))
+    frames = tuple(walk.frames(file.fd))
     if not frames:
         raise ValueError("no frame is there")
     return Gif(walk.width, walk.height, frames, walk.plays, walk.is_ended)
 
 
-def is_animated_gif(fd: int) -> bool:
+def is_animated_gif(file: FileBytes) -> bool:
     """Say whether an open file has a second frame, or the beginning of one."""
     images = 0
     with suppress(ValueError):
-        for _ in _Walk().frames(fd):
+        for _ in _Walk().frames(file.fd):
             images += 1
             if images == 2:
                 return True
@@ -173,7 +172,7 @@ def is_animated_gif(fd: int) -> bool:
 
 
 class _Walk:
-    """What a walk through a file finds beside its frames."""
+    """A walk through a file, with what it finds beside the frames."""
 
     width = height = 0
     plays = 1
@@ -221,7 +220,7 @@ class _Walk:
         )
 
     def _extension(self, file: BinaryIO) -> bytes | None:
-        """The control of the next frame, if it is that."""
+        """Read past an extension; give it if it is the control of the next frame."""
         label, first = _exactly(file, 1), _sub_block(file)
         control = first if label == b"\xf9" and len(first) == 4 else None
         if label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
@@ -242,7 +241,7 @@ def _palette(file: BinaryIO, flags: int) -> bytes:
 
 
 def _end_of_chain(file: BinaryIO) -> int:
-    """Where the data of a chain end, without the block that ends it, if the file has one."""
+    """Find where the data of a chain end, without the block that ends it, if the file has one."""
     while size := file.read(1):
         if not size[0]:
             return file.tell() - 1

@@ -1,10 +1,9 @@
-"""HEIC pictures, which phones make, through the extra `heic`: pillow-heif and the libheif in it.
+"""Decodes HEIC pictures through the extra `heic`: pillow-heif and the libheif in it.
 
-That of libvips cannot decode HEVC.
+The libheif of libvips cannot decode HEVC.
 """
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ from widesr.pictures.containers import named_colours
 from widesr.pictures.density import density_of_exif
 from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned
-from widesr.pictures.picture import Bitmap, Pixels
+from widesr.pictures.picture import Bitmap
 from widesr.pictures.profiles import profile_of
-from widesr.pixels.rows import Rows
-from widesr.system.files import FileBytes
+from widesr.pictures.sources import PictureFile
+from widesr.pixels.rows import Pixels, Rows
 
 
-def open_heic(path: Path, file: FileBytes) -> Bitmap:
+def open_heic(file: PictureFile) -> Bitmap:
     """Read the header of the primary picture; others in the file are its parts or smaller copies.
 
     Raises:
@@ -32,7 +31,7 @@ def open_heic(path: Path, file: FileBytes) -> Bitmap:
     try:
         import pillow_heif
     except ImportError as error:
-        raise MissingExtraError(extra="heic", needed_for=f"{path}: reading HEIC") from error
+        raise MissingExtraError(extra="heic", needed_for=f"{file.path}: reading HEIC") from error
     try:
         images = pillow_heif.open_heif(io.BytesIO(file[:]), convert_hdr_to_8bit=False)
     except _DAMAGED as error:
@@ -41,7 +40,7 @@ def open_heic(path: Path, file: FileBytes) -> Bitmap:
     said: dict[str, Any] = image.info
     mode, _, depth = image.mode.partition(";")
     channels = {"L": 1, "I": 1, "LA": 2, "La": 2, "RGB": 3}.get(mode, 4)
-    named = named_colours(path, file, "heic")
+    named = named_colours(file, "heic")
     icc = said.get("icc_profile")
     exif, xmp, _ = cleaned(Metadata(said.get("exif"), said.get("xmp")))
 
@@ -55,7 +54,7 @@ def open_heic(path: Path, file: FileBytes) -> Bitmap:
         values = np.frombuffer(data, dtype).reshape(height, stride // dtype.itemsize)
         pixels = values[:, : width * channels].reshape(height, width, channels)
         bits = said["bit_depth"] if depth else 8
-        return true_levels(path, Rows.of(pixels), file, bits=bits).whole()
+        return true_levels(file, Rows.of(pixels), bits=bits).whole()
 
     return Bitmap(
         width=image.size[0],
@@ -70,12 +69,11 @@ def open_heic(path: Path, file: FileBytes) -> Bitmap:
 
 
 _DAMAGED = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
-"""What pillow-heif says of files that it cannot decode."""
+"""The errors by which pillow-heif refuses files."""
 
 
-def closest_suffix(file: FileBytes) -> str:
+def closest_suffix(heif: Heif) -> str:
     """Name the format that keeps what a HEIC file holds: JPEG, or AVIF for alpha or many bits."""
-    heif = Heif(file)
     said = heif.named(heif.coded(heif.primary), b"hvcC")
     deep = any(len(body) > 17 and body[17] & 7 for body in said)
     return ".avif" if deep or heif.alpha() is not None else ".jpg"

@@ -1,4 +1,4 @@
-"""The numbers of a TIFF file to colours: any bits to 8 or 16, palettes, YCbCr, premultiplied alpha.
+"""Turns the numbers of TIFF files into colours: any bits, palettes, YCbCr, premultiplied alpha.
 
 CMYK stays what it is: for that a profile is needed.
 
@@ -15,7 +15,7 @@ from widesr.pixels.rows import Band, Rows
 
 
 def coloured(numbers: Rows, raster: Raster) -> Rows:
-    """Turn what blocks hold into channels of all of 8 or 16 bits.
+    """Turn the numbers of blocks into channels of 8 or 16 bits.
 
     Args:
         numbers: (H, W, C) as they are in the file.
@@ -65,7 +65,7 @@ def _beside(colours: Band, others: Band) -> Band:
 
 
 def _levels(raster: Raster) -> NDArray[np.uint8 | np.uint16]:
-    """Every number of so many bits as one of 8 or 16, to the nearest."""
+    """Make a table from numbers of so many bits to the nearest of 8 or 16 bits."""
     most, top = 2**raster.bits - 1, np.iinfo(raster.dtype).max
     numbers = np.arange(most + 1, dtype=np.uint32)
     return np.asarray((numbers * top + most // 2) // most, raster.dtype)

@@ -1,4 +1,4 @@
-"""The segments of JPEG files: where they lie, EXIF in several, and whether the end is there.
+"""Walks the segments of JPEG files: where they lie, EXIF in several, and whether the end is there.
 
 Source: ITU-T T.81 (JPEG), annex B.
 """
@@ -11,10 +11,10 @@ from widesr.pictures.tiff import Sliceable
 from widesr.system.files import FileBytes
 
 EXIF = b"Exif\0\0"
-"""Begins a segment of EXIF."""
+"""The beginning of a segment of EXIF."""
 _BLOCK = 2**20
 _MOST = 10_000
-"""Segments; a made-up file must not keep us busy."""
+"""The most segments; a made-up file must not keep us busy."""
 
 
 class Segment(NamedTuple):
@@ -22,7 +22,7 @@ class Segment(NamedTuple):
 
     marker: int
     at: int
-    """Where its contents begin."""
+    """The place where its contents begin."""
     size: int
 
 
@@ -57,7 +57,7 @@ def is_arithmetic(file: Sliceable) -> bool:
 
 
 def segments(file: Sliceable) -> Iterator[Segment]:
-    """All segments, to the end of the picture or of the file; what lies between them is none."""
+    """Walk through all segments, to the end of the picture or of the file."""
     at = 2
     for _ in range(_MOST):
         head = file[at : at + 4]
@@ -84,7 +84,7 @@ _MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def end_of_scan(file: Sliceable, at: int) -> int:
-    """Where the next marker stands, or the file ends."""
+    """Find where the next marker stands, or the file ends."""
     while at < len(file):
         found = _MARK.search(file[at : at + _BLOCK])
         if found:

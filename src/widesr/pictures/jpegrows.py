@@ -1,4 +1,4 @@
-"""The pixels of a JPEG, all of them or an error: also where its data end before they should.
+"""Decodes the pixels of a JPEG, all of them or an error, also if its data end too early.
 
 libjpeg fills with grey what is missing, and warns. libvips looks at its warnings before each eight
 rows that it decodes, and so never at those of the last ones. The frame is therefore given to it
@@ -19,17 +19,17 @@ from widesr.pixels.rows import Band, Rows
 
 _END = b"\xff\xd9"
 _BAND = 2**22
-"""Bytes that are decoded at once, about."""
+"""The approximate number of bytes that are decoded at once."""
 _LINES = 8
-"""Rows that libvips has libjpeg decode between two looks at its warnings."""
+"""The rows that libvips decodes between two looks at the warnings of libjpeg."""
 _MOST_LINES = 65_500
-"""Of a JPEG, as libjpeg has it."""
+"""The most rows that libjpeg takes."""
 _NEAR, _STEP = 4096, 8
-"""Bytes before the end of the data which are given so few at a time: how far it came is seen."""
+"""So many bytes before the end, data are given a few at a time, to see how far it came."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC, _PROGRESSIVE = {0xC9, 0xCA}, {0xC2, 0xCA}
 _FILLERS = tuple(bytes(4) + bytes(n * k % 251 for n in range(1, 200)) for k in (7, 101))
-"""In the place of the zeros that may follow arithmetic codes, of which four at most are used."""
+"""They replace the zeros that may follow arithmetic codes, of which four at most are used."""
 
 
 class _Jpeg(NamedTuple):
@@ -38,13 +38,13 @@ class _Jpeg(NamedTuple):
     head: bytes
     """All before the data of the first scan, without what means nothing."""
     frame: int
-    """Where in it the contents of the frame's header lie."""
+    """The place in it of the contents of the frame's header."""
     coding: int
-    """Marker of the frame."""
+    """The marker of the frame."""
     data: tuple[int, int]
-    """Where in the file the other bytes lie, without the mark of the end."""
+    """The span of the other bytes in the file, without the mark of the end."""
     is_buffered: bool
-    """Whether there are several scans, all of which come before the first pixel."""
+    """True if there are several scans, all of which come before the first pixel."""
 
     @property
     def height(self) -> int:

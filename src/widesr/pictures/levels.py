@@ -1,11 +1,9 @@
-"""What libheif gives of an AVIF or HEIC file, brought to the values that are meant.
+"""Brings what libheif gives of AVIF and HEIC files to the values that are meant.
 
 It takes the levels of limited range, in grey and in alpha, for those of the full one, and
 those of red and blue, where RGB is stored as it is, for differences of colours. What comes through
 libvips is grey as RGB; the low bits of 10 and 12 are 0, and colours multiplied by their alpha.
 """
-
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +11,20 @@ from numpy.typing import NDArray
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.av1 import Av1Colours, av1_colours
 from widesr.pictures.boxes import Heif
+from widesr.pictures.sources import PictureFile
 from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes
 
 _Table = NDArray[np.uint8 | np.uint16]
-"""What each level that libheif gives means."""
+"""The meaning of each level that libheif gives."""
 
 
-def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
+def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
     """Bring rows to the full range of their type, and grey to one channel.
 
     Args:
-        path: What the file is called.
+        file: Where they come from.
         rows: As libheif gives them, (H, W, C): grey, or RGB that may be grey, then alpha if there
             is any; of 10 and 12 bits in the upper ones of 16.
-        file: Where they come from.
         bits: Of a channel: 8, 10 or 12.
 
     Returns:
@@ -37,7 +34,7 @@ def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
         ImageFormatError: The colours are coded in a way that libheif takes for another.
         ImageReadError: When they are read: the file says that it is grey, and has colours.
     """
-    heif = Heif(file)
+    heif = file.heif
     has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and is_monochrome(heif)
     is_grey = is_tripled or rows.channels < 3
     is_premultiplied = has_alpha and heif.refers(b"prem", heif.primary)
@@ -48,7 +45,7 @@ def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
         tables = [full if is_full else _table(bits, limited=True)]
     else:
         matrix = _matrix(heif, heif.primary)
-        _check_matrix(path, heif, matrix, is_full=is_full)
+        _check_matrix(file, matrix, is_full=is_full)
         outer = full if matrix or is_full else _table(bits, stretch=224 / 219)
         tables = [outer, full, outer]
     if has_alpha:
@@ -60,7 +57,7 @@ def true_levels(path: Path, rows: Rows, file: FileBytes, *, bits: int) -> Rows:
         if is_tripled:
             if (band[..., :3] != band[..., :1]).any():
                 raise ImageReadError(
-                    f"{path}: this file is damaged (it is said to be grey, and has colours); "
+                    f"{file.path}: this file is damaged (it is said to be grey, and has colours); "
                     "get a whole copy of it"
                 )
             band = np.delete(band, (1, 2), axis=2)
@@ -83,15 +80,15 @@ def _table(bits: int, *, limited: bool = False, stretch: float = 1) -> _Table:
 
 
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
-"""Codes of the ways from RGB to brightness and differences that libheif goes back."""
+"""The matrices from RGB to brightness and differences that libheif can invert, by their codes."""
 
 
-def _check_matrix(path: Path, heif: Heif, matrix: int, *, is_full: bool) -> None:
-    halved = any(len(body) > 2 and body[2] & 0x0C for body in _configurations(heif))
+def _check_matrix(file: PictureFile, matrix: int, *, is_full: bool) -> None:
+    halved = any(len(body) > 2 and body[2] & 0x0C for body in _configurations(file.heif))
     if matrix not in _MATRICES or (matrix == 8 and not is_full) or (matrix == 0 and halved):
         raise ImageFormatError(
-            f"{path}: its colours are coded by matrix {matrix} of ITU-T H.273 in a way that is not "
-            "read; open it in another program and save it as PNG or TIFF"
+            f"{file.path}: its colours are coded by matrix {matrix} of ITU-T H.273 in a way that "
+            "is not read; open it in another program and save it as PNG or TIFF"
         )
 
 
@@ -105,7 +102,7 @@ def _configurations(heif: Heif) -> list[bytes]:
 
 
 def _is_full_range(heif: Heif, item: int) -> bool:
-    """By the codes beside the item, which go first, else by its coded beginning."""
+    """Read the codes beside the item, which take precedence, else its coded beginning."""
     codes = _codes(heif, item)
     if codes is not None:
         return bool(codes[10] & 0x80)
@@ -133,7 +130,7 @@ def _codes(heif: Heif, item: int) -> bytes | None:
 
 
 _BEGINNING = 256
-"""Bytes in which the first header of a coded picture lies."""
+"""The first bytes of a coded picture, in which its first header lies."""
 
 
 def straight(band: Band) -> Band:

@@ -1,6 +1,6 @@
-"""EXIF, XMP and IPTC: what is true of a picture after it was turned upright and made larger.
+"""Corrects EXIF, XMP and IPTC of a picture that was turned upright and made larger.
 
-And the colour profile: whether it is one.
+It also tells sound colour profiles from others.
 
 Bytes in, bytes out. All that need not change stays where it is, byte for byte.
 """
@@ -13,7 +13,7 @@ from widesr.pictures.tiff import EXIF_POINTER, GPS_POINTER, Field, Tiff, Tree, p
 
 
 class Metadata(NamedTuple):
-    """What a file says about its picture."""
+    """The blocks of metadata in a file."""
 
     exif: bytes | None = None
     """A TIFF structure."""
@@ -72,7 +72,7 @@ def tags_of_resolution(
 
 
 def orientation_of_exif(exif: bytes) -> int:
-    """How a picture lies, 1 to 8, by an EXIF block that is not cleaned yet; 1 where none says."""
+    """Read how a picture lies, 1 to 8, of an EXIF block that is not cleaned; 1 if none says."""
     try:
         tiff = Tiff.open(exif.removeprefix(b"Exif\0\0"))
         orientation = tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
@@ -103,7 +103,7 @@ def sound_profile(icc: bytes | None) -> bytes | None:
 
 
 IPTC_TAG = 0x83BB
-"""Of a TIFF file's first directory."""
+"""The tag of IPTC in a TIFF file's first directory."""
 _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C}  # camera, date
 _DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
@@ -122,7 +122,7 @@ def exif_of(tree: Tree) -> bytes:
 
 
 _OF_PIXELS = re.compile(rb'\s*(ImageJ=|Aperio |\{.*"shape":|.{0,4096}?<(\w+:)?OME\b)', re.DOTALL)
-"""Begins what programs of microscopes, and tifffile, write instead of a description."""
+"""The beginning of what programs of microscopes, and tifffile, write as a description."""
 
 
 def speaks_of_pixels(description: bytes) -> bool:
@@ -203,12 +203,12 @@ def _with_xmp_number(xmp: bytes, names: bytes, value: int) -> bytes:
 
 
 PHOTOSHOP = b"Photoshop 3.0\0"
-"""Begins the resources among which IPTC lies in JPEG and PNG."""
+"""The beginning of the resources among which IPTC lies in JPEG and PNG."""
 _IPTC_RESOURCE = b"8BIM\x04\x04"
 
 
 def _unwrapped_iptc(data: bytes) -> bytes | None:
-    """The IPTC records among the Photoshop resources of a JPEG; a TIFF has them bare."""
+    """Find the IPTC records among the Photoshop resources of a JPEG; a TIFF has them bare."""
     if not data.startswith(PHOTOSHOP):
         return data
     at = len(PHOTOSHOP)

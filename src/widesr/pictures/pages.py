@@ -1,9 +1,7 @@
-"""TIFF files of several pages, each a picture with a size and a profile of its own."""
+"""Reads and writes TIFF files of several pages, each with a size and a profile of its own."""
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import cast
@@ -13,125 +11,76 @@ import pyvips
 
 from widesr.errors import (
     ImageFormatError,
-    ImageReadError,
     ImageTooLargeError,
-    WidesrError,
-    write_error,
 )
-from widesr.pictures.picture import MAX_PIXELS, PictureStream
-from widesr.pictures.reading import damaged, open_page, opened, pages_of, tell
-from widesr.pictures.sniff import kind_of, title
+from widesr.pictures.decoding import damaged
+from widesr.pictures.encoding import encode_stream
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.reading import open_page, pages_of, tell
+from widesr.pictures.sequence import PictureSequence
+from widesr.pictures.sniff import kind_of
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff, packed
-from widesr.pictures.writing import encode_stream, output_format
 from widesr.pixels.rows import Rows
-from widesr.system.files import FileBytes, whole_file
+from widesr.system.files import FileBytes
 
 _PAGES = 16
-"""Pixels of all pages together, in times those that one may have."""
+"""All pages together may have so many times the pixels that one may have."""
 _MOST_PAGES = 500
-"""Each is found on the way from the first."""
+"""The most pages that are read: each is found on the way from the first."""
 _COPY = 2**22
 """Bytes that are copied at once."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pages:
-    """Pictures of any size and mode, that pass once and in order."""
-
-    streams: Iterator[PictureStream]
-    """Each to be read before the next one is asked for."""
-    stills: tuple[PictureStream, ...]
-    """Size, channels and depth of each, without pixels."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.stills)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the first."""
-        return self.stills[0].size
-
-    @contextmanager
-    def ahead(self) -> Iterator["Pages"]:
-        """Let the rows of a page be made while those before them are used."""
-
-        def streams() -> Generator[PictureStream]:
-            for stream in self.streams:
-                with stream.ahead() as made:
-                    yield made
-
-        with closing(streams()) as each:
-            yield replace(self, streams=each)
-
-    def map(self, change: Callable[[PictureStream, int], PictureStream]) -> "Pages":
-        """Change each page as a picture on its own; `change` gets its number, from 0, too."""
-        streams = (change(stream, number) for number, stream in enumerate(self.streams))
-        stills = tuple(change(still, number) for number, still in enumerate(self.stills))
-        return replace(self, streams=streams, stills=stills)
-
-
-def has_pages(path: Path) -> bool:
-    """Say whether a file is a TIFF file of several pages; not so what cannot be read."""
-    try:
-        with opened(path) as fd:
-            return len(_numbers(path, fd)) > 1
-    except (WidesrError, OSError, ValueError, pyvips.Error):
-        return False
-
-
-def _numbers(path: Path, fd: int) -> list[int]:
-    """Those of the pages of a TIFF file; none of another."""
-    file = FileBytes(fd)
-    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(path, file) != "tiff":
+def page_numbers(file: PictureFile) -> list[int]:
+    """Number the pages of a TIFF file, from 0; a file of another kind has none."""
+    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(file) != "tiff":
         return []
-    return list(pages_of(fd, "tiff"))
+    return list(pages_of(file, "tiff"))
 
 
-@contextmanager
-def open_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pages]:
-    """Open a TIFF file of several pages, to be read page by page while it is open.
+def read_pages(file: PictureFile, *, max_pixels: int) -> PictureSequence | None:
+    """Read the directories of a TIFF file of several pages; None of a file that is none.
 
     Args:
-        path: The file.
+        file: The file, open until the pages are read.
         max_pixels: The largest page that is read; all together may have 16 times as many.
 
     Raises:
-        ImageReadError: The file is missing, damaged, or has one page.
+        ImageReadError: The file is damaged; also while pages are read.
         ImageFormatError: A page of a kind that is not read.
         ImageTooLargeError: It claims more pixels; nothing was decoded.
     """
-    with opened(path) as fd:
-        try:
-            numbers = _numbers(path, fd)
-        except (pyvips.Error, ValueError) as error:
-            raise damaged(path, "tiff", error) from error
-        if len(numbers) < 2:
-            raise ImageReadError(f"{path}: is no TIFF file of several pages")
-        if len(numbers) > _MOST_PAGES:
-            raise ImageFormatError(
-                f"{path}: has {len(numbers):,} pages, at most {_MOST_PAGES} are read; split it "
-                "into several files"
-            )
+    path = file.path
+    try:
+        numbers = page_numbers(file)
+    except (pyvips.Error, ValueError) as error:
+        raise damaged(file, "tiff", error) from error
+    if len(numbers) < 2:
+        return None
+    if len(numbers) > _MOST_PAGES:
+        raise ImageFormatError(
+            f"{path}: has {len(numbers):,} pages, at most {_MOST_PAGES} are read; split it into "
+            "several files"
+        )
 
-        def page(number: int) -> PictureStream:
-            return open_page(path, fd, "tiff", number, max_pixels=max_pixels)
+    def page(number: int) -> PictureStream:
+        return open_page(file, "tiff", number, max_pixels=max_pixels)
 
-        stills: list[PictureStream] = []
-        pixels, limit = 0, _PAGES * max_pixels
-        for number in numbers:
-            stills.append(_without_pixels(page(number)))
-            pixels += prod(stills[-1].size)
-            if pixels > limit:
-                found = f"{path}: {len(numbers):,} pages, the first {len(stills):,} of them"
-                raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
+    stills: list[PictureStream] = []
+    pixels, limit = 0, _PAGES * max_pixels
+    for number in numbers:
+        stills.append(_without_pixels(page(number)))
+        pixels += prod(stills[-1].size)
+        if pixels > limit:
+            found = f"{path}: {len(numbers):,} pages, the first {len(stills):,} of them"
+            raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
-        def streams() -> Iterator[PictureStream]:
-            tell(path, dict.fromkeys(notice for still in stills for notice in still.notices))
-            yield from map(page, numbers)
+    def streams() -> Iterator[PictureStream]:
+        tell(file, dict.fromkeys(notice for still in stills for notice in still.notices))
+        yield from map(page, numbers)
 
-        yield Pages(streams=streams(), stills=tuple(stills))
+    return PictureSequence(streams=streams(), stills=tuple(stills))
 
 
 def _without_pixels(stream: PictureStream) -> PictureStream:
@@ -139,56 +88,28 @@ def _without_pixels(stream: PictureStream) -> PictureStream:
     return PictureStream(rows=rows, icc=stream.icc, notices=stream.notices)
 
 
-def check_pages(path: Path, pages: Pages, *, format: str | None = None) -> None:  # noqa: A002
-    """Refuse a format that holds one page.
-
-    Raises:
-        ImageFormatError: It is not TIFF.
-    """
-    kind = output_format(path, format=format, animated=True)
-    if kind != "tiff":
-        raise ImageFormatError(
-            f"{path}: these are {pages.count} pages, {title(kind)} holds one; write TIFF (-f tiff)"
-        )
-
-
-def write_pages(
-    path: Path,
-    pages: Pages,
-    *,
-    overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
-) -> None:
-    """Write a TIFF file of all pages while they pass, or none.
+def encode_pages(path: Path, pages: PictureSequence, fd: int, *, folder: Path | None) -> None:
+    """Encode pages while they pass, into an empty TIFF file.
 
     Args:
-        path: Where to; its folder is there.
+        path: The name that messages give the file.
         pages: What to write.
-        overwrite: Replace a file that is there.
-        sealed: Called with the descriptor of the whole file just before it takes its name.
-
-    Raises:
-        Exception: As `write_stream`, with what comes while the pages are made.
+        fd: The file.
+        folder: Where each page but the first lies until it is whole; None is the usual place.
     """
-    check_pages(path, pages)
     in_all = sum(still.rows.nbytes for still in pages.stills)
-    try:
-        with whole_file(path, overwrite=overwrite) as data:
-            file = FileBytes(data.fileno())
-            for stream in pages.streams:
-                if len(file) == 0:
-                    encode_stream(path, stream, data.fileno(), "tiff", in_all=in_all)
-                    continue
-                with tempfile.TemporaryFile(dir=path.parent) as part:
-                    encode_stream(path, stream, part.fileno(), "tiff", in_all=in_all)
-                    _append_page(file, FileBytes(part.fileno()))
-            sealed(data.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    file = FileBytes(fd)
+    for stream in pages.streams:
+        if len(file) == 0:
+            encode_stream(path, stream, fd, "tiff", in_all=in_all)
+            continue
+        with tempfile.TemporaryFile(dir=folder) as part:
+            encode_stream(path, stream, part.fileno(), "tiff", in_all=in_all)
+            _append_page(file, FileBytes(part.fileno()))
 
 
 _STRIPS, _TILES = 273, 324
-"""Tags of where the pixels lie."""
+"""The tags that say where the pixels lie."""
 
 
 def _append_page(file: FileBytes, page: FileBytes) -> None:

@@ -1,4 +1,4 @@
-"""Pictures, whole in memory or coming row by row, with what their files said about them."""
+"""Defines pictures, whole in memory or passing row by row, with what their files say of them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -6,25 +6,22 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
 from widesr.pictures.geo import Place
-from widesr.pixels.rows import Band, Rows
+from widesr.pixels.rows import Band, Pixels, Rows
 from widesr.system.threads import ahead
 
-Pixels = NDArray[np.uint8 | np.uint16]
-
 MAX_PIXELS = 2**28
-"""Pixels of a picture that is read without being asked twice: 16384x16384."""
+"""The largest picture that is read unless more is allowed: 16384x16384 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a file says about its picture, beside the pixels."""
+    """All that a file says about its picture, beside the pixels."""
 
     icc: bytes | None = None
-    """Colour profile, as it was in the file; None: sRGB is meant."""
+    """The colour profile as it was in the file; None means sRGB."""
     exif: bytes | None = None
     """A TIFF structure, no "Exif" before it; orientation 1, no thumbnail."""
     xmp: bytes | None = None
@@ -32,17 +29,17 @@ class About:
     iptc: bytes | None = None
     """IPTC-IIM records, without Photoshop's wrapping."""
     pixels_per_mm: tuple[float, float] | None = None
-    """Resolution, horizontal and vertical, where the file states one."""
+    """The horizontal and vertical resolution, if the file states one."""
     aspect: tuple[float, float] | None = None
-    """Pixels in the same length, horizontal and vertical, where they differ and none is stated."""
+    """Pixels per length across and down, if they differ and the length is not stated."""
     has_band: bool = False
-    """Whether what stands in the place of alpha is a band of its own, such as near infrared."""
+    """True if the last channel is a band of its own, such as near infrared, and not opacity."""
     place: Place | None = None
-    """Where on the earth it lies, by GeoTIFF's tags."""
+    """The place on the earth, by the tags of GeoTIFF."""
     notices: tuple[str, ...] = ()
     """Sentences on what of the file is not kept."""
     format: str = ""
-    """Of the file it came from: of `sniff.KINDS`; empty if from no file."""
+    """The kind of the file it came from, one of `sniff.KINDS`; empty if from none."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -86,7 +83,7 @@ class Picture(About):
         return int(self.pixels.shape[1])
 
     def stream(self) -> "PictureStream":
-        """Let it pass row by row, as a large one comes from its file."""
+        """Let the picture pass row by row, as a large one comes from its file."""
         rows = Rows.of(self.pixels)
         if self.alpha is not None:
             rows = rows.beside(Rows.of(self.alpha[..., np.newaxis]))
@@ -136,7 +133,7 @@ class PictureStream(About):
         return replace(self, rows=rows, icc=icc)
 
     def whole(self) -> Picture:
-        """Read it into memory."""
+        """Read the picture into memory."""
         array = self.rows.whole()
         pixels, alpha = array[..., : self.colours], array[..., -1] if self.has_alpha else None
         return Picture(
@@ -148,16 +145,16 @@ class PictureStream(About):
 
 @dataclass(frozen=True, kw_only=True)
 class Bitmap(About):
-    """What a header says of a picture whose decoder gives it whole; not decoded yet."""
+    """A picture whose decoder gives it whole; its header was read, its pixels were not."""
 
     width: int
-    """Upright, as `height`."""
+    """The columns of the upright picture."""
     height: int
     pixel_bytes: int
-    """Of one decoded pixel, at most."""
+    """The most bytes of one decoded pixel."""
     decode: Callable[[], Pixels]
-    """Gives (H, W, C), upright: grey or RGB, then alpha if there is any.
+    """Decodes to (H, W, C), upright: grey or RGB, then alpha if there is any.
 
     Raises ImageReadError, or ValueError with the cause, where the pixels are damaged."""
     count: int = 1
-    """Frames of which this is the first."""
+    """The number of frames, of which this is the first."""

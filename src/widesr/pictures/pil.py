@@ -1,4 +1,4 @@
-"""PIL images in kind: through a change of pictures, and back to the mode that they had.
+"""Changes PIL images as pictures, and brings them back to the mode that they had.
 
 Pillow is not needed for it: who has an image has loaded Pillow.
 """
@@ -31,7 +31,7 @@ _COMPUTED_IN = {
     "YCbCr": "RGB",
     "HSV": "RGB",
 }
-"""What Pillow converts a mode to and from; I;16 and CMYK are taken as they are."""
+"""The mode that Pillow converts each mode to and from; I;16 and CMYK are taken as they are."""
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -41,7 +41,7 @@ _TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""What Pillow calls the way upright from each of EXIF's orientations."""
+"""Pillow's name for the way upright from each of EXIF's orientations."""
 
 
 def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
@@ -51,7 +51,7 @@ def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
 
 
 def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
-    """Do to a PIL image what is done to pictures.
+    """Change a PIL image as pictures are changed.
 
     The mode stays. Palettes are made anew, with 256 colours; an image with a transparent colour,
     other than of a palette, becomes one with alpha. Of CMYK, the three colours are a picture and
@@ -95,7 +95,7 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
 
 
 def _orientation(image: "Image.Image") -> int:
-    """As EXIF says, 1 for none; Pillow itself fails on a damaged block, and heeds XMP as well."""
+    """Read the orientation of EXIF, 1 for none; Pillow fails on a damaged block, and heeds XMP."""
     try:
         tiff = Tiff.open((_block(image, "exif") or b"").removeprefix(b"Exif\0\0"))
         return tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
@@ -153,7 +153,7 @@ def _changed_inks(image: "Image.Image", change: Callable[[Picture], Picture]) ->
 
 
 def _info(image: "Image.Image", *, width: int, height: int) -> dict[Any, Any]:
-    """What the image says of itself, true of it when it is upright, changed and of that size."""
+    """Make what the image says of itself true of it upright, changed and of that size."""
     info = {key: value for key, value in image.info.items() if key != "transparency"}
     exif, xmp = _block(image, "exif"), _block(image, "xmp")
     blocks = sized(cleaned(Metadata(exif, xmp)), width=width, height=height)

@@ -1,4 +1,4 @@
-"""PNG files out of rows, piece by piece as the rows come.
+"""Writes PNG files piece by piece as the rows come, and walks the chunks of any.
 
 libvips writes them too, in several times the processor time, which a fast network does not leave;
 `benchmarks/png.py` compares. What takes the time is ISA-L's deflate; which filter goes before it is
@@ -11,25 +11,27 @@ import struct
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import takewhile
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from widesr.pictures.tiff import Sliceable
 from widesr.pixels.rows import Rows
 
 Bytes = NDArray[np.uint8]
 
 MARK = b"\x89PNG\r\n\x1a\n"
-"""What every file begins with."""
+"""The beginning of every PNG file."""
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-"""By channels: grey, grey and alpha, RGB, RGB and alpha."""
+"""The colour type by channels: grey, grey and alpha, RGB, RGB and alpha."""
 _PIECE = 2**18
-"""Bytes that are filtered together, about: with what is made on the way they fit in a cache."""
+"""The approximate bytes that are filtered together: with what they become they fit in a cache."""
 _SAMPLE = 16
 """One in so many of the rows of a piece is compressed by every filter."""
 _LEVEL = 2
-"""Of ISA-L's 0 to 3: a photograph is the smallest by it, and 3 takes half as long again."""
+"""The level of ISA-L, 0 to 3: photographs are smallest by it, and 3 takes half as long again."""
 
 
 _MOST_ASPECT = 10_000
@@ -75,6 +77,31 @@ def stream_png(
     yield chunk(b"IEND", b"")
 
 
+Chunk = tuple[bytes, int, int]
+"""The name of a chunk, and the place and size of its contents in the file."""
+_MOST_CHUNKS = 2**20
+"""Far more than any file has; a made-up one must not keep us busy."""
+
+
+def walk_chunks(file: Sliceable) -> Iterator[Chunk]:
+    """Walk through the chunks of a PNG file as far as there are any; the last may be cut short."""
+    at, start, block = len(MARK), 0, b""
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > start + len(block):
+            start, block = at, file[at : at + 4096]  # thousands of empty ones must not take long
+        head = block[at - start : at - start + 8]
+        if len(head) < 8:
+            return
+        size = int.from_bytes(head[:4], "big")
+        yield head[4:], at + 8, size
+        at += 12 + size
+
+
+def chunks_before_pixels(file: Sliceable) -> Iterator[Chunk]:
+    """Walk through the chunks that stand before the first pixels."""
+    return takewhile(lambda chunk: chunk[0] != b"IDAT", walk_chunks(file))
+
+
 def chunk(name: bytes, data: bytes) -> bytes:
     """Put a chunk together."""
     return (
@@ -86,7 +113,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _filtered(rows: Rows) -> Iterator[Bytes]:
-    """The picture's lines as they are compressed, (n, 1 + bytes of a row), the filter first."""
+    """Give the lines as they are compressed, (n, 1 + bytes of a row), the filter first."""
     step = rows.channels * rows.dtype.itemsize
     above = np.zeros((1, rows.width * step), np.uint8)
     for lines in _lines(rows):
@@ -98,7 +125,7 @@ def _filtered(rows: Rows) -> Iterator[Bytes]:
 
 
 def _lines(rows: Rows) -> Iterator[Bytes]:
-    """Pieces of the picture, (n, bytes of a row), most significant byte first."""
+    """Cut the picture into pieces, (n, bytes of a row), most significant byte first."""
     row_bytes = rows.width * rows.channels * rows.dtype.itemsize
     height = max(_PIECE // row_bytes, 1)
     big_endian = rows.dtype.newbyteorder(">")
@@ -108,8 +135,10 @@ def _lines(rows: Rows) -> Iterator[Bytes]:
 
 
 _NONE, _UP, _AVERAGE = _FILTERS = (0, 2, 3)
-"""By their numbers in the file. Sub (1) is never much better than the best of these. Paeth (4)
-saves at most three hundredths of a photograph, and takes three times as long as all the rest."""
+"""The filters by their numbers in the file.
+
+Sub (1) is never much better than the best of these. Paeth (4) saves at most three hundredths of a
+photograph, and takes three times as long as all the rest."""
 
 
 def _size(filter_: int, raw: Bytes, step: int) -> int:
@@ -117,12 +146,12 @@ def _size(filter_: int, raw: Bytes, step: int) -> int:
 
 
 def _through(filter_: int, raw: Bytes, step: int) -> Bytes:
-    """Take what a filter foretells of each byte from it.
+    """Subtract from each byte what a filter predicts.
 
     Args:
         filter_: Its number.
-        raw: Lines, the first of them only foretells.
-        step: Bytes of a pixel.
+        raw: Lines, the first of which only predicts.
+        step: The bytes of a pixel.
     """
     lines, above = raw[1:], raw[:-1]
     out = np.empty((len(lines), 1 + lines.shape[1]), np.uint8)

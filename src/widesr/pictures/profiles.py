@@ -1,4 +1,4 @@
-"""Colour profiles for pictures that name their colours otherwise: by codes, or by a gamma."""
+"""Makes colour profiles for pictures that name their colours by codes or by a gamma."""
 
 import struct
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Colours(NamedTuple):
-    """What the numbers of a picture mean: their primaries and the curve from numbers to light."""
+    """The meaning of a picture's numbers: their primaries and the curve from numbers to light."""
 
     primaries: tuple[float, ...]
     """x and y of white, red, green and blue, as CIE 1931 has them."""
@@ -35,7 +35,7 @@ HDR = {16: "PQ", 18: "HLG"}
 
 
 def coded_colours(primaries: int, transfer: int) -> Colours:
-    """What codes mean that video, AVIF and PNG share; unknown ones mean those of sRGB.
+    """Interpret the codes that video, AVIF and PNG share; unknown ones mean those of sRGB.
 
     The camera curves of television (1, 6, 14, 15) are taken for that of sRGB, as browsers do: who
     writes them for a still picture means the screen's.
@@ -74,7 +74,7 @@ _BRADFORD = np.array(
 
 
 def _adaptation(primaries: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The matrix from the white of the picture to D50, and that from linear RGB to XYZ at D50."""
+    """Compute the matrices from the picture's white to D50, and from linear RGB to XYZ at D50."""
     x, y = np.array(primaries).reshape(4, 2).T
     xyz = np.stack([x / y, np.ones(4), (1 - x - y) / y])  # columns: white, red, green, blue
     white, rgb = xyz[:, 0], xyz[:, 1:]

@@ -1,7 +1,6 @@
-"""One page of a TIFF file: its pixels as rows, and what it says of them."""
+"""Reads one page of a TIFF file: its pixels as rows, and what it says of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from widesr.pictures.blocks import decoded_plane
 from widesr.pictures.colour import inks_to_srgb
@@ -10,6 +9,7 @@ from widesr.pictures.geo import Place, lost_tags, place_of
 from widesr.pictures.inks import coloured
 from widesr.pictures.metadata import IPTC_TAG, Metadata, descriptive, exif_of, speaks_of_pixels
 from widesr.pictures.raster import BAND, CMYK, Raster, read_raster
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Sliceable, Tiff
 from widesr.pixels.rows import Rows
 
@@ -18,28 +18,28 @@ _DESCRIPTION, _ICC, _XMP, _ORIENTATION = 270, 34675, 700, 274
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """A page, its directory read, its pixels not."""
+    """A page whose directory was read, and no pixel."""
 
     file: Sliceable
     raster: Raster
     icc: bytes | None
     metadata: Metadata
-    """As it is in the file."""
+    """The metadata as it is in the file."""
     density: Density
     orientation: int
-    """As EXIF's, 1 to 8."""
+    """The orientation as EXIF counts it, 1 to 8."""
     place: Place | None
     lost: tuple[str, ...]
-    """Names of what is not kept, for it would not be true any more."""
+    """Names of what is not kept, as it would not be true any more."""
 
     @property
     def has_band(self) -> bool:
-        """Whether the last channel is a band of its own, not opacity."""
+        """True if the last channel is a band of its own, not opacity."""
         return self.raster.extra == BAND
 
     @property
     def channels(self) -> int:
-        """Of `rows`."""
+        """The channels of `rows`."""
         return self.raster.channels - (self.raster.photometric == CMYK)
 
     def rows(self) -> tuple[Rows, bytes | None]:
@@ -59,7 +59,7 @@ class Scan:
 
 
 def pages_of_tiff(file: Sliceable) -> list[int]:
-    """Number the pages, from 0; smaller copies are left out.
+    """Number the pages from 0, without smaller copies.
 
     Raises:
         ValueError: The directories are damaged.
@@ -70,7 +70,7 @@ def pages_of_tiff(file: Sliceable) -> list[int]:
     return [number for number, type_ in enumerate(types) if not type_ & 1] or [0]
 
 
-def open_scan(path: Path, file: Sliceable, number: int) -> Scan:
+def open_scan(file: PictureFile, number: int) -> Scan:
     """Read the directory of a page.
 
     Raises:
@@ -79,7 +79,7 @@ def open_scan(path: Path, file: Sliceable, number: int) -> Scan:
     """
     tiff = Tiff.open(file)
     at = tiff.directories()[number]
-    raster, fields = read_raster(path, tiff, at), tiff.directory(at)
+    raster, fields = read_raster(file.path, tiff, at), tiff.directory(at)
     tree, lost = descriptive(tiff, at), lost_tags(tiff, at)
     if speaks_of_pixels(tiff.raw(fields, _DESCRIPTION)):
         tree.pop(_DESCRIPTION, None)

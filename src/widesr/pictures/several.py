@@ -1,59 +1,139 @@
-"""Files that hold several pictures: animations, and TIFF files of several pages."""
+"""Reads and writes files of several pictures: animations, and TIFF files of several pages."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from widesr.pictures.animate import check_animation, write_animation
-from widesr.pictures.animation import Animation, is_animation, open_animation
-from widesr.pictures.pages import Pages, check_pages, has_pages, open_pages, write_pages
+import pyvips
+
+from widesr.errors import ImageFormatError, ImageReadError, WidesrError
+from widesr.pictures.animate import check_animation, encode_animation
+from widesr.pictures.animation import animated_kind, read_animation
+from widesr.pictures.pages import encode_pages, page_numbers, read_pages
 from widesr.pictures.picture import MAX_PIXELS, PictureStream
-from widesr.pictures.writing import write_stream
+from widesr.pictures.sequence import PictureSequence
+from widesr.pictures.sniff import title
+from widesr.pictures.sources import Source, Target, name_of, opened, whole_target
+from widesr.pictures.writing import check_quality, output_format, write_stream
 
-Several = Animation | Pages
-"""Both have a `count`, the `size` of the first, and are changed one by one with `map`."""
-
-
-def holds_several(path: Path) -> bool:
-    """Say whether a file holds several pictures; not so what cannot be read."""
-    return is_animation(path) or has_pages(path)
+Several = PictureSequence
 
 
-def open_several(path: Path, *, max_pixels: int = MAX_PIXELS) -> AbstractContextManager[Several]:
-    """Open what holds several; as `open_animation` or `open_pages`."""
-    opening = open_animation if is_animation(path) else open_pages
-    return opening(path, max_pixels=max_pixels)
+def holds_several(source: Source) -> bool:
+    """Say whether a file holds several pictures; what cannot be read does not."""
+    try:
+        with opened(source) as file:
+            return animated_kind(file) is not None or len(page_numbers(file)) > 1
+    except (WidesrError, OSError, ValueError, pyvips.Error):
+        return False
 
 
-def check_several(path: Path, several: Several, *, lossless: bool = False) -> None:
-    """Refuse a format that cannot hold them all.
+@contextmanager
+def open_several(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureSequence]:
+    """Open a file of several pictures, to be read one by one while the file is open.
+
+    What is wrong with the pixels is raised when they are read.
+
+    Args:
+        source: GIF, WebP or PNG of several frames, or TIFF of several pages, whatever its name
+            says; as for `read_picture`.
+        max_pixels: The largest picture that is read; all together may have 16 times as many.
 
     Raises:
-        ImageFormatError: As `check_animation` and `check_pages` say.
+        ImageReadError: The file is missing, damaged, cut short, or holds one picture.
+        ImageFormatError: A picture is of a kind that is not read.
+        ImageTooLargeError: It claims more pixels; nothing was decoded.
     """
-    if isinstance(several, Animation):
-        check_animation(path, several, lossless=lossless)
-    else:
-        check_pages(path, several)
+    with opened(source) as file:
+        kind = animated_kind(file)
+        if kind is not None:
+            yield read_animation(file, kind, max_pixels=max_pixels)
+            return
+        pages = read_pages(file, max_pixels=max_pixels)
+        if pages is None:
+            raise ImageReadError(
+                f"{file.path}: is neither an animation (GIF, WebP or PNG with several frames) nor "
+                "a TIFF file of several pages"
+            )
+        yield pages
+
+
+def check_several(
+    target: Target,
+    pictures: PictureSequence,
+    *,
+    format: str | None = None,  # noqa: A002 (users' word)
+    lossless: bool = False,
+) -> str:
+    """Say in which format several pictures are written.
+
+    Args:
+        target: The output, with `format` as for `output_format`.
+        pictures: What is to be written.
+        format: A suffix; by default that of the path.
+        lossless: Whether every value is to be kept.
+
+    Raises:
+        ImageFormatError: It cannot hold them, or not all of them.
+    """
+    path, kind = name_of(target), output_format(target, format=format, animated=True)
+    if pictures.timing is not None:
+        check_animation(path, pictures, kind, lossless=lossless)
+    elif kind != "tiff":
+        raise ImageFormatError(
+            f"{path}: these are {pictures.count} pages, {title(kind)} holds one; write TIFF",
+            options=['format="tiff"'],
+        )
+    return kind
 
 
 def write_pictures(
-    path: Path,
-    pictures: PictureStream | Several,
+    target: Target,
+    pictures: PictureStream | PictureSequence,
     *,
+    format: str | None = None,  # noqa: A002 (users' word)
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
     sealed: Callable[[int], None] = lambda _fd: None,
 ) -> None:
-    """Write one or several into one file, or none; as `write_stream` and those of the several."""
-    if isinstance(pictures, Pages):
-        write_pages(path, pictures, overwrite=overwrite, sealed=sealed)
+    """Write one picture or several into one file while they pass: the whole file or none.
+
+    WebP and PNG keep frames, durations, profile, EXIF and XMP; WebP milliseconds and 8 bits. GIF
+    keeps hundredths of a second, sRGB of 256 colours a frame, and what is transparent by half.
+
+    Args:
+        target: As for `write_picture`, with `format`, `overwrite` and `sealed`.
+        pictures: What to write.
+        format: A suffix; by default that of the path.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        lossless: Every value is kept, or the pictures are refused; pages always are kept.
+        overwrite: Replace a file that is there.
+        sealed: Called with the descriptor of the whole file just before it takes its name.
+
+    Raises:
+        Exception: As `write_stream`, with what comes while the pictures are made.
+    """
+    if isinstance(pictures, PictureStream):
+        write_stream(
+            target,
+            pictures,
+            format=format,
+            quality=quality,
+            lossless=lossless,
+            overwrite=overwrite,
+            sealed=sealed,
+        )
         return
-    how: dict[str, Any] = {"quality": quality, "lossless": lossless}
-    how |= {"overwrite": overwrite, "sealed": sealed}
-    if isinstance(pictures, Animation):
-        write_animation(path, pictures, **how)
-    else:
-        write_stream(path, pictures, **how)
+    check_quality(quality)
+    kind = check_several(target, pictures, format=format, lossless=lossless)
+    path = name_of(target)
+    with whole_target(target, overwrite=overwrite) as file:
+        if pictures.timing is not None:
+            encode_animation(
+                path, pictures, file.fileno(), kind, quality=quality, lossless=lossless
+            )
+        else:
+            folder = path.parent if isinstance(target, str | os.PathLike) else None
+            encode_pages(path, pictures, file.fileno(), folder=folder)
+        sealed(file.fileno())

@@ -1,20 +1,21 @@
-"""What a file is, by its content alone: a kind of picture that is read, or why it is refused."""
+"""Tells what a file is by its content: a kind of picture that is read, or why it is refused."""
 
 import re
 import struct
 from pathlib import Path
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.pictures.png import MARK
+from widesr.pictures.png import MARK, chunks_before_pixels
+from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Tiff
 from widesr.system.files import FileBytes
 
 KINDS = ("png", "jpeg", "webp", "tiff", "avif", "heic", "gif", "bmp", "netpbm")
-"""Of pictures that are read."""
+"""The kinds of pictures that are read."""
 
 
 def title(kind: str) -> str:
-    """A kind as people write it."""
+    """Write a kind as people do."""
     return {"webp": "WebP", "netpbm": "Netpbm"}.get(kind, kind.upper())
 
 
@@ -40,17 +41,17 @@ _REFUSED = (
     (b"IIU\0", "a camera raw file", _DEVELOP),
     (b"II*\0\x10\0\0\0CR", "a camera raw file", _DEVELOP),
 )
-"""First bytes of what people try, its name, and the way out."""
+"""The first bytes of files that people try, their names, and the way out."""
 
 
-def kind_of(path: Path, file: FileBytes) -> str:
+def kind_of(file: PictureFile) -> str:
     """Tell which of `KINDS` a file is.
 
     Raises:
         ImageFormatError: A picture of a kind that is not read; the message says what to do.
         ImageReadError: Not a picture, or a TIFF file without a directory.
     """
-    head = file[:1024]
+    path, head = file.path, file[:1024]
     for start, name, way_out in _REFUSED:
         if head.startswith(start):
             raise _unread(path, name, way_out)
@@ -67,7 +68,7 @@ def kind_of(path: Path, file: FileBytes) -> str:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        _check_tiff(path, file)
+        _check_tiff(file)
         return "tiff"
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif"
@@ -95,7 +96,7 @@ def _is_bare_dib(head: bytes) -> bool:
 
 
 def _kind_of_box_file(path: Path, head: bytes) -> str:
-    """AVIF and its relatives begin with a box that lists their brands."""
+    """Tell AVIF and its relatives by the brands in their first box."""
     size = int.from_bytes(head[:4], "big")
     major = head[8:12]
     brands = {major} | {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
@@ -112,23 +113,14 @@ def _kind_of_box_file(path: Path, head: bytes) -> str:
 
 
 def frames_of_png(file: FileBytes) -> int:
-    """Read how many frames a PNG file claims to have; 1 of a still one."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
-        head = file[at : at + 8]
-        if head[4:] == b"acTL":
-            return int.from_bytes(file[at + 8 : at + 12], "big")
-        if len(head) < 8 or head[4:] == b"IDAT":
-            break
-        at += 12 + int.from_bytes(head[:4], "big")
+    """Read the number of frames that a PNG file claims to have; 1 if it is still."""
+    for name, at, _ in chunks_before_pixels(file):
+        if name == b"acTL":
+            return int.from_bytes(file[at : at + 4], "big")
     return 1
 
 
-_MOST_CHUNKS = 10_000
-"""Far more than any file has before its pixels; a made-up one must not keep us busy."""
-
-
-def _check_tiff(path: Path, file: FileBytes) -> None:
+def _check_tiff(file: PictureFile) -> None:
     """Refuse by its tags what would be taken for another kind of picture."""
     try:
         tiff = Tiff.open(file)
@@ -137,7 +129,7 @@ def _check_tiff(path: Path, file: FileBytes) -> None:
         preview = tiff.number(tags, 254, default=0) & 1 == 1 and 330 in tags
     except ValueError as error:
         raise ImageReadError(
-            f"{path}: this TIFF file is damaged or cut short; get a whole copy of it"
+            f"{file.path}: this TIFF file is damaged or cut short; get a whole copy of it"
         ) from error
     if photometric in (32803, 34892) or 50706 in tags or preview:
-        raise _unread(path, "a camera raw file", _DEVELOP)
+        raise _unread(file.path, "a camera raw file", _DEVELOP)

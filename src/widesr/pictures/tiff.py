@@ -1,4 +1,4 @@
-"""The structure that TIFF files and EXIF blocks share: directories of tagged values.
+"""Parses the structure that TIFF files and EXIF blocks share: directories of tagged values.
 
 Nothing here trusts the bytes: a field that claims more than there is, is left out.
 """
@@ -26,9 +26,9 @@ class Field(NamedTuple):
     """A key of `SIZES`."""
     n_values: int
     entry: int
-    """Where its directory entry lies."""
+    """The place of its directory entry."""
     at: int
-    """Where its value lies."""
+    """The place of its value."""
 
 
 Tree = dict[int, "tuple[int, bytes] | Tree"]
@@ -38,7 +38,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 SIZES |= {16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type."""
 _WORDS = SIZES | {5: 4, 10: 4}
-"""Bytes that turn round together between byte orders: a rational is two words."""
+"""The bytes that are reversed together between byte orders: a rational is two words."""
 _FLOATS = {11: "f4", 12: "f8"}
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
 _MOST_PAGES = 2**13
@@ -69,11 +69,11 @@ class Tiff:
 
     @property
     def first(self) -> int:
-        """Where the first directory lies."""
+        """The place of the first directory."""
         return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
 
     def directories(self) -> list[int]:
-        """Where the directories lie, a page each; one that leads back to another is the last.
+        """Find the directories, a page each; one that leads back to another is the last.
 
         Raises:
             ValueError: One lies behind the end, or there are more than any file has.
@@ -102,7 +102,7 @@ class Tiff:
         return int(struct.unpack(self.order + code, data)[0])
 
     def directory(self, at: int) -> dict[int, Field]:
-        """Fields of the directory at `at`; those of unknown type or outside the data left out.
+        """Read the fields of the directory at `at` that are of known type and within the data.
 
         All together are no longer than the data: in an honest file no two fields share bytes.
         """
@@ -126,13 +126,13 @@ class Tiff:
         return fields
 
     def number(self, fields: dict[int, Field], tag: int, *, default: int) -> int:
-        """The first value of an integer field; the default where there is none."""
+        """Read the first value of an integer field, or the default if there is none."""
         field = fields.get(tag)
         code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(field.type if field else 0)
         return self.unpack(code, field.at) if field and code else default
 
     def ratio(self, fields: dict[int, Field], tag: int) -> float | None:
-        """A RATIONAL; None where there is none, or it is divided by zero."""
+        """Read a RATIONAL; None if there is none, or it is divided by zero."""
         field = fields.get(tag)
         if field is None or field.type != 5:
             return None
@@ -140,12 +140,12 @@ class Tiff:
         return above / below if below else None
 
     def raw(self, fields: dict[int, Field], tag: int) -> bytes:
-        """Read a field as it stands in the file; empty where there is none."""
+        """Read a field as it stands in the file; empty if there is none."""
         field = fields.get(tag)
         return self.data[field.at : field.at + field.n_values * SIZES[field.type]] if field else b""
 
     def values(self, fields: dict[int, Field], tag: int) -> NDArray[Any]:
-        """Read all numbers of a field: integers, or float64; none where there is no such field."""
+        """Read all numbers of a field: integers, or float64; none if there is no such field."""
         data, kind = self.raw(fields, tag), fields[tag].type if tag in fields else 0
         if kind in (5, 10):
             words = np.frombuffer(data, f"{self.order}{'u' if kind == 5 else 'i'}4").reshape(-1, 2)
@@ -157,7 +157,7 @@ class Tiff:
         return np.frombuffer(data, f"{self.order}{sign}{size}").astype(f"{sign}{size}")
 
     def tree(self, at: int, *, only: Container[int] | None = None, depth: int = 2) -> Tree:
-        """The directory, or `only` these tags of it, and all EXIF, GPS and such below it."""
+        """Read the directory, or `only` these tags of it, with all EXIF, GPS and such below it."""
         fields = self.directory(at)
         tree: Tree = {}
         for tag, (type_, count, _, value) in fields.items():
@@ -176,7 +176,7 @@ class Tiff:
 
 
 def packed(tree: Tree, start: int, *, big: bool = False) -> bytes:
-    """A little-endian directory with all below it, to lie at `start`."""
+    """Pack a little-endian directory with all below it, to lie at `start`."""
     head, step, word = ("<Q", 20, "<Q") if big else ("<H", 12, "<I")
     size = struct.calcsize(word)
     beyond = start + struct.calcsize(head) + step * len(tree) + size

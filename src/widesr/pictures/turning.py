@@ -1,4 +1,4 @@
-"""Pictures turned and mirrored to stand upright, in memory or by way of a file."""
+"""Turns and mirrors pictures to stand upright, in memory or by way of a file."""
 
 import os
 import tempfile
@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from widesr.errors import ImageReadError
-from widesr.pictures.picture import Pixels
-from widesr.pixels.rows import Band, Rows
+from widesr.pixels.rows import Band, Pixels, Rows
 
 _BAND = 2**22
-"""Bytes that are turned at once, about."""
+"""The approximate number of bytes that are turned at once."""
 _IN_MEMORY = 2**26
-"""Bytes of a picture that is turned in memory; a larger one goes by way of a file."""
+"""The most bytes of a picture that is turned in memory; a larger one goes by way of a file."""
 
 
 def upright(path: Path, rows: Rows, orientation: int) -> Rows:

@@ -1,6 +1,6 @@
-"""AVIF files without their turns, since libheif turns colours of half the size wrongly.
+"""Takes the turns out of AVIF files: libheif turns colours of half the size wrongly.
 
-It does where a side is odd: the colours of whole rows at the edges are those of others.
+If a side is odd, whole rows at the edges get the colours of others.
 
 What a file says of turning is made to say nothing, in a copy of it in memory, so that the picture
 comes as it is stored; what was said is given as EXIF would say it.
@@ -20,12 +20,11 @@ _TURNS = {
 """EXIF's orientation by quarter turns to the left, and which sides are then exchanged: top and
 bottom (0), or left and right (1)."""
 _BOX = 9
-"""Bytes of either box."""
+"""The bytes of either box."""
 
 
-def turn_of_avif(file: FileBytes) -> int:
+def turn_of_avif(heif: Heif) -> int:
     """Say how the stored picture lies, as EXIF's orientation, 1 to 8."""
-    heif = Heif(file)
     quarters = next(iter(heif.named(heif.primary, b"irot")), b"\0")
     mirror = next(iter(heif.named(heif.primary, b"imir")), b"")
     return _TURNS[quarters[0] & 3 if quarters else 0, mirror[0] & 1 if mirror else None]

@@ -1,4 +1,4 @@
-"""Animated WebP, chunk by chunk: libvips writes the frames, and would join those that are equal.
+"""Puts WebP together chunk by chunk: libvips would join frames that are equal, and change EXIF.
 
 Source: WebP Container Specification, VP8X, ANIM and ANMF.
 """
@@ -17,7 +17,7 @@ class WebpFrame(NamedTuple):
     """A box of a frame that replaces what was there."""
 
     x: int
-    """Even, as `y`."""
+    """The left edge, an even number, as is `y`."""
     y: int
     width: int
     height: int
@@ -36,7 +36,7 @@ def write_webp(
     icc: bytes | None,
     metadata: Metadata,
 ) -> None:
-    """Put WebP files together to one.
+    """Put WebP files together to an animation.
 
     Args:
         file: Empty.
@@ -69,21 +69,29 @@ def write_webp(
     file.put(4, struct.pack("<I", len(file) - 8))
 
 
+def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
+    """Put a block of EXIF in the place of the one that libvips wrote."""
+    chunks = (
+        _chunk(name, exif if name == b"EXIF" else body) for name, body in _walk_chunks(encoded)
+    )
+    return _chunk(b"RIFF", b"WEBP" + b"".join(chunks))
+
+
 _REPLACES = 0x02
-"""Is not blended with what was there, and stays for the next frame."""
+"""The frame replaces what was there, and stays for the next one."""
 
 
 def _frame(frame: WebpFrame) -> bytes:
     places = (frame.x // 2, frame.y // 2, frame.width - 1, frame.height - 1, frame.milliseconds)
     pixels = (
         _chunk(name, body)
-        for name, body in _chunks(frame.still)
+        for name, body in _walk_chunks(frame.still)
         if name in (b"ALPH", b"VP8 ", b"VP8L")
     )
     return b"".join([*map(_three, places), bytes([_REPLACES]), *pixels])
 
 
-def _chunks(webp: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _walk_chunks(webp: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 12
     while at < len(webp):
         name, size = struct.unpack_from("<4sI", webp, at)
@@ -96,5 +104,5 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _three(number: int) -> bytes:
-    """24 bits."""
+    """Pack a number in 24 bits."""
     return number.to_bytes(3, "little")

@@ -1,18 +1,17 @@
-"""Still pictures that are decoded whole, by others than the loaders of libvips."""
-
-from pathlib import Path
+"""Decodes still pictures that cannot pass row by row: BMP, Netpbm, GIF, HEIC."""
 
 from widesr.pictures.bitmaps import open_bitmap
 from widesr.pictures.gif import read_gif
 from widesr.pictures.heic import open_heic
-from widesr.pictures.picture import Bitmap, Pixels
-from widesr.system.files import FileBytes
+from widesr.pictures.picture import Bitmap
+from widesr.pictures.sources import PictureFile
+from widesr.pixels.rows import Pixels
 
 WHOLE = ("bmp", "netpbm", "gif", "heic")
-"""Kinds of files that `open_whole` takes."""
+"""The kinds of files that `open_whole` takes."""
 
 
-def open_whole(path: Path, fd: int, kind: str) -> Bitmap:
+def open_whole(file: PictureFile, kind: str) -> Bitmap:
     """Read the header of an open file that is of a kind of `WHOLE` by its content.
 
     Raises:
@@ -22,16 +21,15 @@ def open_whole(path: Path, fd: int, kind: str) -> Bitmap:
         ValueError: It is damaged; the cause alone.
     """
     if kind == "gif":
-        return _open_gif(path, fd)
-    file = FileBytes(fd)
-    return open_heic(path, file) if kind == "heic" else open_bitmap(path, file, kind)
+        return _open_gif(file)
+    return open_heic(file) if kind == "heic" else open_bitmap(file, kind)
 
 
-def _open_gif(path: Path, fd: int) -> Bitmap:
-    gif = read_gif(fd)
+def _open_gif(file: PictureFile) -> Bitmap:
+    gif = read_gif(file)
 
     def decode() -> Pixels:
-        (pixels,) = gif.drawn(path, fd)  # all of it: a warning comes at its end
+        (pixels,) = gif.drawn(file)  # all of it: a warning comes at its end
         return pixels
 
     return Bitmap(

@@ -1,37 +1,20 @@
-"""Pixels to files: the whole file or none, and all that its format can hold.
+"""Writes still pictures, the whole file or none, and refuses what a format cannot hold."""
 
-libvips encodes, but for PNG, row by row where the format allows it: of WebP and AVIF it holds the
-whole picture.
-EXIF is ours to write, as it is ours to read.
-"""
-
-import logging
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import pyvips
 
-from widesr.errors import ImageFormatError, UsageError, write_error
-from widesr.pictures.colour import meant_profile, space_of, to_srgb
+from widesr.errors import ImageFormatError, UsageError
+from widesr.pictures.colour import space_of
 from widesr.pictures.containers import (
     LONGEST_IN_JPEG,
-    add_tags_to_tiff,
-    jpeg_segments,
-    png_chunks,
-    set_exif_of_avif,
-    webp_with_exif,
 )
-from widesr.pictures.feed import Feed, Splice
-from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
+from widesr.pictures.encoding import ENCODERS, encode_stream, opaque
 from widesr.pictures.picture import Picture, PictureStream
-from widesr.pictures.png import stream_png
 from widesr.pictures.sniff import title
-from widesr.pictures.tiff import Tree
-from widesr.pixels.rows import Band, Rows
-from widesr.system.files import FileBytes, whole_file
+from widesr.pictures.sources import Target, name_of, whole_target
 
 FORMATS = {
     ".png": "png",
@@ -46,38 +29,15 @@ FORMATS = {
     ".avif": "avif",
     ".apng": "png",
 }
-"""What can be written, by suffix; the first suffix of a format is the one to give new files."""
+"""The formats that can be written, by suffix; new files get the first suffix of a format."""
+
+
 _GIF = {".gif": "gif"}
-"""Of animations alone: a still picture would lose its colours for nothing."""
-
-
-class _Encoder(NamedTuple):
-    options: dict[str, Any]
-    longest: int
-    """Pixels a side that the format, or libvips, can hold."""
-    bits: int
-    """Of a channel, at most."""
-    alpha: bool = True
-    grey: bool = True
-
-
-_ENCODERS = {
-    "png": _Encoder({}, 2**31 - 1, bits=16),
-    "jpeg": _Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
-    "webp": _Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
-    # Deflate's level 3 gains nearly all that its default 6 does, in about half the time, which is a
-    # good part of that of a network.
-    "tiff": _Encoder(
-        {"compression": "deflate", "level": 3, "predictor": "horizontal", "resunit": "inch"},
-        2**31 - 1,
-        bits=16,
-    ),
-    "avif": _Encoder({"compression": "av1", "subsample_mode": "off"}, 16384, bits=12, grey=False),
-}
+"""The format of animations alone: a still picture would lose its colours for nothing."""
 
 
 def output_format(
-    path: Path,
+    target: Target,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
     animated: bool = False,
@@ -85,13 +45,20 @@ def output_format(
     """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
 
     Args:
-        path: The output.
+        target: Where the output goes; for a file object the format must be given.
         format: A suffix, with or without its dot.
         animated: GIF is a format too.
 
     Raises:
         ImageFormatError: There is no writer for it.
     """
+    path = name_of(target)
+    if not format and not isinstance(target, str | os.PathLike):
+        raise UsageError(
+            f"{path}: a file object has no suffix that says its format; name one of "
+            f"{', '.join(FORMATS)}",
+            options=['format="png"'],
+        )
     suffix = f".{format.lower().removeprefix('.')}" if format else path.suffix.lower()
     formats = FORMATS | _GIF if animated else FORMATS
     if suffix not in formats:
@@ -104,7 +71,7 @@ def output_format(
 
 
 def write_picture(
-    path: Path | str,
+    target: Target,
     picture: Picture,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -119,7 +86,8 @@ def write_picture(
     goes into JPEG, TIFF and PNG, which alone have a place for it.
 
     Args:
-        path: Where to; its folder is there.
+        target: A path whose folder exists, or a file object that is open for writing in binary
+            mode: nothing is written to it before the picture is complete.
         picture: What to write.
         format: A key or a value of `FORMATS`; by default the path's suffix decides.
         quality: 1 to 100, of JPEG, WebP and AVIF.
@@ -134,7 +102,7 @@ def write_picture(
         ImageWriteError: The folder is missing, full, or takes no file.
     """
     write_stream(
-        Path(path),
+        target,
         picture.stream(),
         format=format,
         quality=quality,
@@ -145,7 +113,7 @@ def write_picture(
 
 
 def write_stream(
-    path: Path,
+    target: Target,
     stream: PictureStream,
     *,
     format: str | None = None,  # noqa: A002 (users' word)
@@ -159,99 +127,25 @@ def write_stream(
     Raises:
         Exception: Also what comes while its rows are made; no file is left then.
     """
-    kind = output_format(path, format=format)
-    if not 1 <= quality <= 100:
-        raise UsageError(f"the quality is {quality}, expected 1 to 100 (-q)")
+    path, kind = name_of(target), output_format(target, format=format)
+    check_quality(quality)
     check_fits(path, stream, kind)
     if lossless:
-        check_lossless(path, format=format)
+        check_lossless(path, format=kind)
         check_lossless_picture(path, stream, kind)
-    try:
-        with whole_file(path, overwrite=overwrite) as file:
-            encode_stream(path, stream, file.fileno(), kind, quality=quality, lossless=lossless)
-            sealed(file.fileno())
-    except OSError as error:
-        raise write_error(path, error) from error
+    with whole_target(target, overwrite=overwrite) as file:
+        encode_stream(path, stream, file.fileno(), kind, quality=quality, lossless=lossless)
+        sealed(file.fileno())
 
 
-def encode_stream(
-    path: Path,
-    stream: PictureStream,
-    fd: int,
-    kind: str,
-    *,
-    quality: int = 95,
-    lossless: bool = False,
-    in_all: int | None = None,
-) -> None:
-    """Encode a picture while it passes, into an empty file.
+def check_quality(quality: int) -> None:
+    """Refuse a quality that is not from 1 to 100.
 
-    Args:
-        path: What the file is called.
-        stream: What to write.
-        fd: The file.
-        kind: Of the values of `FORMATS`.
-        quality: As for `write_picture`.
-        lossless: The same.
-        in_all: Decoded bytes of all that comes into one TIFF file; None is this alone.
+    Raises:
+        UsageError: It is not.
     """
-    options = dict(_ENCODERS[kind].options)
-    if kind in ("jpeg", "webp", "avif"):
-        options["Q"] = quality
-    if kind in ("webp", "avif"):
-        options["lossless"] = lossless
-    if kind == "webp":
-        options["exact"] = lossless  # the colours under transparent pixels too
-    if kind == "avif":
-        options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
-    if kind == "tiff":  # offsets have 32 bits
-        options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
-    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
-    if stream.place and kind != "tiff":
-        _LOG.warning("%s: GeoTIFF left out, for which %s has no place", path, title(kind))
-    if kind == "png":
-        for piece in encode_png(stream, metadata):
-            FileBytes(fd).append(piece)
-        return
-    feed = Feed(stream.rows)
-    image = _labelled(feed.image, stream)
-    try:
-        if kind == "jpeg":
-            dots = _stated_resolution(stream)
-            segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=stream.aspect)
-            _encode_jpeg(image, fd, segments, options)
-        else:
-            _encode(image, fd, kind, metadata, options)
-        if kind == "tiff":
-            add_tags_to_tiff(FileBytes(fd), metadata, tags=_own_tags(stream), unstated=_RESOLUTION)
-    except pyvips.Error as error:
-        raise feed.failure or write_error(path, error) from error
-
-
-_LOG = logging.getLogger("widesr")
-_RESOLUTION = (282, 283, 296)
-"""libvips always states one."""
-
-
-def _own_tags(stream: PictureStream) -> Tree:
-    """Make the tags of a TIFF file that libvips cannot write: they go before its own."""
-    tags = tags_of_resolution(_stated_resolution(stream), stream.aspect)
-    if stream.has_band:
-        tags[338] = (3, b"\0\0")
-    if stream.place:
-        tags |= stream.place.scaled(height=stream.rows.height, width=stream.rows.width)
-    return tags
-
-
-def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
-    """Encode a picture that PNG can hold while it passes; yield the pieces of the file."""
-    return stream_png(
-        stream.rows,
-        icc=stream.icc,
-        pixels_per_mm=_stated_resolution(stream),
-        aspect=stream.aspect,
-        chunks=png_chunks(metadata),
-    )
+    if not 1 <= quality <= 100:
+        raise UsageError(f"the quality is {quality}, expected 1 to 100", options=["quality"])
 
 
 def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
@@ -260,23 +154,26 @@ def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
     Raises:
         ImageFormatError: The picture or its metadata is too large.
     """
-    encoder, name, rows = _ENCODERS[kind], title(kind), stream.rows
+    encoder, name, rows = ENCODERS[kind], title(kind), stream.rows
     if max(rows.width, rows.height) > encoder.longest:
         raise ImageFormatError(
             f"{path}: the picture is {rows.width}x{rows.height}, {name} holds at most "
-            f"{encoder.longest} pixels a side; write PNG or TIFF (-f png)"
+            f"{encoder.longest} pixels a side; write PNG or TIFF",
+            options=['format="png"'],
         )
     if stream.has_band and kind != "tiff":
         raise ImageFormatError(
             f"{path}: has a band beside its colours that is not opacity, for which {name} has no "
-            "place; write TIFF (-f tiff), or leave the band out, or tag it as alpha"
+            "place; write TIFF, or leave the band out, or tag it as alpha",
+            options=['format="tiff"'],
         )
     blocks = {"XMP": stream.xmp, "IPTC": stream.iptc}
     for block, data in blocks.items():
         if kind == "jpeg" and data and len(data) > LONGEST_IN_JPEG[block]:
             raise ImageFormatError(
                 f"{path}: the {block} metadata is {len(data):,} bytes, JPEG holds at most "
-                f"{LONGEST_IN_JPEG[block]:,}; write PNG or TIFF (-f png)"
+                f"{LONGEST_IN_JPEG[block]:,}; write PNG or TIFF",
+                options=['format="png"'],
             )
 
 
@@ -288,7 +185,8 @@ def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A
     """
     if output_format(path, format=format) == "jpeg":
         raise ImageFormatError(
-            f"{path}: JPEG is never lossless; write PNG, TIFF, WebP or AVIF (-f png)"
+            f"{path}: JPEG is never lossless; write PNG, TIFF, WebP or AVIF",
+            options=['format="png"'],
         )
 
 
@@ -296,129 +194,27 @@ def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None
     """Refuse a picture of which the format would lose something.
 
     Raises:
-        ImageFormatError: Its depth or its profile.
+        ImageFormatError: The format has no place for its depth or its profile.
     """
-    encoder = _ENCODERS[kind]
+    encoder = ENCODERS[kind]
     if stream.rows.dtype == np.uint16 and encoder.bits < 16:
         found = f"has 16 bits, of which {title(kind)} holds {encoder.bits}"
     elif stream.colours == 1 and not encoder.grey and space_of(stream.icc) == b"GRAY":
         found = f"has a grey profile, which {title(kind)} cannot hold"
     else:
         return
-    raise ImageFormatError(f"{path}: the picture {found}; for no loss write PNG or TIFF (-f png)")
-
-
-def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
-    """The picture in channels, depth and profile that the format can hold."""
-    encoder = _ENCODERS[kind]
-    stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
-    if stream.has_alpha and not encoder.alpha:
-        stream = replace(stream, rows=_opaque(path, stream, kind))
-    if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # refused for one channel
-        stream = stream.with_colours(_tripled, channels=3, icc=stream.icc)
-    if stream.colours == 1 and not encoder.grey and stream.icc:
-        try:
-            to = to_srgb(stream.icc, channels=1, dtype=stream.rows.dtype)
-            stream = stream.with_colours(to.change, channels=to.channels, icc=to.icc)
-        except pyvips.Error:  # a damaged profile is as good as none
-            stream = replace(stream, icc=None)
-    if stream.rows.dtype == np.uint16 and encoder.bits < 16:
-        stream = replace(stream, rows=_shallower(stream.rows, bits=encoder.bits))
-    return stream
+    raise ImageFormatError(
+        f"{path}: the picture {found}; for no loss write PNG or TIFF", options=['format="png"']
+    )
 
 
 def check_opaque(path: Path, stream: PictureStream, *, format: str | None = None) -> None:  # noqa: A002
-    """Read a picture to see whether its format can hold it, where that hangs on its alpha.
+    """Read a picture to see whether it is opaque, if its format has no alpha.
 
     Raises:
         ImageFormatError: It is partly transparent, and the format has no place for that.
     """
     kind = output_format(path, format=format)
-    if stream.has_alpha and not _ENCODERS[kind].alpha:
-        for _ in _opaque(path, stream, kind):
+    if stream.has_alpha and not ENCODERS[kind].alpha:
+        for _ in opaque(path, stream, kind):
             pass
-
-
-def _opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
-    """The colours alone, as long as nothing shines through."""
-    top = np.iinfo(stream.rows.dtype).max
-
-    def colours(band: Band) -> Band:
-        if (band[..., -1] != top).any():
-            raise ImageFormatError(
-                f"{path}: the picture is partly transparent, which {title(kind)} cannot hold; "
-                "write PNG, WebP, TIFF or AVIF (-f png)"
-            )
-        return band[..., :-1]
-
-    return stream.rows.map(colours, channels=stream.colours)
-
-
-def _tripled(band: Band) -> Band:
-    return np.repeat(band, 3, axis=2)
-
-
-def _shallower(rows: Rows, *, bits: int) -> Rows:
-    """16 bits rounded to 8; or to 12, in the upper bits of 16, where libvips takes them."""
-    top = 2**bits - 1
-
-    dtype = np.uint8 if bits == 8 else np.uint16
-    shift = 8 * dtype().itemsize - bits
-
-    def rounded(band: Band) -> Band:
-        values = (band.astype(np.uint32) * top + 32767) // 65535 << shift
-        return np.asarray(values, dtype)
-
-    return rows.map(rounded, channels=rows.channels, dtype=dtype)
-
-
-def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
-    """The image with its profile."""
-    image = image.copy()
-    if stream.icc:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
-    return image
-
-
-def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
-    """The picture's metadata with its size; where EXIF alone can tell, the resolution too."""
-    metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
-    dots = tags_of_resolution(_stated_resolution(stream), stream.aspect)
-    if not metadata.exif and dots and kind in ("webp", "avif"):
-        metadata = metadata._replace(exif=exif_of(dots))
-    return sized(metadata, width=stream.rows.width, height=stream.rows.height)
-
-
-def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
-    """The resolution, unless it is one that no picture has: files claim anything."""
-    dots = stream.pixels_per_mm
-    return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
-
-
-def _encode_jpeg(image: pyvips.Image, fd: int, segments: bytes, options: dict[str, Any]) -> None:
-    splice = Splice(FileBytes(fd), at=2, extra=segments)
-    splice.take(image.jpegsave_target, keep=pyvips.ForeignKeep.ICC, **options)
-
-
-def _encode(
-    image: pyvips.Image, fd: int, kind: str, metadata: Metadata, options: dict[str, Any]
-) -> None:
-    """Encode with libvips, and bring to its place in the file what libvips would not."""
-    exif, xmp, _ = metadata
-    file = FileBytes(fd)
-    keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
-    target = pyvips.Target.new_to_descriptor(fd)
-    if xmp:
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
-    if exif and kind in ("webp", "avif"):  # makes the place for it
-        image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
-        keep |= pyvips.ForeignKeep.EXIF
-    if kind == "webp":
-        encoded = image.webpsave_buffer(keep=keep, **options)
-        file.append(webp_with_exif(encoded, exif) if exif else encoded)
-    elif kind == "tiff":
-        image.tiffsave_target(target, keep=keep, **options)
-    else:
-        image.heifsave_target(target, keep=keep, **options)
-        if exif:
-            set_exif_of_avif(file, exif)

@@ -1,1 +1,1 @@
-"""Mathematics on arrays of pixels, in NumPy alone: no files, no networks."""
+"""Computes on arrays of pixels, in NumPy alone: no files, no networks."""

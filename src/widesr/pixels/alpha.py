@@ -1,4 +1,4 @@
-"""Colours that no one sees, replaced by those beside them before a picture is resampled.
+"""Replaces colours that no one sees by those beside them, before a picture is resampled.
 
 Under transparent pixels lies any colour, often black or white, which a resampler or a network would
 draw into the seen pixels as a fringe. Of what is nearly transparent the same is nearly true: beside
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from widesr.pixels.rows import Band, Rows
 
-Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
+Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 
 REACH = 16
-"""How far seen colours grow, in pixels: as far as a network looks with weight to speak of."""
+"""The distance that seen colours grow, in pixels, beyond which a network hardly looks."""
 _CHUNK = 2**22
-"""Values that are worked on together."""
+"""The number of values that are worked on together."""
 _OUTSHONE = 0.5
-"""Share of the alpha beside it below which a colour changes: as sharp as edges are drawn, alpha
+"""The share of the alpha beside it below which a colour changes: as sharp as edges are drawn, alpha
 halves from pixel to pixel, and no colour of such an edge may change."""
 _POWER = 5
-"""By which a colour's weight grows with its share: 0.04 at 1/128, 0.41 at 1/10, 0.97 at 1/2.
+"""The power of a colour's weight by its share: 0.04 at 1/128, 0.41 at 1/10, 0.97 at 1/2.
 
 So the errors that the colour makes, where the edge beside it is drawn, and those that its
 replacement makes, where it is seen itself, are least together under bicubic interpolation."""
@@ -46,7 +46,7 @@ def bled(rows: Rows) -> Rows:
     return Rows(bands(), shape=(rows.height, rows.width, colours), dtype=rows.dtype)
 
 
-def bleed(pixels: NDArray[Pixels], *, alpha: NDArray[Pixels]) -> NDArray[Pixels]:
+def bleed(pixels: NDArray[Value], *, alpha: NDArray[Value]) -> NDArray[Value]:
     """Replace colours, as far as they are outshone, by those of the pixels beside them.
 
     Colours grow `REACH` pixels, one by one, into those that have less than half of their alpha:
@@ -94,5 +94,5 @@ def bleed(pixels: NDArray[Pixels], *, alpha: NDArray[Pixels]) -> NDArray[Pixels]
         changed[at] = True
     if not changed.any():
         return pixels
-    grown: NDArray[Pixels] = np.floor(colour[1:-1, 1:-1] + 0.5).astype(pixels.dtype)
+    grown: NDArray[Value] = np.floor(colour[1:-1, 1:-1] + 0.5).astype(pixels.dtype)
     return grown

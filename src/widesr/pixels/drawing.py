@@ -1,4 +1,4 @@
-"""Pictures beside one another under labels: what a person looks at to compare."""
+"""Draws pictures beside one another under labels, for a person to compare."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-"""RGB, (H, W, 3)."""
+Drawing = NDArray[np.uint8]
+"""A drawing in RGB, (H, W, 3)."""
 
 GAP = 8
-"""Black pixels between the parts of a sheet."""
+"""The black pixels between the parts of a sheet."""
 
 # The letters from space to "~", 5x7 pixels: a byte per column, its lowest bit on top. Drawn here,
 # because a fresh machine may have no font, and a sheet is to look the same everywhere.
@@ -30,11 +30,11 @@ _LETTERS = bytes.fromhex(
 )
 _COLUMNS = 5
 _SIZE = 2
-"""Pixels of the sheet per pixel of a letter."""
+"""The pixels of the sheet per pixel of a letter."""
 _LABEL_HEIGHT = 16 * _SIZE
 
 
-def label(text: str, *, width: int) -> Pixels:
+def label(text: str, *, width: int) -> Drawing:
     """Write white letters on black, (32, `width`, 3).
 
     Letters lose their accents, and others than Latin become "?". A text that is too long loses its
@@ -67,18 +67,18 @@ def _fitted(text: bytes, most: int) -> bytes:
     return (text[: max(most - 2 - end, 0)] + b".." + text[len(text) - end :])[:most]
 
 
-def enlarged(pixels: Pixels, *, zoom: int) -> Pixels:
+def enlarged(pixels: Drawing, *, zoom: int) -> Drawing:
     """Repeat every pixel `zoom` times along both axes: nothing is smoothed."""
     return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def titled(text: str, pixels: Pixels, *, width: int) -> Pixels:
+def titled(text: str, pixels: Drawing, *, width: int) -> Drawing:
     """Put a label of `width` pixels, at least the picture's, over a picture."""
     width = max(width, pixels.shape[1])
     return np.concatenate([label(text, width=width), _padded(pixels, axis=1, length=width)])
 
 
-def joined(parts: Sequence[Pixels], *, axis: int) -> Pixels:
+def joined(parts: Sequence[Drawing], *, axis: int) -> Drawing:
     """Put pictures below (axis 0) or beside (axis 1) one another, `GAP` between them."""
     across = 1 - axis
     length = max(part.shape[across] for part in parts)
@@ -88,12 +88,12 @@ def joined(parts: Sequence[Pixels], *, axis: int) -> Pixels:
     return np.concatenate(pieces[1:], axis=axis)
 
 
-def _padded(pixels: Pixels, *, axis: int, length: int) -> Pixels:
+def _padded(pixels: Drawing, *, axis: int, length: int) -> Drawing:
     missing = [(0, length - pixels.shape[axis] if each == axis else 0) for each in range(3)]
     return np.pad(pixels, missing)
 
 
-def framed(pixels: Pixels, rows: slice, columns: slice) -> Pixels:
+def framed(pixels: Drawing, rows: slice, columns: slice) -> Drawing:
     """Draw a yellow frame, two pixels thick, around a window; beyond the picture it is cut off."""
     drawn = pixels.copy()
     outer = (slice(max(span.start - 2, 0), span.stop + 2) for span in (rows, columns))
@@ -103,7 +103,7 @@ def framed(pixels: Pixels, rows: slice, columns: slice) -> Pixels:
 
 
 def densest(values: NDArray[np.generic], *, height: int, width: int) -> tuple[int, int]:
-    """Top and left of the window of this size with the greatest sum of `values`, (H, W).
+    """Find the window of this size with the greatest sum of `values`, (H, W).
 
     Where several are greatest, the one nearest to their middle: what stands alone is centred.
     """

@@ -1,4 +1,4 @@
-"""PSNR and SSIM under a named protocol; a number without its protocol cannot be compared."""
+"""Measures PSNR and SSIM under a named protocol, without which a number cannot be compared."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ Channel = Literal["y", "rgb"]
 
 _PEAK = 255.0
 _WINDOW = 11
-"""Side of SSIM's Gaussian window, in pixels."""
+"""The side of SSIM's Gaussian window, in pixels; its sigma is 1.5."""
 _BAND = 256
-"""Rows that are compared at once: memory does not grow with the height."""
+"""The rows that are compared at once: memory does not grow with the height."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is compared: every choice that moves a published number."""
+    """Every choice that moves a published number."""
 
     name: str
     channel: Channel
     """`"y"`: luma in MATLAB's studio range [16, 235], as BT.601 has it; `"rgb"`: all three."""
     border_per_scale: int
-    """Border left out on each side, in HR pixels, for each unit of scale."""
+    """The border left out on each side, in HR pixels, for each unit of scale."""
     border_extra: int
-    """Border left out on each side beside that, in HR pixels."""
+    """The border left out on each side beside that, in HR pixels."""
     y_rounded: bool
-    """Whether luma is rounded to whole levels, as MATLAB's rgb2ycbcr of uint8 gives it."""
+    """True if luma is rounded to whole levels, as MATLAB's rgb2ycbcr of uint8 gives it."""
     source: str
 
     def shave(self, scale: int) -> int:
-        """Border left out on each side, in HR pixels."""
+        """Give the border left out on each side, in HR pixels."""
         return self.border_per_scale * scale + self.border_extra
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
-    """Peak signal-to-noise ratio in decibels; higher is better, `inf` for equal pictures.
+    """Compute the peak signal-to-noise ratio in decibels; it is `inf` for equal pictures.
 
     Args:
         sr: Super-resolved picture, uint8 or uint16 (read as levels of 1/257), (H, W, 3) RGB or
@@ -110,7 +110,7 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
 
 
 def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
-    """Structural similarity, 1 for equal pictures: 11x11 Gaussian of sigma 1.5, valid windows.
+    """Compute the structural similarity, 1 for equal pictures, in whole 11x11 Gaussian windows.
 
     Colour is the mean over the channels. Arguments and errors as for `psnr`; the picture inside
     the border must hold the window.
@@ -133,7 +133,7 @@ def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
 
 
 def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
-    """Luma of RGB levels 0..255, (H, W, 3) to (H, W, 1), in 16..235.
+    """Compute the luma of RGB levels 0..255, (H, W, 3) to (H, W, 1), in 16..235.
 
     Source: ITU-R BT.601 as in MATLAB's rgb2ycbcr. Full-range luma (piq, pyiqa, OpenCV) reads
     20 log10(255 / 219) = 1.32 dB lower: never put both in one table.
@@ -145,7 +145,7 @@ def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
 def _inside_border(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, scale: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both pictures without the protocol's border, (h, w, channels), if they can be compared."""
+    """Cut off the protocol's border of both pictures, if they can be compared: (h, w, channels)."""
     if sr.shape != hr.shape or sr.dtype != hr.dtype:
         raise ShapeError(
             f"pictures to compare must be alike, got {sr.shape} {sr.dtype} "
@@ -166,7 +166,7 @@ def _inside_border(
 def _bands(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, *, overlap: int = 0
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Both pictures as the protocol sees them, float64, some rows at a time.
+    """Give both pictures as the protocol sees them, float64, some rows at a time.
 
     Each band but the first begins with the last `overlap` rows of the one before.
     """
@@ -183,7 +183,7 @@ def _bands(
 
 
 def _ssim_index(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """SSIM at each place where the window fits whole: (H, W, C) to (H - 10, W - 10, C)."""
+    """Compute SSIM where the window fits whole: (H, W, C) to (H - 10, W - 10, C)."""
     c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
     mean_x, mean_y = _blurred(x), _blurred(y)
     variance_x = _blurred(x * x) - mean_x**2

@@ -1,4 +1,4 @@
-"""Pictures that come from top to bottom: only the rows that are still needed are held.
+"""Passes pictures from top to bottom, and holds only the rows that are still needed.
 
 A step from picture to picture takes `Rows` and gives `Rows`; nothing happens before the last one
 is read. So a picture of any height goes through any number of steps in bounded memory, and one
@@ -14,10 +14,12 @@ from numpy.typing import DTypeLike, NDArray
 
 Band = NDArray[Any]
 """Some rows of a picture over its whole width, (rows, W, C)."""
+Pixels = NDArray[np.uint8 | np.uint16]
+"""The values of a picture as files hold them, 8 or 16 bits."""
 
 
 _CHUNK = 2**16
-"""Bytes that are copied at once, about."""
+"""The approximate number of bytes that are copied at once."""
 
 
 class Rows:
@@ -47,12 +49,12 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of the whole picture."""
+        """The (H, W, C) of the whole picture."""
         return self.height, self.width, self.channels
 
     @property
     def nbytes(self) -> int:
-        """Of the whole picture, decoded."""
+        """The bytes of the whole picture, decoded."""
         return self.height * self.width * self.channels * self.dtype.itemsize
 
     def read(self, start: int, stop: int) -> Band:
@@ -74,7 +76,7 @@ class Rows:
         return self._held[: stop - start]
 
     def __iter__(self) -> Iterator[Band]:
-        """Give what was never read, in bands as they come."""
+        """Give the rows that were never read, in bands as they come."""
         held, self._held = self._held, self._held[:0]
         if len(held):
             yield held
@@ -82,7 +84,7 @@ class Rows:
         yield from self._bands
 
     def chunks(self, height: int) -> Iterator[Band]:
-        """Give what was never read in bands of `height` rows; the last may be lower."""
+        """Give the rows that were never read in bands of `height` rows; the last may be lower."""
         for start in range(0, self.height, height):
             yield self.read(start, min(start + height, self.height))
 
@@ -108,16 +110,28 @@ class Rows:
 
     def beside(self, other: "Rows") -> "Rows":
         """Join the channels of two pictures of the same size, this one's first."""
+        channels = self.channels + other.channels
+        return self.joined(other, lambda *two: np.concatenate(two, axis=2), channels=channels)
+
+    def joined(
+        self,
+        other: "Rows",
+        join: Callable[[Band, Band], Band],
+        *,
+        channels: int,
+        dtype: DTypeLike | None = None,
+    ) -> "Rows":
+        """Make each pixel of those at its place in two pictures of the same size."""
         row = 0
 
-        def joined(band: Band) -> Band:
+        def with_other(band: Band) -> Band:
             nonlocal row
             top, row = row, row + len(band)
-            return np.concatenate([band, other.read(top, row)], axis=2)
+            return join(band, other.read(top, row))
 
-        return self.map(joined, channels=self.channels + other.channels)
+        return self.map(with_other, channels=channels, dtype=dtype)
 
-    def mirrored(self, margin: int) -> "Rows":
+    def pad_symmetric(self, margin: int) -> "Rows":
         """Put mirrored pixels around the picture, so many on each side; the edge is repeated."""
         n = self.height
         step = max(_CHUNK // max(self.nbytes // n, 1), margin, 1)
@@ -142,7 +156,7 @@ class Rows:
         return Rows(wide, shape=shape, dtype=self.dtype)
 
     def whole(self) -> Band:
-        """Read all of it into memory, (H, W, C)."""
+        """Read the whole picture into memory, (H, W, C)."""
         bands = iter(self)
         first = next(bands)
         if len(first) == self.height:

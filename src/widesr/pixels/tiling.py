@@ -1,4 +1,4 @@
-"""Where to cut a picture into tiles, and what to keep of each.
+"""Cuts a picture into tiles, and says what to keep of each.
 
 A tile is read with a halo around its core, clipped a margin beyond the picture's border: there the
 network must see its own zero padding, as it does in the whole picture. With a halo of at least the
@@ -21,20 +21,20 @@ class Tile:
 
     core_y: slice
     core_x: slice
-    """What is kept; the cores of all tiles cover the picture, each pixel once."""
+    """The part that is kept; the cores of all tiles cover the picture, each pixel once."""
     read_y: slice
     read_x: slice
-    """What the network sees: the core and its halo; in the margin below 0 and above the end."""
+    """The core and its halo, which the network sees; in the margin below 0 or above the end."""
 
     def kept(self, scale: int) -> tuple[slice, slice]:
-        """Rows and columns of the core within the network's output for this tile."""
+        """The rows and columns of the core within the network's output for this tile."""
         return (
             _scaled(self.core_y, scale, origin=self.read_y.start),
             _scaled(self.core_x, scale, origin=self.read_x.start),
         )
 
     def placed(self, scale: int) -> tuple[slice, slice]:
-        """Rows and columns of the core within the whole SR picture."""
+        """The rows and columns of the core within the whole SR picture."""
         return _scaled(self.core_y, scale, origin=0), _scaled(self.core_x, scale, origin=0)
 
 
@@ -89,7 +89,7 @@ def plan_tiles(
 
 
 def _cut(length: int, n: int, halo: int, margin: int) -> list[tuple[slice, slice]]:
-    """Core and read range of each of n pieces along one axis."""
+    """Cut an axis into n pieces, each with its core and what is read."""
     read = length + 2 * margin
     side = read if n == 1 else ceil((read - 2 * halo) / n) + 2 * halo
     # The last one ends with the picture. Those between are never farther apart than `side` less

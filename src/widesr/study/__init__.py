@@ -3,4 +3,4 @@
 from pathlib import Path
 
 STUDIES = Path(__file__).parent / "studies"
-"""Where the studies of the package are; this needs no torch."""
+"""The folder of the studies in the package; importing it needs no torch."""

@@ -1,4 +1,4 @@
-"""A study: one recipe whose settings are taken in turn; read from a TOML file, cell by cell."""
+"""Reads a study, which is one recipe whose settings are taken in turn, and lays out its cells."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ from widesr.train.recipe import Recipe, Whole, parse_recipe
 from widesr.train.recipe_errors import list_mistakes, nearest
 
 _BASE = ("family", "net", "data", "optim", "log")
-"""Of a study file, what is a recipe's."""
+"""Keys and tables of a study file that belong to a recipe."""
 _HD_PIXELS = 1280 * 720
 
 
@@ -31,7 +31,7 @@ class Equal(_Table):
     """Networks made alike in size, so that a comparison is fair."""
 
     what: Literal["parameters", "gflop"]
-    """What is made equal, as nearly as a whole number allows."""
+    """The size to make equal, as nearly as a whole number allows."""
     by: str
     """The key that is chosen for it, as "net.n_feats"."""
     axis: str
@@ -47,12 +47,12 @@ class Study(_Table):
     source: str
     """The paper or repository whose claim is looked at."""
     claim: str
-    """What it says."""
+    """The claim, in a sentence."""
     seeds: tuple[Whole, ...]
     """Each cell is run with each of them; they decide weights and patches."""
     axes: Annotated[dict[str, list[Any] | dict[str, dict[str, Any]]], Field(min_length=1)]
-    """What is taken in turn: a recipe's key with its values, as `"net.norm" = ["batch", "none"]`;
-    or a name of your own with, for each value, the keys that it sets."""
+    """The settings to take in turn: a recipe's key with its values, such as `"net.norm" = ["batch",
+    "none"]`; or a name of your own with, for each value, the keys that it sets."""
     family: str
     net: dict[str, Any]
     data: dict[str, Any]
@@ -91,7 +91,7 @@ class Study(_Table):
 
     @property
     def axis_names(self) -> list[str]:
-        """Names of the axes, short, in the order of the file."""
+        """Short names of the axes, in the order of the file."""
         return [_short(name) for name in self.axes]
 
 
@@ -99,26 +99,26 @@ class Cell(NamedTuple):
     """One run of a study."""
 
     labels: dict[str, str]
-    """By axis, the value that it has here."""
+    """The value on each axis."""
     seed: int
     recipe: Recipe
 
     @property
     def name(self) -> str:
-        """Of its folder and its files."""
+        """The name of its folder and its files."""
         return self.recipe.name
 
 
 class Size(NamedTuple):
-    """How large a network is, as it is trained."""
+    """The size of a network, as it is trained."""
 
     parameters: int
     gflop: float
-    """To make a picture of 1280x720; a multiplication with its addition counts two."""
+    """Work for a picture of 1280x720; a multiplication with its addition counts two."""
 
 
 def list_studies() -> list[str]:
-    """Names of the studies that come with the package."""
+    """List the studies that come with the package."""
     return names_in(STUDIES)
 
 
@@ -186,7 +186,7 @@ def _require_different(values: Sequence[str], *, what: str = "") -> None:
 
 
 def _mistakes_of_cells(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the recipes that a study file leads to, each mistake once."""
+    """List the mistakes of the recipes that a study file leads to, each once."""
     found: dict[str, None] = {}
     names: set[str] = set()
     for _, _, recipe in _grid(values):
@@ -202,7 +202,7 @@ def _mistakes_of_cells(values: Mapping[str, Any]) -> list[str]:
 
 
 def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict[str, Any]]]:
-    """Labels, seed and recipe of each cell; also of a file with mistakes, as far as they allow."""
+    """Give labels, seed and recipe of each cell, of a file with mistakes as far as they allow."""
     axes = values.get("axes")
     named = [
         (_short(name), _settings(name, axis))
@@ -228,7 +228,7 @@ def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict
 
 
 def _settings(name: str, axis: Mapping[str, Any] | list[Any]) -> dict[str, dict[str, Any]]:
-    """By label, the keys that each value of an axis sets."""
+    """Give the keys that each value of an axis sets, by label."""
     if isinstance(axis, Mapping):
         return {
             label: dict(keys) if isinstance(keys, Mapping) else {name: keys}

@@ -1,4 +1,4 @@
-"""What a study found: its table in Markdown and CSV, with the budget, and the log of each cell."""
+"""Writes what a study found: a table in Markdown and CSV, the budget, and each cell's log."""
 
 import csv
 import io
@@ -19,19 +19,19 @@ class Row(NamedTuple):
     labels: dict[str, str]
     parameters: int
     gflop: float
-    """To make a picture of 1280x720."""
+    """Work for a picture of 1280x720."""
     psnr: tuple[float, ...]
-    """Of the runs that came to their end, in dB."""
+    """PSNR-Y of the runs that came to their end, in dB."""
     diverged_at: tuple[int, ...]
     """Steps at which the other runs diverged."""
     rewinds: int
     """Times that runs exploded and were taken back, in all."""
     seconds: float
-    """Of training, mean over the runs."""
+    """Time of training, mean over the runs."""
 
     @property
     def mean(self) -> float | None:
-        """Of the PSNR; None where all runs diverged."""
+        """Mean PSNR-Y; None where all runs diverged."""
         return sum(self.psnr) / len(self.psnr) if self.psnr else None
 
     @property

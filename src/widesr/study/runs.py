@@ -1,4 +1,4 @@
-"""The cells of a study run one after another; a finished one is never run again."""
+"""Runs the cells of a study one after another, and never a finished one again."""
 
 import json
 from collections.abc import Callable
@@ -27,28 +27,28 @@ class Point(NamedTuple):
     loss: float
     """Mean over the last steps, those since a report was made."""
     psnr: float
-    """Of the held-out photographs, `benchmark-y`, in dB."""
+    """PSNR-Y of the held-out photographs, `benchmark-y`."""
 
 
 class Outcome(BaseModel):
-    """What became of a cell, with all that is needed to run it again."""
+    """The outcome of a cell, with all that is needed to run it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: dict[str, str]
-    """By axis."""
+    """The value on each axis."""
     seed: int
     psnr: float | None
-    """Of the last validation; None where the run diverged."""
+    """PSNR-Y of the last validation; None where the run diverged."""
     diverged_at: int | None
     """The step at which the run exploded for the last time, and was given up."""
     rewinds: int = 0
     """Times that it exploded and was taken back, and then went on to its end."""
     parameters: int
     gflop: float
-    """To make a picture of 1280x720; a multiplication with its addition counts two."""
+    """Work for a picture of 1280x720; a multiplication with its addition counts two."""
     seconds: float
-    """Of training; validation and what comes before the first step are left out."""
+    """Time of training, without validation and what comes before the first step."""
     photographs: int
     """Learned from."""
     held_out: int
@@ -65,9 +65,9 @@ def run_study(
     out: Path,
     threads: int | None = None,
     device: Device = "cpu",
-    report: Callable[[Cell, Progress], None] = lambda _cell, _now: None,
-    finished: Callable[[Outcome], None] = lambda _: None,
-    notice: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[Cell, Progress], None] = lambda _cell, _now: None,
+    on_outcome: Callable[[Outcome], None] = lambda _: None,
+    on_notice: Callable[[str], None] = lambda _: None,
 ) -> list[Outcome]:
     """Run each cell of a study that is not finished in `out`, and go on with one that is begun.
 
@@ -80,10 +80,10 @@ def run_study(
         out: Folder for the results; made where it is missing.
         threads: CPU threads; None leaves torch's choice.
         device: Where to train.
-        report: Called every few steps.
-        finished: Called with each outcome, in the order of the grid; at once with those that
+        on_progress: Called every few steps.
+        on_outcome: Called with each outcome, in the order of the grid; at once with those that
             earlier calls have left.
-        notice: Called with a sentence on what the user should know and the run can live with.
+        on_notice: Called with a sentence on what the user should know and the run can live with.
 
     Returns:
         All outcomes, in the order of the grid.
@@ -103,19 +103,19 @@ def run_study(
             key = _what_it_takes(cell.recipe)
             if shared is None or shared[0] != key:
                 shared = None  # first, so that not two are in memory
-                shared = key, load_photographs(data, cell.recipe, notice=notice)
+                shared = key, load_photographs(data, cell.recipe, on_notice=on_notice)
             outcome = _run(
                 cell,
                 shared[1],
                 folder,
                 threads=threads,
                 device=device,
-                report=partial(report, cell),
-                notice=notice,
+                on_progress=partial(on_progress, cell),
+                on_notice=on_notice,
             )
             _keep(folder, outcome)
         outcomes.append(outcome)
-        finished(outcome)
+        on_outcome(outcome)
     return outcomes
 
 
@@ -126,8 +126,8 @@ def _run(
     *,
     threads: int | None,
     device: Device,
-    report: Callable[[Progress], None],
-    notice: Callable[[str], None],
+    on_progress: Callable[[Progress], None],
+    on_notice: Callable[[str], None],
 ) -> Outcome:
     """Train a cell, from its beginning or from where it was stopped."""
     diverged_at = None
@@ -139,8 +139,8 @@ def _run(
             resume=bool(list_states(folder)),
             threads=threads,
             device=device,
-            report=report,
-            notice=lambda sentence: notice(f"{cell.name}: {sentence}"),
+            on_progress=on_progress,
+            on_notice=lambda sentence: on_notice(f"{cell.name}: {sentence}"),
         )
     except TrainingError as error:
         if error.diverged_at is None:
@@ -150,7 +150,7 @@ def _run(
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
-    """Whether a study in `out` would not run this cell again."""
+    """Tell if a study in `out` would not run this cell again."""
     return (out / cell.name / _OUTCOME).is_file()
 
 
@@ -162,7 +162,7 @@ def time_cell(cell: Cell, *, data: Path, threads: int | None, device: Device) ->
 
 
 def _what_it_takes(recipe: Recipe) -> object:
-    """What decides which photographs a run takes, and how they are made ready."""
+    """Return what decides which photographs a run takes, and how they are made ready."""
     return recipe.network.scale, recipe.data.model_copy(update={"batch": 1})
 
 
@@ -179,7 +179,8 @@ def _earlier(folder: Path, cell: Cell) -> Outcome | None:
         ours, theirs = cell.recipe.model_dump(), outcome.recipe.model_dump()
         keys = ", ".join(sorted(key for key in ours if ours[key] != theirs[key]))
         raise CheckpointError(
-            f"{folder}: was run with other settings ({keys}); choose another --out, or delete it"
+            f"{folder}: was run with other settings ({keys}); choose another folder, or delete it",
+            options=["out"],
         )
     return outcome
 

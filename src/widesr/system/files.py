@@ -170,22 +170,22 @@ class FileBytes:
     """An open file as a byte string: read slice by slice, changed in places, made longer."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.fd = fd
 
     def __len__(self) -> int:
-        return os.fstat(self._fd).st_size
+        return os.fstat(self.fd).st_size
 
     def __getitem__(self, span: slice) -> bytes:
         start, stop, _ = span.indices(len(self))
-        return os.pread(self._fd, max(stop - start, 0), start)
+        return os.pread(self.fd, max(stop - start, 0), start)
 
     def put(self, at: int, data: bytes) -> None:
         """Overwrite what lies at an offset."""
-        os.pwrite(self._fd, data, at)
+        os.pwrite(self.fd, data, at)
 
     def append(self, data: bytes) -> None:
         """Write behind the end, all of it."""
-        os.lseek(self._fd, 0, os.SEEK_END)
+        os.lseek(self.fd, 0, os.SEEK_END)
         view = memoryview(data)
         while view:
-            view = view[os.write(self._fd, view) :]
+            view = view[os.write(self.fd, view) :]

@@ -1,4 +1,4 @@
-"""Other values for keys of a recipe, as people write them: optim.steps=2000."""
+"""Sets other values for keys of a recipe, as people write them: optim.steps=2000."""
 
 import tomllib
 from collections.abc import Sequence

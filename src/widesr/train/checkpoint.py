@@ -7,7 +7,6 @@ hash of their content that reading holds them to.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +27,26 @@ _STATES_KEPT = 3
 
 
 class Provenance(BaseModel):
-    """How weights came to be; goes into their header, and from there into the model's card."""
+    """The origin of weights; it goes into their header, and from there into the model's card."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe
     steps: int
     seconds: float
-    """Of training, over all resumed parts, validation left out."""
+    """Time of training over all resumed parts, without validation."""
     started_from: str | None
     """Name and SHA-256 of the weights that the run began with."""
     teacher: str | None = None
     """Name, licence and SHA-256 of the model whose pictures were learned from."""
     commit: str
-    """Of the widesr checkout that trained, or the installed version."""
+    """The widesr that trained: a commit, or the installed version."""
     machine: str
     training_data: tuple[TrainingData, ...]
     validation_psnr: float | None
     """Mean over the held-out photographs, by `benchmark-y`, in dB."""
+    validation_lpips: float | None = None
+    """Mean over the held-out photographs; None if the recipe has no table `features`."""
 
 
 class _Header(BaseModel):
@@ -59,7 +60,7 @@ class _Header(BaseModel):
 def save_weights(path: Path, network: Network, provenance: Provenance | None) -> None:
     """Write a network's weights, with all that rebuilds it in the header."""
     family = family_of(network.cfg)
-    header = _Header(family=family, net=asdict(network.cfg), provenance=provenance)
+    header = _Header(family=family, net=network.cfg.values(), provenance=provenance)
     _write(path, network.state_dict(), header.model_dump_json())
 
 
@@ -104,7 +105,7 @@ def save_state(
 
 
 def list_states(folder: Path) -> list[Path]:
-    """The run states in a folder, the newest last."""
+    """List the run states in a folder, the newest last."""
     return sorted(folder.glob("state-*.safetensors"), key=_step_of)
 
 
@@ -120,9 +121,9 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_newest_state(
-    folder: Path, *, notice: Callable[[str], None] = lambda _: None
+    folder: Path, *, on_notice: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the newest run state that is whole; `notice` is told of each that is passed over.
+    """Read the newest run state that is whole; `on_notice` is told of each that is passed over.
 
     Raises:
         CheckpointError: There is none, or all are damaged.
@@ -132,9 +133,9 @@ def load_newest_state(
         try:
             return load_state(path)
         except CheckpointError as error:
-            notice(f"{error}; going on from the state before it")
+            on_notice(f"{error.message}; going on from the state before it")
     found = f"all {len(states)} run states in it are damaged" if states else "no run state in it"
-    raise CheckpointError(f"{folder}: {found}; start a new run without --resume")
+    raise CheckpointError(f"{folder}: {found}; start a new run")
 
 
 def _step_of(state: Path) -> int:

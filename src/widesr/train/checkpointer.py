@@ -1,9 +1,9 @@
-"""What the leading process of a run does beside learning: it validates, tells, and keeps files."""
+"""Validates a run, reports on it and keeps its files, in the main process."""
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,18 +18,21 @@ from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
 from widesr.train.schedule import learning_rate_at, way_at
-from widesr.train.validation import bicubic_psnr, draw_sheet, validate
+from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
 _REPORT_S = 2.0
 
 
 class Progress(NamedTuple):
-    """What a run says of itself, every few steps."""
+    """The state of a run, as it is reported every few steps."""
 
     step: int
     steps: int
     loss: float
     """Mean since the last report."""
+    terms: dict[str, float]
+    """Mean of each term of the loss before its weight, and of what a discriminator said, since the
+    last report."""
     learning_rate: float
     gradient_norm: float | None
     """Mean since the last report, before clipping; None where fp16 overflowed in all of it."""
@@ -39,19 +42,26 @@ class Progress(NamedTuple):
     """Share of that time spent waiting for patches, 0 to 1."""
     seconds_left: float
     psnr: float | None
-    """Of the last validation, `benchmark-y`, in dB."""
+    """PSNR-Y of the last validation, `benchmark-y`, in dB."""
     psnr_at_start: float | None
-    """Of the network that training began with; None where that was random."""
+    """PSNR-Y of the network that training began with; None where that was random."""
     psnr_bicubic: float | None
-    """Of bicubic interpolation on the same photographs; None before the first validation."""
+    """PSNR-Y of bicubic interpolation on the same photographs; None before the first validation."""
+    lpips: float | None
+    """Perceptual distance of the last validation; None without the table `features`."""
+    lr_psnr: float | None
+    """PSNR of SR, shrunk by bicubic, against LR, in the last validation, in dB."""
+    lattice: float | None
+    """Power of SR at the spacing of LR pixels against that beside it, in the last validation, in
+    dB."""
     rewinds: int
-    """How often the loss has exploded and the run was taken back."""
+    """Times that the run exploded and was taken back."""
     validated: bool
-    """Whether that validation was at this step; a checkpoint goes with it."""
+    """True if that validation was at this step; a checkpoint goes with it."""
 
 
 class Files(NamedTuple):
-    """Where a run's files go, and what goes into them beside the run."""
+    """The place of a run's files, and what goes into them beside the run."""
 
     out: Path
     name: str
@@ -64,7 +74,7 @@ class Files(NamedTuple):
         return self.out / f"{self.name}.safetensors"
 
 
-class Keeper:
+class Checkpointer:
     """Validates a run, reports on it, and writes its files."""
 
     def __init__(
@@ -74,11 +84,11 @@ class Keeper:
         held_out: Sequence[Pair],
         *,
         files: Files,
-        report: Callable[[Progress], None],
+        on_progress: Callable[[Progress], None],
         log: Write,
     ) -> None:
         self._run, self._loader, self._held_out = run, loader, held_out
-        self._files, self._report, self._log = files, report, log
+        self._files, self._report, self._log = files, on_progress, log
         self._psnr_bicubic: float | None = None
         self.begin()
 
@@ -91,7 +101,12 @@ class Keeper:
     def look_at_start(self) -> None:
         """Validate the network that the run was given to begin with."""
         run = self._run
-        run.psnr_at_start = validate(run.average, self._held_out, device=run.device).psnr
+        run.psnr_at_start = self._validate().scores.psnr
+
+    def _validate(self) -> Validated:
+        run = self._run
+        perceptual = run.objective.perceptual
+        return validate(run.ema, self._held_out, device=run.device, perceptual=perceptual)
 
     def note(self, learned: Learned, *, reports: bool) -> None:
         """Take note of a step, and report if there was no report for a while and none follows."""
@@ -110,19 +125,21 @@ class Keeper:
         run = self._run
         # The time that validation takes is not the steps'.
         now = self._progress(at=time.perf_counter(), validated=True)
-        found = validate(run.average, self._held_out, device=run.device)
-        run.psnr = found.psnr
+        found = self._validate()
+        scores = found.scores
+        run.scores = scores
         if self._psnr_bicubic is None:
             self._psnr_bicubic = bicubic_psnr(self._held_out, scale=run.recipe.network.scale)
-        is_best = run.best_psnr is None or found.psnr > run.best_psnr
-        run.best_psnr = found.psnr if is_best else run.best_psnr
-        now = now._replace(psnr=found.psnr, psnr_bicubic=self._psnr_bicubic)
-        sheet = draw_sheet(run.average, self._held_out, found.pictures)
+        rank = run.recipe.best.rank(scores)
+        is_best = run.best is None or rank > run.best
+        run.best = rank if is_best else run.best
+        now = now._replace(**scores._asdict(), psnr_bicubic=self._psnr_bicubic)
+        sheet = draw_sheet(run.ema, self._held_out, found.pictures)
         self._report(now)
         self._log(now._asdict() | {"seconds": run.seconds}, sheet)
         for end in ("", ".best") if is_best else ("",):
             weights = self._files.weights.with_suffix(f"{end}.safetensors")
-            save_weights(weights, run.average, self._provenance())
+            save_weights(weights, run.ema, self._provenance())
             _write_sheet(weights.with_suffix(".png"), Picture(pixels=sheet))
         self._keep_state()
         self.begin()
@@ -133,7 +150,7 @@ class Keeper:
         Raises:
             CheckpointError: The folder is full, or takes no file; the state before is whole.
         """
-        save_weights(self._files.weights, self._run.average, self._provenance())
+        save_weights(self._files.weights, self._run.ema, self._provenance())
         self._keep_state()
 
     def _progress(self, *, at: float, validated: bool) -> Progress:
@@ -145,12 +162,13 @@ class Keeper:
             step=run.step,
             steps=optim.steps,
             loss=statistics.fmean(step.loss for step in self._learned),
+            terms=_means([step.terms for step in self._learned]),
             learning_rate=learning_rate_at(run.recipe, run.step),
             gradient_norm=statistics.fmean(norms) if norms else None,
             images_per_second=rate * way_at(run.recipe, run.step - 1).batch,
             data_wait=(self._loader.waited - self._waited) / (at - self._since),
             seconds_left=(optim.steps - run.step) / rate,
-            psnr=run.psnr,
+            **run.scores._asdict(),
             psnr_at_start=run.psnr_at_start,
             psnr_bicubic=self._psnr_bicubic,
             rewinds=run.rewinds,
@@ -173,12 +191,22 @@ class Keeper:
             commit=self._files.commit,
             machine=describe(run.device),
             training_data=self._files.sources,
-            validation_psnr=run.psnr,
+            validation_psnr=run.scores.psnr,
+            validation_lpips=run.scores.lpips,
         )
+
+
+def _means(terms: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each term over the steps that have it."""
+    found: dict[str, list[float]] = {}
+    for each in terms:
+        for name, value in each.items():
+            found.setdefault(name, []).append(value)
+    return {name: statistics.fmean(values) for name, values in found.items()}
 
 
 def _write_sheet(path: Path, sheet: Picture) -> None:
     try:
         write_picture(path, sheet, overwrite=True)
     except ImageWriteError as error:
-        raise CheckpointError(str(error)) from error
+        raise CheckpointError(error.message, options=error.options) from error

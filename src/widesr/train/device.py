@@ -1,4 +1,4 @@
-"""Where a network is trained: the CPU, or a CUDA GPU where torch sees one."""
+"""Chooses the device to train on: the CPU, or a CUDA GPU where torch sees one."""
 
 import os
 import shutil
@@ -25,8 +25,9 @@ def find_device(name: Device) -> torch.device:
     if name == "cuda" and not there:
         why = "sees no GPU" if torch.version.cuda else "is built for the CPU alone"
         raise TrainingError(
-            f"device cuda: torch {torch.__version__} {why}; train with --device cpu, or install "
-            "torch for CUDA as pytorch.org says"
+            f"device cuda: torch {torch.__version__} {why}; train on the CPU, or install torch "
+            "for CUDA as pytorch.org says",
+            options=["device=cpu"],
         )
     if name == "cpu" or not there:
         return torch.device("cpu")
@@ -37,7 +38,7 @@ def find_device(name: Device) -> torch.device:
     if (ours := local_rank()) >= (found := torch.cuda.device_count()):
         raise TrainingError(
             f"{found} GPUs here, and process {ours + 1} on this machine needs one of its own; "
-            f"start no more (torchrun --nproc-per-node {found})"
+            f"start no more than {found} (torchrun's nproc-per-node)"
         )
     return torch.device("cuda", ours)
 

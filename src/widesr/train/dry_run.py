@@ -1,4 +1,4 @@
-"""What a training run would take, before it is begun."""
+"""Estimates the time and memory of a training run before it begins."""
 
 import resource
 import statistics
@@ -31,7 +31,7 @@ class TimedPart(NamedTuple):
     lr_patch: int
     batch: int
     gflop_per_step: float
-    """Of the convolutions, forward and backward; a multiplication with its addition counts two."""
+    """Work of the convolutions, forward and backward; a multiplication and its addition are two."""
     seconds_per_step: float
     """Median of three; drawing the patches and validation are not in it."""
 
@@ -46,11 +46,11 @@ class Plan(NamedTuple):
     """Photographs held out."""
     steps: int
     parts: tuple[TimedPart, ...]
-    """In turn: the run as its tables say, and its stages."""
+    """The run as its tables say, then its stages."""
     seconds: float
-    """Of all steps."""
+    """Time of all steps."""
     teacher_seconds: float | None
-    """That the teacher would take for one LR picture of each photograph, which are made once and
+    """Time of the teacher for one LR picture of each photograph; its pictures are made once and
     kept; None without a teacher."""
     memory: int
     """Bytes that this process has taken at most; on a GPU, those there."""
@@ -61,7 +61,7 @@ def plan(
     recipe: Recipe,
     *,
     data: Path | Source,
-    start_from: str | Path | None = None,
+    init: str | Path | None = None,
     threads: int | None = None,
     device: Device = "cpu",
 ) -> Plan:
@@ -75,7 +75,7 @@ def plan(
     def prepared(*, compiled: bool) -> Run:
         optim = recipe.optim.model_copy(update={"compile": compiled})
         ours = recipe.model_copy(update={"optim": optim})
-        return prepare(ours, start_from=start_from, threads=threads, device=device)
+        return prepare(ours, init=init, threads=threads, device=device)
 
     run = prepared(compiled=False)
     gflops = [_gflop(run, part) for part in parts(recipe)]

@@ -1,4 +1,4 @@
-"""Networks out of our own model files, so that training can go on from them."""
+"""Reads networks from our own model files, so that training can go on from them."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from widesr.engine import load_engine
 from widesr.errors import CheckpointError
 from widesr.models.catalog import ModelFile
-from widesr.nets import EDSR, WDSR, Network
+from widesr.nets import EDSR, WDSR, Network, consistent
 from widesr.nets.from_tensors import State, edsr, wdsr, with_weight_norm
 
 _TOLERANCE = 1e-4
@@ -29,8 +29,10 @@ def network_of_model(model: ModelFile) -> Network:
         ModelFileError: The runtime refuses the file.
     """
     try:
-        tensors, mean = _convolutions(model.path)
-        network = (_our_edsr if model.card.family == "edsr" else _our_wdsr)(tensors, mean)
+        tensors, mean, is_consistent = _convolutions(model.path)
+        network: Network = (_our_edsr if model.card.family == "edsr" else _our_wdsr)(tensors, mean)
+        if is_consistent:
+            network = consistent(network)
     except (KeyError, ValueError, CheckpointError) as error:
         raise CheckpointError(
             f"{model.path}: its graph is not one that `widesr export` writes; start from the "
@@ -38,18 +40,21 @@ def network_of_model(model: ModelFile) -> Network:
         ) from error
     lr = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
     with torch.inference_mode():
-        ours = network(torch.from_numpy(lr)).numpy()
+        ours = network.eval()(torch.from_numpy(lr)).numpy()
     difference = float(np.abs(load_engine(model, precision="fp32", threads=1).run(lr) - ours).max())
     if not difference < _TOLERANCE:  # a factor in the graph that no tensor shows
         raise CheckpointError(
             f"{model.path}: the network read from it differs from the model by {difference:.1e}; "
             "start from the weights (.safetensors) that it was made of"
         )
-    return network
+    return network.train()
 
 
-def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, float]]:
-    """Weights and biases of a graph by their names in the network, and what is taken off RGB.
+def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, float], bool]:
+    """Read the weights and biases of a graph by their names in the network, and its mean.
+
+    Also tell if the graph ends in the layer that makes pictures consistent: convolutions without
+    a bias.
 
     A bias is the one that the convolution reads: exporters store equal ones once.
     """
@@ -58,15 +63,16 @@ def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, fl
         t.name.removesuffix(".fp16"): numpy_helper.to_array(t).astype(np.float32)
         for t in graph.initializer
     }
-    tensors = {}
-    for node in graph.node:
-        if node.op_type == "Conv":
-            _, weight, bias = node.input
-            tensors[weight] = torch.from_numpy(constants[weight])
-            tensors[f"{weight.removesuffix('.weight')}.bias"] = torch.from_numpy(constants[bias])
+    tensors: dict[str, Tensor] = {}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    learned = [node for node in convolutions if len(node.input) == 3]
+    for node in learned:
+        _, weight, bias = node.input
+        tensors[weight] = torch.from_numpy(constants[weight])
+        tensors[f"{weight.removesuffix('.weight')}.bias"] = torch.from_numpy(constants[bias])
     # The shortest decimals of a float32 are the digits that the configuration was written with.
     red, green, blue = (float(str(value)) for value in constants["rgb_mean"].flatten())
-    return tensors, (red, green, blue)
+    return tensors, (red, green, blue), len(learned) < len(convolutions)
 
 
 def _our_wdsr(tensors: State, mean: tuple[float, float, float]) -> WDSR:

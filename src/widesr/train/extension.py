@@ -1,4 +1,4 @@
-"""When a run can go on with another number of steps, and what else to do."""
+"""Decides if a run can go on with another number of steps, and says what else to do."""
 
 from widesr.train.recipe import Recipe
 from widesr.train.schedule import Way, learning_rate_at, way_at
@@ -34,5 +34,5 @@ def how_to_extend(recipe: Recipe, *, weights: str) -> str:
         return "a larger optim.steps lets it go on"
     return (
         f'schedule = "{recipe.optim.schedule}" has come to its end, so a larger optim.steps would '
-        f"be another run: begin a new one with --from {weights}"
+        f"be another run: begin a new one with the weights of this one, {weights}"
     )

@@ -1,4 +1,4 @@
-"""What training begins with: a trained network, grown to the size of the one to train.
+"""Begins training with a trained network, grown to the size of the one to train.
 
 A grown network gives the pictures of the small one at first, and all of it learns.
 """
@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from widesr.engine import find_model
 from widesr.errors import CheckpointError
-from widesr.models.catalog import LADDER, find_model
+from widesr.models.catalog import ALIASES
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
@@ -31,7 +32,7 @@ class Start(NamedTuple):
     origin: str
     """File name and SHA-256 of the file."""
     recipe: Recipe | None
-    """What it was trained with, where that is known here."""
+    """The recipe that it was trained with, where that is known here."""
 
 
 def load_start(source: str | Path, *, scale: int | None) -> Start:
@@ -52,7 +53,7 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         network, provenance = load_weights(path)
         recipe = provenance.recipe if provenance else None
     else:
-        model = find_model(str(source), scale=scale if source in LADDER else None)
+        model = find_model(str(source), scale=scale if source in ALIASES else None)
         path, network = model.path, network_of_model(model)
         known = model.card.recipe in list_recipes()
         recipe = load_recipe(model.card.recipe) if known else None
@@ -97,6 +98,7 @@ def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
         )
     if not isinstance(large, Growing):
         sizes = set()
+    sizes |= {"consistent"}  # which has no weights
     theirs, ours = asdict(small), asdict(large)
     if wrong := [key for key in ours if key not in sizes and ours[key] != theirs[key]]:
         found = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
@@ -124,7 +126,7 @@ def _renamed(small: Network, large: Growing) -> dict[str, Tensor]:
 
 
 def _ends_a_block(name: str, cfg: Growing) -> bool:
-    """Whether a tensor scales or shifts what a residual branch adds."""
+    """Tell if a tensor scales or shifts what a residual branch adds."""
     if isinstance(cfg, EDSRConfig):
         return name.endswith((".body.2.weight", ".body.2.bias"))
     last = 2 if cfg.block == "a" else 3

@@ -1,4 +1,4 @@
-"""A run that explodes is taken back to where it was well, and goes on with other photographs."""
+"""Takes a run that explodes back to where it was well, and on with other photographs."""
 
 import statistics
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ no more than one in ten is above ten times its mean, so ten in a row come about 
 than one of 1e10 places.
 """
 _TRIES = 3
-"""From one place; what explodes so often is not the photographs' fault."""
+"""Rewinds from one place; a run that explodes more often does so on any photographs."""
 
 
 class Guard:
@@ -81,7 +81,7 @@ class Guard:
         run.restore(self._tensors, dict(self._plain))
         run.rewinds = rewinds
         return (
-            f"{error}; back to step {run.step} and on with other photographs "
+            f"{error.message}; back to step {run.step} and on with other photographs "
             f"({self._tries} of {_TRIES}); if it comes again, {knobs(run.recipe.optim)}"
         )
 
@@ -89,7 +89,7 @@ class Guard:
         """Make the error of a run that is not taken back any more."""
         tried = f", taken back {self._tries} times to step {self._plain['step']}"
         return TrainingError(
-            f"{error}{tried if self._tries else ''}; the files in --out are of before; "
+            f"{error.message}{tried if self._tries else ''}; the files of the run are of before; "
             + knobs(self._run.recipe.optim),
             diverged_at=self._run.step,
         )

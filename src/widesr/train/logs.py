@@ -1,4 +1,4 @@
-"""What a run leaves to draw curves from: a line of JSON per validation, and TensorBoard's files."""
+"""Writes what curves are drawn from: a line of JSON per validation, and TensorBoard's files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,8 @@ def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
 
 def _add(board: "SummaryWriter", values: Mapping[str, Any], sheet: NDArray[np.uint8]) -> None:
     step = values["step"]
-    for name, value in values.items():
+    terms = {f"terms/{name}": value for name, value in values.get("terms", {}).items()}
+    for name, value in (*values.items(), *terms.items()):
         if isinstance(value, int | float) and name not in _NO_CURVES:
             board.add_scalar(name, value, step)
     board.add_image("validation", sheet, step, dataformats="HWC")

@@ -1,4 +1,4 @@
-"""One function: a recipe and photographs in, weights and a log out; resumes where it stopped."""
+"""Trains: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ from widesr.train.checkpoint import (
     state_from_bytes,
     state_to_bytes,
 )
-from widesr.train.checkpointer import Files, Keeper, Progress
+from widesr.train.checkpointer import Checkpointer, Files, Progress
 from widesr.train.device import Device, find_device
 from widesr.train.grow import load_start
 from widesr.train.guard import Guard
@@ -53,14 +53,14 @@ Notice = Callable[[str], None]
 
 
 class Photographs(NamedTuple):
-    """What a run learns from and is validated on, ready in memory."""
+    """The photographs that a run learns from and is validated on, ready in memory."""
 
     training: list[Pair]
     held_out: list[Pair]
     """The middles of the photographs that are held out."""
     sources: tuple[TrainingData, ...]
     pack: Path | None = None
-    """Where they come from, if that is a pack: what is made of them is kept there."""
+    """The pack that they come from, if any: a teacher's pictures are kept there."""
 
 
 def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
@@ -76,7 +76,7 @@ def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
 
 
 def load_photographs(
-    data: Path | Source, recipe: Recipe, *, notice: Notice = lambda _: None
+    data: Path | Source, recipe: Recipe, *, on_notice: Notice = lambda _: None
 ) -> Photographs:
     """Load what a recipe takes from a folder or a pack; runs that take the same can share.
 
@@ -85,10 +85,10 @@ def load_photographs(
     scale, wanted = recipe.network.scale, recipe.data
     source = open_photographs(data, recipe)
     lr_patch = max(part.way.lr_patch for part in parts(recipe))
-    names = large_enough(source, scale=scale, lr_patch=lr_patch, notice=notice)
+    names = large_enough(source, scale=scale, lr_patch=lr_patch, on_notice=on_notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
-        notice(
+        on_notice(
             f"{len(validation)} of {len(names)} photographs held out to validate on, not "
             f"{wanted.validation}: the recipe is made for more of them"
         )
@@ -106,12 +106,12 @@ def train(
     data: Path | Source | Photographs,
     out: Path,
     resume: bool | Literal["auto"] = False,
-    start_from: str | Path | None = None,
+    init: str | Path | None = None,
     threads: int | None = None,
     device: Device = "cpu",
-    report: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
     on_teacher: Callable[[int, int], None] = lambda _done, _total: None,
-    notice: Notice = lambda _: None,
+    on_notice: Notice = lambda _: None,
 ) -> Path:
     """Train a network and write weights, run states, logs and a picture sheet to `out`.
 
@@ -132,14 +132,14 @@ def train(
         resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
             machine and device to the same weights, bit for bit, as a run that never stopped.
             "auto": if there is one. A process that torchrun started anew always means "auto".
-        start_from: Weights, a model file or the name of a model to begin with, grown to the size
+        init: Weights, a model file or the name of a model to begin with, grown to the size
             of the recipe's network; for another scale, its tail and skip start anew.
         threads: CPU threads; None leaves torch's choice.
         device: Where to train; what is written can be loaded anywhere.
-        report: Called every few steps.
+        on_progress: Called every few steps.
         on_teacher: Called before the first step with the pictures that the teacher has made, and
             those in all. They are kept in the pack, or in `out`, and made once.
-        notice: Called with a sentence on what the user should know and the run can live with.
+        on_notice: Called with a sentence on what the user should know and the run can live with.
 
     Returns:
         The weights file: the moving average, weight norm still in it.
@@ -155,11 +155,11 @@ def train(
         RecipeError: The teacher is of another scale.
     """
     with joined(find_device(device)) as world, ExitStack() as open_files:
-        tell = notice if world.leads else _say_nothing
+        tell = on_notice if world.is_main else _say_nothing
         run = world.together(
             lambda: prepare(
                 recipe,
-                start_from=start_from if world.leads else None,  # the others get its weights
+                init=init if world.is_main else None,  # the others get its weights
                 threads=threads,
                 device=device,
                 world=world,
@@ -168,12 +168,12 @@ def train(
         if recipe.optim.precision == "fp16" and run.device.type == "cpu":
             tell('fp16 is slow on a CPU; optim.precision = "bf16" is what it is quick in')
         restarted = world.any(was_restarted())  # the count is not the same on all machines
-        _begin(run, out, resume=resume or (restarted and "auto"), notice=tell)
+        _begin(run, out, resume=resume or (restarted and "auto"), on_notice=tell)
         photographs = world.together(
             lambda: (
                 data
                 if isinstance(data, Photographs)
-                else load_photographs(data, recipe, notice=tell)
+                else load_photographs(data, recipe, on_notice=tell)
             )
         )
         world.together(lambda: _require_same(photographs, world))
@@ -182,22 +182,24 @@ def train(
         loader = open_files.enter_context(_loader(run, photographs))
         files = Files(out, recipe.name, photographs.sources, which_commit())
 
-        def keep() -> Keeper | None:
-            if not world.leads:
+        def keep() -> Checkpointer | None:
+            if not world.is_main:
                 return None
             _make_folder(out)
             logs = open_logs(out, step=run.step, tensorboard=recipe.log.tensorboard)
             log = open_files.enter_context(logs)
-            return Keeper(run, loader, photographs.held_out, files=files, report=report, log=log)
+            return Checkpointer(
+                run, loader, photographs.held_out, files=files, on_progress=on_progress, log=log
+            )
 
-        _take_steps(run, loader, world.together(keep), notice=tell)
+        _take_steps(run, loader, world.together(keep), on_notice=tell)
     return files.weights
 
 
 def prepare(
     recipe: Recipe,
     *,
-    start_from: str | Path | None,
+    init: str | Path | None,
     threads: int | None,
     device: Device,
     world: World = ALONE,
@@ -214,8 +216,8 @@ def prepare(
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(mode=True)
     run = Run(recipe, device=find_device(device), world=world)
-    if start_from is not None:
-        run.begin_with(load_start(start_from, scale=recipe.network.scale))
+    if init is not None:
+        run.begin_with(load_start(init, scale=recipe.network.scale))
     return run
 
 
@@ -244,7 +246,7 @@ def _teach(
 ) -> Photographs:
     """Put the teacher's pictures beside the photographs that are learned from.
 
-    The process that leads makes them first: others on the same disk find them made.
+    The main process makes them first: others on the same disk find them made.
     """
     table, world = run.recipe.teacher, run.world
     assert table is not None
@@ -264,11 +266,11 @@ def _teach(
             teacher,
             folder=folder,
             exclude=table.exclude,
-            on_progress=on_progress if world.leads else lambda _done, _total: None,
+            on_progress=on_progress if world.is_main else lambda _done, _total: None,
         )
 
-    first = world.together(lambda: learn(now=world.leads))
-    others = world.together(lambda: learn(now=not world.leads))
+    first = world.together(lambda: learn(now=world.is_main))
+    others = world.together(lambda: learn(now=not world.is_main))
     return photographs._replace(training=first or others)
 
 
@@ -277,11 +279,11 @@ def _make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"{out}: cannot be made ({error.strerror}); choose another --out"
+            f"{out}: cannot be made ({error.strerror}); choose another folder", options=["out"]
         ) from error
 
 
-def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], notice: Notice) -> None:
+def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: Notice) -> None:
     """Take the run to where it is to begin, which the leading process decides for all.
 
     Raises:
@@ -293,20 +295,21 @@ def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], notice: Notic
         found = list_states(out)
         if found and not resume:
             raise CheckpointError(
-                f"{out}: holds a run already; add --resume, or choose another --out"
+                f"{out}: holds a run already; go on with it, or choose another folder",
+                options=["resume=True", "out"],
             )
         if found or resume is True:
-            tensors, plain = load_newest_state(out, notice=notice)
+            tensors, plain = load_newest_state(out, on_notice=on_notice)
             run.restore(tensors, plain)
             if (before := plain.get("processes", 1)) != world.size:
-                notice(
+                on_notice(
                     f"the run had {before} processes and has {world.size}: it goes on with the "
                     "same photographs, and the same weights but for rounding"
                 )
         return state_to_bytes(*run.state()) if world.size > 1 else b""
 
-    state = world.hand_out(world.together(lambda: find() if world.leads else b""))
-    world.together(lambda: None if world.leads else run.restore(*state_from_bytes(state)))
+    state = world.broadcast(world.together(lambda: find() if world.is_main else b""))
+    world.together(lambda: None if world.is_main else run.restore(*state_from_bytes(state)))
 
 
 def _require_same(photographs: Photographs, world: World) -> None:
@@ -317,19 +320,24 @@ def _require_same(photographs: Photographs, world: World) -> None:
     """
     names = [(pair.name, pair.lr.shape) for pair in photographs.training]
     ours = hashlib.sha256(repr(names).encode()).digest()
-    if world.hand_out(ours) != ours:
+    if world.broadcast(ours) != ours:
         raise DataError(
             f"{len(names)} photographs on {socket.gethostname()} are not those of process 0; "
             "copy the folder to every machine, or pack it and copy the pack"
         )
 
 
-def _take_steps(run: Run, loader: Loader, keeper: Keeper | None, *, notice: Notice) -> None:
-    """Learn until the recipe's last step, or until Ctrl-C; who leads has a keeper."""
+def _take_steps(
+    run: Run, loader: Loader, checkpointer: Checkpointer | None, *, on_notice: Notice
+) -> None:
+    """Learn until the recipe's last step, or until Ctrl-C.
+
+    Only the main process has a checkpointer.
+    """
     world, steps = run.world, run.recipe.optim.steps
     with held_back() as interrupts:
-        if keeper and run.step == 0 and run.started_from:
-            keeper.look_at_start()
+        if checkpointer and run.step == 0 and run.started_from:
+            checkpointer.look_at_start()
         guard = Guard(run)
         while run.step < steps:
             try:
@@ -341,18 +349,18 @@ def _take_steps(run: Run, loader: Loader, keeper: Keeper | None, *, notice: Noti
             except ExplosionError as error:
                 if world.any(bool(interrupts)):
                     raise guard.refuse(error) from error
-                notice(guard.rewind(error))
-                if keeper:
-                    keeper.begin()
+                on_notice(guard.rewind(error))
+                if checkpointer:
+                    checkpointer.begin()
                 continue
-            if keeper:
-                keeper.note(learned, reports=not validates)
+            if checkpointer:
+                checkpointer.note(learned, reports=not validates)
             if validates:
-                world.together(keeper.validate_and_keep if keeper else _do_nothing)
+                world.together(checkpointer.validate_and_keep if checkpointer else _do_nothing)
                 guard.settle()
                 stops = world.any(bool(interrupts))  # it takes longer than a step
             elif stops:
-                world.together(keeper.keep if keeper else _do_nothing)
+                world.together(checkpointer.keep if checkpointer else _do_nothing)
             if stops:
                 break
 
@@ -373,11 +381,11 @@ def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
 
 
 def _do_nothing() -> None:
-    """What the processes do that do not lead."""
+    """Do nothing: the other processes wait for the main one."""
 
 
 def _say_nothing(_: str) -> None:
-    """Leave it to the process that leads."""
+    """Leave it to the main process."""
 
 
 def which_commit() -> str:

@@ -1,4 +1,4 @@
-"""What a step is judged by."""
+"""Measures how far a picture is from the one that is learned."""
 
 from collections.abc import Callable
 
@@ -20,4 +20,4 @@ LOSSES: dict[str, Loss] = {
     "charbonnier": _charbonnier,
     "mse": F.mse_loss,
 }
-"""From SR and HR, (N, 3, H, W) float32 in [0, 1], to a scalar."""
+"""Losses of SR and HR, (N, 3, H, W) float32 in [0, 1], each a scalar."""

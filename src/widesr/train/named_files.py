@@ -1,4 +1,4 @@
-"""TOML files that people name: those that come with the package by their names, others by path."""
+"""Reads TOML files that people name: by name from the package, others by path."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names of the files that come with the package."""
+    """List the files that come with the package, by name."""
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 

@@ -1,4 +1,4 @@
-"""The optimizers of a run: Adam, AdamW, and Muon beside Adam."""
+"""Offers the optimizers of a run: Adam, AdamW, and Muon beside Adam."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -138,32 +138,43 @@ class Optimizers:
             optimizer.zero_grad()
 
     def state(self) -> dict[str, Tensor]:
-        """All moments, by `{parameter}.{moment}`; parameters are counted through."""
-        return {
-            f"{first + index}.{name}": moment
-            for first, optimizer in self._counted()
-            for index, moments in optimizer.state_dict()["state"].items()
-            for name, moment in moments.items()
-        }
+        """Return all moments; see `moments_of`."""
+        return moments_of(self)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over copies of what `state` gave."""
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in state.items():
-            index, key = name.split(".", 1)
-            moments.setdefault(int(index), {})[key] = value.clone()
-        for first, optimizer in self._counted():
-            blank: dict[str, Any] = optimizer.state_dict()
-            count = sum(len(group["params"]) for group in blank["param_groups"])
-            ours = {i: moments[first + i] for i in range(count) if first + i in moments}
-            optimizer.load_state_dict({**blank, "state": ours})
+        load_moments(self, state)
 
-    def _counted(self) -> Iterator[tuple[int, Optimizer]]:
-        """Each optimizer with the number of parameters before its own."""
-        first = 0
-        for optimizer in self:
-            yield first, optimizer
-            first += sum(len(group["params"]) for group in optimizer.param_groups)
+
+def moments_of(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
+    """Return all moments, by `{parameter}.{moment}`; parameters are counted through."""
+    return {
+        f"{first + index}.{name}": moment
+        for first, optimizer in _counted(optimizers)
+        for index, moments in optimizer.state_dict()["state"].items()
+        for name, moment in moments.items()
+    }
+
+
+def load_moments(optimizers: Iterable[Optimizer], state: Mapping[str, Tensor]) -> None:
+    """Let optimizers take over copies of what `moments_of` gave."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        index, key = name.split(".", 1)
+        moments.setdefault(int(index), {})[key] = value.clone()
+    for first, optimizer in _counted(optimizers):
+        blank: dict[str, Any] = optimizer.state_dict()
+        count = sum(len(group["params"]) for group in blank["param_groups"])
+        ours = {i: moments[first + i] for i in range(count) if first + i in moments}
+        optimizer.load_state_dict({**blank, "state": ours})
+
+
+def _counted(optimizers: Iterable[Optimizer]) -> Iterator[tuple[int, Optimizer]]:
+    """Give each optimizer with the number of parameters before its own."""
+    first = 0
+    for optimizer in optimizers:
+        yield first, optimizer
+        first += sum(len(group["params"]) for group in optimizer.param_groups)
 
 
 def _shared_out(

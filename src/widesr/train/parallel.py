@@ -1,4 +1,4 @@
-"""One run in several processes, on one machine or many, as `torchrun` starts them.
+"""Runs one training in several processes, on one machine or many, as `torchrun` starts them.
 
 Each process holds the whole network and learns from its share of every batch; the sum of their
 gradients is what one process would have had from all of it. They are added up in one collective
@@ -40,14 +40,14 @@ class World:
     rank: int = 0
     size: int = 1
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (a constant)
-    """Where the tensors are that this process exchanges."""
+    """The device of the tensors that this process exchanges."""
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes the files, the log and what people read."""
+    def is_main(self) -> bool:
+        """True in the process that writes the files, the log and what people read."""
         return self.rank == 0
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor, float32, by its sum over all processes, the same bits in each.
 
         Raises:
@@ -64,8 +64,28 @@ class World:
                 list(tensors), [p.view_as(t) for p, t in zip(parts, tensors, strict=True)]
             )
 
+    def gather(self, mine: Tensor, total: int) -> Tensor:
+        """Put the rows of all processes together, in the order of one process' batch.
+
+        Args:
+            mine: This process' rows, float32, as the loader shares out a batch; they keep their
+                gradient, the others have none.
+            total: Rows of all processes.
+
+        Raises:
+            TrainingError: Another process has ended.
+        """
+        if self.size == 1:
+            return mine
+        start = total * self.rank // self.size
+        end = start + len(mine)
+        rows = mine.new_zeros((total, *mine.shape[1:]))
+        rows[start:end] = mine.detach()
+        self.all_reduce([rows])
+        return torch.cat([rows[:start], mine, rows[end:]])
+
     def any(self, mine: bool) -> bool:
-        """Whether it holds in any process; all get the same answer."""
+        """Tell if it holds in any process; all get the same answer."""
         return self._least(0 if mine else 1) == 0
 
     def together(self, make: Callable[[], Made]) -> Made:
@@ -90,8 +110,8 @@ class World:
             raise PeerError(f"process {first} of {self.size} could not go on, and says why")
         return made[0]
 
-    def hand_out(self, data: bytes) -> bytes:
-        """Give the bytes that the leading process has to all; what the others bring is dropped."""
+    def broadcast(self, data: bytes) -> bytes:
+        """Give the bytes of the main process to all; what the others bring is dropped."""
         if self.size == 1:
             return data
         length = torch.tensor(len(data), device=self.device)
@@ -99,7 +119,7 @@ class World:
             dist.broadcast(length, src=0)
         if not length:
             return b""
-        ours = bytearray(data) if self.leads else bytearray(int(length))
+        ours = bytearray(data) if self.is_main else bytearray(int(length))
         content = torch.frombuffer(ours, dtype=torch.uint8).to(self.device)
         with _company():
             dist.broadcast(content, src=0)
@@ -119,23 +139,23 @@ ALONE = World()
 
 
 def is_launched() -> bool:
-    """Whether torchrun, or what sets the same variables, started this process as one of several."""
+    """Tell if torchrun, or a launcher with its variables, started this process with others."""
     wanted = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     return all(name in os.environ for name in wanted) and int(os.environ["WORLD_SIZE"]) > 1
 
 
-def leads() -> bool:
-    """Whether this process is to speak for the run, before it has joined it."""
+def is_main() -> bool:
+    """Tell if this process speaks for the run, before it has joined it."""
     return not is_launched() or os.environ["RANK"] == "0"
 
 
 def was_restarted() -> bool:
-    """Whether torchrun started this process in place of one that had ended."""
+    """Tell if torchrun started this process in place of one that had ended."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def local_rank() -> int:
-    """Number of this process on its machine, from 0."""
+    """Return the number of this process on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0")) if is_launched() else 0
 
 
@@ -172,7 +192,7 @@ def joined(device: torch.device) -> Iterator[World]:
 
 
 class _Store(Protocol):
-    """What all processes can read and write, by key; `get` waits until there is something."""
+    """A store that all processes read and write by key; `get` waits until there is a value."""
 
     def set(self, key: str, value: str) -> None: ...
     def get(self, key: str) -> bytes: ...
@@ -215,11 +235,12 @@ def _company() -> Iterator[None]:
     except RuntimeError as error:
         raise TrainingError(
             f"another process of the run has ended or cannot be reached ({_first_line(error)}); "
-            "the files in --out are of before: go on with --resume"
+            "the files of the run are of before: go on with them",
+            options=["resume=True"],
         ) from error
 
 
 def _first_line(error: Exception) -> str:
-    """What a library said first, without the place in its source and its advice."""
+    """Return what a library said first, without the place in its source and its advice."""
     line = next(iter(str(error).splitlines()), type(error).__name__)
     return re.sub(r"^\[[^]]*\.cc:\d+\] ", "", line).partition(". ")[0]

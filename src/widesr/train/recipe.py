@@ -1,10 +1,11 @@
-"""The recipe: everything that decides what a training run gives, in one flat TOML file."""
+"""Defines the recipe: everything that decides what a training run gives, in one TOML file."""
 
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -14,8 +15,11 @@ from pydantic import (
     model_validator,
 )
 
+from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
+from widesr.train.discriminators import DiscriminatorName
+from widesr.train.features import SMALLEST
 from widesr.train.named_files import RECIPES, names_in, read_named
 from widesr.train.recipe_errors import list_mistakes, nearest
 
@@ -23,7 +27,15 @@ from widesr.train.recipe_errors import list_mistakes, nearest
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Whole = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Weight = Annotated[float, Field(gt=0, strict=True)]
 LossName = Literal["l1", "charbonnier", "mse"]
+
+
+def _known_degradation(name: str) -> str:
+    known = (*DEGRADATIONS, "given")
+    if name not in known:
+        raise ValueError(f"expected one of {', '.join(known)}{nearest(name, known)}")
+    return name
 
 
 class _Table(BaseModel):
@@ -31,21 +43,11 @@ class _Table(BaseModel):
 
 
 class DataTable(_Table):
-    """What is learned from."""
+    """The photographs to learn from, and how patches are cut."""
 
-    degradation: Literal[
-        "bicubic",
-        "unknown",
-        "mild",
-        "difficult",
-        "wild",
-        "realistic",
-        "second-order-light",
-        "second-order",
-        "given",
-    ]
-    """How LR is made of HR, four times of each photograph but by `"bicubic"`; or which LR that lies
-    beside HR is taken: a track of DIV2K, or `"given"`, what is in `lr/`."""
+    degradation: Annotated[str, AfterValidator(_known_degradation)]
+    """The way that makes LR of HR, four times of each photograph except by `"bicubic"`; or the LR
+    beside HR to take: a track of DIV2K, or `"given"`, which is the folder `lr/`."""
     lr_patch: Positive
     """Side of a training patch in LR pixels."""
     batch: Positive
@@ -60,22 +62,23 @@ class DataTable(_Table):
 
 
 class MuonTable(_Table):
-    """How Muon learns the kernels that are its own."""
+    """Settings of Muon for the kernels that it learns."""
 
     learning_rate: Annotated[float, Field(gt=0, strict=True)]
-    """Where `optim.learning_rate` is highest; the two keep their ratio."""
+    """Learning rate at the highest of `optim.learning_rate`; the two keep their ratio."""
     momentum: Share = 0.95
     layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("body",)
     """Parts of the network, by the first part of the names of their tensors."""
 
 
 class OptimTable(_Table):
-    """How it is learned. Schedules count optimizer steps."""
+    """The optimizer and its schedules, which count optimizer steps."""
 
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
     """`"muon"` learns the kernels of some layers by Muon, `muon` says how, and the rest by Adam."""
-    loss: LossName
-    """`"mse"` is what PSNR measures; networks learn faster by the others, and may end with it."""
+    loss: LossName | None = None
+    """The only loss, in place of the table `loss`. `"mse"` is what PSNR measures; networks learn
+    faster by the others, and may end with it."""
     steps: Positive
     learning_rate: Annotated[float, Field(gt=0, strict=True)]
     """The highest; each schedule says where."""
@@ -84,21 +87,21 @@ class OptimTable(_Table):
     schedule: Literal["cosine", "step", "one-cycle"]
     """`"cosine"` falls to zero; `"one-cycle"` rises and falls by cosines, to a 250,000th."""
     decay_at: Annotated[tuple[Positive, ...], Field(validate_default=True)] = ()
-    """For `"step"`: where the learning rate is multiplied by `decay`."""
+    """Steps at which the schedule `"step"` multiplies the learning rate by `decay`."""
     decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
     betas: tuple[Share, Share] = (0.9, 0.999)
-    """Of Adam and AdamW."""
+    """Decay rates of the moments of Adam and AdamW."""
     muon: Annotated[MuonTable | None, Field(validate_default=True)] = None
     weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
-    """Of AdamW, on all parameters."""
+    """Weight decay of AdamW, on all parameters."""
     clip_grad_norm: Annotated[float, Field(gt=0, strict=True)] | None = None
     """Gradients whose norm over all parameters is larger are scaled down to it."""
     ema_decay: Share
-    """Of the moving average of the weights, which is what is validated and kept; 0: none."""
+    """Decay of the moving average of the weights, which is validated and kept; 0: none."""
     precision: Literal["fp32", "bf16", "fp16"]
-    """Of the network's arithmetic; weights, loss and optimizer are in fp32 always."""
+    """Type of the network's arithmetic; weights, losses and optimizers are always in fp32."""
     compile: bool = Field(default=False, strict=True)
-    """Whether torch compiles the network first: a minute or more, and a C++ compiler on a CPU."""
+    """True to let torch compile the network first: takes a minute, and on a CPU a C++ compiler."""
 
     # Checked key by key, for a check of the whole table would wait until each key is right.
     @field_validator("schedule")
@@ -139,17 +142,76 @@ class OptimTable(_Table):
         return value
 
 
+class AdversarialTable(_Table):
+    """A discriminator that learns beside the network, and judges its pictures."""
+
+    weight: Weight
+    kind: Literal["vanilla", "relativistic"]
+    """`"vanilla"` judges each picture alone, `"relativistic"` against the mean of the others."""
+    discriminator: DiscriminatorName
+    """`"srgan"` judges a patch as a whole, `"unet"` each of its pixels."""
+    n_feats: Positive = 24
+    """Channels of the discriminator's first layer; the others have multiples of it."""
+    learning_rate: Annotated[float, Field(gt=0, strict=True)]
+    """Learning rate of the discriminator at the highest of `optim.learning_rate`; the two keep
+    their ratio."""
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    """Decay rates of the moments of the discriminator's Adam."""
+    begin: Whole = 0
+    """Steps in which the discriminator learns alone, before its judgement counts."""
+
+
+class LossTable(_Table):
+    """Terms of the loss, with their weights; those that are left out do not count."""
+
+    l1: Weight | None = None
+    charbonnier: Weight | None = None
+    mse: Weight | None = None
+    perceptual: Weight | None = None
+    """Weight of the distance of features; the table `features` says of which network."""
+    adversarial: AdversarialTable | None = None
+    side: Positive | None = None
+    """Side of the middle of each patch that `perceptual` and `adversarial` see, in HR pixels; None:
+    all of it."""
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> Self:
+        if not (self.pixel_terms() or self.perceptual or self.adversarial):
+            raise ValueError("has no term; expected a weight for l1, or another")
+        return self
+
+    @classmethod
+    def of(cls, name: LossName) -> Self:
+        """Make the table of a single term."""
+        return cls.model_validate({name: 1.0})
+
+    def pixel_terms(self) -> dict[str, float]:
+        """Return the weights of the terms that compare pixels, by name."""
+        named = {"l1": self.l1, "charbonnier": self.charbonnier, "mse": self.mse}
+        return {name: weight for name, weight in named.items() if weight is not None}
+
+
+class FeaturesTable(_Table):
+    """The files of the feature network that compares pictures; widesr brings and fetches none."""
+
+    weights: str
+    """File of the features of SqueezeNet 1.1 (`.safetensors`, or `.pth` of tensors)."""
+    heads: str | None = None
+    """File of the linear heads of LPIPS 0.1 for it; without, all channels of a layer count alike,
+    and the distance is not LPIPS."""
+
+
 class TeacherTable(_Table):
     """A trained model whose pictures are learned from, instead of or beside the photographs."""
 
     model: str
     """The name of a model, a model file (`.onnx`), or weights (`.safetensors`)."""
     self_ensemble: bool = Field(default=False, strict=True)
-    """Whether its pictures are the mean over the eight flips and turns."""
+    """True to take the mean of its pictures over the eight flips and turns."""
     share: Annotated[float, Field(gt=0, le=1, strict=True)]
-    """Of the teacher's picture in what is learned; the rest is the photograph."""
+    """Share of the teacher's picture in the target; the rest is the photograph."""
     exclude: tuple[str, ...] = ()
-    """Names, or patterns such as `"sketch_*"`, of photographs that are learned from as they are."""
+    """Names, or patterns such as `"sketch_*"`, of photographs to learn from without the teacher."""
 
 
 class Stage(_Table):
@@ -163,19 +225,57 @@ class Stage(_Table):
     lr_patch: Positive | None = None
     batch: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0, strict=True)] | None = None
-    """Where the stage begins a schedule of its own, which falls to zero like half a cosine; None
+    """Learning rate from which the stage falls to zero like half a cosine; None
     goes on with the run's."""
     teacher_share: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
-    """As `teacher.share`; 0 learns from the photographs alone."""
+    """`teacher.share` of this stage; 0 learns from the photographs alone."""
+
+
+class Scores(NamedTuple):
+    """A validation in numbers; all None before the first."""
+
+    psnr: float | None = None
+    """Mean PSNR-Y over the held-out photographs, `benchmark-y`, in dB."""
+    lpips: float | None = None
+    """Mean perceptual distance; None without a feature network."""
+    lr_psnr: float | None = None
+    """Mean PSNR of SR, shrunk by bicubic, against LR, in dB."""
+    lattice: float | None = None
+    """Power at the spacing of LR pixels against that beside it, in dB, the most of all photographs;
+    None where they are too small."""
+
+
+class BestTable(_Table):
+    """The choice of the best weights among those of all validations."""
+
+    score: Literal["psnr", "lpips"] = "psnr"
+    """`"psnr"` is best when high, `"lpips"` when low; it needs the table `features`."""
+    min_lr_psnr: float | None = None
+    """Limit in dB: weights below it are kept only as long as none is above."""
+    max_lattice: float | None = None
+    """Limit in dB to the power at the spacing of LR pixels against that beside it. Weights above it
+    are kept only as long as none is below."""
+
+    def rank(self, scores: Scores) -> tuple[bool, float]:
+        """Give weights a rank: larger is better, whether within the limits first."""
+        assert scores.psnr is not None
+        assert scores.lr_psnr is not None
+        is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
+        is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
+        is_within = is_true and is_even
+        if self.score == "psnr":
+            return is_within, scores.psnr
+        assert scores.lpips is not None
+        return is_within, -scores.lpips
 
 
 class LogTable(_Table):
-    """How often the run looks at itself."""
+    """Validation and logs."""
 
     validate_every: Positive = 1000
     """Steps between validations, each of which also writes a checkpoint."""
     tensorboard: bool = Field(default=False, strict=True)
-    """Whether TensorBoard's event files are written beside `log.jsonl`."""
+    """True to write TensorBoard's event files beside `log.jsonl`."""
 
 
 class Recipe(_Table):
@@ -183,15 +283,18 @@ class Recipe(_Table):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     source: str = "not stated"
-    """Where the settings come from: a paper, a repository at a commit, or a study of our own."""
+    """Origin of the settings: a paper, a repository at a commit, or a study of our own."""
     seed: Whole = 0
     family: str
     net: dict[str, Any]
     data: DataTable
     optim: OptimTable
+    loss: Annotated[LossTable | None, Field(validate_default=True)] = None
+    features: Annotated[FeaturesTable | None, Field(validate_default=True)] = None
     teacher: TeacherTable | None = None
     stage: Annotated[tuple[Stage, ...], Field(validate_default=True)] = ()
     """The last steps of the run; those before them are learned as the tables say."""
+    best: BestTable = BestTable()
     log: LogTable = LogTable()
 
     @model_validator(mode="before")
@@ -225,6 +328,39 @@ class Recipe(_Table):
                 raise ValueError(f"expected more than 0 for {', '.join(small)}")
         return value
 
+    @field_validator("loss")
+    @classmethod
+    def _there_is_one_loss(cls, value: LossTable | None, info: ValidationInfo) -> LossTable | None:
+        optim = info.data.get("optim")
+        if optim and (optim.loss is None) == (value is None):
+            found = "neither is there" if value is None else "both are there"
+            raise ValueError(f"expected either optim.loss or the table [loss], {found}")
+        if value is None or not {"data", "net"} <= info.data.keys():
+            return value
+        side = value.side or info.data["data"].lr_patch * int(info.data["net"].get("scale", 1))
+        if value.adversarial and side % 8:
+            raise ValueError(f"expected a multiple of 8 for the side that is judged, not {side}")
+        if value.perceptual and side < SMALLEST:
+            raise ValueError(f"perceptual needs a side of {SMALLEST} HR pixels, not {side}")
+        return value
+
+    @field_validator("features")
+    @classmethod
+    def _are_there_if_needed(
+        cls, value: FeaturesTable | None, info: ValidationInfo
+    ) -> FeaturesTable | None:
+        loss = info.data.get("loss")
+        if loss and loss.perceptual and value is None:
+            raise ValueError("loss.perceptual needs the table [features]")
+        return value
+
+    @field_validator("best")
+    @classmethod
+    def _can_be_measured(cls, value: BestTable, info: ValidationInfo) -> BestTable:
+        if value.score == "lpips" and "features" in info.data and not info.data["features"]:
+            raise ValueError('score = "lpips" needs the table [features]')
+        return value
+
     @field_validator("stage")
     @classmethod
     def _fits_into_the_run(
@@ -239,13 +375,21 @@ class Recipe(_Table):
         return value
 
     @property
+    def terms(self) -> LossTable:
+        """The terms of the loss, outside of stages that have another."""
+        if self.loss is not None:
+            return self.loss
+        assert self.optim.loss is not None
+        return LossTable.of(self.optim.loss)
+
+    @property
     def network(self) -> NetworkConfig:
         """The configuration of the network to train."""
         return parse_config(self.family, self.net)
 
 
 def list_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """List the recipes that come with the package."""
     return names_in(RECIPES)
 
 
@@ -324,15 +468,19 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
 
 
 def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    """All keys of a recipe by table, those of [net] as its family has them."""
+    """List all keys of a recipe by table, those of [net] as its family has them."""
     family = FAMILIES.get(str(values.get("family")))
     return {
         "": tuple(Recipe.model_fields),
         "data": tuple(DataTable.model_fields),
         "optim": tuple(OptimTable.model_fields),
         "optim.muon": tuple(MuonTable.model_fields),
+        "loss": tuple(LossTable.model_fields),
+        "loss.adversarial": tuple(AdversarialTable.model_fields),
+        "features": tuple(FeaturesTable.model_fields),
         "teacher": tuple(TeacherTable.model_fields),
         "stage": tuple(Stage.model_fields),
+        "best": tuple(BestTable.model_fields),
         "log": tuple(LogTable.model_fields),
         "net": tuple(field.name for field in fields(family.config)) if family else (),
     }

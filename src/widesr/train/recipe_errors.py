@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, in words: each key, its value, what is allowed, the nearest name."""
+"""Words the mistakes of a recipe: each key, its value, what is allowed, the nearest name."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -18,7 +18,7 @@ _EXPECTED = {
     "string_type": "text in quotes",
     "tuple_type": "a list",
 }
-"""In the words of TOML, by pydantic's names of mistakes."""
+"""Words of TOML, by pydantic's names of mistakes."""
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _SHOWN = 60
 """Letters of a wrong value that are repeated to the user."""

@@ -1,4 +1,4 @@
-"""Where a training run stands, and what one step of it does."""
+"""Holds the state of a training run, and takes one step of it."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -16,16 +16,16 @@ from widesr.nets import build
 from widesr.train.device import require_compiler
 from widesr.train.extension import goes_on
 from widesr.train.grow import Start, grown
-from widesr.train.losses import LOSSES
+from widesr.train.objective import Judgement, Objective, Share, part_of
 from widesr.train.optimizers import Optimizers
 from widesr.train.parallel import ALONE, World
-from widesr.train.recipe import Recipe
+from widesr.train.recipe import Recipe, Scores
 from widesr.train.schedule import learning_rate_at, way_at
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _STATISTICS = ("running_mean", "running_var")
-"""Of batch norm."""
+"""Buffers of batch norm."""
 
 
 class ExplosionError(TrainingError):
@@ -33,15 +33,17 @@ class ExplosionError(TrainingError):
 
 
 class Learned(NamedTuple):
-    """What one step found, over the whole batch."""
+    """The result of one step, over the whole batch."""
 
     loss: float
     gradient_norm: float
-    """Over all parameters, before it is clipped; not finite where fp16 overflowed."""
+    """Norm over all parameters, before clipping; not finite where fp16 overflowed."""
+    terms: dict[str, float]
+    """Each term of the loss before its weight, and what a discriminator said."""
 
 
 class Run:
-    """All that changes while training: network, average, optimizer, and where the run stands."""
+    """All that changes while training: network, its EMA, optimizers, and the step."""
 
     def __init__(self, recipe: Recipe, *, device: torch.device, world: World = ALONE) -> None:
         """Start at step 0 with weights that depend on torch's generator, on any device alike."""
@@ -49,9 +51,10 @@ class Run:
         self.device = device
         self.world = world
         self.network = build(recipe.network).to(device)
-        self.average = build(recipe.network).to(device)
-        self.average.load_state_dict(self.network.state_dict())
+        self.ema = build(recipe.network).to(device)
+        self.ema.load_state_dict(self.network.state_dict())
         self.optimizers = Optimizers(recipe.optim, self.network)
+        self.objective = Objective(recipe, device=device, world=world)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16")
         self._forward: Callable[[Tensor], Tensor] = self.network
         if recipe.optim.compile:
@@ -59,17 +62,19 @@ class Run:
             self._forward = torch.compile(self.network)
         self.step = 0
         self.seconds = 0.0
-        self.psnr: float | None = None
+        self.scores = Scores()
+        """Those of the last validation."""
         self.psnr_at_start: float | None = None
-        self.best_psnr: float | None = None
+        self.best: tuple[bool, float] | None = None
+        """Rank of the best weights so far, as `BestTable.rank` gives it."""
         self.started_from: str | None = None
         self.teacher: str | None = None
-        """As `Teacher.origin`."""
+        """The teacher, as `Teacher.origin` names it."""
         self.sampler_state: dict[str, Any] = {}
         self.losses: list[float] = []
-        """Of the last steps by the same loss, as far as the guard looks back."""
+        """Losses of the last steps of one stage, as far as the guard looks back."""
         self.rewinds = 0
-        """How often the run was taken back to where it last validated."""
+        """Times that the run was taken back to where it last validated."""
 
     def advance(self, batch: Batch) -> Learned:
         """Take one optimizer step on this process' share of a batch.
@@ -82,17 +87,22 @@ class Run:
             TrainingError: Another process of the run has ended; nothing was learned.
         """
         optim, way = self.recipe.optim, way_at(self.recipe, self.step)
-        self.optimizers.set_learning_rate(learning_rate_at(self.recipe, self.step))
+        learning_rate = learning_rate_at(self.recipe, self.step)
+        self.optimizers.set_learning_rate(learning_rate)
         precision = _PRECISIONS[optim.precision]
         with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
-            sr = self._forward(as_tensor(batch.lr, self.device))
-        loss = LOSSES[way.loss](sr.float(), self._target(batch, way.teacher_share))
-        if self.world.size > 1:  # the mean over the whole batch is the sum of these
-            loss = loss * (len(batch.lr) / way.batch)
+            sr = self._forward(as_tensor(batch.lr, self.device)).float()
+            target = self._target(batch, way.teacher_share)
+            share = Share(len(batch.lr), way.batch)
+            judged = self.objective.judge(sr, target, way.loss, share, step=self.step)
         self.optimizers.zero_grad()
+        loss = judged.loss
+        if self.world.size > 1:  # the mean over the whole batch is the sum of these
+            loss = loss * (share.n / share.total)
         torch.autograd.backward(self.scaler.scale(loss))
-        learned = Learned(self._over_all(loss.detach()), self._unscaled_norm())
-        self._require_sound(learned)
+        others = self.objective.gradients(way.loss)
+        learned = self._over_all(judged, share, others)
+        self._require_sound(learned, others)
         if optim.clip_grad_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(
                 self.network.parameters(),
@@ -102,8 +112,9 @@ class Run:
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
+        self.objective.step(way.loss, learning_rate)
         self.step += 1
-        self._average()
+        self._update_ema()
         return learned
 
     def _target(self, batch: Batch, teacher_share: float) -> Tensor:
@@ -114,17 +125,18 @@ class Run:
         assert batch.taught is not None
         return hr.lerp(as_tensor(batch.taught, self.device), teacher_share)
 
-    def _over_all(self, loss: Tensor) -> float:
-        """Add up loss and gradients of all processes, and return the loss."""
-        if self.world.size == 1:
-            return float(loss)
-        total = loss.reshape(1).clone()
-        # What batch norm keeps is of each process' own share: all go on with the mean.
-        kept = [b for n, b in self.network.named_buffers() if n.endswith(_STATISTICS)]
-        for statistic in kept:
-            statistic.div_(self.world.size)
-        self.world.add_up([total, *self._gradients(), *kept])
-        return float(total)
+    def _over_all(self, judged: Judgement, share: Share, others: list[Tensor]) -> Learned:
+        """Add up losses and gradients of all processes; `others` are those of other networks."""
+        values = torch.stack([judged.loss.detach(), *judged.terms.values()])
+        if self.world.size > 1:
+            values *= share.n / share.total
+            # What batch norm keeps is of each process' own share: all go on with the mean.
+            kept = [b for n, b in self.network.named_buffers() if n.endswith(_STATISTICS)]
+            for statistic in kept:
+                statistic.div_(self.world.size)
+            self.world.all_reduce([values, *self._gradients(), *others, *kept])
+        loss, *terms = values.tolist()
+        return Learned(loss, self._unscaled_norm(), dict(zip(judged.terms, terms, strict=True)))
 
     def _gradients(self) -> list[Tensor]:
         return [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -134,29 +146,31 @@ class Run:
             self.scaler.unscale_(optimizer)
         return float(torch.nn.utils.get_total_norm(self._gradients()))
 
-    def _require_sound(self, learned: Learned) -> None:
+    def _require_sound(self, learned: Learned, others: list[Tensor]) -> None:
         # fp16 overflows now and then: the scaler passes such a step over and takes a smaller scale.
         may_overflow = self.scaler.is_enabled() and self.scaler.get_scale() >= 1
         sound = math.isfinite(learned.gradient_norm) or may_overflow
+        if others:
+            sound &= math.isfinite(float(torch.nn.utils.get_total_norm(others)))
         if not (math.isfinite(learned.loss) and sound):
             raise ExplosionError(self._not_finite())
 
-    def _average(self) -> None:
-        """Move the average of the weights towards the network's."""
+    def _update_ema(self) -> None:
+        """Move the EMA of the weights towards the network's."""
         # Over fewer steps at first, so that the random start is soon forgotten.
         decay = min(self.recipe.optim.ema_decay, self.step / (self.step + 10))
-        ours = [p.data for p in self.average.parameters()]
+        ours = [p.data for p in self.ema.parameters()]
         theirs = [p.data for p in self.network.parameters()]
         with torch.no_grad():
             torch._foreach_lerp_(ours, theirs, 1 - decay)
-            for kept, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            for kept, new in zip(self.ema.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(new)  # statistics of batch norm, which are averages already
 
     def begin_with(self, start: Start) -> None:
         """Take over a trained network, grown to the size of this one."""
         state = grown(start.network, self.network)
         self.network.load_state_dict(state)
-        self.average.load_state_dict(state)
+        self.ema.load_state_dict(state)
         self.started_from = start.origin
 
     def require_finite(self) -> None:
@@ -165,7 +179,8 @@ class Run:
         Raises:
             ExplosionError: One is not.
         """
-        for tensor in (*self.network.parameters(), *self.average.parameters()):
+        learning = (*self.network.parameters(), *self.objective.parameters())
+        for tensor in (*learning, *self.ema.parameters()):
             if not torch.isfinite(tensor).all():
                 raise ExplosionError(self._not_finite())
 
@@ -173,24 +188,27 @@ class Run:
         return f"the loss is no longer a finite number at step {self.step}"
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that `restore` needs: tensors, which are not copies, and plain values."""
+        """Return all that `restore` needs: tensors, which are not copies, and plain values."""
         tensors = {f"network.{n}": t for n, t in self.network.state_dict().items()}
-        tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        tensors |= {f"average.{n}": t for n, t in self.ema.state_dict().items()}
         tensors |= {f"optimizer.{n}": t for n, t in self.optimizers.state().items()}
+        tensors |= {f"objective.{n}": t for n, t in self.objective.state().items()}
         tensors["torch_rng"] = torch.get_rng_state()
         plain = {
             "recipe": self.recipe.model_dump(mode="json"),
             "step": self.step,
             "seconds": self.seconds,
-            "psnr": self.psnr,
+            "psnr": self.scores.psnr,
+            "scores": list(self.scores),
             "psnr_at_start": self.psnr_at_start,
-            "best_psnr": self.best_psnr,
+            "best": self.best,
             "started_from": self.started_from,
             "sampler": self.sampler_state,
             "scaler": self.scaler.state_dict(),
             "losses": self.losses,
             "rewinds": self.rewinds,
             "processes": self.world.size,
+            "features": self.objective.features,
         }
         return tensors, plain
 
@@ -201,24 +219,23 @@ class Run:
             CheckpointError: The state is of another recipe.
         """
         _refuse_another_recipe(self.recipe, plain["recipe"], step=plain["step"])
-        self.network.load_state_dict(_part(tensors, "network"))
-        self.average.load_state_dict(_part(tensors, "average"))
-        self.optimizers.restore(_part(tensors, "optimizer"))
+        self.objective.restore(part_of(tensors, "objective"), features=plain.get("features"))
+        self.network.load_state_dict(part_of(tensors, "network"))
+        self.ema.load_state_dict(part_of(tensors, "average"))
+        self.optimizers.restore(part_of(tensors, "optimizer"))
         torch.set_rng_state(tensors["torch_rng"])
         self.step, self.seconds = plain["step"], plain["seconds"]
-        self.psnr, self.psnr_at_start = plain["psnr"], plain["psnr_at_start"]
+        self.psnr_at_start = plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
         # States of before these keys came have none of them.
-        self.best_psnr = plain.get("best_psnr")
+        self.scores = Scores(*plain.get("scores", [plain.get("psnr")]))
+        best = plain.get("best_psnr")
+        self.best = (True, best) if best is not None else None
+        if best := plain.get("best"):
+            self.best = best[0], best[1]
         self.losses, self.rewinds = list(plain.get("losses", [])), plain.get("rewinds", 0)
         if scaler := plain.get("scaler"):
             self.scaler.load_state_dict(scaler)
-
-
-def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Take what belongs to one part of a state, by its names there."""
-    prefix = f"{name}."
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any], *, step: int) -> None:
@@ -233,7 +250,8 @@ def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any], *, step: int) -
         changes = ", ".join(_changes(now, before))
         raise CheckpointError(
             f"the run was started with other settings ({changes}); resume with its own recipe, "
-            "or start a new run --from its weights"
+            "or start a new run from its weights",
+            options=["init"],
         )
 
 

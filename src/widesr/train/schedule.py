@@ -1,22 +1,22 @@
-"""The way in which each step of a run is learned: learning rate, loss, patches, teacher."""
+"""Says how each step of a run is learned: learning rate, loss, patches, teacher."""
 
 import math
 from typing import NamedTuple
 
-from widesr.train.recipe import LossName, OptimTable, Recipe, Stage
+from widesr.train.recipe import LossTable, OptimTable, Recipe, Stage
 
 _RISE, _FALL = 25.0, 1e4
-"""Of the one-cycle schedule: the highest rate by the first, and the first by the last."""
+"""Ratios of the one-cycle schedule: the highest rate to the first, and the first to the last."""
 
 
 class Way(NamedTuple):
-    """How steps are learned that follow one another."""
+    """The settings that a part of a run is learned with."""
 
-    loss: LossName
+    loss: LossTable
     lr_patch: int
     batch: int
     teacher_share: float
-    """Of the teacher's picture in what is learned, 0 to 1."""
+    """Share of the teacher's picture in the target, 0 to 1."""
 
 
 class Part(NamedTuple):
@@ -45,13 +45,17 @@ def way_at(recipe: Recipe, step: int) -> Way:
 
 def _way(recipe: Recipe, stage: Stage | None) -> Way:
     usual = Way(
-        recipe.optim.loss,
+        recipe.terms,
         recipe.data.lr_patch,
         recipe.data.batch,
         recipe.teacher.share if recipe.teacher else 0.0,
     )
-    named = stage.model_dump(include=set(Way._fields), exclude_none=True) if stage else {}
-    return usual._replace(**named)
+    if stage is None:
+        return usual
+    keys = {"lr_patch", "batch", "teacher_share"}
+    named = stage.model_dump(include=keys, exclude_none=True)
+    loss = LossTable.of(stage.loss) if stage.loss else usual.loss
+    return usual._replace(loss=loss, **named)
 
 
 def learning_rate_at(recipe: Recipe, step: int) -> float:

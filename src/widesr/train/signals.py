@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step, so that what is kept is what an unbroken run had."""
+"""Makes Ctrl-C wait for the end of a step, so that a resumed run equals an unbroken one."""
 
 import signal
 import threading

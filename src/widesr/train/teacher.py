@@ -1,24 +1,26 @@
-"""A teacher's pictures of the photographs: made once, kept on the disk, and learned from."""
+"""Makes a teacher's pictures of the photographs once, and keeps them on the disk to learn from."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
+from widesr.engine import Engine, find_model
 from widesr.errors import CheckpointError, RecipeError
-from widesr.models.catalog import LADDER, find_model
+from widesr.models.catalog import ALIASES
 from widesr.nets import Network
 from widesr.system.files import whole_file
 from widesr.train.checkpoint import load_weights
 from widesr.train.recipe import TeacherTable
-from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.upscaler import Upscaler
 
 
 class Teacher:
@@ -38,7 +40,7 @@ class Teacher:
         if self._is_weights:
             found = load_weights(self._path)[0].cfg.scale
         else:
-            model = find_model(table.model, scale=scale if table.model in LADDER else None)
+            model = find_model(table.model, scale=scale if table.model in ALIASES else None)
             self._path, licence, found = model.path, model.card.licence, model.card.scale
         if found != scale:
             raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
@@ -49,7 +51,7 @@ class Teacher:
         """Its name, its licence where that is known, and the SHA-256 of its file: for cards."""
         way = f"{digest} {table.self_ensemble}"
         self.sha256 = hashlib.sha256(way.encode()).hexdigest()
-        """Of all that its pictures depend on."""
+        """Hash of all that its pictures depend on."""
 
     @property
     def _is_weights(self) -> bool:
@@ -128,13 +130,13 @@ def _keep(path: Path, picture: NDArray[np.uint8]) -> None:
         raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-class _TorchEngine:
+class _TorchEngine(Engine):
     """Run a network of the zoo as an `Engine`, in fp32, on the device that is trained on."""
 
     precision = "fp32"
     streams = 1
     bytes_per_pixel = 64 * 64 * 4
-    """Of some wide layers; more than networks of this size hold."""
+    """Bytes of some wide layers; more than networks of this size hold."""
 
     def __init__(self, name: str, network: Network, device: torch.device) -> None:
         self.name, self.scale = name, network.cfg.scale
@@ -143,12 +145,7 @@ class _TorchEngine:
         self.smallest_tile = None if radius is None else 0
         self._network, self._device = network, device
 
-    @property
-    def exact(self) -> Self:
-        return self
-
-    def run(self, lr: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run_all(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():
-            sr = self._network(torch.from_numpy(lr).to(self._device))
-        pixels: NDArray[np.float32] = sr.cpu().numpy()
-        return pixels
+            sr = self._network(torch.from_numpy(inputs[0]).to(self._device))
+        return (sr.cpu().numpy(),)

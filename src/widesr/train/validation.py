@@ -1,4 +1,4 @@
-"""How a network does on photographs that it never learned from: in dB, and to look at."""
+"""Measures a network on photographs that it never learned from: in dB, and to look at."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
 from widesr.nets import Network
+from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.drawing import densest, joined, titled
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
+from widesr.pixels.spectrum import lattice_peak
+from widesr.train.features import Perceptual
+from widesr.train.recipe import Scores
 from widesr.train.run import as_tensor
 
 _CROP = 128
@@ -20,13 +24,16 @@ _SHOWN = 4
 """Photographs of a sheet."""
 _WINDOW = 192
 """Side of what a sheet shows of each, in HR pixels at most."""
+_EXACT = 100.0
+"""LR-PSNR in dB that stands for a picture that shrinks to its LR exactly."""
+_WITH_SPECTRUM = 32
+"""Shortest side of a picture that a lattice is looked for in, in HR pixels."""
 
 
 class Validated(NamedTuple):
-    """What a network made of the held-out photographs."""
+    """The pictures that a network made of the held-out photographs, and their scores."""
 
-    psnr: float
-    """Mean PSNR-Y over the photographs, `benchmark-y`, in dB."""
+    scores: Scores
     pictures: list[NDArray[np.uint8]]
     """(s*h, s*w, 3) each."""
 
@@ -42,13 +49,20 @@ def centre(pair: Pair, *, scale: int) -> Pair:
     )  # lets the whole go, and torch takes no mapped file
 
 
-def validate(network: Network, pairs: Sequence[Pair], *, device: torch.device) -> Validated:
+def validate(
+    network: Network,
+    pairs: Sequence[Pair],
+    *,
+    device: torch.device,
+    perceptual: Perceptual | None = None,
+) -> Validated:
     """Make the HR of each pair from its LR, rounded to 8 bits, and score it.
 
     Args:
         network: As it is trained; it is not changed.
         pairs: At least one.
-        device: Where the network is.
+        device: Where the networks are.
+        perceptual: For LPIPS.
     """
     fused = network.fused().eval()
     pictures = []
@@ -56,8 +70,30 @@ def validate(network: Network, pairs: Sequence[Pair], *, device: torch.device) -
         with torch.inference_mode():
             sr = fused(as_tensor(pair.lr[None], device))[0].permute(1, 2, 0).cpu().numpy()
         pictures.append(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
-    scores = [_psnr(sr, pair.hr, network) for sr, pair in zip(pictures, pairs, strict=True)]
-    return Validated(float(np.mean(scores)), pictures)
+    made = list(zip(pictures, pairs, strict=True))
+    scale = network.cfg.scale
+    lpips = None
+    if perceptual:
+        lpips = float(np.mean([_distance(perceptual, sr, pair.hr, device) for sr, pair in made]))
+    scores = Scores(
+        psnr=float(np.mean([_psnr(sr, pair.hr, network) for sr, pair in made])),
+        lpips=lpips,
+        lr_psnr=float(np.mean([min(lr_psnr(sr, pair.lr), _EXACT) for sr, pair in made])),
+        lattice=_lattice(pictures, scale=scale),
+    )
+    return Validated(scores, pictures)
+
+
+def _distance(
+    perceptual: Perceptual, sr: NDArray[np.uint8], hr: NDArray[np.uint8], device: torch.device
+) -> float:
+    with torch.inference_mode():
+        return float(perceptual(as_tensor(sr[None], device), as_tensor(hr[None], device)))
+
+
+def _lattice(pictures: Sequence[NDArray[np.uint8]], *, scale: int) -> float | None:
+    large = [each for each in pictures if min(each.shape[:2]) >= _WITH_SPECTRUM]
+    return max((lattice_peak(each, scale=scale) for each in large), default=None)
 
 
 def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:

@@ -1,1 +1,1 @@
-"""One picture made larger: by a network in tiles, to any size, in one call."""
+"""Make one picture larger: by a network in tiles, to any size, in one call."""

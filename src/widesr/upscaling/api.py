@@ -1,18 +1,19 @@
-"""One call: a picture in, a larger one of the same kind out."""
+"""Upscale in one call: a picture in, a larger one of the same kind out."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.engine import EngineOptions
 from widesr.errors import UsageError
 from widesr.pictures.picture import Picture
 from widesr.pictures.pil import changed_image, is_pil_image
 from widesr.pictures.reading import read_picture
+from widesr.pictures.sources import Source
+from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
-from widesr.upscaling.upscaler import AnyUpscaler
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +23,7 @@ Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
 
 @overload
 def upscale(
-    picture: Path | str,
+    picture: Source,
     *,
     scale: float | None = ...,
     width: int | None = ...,
@@ -32,6 +33,7 @@ def upscale(
     model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
+    consistent: bool = ...,
 ) -> Picture: ...
 
 
@@ -47,6 +49,7 @@ def upscale(
     model: str | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
+    consistent: bool = ...,
 ) -> Kind: ...
 
 
@@ -61,6 +64,7 @@ def upscale(
     model: str | AnyUpscaler = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
+    consistent: bool = False,
 ) -> Any:
     """Upscale one picture and give back the same kind.
 
@@ -69,22 +73,26 @@ def upscale(
     `imresize`, which alone does what is x1 or less.
 
     Args:
-        picture: A path; a `Picture`; an array, uint8 or uint16, (H, W) or (H, W, C) with 1 channel
-            for grey, 3 for RGB, and 2 and 4 for the same with alpha; or a PIL image of any mode of
-            at most 16 bits. The mode stays, a palette is made anew, EXIF's orientation is applied.
+        picture: A path, the bytes of a file, or a file object in binary mode; a `Picture`; an
+            array, uint8 or uint16, (H, W) or (H, W, C) with 1 channel for grey, 3 for RGB, and 2
+            and 4 for the same with alpha; or a PIL image of any mode of at most 16 bits. The mode
+            stays, a palette is made anew, EXIF's orientation is applied.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
-        width: Of the output, in pixels, instead of a scale; the aspect is kept.
-        height: The same for the height.
-        longest: The same for the longer side.
+        width: The width of the output in pixels, instead of a scale; the aspect is kept.
+        height: The height of the output, in the same way.
+        longest: The longer side of the output, in the same way.
         fit: (width, height), as Pillow's sizes, of a box that the output fills as far as its
                 aspect allows.
         model: As for `Upscaler.load`, with `tile` and `self_ensemble`; or what was loaded, for many
             pictures: then nothing else is given.
         tile: Side of the tiles, LR pixels; None is the whole picture at once.
         self_ensemble: Mean over eight flips and turns.
+        consistent: Correct the output so that it shrinks back to the input, by MATLAB's bicubic;
+            the output must be a whole number of times as large as the input.
 
     Returns:
-        A new `Picture` for a path, else what was given, larger; nothing is written.
+        A new `Picture` for a path, bytes or a file object, else what was given, larger; nothing
+        is written.
 
     Raises:
         WidesrError: As `Upscaler.load`, `read_picture` and `Upscaler` say.
@@ -95,12 +103,13 @@ def upscale(
         if sizes == (None,) * 5:
             scale = 2
         target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
-        upscaler = load_upscaler(model, target=target, tile=tile, self_ensemble=self_ensemble)
-    elif sizes == (None,) * 5 and tile == "auto" and not self_ensemble:
+        options = EngineOptions(tile=tile, self_ensemble=self_ensemble, consistent=consistent)
+        upscaler = load_upscaler(model, target=target, options=options)
+    elif sizes == (None,) * 5 and tile == "auto" and not (self_ensemble or consistent):
         upscaler = model
     else:
         raise UsageError(
-            "a size, tiles or a self-ensemble were given with a model that is loaded; "
+            "a size or how to run the model was given with a model that is loaded; "
             "give them where it is loaded"
         )
     if isinstance(picture, np.ndarray):
@@ -108,7 +117,7 @@ def upscale(
     if is_pil_image(picture):
         return changed_image(picture, upscaler.upscale_picture)
     if not isinstance(picture, Picture):
-        picture = read_picture(Path(picture))
+        picture = read_picture(picture)
     return upscaler.upscale_picture(picture)
 
 

@@ -1,25 +1,20 @@
-"""Pictures of the size that was asked for: by networks in turn, and then by `imresize`."""
+"""Make pictures of the size that was asked for: by networks in turn, and then by `imresize`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from math import prod
-from typing import Unpack
 
-from widesr.engine import native_scales
-from widesr.models.catalog import BICUBIC, LADDER, NEAREST
-from widesr.pictures.picture import PictureStream
-from widesr.pixels.resize import nearest_rows, resize_rows
+from widesr.engine import EngineOptions, native_scales
+from widesr.errors import UsageError
+from widesr.models.catalog import ALIASES, BICUBIC, NEAREST
+from widesr.pixels.resize import resize_rows
 from widesr.pixels.rows import Rows
+from widesr.upscaling.base import CONSISTENT, AnyUpscaler, Progress, ScaleUpscaler
+from widesr.upscaling.consistent import check_whole_scale, correct_rows
+from widesr.upscaling.interpolation import Nearest, as_floats, count_rows
 from widesr.upscaling.target import Target, plan_scales
-from widesr.upscaling.upscaler import (
-    MAX_MEMORY,
-    AnyUpscaler,
-    Progress,
-    Running,
-    Upscaler,
-    counted_rows,
-)
+from widesr.upscaling.upscaler import Upscaler
 
 
 class SizedUpscaler(AnyUpscaler):
@@ -28,15 +23,29 @@ class SizedUpscaler(AnyUpscaler):
     It is used as an `Upscaler`, but the scale is each picture's own.
     """
 
-    def __init__(self, target: Target, *, networks: Mapping[int, Upscaler]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        networks: Mapping[int, ScaleUpscaler],
+        consistent: bool = False,
+    ) -> None:
         """Use any networks.
 
         Args:
             target: The size to reach.
-            networks: By their scale; none is interpolation alone.
+            networks: The networks by their scale; none is interpolation alone.
+            consistent: The last size shrinks back to the input; as in `EngineOptions`, but the
+                networks are not to be.
+
+        Raises:
+            UsageError: To be consistent, the scale must be a whole number.
         """
-        self._target, self._networks = target, networks
+        if consistent:
+            check_whole_scale(target)
+        self._target, self._networks, self._consistent = target, networks, consistent
         self.model = ", ".join(network.model for network in networks.values()) or BICUBIC
+        self.model += CONSISTENT if consistent else ""
 
     @classmethod
     def load(
@@ -44,7 +53,7 @@ class SizedUpscaler(AnyUpscaler):
         name: str = "default",
         *,
         target: Target,
-        **running: Unpack[Running],
+        options: EngineOptions | None = None,
     ) -> "SizedUpscaler":
         """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
 
@@ -54,82 +63,66 @@ class SizedUpscaler(AnyUpscaler):
         native = native_scales(name)
         if target.scale is not None:  # the same for every picture, so refused before the first
             native = plan_scales(target.factor(1, 1), native=native)
+        options = options or EngineOptions()
         # What a runtime has held it keeps, so the networks share.
-        memory = running.get("max_memory", MAX_MEMORY) // max(len(native), 1)
-        shared: Running = {**running, "max_memory": memory}
-        networks = {scale: Upscaler.load(name, scale=scale, **shared) for scale in native}
-        return cls(target, networks=networks)
+        memory = options.max_memory // max(len(native), 1)
+        shared = replace(options, max_memory=memory, consistent=False)
+        networks = {scale: Upscaler.load(name, scale=scale, options=shared) for scale in native}
+        return cls(target, networks=networks, consistent=options.consistent)
 
     @property
     def weights_sha256(self) -> str | None:
-        """Of all the networks it may run; None if none."""
+        """The SHA-256 of all the networks that it may run; None if none."""
         hashes = (network.weights_sha256 for network in self._networks.values())
         return ", ".join(each for each in hashes if each) or None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of what becomes of a picture of this size; raises as `Target.size`."""
+        """Return the (height, width) of the target; raises as `Target.size`."""
         return self._target.size(height, width)
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         """Upscale, or shrink, rows as they come; as `Upscaler.rows`."""
+        if self._consistent:
+            return correct_rows(lr, lambda each: self._made(each, progress, floats=True))
+        return self._made(lr, progress, floats=False)
+
+    def _made(self, lr: Rows, progress: Progress | None, *, floats: bool) -> Rows:
         size, scales = self.output_size(lr.height, lr.width), self._scales(lr.height, lr.width)
         rows = lr
         on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
-        for scale, on_tile in zip(scales, on_tiles, strict=True):
-            rows = self._networks[scale].rows(rows, progress=on_tile)
+        for step, (scale, on_tile) in enumerate(zip(scales, on_tiles, strict=True), start=1):
+            network = self._networks[scale]
+            # Only what the last one gives can stay in floats: networks take levels.
+            make = network.float_rows if floats and step == len(scales) else network.rows
+            rows = make(rows, progress=on_tile)
+        if floats and not scales:
+            rows = as_floats(rows)
         if scales and rows.shape[:2] == size:
             return rows
         rows = resize_rows(rows, size=size)
-        return rows if scales or progress is None else counted_rows(rows, progress)
+        return rows if scales else count_rows(rows, progress)
 
     def seconds_for(self, height: int, width: int) -> float:
-        """As `Upscaler.seconds_for`; what the resize takes beside the networks is left out."""
+        """Estimate how long the networks take; the resize beside them is left out."""
         scales = self._scales(height, width)
         steps = [(self._networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
         return sum(each.seconds_for(height * grown, width * grown) for each, grown in steps)
 
     def made_by(self, height: int, width: int) -> str:
-        """What a picture of this size goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
+        """Name what a picture goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
         scales = self._scales(height, width)
         reached = (height * prod(scales), width * prod(scales))
         names = [self._networks[scale].model for scale in scales]
         if not scales or reached != self._target.size(height, width):
             names.append(BICUBIC)
-        return " then ".join(names)
+        return " then ".join(names) + (CONSISTENT if self._consistent else "")
 
     def _scales(self, height: int, width: int) -> tuple[int, ...]:
         return plan_scales(self._target.factor(height, width), native=self._networks)
 
 
-class _Nearest(AnyUpscaler):
-    """Repeats pixels, alpha too, so that no colour comes in that was not there."""
-
-    model, weights_sha256 = NEAREST, None
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def output_size(self, height: int, width: int) -> tuple[int, int]:
-        return self._target.size(height, width)
-
-    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        sr = nearest_rows(lr, size=self.output_size(lr.height, lr.width))
-        return sr if progress is None else counted_rows(sr, progress)
-
-    def upscale_stream(
-        self, stream: PictureStream, *, progress: Progress | None = None
-    ) -> PictureStream:
-        return replace(stream, rows=self.rows(stream.rows, progress=progress))
-
-    def seconds_for(self, _height: int, _width: int) -> float:
-        return 0.0
-
-    def made_by(self, _height: int, _width: int) -> str:
-        return self.model
-
-
 def load_upscaler(
-    name: str = "default", *, target: Target, **running: Unpack[Running]
+    name: str = "default", *, target: Target, options: EngineOptions | None = None
 ) -> AnyUpscaler:
     """Load what gives the size asked for: at the model's own scales one network, nothing after it.
 
@@ -137,17 +130,23 @@ def load_upscaler(
     pixels.
     """
     if name == NEAREST:
-        return _Nearest(target)
-    if target.scale is not None and target.scale in LADDER["default"]:
+        if options is not None and options.consistent:
+            raise UsageError(
+                "nearest repeats the pixels of the input as they are, and there is nothing to "
+                "correct; take another model",
+                options=["model=default"],
+            )
+        return Nearest(target)
+    if target.scale is not None and target.scale in ALIASES["default"]:
         native = native_scales(name)
         # A larger scale than a model has is refused by the model, which says what there is.
         if target.scale in native or target.scale > max(native, default=0):
-            return Upscaler.load(name, scale=int(target.scale), **running)
-    return SizedUpscaler.load(name, target=target, **running)
+            return Upscaler.load(name, scale=int(target.scale), options=options)
+    return SizedUpscaler.load(name, target=target, options=options)
 
 
 def _shares(progress: Progress, scales: tuple[int, ...]) -> list[Progress]:
-    """Tell of each step's tiles as a share of the work of all steps, which grows with the area.
+    """Report each step's tiles as a share of the work of all steps, which grows with the area.
 
     The steps take turns: one begins as soon as the one before has made some rows.
     """

@@ -1,4 +1,4 @@
-"""The self-ensemble: the mean of a network over the eight flips and turns of a picture."""
+"""Average a network over the eight flips and turns of a picture: the self-ensemble."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -13,7 +13,7 @@ _AS_IS, _MIRRORED = slice(None), slice(None, None, -1)
 
 
 def ensemble(run: Network) -> Network:
-    """Make of a network the mean over the eight flips and turns of its input, each turned back."""
+    """Average a network over the eight flips and turns of its input, each turned back."""
 
     def turned(lr: NDArray[np.float32]) -> NDArray[np.float32]:
         def one(turns: int, flip: slice) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""How large a picture is to become, and by which networks: exact arithmetic, no pixels.
+"""Compute the size of the output, and the networks that lead there, in exact arithmetic.
 
 Rounding, in one rule: both sides are the input's times one exact factor, rounded half up, and at
 least 1. So a side that was asked for comes out exactly, the other keeps the aspect to half a pixel,
@@ -13,18 +13,18 @@ from math import floor
 from widesr.errors import UsageError
 
 MAX_SCALE = 8
-"""Beyond it nothing but interpolation is left, and a slip of the finger would fill the memory."""
+"""Beyond it only interpolation is left, and a typing error would fill the memory."""
 
 _TWICE = (4, 2)
-"""What is run in turn, where both are to be had, for more than the largest network gives."""
+"""The scales that are run in turn for more than the largest network gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The size that was asked for, in exactly one of these ways.
+    """The size that was asked for, given in exactly one of these ways.
 
     Raises:
-        UsageError: None or several of them, or a value that cannot be meant.
+        UsageError: None or several of them, or a value that is not valid.
     """
 
     scale: float | Fraction | None = None
@@ -34,7 +34,7 @@ class Target:
     longest: int | None = None
     """The longer side."""
     fit: tuple[int, int] | None = None
-    """(width, height), as people say it, of a box to fill as far as the aspect allows."""
+    """(width, height) of a box to fill as far as the aspect allows."""
 
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -52,7 +52,7 @@ class Target:
             raise UsageError(f"expected {name} of at least 1 pixel, got {value}")
 
     def factor(self, height: int, width: int) -> Fraction:
-        """Output pixels per input pixel, before rounding, for a picture of this size.
+        """Compute output pixels per input pixel, before rounding, for a picture of this size.
 
         Raises:
             UsageError: It is above `MAX_SCALE`.
@@ -78,13 +78,13 @@ class Target:
         return min(Fraction(self.fit[0], width), Fraction(self.fit[1], height))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) that a picture of this size is to have; raises as `factor`."""
+        """Compute the (height, width) of the output for a picture; raises as `factor`."""
         factor = self.factor(height, width)
         return _rounded(height * factor), _rounded(width * factor)
 
     @property
     def name_end(self) -> str:
-        """What ends the names of outputs: "_x1.5", "_1920w", "_1080h", "_2048px", "_1920x1080"."""
+        """The end of the names of outputs: "_x1.5", "_1920w", "_1080h", "_2048px", "_1920x1080"."""
         if self.scale is not None:
             return f"_x{float(self.scale):.15g}"
         if self.fit is not None:

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from widesr.engine import native_scales
-from widesr.models.catalog import BICUBIC, LADDER, NEAREST, list_models
+from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, list_models
 from widesr.system.version import __version__
 from widesr.upscaling.target import MAX_SCALE
 from widesr.web.settings import ServeSettings
@@ -80,4 +80,4 @@ def info_of(settings: ServeSettings) -> Info:
 
 
 def _scales(name: str) -> list[int]:
-    return list(native_scales(name)) if name in LADDER else []
+    return list(native_scales(name)) if name in ALIASES else []

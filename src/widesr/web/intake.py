@@ -7,12 +7,14 @@ from pathlib import Path
 from widesr.batch.disk_space import bytes_to_come
 from widesr.batch.jobs import plan_jobs
 from widesr.errors import WidesrError
-from widesr.pictures.reading import Header, check_size, read_header
+from widesr.pictures.decoding import check_size
+from widesr.pictures.reading import Header, read_header
 from widesr.pictures.several import check_several, holds_several, open_several
 from widesr.pictures.sniff import kind_of
+from widesr.pictures.sources import opened
 from widesr.pictures.writing import FORMATS, check_lossless, output_format
-from widesr.system.files import FileBytes
 from widesr.system.text import readable_size
+from widesr.upscaling.consistent import check_whole_scale
 from widesr.web.memory import Shares, bytes_held
 from widesr.web.networks import Networks, check_model
 from widesr.web.problems import ProblemError, problem_of, raised
@@ -104,6 +106,8 @@ def _looked_at(
 ) -> Intake:
     check_model(wishes.model)
     target, header = wishes.target, read_header(source)
+    if wishes.consistent:
+        check_whole_scale(target)
     check_size(source, header.width, header.height, max_pixels=settings.max_pixels)
     size = target.size(header.height, header.width)
     made = size[0] * size[1] * header.pages
@@ -164,8 +168,8 @@ def check_disk(folder: Path, n_bytes: int) -> None:
 
 
 def _kind(path: Path) -> str:
-    with path.open("rb") as file:
-        return kind_of(path, FileBytes(file.fileno()))
+    with opened(path) as file:
+        return kind_of(file)
 
 
 def _head(path: Path) -> bytes:

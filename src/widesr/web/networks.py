@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
-from widesr.engine import find_model, native_scales
+from widesr.engine import EngineOptions, find_model, native_scales
 from widesr.errors import ModelNotFoundError
-from widesr.models.catalog import BICUBIC, LADDER, NEAREST, model_paths
+from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, model_paths
+from widesr.upscaling.base import AnyUpscaler, ScaleUpscaler
 from widesr.upscaling.resize_to import SizedUpscaler, load_upscaler
 from widesr.upscaling.target import Target, plan_scales
-from widesr.upscaling.upscaler import AnyUpscaler, Upscaler
+from widesr.upscaling.upscaler import Upscaler
 from widesr.web.memory import LOADED
 
 _logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _Key = tuple[str, int]
 
 def known_models() -> list[str]:
     """Names of the models that may be asked for; a path never is one."""
-    return [*LADDER, *model_paths(), BICUBIC, NEAREST]
+    return [*ALIASES, *model_paths(), BICUBIC, NEAREST]
 
 
 def check_model(name: str) -> None:
@@ -35,7 +36,7 @@ def check_model(name: str) -> None:
     """
     if name not in known_models():
         raise ModelNotFoundError(
-            f"model {name}: there is none of this name; expected one of {', '.join(LADDER)}, "
+            f"model {name}: there is none of this name; expected one of {', '.join(ALIASES)}, "
             f"{BICUBIC}, {NEAREST}, or a name that /v1/info lists"
         )
 
@@ -51,8 +52,8 @@ class Networks:
             threads: As for `load_engine`.
             pace: Seconds for a pixel and a parameter, where they are known; else measured.
         """
-        self._max_memory, self._threads = max_memory, threads
-        self._loaded: OrderedDict[_Key, Upscaler] = OrderedDict()
+        self._options = EngineOptions(max_memory=max_memory, threads=threads)
+        self._loaded: OrderedDict[_Key, ScaleUpscaler] = OrderedDict()
         self._in_use: dict[_Key, int] = {}
         self._lock = threading.Lock()
         self._seconds: dict[_Key, float] = {}
@@ -107,18 +108,20 @@ class Networks:
 
     @contextmanager
     def upscaler(
-        self, name: str, target: Target, *, height: int, width: int
+        self, name: str, target: Target, *, height: int, width: int, consistent: bool
     ) -> Iterator[AnyUpscaler]:
         """Give what makes a picture of this size as it was asked for."""
         if name == NEAREST:
-            yield load_upscaler(name, target=target)
+            yield load_upscaler(
+                name, target=target, options=self._options.but(consistent=consistent)
+            )
             return
         keys = self.keys(name, target, height=height, width=width)
         with self._using(keys) as networks:
-            sized = SizedUpscaler(target, networks=networks)
+            sized = SizedUpscaler(target, networks=networks, consistent=consistent)
             alone = list(networks.values())
             size = target.size(height, width)
-            if len(alone) == 1 and alone[0].output_size(height, width) == size:
+            if len(alone) == 1 and not consistent and alone[0].output_size(height, width) == size:
                 yield alone[0]  # which tells of its tiles, and not of shares of the work
             else:
                 yield sized
@@ -130,7 +133,7 @@ class Networks:
                 del self._loaded[key]
 
     @contextmanager
-    def _using(self, keys: list[_Key]) -> Iterator[dict[int, Upscaler]]:
+    def _using(self, keys: list[_Key]) -> Iterator[dict[int, ScaleUpscaler]]:
         with self._lock:
             for key in keys:
                 self._in_use[key] = self._in_use.get(key, 0) + 1
@@ -143,7 +146,7 @@ class Networks:
                     if not self._in_use[key]:
                         del self._in_use[key]
 
-    def _network(self, key: _Key) -> Upscaler:
+    def _network(self, key: _Key) -> ScaleUpscaler:
         with self._lock:  # while it is loaded too: two pictures must not load it twice
             if key not in self._loaded:
                 idle = [each for each in self._loaded if each not in self._in_use]
@@ -151,9 +154,7 @@ class Networks:
                     _logger.info("model %s at x%d is let go", *each)
                     del self._loaded[each]
                 name, scale = key
-                self._loaded[key] = Upscaler.load(
-                    name, scale=scale, threads=self._threads, max_memory=self._max_memory
-                )
+                self._loaded[key] = Upscaler.load(name, scale=scale, options=self._options)
             self._loaded.move_to_end(key)
             return self._loaded[key]
 

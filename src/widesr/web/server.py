@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -113,6 +114,7 @@ def serve(settings: ServeSettings, *, ready: Callable[[str], None] = lambda _: N
     listener = _listening(settings)
     with contextlib.closing(listener), logging_as(settings.log_format):
         service = Service(settings)
+        tempfile.tempdir = str(service.temporary)  # so that nothing is written elsewhere
         metrics = None
         if settings.metrics_port is not None:
             metrics = _metrics(settings, service)
@@ -134,6 +136,7 @@ def serve(settings: ServeSettings, *, ready: Callable[[str], None] = lambda _: N
         try:
             asyncio.run(server.serve(sockets=[listener]))
         finally:
+            tempfile.tempdir = None
             if metrics is not None:
                 metrics.shutdown()
                 metrics.server_close()

@@ -68,6 +68,11 @@ class Service:
             kept=self.store.bytes_kept,
         )
 
+    @property
+    def temporary(self) -> Path:
+        """The folder of what a decoder puts aside while it is at work."""
+        return self.settings.data / "temporary"
+
     async def start(self) -> None:
         """Take up what was left, and load what most pictures need."""
         self.hub.listen_on(asyncio.get_running_loop())
@@ -162,7 +167,7 @@ class Service:
     def _remove_strays(self) -> None:
         """Remove files that no job owns: of requests that were cut by the end of a server."""
         owned = self.store.files()
-        for folder in (self.workers.pictures, self.workers.results):
+        for folder in (self.workers.pictures, self.workers.results, self.temporary):
             for path in folder.iterdir():
                 if path.name not in owned:
                     with suppress(OSError):
@@ -171,7 +176,7 @@ class Service:
 
 def _make_folders(data: Path) -> None:
     try:
-        for folder in (data, data / "pictures", data / "results"):
+        for folder in (data, *(data / name for name in ("pictures", "results", "temporary"))):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(

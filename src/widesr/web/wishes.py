@@ -51,6 +51,10 @@ class Wishes(BaseModel):
     lossless: Annotated[bool, Field(description="Every value is kept, or the picture refused.")] = (
         False
     )
+    consistent: Annotated[
+        bool,
+        Field(description="The result shrinks back to the picture; for scales of whole numbers."),
+    ] = False
     icc: Annotated[
         Literal["keep", "srgb", "strip"], Field(description="What becomes of the colour profile.")
     ] = "keep"

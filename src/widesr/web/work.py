@@ -11,7 +11,7 @@ from widesr.batch.many import upscale_many
 from widesr.errors import WidesrError
 from widesr.pictures.picture import PictureStream
 from widesr.pixels.rows import Rows
-from widesr.upscaling.upscaler import AnyUpscaler, Progress
+from widesr.upscaling.base import AnyUpscaler, Progress
 from widesr.web.wishes import Wishes
 
 Watch = Callable[[float, float], None]

@@ -244,7 +244,10 @@ class Workers:
 
     def _made(self, running: _Running, source: Path, size: dict[str, int]) -> tuple[Made, str]:
         job, wishes = running.job, running.wishes
-        with self._networks.upscaler(wishes.model, wishes.target, **size) as upscaler:
+        loading = self._networks.upscaler(
+            wishes.model, wishes.target, consistent=wishes.consistent, **size
+        )
+        with loading as upscaler:
             made = upscale_file(
                 source,
                 self.results,

@@ -1,20 +1,23 @@
 """Pictures shown in turn for ever: where two differ, the eye sees it move."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
-from widesr.errors import ImageFormatError, ImageWriteError, OutputExistsError
-from widesr.system.files import whole_file
+from widesr.errors import ImageFormatError
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.sequence import PictureSequence, Timing
+from widesr.pictures.several import write_pictures
+from widesr.pixels.rows import Rows
 
 FORMATS = (".webp", ".gif")
 """Animated WebP keeps every value; GIF, which more programs show, has 256 colours a frame."""
 
-_SECONDS = 0.7
-"""For which each picture is shown."""
+_SECONDS = Fraction(7, 10)
+"""The time for which each picture is shown."""
 
 
 def check_blink_format(path: Path) -> None:
@@ -46,29 +49,11 @@ def write_blinking(
         ImageWriteError: The folder is missing, full, or takes no file.
     """
     check_blink_format(path)
-    strip = pyvips.Image.new_from_array(np.concatenate(frames), interpretation="srgb").copy()
-    strip.set_type(pyvips.GValue.gint_type, "page-height", len(frames[0]))
-    delays = [round(1000 * _SECONDS)] * len(frames)
-    strip.set_type(pyvips.GValue.array_int_type, "delay", delays)
-    strip.set_type(pyvips.GValue.gint_type, "loop", 0)
-    try:
-        if path.suffix.lower() == ".gif":
-            encoded = strip.gifsave_buffer(keep="none")
-        else:
-            encoded = strip.webpsave_buffer(lossless=True, keep="none")
-    except pyvips.Error as error:
-        height, width = frames[0].shape[:2]
-        raise ImageFormatError(
-            f"{path}: frames of {width}x{height} cannot be written so; take a smaller crop or zoom"
-        ) from error
-    try:
-        with whole_file(path, overwrite=overwrite) as file:
-            file.write(encoded)
-    except FileExistsError as error:
-        raise OutputExistsError(
-            f"{path}: exists already; name another output, or say --overwrite (API: overwrite=True)"
-        ) from error
-    except OSError as error:
-        raise ImageWriteError(
-            f"{path}: cannot be written ({error.strerror}); name another file or folder"
-        ) from error
+    still = PictureStream(rows=Rows((), shape=frames[0].shape, dtype=np.uint8))
+    timing = Timing(durations=(_SECONDS,) * len(frames), plays=0)
+    write_pictures(
+        path,
+        PictureSequence.of_frames(frames, still=still, timing=timing),
+        lossless=path.suffix.lower() == ".webp",
+        overwrite=overwrite,
+    )

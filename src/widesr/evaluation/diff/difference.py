@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from widesr.evaluation.diff.matching import Matched, with_planes
 from widesr.pictures.adapt import adapted
-from widesr.pictures.picture import Picture, Pixels
+from widesr.pictures.picture import Picture
 from widesr.pixels.drawing import densest, enlarged, framed, joined, titled
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.pixels.resize import imresize
+from widesr.pixels.rows import Pixels
 
 PANEL = 480
 """Longest side of a picture on the sheet that is shown whole, in pixels."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
 from widesr.pictures.adapt import adapted
-from widesr.pictures.picture import Picture, Pixels
+from widesr.pictures.picture import Picture
 from widesr.pixels.resize import imresize
+from widesr.pixels.rows import Pixels
 
 _BAND = 256
 """Rows that are computed at once."""

@@ -4,7 +4,7 @@ import { $, make } from "./dom.js";
 
 const KEY = "widesr";
 const DEFAULTS = { size: "2", longest: 3840, model: "default", compare: "", format: "", quality: 95,
-                   metadata: true, theme: "auto", beside: false };
+                   metadata: true, consistent: false, theme: "auto", beside: false };
 const LOSSY = ["jpg", "webp", "avif", ""];
 const TITLES = { fast: "Fast", default: "Default", best: "Best", realistic: "Realistic",
                  bicubic: "Bicubic", nearest: "Nearest" };
@@ -44,6 +44,7 @@ export function queryOf(model = options.model) {
   if (options.format) query.format = options.format;
   if (LOSSY.includes(options.format)) query.quality = options.quality;
   if (!options.metadata) query.metadata = "strip";
+  if (options.consistent) query.consistent = true;
   return query;
 }
 
@@ -76,6 +77,7 @@ function fill(form) {
   form.elements.format.value = options.format;
   form.elements.quality.value = options.quality;
   form.elements.metadata.checked = options.metadata;
+  form.elements.consistent.checked = options.consistent;
   $("quality-out").textContent = options.quality;
   $("quality-row").hidden = !LOSSY.includes(options.format);
   $("longest-row").hidden = options.size !== "longest";
@@ -95,6 +97,7 @@ function read(form) {
   set("format", elements.format.value);
   set("quality", Number(elements.quality.value));
   set("metadata", elements.metadata.checked);
+  set("consistent", elements.consistent.checked);
 }
 
 /** Apply light, dark, or what the system has, and say which. */

@@ -1,0 +1,53 @@
+"""Find the model that a user names: ours by name, alias or file, other makers' by their file."""
+
+from widesr.engine.foreign import probe
+from widesr.errors import ModelNotFoundError
+from widesr.models.catalog import (
+    ALIASES,
+    BICUBIC,
+    NEAREST,
+    ModelFile,
+    locate,
+    model_paths,
+    read_header,
+)
+
+
+def find_model(name: str, *, scale: int | None) -> ModelFile:
+    """Find the model that a user names; nothing is fetched.
+
+    Args:
+        name: An alias ("fast", "default", "best", "realistic"), the name of a model in the package
+            or of one that was pulled, or the path of an `.onnx` file, known by its suffix or by a
+            separator in it. A file without a card, of another maker, is found out by trial.
+        scale: The scale that the model must have; None takes a model of any scale, by its own name
+            or path.
+
+    Raises:
+        ModelNotFoundError: There is no such model or file, or it has another scale.
+        ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
+    """
+    path = locate(name, scale=scale)
+    card, graph_sha256 = read_header(path)
+    model = ModelFile(path, card) if card else probe(path, graph_sha256)
+    if scale not in (None, model.card.scale):
+        others = [each for each in model_paths() if each.endswith(f"-x{scale}")]
+        raise ModelNotFoundError(
+            f"model {name!r} upscales x{model.card.scale}, not x{scale}; "
+            f"for x{scale} there is {', '.join([*others, BICUBIC])}"
+        )
+    return model
+
+
+def native_scales(name: str) -> tuple[int, ...]:
+    """Return the scales of the networks that a name stands for; none for bicubic and nearest.
+
+    Raises:
+        ModelNotFoundError: There is no such model or file.
+        ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
+    """
+    if name in (BICUBIC, NEAREST):
+        return ()
+    if name in ALIASES:
+        return tuple(ALIASES[name])
+    return (find_model(name, scale=None).card.scale,)

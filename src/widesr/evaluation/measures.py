@@ -1,0 +1,115 @@
+"""What can be measured of a picture beside PSNR and SSIM, by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import DataError, ShapeError, UsageError
+from widesr.evaluation.perceptual.lpips import Lpips
+from widesr.evaluation.perceptual.niqe import niqe
+from widesr.evaluation.report import MetricReport
+from widesr.pixels.consistency import lr_psnr
+from widesr.pixels.spectrum import lattice_peak, spectral_distance
+
+BY_PROTOCOL = ("psnr", "ssim")
+"""What has a protocol, and is measured always."""
+_ABOUT: dict[str, tuple[str, str]] = {
+    "lpips": ("lower", "distance of the maps of a network from the original's"),
+    "niqe": ("lower", "how unnatural the picture looks, without its original; Y, no border"),
+    "lr-psnr": ("higher", "dB, RGB, of SR shrunk by imresize against LR, no border"),
+    "spectrum": ("lower", "dB, RMS distance of the radial spectra of SR and HR, Y"),
+    "lattice": ("lower", "dB, power at the multiples of 1/scale against its neighbours, Y"),
+}
+"""By name: what is better, and what it is."""
+METRICS = (*BY_PROTOCOL, *_ABOUT)
+"""All that can be asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triple:
+    """A picture, what it was made of, and what it should be; uint8 or uint16, (H, W, C)."""
+
+    sr: NDArray[Any]
+    hr: NDArray[Any]
+    lr: NDArray[Any]
+    scale: int
+
+
+class Judge:
+    """Measures the pictures of an evaluation by the metrics that were asked for."""
+
+    def __init__(self, metrics: Sequence[str], *, lpips_weights: Path | None = None) -> None:
+        """Look the metrics up, and read what they need.
+
+        Args:
+            metrics: Of `METRICS`.
+            lpips_weights: As for `Lpips`; only "lpips" needs it.
+
+        Raises:
+            UsageError: An unknown metric, or LPIPS without weights.
+            ModelFileError: The weights cannot be used.
+        """
+        unknown = [name for name in metrics if name not in METRICS]
+        if unknown:
+            raise UsageError(
+                f"metric {unknown[0]!r} is not known; expected some of {', '.join(METRICS)}"
+            )
+        self._names = [name for name in _ABOUT if name in metrics]
+        self._lpips = None
+        if "lpips" in metrics:
+            if lpips_weights is None:
+                raise UsageError(
+                    "LPIPS looks with a network whose weights are not part of widesr; name a "
+                    "safetensors file of torchvision's SqueezeNet 1.1, AlexNet or VGG16",
+                    options=["lpips_weights"],
+                )
+            self._lpips = Lpips(lpips_weights)
+
+    @property
+    def reports(self) -> list[MetricReport]:
+        """What each of them is, for the report."""
+        return [
+            MetricReport(
+                name=name,
+                better="lower" if _ABOUT[name][0] == "lower" else "higher",
+                what=_ABOUT[name][1],
+                network=self._lpips.name if self._lpips and name == "lpips" else None,
+                weights_sha256=self._lpips.sha256 if self._lpips and name == "lpips" else None,
+            )
+            for name in self._names
+        ]
+
+    def measure(self, triple: Triple, *, name: str) -> dict[str, float]:
+        """Measure a picture by each metric; `name` is what an error calls it.
+
+        Raises:
+            DataError: The picture is too small for one of them.
+        """
+        try:
+            return {metric: self._measured(metric, triple) for metric in self._names}
+        except ShapeError as error:
+            raise DataError(f"{name}: cannot be measured: {error.message}") from error
+
+    def _measured(self, metric: str, triple: Triple) -> float:
+        match metric:
+            case "lpips":
+                assert self._lpips is not None
+                return self._lpips(triple.sr, triple.hr)
+            case "niqe":
+                return niqe(triple.sr)
+            case "lr-psnr":
+                return lr_psnr(triple.sr, triple.lr)
+            case "spectrum":
+                return spectral_distance(triple.sr, triple.hr)
+            case "lattice":
+                return lattice_peak(triple.sr, scale=triple.scale)
+        raise AssertionError(metric)
+
+
+def mean_measures(measures: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Take the mean of each metric over the pictures."""
+    return {name: float(np.mean([each[name] for each in measures])) for name in measures[0]}

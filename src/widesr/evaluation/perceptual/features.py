@@ -1,0 +1,264 @@
+"""The networks that LPIPS looks with, run in NumPy on weights from a file that the user names."""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from widesr.errors import ModelFileError
+
+Maps = NDArray[np.float32]
+"""(C, H, W)"""
+Tensors = dict[str, NDArray[np.float32]]
+
+SMALLEST = 32
+"""The shortest side of a picture of which something is left in the last maps."""
+_MOST_VALUES = 2**22
+"""Values of the windows that are laid out at once: 16 MiB."""
+_MOST_HEADER = 2**24
+"""Bytes of a header; a longer one is not of such a file."""
+
+
+class Convolution(NamedTuple):
+    """A convolution with bias, followed by ReLU."""
+
+    key: str
+    stride: int = 1
+    pad: int = 0
+
+
+class Fire(NamedTuple):
+    """SqueezeNet's module: 1x1 to few channels, then 1x1 and 3x3 side by side."""
+
+    key: str
+
+
+class Pool(NamedTuple):
+    """The maximum over windows; `ceil` keeps a last one that is not full."""
+
+    size: int
+    ceil: bool = False
+
+
+class Look(NamedTuple):
+    """Marks a place where LPIPS looks at the maps."""
+
+
+Layer = Convolution | Fire | Pool | Look
+
+
+def _vgg16() -> Iterator[Layer]:
+    at = 0
+    for count in (2, 2, 3, 3, 3):
+        if at:
+            yield Pool(2)
+            at += 1
+        for _ in range(count):
+            yield Convolution(str(at), pad=1)
+            at += 2
+        yield Look()
+
+
+NETWORKS: dict[str, tuple[Layer, ...]] = {
+    "squeeze": (
+        Convolution("0", stride=2),
+        Look(),
+        Pool(3, ceil=True),
+        Fire("3"),
+        Fire("4"),
+        Look(),
+        Pool(3, ceil=True),
+        Fire("6"),
+        Fire("7"),
+        Look(),
+        Pool(3, ceil=True),
+        *(layer for key in ("9", "10", "11", "12") for layer in (Fire(key), Look())),
+    ),
+    "alex": (
+        Convolution("0", stride=4, pad=2),
+        Look(),
+        Pool(3),
+        Convolution("3", pad=2),
+        Look(),
+        Pool(3),
+        *(layer for key in ("6", "8", "10") for layer in (Convolution(key, pad=1), Look())),
+    ),
+    "vgg": tuple(_vgg16()),
+}
+"""Layers by LPIPS's name of the network, with torchvision's keys under `features`.
+
+Source: richzhang/PerceptualSimilarity, lpips/pretrained_networks.py; torchvision's SqueezeNet 1.1,
+AlexNet and VGG16.
+"""
+_FIRE = ("squeeze", "expand1x1", "expand3x3")
+_FIRST = {(64, 3, 3, 3): "squeeze", (64, 3, 11, 11): "alex"}
+"""The network by the shape of its first weights; VGG's are told from SqueezeNet's by their keys."""
+
+
+class FeatureNetwork:
+    """Maps of a picture, layer by layer, by a network whose weights lie in a safetensors file."""
+
+    name: str
+    """"squeeze", "alex" or "vgg"."""
+    sha256: str
+    """Of the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the weights and recognise the network.
+
+        Raises:
+            ModelFileError: The file cannot be read, or is not of one of these networks.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
+        tensors = {
+            key.removeprefix("features."): tensor for key, tensor in _tensors(path, content).items()
+        }
+        self.name = _recognised(path, tensors)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self._tensors = tensors
+        try:
+            self.maps(np.zeros((3, SMALLEST, SMALLEST), np.float32))
+        except ValueError as error:
+            raise ModelFileError(
+                f"{path}: looks like {self.name}, but its tensors do not fit one another"
+            ) from error
+
+    def maps(self, picture: Maps) -> list[Maps]:
+        """Look at a picture (3, H, W) as the network takes it: the maps at each place of LPIPS."""
+        seen, maps = [], picture
+        for layer in NETWORKS[self.name]:
+            match layer:
+                case Look():
+                    seen.append(maps)
+                case Pool():
+                    maps = pooled(maps, size=layer.size, stride=2, ceil=layer.ceil)
+                case Convolution():
+                    maps = self._convolved(maps, layer.key, stride=layer.stride, pad=layer.pad)
+                case Fire():
+                    few = self._convolved(maps, f"{layer.key}.squeeze")
+                    beside = (
+                        self._convolved(few, f"{layer.key}.expand1x1"),
+                        self._convolved(few, f"{layer.key}.expand3x3", pad=1),
+                    )
+                    maps = np.concatenate(beside)
+        return seen
+
+    def _convolved(self, maps: Maps, key: str, *, stride: int = 1, pad: int = 0) -> Maps:
+        weight, bias = self._tensors[f"{key}.weight"], self._tensors[f"{key}.bias"]
+        maps = convolved(maps, weight, bias, stride=stride, pad=pad)
+        return np.maximum(maps, 0, out=maps)
+
+
+def convolved(
+    maps: Maps, weight: NDArray[np.float32], bias: NDArray[np.float32], *, stride: int, pad: int
+) -> Maps:
+    """Convolve (C, H, W) by weights (N, C, k, k), zeros beyond the border: (N, h, w)."""
+    n, _, side, _ = weight.shape
+    flat = weight.reshape(n, -1)
+    padded = np.pad(maps, ((0, 0), (pad, pad), (pad, pad)))
+    windows = sliding_window_view(padded, (side, side), axis=(1, 2))[:, ::stride, ::stride]
+    _, height, width = windows.shape[:3]
+    out = np.empty((n, height, width), np.float32)
+    step = max(_MOST_VALUES // (flat.shape[1] * width), 1)
+    for top in range(0, height, step):
+        part = windows[:, top : top + step]
+        columns = part.transpose(0, 3, 4, 1, 2).reshape(flat.shape[1], -1)
+        out[:, top : top + step] = (flat @ columns).reshape(n, -1, width)
+    out += bias[:, np.newaxis, np.newaxis]
+    return out
+
+
+def pooled(maps: Maps, *, size: int, stride: int, ceil: bool) -> Maps:
+    """Take the maximum over windows of (C, H, W)."""
+
+    def count(side: int) -> int:
+        full, rest = divmod(side - size, stride)
+        # A window of which nothing lies inside is none.
+        return full + 1 + int(ceil and rest > 0 and (full + 1) * stride < side)
+
+    height, width = count(maps.shape[1]), count(maps.shape[2])
+    reach = [(n - 1) * stride + 1 for n in (height, width)]
+    beyond = [max(reach[i] + size - 1 - maps.shape[1 + i], 0) for i in (0, 1)]
+    padded = np.pad(maps, [(0, 0), *((0, more) for more in beyond)], constant_values=-np.inf)
+    shifted = (
+        padded[:, y : y + reach[0] : stride, x : x + reach[1] : stride]
+        for y in range(size)
+        for x in range(size)
+    )
+    out = next(shifted).copy()
+    for each in shifted:
+        np.maximum(out, each, out=out)
+    return out
+
+
+def _tensors(path: Path, content: bytes) -> Tensors:
+    """Read a safetensors file: a length, a JSON header, and the values."""
+
+    def refused(why: str) -> ModelFileError:
+        return ModelFileError(
+            f"{path}: {why}; expected a safetensors file with the weights of SqueezeNet 1.1, "
+            "AlexNet or VGG16 as torchvision names them"
+        )
+
+    if len(content) < 8:
+        raise refused("is no safetensors file")
+    (length,) = struct.unpack("<Q", content[:8])
+    if not 0 < length <= min(_MOST_HEADER, len(content) - 8):
+        raise refused("is no safetensors file")
+    try:
+        header = json.loads(content[8 : 8 + length])
+    except ValueError as error:
+        raise refused("is no safetensors file") from error
+    values = memoryview(content)[8 + length :]
+    tensors = {}
+    for key, entry in header.items() if isinstance(header, dict) else ():
+        if key == "__metadata__":
+            continue
+        try:
+            kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            flat = np.frombuffer(values[start:stop], "<f4")
+            tensor = flat.reshape(shape)
+        except (KeyError, TypeError, ValueError) as error:
+            raise refused(f"tensor {key} cannot be read") from error
+        if kind != "F32":
+            raise refused(f"tensor {key} is of type {kind}, expected F32")
+        tensors[key] = tensor
+    return tensors
+
+
+def _recognised(path: Path, tensors: Tensors) -> str:
+    first = tensors.get("0.weight")
+    found = None if first is None else _FIRST.get(first.shape)
+    if found == "squeeze" and "3.squeeze.weight" not in tensors:
+        found = "vgg"
+    if found is None:
+        raise ModelFileError(
+            f"{path}: holds no network that LPIPS can look with; expected the weights of "
+            "SqueezeNet 1.1, AlexNet or VGG16 as torchvision names them"
+        )
+    missing = [key for key in _keys(found) if key not in tensors]
+    if missing:
+        raise ModelFileError(f"{path}: looks like {found}, but {missing[0]} is missing")
+    return found
+
+
+def _keys(name: str) -> Iterator[str]:
+    for layer in NETWORKS[name]:
+        match layer:
+            case Convolution():
+                parts: tuple[str, ...] = (layer.key,)
+            case Fire():
+                parts = tuple(f"{layer.key}.{part}" for part in _FIRE)
+            case _:
+                parts = ()
+        for part in parts:
+            yield from (f"{part}.weight", f"{part}.bias")

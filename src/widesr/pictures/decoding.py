@@ -1,0 +1,257 @@
+"""Decodes what a file holds to upright rows, with what the file says of them.
+
+libvips decodes, its untrusted loaders blocked; of TIFF, strips and tiles on their own. EXIF is ours
+to read: libvips passes it through libexif, which loses maker notes, ratings and private tags.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from widesr.errors import (
+    ImageFormatError,
+    ImageReadError,
+    ImageTooLargeError,
+    last_line,
+)
+from widesr.pictures.colour import inks_to_srgb, meant_profile
+from widesr.pictures.containers import metadata_of_png, named_colours
+from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
+from widesr.pictures.jpeg import exif_of_jpeg, is_arithmetic, is_without_end
+from widesr.pictures.jpegrows import rows_of_jpeg
+from widesr.pictures.levels import true_levels
+from widesr.pictures.metadata import Metadata, cleaned, on_its_side, orientation_of_exif
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.profiles import profile_of
+from widesr.pictures.scan import Scan, open_scan
+from widesr.pictures.sniff import title
+from widesr.pictures.sources import PictureFile
+from widesr.pictures.turning import upright
+from widesr.pictures.turns import turn_of_avif, without_turns
+from widesr.pixels.rows import Band, Rows
+
+pyvips.block_untrusted_set(True)
+pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn
+pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
+
+_log = logging.getLogger(__name__)
+_BAND = 2**22
+"""The approximate number of bytes that are decoded at once."""
+
+
+_LOADERS = {
+    "png": "pngload_source",
+    "jpeg": "jpegload_source",
+    "webp": "webpload_source",
+    "avif": "heifload_source",
+}
+
+
+def load_image(file: PictureFile, kind: str, **pages: int) -> pyvips.Image:
+    """Read the header; the picture comes as it is stored, to be turned by `orientation_of`."""
+    pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
+    options = {"access": "sequential", "fail_on": "error", **pages}
+    if kind == "avif" and turn_of_avif(file.heif) != 1:
+        return pyvips.Image.heifload_buffer(without_turns(file), **options)
+    load = getattr(pyvips.Image, _LOADERS[kind])
+    return load(pyvips.Source.new_from_descriptor(file.fd), **options)
+
+
+def number_of(image: pyvips.Image, name: str, default: int) -> int:
+    """Read a number that libvips found in the header, or the default if there is none."""
+    return int(image.get(name)) if image.get_typeof(name) else default
+
+
+def _blob(image: pyvips.Image, name: str) -> bytes | None:
+    return bytes(image.get(name)) if image.get_typeof(name) else None
+
+
+def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
+    """Read how the picture lies; in a PNG libvips may overlook the block that says so."""
+    if kind == "png":
+        return orientation_of_exif(metadata_of_png(file).exif or b"")
+    if kind == "avif":
+        return turn_of_avif(file.heif)
+    return number_of(image, "orientation", 1)
+
+
+def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureStream:
+    """Give what libvips loaded as a picture, upright, to be read while the file is open."""
+    icc = _blob(image, "icc-profile-data")
+    exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
+    if kind == "png":
+        exif, xmp, iptc = metadata_of_png(file)
+    elif kind == "jpeg":
+        exif = exif_of_jpeg(file)
+    bits = number_of(image, "bits-per-sample", 16) if image.format == "ushort" else 8
+    rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
+    if image.interpretation == "cmyk":
+        rows, icc = inks_to_srgb(rows, icc)
+    rows = _whole_or_error(file, rows, kind)
+    if kind == "jpeg":
+        rows = _told_of_jpeg(file, rows)
+    if kind == "avif":
+        rows = true_levels(file, rows, bits=bits)
+    named = named_colours(file, kind)
+    if named is not None:
+        icc = profile_of(named, grey=rows.channels < 3)
+    density = {"png": density_of_png, "jpeg": density_of_jpeg}.get(kind, lambda _: Density())(file)
+    orientation = orientation_of(file, image, kind)
+    metadata = Metadata(exif, xmp, iptc)
+    return _stream(file, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
+
+
+def decode_page_of_tiff(file: PictureFile, number: int, *, max_pixels: int) -> PictureStream:
+    """Open a page of a TIFF file as a picture, upright, to be read while the file is open."""
+    try:
+        scan = open_scan(file, number)
+        check_size(file.path, scan.raster.width, scan.raster.height, max_pixels=max_pixels)
+        rows, icc = scan.rows()
+    except (pyvips.Error, ValueError) as error:
+        raise damaged(file, "tiff", error) from error
+    stream = _stream(
+        file,
+        _whole_or_error(file, rows, "tiff"),
+        "tiff",
+        scan.metadata,
+        icc=icc,
+        orientation=scan.orientation,
+        density=scan.density,
+    )
+    return replace(stream, has_band=scan.has_band, place=scan.place, notices=_notices_of_tiff(scan))
+
+
+def _notices_of_tiff(scan: Scan) -> tuple[str, ...]:
+    if not scan.lost:
+        return ()
+    return (f"{', '.join(scan.lost)} left out, which would not be true of the larger picture",)
+
+
+def _stream(
+    file: PictureFile,
+    rows: Rows,
+    kind: str,
+    metadata: Metadata,
+    *,
+    icc: bytes | None,
+    orientation: int,
+    density: Density,
+) -> PictureStream:
+    """Turn a picture upright, with what its file said of it."""
+    exif, xmp, iptc = cleaned(metadata)
+    if density.pixels_per_mm is None and exif:  # in WebP and AVIF, its only place
+        of_exif = density_of_exif(exif)
+        density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
+    if orientation > 4:
+        density, exif = density.turned(), exif and on_its_side(exif)
+    rows = upright(file.path, rows, orientation)
+    return PictureStream(
+        rows=rows,
+        icc=meant_profile(icc, channels=1 if rows.channels < 3 else 3),
+        exif=exif,
+        xmp=xmp,
+        iptc=iptc,
+        pixels_per_mm=density.pixels_per_mm,
+        aspect=density.aspect,
+        format=kind,
+    )
+
+
+def _rows(image: pyvips.Image) -> Rows:
+    dtype = np.uint16 if image.format == "ushort" else np.uint8
+    shape = (image.height, image.width, image.bands)
+    height = max(_BAND // (image.width * image.bands * dtype().itemsize), 1)
+
+    def bands() -> Iterator[Band]:
+        region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+        for top in range(0, image.height, height):
+            n = min(height, image.height - top)
+            values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
+            yield values.reshape(n, *shape[1:])
+
+    return Rows(bands(), shape=shape, dtype=dtype)
+
+
+def _whole_or_error(file: PictureFile, rows: Rows, kind: str) -> Rows:
+    """Turn what libraries raise while rows are read into errors of ours."""
+
+    def bands() -> Iterator[Band]:
+        try:
+            yield from rows
+        except (pyvips.Error, ValueError) as error:
+            raise damaged(file, kind, error) from error
+
+    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
+
+
+def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
+    """Log what is odd about a JPEG once all of its pixels have come."""
+
+    def bands() -> Iterator[Band]:
+        below = rows.height
+        for band in rows:
+            below -= len(band)
+            if not below:  # no one may ask for more
+                notices()
+            yield band
+
+    def notices() -> None:
+        if is_without_end(file):
+            _log.warning(
+                "%s: ends without the mark of its end; all of its pixels are there", file.path
+            )
+        if is_arithmetic(file):
+            _log.warning(
+                "%s: nothing in a JPEG of arithmetic codes tells of its last bytes", file.path
+            )
+
+    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
+
+
+def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
+    """Refuse a picture of more than `max_pixels` before it is decoded."""
+    if width * height > max_pixels:
+        found = f"{path}: image is {width}x{height}"
+        raise ImageTooLargeError(found=found, pixels=width * height, max_pixels=max_pixels)
+
+
+def check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
+    """Refuse a picture that is too large, or whose values are of a kind that is not read."""
+    check_size(path, image.width, image.height, max_pixels=max_pixels)
+    bands = image.bands
+    if image.format not in ("uchar", "ushort"):
+        raise ImageFormatError(
+            f"{path}: the values are of type {image.format}, unsigned 8-bit or 16-bit integers "
+            "were expected; save it as a 16-bit TIFF or PNG"
+        )
+    expected = {"cmyk": (4, 5), "b-w": (1, 2), "grey16": (1, 2)}.get(image.interpretation, (3, 4))
+    if bands not in expected:
+        raise ImageFormatError(
+            f"{path}: has {bands} channels, expected grey, RGB or CMYK, with or without alpha; "
+            "save it as RGB"
+        )
+
+
+def damaged(
+    file: PictureFile, kind: str, error: pyvips.Error | ValueError
+) -> ImageReadError | ImageFormatError:
+    """Say that a file cannot be decoded: it is damaged, or of a variant that is not read."""
+    why = last_line(error)
+    if _VARIANT.search(why):
+        return ImageFormatError(
+            f"{file.path}: this is a variant of {title(kind)} that is not read ({why}); open it in "
+            "another program and save it as PNG or TIFF with 8 or 16 bits"
+        )
+    return ImageReadError(
+        f"{file.path}: this {title(kind)} file is damaged or cut short ({why}); get a whole copy "
+        "of it"
+    )
+
+
+_VARIANT = re.compile("not supported|not configured|nsupported|not a whole number of bytes")
+"""Words by which decoders refuse files that are whole."""

@@ -1,0 +1,253 @@
+"""Encodes rows in the format of a file, with all that the format can hold.
+
+libvips encodes, but for PNG, row by row where the format allows it: of WebP and AVIF it holds the
+whole picture. EXIF is ours to write, as it is ours to read.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyvips
+
+from widesr.errors import ImageFormatError, write_error
+from widesr.pictures.colour import meant_profile, space_of, to_srgb
+from widesr.pictures.containers import (
+    add_tags_to_tiff,
+    jpeg_segments,
+    png_chunks,
+    set_exif_of_avif,
+)
+from widesr.pictures.feed import Feed, Splice
+from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.png import stream_png
+from widesr.pictures.sniff import title
+from widesr.pictures.tiff import Tree
+from widesr.pictures.webp import webp_with_exif
+from widesr.pixels.rows import Band, Rows
+from widesr.system.files import FileBytes
+
+_log = logging.getLogger(__name__)
+
+
+_RESOLUTION = (282, 283, 296)
+"""Tags of the resolution, which libvips states even where there is none."""
+
+
+class Encoder(NamedTuple):
+    """What a format can hold, and how libvips is told to write it."""
+
+    options: dict[str, Any]
+    longest: int
+    """The most pixels a side that the format, or libvips, can hold."""
+    bits: int
+    """The most bits of a channel."""
+    alpha: bool = True
+    grey: bool = True
+
+
+ENCODERS = {
+    "png": Encoder({}, 2**31 - 1, bits=16),
+    "jpeg": Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
+    "webp": Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
+    # Deflate's level 3 gains nearly all that its default 6 does, in about half the time, which is a
+    # good part of that of a network.
+    "tiff": Encoder(
+        {"compression": "deflate", "level": 3, "predictor": "horizontal", "resunit": "inch"},
+        2**31 - 1,
+        bits=16,
+    ),
+    "avif": Encoder({"compression": "av1", "subsample_mode": "off"}, 16384, bits=12, grey=False),
+}
+
+
+def encode_stream(
+    path: Path,
+    stream: PictureStream,
+    fd: int,
+    kind: str,
+    *,
+    quality: int = 95,
+    lossless: bool = False,
+    in_all: int | None = None,
+) -> None:
+    """Encode a picture while it passes, into an empty file.
+
+    Args:
+        path: The name that messages give the file.
+        stream: The picture to write.
+        fd: The file.
+        kind: The format, a key of `ENCODERS`.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
+        lossless: Whether WebP and AVIF keep every value.
+        in_all: The decoded bytes of all that comes into one TIFF file; None is this alone.
+    """
+    options = dict(ENCODERS[kind].options)
+    if kind in ("jpeg", "webp", "avif"):
+        options["Q"] = quality
+    if kind in ("webp", "avif"):
+        options["lossless"] = lossless
+    if kind == "webp":
+        options["exact"] = lossless  # the colours under transparent pixels too
+    if kind == "avif":
+        options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
+    if kind == "tiff":  # offsets have 32 bits
+        options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
+    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
+    if stream.place and kind != "tiff":
+        _log.warning("%s: GeoTIFF left out, for which %s has no place", path, title(kind))
+    if kind == "png":
+        for piece in encode_png(stream, metadata):
+            FileBytes(fd).append(piece)
+        return
+    feed = Feed(stream.rows)
+    image = _labelled(feed.image, stream)
+    try:
+        if kind == "jpeg":
+            dots = _stated_resolution(stream)
+            segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=stream.aspect)
+            _encode_jpeg(image, fd, segments, options)
+        else:
+            _encode(image, fd, kind, metadata, options)
+        if kind == "tiff":
+            add_tags_to_tiff(FileBytes(fd), metadata, tags=_own_tags(stream), unstated=_RESOLUTION)
+    except pyvips.Error as error:
+        raise feed.failure or write_error(path, error) from error
+
+
+def _own_tags(stream: PictureStream) -> Tree:
+    """Make the tags of a TIFF file that libvips cannot write: they go before its own."""
+    tags = tags_of_resolution(_stated_resolution(stream), stream.aspect)
+    if stream.has_band:
+        tags[338] = (3, b"\0\0")
+    if stream.place:
+        tags |= stream.place.scaled(height=stream.rows.height, width=stream.rows.width)
+    return tags
+
+
+def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
+    """Encode a picture that PNG can hold while it passes; yield the pieces of the file."""
+    return stream_png(
+        stream.rows,
+        icc=stream.icc,
+        pixels_per_mm=_stated_resolution(stream),
+        aspect=stream.aspect,
+        chunks=png_chunks(metadata),
+    )
+
+
+def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
+    """Bring a picture to channels, depth and a profile that the format can hold.
+
+    Raises:
+        ImageFormatError: When rows are read: it is partly transparent, and the format has no alpha.
+    """
+    encoder = ENCODERS[kind]
+    stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
+    if stream.has_alpha and not encoder.alpha:
+        stream = replace(stream, rows=opaque(path, stream, kind))
+    if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # refused for one channel
+        stream = stream.with_colours(_tripled, channels=3, icc=stream.icc)
+    if stream.colours == 1 and not encoder.grey and stream.icc:
+        try:
+            to = to_srgb(stream.icc, channels=1, dtype=stream.rows.dtype)
+            stream = stream.with_colours(to.change, channels=to.channels, icc=to.icc)
+        except pyvips.Error:  # a damaged profile is as good as none
+            stream = replace(stream, icc=None)
+    if stream.rows.dtype == np.uint16 and encoder.bits < 16:
+        stream = replace(stream, rows=_shallower(stream.rows, bits=encoder.bits))
+    return stream
+
+
+def opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
+    """Take the colours alone, as long as nothing shines through.
+
+    Raises:
+        ImageFormatError: When rows are read: something shines through.
+    """
+    top = np.iinfo(stream.rows.dtype).max
+
+    def colours(band: Band) -> Band:
+        if (band[..., -1] != top).any():
+            raise ImageFormatError(
+                f"{path}: the picture is partly transparent, which {title(kind)} cannot hold; "
+                "write PNG, WebP, TIFF or AVIF",
+                options=['format="png"'],
+            )
+        return band[..., :-1]
+
+    return stream.rows.map(colours, channels=stream.colours)
+
+
+def _tripled(band: Band) -> Band:
+    return np.repeat(band, 3, axis=2)
+
+
+def _shallower(rows: Rows, *, bits: int) -> Rows:
+    """Round 16 bits to 8, or to 12 in the upper bits of 16, where libvips takes them."""
+    top = 2**bits - 1
+
+    dtype = np.uint8 if bits == 8 else np.uint16
+    shift = 8 * dtype().itemsize - bits
+
+    def rounded(band: Band) -> Band:
+        values = (band.astype(np.uint32) * top + 32767) // 65535 << shift
+        return np.asarray(values, dtype)
+
+    return rows.map(rounded, channels=rows.channels, dtype=dtype)
+
+
+def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
+    """Give the image its profile."""
+    image = image.copy()
+    if stream.icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
+    return image
+
+
+def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
+    """Set the picture's size in its metadata; where EXIF alone can tell, the resolution too."""
+    metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
+    dots = tags_of_resolution(_stated_resolution(stream), stream.aspect)
+    if not metadata.exif and dots and kind in ("webp", "avif"):
+        metadata = metadata._replace(exif=exif_of(dots))
+    return sized(metadata, width=stream.rows.width, height=stream.rows.height)
+
+
+def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
+    """Give the resolution, unless it is one that no picture has: files claim anything."""
+    dots = stream.pixels_per_mm
+    return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
+
+
+def _encode_jpeg(image: pyvips.Image, fd: int, segments: bytes, options: dict[str, Any]) -> None:
+    splice = Splice(FileBytes(fd), at=2, extra=segments)
+    splice.take(image.jpegsave_target, keep=pyvips.ForeignKeep.ICC, **options)
+
+
+def _encode(
+    image: pyvips.Image, fd: int, kind: str, metadata: Metadata, options: dict[str, Any]
+) -> None:
+    """Encode with libvips, and bring to its place in the file what libvips would not."""
+    exif, xmp, _ = metadata
+    file = FileBytes(fd)
+    keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
+    target = pyvips.Target.new_to_descriptor(fd)
+    if xmp:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    if exif and kind in ("webp", "avif"):  # makes the place for it
+        image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+        keep |= pyvips.ForeignKeep.EXIF
+    if kind == "webp":
+        encoded = image.webpsave_buffer(keep=keep, **options)
+        file.append(webp_with_exif(encoded, exif) if exif else encoded)
+    elif kind == "tiff":
+        image.tiffsave_target(target, keep=keep, **options)
+    else:
+        image.heifsave_target(target, keep=keep, **options)
+        if exif:
+            set_exif_of_avif(file, exif)

@@ -1,0 +1,151 @@
+"""Compares pictures by the features of a trained network: LPIPS, for losses and for validation.
+
+The network's weights come from a file that the user has; nothing here fetches any.
+
+Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric",
+2018, version 0.1 of its code (the `lpips` package); Iandola et al., "SqueezeNet", 2016, version 1.1
+as in torchvision.
+"""
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own habit)
+
+from widesr.errors import CheckpointError
+
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+"""Mean and deviation of RGB in [-1, 1] that the weights are made for, as LPIPS has them."""
+_FIRE = {3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128)}
+_FIRE |= {9: (256, 48, 192), 10: (384, 48, 192), 11: (384, 64, 256), 12: (512, 64, 256)}
+"""Channels in, squeezed, and of each of the two that expand, by torchvision's numbers."""
+_POOLED = (3, 6, 9)
+"""Numbers of the layers before which the grid is halved."""
+_COMPARED = (1, 4, 7, 9, 10, 11, 12)
+"""Numbers of the layers after which LPIPS compares."""
+
+
+SMALLEST = 17
+"""Shortest side of a picture that has features in all layers, in pixels."""
+
+
+class _Fire(nn.Module):
+    def __init__(self, n_in: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(n_in, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.squeeze(x))
+        return F.relu(torch.cat([self.expand1x1(x), self.expand3x3(x)], dim=1))
+
+
+class SqueezeNet(nn.Module):
+    """Features of SqueezeNet 1.1: RGB (N, 3, H, W) in [0, 1] to those of seven layers."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_module("0", nn.Conv2d(3, 64, 3, stride=2))
+        for number, channels in _FIRE.items():
+            self.add_module(str(number), _Fire(*channels))
+        for name, values in (("shift", _SHIFT), ("scale", _SCALE)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """Return the features of each layer, (N, C, h, w), the largest first."""
+        x = (2 * rgb - 1 - self.shift) / self.scale
+        x = F.relu(self.get_submodule("0")(x))
+        features = [x]
+        for number in _FIRE:
+            if number in _POOLED:
+                x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
+            x = self.get_submodule(str(number))(x)
+            if number in _COMPARED:
+                features.append(x)
+        return features
+
+
+class Perceptual(nn.Module):
+    """The LPIPS distance of pictures, from the files of a feature network and of its heads.
+
+    Without heads, the channels of a layer all count the same.
+    """
+
+    def __init__(self, weights: Path, heads: Path | None = None) -> None:
+        """Read the files.
+
+        Raises:
+            CheckpointError: One is missing, damaged, or holds other tensors.
+        """
+        super().__init__()
+        self.network = SqueezeNet()
+        state = _read(weights)
+        state = {name.removeprefix("features."): t for name, t in state.items()}
+        _load(self.network, state, path=weights)
+        n_channels = [64, *(2 * _FIRE[number][2] for number in _COMPARED[1:])]
+        self.heads = nn.ParameterList(torch.full((n,), 1 / n) for n in n_channels)
+        if heads is not None:
+            kept = _read(heads)
+            ours = {f"{i}": kept.get(f"lin{i}.model.1.weight") for i in range(len(n_channels))}
+            flat = {name: t.flatten() for name, t in ours.items() if t is not None}
+            _load(self.heads, flat, path=heads)
+        self.requires_grad_(requires_grad=False)
+        self.origin = " ".join(_digest(path) for path in (weights, heads) if path)
+        """SHA-256 of the files."""
+
+    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Return the mean distance of pictures (N, 3, H, W) in [0, 1], sides from `SMALLEST`."""
+        with torch.no_grad():
+            wanted = self.network(hr)
+        distances = [
+            ((_unit(ours) - _unit(theirs)).square() * head.view(1, -1, 1, 1)).sum(dim=1).mean()
+            for ours, theirs, head in zip(self.network(sr), wanted, self.heads, strict=True)
+        ]
+        return torch.stack(distances).sum()
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Scale the features of each place to length 1, in float32."""
+    features = features.float()
+    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file; [features] names the files of a feature network, which "
+            "are not part of widesr and are never fetched"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(f"{path}: no file of tensors ({_first_line(error)})") from error
+    return state
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], *, path: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: its tensors are not those of SqueezeNet 1.1, or of its LPIPS heads"
+        ) from error
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,236 @@
+"""Judges what a network made of a batch: a sum of named terms, some with a network of their own.
+
+A discriminator learns beside the network that is trained. Both step from the same pictures and the
+same judgement of them, so each picture is judged once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (torch's own habit)
+from torch.optim import Adam
+
+from widesr.errors import CheckpointError
+from widesr.train.discriminators import build_discriminator, channels_last
+from widesr.train.features import Perceptual
+from widesr.train.losses import LOSSES
+from widesr.train.optimizers import load_moments, moments_of
+from widesr.train.parallel import World
+from widesr.train.recipe import AdversarialTable, LossTable, Recipe
+
+
+class Judgement(NamedTuple):
+    """What the terms find in a process' share of a batch."""
+
+    loss: Tensor
+    """The weighted sum, with the gradient of SR; the mean over the share."""
+    terms: dict[str, Tensor]
+    """Each term before its weight, and what a discriminator says; means over the share."""
+
+
+class Share(NamedTuple):
+    """A process' part of a batch."""
+
+    n: int
+    """Patches in it."""
+    total: int
+    """Patches of the whole batch."""
+
+
+class Adversary:
+    """A discriminator with its optimizer: real pictures get logits above 0, made ones below.
+
+    `"vanilla"` judges each picture alone; `"relativistic"` judges each against the mean of the
+    others, over the batch of all processes.
+
+    Source: Goodfellow et al., "Generative Adversarial Nets", 2014, not saturating; Jolicoeur-
+    Martineau, "The relativistic discriminator", 2018, relativistic average.
+    """
+
+    def __init__(
+        self, table: AdversarialTable, *, device: torch.device, world: World, ratio: float
+    ) -> None:
+        """Start from random weights; `ratio` is its learning rate by that of the schedule."""
+        self.network = build_discriminator(table.discriminator, table.n_feats).to(device)
+        self._kind: Literal["vanilla", "relativistic"] = table.kind
+        self._world, self._ratio = world, ratio
+        self.optimizer = Adam(self.network.parameters(), lr=0.0, betas=table.betas, fused=True)
+
+    def judge(self, sr: Tensor, hr: Tensor, share: Share, *, counts: bool) -> Judgement:
+        """Judge pictures (n, 3, H, W); keep what the discriminator learns of it for `step`.
+
+        Args:
+            sr: Made by the network, with its gradient.
+            hr: Real ones.
+            share: The process' part of the batch.
+            counts: False to let the discriminator learn alone.
+        """
+        made = sr.detach().requires_grad_()
+        kind = sr.device.type
+        # fp16 would need a scale of its own.
+        lower = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) != torch.float16
+        with torch.autocast(kind, enabled=lower):
+            logits = [self.network(pictures).float() for pictures in (hr, made)]
+        with torch.autocast(kind, enabled=False):
+            return self._judgement(sr, made, logits, share, counts=counts)
+
+    def _judgement(
+        self, sr: Tensor, made: Tensor, logits: Sequence[Tensor], share: Share, *, counts: bool
+    ) -> Judgement:
+        real, fake = (self._world.gather(each, share.total) for each in logits)
+        wrong = self._loss(fake, real.detach())
+        own = self._loss(real, fake) + self._loss(-fake, -real)
+        terms = {
+            "adversarial": wrong.detach(),
+            "discriminator": own.detach() / 2,
+            "real": real.detach().mean(),
+            "fake": fake.detach().mean(),
+        }
+        loss = sr.new_zeros(())
+        if counts:
+            torch.autograd.backward(wrong, retain_graph=True, inputs=[made])
+            assert made.grad is not None
+            # Each process has the whole loss, so its part of the gradient is whole already.
+            towards = (sr * made.grad).sum() * (share.total / share.n)
+            loss = towards + (wrong - towards).detach()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(own / 2, inputs=list(self.network.parameters()))
+        return Judgement(loss, terms)
+
+    def _loss(self, judged: Tensor, others: Tensor) -> Tensor:
+        """Return how far logits are from being above 0, or above the mean of the others."""
+        if self._kind == "vanilla":
+            return F.softplus(-judged).mean()
+        return F.softplus(others.mean() - judged).mean()
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients that the last judgement left."""
+        return [p.grad for p in self.network.parameters() if p.grad is not None]
+
+    def step(self, learning_rate: float) -> None:
+        """Learn from the last judgement, at a learning rate of the schedule."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate * self._ratio
+        self.optimizer.step()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that `restore` needs; tensors are no copies."""
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        return tensors | {f"optimizer.{n}": t for n, t in moments_of([self.optimizer]).items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over copies of what `state` gave."""
+        self.network.load_state_dict(part_of(state, "network"))
+        load_moments([self.optimizer], part_of(state, "optimizer"))
+
+
+class Objective:
+    """The terms of a recipe, with the networks that they need."""
+
+    def __init__(self, recipe: Recipe, *, device: torch.device, world: World) -> None:
+        """Build the networks: a discriminator from torch's generator, features from their files.
+
+        Raises:
+            CheckpointError: A file of the feature network is missing or of another network.
+        """
+        table = recipe.loss
+        self._side = table.side if table else None
+        self.perceptual: Perceptual | None = None
+        self.adversary: Adversary | None = None
+        if recipe.features:
+            weights, heads = recipe.features.weights, recipe.features.heads
+            self.perceptual = Perceptual(Path(weights), Path(heads) if heads else None)
+            channels_last(self.perceptual.to(device))
+        if table and table.adversarial:
+            ratio = table.adversarial.learning_rate / recipe.optim.learning_rate
+            self.adversary = Adversary(table.adversarial, device=device, world=world, ratio=ratio)
+
+    def judge(
+        self, sr: Tensor, target: Tensor, table: LossTable, share: Share, *, step: int
+    ) -> Judgement:
+        """Add up the terms of a table.
+
+        Args:
+            sr: Made by the network, (n, 3, H, W) float32 around [0, 1].
+            target: The pictures that it should have made.
+            table: The terms, with their weights.
+            share: The process' part of the batch.
+            step: The step of the run.
+        """
+        terms: dict[str, Tensor] = {}
+        parts: list[Tensor] = []
+        for name, weight in table.pixel_terms().items():
+            terms[name] = LOSSES[name](sr, target)
+            parts.append(terms[name] if weight == 1 else terms[name] * weight)
+        if table.perceptual or table.adversarial:
+            sr, target = (middle(pictures, self._side) for pictures in (sr, target))
+        if table.perceptual:
+            assert self.perceptual is not None
+            terms["perceptual"] = self.perceptual(sr, target)
+            parts.append(terms["perceptual"] * table.perceptual)
+        if table.adversarial:
+            assert self.adversary is not None
+            counts = step >= table.adversarial.begin
+            judged = self.adversary.judge(sr, target, share, counts=counts)
+            terms |= judged.terms
+            parts.append(judged.loss * table.adversarial.weight)
+        loss = parts[0]
+        for part in parts[1:]:
+            loss = loss + part
+        return Judgement(loss, {name: value.detach() for name, value in terms.items()})
+
+    def gradients(self, table: LossTable) -> list[Tensor]:
+        """Return the gradients of the networks that learn by a table, beside the one trained."""
+        return self.adversary.gradients() if self.adversary and table.adversarial else []
+
+    def step(self, table: LossTable, learning_rate: float) -> None:
+        """Let these networks learn from the last judgement."""
+        if self.adversary and table.adversarial:
+            self.adversary.step(learning_rate)
+
+    @property
+    def features(self) -> str | None:
+        """SHA-256 of the files of the feature network; None without one."""
+        return self.perceptual.origin if self.perceptual else None
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Go through all that learns here."""
+        return self.adversary.network.parameters() if self.adversary else ()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that `restore` needs; tensors are no copies."""
+        if self.adversary is None:
+            return {}
+        return {f"adversary.{name}": tensor for name, tensor in self.adversary.state().items()}
+
+    def restore(self, state: Mapping[str, Tensor], *, features: str | None) -> None:
+        """Take over copies of what `state` gave.
+
+        Raises:
+            CheckpointError: The run had other files for the feature network.
+        """
+        if features != self.features:
+            raise CheckpointError(
+                "the run was started with other files in [features] (SHA-256 "
+                f"{features}, now {self.features}); resume with those"
+            )
+        if self.adversary:
+            self.adversary.restore(part_of(state, "adversary"))
+
+
+def middle(pictures: Tensor, side: int | None) -> Tensor:
+    """Cut the middle out of pictures (N, C, H, W); whole where they are no larger."""
+    height, width = pictures.shape[2:]
+    if side is None or side >= min(height, width):
+        return pictures
+    top, left = (height - side) // 2, (width - side) // 2
+    return pictures[:, :, top : top + side, left : left + side]
+
+
+def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Take what belongs to one part of a state, by its names there."""
+    prefix = f"{name}."
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

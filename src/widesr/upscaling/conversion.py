@@ -1,0 +1,48 @@
+"""Convert pixels to what networks take, and what networks give to pixels."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.engine import Tensor
+from widesr.errors import ShapeError
+from widesr.pixels.rows import Band
+
+Value = TypeVar("Value", bound=np.uint8 | np.uint16)
+
+
+def check_pixels(pixels: NDArray[Value]) -> None:
+    """Check that an array is a grey or RGB picture.
+
+    Raises:
+        ShapeError: It is not.
+    """
+    is_shape = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
+    if not is_shape or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16):
+        raise ShapeError(
+            "expected uint8 or uint16 pixels (H, W, 3), (H, W, 1) or (H, W), got "
+            f"{pixels.dtype} {pixels.shape}"
+        )
+
+
+def to_network(pixels: Band) -> Tensor:
+    """Turn (H, W, 1 or 3) integers into (1, 3, H, W) in [0, 1]; grey fills all three channels."""
+    lr = pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
+    lr /= np.float32(np.iinfo(pixels.dtype).max)
+    return np.ascontiguousarray(np.broadcast_to(lr, (1, 3, *lr.shape[2:])))
+
+
+def from_network(sr: Tensor, *, into: Band) -> None:
+    """Write (1, 3, H, W) as (H, W, 1 or 3): integers, clipped and rounded half up, or floats."""
+    if into.shape[2] == 1:
+        # Summed in this order always, `mean` may choose by shape: tiles must round as the whole.
+        sr = (sr[:, :1] + sr[:, 1:2] + sr[:, 2:]) / np.float32(3)
+    if into.dtype == np.float32:
+        into[...] = sr[0].transpose(1, 2, 0)
+        return
+    top = np.float32(np.iinfo(into.dtype).max)
+    for channel, values in enumerate(sr[0]):  # one by one: NumPy takes five times as long for all
+        levels = values * top
+        levels += np.float32(0.5)
+        into[..., channel] = np.clip(levels, 0, top, out=levels)

@@ -1,0 +1,93 @@
+"""Upscale without a network: by `imresize`, the baseline of every table, and by repeated pixels."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from widesr.errors import UsageError
+from widesr.models.catalog import BICUBIC, NEAREST
+from widesr.pictures.picture import PictureStream
+from widesr.pixels.resize import nearest_rows, resize_rows
+from widesr.pixels.rows import Band, Rows
+from widesr.upscaling.base import CONSISTENT, AnyUpscaler, Progress, ScaleUpscaler
+from widesr.upscaling.consistent import correct_rows
+from widesr.upscaling.target import Target
+
+
+class Bicubic(ScaleUpscaler):
+    """Upscales by MATLAB's bicubic, under the face of a model."""
+
+    def __init__(self, scale: int, *, consistent: bool = False) -> None:
+        """Take a scale.
+
+        Raises:
+            UsageError: It is below 1.
+        """
+        if scale < 1:
+            raise UsageError(f"expected a scale of at least 1, got {scale}")
+        self.scale, self._consistent = scale, consistent
+        self.model = BICUBIC + (CONSISTENT if consistent else "")
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows as they come."""
+        if self._consistent:
+            return correct_rows(lr, lambda each: self.float_rows(each, progress=progress))
+        sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))
+        return count_rows(sr, progress)
+
+    def float_rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows to float32 levels, not clipped."""
+        sr = resize_rows(as_floats(lr), size=self.output_size(lr.height, lr.width))
+        return count_rows(sr, progress)
+
+
+class Nearest(AnyUpscaler):
+    """Repeats pixels, alpha too, so that no colour comes in that was not there."""
+
+    model, weights_sha256 = NEAREST, None
+
+    def __init__(self, target: Target) -> None:
+        """Take the size to reach."""
+        self._target = target
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the (height, width) of the target; raises as `Target.size`."""
+        return self._target.size(height, width)
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        """Upscale rows as they come."""
+        return count_rows(nearest_rows(lr, size=self.output_size(lr.height, lr.width)), progress)
+
+    def upscale_stream(
+        self, stream: PictureStream, *, progress: Progress | None = None
+    ) -> PictureStream:
+        """Upscale a picture as it passes, alpha in the same way as colours."""
+        return replace(stream, rows=self.rows(stream.rows, progress=progress))
+
+    def seconds_for(self, _height: int, _width: int) -> float:
+        """Return 0: it takes next to no time."""
+        return 0.0
+
+    def made_by(self, _height: int, _width: int) -> str:
+        """Name the model: it is the same for all sizes."""
+        return self.model
+
+
+def as_floats(rows: Rows) -> Rows:
+    """Turn integers into float32 levels."""
+    return rows.map(lambda band: band.astype(np.float32), channels=rows.channels, dtype=np.float32)
+
+
+def count_rows(rows: Rows, progress: Progress | None) -> Rows:
+    """Report the progress of rows that no network makes."""
+    if progress is None:
+        return rows
+    done = 0
+
+    def counted(band: Band) -> Band:
+        nonlocal done
+        done += len(band)
+        progress(done, rows.height)
+        return band
+
+    return rows.map(counted, channels=rows.channels)
