@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find src -type f -not -name "*.pyc")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test light check refresh pages tools clean
+.PHONY: help demo quick test light check refresh pages tools clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -20,6 +20,15 @@ demo: .venv/ready ## upscale the photographs in examples/ into out/, in a fresh 
 
 test: .venv-test/ready ## install what the tests need and run the whole suite
 	.venv-test/bin/python -m pytest
+
+# A file for each thing that breaks most often, without training, other programs and processes of their own.
+QUICK := pixels system/test_folders.py system/test_files.py system/test_threads.py batch/test_batch.py \
+	batch/test_disk_space.py degrade/test_bicubic.py models/test_catalog.py pictures/test_picture.py \
+	pictures/test_sniff.py pictures/test_tiff.py upscaling/test_api.py evaluation/test_scoring.py \
+	evaluation/test_matching.py cli/test_cli_sizes.py cli/test_cli_adapt.py project/test_words.py
+
+quick: .venv-test/ready ## run the tests to run while working, under 90 seconds on two idle cores
+	.venv-test/bin/python -m pytest -q -m "not slow" $(addprefix tests/,$(QUICK))
 
 light: .venv-light/ready ## run the tests that need no torch, on the built wheel, where there is no torch
 	scripts/light .venv-light/bin/python

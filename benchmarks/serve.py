@@ -60,8 +60,8 @@ def started(folder, *flags):
     log = (folder.parent / "log").open("a")
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
     address = re.search(r"http://\S+[0-9]", process.stdout.readline())[0]
-    until = time.monotonic() + 60
-    while httpx2.get(f"{address}/readyz").status_code != 200:
+    until = time.monotonic() + 120
+    while httpx2.get(f"{address}/readyz", timeout=60).status_code != 200:
         assert time.monotonic() < until
         time.sleep(0.1)
     return process, address

@@ -28,7 +28,7 @@ import numpy as np
 
 from widesr.engine import find_model, load_engine
 from widesr.engine.graph import start_openvino
-from widesr.engine.skip import keep_skip_exact
+from widesr.engine.skip import keep_skip_fp32
 from widesr.models.catalog import ModelFile
 from widesr.pixels.tiling import plan_tiles
 from widesr.system.machine import this_machine
@@ -84,7 +84,7 @@ def noise(height=SIDE, width=SIDE, n=1):
 
 def graph(path=MODEL.path):
     model = start_openvino().read_model(path)
-    keep_skip_exact(model)
+    keep_skip_fp32(model)
     return model
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from PIL import Image
 from examples import EXAMPLES
 from recipes import TINY_RECIPE, rewritten
 from server import Server
+
+WITHOUT_POSIX = "WIDESR_TEST_WITHOUT_POSIX"
+"""Set in the environment, it takes away what Windows lacks: `tests/project/test_platforms.py`."""
+if os.environ.get(WITHOUT_POSIX):
+    sys.modules["fcntl"] = None  # type: ignore[assignment] (importing it fails)
+    for name in ("pread", "pwrite", "sched_getaffinity"):
+        delattr(os, name)
 
 settings.register_profile("widesr", deadline=None)
 settings.load_profile("widesr")  # a deadline measures the machine's other work
@@ -29,6 +37,7 @@ NEED_TORCH = [
     "train/test_checkpointer.py",
     "train/test_logs.py",
     "nets/test_nets.py",
+    "train/test_objective.py",
     "train/test_optimizers.py",
     "train/test_parallel.py",
     "train/test_recipe.py",
@@ -96,6 +105,14 @@ def teachers() -> Path:
     if not (SHARED / "teachers").is_dir():
         pytest.skip("needs the trained networks in ../shared/teachers")
     return SHARED / "teachers"
+
+
+@pytest.fixture(scope="session")
+def perceptual_files() -> Path:
+    """The folder with a feature network and the authors' examples; skips where it is absent."""
+    if not (SHARED / "perceptual").is_dir():
+        pytest.skip("needs the feature network in ../shared/perceptual")
+    return SHARED / "perceptual"
 
 
 @pytest.fixture

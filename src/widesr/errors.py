@@ -1,8 +1,8 @@
-"""What can go wrong, each with a stable code and a message that names the way out.
+"""Name all that can go wrong, each with a stable code and a message that names the way out.
 
 ```text
 WidesrError
-├── UsageError             usage             an argument that cannot be meant (exit code 2)
+├── UsageError             usage             an argument that is not valid (exit code 2)
 ├── ImageReadError         image-read        missing, empty, truncated, or not an image
 ├── ImageFormatError       image-format      an image of a kind not read or written
 ├── ImageTooLargeError     image-too-large   more pixels than the caller allows
@@ -69,7 +69,7 @@ def with_options(message: str, options: Sequence[str]) -> str:
 
 
 class UsageError(WidesrError):
-    """An argument or a combination of arguments that cannot be meant."""
+    """An argument or a combination of arguments that is not valid."""
 
     code = "usage"
     exit_code = 2
@@ -213,7 +213,7 @@ class InternalError(WidesrError):
 
 
 def last_line(error: Exception) -> str:
-    """What a library said last, which in libvips' is the nearest to the cause."""
+    """Give what a library said last, which of libvips is the nearest to the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown cause"
 

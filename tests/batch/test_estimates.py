@@ -8,6 +8,7 @@ from PIL import Image
 
 from widesr.batch.estimates import forecast
 from widesr.batch.jobs import plan_jobs
+from widesr.batch.settings import FileSettings
 from widesr.cli import run
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
@@ -96,7 +97,7 @@ def test_what_will_be_refused_is_not_counted(pictures):
     assert told.pictures == 4
     assert told.seconds == pytest.approx(4 * 1.2)
     assert told.most_bytes < 1e9
-    larger = forecast(jobs, upscaler=Steady(2), max_pixels=60000**2)
+    larger = forecast(jobs, upscaler=Steady(2), settings=FileSettings(max_pixels=60000**2))
     assert larger.seconds > 3600
 
 

@@ -19,7 +19,7 @@ from widesr.cli import run
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 DONE = re.compile(r"in/\d\.png -> in_x2_bicubic/\d\.png  \d+x\d+ -> \d+x\d+  bicubic  \d+\.\d s")
-ERROR = re.compile(r"widesr: error\[image-read\]: in/bad\.png: the file is empty; .*")
+ERROR = re.compile(r"widesr: error\[image-read\]: in/bad\.png: .*")
 
 
 def save(path, *, width=60, height=40):
@@ -44,7 +44,8 @@ def check_lines(lines: list[str], *, done: int, errors: int) -> None:
     assert sum(bool(DONE.fullmatch(line)) for line in lines) == done
     assert sum(bool(ERROR.fullmatch(line)) for line in rest) == errors
     others = [line for line in rest if not ERROR.fullmatch(line)]
-    assert all(re.fullmatch(r"6 pictures: 5 done, 1 failed  \d+\.\d s", each) for each in others)
+    summary = re.compile(r"6 pictures: 5 done, 1 failed  \d+\.\d s")
+    assert [bool(summary.fullmatch(each)) for each in others] == [True] * bool(done)
 
 
 WORDS = ["upscale", "in", "-n", "bicubic"]
@@ -123,7 +124,7 @@ def test_what_is_chosen_is_said_when_asked_for_and_else_nothing(upscale):
     assert upscale()[2] == ""
     code, out, err = upscale("-v", "--backend", "onnxruntime", "--threads", "1")
     assert code == 0
-    assert all(line.startswith("widesr: info: ") for line in err.splitlines())
+    assert {line[:14] for line in err.splitlines()} == {"widesr: info: "}
     assert "model tiny-x2 at x2: onnxruntime in fp32 on cpu, 1 threads" in err
     assert "a.png -> b.png: done" in err
     assert "info" not in out
@@ -134,7 +135,7 @@ def test_the_logging_module_gets_the_same(upscale, caplog):
     with caplog.at_level(logging.INFO, logger="widesr"):
         upscale("-v", "--backend", "onnxruntime")
     names = {record.name for record in caplog.records}
-    assert {"widesr.engine", "widesr.batch.many"} <= names
+    assert {"widesr.engine", "widesr.batch.stages"} <= names
 
 
 def test_a_program_that_uses_the_library_sees_no_log_that_it_did_not_ask_for(tmp_path):

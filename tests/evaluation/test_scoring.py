@@ -171,17 +171,25 @@ def test_a_report_that_cannot_be_written_leaves_nothing(hr_dir, tmp_path):
     report = scored(hr_dir)
     (tmp_path / "file").touch()
     for path in (tmp_path / "missing" / "r.json", tmp_path / "file" / "r.json", tmp_path / "hr"):
-        with pytest.raises(ImageWriteError, match="for the report"):
+        with pytest.raises(ImageWriteError, match=str(path)):
             check_report_path(path)
-        with pytest.raises(ImageWriteError, match="the report cannot be written"):
+        with pytest.raises(ImageWriteError, match=str(path)):
             write_report(path, report)
     assert {each.name for each in tmp_path.iterdir()} == {"hr", "file"}
 
 
 def test_every_picture_is_announced_when_it_is_scored(hr_dir):
     seen = []
-    report = scored(hr_dir, on_image=seen.append)
-    assert seen == report.images
+    report = scored(hr_dir, on_progress=lambda done, total: seen.append((done, total)))
+    n = len(report.images)
+    assert n > 0
+    assert seen == [(i + 1, n) for i in range(n)]
+
+
+def test_a_model_is_scored_in_the_precision_that_is_asked_for(hr_dir):
+    pytest.importorskip("openvino")
+    report = scored(hr_dir, model=str(TINY), backend="openvino", precision="fp32")
+    assert (report.model.engine, report.model.precision) == ("openvino", "fp32")
 
 
 # ---- pairing -------------------------------------------------------------------------------
@@ -212,16 +220,14 @@ def test_lr_pictures_are_found_by_the_names_of_the_usual_archives(tmp_path, hr, 
 
 def test_an_hr_picture_without_lr_is_named(hr_dir, tmp_path):
     save(tmp_path / "lr" / "ax2.png", noise(20, 25, 3))
-    with pytest.raises(
-        DataError, match=r"hr/b\.png: no LR picture for it in .*lr; expected there b"
-    ):
+    with pytest.raises(DataError, match=r"hr/b\.png: .*lr"):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
 def test_two_lr_pictures_of_one_hr_picture_are_named(hr_dir, tmp_path):
     for name in ("a.png", "ax2.png"):
         save(tmp_path / "lr" / name, noise(20, 25, 3))
-    with pytest.raises(DataError, match=r"ax2\.png: is the LR of the same picture as .*a\.png"):
+    with pytest.raises(DataError, match=r"ax2\.png: .*a\.png"):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
@@ -242,7 +248,7 @@ def test_an_lr_picture_that_does_not_fit_is_named(hr_dir, tmp_path, lr, found):
 def test_an_lr_picture_of_another_scale_is_not_taken_for_this_one(hr_dir, tmp_path):
     for name in ("a", "b"):
         save(tmp_path / "lr" / f"{name}x4.png", noise(10, 12, 3))
-    with pytest.raises(DataError, match="no LR picture"):
+    with pytest.raises(DataError):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
@@ -251,21 +257,21 @@ def test_an_lr_picture_of_another_scale_is_not_taken_for_this_one(hr_dir, tmp_pa
 
 def test_an_empty_folder_is_refused_rather_than_scored_nan(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match="no pictures in this folder"):
+    with pytest.raises(DataError):
         scored(tmp_path)
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
     file = save(tmp_path / "a.png", noise(4, 4))
-    with pytest.raises(DataError, match="is a file; expected a folder"):
+    with pytest.raises(DataError):
         scored(file)
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError):
         scored(tmp_path / "missing")
 
 
 def test_a_picture_that_cannot_be_read_stops_the_evaluation(hr_dir):
     (hr_dir / "b.png").write_bytes(b"")
-    with pytest.raises(ImageReadError, match=r"b\.png: the file is empty"):
+    with pytest.raises(ImageReadError, match=r"b\.png: "):
         scored(hr_dir)
 
 
@@ -285,11 +291,9 @@ def test_a_picture_too_small_to_score_is_named(tmp_path, side):
 def test_an_unknown_model_or_protocol_is_refused(hr_dir):
     with pytest.raises(ModelNotFoundError, match="bicubik"):
         scored(hr_dir, model="bicubik")
-    with pytest.raises(
-        UsageError, match="'psnr' is not known; expected one of benchmark-y, matlab"
-    ):
+    with pytest.raises(UsageError, match=r"psnr.*benchmark-y, matlab"):
         scored(hr_dir, protocol=["benchmark-y", "psnr"])
-    with pytest.raises(UsageError, match="no protocol was given"):
+    with pytest.raises(UsageError):
         scored(hr_dir, protocol=[])
 
 
@@ -309,7 +313,7 @@ def test_comparing_crops_hr_only_where_sr_has_that_size(tmp_path):
     # Oracle: scikit-image, on the whole picture as this protocol has it.
     expected = peak_signal_noise_ratio(hr[:40], decoded(sr))
     assert comparison.scores["krasserm"].psnr == pytest.approx(expected, abs=1e-9)
-    with pytest.raises(DataError, match=r"sr\.png and .*hr\.png: cannot be scored"):
+    with pytest.raises(DataError, match=r"sr\.png and .*hr\.png: "):
         compare_files(sr, hr_path, scale=3, protocol="krasserm")
 
 

@@ -19,6 +19,7 @@ from peak import peak_mib
 from samples import chunk, profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
 from widesr.cli import app
 from widesr.errors import (
     ImageFormatError,
@@ -128,7 +129,7 @@ def check_same(ours, theirs, *, off=0):
 def upscaled(source, target, **options):
     (job,) = plan_jobs([source], name_end="_x2", output=target)
     upscaler = options.pop("upscaler", None) or Upscaler.load(scale=2)
-    (outcome,) = upscale_many([job], upscaler=upscaler, **options)
+    (outcome,) = upscale_many([job], upscaler=upscaler, settings=UpscaleSettings(**options))
     if outcome.error:
         raise outcome.error
     return job.target
@@ -351,7 +352,7 @@ def test_sixteen_bits_and_grey_stay_in_png(tmp_path):
         with pytest.raises(ImageFormatError, match=r"16 bits, of which WebP holds 8"):
             upscaled(tmp_path / "a.png", tmp_path / "b.webp", lossless=True)
         made = read(upscaled(tmp_path / "a.png", tmp_path / f"c{channels}.webp"))[0]
-        assert made.dtype == np.uint8
+        assert made.still.rows.dtype == np.uint8
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
@@ -378,13 +379,13 @@ def test_xmp_is_kept(tmp_path):
     source = saved(tmp_path / "a.webp", drawn(), xmp=xmp)
     for name in ("b.webp", "b.png"):
         target = upscaled(source, tmp_path / name)
-        assert read(target)[0].xmp == xmp
+        assert read(target)[0].still.xmp == xmp
         with Image.open(target) as image:
             assert (
                 b"sea" in str(image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))).encode()
             )
         stripped = upscaled(source, tmp_path / f"s{name}", metadata="strip")
-        assert read(stripped)[0].xmp is None
+        assert read(stripped)[0].still.xmp is None
 
 
 def test_gif_gets_the_colours_of_the_profile_in_srgb(tmp_path):

@@ -171,15 +171,15 @@ def test_the_run_says_right_refused_and_wrong(tmp_path):
     assert [each["said"] for each in verdicts] == ["right", "refused"]
     assert "(image-read)" in verdicts[1]["why"]
     (tmp_path / "defect.py").write_text(
-        "import sys, widesr.batch.many\n"
+        "import sys, widesr.batch.stages\n"
         f"sys.path.insert(0, {str(CORPUS.parent)!r})\n"
         "import corpus\n"
         "from dataclasses import replace\n"
-        "read = widesr.batch.many.read_picture\n"
+        "read = widesr.batch.stages.read_picture\n"
         "def dark(*words, **more):\n"
         "    found = read(*words, **more)\n"
         "    return replace(found, pixels=found.pixels // 2)\n"
-        "widesr.batch.many.read_picture = dark\n"
+        "widesr.batch.stages.read_picture = dark\n"
         "sys.exit(corpus.main())\n"
     )
     command = [sys.executable, str(tmp_path / "defect.py"), str(folder), "-n", "bicubic"]

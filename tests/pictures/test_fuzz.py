@@ -55,8 +55,8 @@ def test_the_fuzzer_finds_what_it_looks_for(tmp_path):
         "import sys, widesr.pictures.picture\n"
         "def broken(*args, **kwargs): raise RuntimeError('broken')\n"
         "sys.path.insert(0, sys.argv.pop(1))\n"
-        "import fuzz, widesr.batch.many\n"
-        "widesr.batch.many.read_picture = broken\n"
+        "import fuzz, widesr.batch.stages\n"
+        "widesr.batch.stages.read_picture = broken\n"
         "sys.exit(fuzz.main())\n"
     )
     words = [sys.executable, str(tmp_path / "defect.py"), str(FUZZ.parent), "--count", "0"]

@@ -10,6 +10,7 @@ import tifffile
 from samples import smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
 from widesr.errors import ImageFormatError
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -37,7 +38,8 @@ def written(path, *extra, **options):
 
 def upscaled(source, target, **options):
     (job,) = plan_jobs([source], name_end="_x2", output=target)
-    (outcome,) = upscale_many([job], upscaler=Upscaler.load("bicubic", scale=2), **options)
+    settings = UpscaleSettings(model="bicubic", **options)
+    (outcome,) = upscale_many([job], settings=settings)
     if outcome.error:
         raise outcome.error
     return target

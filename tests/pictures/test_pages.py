@@ -12,6 +12,7 @@ from others import magick
 from samples import profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
 from widesr.cli import app
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError
 from widesr.pictures.picture import Picture
@@ -41,7 +42,7 @@ def tiff(path, pages, *, big=False, order="<", **options):
 def upscaled(source, target, *, upscaler=None, **options):
     (job,) = plan_jobs([source], name_end="_x2", output=target)
     upscaler = upscaler or Upscaler.load(scale=2)
-    (outcome,) = upscale_many([job], upscaler=upscaler, **options)
+    (outcome,) = upscale_many([job], upscaler=upscaler, settings=UpscaleSettings(**options))
     if outcome.error:
         raise outcome.error
     return job.target

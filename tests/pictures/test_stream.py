@@ -17,6 +17,7 @@ from peak import peak_mib
 from samples import noise, profile, smooth
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
 from widesr.engine import EngineOptions
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.picture import Picture
@@ -42,7 +43,8 @@ def small_bands(monkeypatch):
 def upscaled(source, target, *, upscaler, passes, **options):
     jobs = plan_jobs([source], name_end="", output=target)
     memory = {"max_memory": PASSING} if passes else {}
-    (outcome,) = upscale_many(jobs, upscaler=upscaler, existing="overwrite", **memory, **options)
+    settings = UpscaleSettings(engine=EngineOptions(**memory), **options)
+    (outcome,) = upscale_many(jobs, upscaler=upscaler, settings=settings, existing="overwrite")
     if outcome.error:
         raise outcome.error
     return target

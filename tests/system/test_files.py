@@ -1,7 +1,6 @@
 """A file is whole or not there: under errors, interrupts, races, full disks and kills."""
 
 import errno
-import fcntl
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from widesr.system import files
 from widesr.system.files import append_whole, remove_leftovers, whole_file
 
 
@@ -306,15 +306,15 @@ def test_leftovers_of_a_folder_that_is_not_there_are_none(tmp_path):
 
 
 def test_a_file_that_was_taken_for_a_leftover_as_it_was_made_is_made_anew(tmp_path, monkeypatch):
-    real, removed = fcntl.flock, []
+    real, removed = files.lock, []
 
-    def be_late(fd, how):
+    def be_late(fd, *, wait):
         if not removed:
             removed.append(True)
             remove_leftovers(tmp_path)  # before the lock is ours
-        real(fd, how)
+        real(fd, wait=wait)
 
-    monkeypatch.setattr(fcntl, "flock", be_late)
+    monkeypatch.setattr(files, "lock", be_late)
     write(tmp_path / "file", NEW)
     assert removed
     assert content(tmp_path) == {"file": NEW}
@@ -323,7 +323,7 @@ def test_a_file_that_was_taken_for_a_leftover_as_it_was_made_is_made_anew(tmp_pa
 def test_where_nothing_can_be_locked_files_are_written_and_nothing_is_removed(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fcntl, "flock", refuse(OSError(errno.ENOLCK, "no locks")))
+    monkeypatch.setattr(files, "lock", refuse(OSError(errno.ENOLCK, "no locks")))
     leftover = tmp_path / f".widesr-{'a' * 16}.part"
     leftover.touch()
     remove_leftovers(tmp_path)

@@ -17,7 +17,7 @@ from widesr.train.guard import Guard
 from widesr.train.loop import load_photographs, prepare, train
 from widesr.train.losses import LOSSES
 from widesr.train.recipe import load_recipe
-from widesr.train.run import ExplosionError, Run
+from widesr.train.run import ExplosionError, Learned, Run
 
 pytestmark = pytest.mark.train
 
@@ -31,7 +31,7 @@ def run(recipe_file) -> Run:
 def watch(guard: Guard, run: Run, losses) -> None:
     for loss in losses:
         run.step += 1
-        guard.watch(loss)
+        guard.watch(Learned(loss, 1.0, {}))
 
 
 @pytest.mark.parametrize(

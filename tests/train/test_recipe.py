@@ -116,7 +116,7 @@ def test_keys_that_decide_what_is_learned_have_no_default(recipe_file):
     recipe = load_recipe(recipe_file())
     needed = {
         "family", "net", "data", "optim", "data.degradation", "data.lr_patch", "data.batch",
-        "optim.loss", "optim.steps", "optim.learning_rate", "optim.warmup", "optim.schedule",
+        "optim.steps", "optim.learning_rate", "optim.warmup", "optim.schedule",
         "optim.ema_decay", "optim.precision",
     }  # fmt: skip
     without = {

@@ -18,7 +18,7 @@ from widesr.engine import (
     tuned,
 )
 from widesr.engine.tuned import Best, best_path, keep_best, recall_best
-from widesr.errors import ModelFileError
+from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import ModelFile, read_card
 from widesr.system.machine import Cpu, cpu
 from widesr.tune import speed as bench_module
@@ -109,12 +109,12 @@ def test_auto_goes_by_what_was_found_and_words_of_ones_own_go_first(monkeypatch)
 
 def test_all_that_this_machine_can_compute_by_is_compared(quick):
     told = []
-    found = bench(TINY, threads=1, tell=told.append)
+    found = bench(TINY, threads=1, on_notice=told.append)
     assert (found.model, found.scale, found.threads) == ("tiny-x2", 2, 1)
     assert len(told) == 3
     ways = {(speed.backend, speed.precision) for speed in found.backends}
     assert ("onnxruntime", "fp32") in ways
-    assert len(ways) == len(found.backends) == len(bench_module._choices(TINY))
+    assert len(ways) == len(found.backends) == len(bench_module._all_choices(TINY))
     for speeds in (found.backends, found.tiles):
         seconds = [speed.seconds_per_megapixel for speed in speeds]
         assert seconds == sorted(seconds)
@@ -190,3 +190,10 @@ def test_bicubic_and_what_is_no_model_are_refused(capsys, tmp_path):
     path.write_bytes(TINY.path.read_bytes().replace(b"DepthToSpace", b"DepthToSpade"))
     with pytest.raises(ModelFileError):
         bench(ModelFile(path, read_card(TINY.path)), threads=1)
+
+
+def test_only_the_runtime_and_precision_that_are_asked_for_are_measured(quick):
+    found = bench(TINY, threads=1, backend="onnxruntime")
+    assert [(each.backend, each.precision) for each in found.backends] == [("onnxruntime", "fp32")]
+    with pytest.raises(UsageError):
+        bench(TINY, threads=1, backend="onnxruntime", precision="int8")

@@ -1,5 +1,6 @@
-"""Files and folders of pictures, each read, worked on and written, and what became of it.
+"""Upscales files and folders of pictures, and keeps what became of each.
 
-The face: `jobs` (which input becomes which output), `forecast` (how long that takes), `many` (doing
-it). `manifest` keeps what was done, so that a run that was killed can be resumed.
+Begin with `jobs` (which input becomes which output), `settings` (all that decides an output), `one`
+(do one file) and `many` (do them all). `estimates` tells how long that takes, and `manifest` keeps
+what was done, so that a run that was killed can be resumed.
 """

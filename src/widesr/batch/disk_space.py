@@ -1,6 +1,6 @@
-"""Whether the disk has room for what is to be made, told before hours of work and not after."""
+"""Tell before hours of work, and not after, whether the disk has room for what is to be made."""
 
-import os
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
@@ -14,19 +14,19 @@ from widesr.pictures.writing import output_format
 from widesr.system.text import readable_size
 
 Resize = Callable[[int, int], tuple[int, int]]
-"""From the (height, width) of an input to that of its output."""
+"""Gives the (height, width) of an output from that of its input."""
 
 _LOSSLESS = 1 / 4
 """Bytes per pixel of an output in those of its input's file, at the least. Measured on photographs
 and scans by bicubic x4, which is smoothest: from 0.5 in PNG and TIFF."""
 _LOSSY = 1 / 40
-"""At the quality 100, and less in proportion; measured in JPEG and WebP: from 0.08 at 95, from
+"""The same at quality 100, and less in proportion; measured in JPEG and WebP: from 0.08 at 95, from
 0.009 at 1."""
 _LOSSY_MOST = 1 / 2
 """Bytes of an output that loses some, in those of its pixels, at the most; noise at 95 takes so
 much."""
 _SQUEEZED = 1 / 4
-"""What is taken of an input that is hardly compressed, in its decoded bytes."""
+"""The share that counts of an input that is hardly compressed, in its decoded bytes."""
 _NOT_PIXELS = 2**16
 """Bytes of an input that may be its header, profile and metadata, which do not grow."""
 
@@ -58,13 +58,13 @@ def check_space(
             folders.setdefault(device, folder)
             needed[device] += _least(source, target, resize, quality, max_pixels)
     for device, folder in folders.items():
-        disk = os.statvfs(folder)
-        free = disk.f_bavail * disk.f_frsize
-        if disk.f_blocks and needed[device] > free:  # some file systems do not count
-            least = readable_size(needed[device])
+        disk = shutil.disk_usage(folder)
+        if disk.total and needed[device] > disk.free:  # some file systems do not count
+            least, free = readable_size(needed[device]), readable_size(disk.free)
             raise ImageWriteError(
-                f"{folder}: the outputs take at least {least}, {readable_size(free)} is free "
-                "there; make room, or name a folder on another disk with -o"
+                f"{folder}: the outputs need at least {least}, and {free} is free there; make "
+                "room, or name a folder on another disk",
+                options=["output"],
             )
 
 
@@ -80,12 +80,12 @@ def header_of(source: Path, *, max_pixels: int) -> Header:
 
 
 def decoded_bytes(source: Path, *, resize: Resize, max_pixels: int = MAX_PIXELS) -> int:
-    """Memory that a picture and its output take, decoded; 0 where the file does not tell."""
+    """Give the memory that a picture and its output take, decoded; 0 if the file does not tell."""
     try:
         header = header_of(source, max_pixels=max_pixels)
         height, width = resize(header.height, header.width)
     except WidesrError:
-        return 0  # it will be said when its turn comes
+        return 0  # its error is told when its turn comes
     return (header.height * header.width + height * width) * header.pixel_bytes
 
 
@@ -95,7 +95,7 @@ def _least(source: Path, target: Path, resize: Resize, quality: int, max_pixels:
         size = resize(header.height, header.width)
         return bytes_to_come(source, target, header, size=size, quality=quality)[0]
     except (WidesrError, OSError):
-        return 0  # it will be said when its turn comes
+        return 0  # its error is told when its turn comes
 
 
 def bytes_to_come(

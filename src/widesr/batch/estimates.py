@@ -1,4 +1,4 @@
-"""How long a run will take and how much it will write, told before it starts."""
+"""Estimate how long a run will take and how much it will write, before it starts."""
 
 from collections.abc import Sequence
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
@@ -6,34 +6,31 @@ from typing import NamedTuple
 
 from widesr.batch.disk_space import bytes_to_come, header_of
 from widesr.batch.jobs import Job
+from widesr.batch.settings import FileSettings
 from widesr.errors import WidesrError
-from widesr.pictures.picture import MAX_PIXELS
 from widesr.upscaling.base import AnyUpscaler
 
 _SAMPLE = 200
 """Pictures whose headers are read; what more there are is taken to be like them."""
-
-
 _WORTH_MEASURING = 2**21
 """Input pixels below which a run is over before a forecast would be read."""
 
 
 class Forecast(NamedTuple):
-    """What a run is likely to take."""
+    """The time and the room that a run is likely to take."""
 
     pictures: int
     seconds: float
     most_bytes: int
-    """Of all outputs together."""
+    """The size of all outputs together."""
 
 
 def forecast(
     jobs: Sequence[Job],
     *,
+    settings: FileSettings = FileSettings(),  # noqa: B008 (frozen)
     upscaler: AnyUpscaler,
-    quality: int = 95,
     overwrite: bool = False,
-    max_pixels: int = MAX_PIXELS,
 ) -> Forecast | None:
     """Look at the headers, and measure the networks' speed on a small sample.
 
@@ -41,10 +38,9 @@ def forecast(
 
     Args:
         jobs: What is to be done; of many pictures, some are looked at.
+        settings: How pictures are read and written.
         upscaler: Makes the outputs.
-        quality: 1 to 100, of outputs that lose some.
         overwrite: Outputs that are there already are made again.
-        max_pixels: The largest picture that is read.
 
     Returns:
         None for a run that is not worth it.
@@ -54,11 +50,13 @@ def forecast(
     sizes, n_bytes = [], 0
     for job in sample:
         try:
-            header = header_of(job.source, max_pixels=max_pixels)
+            header = header_of(job.source, max_pixels=settings.max_pixels)
             size = upscaler.output_size(header.height, header.width)
-            most = bytes_to_come(job.source, job.target, header, size=size, quality=quality)[1]
+            most = bytes_to_come(
+                job.source, job.target, header, size=size, quality=settings.quality
+            )[1]
         except (WidesrError, OSError):
-            continue  # it will be said when its turn comes
+            continue  # its error is told when its turn comes
         sizes.append((header.height, header.width, header.pages))
         n_bytes += most * header.pages
     share = len(to_do) / max(len(sample), 1)

@@ -1,6 +1,6 @@
-"""Which file becomes which: what the user named, as pairs of files.
+"""Pair what the user named: which file becomes which.
 
-What cannot be meant is refused here, before any picture is computed.
+What is not valid is refused here, before any picture is computed.
 """
 
 import os
@@ -26,19 +26,19 @@ class Job:
     """A picture; or a folder that cannot be listed, then `refused` says why."""
     target: Path
     makes_folder: bool = False
-    """Whether the target's folder is made where it is missing."""
+    """True if the target's folder is made where it is missing."""
     root: Path | None = None
     """The output folder, whose manifest lists the target; None if no input was a folder."""
 
     becomes_png: bool = False
-    """Whether the format changes because that of the source is not written."""
+    """True if the format changes because that of the source is not written."""
     refused: WidesrError | None = None
     """Why it cannot be done, though the others can."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a job."""
+    """The end of a job: done, skipped or failed."""
 
     job: Job
     status: Literal["done", "skipped", "failed"]
@@ -146,7 +146,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _kept_ending(source: Path) -> str | None:
-    """That of a picture whose format is written too; of GIF, of animations alone."""
+    """Give the ending of a picture whose format is written too; GIF is, of animations."""
     ending = source.suffix.lower()
     stays = ending in FORMATS or (ending == ".gif" and is_animation(source))
     return source.suffix if stays else None
@@ -167,12 +167,14 @@ def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
     _check_no_address(output)
     if not output.suffix:
         raise ImageWriteError(
-            f"{output}: no such folder, and no file name that says a format; name a file as "
-            f"photo.png, or the folder as {output}{os.sep}, and it is made"
+            f"{output}: there is no such folder, and a file needs a name that says its format, "
+            f"such as photo.png; a folder that is named {output}{os.sep} is made"
         )
     written = output_format(output, animated=True)
     if format is not None and written != output_format(output, format=format, animated=True):
-        raise UsageError(f"-o {output} and -f {format} are two formats; give one of them")
+        raise UsageError(
+            f"the output {output} and the format {format} exclude each other; leave one of them out"
+        )
     if not lexists(output.parent):
         raise ImageWriteError(
             f"{output}: the folder {output.parent} does not exist; make it first, or name another"
@@ -185,7 +187,7 @@ def _check_folder(output: Path, inputs: Sequence[Path], *, into_folder: bool) ->
     _check_no_address(output)
     if not into_folder and not lexists(output) and output.suffix.lower() in FORMATS:
         found = f"the folder {inputs[0]}" if len(inputs) == 1 else f"{len(inputs)} inputs"
-        raise UsageError(f"{found} cannot go into the one file {output}; give a folder with -o")
+        raise UsageError(f"{found} cannot go into the one file {output}; name a folder for it")
     ancestor = output
     while not lexists(ancestor) and ancestor != ancestor.parent:
         ancestor = ancestor.parent
@@ -201,17 +203,23 @@ def _check_no_address(output: Path) -> None:
 
 def _check_takes_files(folder: Path, *, output: Path) -> None:
     if not is_folder(folder):
-        raise ImageWriteError(f"{output}: {folder} is a file, expected a folder; name another -o")
+        raise ImageWriteError(
+            f"{output}: {folder} is a file, expected a folder; name another output"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ImageWriteError(
-            f"{output}: no file may be written in the folder {folder}; name another with -o"
+            f"{output}: no file may be written in the folder {folder}; name another output"
         )
 
 
 def _folder_beside(folder: Path, name_end: str) -> Path:
     named = folder if folder.name not in ("", "..") else Path(os.path.realpath(folder))
     if not named.name:
-        raise UsageError(f"{folder}: say with -o where the pictures of this folder go")
+        raise UsageError(
+            f"{folder}: this folder has no name to derive that of its outputs from; name a folder "
+            "for them",
+            options=["output"],
+        )
     return named.with_name(f"{named.name}{name_end}")
 
 
@@ -224,7 +232,8 @@ def _pictures_in(
     if not pictures and not refused:
         refused[folder] = ImageReadError(
             f"{folder}: no pictures in this folder; expected files ending in {', '.join(FORMATS)}"
-            + ("" if recursive else " (-r also looks into the folders in it)")
+            + ("" if recursive else ", or a look into the folders in it too"),
+            options=[] if recursive else ["recursive=True"],
         )
     return pictures, refused
 

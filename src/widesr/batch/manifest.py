@@ -1,4 +1,4 @@
-"""What a run over a folder has done: a line for each picture, which no kill takes back.
+"""Record what a run over a folder has done: a line for each picture, which no kill takes back.
 
 The line of an output is on the disk before the output has its name. So an output that is there and
 not listed is not ours, and one that is listed and not there is still to be made.
@@ -18,7 +18,7 @@ from widesr.system.version import __version__
 
 MANIFEST = "manifest.jsonl"
 _BEGINS = b'{"widesr":"'
-"""Every line of ours."""
+"""The beginning of every line of ours."""
 
 Settings = dict[str, str | int | float | bool | None]
 
@@ -28,7 +28,7 @@ class _Record(BaseModel):
 
 
 class FileState(_Record):
-    """What a file held; a copy of it has the same."""
+    """The content of a file; a copy of it has the same."""
 
     bytes: int
     modified_ns: int
@@ -81,11 +81,11 @@ class MadeBy(NamedTuple):
 
     model: str
     model_sha256: str | None
-    """Of its network, as on its card; None for bicubic."""
+    """The hash of its network, as on its card; None for bicubic."""
     settings: Settings
 
     def difference(self, then: "MadeBy") -> str:
-        """How this is another than `then`, in the user's words; empty if it is not."""
+        """Say how this differs from `then`, in the user's words; "" if it does not."""
         old, new = (each.settings | {"model": each.model} for each in (then, self))
         differences = [
             f"{name} was {old.get(name)} and is {new.get(name)}"
@@ -98,7 +98,7 @@ class MadeBy(NamedTuple):
 
 
 class Failure(_Record):
-    """Why there is no output."""
+    """The reason why there is no output."""
 
     code: str
     message: str
@@ -109,9 +109,9 @@ class Entry(_Record):
 
     widesr: str = __version__
     input: str
-    """As the user named it."""
+    """The path, in the user's words."""
     output: str
-    """In the folder of the manifest."""
+    """The path in the folder of the manifest."""
     status: Literal["done", "failed"]
     input_file: FileState | None = None
     input_width: int | None = None
@@ -123,13 +123,12 @@ class Entry(_Record):
     model_sha256: str | None
     settings: Settings
     seconds: float
-    """Of work on this picture; others are worked on meanwhile."""
+    """The time of work on this picture; others are worked on meanwhile."""
     error: Failure | None = None
 
     @property
     def made_by(self) -> MadeBy:
-        """What `model`, `model_sha256` and `settings` say together."""
-        """What `model`, `model_sha256` and `settings` say together."""
+        """Give `model`, `model_sha256` and `settings` together."""
         return MadeBy(self.model, self.model_sha256, self.settings)
 
 
@@ -155,15 +154,16 @@ class Manifest:
         if not _BEGINS.startswith(begins):
             raise OutputExistsError(
                 f"{self.path}: exists already and is no record of widesr; move it away, or name "
-                "another folder with -o"
+                "another folder",
+                options=["output"],
             )
 
     def name_of(self, target: Path) -> str:
-        """What a line calls an output."""
+        """Give the name by which a line calls an output."""
         return as_text(target.relative_to(self.path.parent).as_posix())
 
     def difference(self, source: Path, target: Path, *, made_by: MadeBy) -> str | None:
-        """Why an output that is there is not what would be made now; None if it is.
+        """Say why an output that is there is not what would be made now; None if it is.
 
         Raises:
             ImageReadError: A file cannot be read.
@@ -196,7 +196,7 @@ class Manifest:
 
     @cached_property
     def _done(self) -> dict[str, Entry]:
-        """What was made when this run began, by output; the last line of each counts."""
+        """List what was made when this run began, by output; the last line of each counts."""
         try:
             lines = self.path.read_bytes().splitlines() if os.path.lexists(self.path) else []
         except OSError as error:
@@ -207,7 +207,8 @@ class Manifest:
     def _refused(self, error: OSError) -> ImageWriteError:
         return ImageWriteError(
             f"{self.path}: cannot be kept ({error.strerror}); make room for it, or name another "
-            "folder with -o"
+            "folder",
+            options=["output"],
         )
 
 
@@ -219,5 +220,5 @@ def _parsed(line: bytes) -> Entry | None:
 
 
 def as_text(words: object) -> str:
-    """What JSON can hold: the names of files need not be text in any encoding."""
+    """Make text that JSON can hold: the names of files need not be text in any encoding."""
     return str(words).encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""The `widesr` command: arguments, limits and messages; no mathematics.
+"""Turn the arguments of the `widesr` command into calls, and results and errors into lines.
 
-One file per group of commands. A command imports what it needs when it runs, so that help is
-quick, and what upscales never loads what trains.
+There is one file for each group of commands. A command imports what it needs when it runs, so that
+help is quick, and upscaling never loads what training needs.
 """
 
 import io
@@ -50,7 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": measure_model,
     "doctor": examine,
 }
-"""What the user types, in the order of the help."""
+"""The commands by their names, in the order of the help."""
 
 GROUPS = {"models": models_commands, "data": data_commands, "recipe": recipe_commands}
 """Commands with commands below them."""
@@ -68,7 +68,7 @@ ALIASES = {
     "max_pixels": "max-pixels",
     "max_memory": "max-memory",
 }
-"""Names of options that users bring from other tools; they work and are left out of the help."""
+"""Names of options that users bring from other tools; they work, and the help leaves them out."""
 
 _INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, by the shells' convention."""
@@ -117,7 +117,7 @@ def _main(
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` by default) and return the exit code.
 
-    0: done. 1: failed. 2: the arguments cannot be meant. 3: some of several pictures failed.
+    0: done. 1: failed. 2: the arguments are not valid. 3: some of several pictures failed.
     130: interrupted. What goes wrong is one line on stderr, `widesr: error[code]: message`;
     WIDESR_DEBUG=1 in the environment shows the traceback of a defect. A reader of our output that
     has seen enough, `head` perhaps, ends the program quietly.
@@ -134,7 +134,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return _refuse(error)
     except _ParserError as error:
         command = error.ctx.command_path if error.ctx else "widesr"
-        message = error.format_message().rstrip(".")
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
         return _refuse(UsageError(f"{message}; see {command} --help"))
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED

@@ -1,4 +1,4 @@
-"""Advice before pictures are enlarged: a model that suits them better."""
+"""Advise, before pictures are enlarged, another model that suits them better."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""`widesr bench`: how fast a model is on this machine, and by which settings."""
+"""Measure, as `widesr bench`, how fast a model is on this machine, and by which settings."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import engines, options, values
 from widesr.cli.terminal import print_note, table
 from widesr.errors import UsageError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from widesr.tune.speed import Bench, Speed
 
 _PHOTO = 12
-"""Megapixels of what people call a photograph."""
+"""The megapixels of an ordinary photograph."""
 
 
 def measure_model(
@@ -21,16 +21,23 @@ def measure_model(
     scale: Annotated[
         int,
         typer.Option(
-            "-s", "--scale", metavar="N", parser=options.whole_number("scale"), help="Of the model."
+            "-s",
+            "--scale",
+            metavar="N",
+            parser=values.whole_number("scale"),
+            help="The scale of the model.",
         ),
     ] = 2,
-    threads: options.Threads = None,
+    threads: engines.Threads = None,
+    backend: engines.Backend = "auto",
+    precision: engines.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on this machine, and let "auto" go by it from now on.
 
-    It takes about a minute; do nothing else meanwhile. What is found is kept in your cache
-    folder, and holds until the CPU or a runtime is another.
+    It takes about a minute; do nothing else meanwhile. The result is kept in your cache folder
+    until the CPU or a runtime changes. With --backend or --precision only that is measured, and
+    nothing is kept.
     """
     from widesr.engine import advice, find_model
     from widesr.engine.tuned import keep_best
@@ -38,15 +45,25 @@ def measure_model(
     from widesr.tune.speed import bench
 
     if model == BICUBIC:
-        raise UsageError(f"{BICUBIC} is no network, there is nothing to choose for it")
+        raise UsageError(f"{BICUBIC} is no network, so there is nothing to measure")
     found = find_model(model, scale=scale)
     if not found.card.tiles:
-        raise UsageError(f"{model} looks at the whole picture, there is nothing to choose for it")
-    result = bench(found, threads=threads, tell=lambda doing: print_note(f"measuring {doing}"))
-    try:
-        kept = f"kept in {keep_best(result.weights_sha256, result.best)}"
-    except OSError as error:
-        kept = f"not kept: {error.strerror}"
+        raise UsageError(
+            f"{model} looks at the whole picture at once, so there are no tiles to choose for it"
+        )
+    result = bench(
+        found,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        on_notice=lambda what: print_note(f"measuring {what}"),
+    )
+    kept = "not kept, for not all runtimes and precisions were measured"
+    if backend == precision == "auto":
+        try:
+            kept = f"kept in {keep_best(result.weights_sha256, result.best)}"
+        except OSError as error:
+            kept = f"not kept: {error.strerror}"
     if as_json:
         typer.echo(result.model_dump_json(indent=2))
         return

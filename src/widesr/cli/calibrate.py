@@ -1,11 +1,11 @@
-"""`widesr calibrate`: what each precision costs a model, onto its card."""
+"""Measure what each precision costs a model, and write it onto its card: `widesr calibrate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import engines, options
 from widesr.cli.terminal import print_note, table
 from widesr.errors import OutputExistsError, UsageError
 
@@ -20,31 +20,40 @@ def calibrate_model(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Default: MODEL.onnx itself."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The output. Default: MODEL.onnx itself."
+        ),
     ] = None,
     held_out: Annotated[
         Path | None,
         typer.Option(
             "--held-out",
             metavar="LIST",
-            help="Names of the pictures in DIR to measure on, one a line; default: ten of them.",
+            help="A file with the names of the pictures in DIR to measure on, one a line. Default: "
+            "ten of them.",
         ),
     ] = None,
-    threads: options.Threads = None,
+    threads: engines.Threads = None,
+    backend: engines.Backend = "auto",
+    precision: engines.Precision = "auto",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure what bf16, fp16 and int8 cost a model, and make it ready for int8.
 
     Both go on the model's card; its weights stay as they are. The ranges of int8 come from the
-    photographs in DIR, the losses from those of them that are held out.
+    photographs in DIR, and the losses from those that are held out. With --precision only that
+    loss is measured anew.
     """
     from widesr.models.catalog import ModelFile, read_card, write_card
     from widesr.tune.calibration import calibrate, split_photographs
 
     found, out = ModelFile(model, read_card(model)), output or model
     if out.exists() and not (overwrite or out.samefile(model)):
-        raise OutputExistsError(f"{out}: is there already; add --overwrite to replace it")
+        raise OutputExistsError(
+            f"{out}: exists already; name another output, or allow it to be replaced",
+            options=["overwrite=True"],
+        )
     if not out.parent.is_dir():
         raise UsageError(f"{out}: the folder {out.parent} does not exist; make it first")
     photographs, others = split_photographs(data, listed=held_out)
@@ -52,8 +61,10 @@ def calibrate_model(
         found,
         photographs=photographs,
         held_out=others,
+        backend=backend,
+        precision=precision,
         threads=threads,
-        tell=lambda doing: None if quiet else print_note(f"measuring {doing}"),
+        on_notice=lambda what: None if quiet else print_note(f"measuring {what}"),
     )
     write_card(found, card, out=out)
     if not quiet:

@@ -1,4 +1,4 @@
-"""`widesr data`: photographs packed for training, packs checked, published sets fetched."""
+"""Pack photographs for training, check packs and fetch published sets, as `widesr data`."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from widesr.errors import DataError, UsageError
 
 commands = typer.Typer(
     cls=Group,
-    help="Photographs to train on: pack them, verify a pack, get a published set.",
+    help="Pack photographs to train on, verify a pack, or get a published set.",
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -28,14 +28,14 @@ def _main(context: typer.Context) -> None:
 
 
 _TOLD = 5
-"""Damaged pictures that an error names."""
+"""The number of damaged pictures that an error names."""
 
 
 def parse_scales(text: str) -> tuple[int, ...]:
     """Read `--scale`: 2, 3, 4 and 8 with commas between them."""
     if not re.fullmatch(r"[2348](,[2348])*", text):
         raise UsageError(
-            f"scale {text} cannot be meant; expected 2, 3, 4 or 8, or several as 2,3,4"
+            f"scale {text} is not valid; expected 2, 3, 4 or 8, or several such as 2,3,4"
         )
     return tuple(dict.fromkeys(map(int, text.split(","))))
 
@@ -47,7 +47,10 @@ def pack_photographs(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="PACK", help="The folder to make.")],
     scale: Annotated[
-        str, typer.Option("-s", "--scale", metavar="2,3,4", help="Scales to hold LR of.")
+        str,
+        typer.Option(
+            "-s", "--scale", metavar="2,3,4", help="The scales whose LR pictures the pack holds."
+        ),
     ] = "2,3,4",
     degradation: Annotated[
         str,
@@ -55,7 +58,7 @@ def pack_photographs(
             "--degradation",
             metavar="NAME",
             help="How LR is made, or which LR beside HR is taken: bicubic, unknown, mild, "
-            "difficult, wild, realistic, second-order-light, second-order, given.",
+            "difficult, wild, realistic, second-order-light, second-order or given.",
         ),
     ] = "bicubic",
     as_json: options.Json = False,
@@ -63,8 +66,8 @@ def pack_photographs(
 ) -> None:
     """Decode photographs once, make their LR, and keep both for quick reading.
 
-    A pack trains as its folder does, patch for patch, and takes hardly any memory. It is made
-    whole or not at all; after a kill, run the same again.
+    Training on a pack gives the same as on its folder, patch for patch, and takes hardly any
+    memory. A pack is made whole or not at all; after a kill, run the same command again.
     """
     from widesr.data.packing import write_pack
     from widesr.data.photographs import Folder
@@ -92,7 +95,9 @@ def pack_photographs(
 
 @commands.command("verify", cls=Command)
 def verify_photographs(
-    pack: Annotated[Path, typer.Argument(metavar="PACK", help="What `data pack` made.")],
+    pack: Annotated[
+        Path, typer.Argument(metavar="PACK", help="A pack, made by `widesr data pack`.")
+    ],
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -123,21 +128,34 @@ def get_published(
         list[str], typer.Argument(metavar="SET", help="div2k, set5, set14, b100 or urban100.")
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Where to, made if it is missing.")
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="The folder to put them in; it is made if it is missing.",
+        ),
     ] = Path("data"),
     lr: Annotated[
         list[str] | None,
         typer.Option(
             "--lr",
             metavar="SIDE",
-            help="Of div2k also this LR side, as unknown_X2, x8, mild or wild; may be repeated.",
+            help="Fetch this LR side of div2k too, such as unknown_X2, x8, mild or wild; give it "
+            "again "
+            "for more.",
         ),
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option("--url", help="A mirror: the archive, or with / at its end their folder."),
+        typer.Option(
+            "--url",
+            help="A mirror: the address of the archive, or of its folder with / at the end.",
+        ),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the archives.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the archives beside the pictures.")
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -1,13 +1,13 @@
-"""`widesr degrade`: the LR pictures of the field, from your HR ones."""
+"""Make the LR pictures of the field from HR ones, as `widesr degrade`."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import options, values
 from widesr.cli.outcomes import report_outcomes
 from widesr.cli.pipes import piped
 from widesr.errors import ImageFormatError, UsageError
@@ -25,8 +25,9 @@ def degrade_pictures(
             "-o",
             "--output",
             metavar="PATH",
-            parser=options.parse_output,
-            help="A file for one picture, a folder for more; new/ is made, - is stdout.",
+            parser=values.output,
+            help="A file for one picture, a folder for more. A name that ends in / is made as a "
+            "folder, and - is standard output.",
         ),
     ],
     scale: options.Shrink,
@@ -37,27 +38,27 @@ def degrade_pictures(
         typer.Option(
             "--degradation",
             metavar="NAME",
-            help="bicubic, unknown, mild, difficult, wild, realistic, second-order-light, "
-            "second-order.",
+            help="How detail is lost: bicubic, unknown, mild, difficult, wild, realistic, "
+            "second-order-light or second-order.",
         ),
     ] = "bicubic",
     seed: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Of what is random, with the file's name: 0 to 3 are those that a pack holds.",
+            help="The seed of what is random, beside the file's name; a pack holds 0 to 3.",
         ),
     ] = 0,
     edges: Annotated[
-        str,
+        Literal["symmetric", "replicate"],
         typer.Option(
-            metavar="symmetric|replicate",
-            help="Beyond the border: mirrored (MATLAB today), or repeated (older MATLAB).",
+            help="Mirror the picture beyond its border, as MATLAB does today, or repeat its edge, "
+            "as older MATLAB did.",
         ),
     ] = "symmetric",
     float_arithmetic: Annotated[
         bool,
-        typer.Option("--float", help="Round once at the end, not between the two passes too."),
+        typer.Option("--float", help="Round once at the end, and not between the two passes too."),
     ] = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
@@ -74,13 +75,14 @@ def degrade_pictures(
     """
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import transform_many
+    from widesr.batch.settings import FileSettings
 
-    if edges not in ("symmetric", "replicate"):
-        raise UsageError(f"edges {edges!r} is not known; expected symmetric or replicate")
     if degradation == "bicubic":
         shrunk = _by_bicubic(scale, edges=edges, float_arithmetic=float_arithmetic)
     elif edges != "symmetric" or float_arithmetic:
-        raise UsageError(f"--edges and --float are of bicubic, and {degradation} was wanted")
+        raise UsageError(
+            f"--edges and --float belong to bicubic, but the degradation is {degradation}"
+        )
     else:
         shrunk = _by_name(degradation, scale=scale, seed=seed)
     given = options.gather_inputs(inputs, input_option)
@@ -100,11 +102,11 @@ def degrade_pictures(
             transform_many,
             jobs,
             transform=shrunk,
+            settings=FileSettings(**options.limits(max_pixels=max_pixels)),
             existing=options.existing(overwrite=overwrite, skip=skip_existing),
-            **options.pixel_limit(max_pixels),
         )
         report_outcomes(
-            lambda _, ended: outcomes(ended=ended),
+            lambda _, on_outcome: outcomes(on_outcome=on_outcome),
             jobs=jobs,
             by="imresize" if degradation == "bicubic" else degradation,
             worded=pictures.worded,
@@ -116,14 +118,16 @@ def degrade_pictures(
 _Shrunk = Callable[["Picture", "Job"], "Picture"]
 
 
-def _by_bicubic(scale: int, *, edges: str, float_arithmetic: bool) -> _Shrunk:
+def _by_bicubic(
+    scale: int, *, edges: Literal["symmetric", "replicate"], float_arithmetic: bool
+) -> _Shrunk:
     """Shrink colours and opacity of any depth."""
     from widesr.degrade.bicubic import degrade
 
     less = partial(
         degrade,
         scale=scale,
-        edges="replicate" if edges == "replicate" else "symmetric",
+        edges=edges,
         arithmetic="float" if float_arithmetic else "integer",
     )
 
@@ -153,7 +157,7 @@ def _by_name(degradation: str, *, scale: int, seed: int) -> _Shrunk:
         hr, alpha = picture.pixels, picture.alpha
         if hr.dtype != np.uint8:
             raise ImageFormatError(
-                f"{job.source}: has 16 bits, and {degradation} is of 8; convert it, or take bicubic"
+                f"{job.source}: has 16 bits, but {degradation} takes 8; convert it, or take bicubic"
             )
         lr = shrink(
             hr.astype(np.uint8, copy=False),

@@ -1,17 +1,15 @@
-"""`widesr diff`: how two pictures differ, in numbers and for eyes."""
+"""Show, as `widesr diff`, how two pictures differ, in numbers and for eyes."""
 
 import json
 import math
-import re
-from os.path import lexists, realpath  # Path's fail at some names
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import options, values, window
 from widesr.cli.terminal import table
-from widesr.errors import DataError, OutputExistsError, ShapeError, UsageError
+from widesr.errors import DataError, ShapeError, UsageError
 
 if TYPE_CHECKING:
     from widesr.evaluation.diff.difference import Difference, Window
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 _PANEL = 480
 """Side of the crop that is found, as it is shown, in pixels."""
-_MOST_SHOWN = 2**25
-"""Pixels of the crop as it is shown, at most."""
 
 _PROTOCOLS = "protocols benchmark-y and basicsr-rgb, but no border left out"
 
@@ -29,46 +25,27 @@ _PROTOCOLS = "protocols benchmark-y and basicsr-rgb, but no border left out"
 class _Compared(NamedTuple):
     paths: tuple[Path, Path]
     pictures: "tuple[Picture, Picture]"
-    """As they were read."""
+    """The pictures as they were read."""
     pair: "Matched"
     difference: "Difference"
-    window: "Window"
-
-
-def _parse_level(text: str | float) -> float:
-    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", str(text)) or float(text) > 255:
-        raise UsageError(f"level {text} cannot be meant; expected a number from 0 to 255")
-    return float(text)
+    part: "Window"
 
 
 def show_difference(
     a: Annotated[Path, typer.Argument(metavar="A", help="A picture.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another, of any size of its aspect.")],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="Another picture of the same aspect, of any size.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="The drawing; default: A_vs_B.png beside A."
+            "-o", "--output", metavar="FILE", help="The drawing. Default: A_vs_B.png beside A."
         ),
     ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            "--crop",
-            metavar="X,Y,WxH",
-            help="What to enlarge, in pixels of the larger; default: where they differ most.",
-        ),
-    ] = None,
-    zoom: Annotated[
-        int,
-        typer.Option(
-            "--zoom",
-            metavar="1..64",
-            parser=options.whole_number("zoom", most=64),
-            help="How many times to enlarge it.",
-        ),
-    ] = 4,
+    crop: window.Crop = None,
+    zoom: window.Zoom = 4,
     blink: Annotated[
-        bool, typer.Option("--blink", help="Show the crop of A and of B in turn: WebP or GIF.")
+        bool, typer.Option("--blink", help="Show that part of A and of B in turn, as WebP or GIF.")
     ] = False,
     numbers_only: Annotated[bool, typer.Option("--numbers-only", help="Draw nothing.")] = False,
     overwrite: Annotated[
@@ -82,8 +59,8 @@ def show_difference(
         typer.Option(
             "--fail-above",
             metavar="LEVEL",
-            parser=_parse_level,
-            help="Exit with 1 if a value differs by more than this, of 255 levels.",
+            parser=values.level,
+            help="Exit with 1 if a value differs by more than this many of 255 levels.",
         ),
     ] = None,
     max_pixels: options.MaxPixels = None,
@@ -98,7 +75,7 @@ def show_difference(
     from widesr.evaluation.diff.matching import are_identical
 
     output = _output(a, b, output, blink=blink, numbers_only=numbers_only, overwrite=overwrite)
-    compared = _compare(a, b, crop=crop, zoom=zoom, **options.pixel_limit(max_pixels))
+    compared = _compare(a, b, crop=crop, zoom=zoom, **options.limits(max_pixels=max_pixels))
     greatest = compared.difference.greatest
     if greatest == 0:
         output = None
@@ -111,7 +88,7 @@ def show_difference(
         lines = _as_lines(compared, identical=identical)
         if output is not None:
             shown = "in turn" if blink else "beside each other"
-            lines.append(f"{output}: {shown}, {compared.window} at {zoom}x")
+            lines.append(f"{output}: {shown}, {compared.part} at {zoom}x")
         typer.echo("\n".join(lines))
     if (exit_code and not identical) or (fail_above is not None and greatest > fail_above):
         raise typer.Exit(1)
@@ -126,20 +103,16 @@ def _output(
 
     if numbers_only:
         if output is not None or blink:
-            raise UsageError("--numbers-only draws nothing; leave it out, or -o and --blink")
+            raise UsageError(
+                "--numbers-only draws nothing; leave it out, or leave out -o and --blink"
+            )
         return None
     output = output or a.parent / f"{a.stem}_vs_{b.stem}{'.webp' if blink else '.png'}"
     if blink:
         check_blink_format(output)
     else:
         output_format(output)
-    if realpath(output) in (realpath(a), realpath(b)):
-        raise OutputExistsError(f"{output}: is one of the pictures; name another output with -o")
-    if lexists(output) and not overwrite:
-        raise OutputExistsError(
-            f"{output}: exists already; name another output with -o, or say --overwrite or "
-            "--numbers-only"
-        )
+    window.check_drawing(output, inputs=(a, b), overwrite=overwrite)
     return output
 
 
@@ -159,32 +132,12 @@ def _compare(
     try:
         pair = matched(*pictures)
     except ShapeError as error:
-        raise DataError(f"{a} and {b}: {error}") from error
-    window = crop and parse_crop(crop, pair.a.width, pair.a.height)
-    if window and window.width * window.height * zoom**2 > _MOST_SHOWN:
-        raise UsageError(
-            f"crop {window} is too large to show it {zoom} times larger; say --zoom 1, or a "
-            "smaller crop"
-        )
+        raise DataError(f"{a} and {b}: {error.message}", options=error.options) from error
+    size = {"width": pair.a.width, "height": pair.a.height}
+    part = crop and window.parse_crop(crop, **size, times=zoom)
     difference = measured(pair.a, pair.b)
-    window = window or most_different(difference.levels, side=_PANEL // zoom)
-    return _Compared((a, b), pictures, pair, difference, window)
-
-
-def parse_crop(text: str, width: int, height: int) -> "Window":
-    """Read `--crop`: left, top, width x height, within a picture of this size."""
-    from widesr.evaluation.diff.difference import Window
-
-    found = re.fullmatch(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})[xX]([0-9]{1,9})", text)
-    if not found:
-        raise UsageError(
-            f"crop {text} cannot be meant; expected left,top,width x height, as 120,80,64x48"
-        )
-    window = Window(*(int(number) for number in found.groups()))
-    inside = window.left + window.width <= width and window.top + window.height <= height
-    if not inside or 0 in (window.width, window.height):
-        raise UsageError(f"crop {text} has no pixels or reaches beyond the {width}x{height} there")
-    return window
+    part = part or most_different(difference.levels, side=_PANEL // zoom)
+    return _Compared((a, b), pictures, pair, difference, part)
 
 
 def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrite: bool) -> None:
@@ -193,13 +146,13 @@ def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrit
     from widesr.pictures.picture import Picture
     from widesr.pictures.writing import write_picture
 
-    _, _, pair, difference, window = compared
+    _, _, pair, difference, part = compared
     names = (compared.paths[0].name, compared.paths[1].name)
     if blink:
-        both = frames(pair, window=window, zoom=zoom, names=names)
+        both = frames(pair, window=part, zoom=zoom, names=names)
         write_blinking(output, both, overwrite=overwrite)
     else:
-        sheet = drawn(pair, difference, window=window, zoom=zoom, names=names)
+        sheet = drawn(pair, difference, window=part, zoom=zoom, names=names)
         write_picture(output, Picture(pixels=sheet), overwrite=overwrite)
 
 
@@ -278,7 +231,7 @@ def _as_json(compared: _Compared, *, output: Path | None, identical: bool) -> di
         "psnr_rgb": _finite(difference.psnr_rgb),
         "ssim_y": difference.ssim_y,
         "protocols": _PROTOCOLS,
-        "crop": compared.window._asdict(),
+        "crop": compared.part._asdict(),
         "drawing": None if output is None else str(output),
     }
 

@@ -1,4 +1,4 @@
-"""`widesr doctor`: does this installation work, and what is it made of?"""
+"""Check, as `widesr doctor`, whether this installation works, and say what it is made of."""
 
 import importlib.metadata
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from widesr.models.catalog import ModelFile
 
 _SIDE = 48
-"""Of the picture that the checks work on, in pixels."""
+"""The side of the picture that the checks work on, in pixels."""
 _WORST_DB = 30.0
 """A working model is far above this on a smooth picture; a broken one is far below."""
 

@@ -1,32 +1,37 @@
-"""`widesr export`: trained weights in, a model file out."""
+"""Make a model file of trained weights, as `widesr export`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from widesr.cli import options
-from widesr.errors import MissingExtraError, UsageError
+from widesr.errors import MissingExtraError
 
 
 def export_model(
     weights: Annotated[
-        Path, typer.Argument(metavar="WEIGHTS", help="What widesr train wrote (.safetensors).")
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS", help="The weights that widesr train wrote (.safetensors)."
+        ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Default: WEIGHTS with .onnx."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The model file. Default: WEIGHTS with .onnx."
+        ),
     ] = None,
     licence: Annotated[
-        str, typer.Option(metavar="SPDX", help="Of the weights; goes on the model's card.")
+        str, typer.Option(metavar="SPDX", help="The licence of the weights, for the model's card.")
     ] = "",
     source: Annotated[
         str, typer.Option(metavar="TEXT", help="Where the model comes from, for its card.")
     ] = "",
-    notes: Annotated[str, typer.Option(metavar="TEXT", help="For the card.")] = "",
+    notes: Annotated[str, typer.Option(metavar="TEXT", help="Anything else for the card.")] = "",
     stored: Annotated[
-        str,
-        typer.Option(metavar="fp16|fp32", help="How weights are kept; both compute in fp32."),
+        Literal["fp16", "fp32"],
+        typer.Option(help="How weights are stored; both are computed with in fp32."),
     ] = "fp16",
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -35,8 +40,6 @@ def export_model(
     Weight norm is folded and the card put in; the file is kept only if ONNX Runtime gives the
     same pictures as torch.
     """
-    if stored not in ("fp16", "fp32"):
-        raise UsageError(f"stored {stored!r} is not known; expected fp16 or fp32")
     try:
         from widesr.exchange.export import export_onnx
     except ModuleNotFoundError as error:
@@ -49,7 +52,7 @@ def export_model(
         licence=licence or "not stated",
         source=source,
         notes=notes,
-        stored="fp16" if stored == "fp16" else "fp32",
+        stored=stored,
         overwrite=overwrite,
     )
     typer.echo(

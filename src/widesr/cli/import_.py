@@ -1,4 +1,4 @@
-"""`widesr import`: weights of other programs in, weights of widesr out."""
+"""Make weights of widesr from those of other programs, as `widesr import`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,35 +14,45 @@ _SUFFIX = ".safetensors"
 def import_network(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Another program's weights: .pth, .safetensors, .h5."),
+        typer.Argument(
+            metavar="FILE", help="The weights of another program: .pth, .safetensors or .h5."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar=f"W{_SUFFIX}", help=f"Default: FILE with {_SUFFIX}."
+            "-o",
+            "--output",
+            metavar=f"W{_SUFFIX}",
+            help="The file to write. Default: FILE with {_SUFFIX}.",
         ),
     ] = None,
     res_scale: Annotated[
         float | None,
         typer.Option(
             metavar="FACTOR",
-            help="On residual branches, where the program had an option for it; no tensor shows "
-            "it. Default: the authors'.",
+            help="The factor on residual branches, which no tensor shows, where the program had an "
+            "option for it. Default: that of the authors.",
         ),
     ] = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Read WDSR, EDSR, RDN, SPAN or SMFANet as other programs keep them, to export or train on.
 
-    JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR, hongyuanyu, Zheng-MJ: the network and its
-    sizes are found from the tensors, and what no tensor shows is said. Nothing in the file is run.
+    JiahuiYu, ychfan, krasserm, EDSR-PyTorch, BasicSR, hongyuanyu and Zheng-MJ are known. The
+    network and its sizes are found from the tensors, and you are told what no tensor shows. Nothing
+    in the file is run.
     """
     output = output or file.with_suffix(_SUFFIX)
     if output.suffix != _SUFFIX:
         raise UsageError(f"{output}: expected a name that ends in {_SUFFIX}")
     if output.exists() and (not overwrite or output.samefile(file)):
-        way_out = "name another with -o" if output.samefile(file) else "--overwrite replaces it"
-        raise OutputExistsError(f"{output}: is there already; {way_out}")
+        is_input = output.samefile(file)
+        raise OutputExistsError(
+            f"{output}: {'is the input' if is_input else 'exists already'}; name another output"
+            + ("" if is_input else ", or allow it to be replaced"),
+            options=["output"] if is_input else ["output", "overwrite=True"],
+        )
     try:
         from widesr.exchange.importers import import_file
         from widesr.nets import family_of

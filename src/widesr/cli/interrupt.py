@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM end a command at once, and never get lost."""
+"""End a command at once on Ctrl-C and SIGTERM, and lose neither."""
 
+import _thread
 import signal
 import threading
 from collections.abc import Iterator
@@ -35,14 +36,20 @@ def interruptible() -> Iterator[None]:
 def _stop(number: int, frame: FrameType | None) -> None:
     # libvips calls back into Python, where an exception would be printed and forgotten.
     if _in_pyvips(frame):
-        main = threading.main_thread().ident  # in its own thread the signal would wake no sleeper
-        again = threading.Timer(_AGAIN_S, signal.pthread_kill, [main, number])
+        again = threading.Timer(_AGAIN_S, _signal_main, [signal.Signals(number)])
         again.daemon = True
         again.start()
     elif number == signal.SIGINT:
         raise KeyboardInterrupt
     else:
         raise SystemExit(128 + number)
+
+
+def _signal_main(number: signal.Signals) -> None:
+    if hasattr(signal, "pthread_kill"):  # in another thread the signal would wake no sleeper
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # Windows
+        _thread.interrupt_main(number)
 
 
 def _in_pyvips(frame: FrameType | None) -> bool:

@@ -1,15 +1,15 @@
-"""`widesr compare` and `widesr evaluate`: numbers, each with its protocol."""
+"""Print numbers, each with its protocol, as `widesr compare` and `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import engines, offers, options, values
 from widesr.cli.terminal import progress, table
 
 if TYPE_CHECKING:
-    from widesr.evaluation.report import ImageReport, ProtocolReport, Report, Scores
+    from widesr.evaluation.report import ProtocolReport, Report, Scores
 
 
 def _list_protocols(names: list[str]) -> list[str]:
@@ -32,7 +32,7 @@ ProtocolNames = Annotated[
         callback=_list_protocols,
         autocompletion=offers.protocols,
         is_eager=True,
-        help='May be given several times; "list" prints what there is.',
+        help='A protocol; give it again for more. "list" prints those that there are.',
     ),
 ]
 
@@ -52,7 +52,7 @@ def compare_pictures(
     from widesr.evaluation.scoring import compare_files
 
     comparison = compare_files(
-        sr, hr, scale=scale, protocol=protocol, **options.pixel_limit(max_pixels)
+        sr, hr, scale=scale, protocol=protocol, **options.limits(max_pixels=max_pixels)
     )
     if as_json:
         typer.echo(comparison.model_dump_json())
@@ -66,55 +66,57 @@ def compare_pictures(
 
 
 def evaluate_model(
-    hr_dir: Annotated[Path, typer.Argument(metavar="DIR", help="HR pictures.")],
+    hr_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of HR pictures.")],
     scale: options.Shrink,
     model: options.Model = "default",
     protocol: ProtocolNames = ["benchmark-y"],  # noqa: B006 (typer gives each call its own)
     lr_dir: Annotated[
         Path | None,
         typer.Option(
-            "--lr", metavar="DIR", help="LR pictures, matched by name; default: made by imresize."
+            "--lr", metavar="DIR", help="LR pictures, matched by name. Default: made by imresize."
         ),
     ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the whole report here.")
     ] = None,
-    self_ensemble: options.SelfEnsemble = False,
-    tile: options.Tile = "auto",
-    threads: options.Threads = None,
+    self_ensemble: engines.SelfEnsemble = False,
+    consistent: engines.Consistent = False,
+    tile: engines.Tile = "auto",
+    threads: engines.Threads = None,
+    backend: engines.Backend = "auto",
+    precision: engines.Precision = "fp32",
     max_pixels: options.MaxPixels = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Upscale the LR of each HR picture in DIR and print the scores.
 
-    HR pictures are first cropped to a multiple of the scale, as the field does; grey ones are
-    scored as grey.
+    HR pictures are first cropped to a multiple of the scale, as the field does, and grey ones are
+    scored as grey. In fp32, which is the default, the figures are the same on any machine.
     """
+    from widesr.engine import EngineOptions
     from widesr.evaluation.report import check_report_path, write_report
     from widesr.evaluation.scoring import evaluate_folder, list_pictures
 
     if json_path is not None:
         check_report_path(json_path)
-    count = len(list_pictures(hr_dir))
-    done = 0
-    with progress(count, quiet=quiet) as show:
-
-        def count_up(image: "ImageReport") -> None:
-            nonlocal done
-            done += 1
-            show(done, f"{image.name} done")
-
+    names = [*(path.name for path in list_pictures(hr_dir)), ""]
+    with progress(len(names) - 1, quiet=quiet) as show:
         report = evaluate_folder(
             hr_dir,
             model=model,
             scale=scale,
             protocol=protocol,
             lr_dir=lr_dir,
-            tile=options.parse_tile(tile),
-            self_ensemble=self_ensemble,
-            threads=threads,
-            on_image=count_up,
-            **options.pixel_limit(max_pixels),
+            options=EngineOptions(
+                tile=values.tile(tile),
+                self_ensemble=self_ensemble,
+                consistent=consistent,
+                threads=threads,
+                backend=backend,
+                precision=precision,
+            ),
+            on_progress=lambda done, _: show(done, names[int(done)]),
+            **options.limits(max_pixels=max_pixels),
         )
     if json_path is not None:
         write_report(json_path, report)

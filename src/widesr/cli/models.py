@@ -1,4 +1,4 @@
-"""`widesr models`: what there is to choose from, and more of it from a mirror."""
+"""List the models there are, and get more from a mirror, as `widesr models`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import offers, options, values
 from widesr.cli.terminal import Command, Group, print_error, progress, table
 from widesr.errors import ModelFileError, UsageError
 
@@ -48,7 +48,7 @@ Mirror = Annotated[
     typer.Option(
         "--mirror",
         metavar="URL|DIR",
-        help="Where models lie: an address or a folder; default: WIDESR_MIRROR in the environment.",
+        help="The address or folder of more models. Default: WIDESR_MIRROR in the environment.",
         show_default=False,
     ),
 ]
@@ -61,7 +61,7 @@ def show_models(
         typer.Argument(
             metavar="NAME",
             autocompletion=offers.models,
-            help="Print this model's whole card; of an alias without -s, list its models.",
+            help="The model whose card to print. An alias without -s lists its models.",
         ),
     ] = None,
     scale: Annotated[
@@ -70,22 +70,22 @@ def show_models(
             "-s",
             "--scale",
             metavar="N",
-            parser=options.whole_number("scale"),
-            help="Models of this scale only.",
+            parser=values.whole_number("scale"),
+            help="List models of this scale only.",
         ),
     ] = None,
     verbose: Annotated[
         bool,
         typer.Option(
             "--verbose",
-            help="Also what each precision costs a model; in JSON also the ranges of int8.",
+            help="Say also what each precision costs a model, and in JSON the ranges of int8.",
         ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
     """List the models, or print the card of one.
 
-    Those of a scale stand together, the quickest first. `widesr models` alone is the same.
+    Models of one scale stand together, the quickest first. `widesr models` alone does the same.
     """
     from widesr.models.catalog import ALIASES
 
@@ -124,7 +124,9 @@ def _show_card(name: str, scale: int | None, *, verbose: bool, as_json: bool) ->
 def pull_models(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Models; none: list what the mirror has."),
+        typer.Argument(
+            metavar="NAME", help="The models to fetch. Without one, list those on the mirror."
+        ),
     ] = None,
     mirror: Mirror = None,
     overwrite: Annotated[

@@ -1,4 +1,4 @@
-"""What a shell completes: names of models, recipes, studies and protocols, and words of options."""
+"""Complete names in a shell: of models, recipes, studies and protocols."""
 
 from collections.abc import Callable
 

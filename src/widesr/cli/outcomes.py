@@ -1,4 +1,4 @@
-"""What became of the pictures: a line or a JSON object each, and the exit code of the whole."""
+"""Report what became of each picture, and end the command with the exit code of the whole."""
 
 import json
 import time
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from widesr.batch.jobs import Job, Outcome
-    from widesr.batch.many import Computed, Ended
+    from widesr.batch.stages import OnOutcome
+    from widesr.system.progress import OnProgress
 
 _SOME_FAILED = 3
 """Exit code when some of several pictures failed, and others did not."""
 
 
 def report_outcomes(
-    start: "Callable[[Computed, Ended], Generator[Outcome]]",
+    start: "Callable[[OnProgress, OnOutcome], Generator[Outcome]]",
     *,
     jobs: "Sequence[Job]",
     by: str,
@@ -58,7 +59,7 @@ def report_outcomes(
         stack.enter_context(_saying_what_is_done(ended, jobs=len(jobs), go_on=go_on, quiet=quiet))
         show = stack.enter_context(progress(len(jobs), quiet=quiet))
 
-        def show_computed(pictures: float) -> None:
+        def show_computed(pictures: float, _total: float = len(jobs)) -> None:
             nonlocal reached
             reached = max(reached, pictures)  # those before it may be written only now
             show(reached, names[int(reached)])

@@ -1,7 +1,7 @@
-"""`-` in place of a file: a picture from standard input, or to standard output.
+"""Take `-` for a picture from standard input, or to standard output.
 
-Pictures are read and written in files, since their decoders go back and forth in them; what comes
-from a pipe, or goes into one, is in a temporary file meanwhile.
+Decoders go back and forth in their files. So what comes from a pipe, or goes into one, is in a
+temporary file meanwhile.
 """
 
 import shutil
@@ -21,12 +21,12 @@ _PIPE = Path("-")
 
 @dataclass(frozen=True, kw_only=True)
 class Piped:
-    """What a command works on in place of what the user named."""
+    """The files that a command works on in place of those that the user named."""
 
     inputs: list[Path]
     output: options.Output | None
     into_pipe: bool = False
-    """Whether stdout is taken, so that nothing else may go there."""
+    """True if stdout is taken, so that nothing else may go there."""
     stands_for: tuple[str, str] = ("", "")
     """A path, and what the user calls it."""
 
@@ -46,7 +46,7 @@ def piped(
         What is to be worked on; what the user named where no `-` is among it.
 
     Raises:
-        UsageError: `-` cannot be meant here.
+        UsageError: `-` is not valid here.
         ImageReadError: Standard input cannot be read.
         ImageWriteError: Standard output takes nothing more.
     """
@@ -72,7 +72,9 @@ def piped(
 
 def _check(inputs: Sequence[Path], *, into_pipe: bool, as_json: bool) -> None:
     if len(inputs) > 1 or is_folder(inputs[0]):
-        raise UsageError("- stands for one picture; give no folder and no other input with it")
+        raise UsageError(
+            "- is one picture from standard input; give no folder and no other input beside it"
+        )
     if _PIPE in inputs and sys.stdin.isatty():
         raise UsageError("input - is standard input, which is a terminal; pipe a picture into it")
     if into_pipe and sys.stdout.isatty():

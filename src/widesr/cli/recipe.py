@@ -1,4 +1,4 @@
-"""`widesr recipe`: the recipes in the package, to train by or to begin one's own with."""
+"""Show the recipes in the package, to train by or to begin one's own with: `widesr recipe`."""
 
 import json
 import textwrap
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WIDTH = 80
-"""Columns of a terminal."""
+"""The columns of a terminal."""
 
 commands = typer.Typer(
     cls=Group,
-    help="Recipes to train by: list those of the package, show one to change it.",
+    help="List the recipes of the package, or show one, to train by it or to change it.",
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,10 +52,10 @@ def list_recipes(as_json: options.Json = False) -> None:
 def show_recipe(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", autocompletion=offers.recipes, help="Of a recipe."),
+        typer.Argument(metavar="NAME", autocompletion=offers.recipes, help="The name of a recipe."),
     ],
 ) -> None:
-    """Print a recipe: `widesr recipe show NAME > my.toml` begins one of your own."""
+    """Print a recipe; `widesr recipe show NAME > my.toml` begins one of your own."""
     from widesr.train.named_files import RECIPES, read_named
 
     path, _ = read_named(name, folder=RECIPES, what="recipe")

@@ -1,4 +1,4 @@
-"""`widesr study`: a grid of short runs from one file, its table and its curves."""
+"""Do a grid of short runs from one file, with its table and its curves: `widesr study`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import engines, offers, options
 from widesr.cli.terminal import clock, progress, table
 from widesr.errors import MissingExtraError, UsageError
 
@@ -24,25 +24,29 @@ def run_studies(
         typer.Argument(
             metavar="[STUDY]",
             autocompletion=offers.studies,
-            help="A study's name, or a .toml file of your own.",
+            help="The name of a study, or a .toml file of your own.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="HR photographs, in any folders below."),
+        typer.Option(
+            "--data", metavar="DIR", help="A folder of HR photographs, and of folders of them."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Default: studies/STUDY."),
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="The output folder. Default: studies/STUDY."
+        ),
     ] = None,
     show_list: Annotated[
-        bool, typer.Option("--list", help="Name the studies that come with the package, and stop.")
+        bool, typer.Option("--list", help="List the studies that come with the package, and stop.")
     ] = False,
-    device: options.TrainingDevice = "auto",
-    threads: options.Threads = None,
+    device: engines.TrainingDevice = "auto",
+    threads: engines.Threads = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Name the cells, time three steps of each, and stop."),
+        typer.Option("--dry-run", help="List the cells, time three steps of each, and stop."),
     ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

@@ -1,4 +1,4 @@
-"""What people see: result lines, and a bar while they wait that no line is mixed up with."""
+"""Show people result lines, and a bar while they wait that no line is mixed up with."""
 
 import logging
 import os
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _BESIDE_PIPE_S = 0.1
-"""How long the bar stays away after a line into a pipe, which may end in the same terminal."""
+"""Seconds that the bar stays away after a line into a pipe, which may end in the same terminal."""
 
 
 class _Terminal:
-    """Where lines go, above the bar if there is one."""
+    """Prints lines, above the bar if there is one."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -83,9 +83,9 @@ class _Terminal:
 
 
 _FLAGS = {"init": "from"}
-"""Flags whose names are not those of the library's options."""
+"""The names of flags, where those differ from the library's options."""
 _terminal = _Terminal()
-"""As there is one stdout and one stderr."""
+"""The only one, since there is one stdout and one stderr."""
 
 
 def _is_pipe(stream: object) -> bool:
@@ -119,22 +119,33 @@ def flag(option: str) -> str:
     return spelled if value in ("", "True") else f"{spelled} {value}"
 
 
-class _PlainFlags:
-    """Shows flags without a type in the help: they take no value."""
+class _PlainTypes:
+    """Shows in the help which words an option takes, and no type of flags, which take no value."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (typer's own)
+        super().__init__(*args, **options)
+        _show_values(self.params)  # type: ignore[attr-defined]
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own)
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
-        for param in params:
-            if getattr(param, "is_flag", False):
-                param.metavar = ""
+        _show_values(params)  # that of the help among them
         return params
 
 
-class Command(_PlainFlags, TyperCommand):
+def _show_values(params: list[Any]) -> None:
+    for param in params:
+        kind = getattr(param, "type_descriptor", None) or getattr(param, "type", None)
+        if getattr(param, "is_flag", False) or getattr(param, "count", False):
+            param.metavar = ""
+        elif choices := getattr(kind, "choices", None):
+            param.metavar = "|".join(map(str, choices))
+
+
+class Command(_PlainTypes, TyperCommand):
     """A command, with the help that we want."""
 
 
-class Group(_PlainFlags, TyperGroup):
+class Group(_PlainTypes, TyperGroup):
     """Commands under one name, with the help that we want."""
 
 

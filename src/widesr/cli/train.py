@@ -1,4 +1,4 @@
-"""`widesr train`: a recipe and photographs in, weights out."""
+"""Turn a recipe and photographs into weights, as `widesr train`."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from widesr.cli import offers, options
+from widesr.cli import engines, offers, options, values
 from widesr.cli.terminal import clock, progress, table
 from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
@@ -32,7 +32,7 @@ def train_network(
         typer.Option(
             "--data",
             metavar="DIR",
-            help="HR photographs, alone or with LR beside them, or a pack of them.",
+            help="A folder of HR photographs, alone or with LR beside them, or a pack of them.",
         ),
     ],
     recipe: Annotated[
@@ -40,13 +40,13 @@ def train_network(
         typer.Argument(
             metavar="[RECIPE]",
             autocompletion=offers.recipes,
-            help='A name from "widesr recipe list", or a .toml file; none: adapt the model given '
-            "by --from.",
+            help='A name from "widesr recipe list", or a .toml file. Without one, the model that '
+            "--from names is adapted.",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="DIR", help="Default: runs/RECIPE."),
+        typer.Option("-o", "--out", metavar="DIR", help="The output folder. Default: runs/RECIPE."),
     ] = None,
     init: Annotated[
         str | None,
@@ -55,18 +55,19 @@ def train_network(
             metavar="MODEL",
             autocompletion=offers.models,
             help="Begin with this model (a name, or an .onnx file) or these weights "
-            "(.safetensors); a smaller network grows.",
+            "(.safetensors). A smaller network grows to the size of the recipe.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the run in --out stopped.")
+        bool, typer.Option("--resume", help="Go on where the run in the output folder stopped.")
     ] = False,
     auto_resume: Annotated[
         bool,
         typer.Option(
             "--auto-resume",
-            help="As --resume if there is a run in --out, else begin: for jobs that are started "
-            "again by themselves.",
+            help="Resume if there is a run in the output folder, and begin one if there is none: "
+            "for "
+            "jobs that are restarted automatically.",
         ),
     ] = False,
     steps: Annotated[
@@ -74,8 +75,8 @@ def train_network(
         typer.Option(
             "--steps",
             metavar="N",
-            parser=options.whole_number("steps"),
-            help="Optimizer steps, instead of the recipe's.",
+            parser=values.whole_number("steps"),
+            help="The number of optimizer steps, instead of that of the recipe.",
         ),
     ] = None,
     changes: Annotated[
@@ -83,11 +84,12 @@ def train_network(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Another value for a key of the recipe, as data.batch=8; again for more.",
+            help="Another value for a key of the recipe, such as data.batch=8; give it again for "
+            "more.",
         ),
     ] = None,
-    device: options.TrainingDevice = "auto",
-    threads: options.Threads = None,
+    device: engines.TrainingDevice = "auto",
+    threads: engines.Threads = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Time three steps, say what the run would take, and stop."),
@@ -110,7 +112,7 @@ def train_network(
     if dry_run and is_launched():
         raise UsageError("--dry-run times one process; start it without torchrun")
     if resume and auto_resume:
-        raise UsageError("--resume and --auto-resume exclude one another")
+        raise UsageError("--resume and --auto-resume exclude each other; give one of them")
     quiet = quiet or not is_main()
     as_json = as_json and is_main()
     changes = [*(changes or []), *([f"optim.steps={steps}"] if steps is not None else [])]
@@ -167,10 +169,10 @@ def _say_finished(recipe: "Recipe", weights: Path) -> None:
 def _recipe(
     name: str | None, *, init: str | None, data: Path, changes: "Sequence[str]"
 ) -> "tuple[Recipe, Path | Source]":
-    """The recipe that is named, or that of the network to adapt, made to fit the photographs.
+    """Find the recipe that is named, or that of the network to adapt, fitted to the photographs.
 
-    With `data` as it was named, or open where the photographs had to be counted: listing a large
-    folder takes its time.
+    The photographs are given as they were named, or open where they had to be counted: listing a
+    large folder takes its time.
     """
     from widesr.data.opening import open_source
     from widesr.train.changes import changed
@@ -186,7 +188,7 @@ def _recipe(
         known = load_start(init, scale=None).recipe
         if known is None:
             raise CheckpointError(
-                f"{init}: how it was trained is not known here; name a RECIPE beside --from"
+                f"{init}: it does not say how it was trained; name a RECIPE beside --from"
             )
         scale, degradation = known.network.scale, known.data.degradation
         photographs = open_source(data, scale=scale, degradation=degradation)  # all: none excluded

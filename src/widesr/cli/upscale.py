@@ -1,12 +1,12 @@
-"""`widesr upscale`: pictures in, larger pictures out."""
+"""Make pictures larger, as `widesr upscale`."""
 
 from functools import partial
 from os.path import lexists
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import engines, options, sizes, values
 from widesr.cli.advice import recommend
 from widesr.cli.outcomes import report_outcomes
 from widesr.cli.pipes import piped
@@ -14,28 +14,29 @@ from widesr.cli.terminal import print_advice, print_line, print_note
 
 if TYPE_CHECKING:
     from widesr.batch.estimates import Forecast
-    from widesr.engine import Backend, Device, Precision
-    from widesr.pictures.adapt import Icc, Kept
 
 _WORTH_TELLING = 20
-"""Seconds from which on people want to know how long it takes."""
+"""The time, in seconds, from which on people want to know how long a run takes."""
 
 
 def upscale_pictures(
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
     output: Annotated[options.Output | None, options.OutputOption] = None,
-    scale: options.Scale = None,
-    width: options.Width = None,
-    height: options.Height = None,
-    longest: options.Longest = None,
-    fit: options.Fit = None,
+    scale: sizes.Scale = None,
+    width: sizes.Width = None,
+    height: sizes.Height = None,
+    longest: sizes.Longest = None,
+    fit: sizes.Fit = None,
     model: options.Model = "default",
-    tile: options.Tile = "auto",
+    tile: engines.Tile = "auto",
     format: Annotated[  # noqa: A002 (users' word)
         str | None,
         typer.Option(
-            "-f", "--format", metavar="png|jpg|webp|tiff|avif|gif", help="Default: as the input."
+            "-f",
+            "--format",
+            metavar="png|jpg|webp|tiff|avif|gif",
+            help="The format of outputs. Default: that of the input.",
         ),
     ] = None,
     quality: Annotated[
@@ -44,28 +45,28 @@ def upscale_pictures(
             "-q",
             "--quality",
             metavar="1..100",
-            parser=options.whole_number("quality", most=100),
-            help="Of JPEG, WebP and AVIF.",
+            parser=values.whole_number("quality", most=100),
+            help="The quality of JPEG, WebP and AVIF.",
         ),
     ] = 95,
     lossless: options.Lossless = False,
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",
-    self_ensemble: options.SelfEnsemble = False,
-    consistent: options.Consistent = False,
+    self_ensemble: engines.SelfEnsemble = False,
+    consistent: engines.Consistent = False,
     overwrite: options.Overwrite = False,
     skip_existing: options.SkipExisting = False,
     resume: options.Resume = False,
     recursive: options.Recursive = False,
     suffix: Annotated[
         str | None,
-        typer.Option("--suffix", metavar="TEXT", help="End of output names, instead of _x2."),
+        typer.Option("--suffix", metavar="TEXT", help="The end of output names, instead of _x2."),
     ] = None,
-    threads: options.Threads = None,
-    backend: options.Backend = "auto",
-    precision: options.Precision = "auto",
-    fast: options.Fast = False,
-    device: options.Device = "auto",
+    threads: engines.Threads = None,
+    backend: engines.Backend = "auto",
+    precision: engines.Precision = "auto",
+    fast: engines.Fast = False,
+    device: engines.Device = "auto",
     max_pixels: options.MaxPixels = None,
     max_memory: options.MaxMemory = None,
     as_json: options.Json = False,
@@ -74,20 +75,40 @@ def upscale_pictures(
 ) -> None:
     """Make pictures larger.
 
-    photo.jpg becomes photo_x2.jpg beside it; the pictures of a folder go to folder_x2, under
-    their own names; with a size instead of a scale, as photo_1920w.jpg, and with another model than
-    the default, as photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and no
-    input ever.
+    photo.jpg becomes photo_x2.jpg beside it, and the pictures of a folder go to folder_x2 under
+    their own names. A size instead of a scale makes photo_1920w.jpg, and another model than the
+    default photo_x2_best.jpg. Nothing is overwritten unless you say --overwrite, and an input
+    never is.
     """
     from widesr.batch.estimates import forecast
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import upscale_many
+    from widesr.batch.settings import UpscaleSettings
     from widesr.engine import EngineOptions, advice
     from widesr.models.catalog import BICUBIC, NEAREST
     from widesr.system.folders import count_others, is_folder
-    from widesr.upscaling.resize_to import load_upscaler
 
-    target = options.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
+    target = sizes.gather_target(scale, width=width, height=height, longest=longest, fit=fit)
+    settings = UpscaleSettings(
+        target=target,
+        model=model,
+        engine=EngineOptions(
+            tile=values.tile(tile),
+            self_ensemble=self_ensemble,
+            consistent=consistent,
+            threads=threads,
+            backend=backend,
+            precision=engines.gather_precision(precision, fast=fast),
+            device=device,
+            **options.limits(max_memory=max_memory),
+        ),
+        format=None if format == "auto" else format,
+        quality=quality,
+        lossless=lossless,
+        icc=icc,
+        metadata=metadata,
+        **options.limits(max_pixels=max_pixels),
+    )
     given = options.gather_inputs(inputs, input_option)
     with piped(given, output, as_json=as_json) as pictures:
         jobs = plan_jobs(
@@ -96,26 +117,12 @@ def upscale_pictures(
             into_folder=pictures.output is not None and pictures.output.is_folder,
             name_end=target.name_end + options.model_end(model),
             suffix=suffix,
-            format=None if format == "auto" else format,
+            format=settings.format,
             recursive=recursive,
         )
-        upscaler = load_upscaler(
-            model,
-            target=target,
-            options=EngineOptions(
-                tile=options.parse_tile(tile),
-                self_ensemble=self_ensemble,
-                consistent=consistent,
-                threads=threads,
-                backend=cast("Backend", backend),
-                precision=cast("Precision", options.gather_precision(precision, fast=fast)),
-                device=cast("Device", device),
-                **options.memory_limit(max_memory),
-            ),
-        )
-        limit = options.pixel_limit(max_pixels)
+        upscaler = settings.load()
         if not quiet:
-            _tell(forecast(jobs, upscaler=upscaler, quality=quality, overwrite=overwrite, **limit))
+            _tell(forecast(jobs, settings=settings, upscaler=upscaler, overwrite=overwrite))
         if not quiet and not as_json:
             to_do = [job.source for job in jobs if overwrite or not lexists(job.target)]
             print_advice(recommend(to_do, model=model))
@@ -124,20 +131,16 @@ def upscale_pictures(
         outcomes = partial(
             upscale_many,
             jobs,
+            settings=settings,
             upscaler=upscaler,
             existing=options.existing(overwrite=overwrite, skip=skip_existing),
             resume=resume,
-            settings={"size": target.name_end.removeprefix("_")},
-            quality=quality,
-            lossless=lossless,
-            icc=cast("Icc", icc),
-            metadata=cast("Kept", metadata),
-            **limit,
-            **options.memory_limit(max_memory),
         )
         has_folder = any(job.root for job in jobs)
         report_outcomes(
-            lambda computed, ended: outcomes(progress=computed, ended=ended),
+            lambda on_progress, on_outcome: outcomes(
+                on_progress=on_progress, on_outcome=on_outcome
+            ),
             jobs=jobs,
             by=upscaler.model,
             made_by=upscaler.made_by,

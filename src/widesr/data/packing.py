@@ -1,6 +1,5 @@
 """Making packs, whole or not at all, and looking whether one is still what it was."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -27,6 +26,7 @@ from widesr.data.pack import (
 from widesr.data.photographs import Decoded, Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
+from widesr.system.locks import lock
 from widesr.system.text import readable_size
 from widesr.system.threads import in_threads
 from widesr.system.version import __version__
@@ -252,7 +252,7 @@ def _folder_to_be(out: Path) -> Iterator[Path]:
     fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(fd, wait=False)
         except BlockingIOError as error:
             raise DataError(f"{out}: another process is packing it; wait for its end") from error
         try:

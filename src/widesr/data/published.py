@@ -80,8 +80,8 @@ def get(
     fetched = fetch(
         archive,
         folder,
-        flag="--url",
-        report=lambda n, total: on_progress(n, total, f"getting {archive.name}"),
+        option="url",
+        on_progress=lambda n, total: on_progress(n, total, f"getting {archive.name}"),
     )
     if not zipfile.is_zipfile(fetched.path) and not tarfile.is_tarfile(fetched.path):
         fetched.path.unlink()

@@ -168,7 +168,7 @@ class SecondOrder:
     """
 
     strength: float = 1.0
-    """How far blur, noise, factors and quality go, from 0 for none to 1 for Real-ESRGAN's."""
+    """The strength of blur, noise, factors and quality, from 0 for none to 1 for Real-ESRGAN's."""
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
         """Shrink as `Shrink`."""

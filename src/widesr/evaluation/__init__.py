@@ -1,1 +1,1 @@
-"""How good pictures are: scores against originals, reports, and how two pictures differ."""
+"""Judges how good pictures are: scores against originals, reports, and how two pictures differ."""

@@ -1,4 +1,4 @@
-"""What is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
+"""Find what is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
 
 import struct
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from widesr.errors import WidesrError
 from widesr.pictures.reading import open_picture
 
 COARSE_QUALITY = 80
-"""Of JPEG, by libjpeg's scale: from here down `realistic` is ahead of `default`."""
+"""The quality of JPEG, by libjpeg's scale, up to which `realistic` is ahead of `default`."""
 NOISE = 6.0
 """Standard deviation in levels of 255 from which on a picture counts as noisy."""
 
@@ -27,11 +27,11 @@ _STANDARD = (
 _HEADER = 2**18
 """Bytes in which a JPEG file has its tables, metadata before them and all."""
 _PIXELS = 2_000_000
-"""Looked at for noise, from the top."""
+"""The number of pixels that are looked at for noise, from the top."""
 _BLOCK = 8
 """Side of the blocks in which noise is measured, in differences of two pixels each way."""
 _FLATTEST = 1
-"""Per cent of the blocks that are taken for flat."""
+"""The per cent of the blocks that are taken for flat."""
 _SEEN_THERE = 0.78
 """Share of white noise that is found there: of 64 magnitudes each, the means of few are as low."""
 _CLIPPED = (8, 247)
@@ -39,12 +39,12 @@ _CLIPPED = (8, 247)
 
 
 class Faults(NamedTuple):
-    """What was found; None where a picture has none of it."""
+    """The faults that were found; None where a picture has none of that kind."""
 
     quality: int | None
-    """Of a JPEG file that is coarse, by libjpeg's scale."""
+    """The quality of a JPEG file that is coarse, by libjpeg's scale."""
     noise: float | None
-    """Standard deviation, levels of 255."""
+    """The standard deviation, in levels of 255."""
 
     def __str__(self) -> str:
         """Name the first, for people."""

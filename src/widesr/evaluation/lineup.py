@@ -1,4 +1,4 @@
-"""One picture by several models: the same place as each of them makes it."""
+"""Make one place of a picture by several models."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,21 +12,21 @@ from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
 
 EVERY = (BICUBIC, *ALIASES)
-"""What is compared where no models are named."""
+"""The models that are compared where none are named."""
 
 _AROUND = 64
 """LR pixels that are upscaled beyond each side of the window, more than any of our models sees."""
 
 
 class Candidate(NamedTuple):
-    """What a model makes of the window."""
+    """A model, and its picture of the window."""
 
     model: str
-    """As it was asked for."""
+    """The name that was asked for."""
     made_by: str
     """The networks, and what follows them."""
     seconds: float
-    """That the whole picture would take on this machine, about."""
+    """The time that the whole picture would take on this machine, about."""
     picture: Picture
     """The window, upscaled."""
 

@@ -1,4 +1,4 @@
-"""What can be measured of a picture beside PSNR and SSIM, by name."""
+"""Measure pictures by named metrics beside PSNR and SSIM."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.spectrum import lattice_peak, spectral_distance
 
 BY_PROTOCOL = ("psnr", "ssim")
-"""What has a protocol, and is measured always."""
+"""The metrics that have a protocol, and are always measured."""
 _ABOUT: dict[str, tuple[str, str]] = {
     "lpips": ("lower", "distance of the maps of a network from the original's"),
     "niqe": ("lower", "how unnatural the picture looks, without its original; Y, no border"),
@@ -71,7 +71,7 @@ class Judge:
 
     @property
     def reports(self) -> list[MetricReport]:
-        """What each of them is, for the report."""
+        """Describe each of them, for the report."""
         return [
             MetricReport(
                 name=name,

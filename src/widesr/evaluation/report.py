@@ -1,4 +1,4 @@
-"""What an evaluation found, and where and with what: the report, and its JSON file."""
+"""Hold what an evaluation found, and where and with what, and write it as JSON."""
 
 import importlib.metadata
 import os
@@ -38,10 +38,10 @@ class ImageReport(_Frozen):
     lr: str
     """File name of the LR picture; "" where it was made from the HR one."""
     width: int
-    """Of the HR picture as compared, in pixels."""
+    """The width of the HR picture as compared, in pixels."""
     height: int
     seconds: float
-    """Of upscaling alone: no reading, no scoring."""
+    """The time of upscaling alone, without reading and scoring."""
     scores: dict[str, Scores]
     """By the protocol's name."""
     measures: dict[str, float] = {}
@@ -49,19 +49,19 @@ class ImageReport(_Frozen):
 
 
 class MetricReport(_Frozen):
-    """What a number beside PSNR and SSIM means."""
+    """The meaning of a number beside PSNR and SSIM."""
 
     name: str
     better: Literal["lower", "higher"]
     what: str
     network: str | None
-    """What LPIPS looked with, such as "lpips-squeeze"; None for all else, as `weights_sha256`."""
+    """The network of LPIPS, such as "lpips-squeeze"; None for all else, as `weights_sha256`."""
     weights_sha256: str | None
-    """Of the file of its weights."""
+    """The hash of the file of its weights."""
 
 
 class ProtocolReport(_Frozen):
-    """What a protocol's numbers mean."""
+    """The meaning of a protocol's numbers."""
 
     name: str
     channel: Channel
@@ -83,15 +83,17 @@ class Comparison(_Frozen):
 
 
 class ModelReport(_Frozen):
-    """What was judged."""
+    """The model that was judged."""
 
     name: str
     engine: str
-    """What ran it; "imresize" for bicubic."""
+    """The runtime; "imresize" for bicubic."""
+    precision: str = "fp32"
+    """The precision of computing; reports of before are of fp32."""
     card_name: str | None
-    """Of the card inside the model file; None for bicubic, as `sha256`."""
+    """The name on the card inside the model file; None for bicubic, as `sha256`."""
     sha256: str | None
-    """Of the model file."""
+    """The hash of the model file."""
     self_ensemble: bool
     consistent: bool = False
     tile: int | Literal["auto"] | None
@@ -104,16 +106,16 @@ class Report(_Frozen):
     scale: int
     model: ModelReport
     degradation: str
-    """How the LR pictures came about."""
+    """The way in which the LR pictures came about."""
     protocols: list[ProtocolReport]
     images: list[ImageReport]
     mean: dict[str, Scores]
-    """Over the pictures, by the protocol's name."""
+    """The mean over the pictures, by the protocol's name."""
     metrics: list[MetricReport] = []
     mean_measures: dict[str, float] = {}
-    """Over the pictures, by the metric's name."""
+    """The mean over the pictures, by the metric's name."""
     seconds: float
-    """Of upscaling all pictures."""
+    """The time of upscaling all pictures."""
     date: str
     """ISO 8601, UTC."""
     versions: dict[str, str]

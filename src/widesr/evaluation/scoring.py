@@ -1,18 +1,18 @@
-"""A model over a folder of HR pictures: scores by protocol, with all that makes them trusted."""
+"""Score a model on a folder of HR pictures, by protocol, with all that makes scores trusted."""
 
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.engine import EngineOptions, find_model
+from widesr.engine import EngineOptions, EngineSettings, find_model
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.measures import BY_PROTOCOL, Judge, Triple, mean_measures
 from widesr.evaluation.report import (
@@ -31,6 +31,7 @@ from widesr.pictures.writing import FORMATS
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
+from widesr.system.progress import OnProgress, ignore
 from widesr.upscaling.base import ScaleUpscaler
 from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.upscaler import Upscaler
@@ -45,12 +46,10 @@ def evaluate_folder(
     metrics: Sequence[str] = BY_PROTOCOL,
     lpips_weights: Path | None = None,
     lr_dir: Path | None = None,
-    tile: int | Literal["auto"] | None = "auto",
-    self_ensemble: bool = False,
-    consistent: bool = False,
-    threads: int | None = None,
+    options: EngineOptions | None = None,
     max_pixels: int = MAX_PIXELS,
-    on_image: Callable[[ImageReport], None] = lambda _: None,
+    on_progress: OnProgress = ignore,
+    **settings: Unpack[EngineSettings],
 ) -> Report:
     """Upscale the LR of every HR picture in a folder, and score the 8- or 16-bit results.
 
@@ -66,12 +65,11 @@ def evaluate_folder(
         lpips_weights: As for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
-        tile: As for `Upscaler.load`, with `self_ensemble` and `threads`.
-        self_ensemble: Mean over eight flips and turns.
-        consistent: As in `EngineOptions`.
-        threads: Of the engine.
+        options: How the network is run; by default in fp32, in which the figures are the same on
+            any machine.
         max_pixels: The largest picture that is read.
-        on_image: Told of every picture when it is scored.
+        on_progress: Told of the pictures that are scored, and of all of them.
+        **settings: The same as `options`, one by one.
 
     Raises:
         UsageError: An unknown protocol or metric.
@@ -83,14 +81,8 @@ def evaluate_folder(
     protocols = find_protocols(protocol)
     judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
-    upscaler, judged = _load(
-        model,
-        scale=scale,
-        tile=tile,
-        self_ensemble=self_ensemble,
-        consistent=consistent,
-        threads=threads,
-    )
+    options = (options or EngineOptions(precision="fp32")).but(**settings)
+    upscaler, judged = _load(model, scale=scale, options=options)
     images = []
     for hr_path, lr_path in pairs:
         hr, lr = _read_pair(hr_path, lr_path, scale=scale, max_pixels=max_pixels)
@@ -108,7 +100,7 @@ def evaluate_folder(
                 measures=judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=scale), name=str(hr_path)),
             )
         )
-        on_image(images[-1])
+        on_progress(len(images), len(pairs))
     return Report(
         folder=str(hr_dir),
         scale=scale,
@@ -198,47 +190,33 @@ def score(
             for each in protocols
         }
     except ShapeError as error:
-        raise DataError(f"{name}: cannot be scored: {error}") from error
+        raise DataError(f"{name}: cannot be scored: {error.message}") from error
 
 
-def _load(
-    model: str,
-    *,
-    scale: int,
-    tile: int | Literal["auto"] | None,
-    self_ensemble: bool,
-    consistent: bool,
-    threads: int | None,
-) -> tuple[ScaleUpscaler, ModelReport]:
+def _load(model: str, *, scale: int, options: EngineOptions) -> tuple[ScaleUpscaler, ModelReport]:
     if model == BICUBIC:
-        bicubic = Bicubic(scale, consistent=consistent)
+        bicubic = Bicubic(scale, consistent=options.consistent)
         return bicubic, ModelReport(
             name=bicubic.model,
             engine="imresize",
+            precision="fp32",
             card_name=None,
             sha256=None,
             self_ensemble=False,
-            consistent=consistent,
+            consistent=options.consistent,
             tile=None,
         )
     file = find_model(model, scale=scale)
-    # In fp32 the figures are the same on any machine.
-    options = EngineOptions(
-        precision="fp32",
-        threads=threads,
-        tile=tile,
-        self_ensemble=self_ensemble,
-        consistent=consistent,
-    )
     upscaler = Upscaler.of_model(file, options)
     return upscaler, ModelReport(
         name=upscaler.model,
         engine=upscaler.engine.name,
+        precision=upscaler.engine.precision,
         card_name=file.card.name,
         sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
-        self_ensemble=self_ensemble,
-        consistent=consistent,
-        tile=tile,
+        self_ensemble=options.self_ensemble,
+        consistent=options.consistent,
+        tile=options.tile,
     )
 
 
@@ -303,7 +281,7 @@ def _read_pair(
     try:
         hr = cropped_to_multiple(picture.pixels, scale)
     except ShapeError as error:
-        raise DataError(f"{hr_path}: {error}") from error
+        raise DataError(f"{hr_path}: {error.message}") from error
     if lr_path is None:
         return hr, degrade(hr, scale=scale)
     lr = read_picture(lr_path, max_pixels=max_pixels).pixels

@@ -19,8 +19,9 @@ from widesr.errors import (
 )
 from widesr.models.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
 from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
-from widesr.system.download import Place, Report, fetch, remove_part
+from widesr.system.download import OnBytes, Place, fetch, remove_part
 from widesr.system.paths import models_folder
+from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 from widesr.system.version import __version__
 
@@ -56,7 +57,7 @@ class Mirror:
         raise ModelNotFoundError(f"no model {name!r} on the mirror; {hint}it has {there}")
 
     def pull(
-        self, entry: Entry, *, overwrite: bool = False, on_progress: Report = lambda _n, _all: None
+        self, entry: Entry, *, overwrite: bool = False, on_progress: OnBytes = ignore
     ) -> Pulled:
         """Fetch a model; see `pull_model`.
 
@@ -79,10 +80,10 @@ class Mirror:
         fetch(
             _Wanted(path.name, (place,), entry.n_bytes, f"sha256:{entry.sha256}"),
             path.parent,
-            flag="--mirror",
+            option="mirror",
             overwrite=overwrite,
             accept=lambda part: _check_card(entry, part),
-            report=on_progress,
+            on_progress=on_progress,
         )
         return Pulled(ModelFile(path, read_card(path)), was_there=False)
 

@@ -16,7 +16,7 @@ import pyvips
 from widesr.errors import ImageFormatError, write_error
 from widesr.pictures.adapt import adapted_stream
 from widesr.pictures.apng import Control, write_apng
-from widesr.pictures.encoding import encode_png, metadata_to_write, prepared
+from widesr.pictures.encoding import encode_png, metadata_to_write, prepared, shallower
 from widesr.pictures.feed import Feed
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import stream_png
@@ -121,12 +121,11 @@ def _in_8_bit_srgb(frame: PictureStream) -> PictureStream:
     frame = adapted_stream(frame, icc="srgb", metadata="strip")
 
     def rgb(band: Band) -> Band:
-        if band.dtype == np.uint16:
-            band = ((band.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
         colours = np.broadcast_to(band[..., : frame.colours], (*band.shape[:2], 3))
         return np.concatenate([colours, band[..., frame.colours :]], axis=2)
 
-    rows = frame.rows.map(rgb, channels=3 + frame.has_alpha, dtype=np.uint8)
+    rows = frame.rows if frame.rows.dtype == np.uint8 else shallower(frame.rows, bits=8)
+    rows = rows.map(rgb, channels=3 + frame.has_alpha)
     return replace(frame, rows=rows, icc=None)
 
 

@@ -28,7 +28,7 @@ from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
 
 _FRAMES = 16
-"""All frames together may have so many times the pixels that one may have."""
+"""The pixels of all frames together, in multiples of what one may have."""
 
 
 def is_animation(source: Source) -> bool:

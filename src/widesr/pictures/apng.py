@@ -65,7 +65,7 @@ class Apng:
     """True if a colour stands for transparency."""
     frames: tuple[_Frame, ...]
     plays: int
-    """How often all frames are shown; 0 is for ever."""
+    """The number of times that all frames are shown; 0 is for ever."""
 
     @property
     def durations(self) -> tuple[Fraction, ...]:

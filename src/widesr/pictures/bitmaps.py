@@ -2,13 +2,12 @@
 
 import re
 import struct
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import ImageFormatError, ImageReadError
+from widesr.errors import ImageFormatError
 from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Sliceable
@@ -21,17 +20,10 @@ def open_bitmap(file: PictureFile, kind: str) -> Bitmap:
     """Read the header of a file that is of the kind "bmp" or "netpbm" by its first bytes.
 
     Raises:
-        ImageReadError: It is damaged or cut short.
+        ValueError: It is damaged or cut short; also while its pixels are decoded.
         ImageFormatError: A variant that is not read.
     """
-    read = _open_bmp if kind == "bmp" else _open_netpbm
-    return read(file.path, file)
-
-
-def _damaged(path: Path, name: str, why: str) -> ImageReadError:
-    return ImageReadError(
-        f"{path}: this {name} file is damaged or cut short ({why}); get a whole copy of it"
-    )
+    return _open_bmp(file) if kind == "bmp" else _open_netpbm(file)
 
 
 def _scaled(values: NDArray[np.unsignedinteger], top: int) -> Array:
@@ -54,68 +46,68 @@ _NETPBM_HEADER = re.compile(
 _PAM_HEADER = re.compile(rb"P7\s(?:[^\n]*\n){1,64}?\s*ENDHDR[^\S\n]*\n")
 
 
-def _open_pam(path: Path, file: FileBytes) -> Bitmap:
+def _open_pam(file: PictureFile) -> Bitmap:
     """Open PAM as PGM or PPM, with or without alpha; its tuple type says no more than its depth."""
     found = _PAM_HEADER.match(file[:65536])
     if found is None:
-        raise _damaged(path, "PAM", "its header is not whole")
+        raise ValueError("its header is not whole")
     lines = (line.split(None, 1) for line in found[0].split(b"\n") if line[:1] != b"#")
     said = {line[0]: line[1].strip() for line in lines if len(line) == 2}
     names = (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
     numbers = [said.get(name, b"") for name in names]
     if not all(re.fullmatch(rb"\d{1,9}", number) for number in numbers):
-        raise _damaged(path, "PAM", "its header has no number for each of its sides")
+        raise ValueError("its header has no number for each of its sides")
     height, width, channels, top = map(int, numbers)
     if not (width and height and channels and 0 < top < 65536):
-        raise _damaged(path, "PAM", f"it claims {width}x{height}x{channels} values up to {top}")
+        raise ValueError(f"it claims {width}x{height}x{channels} values up to {top}")
     if channels > 4:
         raise ImageFormatError(
-            f"{path}: has {channels} channels, expected grey or RGB, with or without alpha; save "
-            "it as RGB"
+            f"{file.path}: has {channels} channels, expected grey or RGB, with or without alpha; "
+            "save it as RGB"
         )
     shape = (height, width, channels)
 
     def decode() -> Array:
-        values, end = _raw_numbers(path, file, found.end(), shape, top)
-        _check_last(path, file, end)
-        return _checked(path, values, top)
+        values, end = _raw_numbers(file, found.end(), shape, top)
+        _check_last(file, end)
+        return _checked(values, top)
 
     pixel_bytes = channels * (2 if top > 255 else 1)
     return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)
 
 
-def _check_last(path: Path, file: FileBytes, end: int) -> None:
+def _check_last(file: PictureFile, end: int) -> None:
     if re.match(rb"\s*P[1-7]\s", file[end : end + 64]):
         raise ImageFormatError(
-            f"{path}: holds more than one picture, one was expected; save the one that you want as "
-            "PNG"
+            f"{file.path}: holds more than one picture, one was expected; save the one that you "
+            "want as PNG"
         )
 
 
-def _checked(path: Path, values: NDArray[np.unsignedinteger], top: int) -> Array:
+def _checked(values: NDArray[np.unsignedinteger], top: int) -> Array:
     if values.max() > top:
-        raise _damaged(path, "Netpbm", f"a value is above {top}, its maximum")
+        raise ValueError(f"a value is above {top}, its maximum")
     return _scaled(values, top)
 
 
-def _open_netpbm(path: Path, file: FileBytes) -> Bitmap:
+def _open_netpbm(file: PictureFile) -> Bitmap:
     if file[:2] == b"P7":
-        return _open_pam(path, file)
+        return _open_pam(file)
     found = _NETPBM_HEADER.match(file[:65536])
     if found is None:
-        raise _damaged(path, "Netpbm", "its header is not whole")
+        raise ValueError("its header is not whole")
     variant, width, height, top = (
         (*map(int, found.group(1, 2, 3)), 1) if found[1] else map(int, found.group(4, 5, 6, 7))
     )
     if not (width and height and 0 < top < 65536):
-        raise _damaged(path, "Netpbm", f"it claims {width}x{height} pixels up to {top}")
+        raise ValueError(f"it claims {width}x{height} pixels up to {top}")
     shape = (height, width, 3 if variant in (3, 6) else 1)
 
     def decode() -> Array:
         read = {1: _plain_bits, 2: _plain_numbers, 3: _plain_numbers, 4: _raw_bits}
-        values, end = read.get(variant, _raw_numbers)(path, file, found.end(), shape, top)
-        _check_last(path, file, end)
-        return _checked(path, 1 - values if variant in (1, 4) else values, top)
+        values, end = read.get(variant, _raw_numbers)(file, found.end(), shape, top)
+        _check_last(file, end)
+        return _checked(1 - values if variant in (1, 4) else values, top)
 
     pixel_bytes = shape[2] * (2 if top > 255 else 1)
     return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)
@@ -126,23 +118,23 @@ _Values = tuple[NDArray[np.unsignedinteger], int]
 """The values of a picture, and where they end in the file."""
 
 
-def _taken(path: Path, file: FileBytes, at: int, size: int) -> bytes:
+def _taken(file: FileBytes, at: int, size: int) -> bytes:
     if len(file) - at < size:
-        raise _damaged(path, "Netpbm", "its pixels are not all there")
+        raise ValueError("its pixels are not all there")
     return file[at : at + size]
 
 
-def _raw_bits(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
+def _raw_bits(file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
     height, width, _ = shape
     row = -(-width // 8)
-    data = np.frombuffer(_taken(path, file, at, row * height), np.uint8).reshape(height, row)
+    data = np.frombuffer(_taken(file, at, row * height), np.uint8).reshape(height, row)
     return np.unpackbits(data, axis=1, count=width)[..., None], at + row * height
 
 
-def _raw_numbers(path: Path, file: FileBytes, at: int, shape: _Shape, top: int) -> _Values:
+def _raw_numbers(file: FileBytes, at: int, shape: _Shape, top: int) -> _Values:
     dtype = np.dtype(">u2" if top > 255 else "u1")
     size = shape[0] * shape[1] * shape[2] * dtype.itemsize
-    return np.frombuffer(_taken(path, file, at, size), dtype).reshape(shape), at + size
+    return np.frombuffer(_taken(file, at, size), dtype).reshape(shape), at + size
 
 
 _BLOCK = 2**20
@@ -150,20 +142,20 @@ _BLOCK = 2**20
 _LONGEST = 20
 
 
-def _plain_bits(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
+def _plain_bits(file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
     count, parts = shape[0] * shape[1], []
-    _taken(path, file, at, count)
+    _taken(file, at, count)
     while count > 0 and (block := file[at : at + _BLOCK]):
         digits = np.frombuffer(block.translate(None, b" \t\n\r\v\f"), np.uint8) - 48
         parts.append(digits[:count])
         count -= len(digits)
         at += len(block)
-    return _joined(path, parts, shape), len(file)
+    return _joined(parts, shape), len(file)
 
 
-def _plain_numbers(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
+def _plain_numbers(file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
     count, parts, rest = shape[0] * shape[1] * shape[2], [], b""
-    _taken(path, file, at, 2 * count - 1)
+    _taken(file, at, 2 * count - 1)
     while count > 0:
         block = file[at : at + _BLOCK]
         at += len(block)
@@ -172,19 +164,17 @@ def _plain_numbers(path: Path, file: FileBytes, at: int, shape: _Shape, _: int) 
         if len(rest) > _LONGEST or any(
             len(each) > _LONGEST or not each.isdigit() for each in numbers
         ):
-            raise _damaged(path, "Netpbm", "a value is not a number")
+            raise ValueError("a value is not a number")
         parts.append(np.array([min(int(each), 65536) for each in numbers[:count]], np.uint32))
         count -= len(numbers)
         if not block:
             break
-    return _joined(path, parts, shape), len(file)
+    return _joined(parts, shape), len(file)
 
 
-def _joined(
-    path: Path, parts: list[NDArray[np.unsignedinteger]], shape: _Shape
-) -> NDArray[np.unsignedinteger]:
+def _joined(parts: list[NDArray[np.unsignedinteger]], shape: _Shape) -> NDArray[np.unsignedinteger]:
     if sum(map(len, parts)) < shape[0] * shape[1] * shape[2]:
-        raise _damaged(path, "Netpbm", "its pixels are not all there")
+        raise ValueError("its pixels are not all there")
     return np.concatenate(parts).reshape(shape)
 
 
@@ -230,35 +220,34 @@ class _Headed:
         return self._head[start:stop] + self._file[max(start - 14, 0) : max(stop - 14, 0)]
 
 
-def _open_bmp(path: Path, file: Sliceable) -> Bitmap:
-    if file[:2] != b"BM":
-        file = _Headed(file)
+def _open_bmp(given: PictureFile) -> Bitmap:
+    file = given if given[:2] == b"BM" else _Headed(given)
     head = file[: 14 + max(_DIB_SIZES) + 16]
     try:
-        dib = _dib(path, head)
+        dib = _dib(head)
         start = struct.unpack_from("<I", head, 10)[0]
         masks = _masks(dib, head)
     except struct.error as error:
-        raise _damaged(path, "BMP", "its header is not whole") from error
+        raise ValueError("its header is not whole") from error
     if not (dib.width > 0 and dib.height > 0):
-        raise _damaged(path, "BMP", f"it claims {dib.width}x{dib.height} pixels")
+        raise ValueError(f"it claims {dib.width}x{dib.height} pixels")
     known = {0: (1, 2, 4, 8, 16, 24, 32), 1: (8,), 2: (4,), 3: (16, 32), 6: (16, 32)}
     if dib.bits not in known.get(dib.packing, ()) or (dib.size == 64 and dib.packing):
         raise ImageFormatError(
-            f"{path}: this is BMP of {dib.bits} bits packed by method {dib.packing}, which is not "
-            "read; open it in another program and save it as PNG or TIFF"
+            f"{given.path}: this is BMP of {dib.bits} bits packed by method {dib.packing}, which "
+            "is not read; open it in another program and save it as PNG or TIFF"
         )
 
     def decode() -> Array:
         if dib.packing in (1, 2):
-            numbers = _unpacked(path, file[start:], dib)
+            numbers = _unpacked(file[start:], dib)
         else:
-            numbers = _bmp_rows(path, file, start, dib)
+            numbers = _bmp_rows(file, start, dib)
         if dib.bits > 8:
             return _channels(numbers, dib, masks)
-        palette = _palette(path, file, dib)
+        palette = _palette(file, dib)
         if numbers.max() >= len(palette):
-            raise _damaged(path, "BMP", "a pixel has a colour that is not in its palette")
+            raise ValueError("a pixel has a colour that is not in its palette")
         if (palette == palette[:, :1]).all():
             palette = palette[:, :1]
         return palette[numbers]
@@ -274,13 +263,13 @@ def _open_bmp(path: Path, file: Sliceable) -> Bitmap:
     )
 
 
-def _dib(path: Path, head: bytes) -> _Dib:
+def _dib(head: bytes) -> _Dib:
     size = struct.unpack_from("<I", head, 14)[0]
     if size == 12:
         width, height, _, bits = struct.unpack_from("<HhHH", head, 18)
         return _Dib(size, width, abs(height), height < 0, bits, 0, 0, (0, 0))
     if size not in _DIB_SIZES:
-        raise _damaged(path, "BMP", f"its header of {size} bytes is of no known kind")
+        raise ValueError(f"its header of {size} bytes is of no known kind")
     width, height, _, bits, packing, _, across, down, n_colours = struct.unpack_from(
         "<iiHHIIiiI", head, 18
     )
@@ -296,11 +285,11 @@ def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
     return (0x7C00, 0x3E0, 0x1F) if dib.bits == 16 else (0xFF0000, 0xFF00, 0xFF)
 
 
-def _bmp_rows(path: Path, file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
+def _bmp_rows(file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
     """Read a number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
     row = (dib.width * dib.bits + 31) // 32 * 4
     if len(file) - start < row * (dib.height - 1) + (dib.width * dib.bits + 7) // 8:
-        raise _damaged(path, "BMP", "its pixels are not all there")
+        raise ValueError("its pixels are not all there")
     data = file[start : start + row * dib.height].ljust(row * dib.height, b"\0")
     rows = np.frombuffer(data, np.uint8).reshape(dib.height, row)
     rows = rows if dib.downwards else rows[::-1]
@@ -330,13 +319,13 @@ def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int,
     return np.stack(planes, axis=2)
 
 
-def _palette(path: Path, file: Sliceable, dib: _Dib) -> NDArray[np.uint8]:
+def _palette(file: Sliceable, dib: _Dib) -> NDArray[np.uint8]:
     """Read the palette, (N, 3), RGB."""
     at, step, most = 14 + dib.size, 3 if dib.size == 12 else 4, 2**dib.bits
     n = min(dib.n_colours, most) or most
     data = file[at : at + n * step]
     if len(data) < n * step:
-        raise _damaged(path, "BMP", "its palette is not whole")
+        raise ValueError("its palette is not whole")
     return np.frombuffer(data, np.uint8).reshape(n, step)[:, 2::-1]
 
 
@@ -347,7 +336,7 @@ def _bmp_profile(dib: _Dib, file: Sliceable, head: bytes) -> bytes | None:
     return file[14 + offset : 14 + offset + size] or None
 
 
-def _unpacked(path: Path, data: bytes, dib: _Dib) -> NDArray[np.uint8]:
+def _unpacked(data: bytes, dib: _Dib) -> NDArray[np.uint8]:
     """Undo run lengths to (H, W) numbers from the top; what no run covers is 0."""
     wide, rle4 = dib.width, dib.bits == 4
     out = np.zeros((dib.height, wide), np.uint8)
@@ -361,7 +350,7 @@ def _unpacked(path: Path, data: bytes, dib: _Dib) -> NDArray[np.uint8]:
 
     while True:
         if at + 2 > len(data):
-            raise _damaged(path, "BMP", "its pixels are not all there")
+            raise ValueError("its pixels are not all there")
         count, value = data[at], data[at + 1]
         at += 2
         if count:
@@ -373,13 +362,13 @@ def _unpacked(path: Path, data: bytes, dib: _Dib) -> NDArray[np.uint8]:
             break
         elif value == 2:
             if at + 2 > len(data):
-                raise _damaged(path, "BMP", "its pixels are not all there")
+                raise ValueError("its pixels are not all there")
             x, y, at = x + data[at], y + data[at + 1], at + 2
         else:
             size = (value + 1) // 2 if rle4 else value
             raw = np.frombuffer(data[at : at + size], np.uint8)
             if len(raw) < size:
-                raise _damaged(path, "BMP", "its pixels are not all there")
+                raise ValueError("its pixels are not all there")
             put(np.stack([raw >> 4, raw & 15], axis=1).ravel()[:value] if rle4 else raw)
             at += size + size % 2
     return out if dib.downwards else out[::-1]

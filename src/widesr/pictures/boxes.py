@@ -6,6 +6,7 @@ Source: ISO/IEC 14496-12 (boxes, items and their places) and 23008-12 (pictures 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from widesr.pictures.tiff import Sliceable
 from widesr.system.files import FileBytes
 
 Entry = TypeVar("Entry")
@@ -91,37 +92,32 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:a
 
 def walk_boxes(data: bytes) -> Iterator[Box]:
     """Walk through boxes side by side, by name and contents; the last may be cut short."""
-    at = 0
-    for _ in range(_MOST_BOXES):
-        if at + 8 > len(data):
-            return
-        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
-        if size == 1:
-            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
-        end = at + size if size else len(data)
-        if end < start:
-            return
-        yield data[at + 4 : at + 8], data[start:end]
-        at = end
+    return ((name, data[start:end]) for name, start, end in _walk_spans(data))
 
 
 def _meta(file: FileBytes) -> bytes:
     """Find the contents of the box that describes the items, wherever it lies."""
+    for name, start, end in _walk_spans(file):
+        if name == b"meta":
+            return file[start + 4 : min(end, start + _MOST_META)]
+    return b""
+
+
+def _walk_spans(data: Sliceable) -> Iterator[tuple[bytes, int, int]]:
+    """Walk through boxes side by side: their names, and the spans of their contents."""
     at = 0
     for _ in range(_MOST_BOXES):
-        head = file[at : at + 16]
+        head = data[at : at + 16]
         if len(head) < 8:
-            break
-        size, start = int.from_bytes(head[:4], "big"), 8
+            return
+        size, start = int.from_bytes(head[:4], "big"), at + 8
         if size == 1:
-            size, start = int.from_bytes(head[8:], "big"), 16
-        size = size or len(file) - at
-        if head[4:8] == b"meta":
-            return file[at + start + 4 : at + min(size, _MOST_META)]
-        if size < start:
-            break
-        at += size
-    return b""
+            size, start = int.from_bytes(head[8:], "big"), at + 16
+        end = at + size if size else len(data)
+        if end < start:
+            return
+        yield head[4:8], start, end
+        at = end
 
 
 def _read(reader: Callable[[bytes], Iterator[Entry]], body: bytes) -> Iterator[Entry]:

@@ -6,6 +6,7 @@ libvips has 1 pixel per mm for "not stated", and knows of no aspect without a le
 import struct
 from typing import NamedTuple
 
+from widesr.pictures.jpeg import segments
 from widesr.pictures.png import chunks_before_pixels
 from widesr.pictures.tiff import Field, Sliceable, Tiff
 
@@ -43,19 +44,14 @@ def density_of_png(file: Sliceable) -> Density:
 
 def density_of_jpeg(file: Sliceable) -> Density:
     """Read JFIF's segment, which is one of the first."""
-    at = 2
-    for _ in range(_MOST_SEGMENTS):
-        head = file[at : at + 16]
-        if len(head) < 16 or head[0] != 0xFF or head[1] == 0xDA:
-            break
-        if head[1] == 0xE0 and head[4:9] == b"JFIF\0":
-            unit, across, down = struct.unpack(">BHH", head[11:16])
+    for segment in segments(file):
+        body = file[segment.at : segment.at + min(segment.size, 12)]
+        if segment.marker == 0xE0 and body[:5] == b"JFIF\0" and len(body) == 12:
+            unit, across, down = struct.unpack(">BHH", body[7:])
             return _density(across, down, {1: 1 / 25.4, 2: 0.1}.get(unit))
-        at += 2 + int.from_bytes(head[2:4], "big")
+        if segment.marker == 0xDA:
+            break
     return Density()
-
-
-_MOST_SEGMENTS = 100
 
 
 def density_of_tiff(tiff: Tiff, fields: dict[int, Field]) -> Density:

@@ -39,7 +39,7 @@ _RESOLUTION = (282, 283, 296)
 
 
 class Encoder(NamedTuple):
-    """What a format can hold, and how libvips is told to write it."""
+    """The limits of a format, and the options by which libvips writes it."""
 
     options: dict[str, Any]
     longest: int
@@ -159,7 +159,7 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
         except pyvips.Error:  # a damaged profile is as good as none
             stream = replace(stream, icc=None)
     if stream.rows.dtype == np.uint16 and encoder.bits < 16:
-        stream = replace(stream, rows=_shallower(stream.rows, bits=encoder.bits))
+        stream = replace(stream, rows=shallower(stream.rows, bits=encoder.bits))
     return stream
 
 
@@ -187,7 +187,7 @@ def _tripled(band: Band) -> Band:
     return np.repeat(band, 3, axis=2)
 
 
-def _shallower(rows: Rows, *, bits: int) -> Rows:
+def shallower(rows: Rows, *, bits: int) -> Rows:
     """Round 16 bits to 8, or to 12 in the upper bits of 16, where libvips takes them."""
     top = 2**bits - 1
 

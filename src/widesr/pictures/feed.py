@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from widesr.pictures.tiff import Tree, packed
 from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 
@@ -27,7 +28,7 @@ class Feed:
     """
 
     image: pyvips.Image
-    """To be read in order; "b-w", "grey16", "srgb" or "rgb16", with alpha where C is 2 or 4."""
+    """The image, to be read in order: "b-w", "grey16", "srgb" or "rgb16", maybe with alpha."""
     failure: BaseException | None = None
 
     def __init__(self, rows: Rows) -> None:
@@ -113,7 +114,9 @@ def _memory(band: Band) -> memoryview:
     return np.ascontiguousarray(band).data.cast("B")
 
 
-_SHORT, _LONG, _LONG8 = (3, "H"), (4, "I"), (16, "Q")
+_SHORT, _LONG, _LONG8 = 3, 4, 16
+_TYPES = {_SHORT: "<u2", _LONG: "<u4", _LONG8: "<u8"}
+_BEGIN = 16
 
 
 def _header(rows: Rows) -> bytes:
@@ -123,33 +126,26 @@ def _header(rows: Rows) -> bytes:
     per_strip = max(_STRIP // row_bytes, 1)
     bits = 8 * rows.dtype.itemsize
 
-    def fields(data: int) -> list[tuple[int, tuple[int, str], list[int]]]:
-        tops = range(0, height, per_strip)
-        return [
-            (256, _LONG, [width]),
-            (257, _LONG, [height]),
-            (258, _SHORT, [bits] * channels),
-            (259, _SHORT, [1]),  # not compressed
-            (262, _SHORT, [1 if channels < 3 else 2]),  # grey from black, RGB
-            (273, _LONG8, [data + top * row_bytes for top in tops]),
-            (277, _SHORT, [channels]),
-            (278, _LONG, [per_strip]),
-            (279, _LONG8, [min(per_strip, height - top) * row_bytes for top in tops]),
-            *([(338, _SHORT, [2])] if channels in (2, 4) else []),  # alpha, not premultiplied
-        ]
+    def whole(code: int, *numbers: int) -> tuple[int, bytes]:
+        return code, np.array(numbers, _TYPES[code]).tobytes()
 
-    # The offsets of the strips have the same length whatever they are, so the second time is true.
-    return _directory(fields(len(_directory(fields(0)))))
+    tops = range(0, height, per_strip)
+    tree: Tree = {
+        256: whole(_LONG, width),
+        257: whole(_LONG, height),
+        258: whole(_SHORT, *[bits] * channels),
+        259: whole(_SHORT, 1),  # not compressed
+        262: whole(_SHORT, 1 if channels < 3 else 2),  # grey from black, RGB
+        277: whole(_SHORT, channels),
+        278: whole(_LONG, per_strip),
+        279: whole(_LONG8, *(min(per_strip, height - top) * row_bytes for top in tops)),
+    }
+    if channels in (2, 4):
+        tree[338] = whole(_SHORT, 2)  # alpha, not premultiplied
 
+    def header(data: int) -> bytes:
+        strips = whole(_LONG8, *(data + top * row_bytes for top in tops))
+        first = struct.pack("<2sHHHQ", b"II", 43, 8, 0, _BEGIN)
+        return first + packed(tree | {273: strips}, _BEGIN, big=True)
 
-def _directory(fields: list[tuple[int, tuple[int, str], list[int]]]) -> bytes:
-    entries, outside = [], b""
-    begin = 16
-    end = begin + 8 + 20 * len(fields) + 8
-    for tag, (code, letter), values in fields:
-        data = struct.pack(f"<{len(values)}{letter}", *values)
-        if len(data) > 8:
-            outside, data = outside + data, struct.pack("<Q", end + len(outside))
-        entries.append(struct.pack("<HHQ", tag, code, len(values)) + data.ljust(8, b"\0"))
-    first = struct.pack("<2sHHHQ", b"II", 43, 8, 0, begin)
-    return first + struct.pack("<Q", len(fields)) + b"".join(entries) + bytes(8) + outside
+    return header(len(header(0)))  # the offsets of the strips take the same space whatever they are

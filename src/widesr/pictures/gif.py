@@ -54,7 +54,7 @@ class Gif(NamedTuple):
     height: int
     frames: tuple[GifFrame, ...]
     plays: int
-    """How often all of them are shown; 0 is for ever."""
+    """The number of times that all of them are shown; 0 is for ever."""
     is_ended: bool
     """True if the file has the mark of its end."""
 

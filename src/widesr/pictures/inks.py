@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.pictures.raster import PALETTE, PREMULTIPLIED, WHITE_IS_ZERO, YCBCR, Raster
+from widesr.pixels.alpha import straight
 from widesr.pixels.rows import Band, Rows
 
 
@@ -51,13 +52,6 @@ def _changes(raster: Raster) -> Callable[[Band], Band] | None:
         return band
 
     return change
-
-
-def straight(band: Band) -> Band:
-    """Divide colours by the alpha that they were multiplied by."""
-    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
-    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
 
 
 def _beside(colours: Band, others: Band) -> Band:

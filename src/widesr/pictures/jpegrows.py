@@ -36,7 +36,7 @@ class _Jpeg(NamedTuple):
     """A file, cut into what is changed and what is not."""
 
     head: bytes
-    """All before the data of the first scan, without what means nothing."""
+    """Everything before the data of the first scan, without what means nothing."""
     frame: int
     """The place in it of the contents of the frame's header."""
     coding: int
@@ -52,12 +52,12 @@ class _Jpeg(NamedTuple):
 
     @property
     def sampling(self) -> list[tuple[int, int]]:
-        """Of each component, across and down."""
+        """The sampling of each component, across and down."""
         factors = self.head[self.frame + 7 : self.frame + 6 + 3 * self.head[self.frame + 5] : 3]
         return [(each >> 4, each & 15) for each in factors]
 
     def higher(self, height: int) -> "_Jpeg":
-        """The same with another height in its header."""
+        """Give the same file with another height in its header."""
         at = self.frame + 1
         return self._replace(head=self.head[:at] + height.to_bytes(2, "big") + self.head[at + 2 :])
 
@@ -103,7 +103,7 @@ def _bands(file: Sliceable, jpeg: _Jpeg, shape: tuple[int, int, int]) -> Iterato
 
 
 def _lines_needed(jpeg: _Jpeg) -> int:
-    """How high the frame must be for all warnings to be seen: libvips must look once more.
+    """Compute the height of frame at which all warnings are seen: libvips must look once more.
 
     It does so where the last row of units is higher than the rows between two looks. Where
     colours of half the size are smoothed, libjpeg decodes a row of units ahead.
@@ -225,7 +225,7 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _end(file: Sliceable) -> int:
-    """Where the mark of the end stands, or the file ends."""
+    """Find where the mark of the end stands, or the file ends."""
     return next((each.at - 2 for each in segments(file) if each.marker == 0xD9), len(file))
 
 

@@ -1,4 +1,4 @@
-"""JPEG streams out of TIFF files, which keep parts of them in tags.
+"""Completes JPEG streams of TIFF files, which keep parts of them in tags.
 
 Source: TIFF 6.0, section 22, and its Technical Note 2.
 """
@@ -11,9 +11,9 @@ from widesr.pictures.tiff import Sliceable
 
 _START, _SCAN, _END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _ALONE = {0x01, *range(0xD0, 0xD9)}
-"""Markers without a length."""
+"""The markers without a length."""
 _MOST_HEAD = 2**17
-"""Bytes before the first scan, more than any old-style file has."""
+"""The most bytes before the first scan, more than any old-style file has."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 

@@ -12,6 +12,7 @@ from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.av1 import Av1Colours, av1_colours
 from widesr.pictures.boxes import Heif
 from widesr.pictures.sources import PictureFile
+from widesr.pixels.alpha import straight
 from widesr.pixels.rows import Band, Rows
 
 _Table = NDArray[np.uint8 | np.uint16]
@@ -131,10 +132,3 @@ def _codes(heif: Heif, item: int) -> bytes | None:
 
 _BEGINNING = 256
 """The first bytes of a coded picture, in which its first header lies."""
-
-
-def straight(band: Band) -> Band:
-    """Divide colours by the alpha that they were multiplied by."""
-    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
-    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)

@@ -25,7 +25,7 @@ from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
 _PAGES = 16
-"""All pages together may have so many times the pixels that one may have."""
+"""The pixels of all pages together, in multiples of what one may have."""
 _MOST_PAGES = 500
 """The most pages that are read: each is found on the way from the first."""
 _COPY = 2**22

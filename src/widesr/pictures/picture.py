@@ -18,7 +18,7 @@ MAX_PIXELS = 2**28
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """All that a file says about its picture, beside the pixels."""
+    """The statements of a file about its picture, beside the pixels."""
 
     icc: bytes | None = None
     """The colour profile as it was in the file; None means sRGB."""
@@ -104,7 +104,7 @@ class PictureStream(About):
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the last channel is opacity, or a band in its place."""
+        """True if the last channel is opacity, or a band in its place."""
         return self.rows.channels > self.colours
 
     @property
@@ -155,6 +155,6 @@ class Bitmap(About):
     decode: Callable[[], Pixels]
     """Decodes to (H, W, C), upright: grey or RGB, then alpha if there is any.
 
-    Raises ImageReadError, or ValueError with the cause, where the pixels are damaged."""
+    Raises ValueError with the cause, or ImageReadError, if the pixels are damaged."""
     count: int = 1
     """The number of frames, of which this is the first."""

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.pictures.metadata import Metadata, cleaned, sized
+from widesr.pictures.metadata import Metadata, cleaned, orientation_of_exif, sized
 from widesr.pictures.picture import Picture
-from widesr.pictures.tiff import Tiff
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,7 +72,8 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
         image.load()
     except (OSError, SyntaxError, ValueError) as error:  # all three mean a damaged file
         raise ImageReadError(f"the PIL image cannot be decoded: {error}") from error
-    orientation = _orientation(image)
+    # Pillow itself fails on a damaged block, and heeds XMP as well
+    orientation = orientation_of_exif(_block(image, "exif") or b"")
     turn = _TURNS.get(orientation)
     upright = image.transpose(Transpose[turn]) if turn else image
     if upright.mode == "CMYK":
@@ -92,15 +92,6 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
     if orientation > 4 and "dpi" in changed.info:
         changed.info["dpi"] = changed.info["dpi"][::-1]
     return changed
-
-
-def _orientation(image: "Image.Image") -> int:
-    """Read the orientation of EXIF, 1 for none; Pillow fails on a damaged block, and heeds XMP."""
-    try:
-        tiff = Tiff.open((_block(image, "exif") or b"").removeprefix(b"Exif\0\0"))
-        return tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
-    except ValueError:
-        return 1
 
 
 def _block(image: "Image.Image", name: str) -> bytes | None:

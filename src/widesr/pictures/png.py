@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import takewhile
+from itertools import islice, takewhile
 
 import numpy as np
 from isal import isal_zlib
@@ -80,7 +80,8 @@ def stream_png(
 Chunk = tuple[bytes, int, int]
 """The name of a chunk, and the place and size of its contents in the file."""
 _MOST_CHUNKS = 2**20
-"""Far more than any file has; a made-up one must not keep us busy."""
+"""The most chunks, far more than any file has: a made-up one must not keep us busy."""
+_MOST_BEFORE_PIXELS = 10_000
 
 
 def walk_chunks(file: Sliceable) -> Iterator[Chunk]:
@@ -99,7 +100,8 @@ def walk_chunks(file: Sliceable) -> Iterator[Chunk]:
 
 def chunks_before_pixels(file: Sliceable) -> Iterator[Chunk]:
     """Walk through the chunks that stand before the first pixels."""
-    return takewhile(lambda chunk: chunk[0] != b"IDAT", walk_chunks(file))
+    chunks = islice(walk_chunks(file), _MOST_BEFORE_PIXELS)
+    return takewhile(lambda chunk: chunk[0] != b"IDAT", chunks)
 
 
 def chunk(name: bytes, data: bytes) -> bytes:

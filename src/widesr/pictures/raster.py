@@ -1,4 +1,4 @@
-"""What a page of a TIFF file says of its pixels: their layout, depth and colours.
+"""Reads what a page of a TIFF file says of its pixels: their layout, depth and colours.
 
 Nothing is decoded here. What passes is whole as far as the directory tells, and of a kind that is
 read; so what decodes it need not doubt it.
@@ -20,7 +20,7 @@ NONE, LZW, OLD_JPEG, JPEG, PACKBITS, WEBP = 1, 5, 6, 7, 32773, 50001
 DEFLATE = (8, 32946)
 LZMA = 34925
 DRAWN = {2: 1, 3: 1, 4: 1, 32771: 1, 32809: 4, 32766: 2}
-"""Codecs that know of pixels, and the bits that each has: fax, ThunderScan and NeXT."""
+"""The codecs that know of pixels, and the bits that each has: fax, ThunderScan and NeXT."""
 _LOSSY = (OLD_JPEG, JPEG, WEBP)
 _OTHERS = {
     34661: "JBIG",
@@ -36,69 +36,69 @@ _OTHERS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-"""What else is met with, and what people call it."""
+"""Other codecs that occur, and their names."""
 WHITE_IS_ZERO, GREY, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {WHITE_IS_ZERO: 1, GREY: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
 _NAMES = {8: "Lab", 9: "Lab", 10: "Lab"}
 _SIGNED = {8: "char", 16: "short", 32: "int"}
 _FLOATS = {16: "half", 32: "float", 64: "double"}
 BAND, PREMULTIPLIED = 0, 1
-"""What a sample beside the colours is, where it is not plain opacity."""
+"""The kinds of samples beside the colours that are not plain opacity."""
 
 
 class OldJpeg(NamedTuple):
     """The tags of an old-style JPEG, which no two writers used alike."""
 
     start: int
-    """Where a whole stream lies, or its beginning; 0 for none."""
+    """The place of a whole stream, or of its beginning; 0 for none."""
     size: int
     quantisation: list[int]
-    """Where the tables of each channel lie."""
+    """The places of the tables of each channel."""
     dc: list[int]
     ac: list[int]
     restart: int
-    """Blocks between restarts."""
+    """The number of blocks between restarts."""
     subsampling: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Raster:
-    """Where the pixels of a page lie, and what their numbers mean."""
+    """The places of a page's pixels, and the meaning of their numbers."""
 
     height: int
     width: int
     samples: int
-    """Of a pixel, all together."""
+    """The number of samples of a pixel."""
     bits: int
-    """Of each, 1 to 16."""
+    """The bits of each sample, 1 to 16."""
     order: str
-    """Of bytes, "<" or ">"."""
+    """The byte order, "<" or ">"."""
     reversed_bits: bool
-    """Whether the first bit is the lowest of its byte."""
+    """True if the first bit is the lowest of its byte."""
     photometric: int
     extra: int | None
-    """What follows the colours: `BAND`, `PREMULTIPLIED`, 2 for opacity; None for nothing."""
+    """The sample behind the colours: `BAND`, `PREMULTIPLIED`, 2 for opacity; None for none."""
     compression: int
     horizontal: bool
-    """Whether numbers are differences from those on their left."""
+    """True if numbers are differences from those on their left."""
     planes: int
-    """1, or as many as samples where each has blocks of its own."""
+    """1, or the number of samples if each has blocks of its own."""
     is_tiled: bool
     block: tuple[int, int]
-    """Height and width of a tile; of a strip the last may be lower."""
+    """The height and width of a tile or strip; the last strip may be lower."""
     places: NDArray[np.uint64]
-    """Offset and bytes of each block, (planes, blocks, 2)."""
+    """The offset and size of each block, (planes, blocks, 2)."""
     subsampling: tuple[int, int] = (1, 1)
-    """Pixels for which Cb and Cr stand: across, down."""
+    """The pixels that share Cb and Cr: across, down."""
     luma: tuple[float, float, float] = (0.299, 0.587, 0.114)
     ranges: tuple[float, ...] = ()
-    """No light and full light of Y, Cb and Cr."""
+    """The values of no light and full light of Y, Cb and Cr."""
     palette: NDArray[np.uint8] | None = None
-    """(n, 3)"""
+    """The colours, (n, 3)."""
     options: int = 0
-    """Of the fax codecs."""
+    """The options of the fax codecs."""
     tables: bytes = b""
-    """JPEG tables that all blocks share."""
+    """The JPEG tables that all blocks share."""
     old_jpeg: OldJpeg | None = None
 
     @property
@@ -108,17 +108,17 @@ class Raster:
 
     @property
     def channels(self) -> int:
-        """Of the picture as it is decoded: a palette is RGB then."""
+        """The channels of the decoded picture: a palette is RGB then."""
         return self.samples + (2 if self.photometric == PALETTE else 0)
 
     @property
     def codec_gives_rgb(self) -> bool:
-        """Whether what comes of YCbCr is RGB by then: libjpeg and libwebp convert."""
+        """True if YCbCr is decoded to RGB: libjpeg and libwebp convert."""
         return self.samples == 3 and self.planes == 1 and self.compression in _LOSSY
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the picture as it is decoded."""
+        """The type of the decoded values."""
         deep = self.bits > 8 and self.photometric != PALETTE
         return np.dtype(np.uint16 if deep else np.uint8)
 

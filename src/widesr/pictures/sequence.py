@@ -17,7 +17,7 @@ class Timing:
     durations: tuple[Fraction, ...]
     """The seconds for which each frame is shown."""
     plays: int
-    """How often all of it is shown; 0 is for ever."""
+    """The number of times that all of it is shown; 0 is for ever."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ _WORDS = SIZES | {5: 4, 10: 4}
 _FLOATS = {11: "f4", 12: "f8"}
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
 _MOST_PAGES = 2**13
-"""Far more than any file has; a made-up one must not keep us busy."""
+"""The most pages, far more than any file has: a made-up one must not keep us busy."""
 _POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 
 

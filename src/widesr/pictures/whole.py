@@ -15,10 +15,9 @@ def open_whole(file: PictureFile, kind: str) -> Bitmap:
     """Read the header of an open file that is of a kind of `WHOLE` by its content.
 
     Raises:
-        ImageReadError: It is damaged or cut short.
         ImageFormatError: A variant that is not read.
         MissingExtraError: What decodes it is not installed.
-        ValueError: It is damaged; the cause alone.
+        ValueError: It is damaged or cut short; the cause alone.
     """
     if kind == "gif":
         return _open_gif(file)

@@ -46,6 +46,13 @@ def bled(rows: Rows) -> Rows:
     return Rows(bands(), shape=(rows.height, rows.width, colours), dtype=rows.dtype)
 
 
+def straight(band: Band) -> Band:
+    """Divide colours by the alpha that they were multiplied by, the last channel."""
+    top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
+    colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
+
+
 def bleed(pixels: NDArray[Value], *, alpha: NDArray[Value]) -> NDArray[Value]:
     """Replace colours, as far as they are outshone, by those of the pixels beside them.
 

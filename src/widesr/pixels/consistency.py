@@ -23,7 +23,7 @@ from widesr.pixels.resize import cubic_taps, imresize
 from widesr.pixels.rows import Band, Rows
 from widesr.pixels.taps import Taps, filter_across, filter_down
 
-Pixels = TypeVar("Pixels", bound=np.uint8 | np.uint16)
+Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 
 INVERSE_RADIUS = 13
 """Taps of the inverse on each side of its middle, in LR pixels: what is left out is 1e-6."""
@@ -113,7 +113,7 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     return corrected.map(clipped, channels=n)
 
 
-def make_consistent(sr: NDArray[Pixels], lr: NDArray[Pixels]) -> NDArray[Pixels]:
+def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
     """Correct a picture in memory, so that it shrinks back to its input but for its rounding.
 
     Args:
@@ -130,11 +130,11 @@ def make_consistent(sr: NDArray[Pixels], lr: NDArray[Pixels]) -> NDArray[Pixels]
     _check(sr, lr)
     rows = Rows.of(np.atleast_3d(sr).astype(np.float32))
     corrected = consistent_rows(Rows.of(np.atleast_3d(lr)), rows)
-    rounded: NDArray[Pixels] = np.floor(corrected.whole() + np.float32(0.5)).astype(sr.dtype)
+    rounded: NDArray[Value] = np.floor(corrected.whole() + np.float32(0.5)).astype(sr.dtype)
     return rounded.reshape(sr.shape)
 
 
-def lr_psnr(sr: NDArray[Pixels], lr: NDArray[Pixels]) -> float:
+def lr_psnr(sr: NDArray[Value], lr: NDArray[Value]) -> float:
     """Measure how true a picture is to its input: PSNR in dB of SR, shrunk, against LR.
 
     SR is shrunk by `imresize` with its rounding, as the LR pictures of the field are made. All
@@ -175,7 +175,7 @@ def whole_scale(lr: tuple[int, int], sr: tuple[int, int]) -> int:
     return scale
 
 
-def _check(sr: NDArray[Pixels], lr: NDArray[Pixels]) -> None:
+def _check(sr: NDArray[Value], lr: NDArray[Value]) -> None:
     alike = sr.ndim in (2, 3) and sr.shape[2:] == lr.shape[2:] and sr.ndim == lr.ndim
     if not alike or sr.dtype != lr.dtype or sr.dtype not in (np.uint8, np.uint16):
         raise ShapeError(
@@ -189,14 +189,14 @@ def _is_inside(band: Band, top: np.float32) -> bool:
 
 
 def _shrunk(sr: Rows, scale: int) -> Rows:
-    """H of a picture: down first, which leaves less to be turned for going across."""
+    """Apply H to a picture: down first, which leaves less to be turned for going across."""
     height, width = sr.height // scale, sr.width // scale
     low = filter_down(sr, cubic_taps(height, 1 / scale), edges="symmetric", chunk=_CHUNK)
     return filter_across(low, cubic_taps(width, 1 / scale), edges="symmetric", chunk=_CHUNK)
 
 
 def _enlarged(lr: Rows, scale: int) -> Rows:
-    """Hᵀ(HHᵀ)⁻¹ of a picture: the long filters while it is small, and across before down."""
+    """Apply Hᵀ(HHᵀ)⁻¹ to a picture: the long filters while it is small, and across before down."""
     for make in (_inverse, _transposed):
         lr = filter_across(lr, make(lr.width, scale), edges="symmetric", chunk=_CHUNK)
         lr = filter_down(lr, make(lr.height, scale), edges="symmetric", chunk=_CHUNK)
@@ -204,7 +204,7 @@ def _enlarged(lr: Rows, scale: int) -> Rows:
 
 
 def _inverse(n: int, scale: int) -> Taps:
-    """(HHᵀ)⁻¹ along an axis of `n` LR pixels."""
+    """Apply (HHᵀ)⁻¹ along an axis of `n` LR pixels."""
     taps = inverse_taps(scale)
     start = np.arange(n) - len(taps) // 2
     return Taps(start, np.broadcast_to(taps, (n, len(taps))))

@@ -1,4 +1,4 @@
-"""How much of each frequency a picture holds, and whether an upsampler's lattice shows in it."""
+"""Find how much of each frequency a picture holds, and an upsampler's lattice where it shows."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from widesr.pixels.metrics import luma
 _SMALLEST = 32
 """Shortest side of a picture whose spectrum says something, pixels."""
 _NEAR, _FAR = 4, 16
-"""What a frequency is held against: those so many steps from it along an axis, to both sides."""
+"""Steps along an axis, to both sides, to the frequencies that one is compared with."""
 _FLOOR = 1e-6
 """Power below which there is nothing, in squared levels: flat pictures have no lattice."""
 

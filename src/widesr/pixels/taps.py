@@ -1,4 +1,4 @@
-"""Weighted sums of lines along one axis of a picture that passes: what resizing is made of."""
+"""Makes weighted sums of lines along one axis of a picture that passes, as resizing needs."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
@@ -11,7 +11,7 @@ from widesr.pixels.rows import Band, Rows
 Edges = Literal["symmetric", "replicate"]
 
 _BLOCK = 8
-"""Output lines per matrix product: enough to keep BLAS busy, with few zeros in the band."""
+"""The output lines per matrix product: enough to keep BLAS busy, with few zeros in the band."""
 
 
 class Taps(NamedTuple):
@@ -127,13 +127,13 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 
 
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
-    """Which of `n` lines stands for each from the first tap of all to the last: some lie beyond."""
+    """Find the lines among `n` that stand for each from the first tap to the last."""
     start, weights = taps
     return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
 
 
 def _chunk_height(rows: Rows, chunk: int) -> int:
-    """Rows to work on together.
+    """Compute the number of rows to work on together.
 
     By the picture's size alone: in whatever bands it comes, the same products are made, and round
     the same way.
@@ -154,7 +154,7 @@ def _is_flat(lines: NDArray[Any]) -> bool:
 
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
-    """Where each of these lines lies among `n`, some of them beyond the border."""
+    """Find the place of each of these lines among `n`, some of them beyond the border."""
     if edges == "replicate":
         return np.clip(index, 0, n - 1)
     mirrored = index % (2 * n)
@@ -162,7 +162,7 @@ def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
 
 
 def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-    """Lines one after another as a slice, which gives a view and no copy.
+    """Turn lines one after another into a slice, which gives a view and no copy.
 
     From one of them to the next is one line at most, so they are in order if the last is as far
     from the first as it can be.

@@ -27,14 +27,14 @@ class Tile:
     """The core and its halo, which the network sees; in the margin below 0 or above the end."""
 
     def kept(self, scale: int) -> tuple[slice, slice]:
-        """The rows and columns of the core within the network's output for this tile."""
+        """Find the rows and columns of the core within the network's output for this tile."""
         return (
             _scaled(self.core_y, scale, origin=self.read_y.start),
             _scaled(self.core_x, scale, origin=self.read_x.start),
         )
 
     def placed(self, scale: int) -> tuple[slice, slice]:
-        """The rows and columns of the core within the whole SR picture."""
+        """Find the rows and columns of the core within the whole SR picture."""
         return _scaled(self.core_y, scale, origin=0), _scaled(self.core_x, scale, origin=0)
 
 

@@ -1,9 +1,8 @@
-"""A file from one of several places, resumed where it stopped, and taken only if it is whole.
+"""Fetch a file from one of several places: resumed where it stopped, and taken only if whole.
 
 Pooch, which does most of this, cannot resume: its files of 4 GB begin anew.
 """
 
-import fcntl
 import hashlib
 import http
 import http.client
@@ -18,18 +17,20 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from widesr.errors import DownloadError, UsageError, WidesrError
+from widesr.system.locks import lock
+from widesr.system.progress import ignore
 from widesr.system.version import __version__
 
 _CHUNK = 2**20
 _TIMEOUT_S = 60.0
-"""Of silence, after which a connection is given up."""
+"""Seconds of silence after which a connection is given up."""
 _TRIES = 3
 """Connections in turn that may bring nothing new before the next place is asked."""
 
 Place = str | Path
-"""Where a file lies: an address, https:// or http://, or a path on this machine."""
+"""The place of a file: an address, https:// or http://, or a path on this machine."""
 
-Report = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 """Called with the bytes that are there, and with all of them where that is known."""
 
 
@@ -38,19 +39,19 @@ class Wanted(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the folder that it comes into."""
+        """Name the file in the folder that it comes into."""
 
     @property
     def urls(self) -> Sequence[Place]:
-        """Where it lies; the first place that gives the right file is taken."""
+        """List where it lies; the first place that gives the right file is taken."""
 
     @property
     def n_bytes(self) -> int | None:
-        """How long it is, where that is known; never more are written."""
+        """Count its bytes, where that is known; never more are written."""
 
     @property
     def digest(self) -> str | None:
-        """`sha256:` or `md5:` and the published hash in hexadecimal."""
+        """Give `sha256:` or `md5:` and the published hash in hexadecimal; None if there is none."""
 
 
 class Fetched(NamedTuple):
@@ -59,7 +60,7 @@ class Fetched(NamedTuple):
     path: Path
     sha256: str
     checked: str
-    """What it was held to, for people."""
+    """The hash that it was compared with, in words for people."""
 
 
 class _RefusedError(Exception):
@@ -67,15 +68,15 @@ class _RefusedError(Exception):
 
 
 class _Stream(NamedTuple):
-    """What a place gives."""
+    """The part of a file that a place gives."""
 
     body: http.client.HTTPResponse | BufferedReader
     start: int
-    """Where it begins in the file; -1 if that is not said."""
+    """The offset in the file at which it begins; -1 if that is not said."""
     total: int | None
     """Bytes of the whole file, where that is said."""
     is_part: bool
-    """Whether it is what was asked for, and not just the whole file."""
+    """True for the part that was asked for, False for the whole file."""
     version: str
     """The server's name for this state of the file."""
 
@@ -84,10 +85,10 @@ def fetch(
     wanted: Wanted,
     folder: Path,
     *,
-    flag: str,
+    option: str,
     overwrite: bool = False,
     accept: Callable[[Path], object] = lambda _: None,
-    report: Report = lambda _n, _all: None,
+    on_progress: OnBytes = ignore,
 ) -> Fetched:
     """Get a file into a folder.
 
@@ -97,10 +98,10 @@ def fetch(
     Args:
         wanted: Which, and from where.
         folder: An existing folder.
-        flag: The option by which the user names another place, for messages.
+        option: The argument by which the caller names another place, for errors.
         overwrite: Replace a file that is there; else it is only held to the hash.
         accept: Called with the whole file before it takes its name; if it raises, the file goes.
-        report: Told of the bytes.
+        on_progress: Told of the bytes.
 
     Raises:
         UsageError: An address that is neither http nor https.
@@ -118,12 +119,14 @@ def fetch(
         with _part_of(path) as part:
             for place in wanted.urls:
                 try:
-                    fetched = _from(place, part, wanted, report)
+                    fetched = _from(place, part, wanted, on_progress)
                 except _RefusedError as error:
                     refusals.append(f"{place}: {error}")
                 else:
                     _accept(part, accept)
                     os.fsync(part.fileno())
+                    if os.name == "nt":  # which renames no open file
+                        part.close()
                     Path(part.name).replace(path)
                     return fetched._replace(path=path)
     except _RefusedError as error:
@@ -134,8 +137,9 @@ def fetch(
             "command goes on where it stopped"
         ) from error
     raise DownloadError(
-        f"{wanted.name}: not to be had ({'; '.join(refusals)}); try again later, which goes on "
-        f"where it stopped, or name a mirror with {flag}"
+        f"{wanted.name}: not available ({'; '.join(refusals)}); try again later, which goes on "
+        "where it stopped, or name a mirror",
+        options=[option],
     )
 
 
@@ -193,7 +197,7 @@ def remove_part(path: Path) -> bool:
 
 def _check_scheme(place: Place) -> None:
     if isinstance(place, str) and not re.match("https?://", place):
-        raise UsageError(f"{place}: cannot be fetched from; expected https:// or http://")
+        raise UsageError(f"{place}: is no place to fetch from; expected https:// or http://")
 
 
 @contextmanager
@@ -204,7 +208,10 @@ def _part_of(path: Path) -> Iterator[BufferedRandom]:
         try:
             yield file
         finally:
-            if not file.seek(0, os.SEEK_END):  # flushes too, what was written up to Ctrl-C
+            # Seeking flushes too, what was written up to Ctrl-C.
+            if not file.closed and not file.seek(0, os.SEEK_END):
+                if os.name == "nt":  # which removes no open file
+                    file.close()
                 part.unlink(missing_ok=True)
             if not part.exists():
                 _version_file(part).unlink(missing_ok=True)
@@ -215,11 +222,11 @@ def _locked(part: Path) -> BufferedRandom:
     while True:
         file = part.open("a+b")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno(), wait=False)
         except BlockingIOError as error:
             file.close()
             raise DownloadError(
-                f"{part.with_suffix('')}: another process is getting it; wait for its end"
+                f"{part.with_suffix('')}: another process is fetching it; wait until that has ended"
             ) from error
         with suppress(FileNotFoundError):
             if os.path.samestat(part.stat(), os.fstat(file.fileno())):
@@ -236,34 +243,34 @@ def _accept(part: BufferedRandom, accept: Callable[[Path], object]) -> None:
         raise
 
 
-def _from(place: Place, part: BufferedRandom, wanted: Wanted, report: Report) -> Fetched:
+def _from(place: Place, part: BufferedRandom, wanted: Wanted, on_progress: OnBytes) -> Fetched:
     """Make the file whole from a place; once more from its beginning, if it was begun elsewhere.
 
     What was there may be of another state of the file, which shows only when it is whole.
     """
     was_begun = part.seek(0, os.SEEK_END) > 0
-    _complete(part, place, wanted, report)
+    _complete(part, place, wanted, on_progress)
     try:
         return _checked(wanted, Path(part.name))
     except _RefusedError:
         if not was_begun:
             raise
-    _complete(part, place, wanted, report)
+    _complete(part, place, wanted, on_progress)
     return _checked(wanted, Path(part.name))
 
 
-def _complete(part: BufferedRandom, place: Place, wanted: Wanted, report: Report) -> None:
+def _complete(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> None:
     """Connect until the file is whole, as long as the connections bring something."""
     fruitless = 0
     while fruitless < _TRIES:
         have = part.seek(0, os.SEEK_END)
-        if (have and have == wanted.n_bytes) or _more(part, place, wanted, report):
+        if (have and have == wanted.n_bytes) or _more(part, place, wanted, on_progress):
             return
         fruitless = 0 if part.seek(0, os.SEEK_END) > have else fruitless + 1
     raise _RefusedError("the connection ends early, again and again")
 
 
-def _more(part: BufferedRandom, place: Place, wanted: Wanted, report: Report) -> bool:
+def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> bool:
     """Write what one connection brings behind what is there, and say whether that is all."""
     have = part.seek(0, os.SEEK_END)
     version = _version_file(Path(part.name))
@@ -287,7 +294,7 @@ def _more(part: BufferedRandom, place: Place, wanted: Wanted, report: Report) ->
                 part.truncate(0)
                 raise _RefusedError(f"gives more than the {most:,} bytes that were expected")
             start += part.write(chunk)
-            report(start, total)
+            on_progress(start, total)
         part.flush()
     whole = most if total is None else total
     return chunk is not None and whole in (None, start)
@@ -341,7 +348,7 @@ def _read(body: http.client.HTTPResponse | BufferedReader) -> bytes | None:
 
 
 def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Where what comes begins in the file, and how long the whole file is."""
+    """Find where what comes begins in the file, and how long the whole file is."""
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         found = re.match(
             r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)$", response.headers.get("Content-Range", "")
@@ -354,13 +361,13 @@ def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
 
 
 def _why(error: Exception) -> str:
-    """What went wrong with a connection, without the number that the system has for it."""
+    """Say what went wrong with a connection, without the number that the system has for it."""
     cause = getattr(error, "reason", error)
     return getattr(cause, "strerror", None) or str(cause) or "no answer"
 
 
 def _version_file(part: Path) -> Path:
-    """Where the server's name for this state of the file is kept, while only a part is here."""
+    """Name the file that keeps the server's name for this state, while only a part is here."""
     return part.with_name(f"{part.name}.version")
 
 

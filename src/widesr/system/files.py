@@ -1,14 +1,16 @@
-"""Files that are written whole or not at all, and files as byte strings."""
+"""Write files whole or not at all, and take open files as byte strings."""
 
 import errno
-import fcntl
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedRandom, FileIO
 from pathlib import Path
+
+from widesr.system.locks import lock
 
 
 @contextmanager
@@ -44,6 +46,8 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if os.name == "nt":  # which renames no open file
+                file.close()
             if overwrite:
                 part.replace(path)
             else:
@@ -74,9 +78,12 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _remove_unlocked(part: Path) -> None:
+    if os.name == "nt":  # where no file that is open can be removed
+        part.unlink()
+        return
     fd = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(fd, wait=False)
         # Of files that have this name only who holds the lock removes it, so it stays this one.
         if os.path.samestat(os.fstat(fd), part.lstat()):
             part.unlink()
@@ -89,7 +96,7 @@ def _open_locked(part: Path) -> BufferedRandom:
     while True:
         file = part.open("x+b")
         with suppress(OSError):  # a file system without locks, where nothing is removed either
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file.fileno(), wait=True)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # it was taken for a leftover between the two calls
@@ -114,9 +121,9 @@ def _take_name(part: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk; where that cannot be had, the file is there all the same."""
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Bring the new name to the disk; where that is not possible, the file is there anyhow."""
+    with suppress(OSError):  # Windows opens no folder at all
+        fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             os.fsync(fd)
         finally:
@@ -134,7 +141,7 @@ def append_whole(path: Path, lines: bytes) -> None:
     is_new = not os.path.lexists(path)
     with path.open("a+b", buffering=0) as file:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file.fileno(), wait=True)
         end = _end_of_lines(file)
         file.truncate(end)
         try:
@@ -151,7 +158,7 @@ def append_whole(path: Path, lines: bytes) -> None:
 
 
 def _end_of_lines(file: FileIO) -> int:
-    """Where the last whole line ends."""
+    """Find where the last whole line ends."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(end - _STEP, 0)
@@ -170,18 +177,37 @@ class FileBytes:
     """An open file as a byte string: read slice by slice, changed in places, made longer."""
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self.fd, self._moving = fd, threading.Lock()
 
     def __len__(self) -> int:
         return os.fstat(self.fd).st_size
 
     def __getitem__(self, span: slice) -> bytes:
         start, stop, _ = span.indices(len(self))
-        return os.pread(self.fd, max(stop - start, 0), start)
+        n = max(stop - start, 0)
+        if hasattr(os, "pread"):
+            return os.pread(self.fd, n, start)
+        with self._at(start):
+            return os.read(self.fd, n)
 
     def put(self, at: int, data: bytes) -> None:
         """Overwrite what lies at an offset."""
-        os.pwrite(self.fd, data, at)
+        if hasattr(os, "pwrite"):
+            os.pwrite(self.fd, data, at)
+            return
+        with self._at(at):
+            os.write(self.fd, data)
+
+    @contextmanager
+    def _at(self, offset: int) -> Iterator[None]:
+        """Move to an offset and back, on Windows, which reads and writes only where it stands."""
+        with self._moving:
+            before = os.lseek(self.fd, 0, os.SEEK_CUR)
+            os.lseek(self.fd, offset, os.SEEK_SET)
+            try:
+                yield
+            finally:
+                os.lseek(self.fd, before, os.SEEK_SET)
 
     def append(self, data: bytes) -> None:
         """Write behind the end, all of it."""

@@ -1,4 +1,4 @@
-"""What is a folder, and which of its files are pictures; by their names, nothing is opened."""
+"""Find folders, and the pictures in them by their names; no file is opened."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PICTURE_SUFFIXES = frozenset(
         *(".arw", ".avifs", ".cr2", ".cr3", ".dng", ".jp2", ".nef", ".pfm", ".psd"),
     )
 )
-"""Also of kinds that are not read: those are refused by name, where a text file is passed over."""
+"""Includes kinds that are not read: those are refused by name, where a text file is passed over."""
 
 
 def is_folder(path: Path) -> bool:

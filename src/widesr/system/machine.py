@@ -1,4 +1,4 @@
-"""What this machine has to compute with: its CPU, and how much of it this process may use."""
+"""Describe this machine: its CPU, and how much of it this process may use."""
 
 import os
 import platform
@@ -15,11 +15,11 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 class Cpu(NamedTuple):
-    """A CPU, in Linux' words; nothing is known elsewhere."""
+    """The CPU, in the words of Linux; nothing is known on other systems."""
 
     vendor: str
     flags: frozenset[str]
-    """What it can do."""
+    """The names of what it can do."""
 
 
 @cache
@@ -34,14 +34,18 @@ def cpu() -> Cpu:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use: by its affinity, and by the quota of its container."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min([cpus, *map(ceil, _quotas())])
+    """Count the CPUs that this process may use, by its affinity and the quota of its container."""
+    return min([_allowed_cpus(), *map(ceil, _quotas())])
+
+
+def _allowed_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def streams_of(threads: int) -> int:
-    """Into how many groups to part threads, each of which computes a tile of its own.
+    """Say into how many groups to part threads, each of which computes a tile of its own.
 
     Two groups wait less for one another than the threads of one do for the last of them, and while
     one is at what only one thread can do the other goes on. More would hold more tiles in memory.
@@ -50,7 +54,7 @@ def streams_of(threads: int) -> int:
 
 
 def _quotas() -> list[float]:
-    """CPUs' worth of time that each control group around this process grants, version 2 or 1.
+    """List how many CPUs' time each control group around this process grants, version 2 or 1.
 
     A thread for each CPU of the machine would use the quota up at once, and all would then be
     stopped for the rest of each tenth of a second.
@@ -74,7 +78,7 @@ def _quotas() -> list[float]:
 
 
 def _text(path: Path) -> str:
-    """What a file of the kernel says; "" if it is not there."""
+    """Read a file of the kernel; "" if it is not there."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -82,7 +86,7 @@ def _text(path: Path) -> str:
 
 
 def cpu_name() -> str:
-    """The CPU's name, as its maker writes it."""
+    """Give the CPU's name, as its maker writes it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -92,7 +96,7 @@ def cpu_name() -> str:
 
 
 class MachineReport(BaseModel):
-    """Where the seconds were measured."""
+    """The machine on which seconds were measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -106,6 +110,6 @@ def this_machine() -> MachineReport:
     """Say what this runs on."""
     return MachineReport(
         cpu=cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=_allowed_cpus(),
         system=f"{platform.system()} {platform.machine()}",
     )

@@ -1,4 +1,4 @@
-"""Where a user's own files of widesr are, by the customs of the platform."""
+"""Name the folders of a user's own files of widesr, by the customs of the platform."""
 
 import os
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """What can be made again; $WIDESR_CACHE names another folder."""
+    """Name the folder of what can be made again; $WIDESR_CACHE names another."""
     return _named("WIDESR_CACHE") or _platform(
         windows="LOCALAPPDATA", mac="Caches", xdg="XDG_CACHE_HOME", home=".cache"
     )
 
 
 def models_folder() -> Path:
-    """Models that `widesr models pull` fetched; $WIDESR_MODELS names another folder."""
+    """Name the folder of models that were pulled; $WIDESR_MODELS names another."""
     data = _platform(
         windows="LOCALAPPDATA", mac="Application Support", xdg="XDG_DATA_HOME", home=".local/share"
     )

@@ -1,4 +1,4 @@
-"""Work that overlaps, each part of it in a thread of its own; results in order."""
+"""Overlap work, each part of it in a thread of its own; results come in order."""
 
 import threading
 from collections import deque

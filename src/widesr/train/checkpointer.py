@@ -16,6 +16,7 @@ from widesr.pictures.writing import write_picture
 from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
+from widesr.train.recipe import Scores
 from widesr.train.run import Learned, Run
 from widesr.train.schedule import learning_rate_at, way_at
 from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
@@ -90,6 +91,8 @@ class Checkpointer:
         self._run, self._loader, self._held_out = run, loader, held_out
         self._files, self._report, self._log = files, on_progress, log
         self._psnr_bicubic: float | None = None
+        self._at: float
+        self._found: Validated
         self.begin()
 
     def begin(self) -> None:
@@ -116,18 +119,22 @@ class Checkpointer:
             self._report(self._progress(at=now, validated=False))
             self.begin()
 
-    def validate_and_keep(self) -> None:
-        """Validate the run, report, log, and write all its files.
+    def validate(self) -> Scores:
+        """Validate the run; `report_and_keep` is to follow where it is well."""
+        # The time that validation takes is not the steps'.
+        self._at = time.perf_counter()
+        self._found = self._validate()
+        return self._found.scores
+
+    def report_and_keep(self) -> None:
+        """Report and log the validation, and write all files of the run.
 
         Raises:
             CheckpointError: The folder is full, or takes no file; the state before is whole.
         """
-        run = self._run
-        # The time that validation takes is not the steps'.
-        now = self._progress(at=time.perf_counter(), validated=True)
-        found = self._validate()
-        scores = found.scores
-        run.scores = scores
+        run, found = self._run, self._found
+        now = self._progress(at=self._at, validated=True)
+        scores = run.scores
         if self._psnr_bicubic is None:
             self._psnr_bicubic = bicubic_psnr(self._held_out, scale=run.recipe.network.scale)
         rank = run.recipe.best.rank(scores)

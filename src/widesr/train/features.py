@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.errors import CheckpointError
+from widesr.evaluation.perceptual.lpips import heads
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """Mean and deviation of RGB in [-1, 1] that the weights are made for, as LPIPS has them."""
@@ -75,39 +76,37 @@ class SqueezeNet(nn.Module):
 
 
 class Perceptual(nn.Module):
-    """The LPIPS distance of pictures, from the files of a feature network and of its heads.
+    """The LPIPS distance of pictures, by a feature network whose weights lie in a file."""
 
-    Without heads, the channels of a layer all count the same.
-    """
-
-    def __init__(self, weights: Path, heads: Path | None = None) -> None:
-        """Read the files.
+    def __init__(self, weights: Path) -> None:
+        """Read the file.
 
         Raises:
-            CheckpointError: One is missing, damaged, or holds other tensors.
+            CheckpointError: It is missing, damaged, or holds other tensors.
         """
         super().__init__()
         self.network = SqueezeNet()
         state = _read(weights)
         state = {name.removeprefix("features."): t for name, t in state.items()}
-        _load(self.network, state, path=weights)
-        n_channels = [64, *(2 * _FIRE[number][2] for number in _COMPARED[1:])]
-        self.heads = nn.ParameterList(torch.full((n,), 1 / n) for n in n_channels)
-        if heads is not None:
-            kept = _read(heads)
-            ours = {f"{i}": kept.get(f"lin{i}.model.1.weight") for i in range(len(n_channels))}
-            flat = {name: t.flatten() for name, t in ours.items() if t is not None}
-            _load(self.heads, flat, path=heads)
+        try:
+            self.network.load_state_dict(state)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{weights}: its tensors are not the features of SqueezeNet 1.1"
+            ) from error
+        self.heads = nn.ParameterList(
+            torch.tensor(head.flatten()).view(1, -1, 1, 1) for head in heads()["squeeze"]
+        )
         self.requires_grad_(requires_grad=False)
-        self.origin = " ".join(_digest(path) for path in (weights, heads) if path)
-        """SHA-256 of the files."""
+        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        """Hash of the file."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Return the mean distance of pictures (N, 3, H, W) in [0, 1], sides from `SMALLEST`."""
         with torch.no_grad():
             wanted = self.network(hr)
         distances = [
-            ((_unit(ours) - _unit(theirs)).square() * head.view(1, -1, 1, 1)).sum(dim=1).mean()
+            ((_unit(ours) - _unit(theirs)).square() * head).sum(dim=1).mean()
             for ours, theirs, head in zip(self.network(sr), wanted, self.heads, strict=True)
         ]
         return torch.stack(distances).sum()
@@ -122,8 +121,8 @@ def _unit(features: Tensor) -> Tensor:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: no such file; [features] names the files of a feature network, which "
-            "are not part of widesr and are never fetched"
+            f"{path}: no such file; expected the features of SqueezeNet 1.1, which are not part of "
+            "widesr and are never fetched: name the file in features.weights"
         )
     try:
         if path.suffix == ".safetensors":
@@ -132,19 +131,6 @@ def _read(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(f"{path}: no file of tensors ({_first_line(error)})") from error
     return state
-
-
-def _load(module: nn.Module, state: dict[str, Tensor], *, path: Path) -> None:
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: its tensors are not those of SqueezeNet 1.1, or of its LPIPS heads"
-        ) from error
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

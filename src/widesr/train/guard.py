@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from widesr.errors import TrainingError
-from widesr.train.recipe import OptimTable
-from widesr.train.run import ExplosionError, Run
+from widesr.train.recipe import OptimTable, Recipe
+from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.schedule import way_at
 
 _RECENT, _BEFORE, _LEAST = 10, 100, 20
@@ -17,6 +17,12 @@ The mean and not the median: of a loss that does not change, however uneven from
 no more than one in ten is above ten times its mean, so ten in a row come about by chance in fewer
 than one of 1e10 places.
 """
+_WON, _FAR_OFF, _WATCHED = 0.01, 8.0, 50
+"""A discriminator whose loss is below the first, or a colour that is off by more levels of 255 than
+the second, in each of so many steps: there is nothing to learn, or the pictures drift. A loss of
+0.01 is of logits that lie five apart; where it knows nothing, it is 0.69."""
+_LATTICE, _RISE = 15.0, 6.0
+"""A checkerboard, in dB: photographs have up to 6, and it must have risen since the last one."""
 _TRIES = 3
 """Rewinds from one place; a run that explodes more often does so on any photographs."""
 
@@ -38,19 +44,73 @@ class Guard:
         """Take where the run stands for well, from now on."""
         tensors, plain = self._run.state()
         self._tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-        self._plain: Mapping[str, Any] = plain | {"losses": list(self._run.losses)}
+        copies = {name: list(values) for name, values in self._run.watched.items()}
+        self._plain: Mapping[str, Any] = plain | {
+            "losses": list(self._run.losses),
+            "watched": copies,
+        }
         self._tries = 0
 
-    def watch(self, loss: float) -> None:
-        """Look at the loss of the step that was just taken.
+    def watch(self, learned: Learned) -> None:
+        """Look at what the step that was just taken has found.
 
         Raises:
-            ExplosionError: It has been far above those before it for several steps.
+            ExplosionError: For several steps, the loss has been far above those before it, a
+                discriminator has won, or the colours have been off.
         """
         run = self._run
         last = run.step - 1
         if last > 0 and way_at(run.recipe, last) != way_at(run.recipe, last - 1):
             run.losses.clear()  # of another kind, and another size
+            run.watched.clear()
+        self._watch_loss(learned.loss)
+        self._watch_terms(learned.terms)
+
+    def watch_lattice(self, lattice: float | None) -> None:
+        """Look at the checkerboard of a validation, where pictures are judged by more than pixels.
+
+        Raises:
+            ExplosionError: It shows, and did not at the last validation.
+        """
+        run, before = self._run, self._plain["scores"][-1]
+        if run.objective.is_of_pixels or lattice is None:
+            return
+        if lattice > max(_LATTICE, (before or 0.0) + _RISE):
+            raise ExplosionError(
+                f"a lattice of every {run.recipe.network.scale} pixels shows in the pictures of "
+                f"step {run.step}, {lattice:.1f} dB above what is beside it",
+                knobs=f"lower {_weights(run.recipe)}",
+            )
+
+    def _watch_terms(self, terms: Mapping[str, float]) -> None:
+        """Look at a discriminator that counts already, and at the colours."""
+        run, recipe = self._run, self._run.recipe
+        adversarial = recipe.terms.adversarial
+        for name in ("discriminator", "colour"):
+            begin = adversarial.begin if adversarial and name == "discriminator" else 0
+            if name in terms and run.step > begin:
+                values = run.watched.setdefault(name, [])
+                values.append(terms[name])
+                del values[:-_WATCHED]
+        won = run.watched.get("discriminator", [])
+        if adversarial and len(won) == _WATCHED and max(won) < _WON:
+            raise ExplosionError(
+                f"the discriminator has won: D(real) - D(fake) is "
+                f"{terms['real'] - terms['fake']:.1f}, and its loss is below {_WON:g} for "
+                f"{_WATCHED} steps before step {run.step}",
+                knobs=f"lower loss.adversarial.learning_rate ({adversarial.learning_rate:g}) or "
+                f"loss.adversarial.n_feats ({adversarial.n_feats})",
+            )
+        off = run.watched.get("colour", [])
+        if len(off) == _WATCHED and min(off) > _FAR_OFF:
+            raise ExplosionError(
+                f"the colours drift: their mean is off by more than {_FAR_OFF:g} levels of 255 for "
+                f"{_WATCHED} steps before step {run.step}",
+                knobs=f"set net.consistent = true or lower {_weights(recipe)}",
+            )
+
+    def _watch_loss(self, loss: float) -> None:
+        run = self._run
         run.losses.append(loss)
         del run.losses[: -_BEFORE - _RECENT]
         before, recent = run.losses[:-_RECENT], run.losses[-_RECENT:]
@@ -82,7 +142,7 @@ class Guard:
         run.rewinds = rewinds
         return (
             f"{error.message}; back to step {run.step} and on with other photographs "
-            f"({self._tries} of {_TRIES}); if it comes again, {knobs(run.recipe.optim)}"
+            f"({self._tries} of {_TRIES}); if it comes again, {self._knobs(error)}"
         )
 
     def refuse(self, error: ExplosionError) -> TrainingError:
@@ -90,9 +150,23 @@ class Guard:
         tried = f", taken back {self._tries} times to step {self._plain['step']}"
         return TrainingError(
             f"{error.message}{tried if self._tries else ''}; the files of the run are of before; "
-            + knobs(self._run.recipe.optim),
+            + self._knobs(error),
             diverged_at=self._run.step,
         )
+
+    def _knobs(self, error: ExplosionError) -> str:
+        return error.knobs or knobs(self._run.recipe.optim)
+
+
+def _weights(recipe: Recipe) -> str:
+    """Name the weights of the terms that do not compare pixels, and where they stand."""
+    terms = recipe.terms
+    parts = []
+    if terms.adversarial:
+        parts.append(f"loss.adversarial.weight ({terms.adversarial.weight:g})")
+    if terms.perceptual:
+        parts.append(f"loss.perceptual ({terms.perceptual:g})")
+    return " or ".join(parts)
 
 
 def knobs(optim: OptimTable) -> str:

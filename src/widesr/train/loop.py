@@ -1,6 +1,7 @@
 """Trains: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -32,7 +33,7 @@ from widesr.train.grow import load_start
 from widesr.train.guard import Guard
 from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
-from widesr.train.recipe import Recipe
+from widesr.train.recipe import Recipe, Scores
 from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.schedule import parts, way_at
 from widesr.train.signals import held_back
@@ -356,7 +357,17 @@ def _take_steps(
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
             if validates:
-                world.together(checkpointer.validate_and_keep if checkpointer else _do_nothing)
+                found = world.together(checkpointer.validate if checkpointer else Scores)
+                scores = Scores(*json.loads(world.broadcast(json.dumps(found).encode())))
+                try:
+                    guard.watch_lattice(scores.lattice)
+                except ExplosionError as error:
+                    on_notice(guard.rewind(error))
+                    if checkpointer:
+                        checkpointer.begin()
+                    continue
+                run.scores = scores
+                world.together(checkpointer.report_and_keep if checkpointer else _do_nothing)
                 guard.settle()
                 stops = world.any(bool(interrupts))  # it takes longer than a step
             elif stops:
@@ -376,7 +387,7 @@ def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
     loader.rearrange(lr_patch=way.lr_patch, batch=way.batch)
     learned = run.advance(loader.next())
     run.seconds += time.perf_counter() - began
-    guard.watch(learned.loss)
+    guard.watch(learned)
     return learned
 
 

@@ -23,12 +23,13 @@ from widesr.train.recipe import AdversarialTable, LossTable, Recipe
 
 
 class Judgement(NamedTuple):
-    """What the terms find in a process' share of a batch."""
+    """The findings of the terms in a process' share of a batch."""
 
     loss: Tensor
     """The weighted sum, with the gradient of SR; the mean over the share."""
     terms: dict[str, Tensor]
-    """Each term before its weight, and what a discriminator says; means over the share."""
+    """Each term before its weight, what a discriminator says (`real` and `fake` are logits), and
+    how far the mean `colour` is off, in levels of 255; means over the share."""
 
 
 class Share(NamedTuple):
@@ -131,18 +132,17 @@ class Objective:
     """The terms of a recipe, with the networks that they need."""
 
     def __init__(self, recipe: Recipe, *, device: torch.device, world: World) -> None:
-        """Build the networks: a discriminator from torch's generator, features from their files.
+        """Build the networks: a discriminator from torch's generator, features from their file.
 
         Raises:
-            CheckpointError: A file of the feature network is missing or of another network.
+            CheckpointError: The file of the feature network is missing or of another network.
         """
         table = recipe.loss
         self._side = table.side if table else None
         self.perceptual: Perceptual | None = None
         self.adversary: Adversary | None = None
         if recipe.features:
-            weights, heads = recipe.features.weights, recipe.features.heads
-            self.perceptual = Perceptual(Path(weights), Path(heads) if heads else None)
+            self.perceptual = Perceptual(Path(recipe.features.weights))
             channels_last(self.perceptual.to(device))
         if table and table.adversarial:
             ratio = table.adversarial.learning_rate / recipe.optim.learning_rate
@@ -166,6 +166,8 @@ class Objective:
             terms[name] = LOSSES[name](sr, target)
             parts.append(terms[name] if weight == 1 else terms[name] * weight)
         if table.perceptual or table.adversarial:
+            # By the means of the whole batch: those of a few patches lie apart by chance.
+            terms["colour"] = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max() * 255
             sr, target = (middle(pictures, self._side) for pictures in (sr, target))
         if table.perceptual:
             assert self.perceptual is not None
@@ -192,9 +194,14 @@ class Objective:
             self.adversary.step(learning_rate)
 
     @property
+    def is_of_pixels(self) -> bool:
+        """True if no network judges the pictures."""
+        return self.perceptual is None and self.adversary is None
+
+    @property
     def features(self) -> str | None:
-        """SHA-256 of the files of the feature network; None without one."""
-        return self.perceptual.origin if self.perceptual else None
+        """SHA-256 of the file of the feature network; None without one."""
+        return self.perceptual.sha256 if self.perceptual else None
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Go through all that learns here."""
@@ -210,12 +217,12 @@ class Objective:
         """Take over copies of what `state` gave.
 
         Raises:
-            CheckpointError: The run had other files for the feature network.
+            CheckpointError: The run had another feature network.
         """
         if features != self.features:
             raise CheckpointError(
-                "the run was started with other files in [features] (SHA-256 "
-                f"{features}, now {self.features}); resume with those"
+                "the run was started with another file in features.weights (SHA-256 "
+                f"{features}, now {self.features}); resume with that one"
             )
         if self.adversary:
             self.adversary.restore(part_of(state, "adversary"))

@@ -192,13 +192,10 @@ class LossTable(_Table):
 
 
 class FeaturesTable(_Table):
-    """The files of the feature network that compares pictures; widesr brings and fetches none."""
+    """The feature network that compares pictures by LPIPS; widesr brings and fetches none."""
 
     weights: str
     """File of the features of SqueezeNet 1.1 (`.safetensors`, or `.pth` of tensors)."""
-    heads: str | None = None
-    """File of the linear heads of LPIPS 0.1 for it; without, all channels of a layer count alike,
-    and the distance is not LPIPS."""
 
 
 class TeacherTable(_Table):

@@ -54,6 +54,8 @@ def _sentences(
             yield f"{key}: unknown key{_meant(place, known)}"
         elif mistake["type"] == "missing":
             yield f"{key}: missing"
+        elif mistake["input"] is None:  # TOML has no such value: it was left out
+            yield f"{key}: {_wanted(mistake)}"
         else:
             yield f"{key} = {_short(mistake['input'])}: {_wanted(mistake)}"
 

@@ -29,7 +29,11 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class ExplosionError(TrainingError):
-    """The loss is no finite number, or has jumped; nothing was learned from it."""
+    """A run that is no longer well; `knobs` names the keys of the recipe that may help."""
+
+    def __init__(self, message: str, *, knobs: str | None = None) -> None:
+        super().__init__(message)
+        self.knobs = knobs
 
 
 class Learned(NamedTuple):
@@ -73,6 +77,8 @@ class Run:
         self.sampler_state: dict[str, Any] = {}
         self.losses: list[float] = []
         """Losses of the last steps of one stage, as far as the guard looks back."""
+        self.watched: dict[str, list[float]] = {}
+        """Other terms of the last steps, by name, as far as the guard looks back."""
         self.rewinds = 0
         """Times that the run was taken back to where it last validated."""
 
@@ -206,6 +212,7 @@ class Run:
             "sampler": self.sampler_state,
             "scaler": self.scaler.state_dict(),
             "losses": self.losses,
+            "watched": self.watched,
             "rewinds": self.rewinds,
             "processes": self.world.size,
             "features": self.objective.features,
@@ -234,6 +241,7 @@ class Run:
         if best := plain.get("best"):
             self.best = best[0], best[1]
         self.losses, self.rewinds = list(plain.get("losses", [])), plain.get("rewinds", 0)
+        self.watched = {name: list(v) for name, v in plain.get("watched", {}).items()}
         if scaler := plain.get("scaler"):
             self.scaler.load_state_dict(scaler)
 

@@ -1,1 +1,1 @@
-"""What is fastest on this machine, and what each precision costs a model."""
+"""Finds what is fastest on this machine, and what each precision costs a model."""

@@ -1,6 +1,6 @@
-"""What each precision costs a model, and the ranges that int8 needs: measured, and on its card."""
+"""Measure what each precision costs a model, and the ranges that int8 needs, for its card."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import isinf
 from pathlib import Path
 from typing import Any, get_args
@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 from widesr.data.source import hold_out
 from widesr.degrade.bicubic import cropped_to_multiple
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
-from widesr.engine import choose, find_ranges, load_engine, usable_cpus
+from widesr.engine import Backend, Precision, choose, find_ranges, load_engine, usable_cpus
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.models.catalog import Loss, LowPrecision, ModelCard, ModelFile
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.system.folders import is_folder, pictures_in
+from widesr.system.progress import OnNotice, ignore
 from widesr.upscaling.upscaler import Upscaler
 
 PROTOCOL = PROTOCOLS["benchmark-y"]
-"""By which losses are measured."""
+"""The protocol by which losses are measured."""
 
 _MOST = 100
 """Photographs that ranges are found on; more change nothing."""
 _SIDE = 256
-"""LR pixels of their middle."""
+"""The side of the middle of a photograph that is taken, in LR pixels."""
 _HELD_OUT = 10
 """Photographs that losses are measured on, where no list names them; a quarter of few."""
 
@@ -44,7 +45,7 @@ def split_photographs(folder: Path, *, listed: Path | None = None) -> tuple[list
         ImageReadError: A folder that may not be listed.
     """
     if not is_folder(folder):
-        raise DataError(f"{folder}: no such folder; --data takes a folder of HR photographs")
+        raise DataError(f"{folder}: no such folder; expected a folder of HR photographs")
     photographs = {str(path): path for path in pictures_in(folder, recursive=True)}
     if listed is None:
         n = min(_HELD_OUT, max(1, len(photographs) // 4))
@@ -68,19 +69,24 @@ def calibrate(
     *,
     photographs: Sequence[Path],
     held_out: Sequence[Path],
+    backend: Backend = "auto",
+    precision: Precision = "auto",
     threads: int | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    on_notice: OnNotice = ignore,
 ) -> ModelCard:
     """Find the ranges of a model's convolutions, and what bf16, fp16 and int8 cost it.
 
-    What this CPU cannot compute in is left out, and for bf16 and fp16 as it was on the card.
+    The loss in a precision that is not measured, or that this CPU does not have, stays as it was on
+    the card. New ranges are found where int8 is measured, and the loss of before goes with the old.
 
     Args:
         model: From `find_model`, with a card.
         photographs: HR, for the ranges.
         held_out: Others, for the losses: PSNR-Y against fp32's, each upscaled whole.
+        backend: The runtime that computes in these precisions.
+        precision: The precision whose loss is measured; "auto" measures all that this CPU has.
         threads: For the runtimes; None is one per CPU that this process may use.
-        tell: Called with what is being done.
+        on_notice: Told what is being measured.
 
     Returns:
         The model's card with both, for `write_card`.
@@ -89,48 +95,64 @@ def calibrate(
         DataError: A picture that is too small, is of one colour, or has 16 bits.
         ImageReadError: One that cannot be read.
         MissingExtraError: OpenVINO is not installed.
+        UsageError: The loss in fp32 was asked for, or in what this CPU does not have.
     """
+    if precision == "fp32":
+        raise UsageError("fp32 is what the others are compared with; give another precision")
     threads = threads or usable_cpus()
-    scale = model.card.scale
-    tell(f"the ranges, on {min(len(photographs), _MOST)} photographs")
+    scale, card = model.card.scale, model.card
+    if precision in ("auto", "int8"):
+        on_notice(f"the ranges, on {min(len(photographs), _MOST)} photographs")
+        ranges = _find_ranges(model, photographs, threads=threads)
+        kept = [loss for loss in card.losses if loss.precision != "int8"]
+        card = card.model_copy(update={"ranges": ranges, "losses": kept})
+    ways = _ways(backend, precision, has_ranges=bool(card.ranges), threads=threads)
+    bare = card.model_copy(update={"losses": ()})
+    upscalers = {
+        name: Upscaler(load_engine(ModelFile(model.path, bare), **how), card=bare)
+        for name, how in ways.items()
+    }
+    found: dict[str, list[float]] = {name: [] for name in upscalers}
+    for i, path in enumerate(held_out):
+        on_notice(f"the losses, photograph {i + 1} of {len(held_out)}")
+        lr, hr = _pair(path, card)
+        for name, upscaler in upscalers.items():
+            found[name].append(_quality(upscaler(lr), hr, scale=scale, name=path))
+    fp32 = np.array(found.pop("fp32"))
+    losses: dict[str, Loss] = {loss.precision: loss for loss in card.losses}
+    losses |= {name: _loss(name, fp32 - np.array(scores)) for name, scores in found.items()}
+    return card.model_copy(update={"losses": tuple(losses[name] for name in sorted(losses))})
+
+
+def _find_ranges(
+    model: ModelFile, photographs: Sequence[Path], *, threads: int
+) -> dict[str, tuple[float, ...]]:
     every = max(1, len(photographs) // _MOST)
     ranges = find_ranges(
         model,
         (_network_input(_pair(path, model.card)[0]) for path in photographs[::every][:_MOST]),
         threads=threads,
     )
-    rounded = {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
-    bare = model.card.model_copy(update={"ranges": rounded, "losses": ()})
-    upscalers = {
-        precision: Upscaler(load_engine(ModelFile(model.path, bare), **how), card=bare)
-        for precision, how in _ways(has_ranges=bool(rounded), threads=threads).items()
-    }
-    found: dict[str, list[float]] = {precision: [] for precision in upscalers}
-    for i, path in enumerate(held_out):
-        tell(f"the losses, photograph {i + 1} of {len(held_out)}")
-        lr, hr = _pair(path, model.card)
-        for precision, upscaler in upscalers.items():
-            found[precision].append(_quality(upscaler(lr), hr, scale=scale, name=path))
-    exact = np.array(found.pop("fp32"))
-    losses = {name: _loss(name, exact - np.array(scores)) for name, scores in found.items()}
-    for old in model.card.losses:
-        if old.precision != "int8":
-            losses.setdefault(old.precision, old)
-    return bare.model_copy(update={"losses": tuple(losses[name] for name in sorted(losses))})
+    return {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
 
 
-def _ways(*, has_ranges: bool, threads: int) -> dict[str, dict[str, Any]]:
-    """How to load each precision that this CPU computes in; fp32 is what they are held to."""
+def _ways(
+    backend: Backend, wanted: Precision, *, has_ranges: bool, threads: int
+) -> dict[str, dict[str, Any]]:
+    """Say how to load each precision that this CPU computes in, and fp32, to compare with."""
     ways: dict[str, dict[str, Any]] = {
         "fp32": {"backend": "onnxruntime", "precision": "fp32", "threads": threads}
     }
     for precision in get_args(LowPrecision):
-        try:
-            choose(precision=precision)
-        except UsageError:
+        if wanted not in ("auto", precision) or (precision == "int8" and not has_ranges):
             continue
-        if precision != "int8" or has_ranges:
-            ways[precision] = {"precision": precision, "threads": threads}
+        try:
+            choose(backend=backend, precision=precision)
+        except UsageError:
+            if wanted == precision:
+                raise
+            continue
+        ways[precision] = {"backend": backend, "precision": precision, "threads": threads}
     return ways
 
 
@@ -138,7 +160,7 @@ def _quality(sr: NDArray[np.uint8], hr: NDArray[np.uint8], *, scale: int, name: 
     try:
         quality = psnr(sr, hr, protocol=PROTOCOL, scale=scale)
     except ShapeError as error:
-        raise DataError(f"{name}: {error}") from error
+        raise DataError(f"{name}: {error.message}") from error
     if isinf(quality):
         raise DataError(f"{name}: has nothing that could be lost; take photographs")
     return quality
@@ -158,7 +180,7 @@ def _listed(path: Path) -> set[str]:
 
 
 def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """LR, made as the model's training pictures were, and HR of a photograph, uint8 (H, W, 3)."""
+    """Give LR and HR of a photograph, uint8 (H, W, 3); LR as the model's training had it."""
     # Without a recipe the card does not know what the network learned from.
     made_here = card.recipe and card.degradation in DEGRADATIONS
     shrink = DEGRADATIONS[card.degradation if made_here else "bicubic"].shrink
@@ -170,11 +192,11 @@ def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.ui
         hr = np.ascontiguousarray(cropped_to_multiple(rgb, card.scale), np.uint8)
         return shrink(hr, scale=card.scale, seed=photograph_seed(path.name)), hr
     except ShapeError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{path}: {error.message}") from error
 
 
 def _network_input(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The middle of a picture as networks take it, (1, 3, H, W) in [0, 1]."""
+    """Cut the middle of a picture out as networks take it, (1, 3, H, W) in [0, 1]."""
     top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
     middle = lr[top : top + _SIDE, left : left + _SIDE].transpose(2, 0, 1)[np.newaxis]
     return np.ascontiguousarray(middle, np.float32) / np.float32(255)

@@ -1,7 +1,7 @@
-"""How fast a model is on this machine: by which back end, in which tiles; about a minute."""
+"""Measure how fast a model is on this machine, by which runtime and in which tiles."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from widesr.engine import (
+    Backend,
     Choice,
     Engine,
     Precision,
@@ -23,6 +24,7 @@ from widesr.engine.tuned import Best
 from widesr.errors import MissingExtraError, UsageError
 from widesr.models.catalog import ModelFile
 from widesr.system.machine import cpu_name
+from widesr.system.progress import OnNotice, ignore
 from widesr.system.threads import in_threads
 
 _SIDE = 256
@@ -46,13 +48,13 @@ class Speed(_Frozen):
     tile: int
     """Side of the core, LR pixels."""
     seconds_per_megapixel: float
-    """Of output."""
+    """The time for a megapixel of output."""
     share_of_peak: float
-    """Of the fastest matrix product in the same precision; work on halos counts for nothing."""
+    """The share of the fastest matrix product in this precision; work on halos does not count."""
 
 
 class Bench(_Frozen):
-    """What was found."""
+    """The speeds that were found."""
 
     model: str
     scale: int
@@ -62,7 +64,7 @@ class Bench(_Frozen):
     backends: list[Speed]
     """The fastest first."""
     tiles: list[Speed]
-    """Of the fastest back end that costs no quality, the fastest first."""
+    """The same of the fastest runtime that costs no quality, by tiles."""
 
     @property
     def best(self) -> Best:
@@ -78,17 +80,26 @@ class _Contender(NamedTuple):
 
 
 def bench(
-    model: ModelFile, *, threads: int | None = None, tell: Callable[[str], None] = lambda _: None
+    model: ModelFile,
+    *,
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+    on_notice: OnNotice = ignore,
 ) -> Bench:
-    """Measure a model on this machine.
+    """Measure a model on this machine, for about a minute.
 
     Args:
         model: From `find_model`; one with tiles.
+        backend: The runtime to measure; "auto" measures all.
+        precision: The precision to measure; "auto" measures all.
         threads: For the runtimes; None is one per CPU that this process may use.
-        tell: Called with what is being done.
+        on_notice: Told what is being measured.
 
     Raises:
         ModelFileError: No runtime can run the model.
+        MissingExtraError: The runtime is not installed.
+        UsageError: The runtime does not compute in this precision on this machine.
     """
     threads = threads or usable_cpus()
     engines = {
@@ -99,9 +110,9 @@ def bench(
             threads=threads,
             streams="auto",
         )
-        for choice in _choices(model)
+        for choice in _choices(model, backend, precision)
     }
-    tell("the peak of the machine")
+    on_notice("the peak of the machine")
     peaks = {
         precision: measure_peak(precision, threads=threads)
         for precision in {choice.precision for choice in engines}
@@ -114,12 +125,13 @@ def bench(
         ]
         return sorted(found, key=lambda speed: speed.seconds_per_megapixel)
 
-    tell("the back ends")
+    on_notice("the back ends")
     backends = speeds([_Contender(choice, engine, _SIDE) for choice, engine in engines.items()])
-    lossless = next(speed for speed in backends if is_lossless(model.card, speed.precision))
-    fastest = Choice(lossless.backend, lossless.precision)  # type: ignore[arg-type]
+    lossless = [speed for speed in backends if is_lossless(model.card, speed.precision)]
+    first = (lossless or backends)[0]
+    fastest = Choice(first.backend, first.precision)  # type: ignore[arg-type]
     engine = engines[fastest]
-    tell("the tiles")
+    on_notice("the tiles")
     sides = sorted({max(side, engine.smallest_tile or 1) for side in _TILES})
     return Bench(
         model=model.card.name,
@@ -132,22 +144,31 @@ def bench(
     )
 
 
-def _choices(model: ModelFile) -> list[Choice]:
-    """All that this machine can compute a model by, on the CPU."""
+def _choices(model: ModelFile, backend: Backend, precision: Precision) -> list[Choice]:
+    """List all that this machine can compute a model by, on the CPU, of what was asked for."""
+    found = [
+        each
+        for each in _all_choices(model)
+        if backend in ("auto", each.backend) and precision in ("auto", each.precision)
+    ]
+    return found or [choose(backend=backend, precision=precision)]  # which says why there is none
+
+
+def _all_choices(model: ModelFile) -> list[Choice]:
     found = [Choice("onnxruntime", "fp32")]
     precisions: list[Precision] = ["fp32", "bf16", "fp16"]
     if model.card.ranges:
         precisions.append("int8")
-    for precision in precisions:
+    for each in precisions:
         try:
-            found.append(choose(backend="openvino", precision=precision))
+            found.append(choose(backend="openvino", precision=each))
         except (MissingExtraError, UsageError):
             continue
     return found
 
 
 def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
-    """Seconds that each takes for a tile: the middle of rounds in which all take turns."""
+    """Measure the seconds for a tile: the middle of rounds in which all take turns."""
     pictures = [_noise(each) for each in contenders]
     for each, lr in zip(contenders, pictures, strict=True):
         _run(each.engine, lr)  # the first run prepares
@@ -164,14 +185,14 @@ def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
 
 
 def _run(engine: Engine, lr: NDArray[np.float32]) -> None:
-    """One tile in each stream, at once."""
+    """Compute one tile in each stream, at once."""
     streams = engine.streams
     for _ in in_threads([lr] * streams, engine.run, threads=streams):
         pass
 
 
 def _noise(contender: _Contender) -> NDArray[np.float32]:
-    """What is read for a tile from the middle of a picture."""
+    """Draw what is read for a tile from the middle of a picture."""
     side = contender.tile + 2 * contender.engine.receptive_radius
     return np.random.default_rng(0).random((1, 3, side, side), np.float32)
 

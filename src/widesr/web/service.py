@@ -58,14 +58,15 @@ class Service:
         self.stopping = False
         self._arriving = 0
         self._arriving_bytes = 0
+        self._kept = (float("-inf"), 0)
         self._sweeping = threading.Event()
         self._warming = threading.Thread(target=self._warm_up, name="widesr-warm-up", daemon=True)
         self._sweeper = threading.Thread(target=self._sweep, name="widesr-sweeper", daemon=True)
         self.metrics.watch(
-            queued=lambda: self.store.counts().get("queued", 0),
+            queued=self.store.count_queued,
             running=lambda: self.workers.counts()[0],
             reserved=lambda: self.workers.counts()[1],
-            kept=self.store.bytes_kept,
+            kept=self._kept_bytes,
         )
 
     @property
@@ -118,7 +119,7 @@ class Service:
                 "stopping", "the server is about to stop; try again", status=503,
                 headers={"Retry-After": "10"},
             )  # fmt: skip
-        waiting = self.store.counts().get("queued", 0) + self._arriving
+        waiting = self.store.count_queued() + self._arriving
         if waiting >= self.settings.max_queue:
             raise ProblemError(
                 "queue-full",
@@ -128,7 +129,7 @@ class Service:
                 headers={"Retry-After": str(self.retry_after())},
             )
         size = n_bytes if n_bytes is not None else 2**20
-        kept = self.store.bytes_kept() + self._arriving_bytes + size
+        kept = self._kept_bytes() + self._arriving_bytes + size
         if kept > self.settings.max_disk:
             raise ProblemError(
                 "disk-full",
@@ -143,6 +144,14 @@ class Service:
         finally:
             self._arriving -= 1
             self._arriving_bytes -= size
+
+    def _kept_bytes(self) -> int:
+        """Give what is kept, as it was within the last second: to add it up reads every job."""
+        when, n_bytes = self._kept
+        if time.monotonic() - when > 1:
+            n_bytes = self.store.bytes_kept()
+            self._kept = (time.monotonic(), n_bytes)
+        return n_bytes
 
     def retry_after(self) -> int:
         """Say in how many seconds there is likely to be room."""

@@ -287,11 +287,11 @@ class Store:
             rows = self._db.execute("SELECT source, result FROM jobs").fetchall()
         return {name for row in rows for name in row if name}
 
-    def counts(self) -> dict[str, int]:
-        """Count the jobs by their state."""
+    def count_queued(self) -> int:
+        """Count the jobs that wait."""
         with self._lock:
-            rows = self._db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state")
-            return dict(rows.fetchall())
+            (n,) = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()
+        return int(n)
 
     def waiting_before(self, number: int) -> tuple[int, float]:
         """Count the jobs that come before one, and the seconds that are forecast for them."""

@@ -1,4 +1,4 @@
-"""Pictures shown in turn for ever: where two differ, the eye sees it move."""
+"""Show pictures in turn for ever: where two differ, the eye sees it move."""
 
 from collections.abc import Sequence
 from fractions import Fraction

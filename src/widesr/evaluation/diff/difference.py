@@ -1,4 +1,4 @@
-"""What tells two pictures apart: in numbers, at which place, and drawn for eyes."""
+"""Measure how two pictures differ: in numbers, at which place, and drawn for eyes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ PANEL = 480
 _BAND = 256
 """Rows that are compared at once."""
 _CELLS = 2**22
-"""Of a picture with more pixels, the window is sought in steps of more than one pixel."""
+"""The pixels above which the window is sought in steps of more than one pixel."""
 _SQUARE = 8
 """Side of the squares that show through where pictures are transparent, in their pixels."""
 _SSIM_WINDOW = 11
@@ -38,11 +38,11 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
+        """Give its rows and columns."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def scaled(self, *, down: int, up: int) -> "Window":
-        """The same part of a picture that is shrunk and enlarged by whole numbers."""
+        """Give the same part of a picture that is shrunk and enlarged by whole numbers."""
         left, top, *sides = (n // down * up for n in self)
         width, height = (max(side, up) for side in sides)
         return Window(left, top, width, height)
@@ -58,7 +58,7 @@ class Difference:
     greatest: float
     mean: float
     share: float
-    """Of the values that differ, from 0 to 1."""
+    """The share of values that differ, from 0 to 1."""
     psnr_y: float
     """Decibels, protocol benchmark-y but for its border: none is left out, here and below."""
     psnr_rgb: float | None
@@ -108,7 +108,7 @@ def _whole(name: str) -> Protocol:
 
 
 def _values(picture: Picture, rows: slice) -> NDArray[np.int32]:
-    """Colours, and alpha behind them, of some rows."""
+    """Join the colours, and alpha behind them, of some rows."""
     planes = [picture.pixels[rows]]
     if picture.alpha is not None:
         planes.append(picture.alpha[rows, :, np.newaxis])
@@ -116,7 +116,7 @@ def _values(picture: Picture, rows: slice) -> NDArray[np.int32]:
 
 
 def _white(histogram: NDArray[np.int64]) -> int:
-    """The least of 1, 2, 4, ..., 128, 255 that covers 99 of 100 levels above 0."""
+    """Find the least of 1, 2, 4, ..., 128, 255 that covers 99 of 100 levels above 0."""
     covered = histogram[1:].cumsum()
     ladder = (1, 2, 4, 8, 16, 32, 64, 128)
     return next((n for n in ladder if 100 * covered[n - 1] >= 99 * covered[-1]), 255)
@@ -197,7 +197,7 @@ def drawn(
 def frames(
     pair: Matched, *, window: Window, zoom: int, names: tuple[str, str]
 ) -> list[NDArray[np.uint8]]:
-    """Draw the window of A, and that of B, to be shown in turn; arguments as for `sheet`.
+    """Draw the window of A, and that of B, to be shown in turn; arguments as for `drawn`.
 
     Returns:
         Two of one size, sRGB, uint8, (H, W, 3).
@@ -241,7 +241,7 @@ def _as_8_bits(plane: Pixels) -> NDArray[np.uint8]:
 
 
 def _strongest(levels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """The maximum of each `step` x `step` square: not even a single pixel is lost from sight."""
+    """Take the maximum of each `step` x `step` square: no single pixel is lost from sight."""
     rows, columns = (np.arange(0, side, step) for side in levels.shape)
     strongest: NDArray[np.uint8] = np.maximum.reduceat(
         np.maximum.reduceat(levels, rows, axis=0), columns, axis=1

@@ -1,4 +1,4 @@
-"""Two pictures brought to one size, depth, mode and colour space, to be compared."""
+"""Bring two pictures to one size, depth, mode and colour space, to be compared."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ class Matched(NamedTuple):
     """Colours over black, where alpha is not opaque; both have alpha then, and else none has."""
     b: Picture
     notes: tuple[str, ...]
-    """What was done for it, in words for people."""
+    """The changes that were made for it, in words for people."""
 
 
 def are_identical(a: Picture, b: Picture) -> bool:
@@ -57,7 +57,7 @@ def differing_metadata(a: Picture, b: Picture) -> dict[str, str]:
 
 
 def _dots_per_inch(picture: Picture) -> tuple[int, ...] | None:
-    """To the whole number: each format rounds it in another unit. 72 is said for none at all."""
+    """Round the resolution, which formats store in several units; None for 72, which means none."""
     dots = tuple(round(25.4 * n) for n in picture.pixels_per_mm or ())
     return dots if dots and dots != (72, 72) else None
 

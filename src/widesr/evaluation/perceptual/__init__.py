@@ -1,1 +1,1 @@
-"""What eyes see, in numbers: LPIPS against the true picture, NIQE without one; NumPy alone."""
+"""Measures what eyes see: LPIPS against the true picture, NIQE without one; NumPy alone."""

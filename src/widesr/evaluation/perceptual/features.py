@@ -107,7 +107,7 @@ class FeatureNetwork:
     name: str
     """"squeeze", "alex" or "vgg"."""
     sha256: str
-    """Of the file."""
+    """The hash of the file."""
 
     def __init__(self, path: Path) -> None:
         """Read the weights and recognise the network.

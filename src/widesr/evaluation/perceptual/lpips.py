@@ -17,7 +17,7 @@ from widesr.errors import ShapeError
 from widesr.evaluation.perceptual.features import SMALLEST, FeatureNetwork, Maps
 
 Seen = Sequence[Maps]
-"""What the network sees in a picture: maps (C, h, w), each place of them of length 1."""
+"""The maps that the network makes of a picture, (C, h, w), each place of them of length 1."""
 
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
@@ -29,7 +29,7 @@ class Lpips:
     name: str
     """"lpips-squeeze", "lpips-alex" or "lpips-vgg"."""
     sha256: str
-    """Of the file of weights."""
+    """The hash of the file of weights."""
 
     def __init__(self, weights: Path) -> None:
         """Read the network's weights.
@@ -42,7 +42,7 @@ class Lpips:
         """
         self._network = FeatureNetwork(weights)
         self.name, self.sha256 = f"lpips-{self._network.name}", self._network.sha256
-        self._heads = _heads()[self._network.name]
+        self._heads = heads()[self._network.name]
 
     def look(self, picture: NDArray[Any]) -> Seen:
         """See what there is in a picture, uint8 or uint16, (H, W, 1 or 3) or (H, W).
@@ -93,8 +93,8 @@ class Lpips:
 
 
 @cache
-def _heads() -> dict[str, list[NDArray[np.float32]]]:
-    """How much each channel counts, by the network and its places."""
+def heads() -> dict[str, list[NDArray[np.float32]]]:
+    """Return the weight of each channel, by the network ("squeeze", ...) and its layers."""
     with (files(__package__) / "lpips_heads.npz").open("rb") as file, np.load(file) as arrays:
         found: dict[str, list[NDArray[np.float32]]] = {}
         for key in sorted(arrays.files):  # "alex0", "alex1", ...

@@ -1,0 +1,169 @@
+"""Upscale one picture file, on its own or for whoever has many of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from widesr.batch.jobs import plan_jobs
+from widesr.batch.settings import UpscaleSettings
+from widesr.pictures.adapt import adapted_stream
+from widesr.pictures.picture import PictureStream
+from widesr.pictures.reading import open_picture
+from widesr.pictures.several import (
+    Several,
+    check_several,
+    holds_several,
+    open_several,
+    write_pictures,
+)
+from widesr.pictures.writing import check_lossless, check_opaque, output_format
+from widesr.system.progress import OnProgress, ignore
+from widesr.upscaling.base import AnyUpscaler
+
+
+class Upscaled(NamedTuple):
+    """The sizes and the number of what was made of a file."""
+
+    input_size: tuple[int, int]
+    """(height, width), of the first where there are several pictures in it."""
+    output_size: tuple[int, int]
+    n_pictures: int
+    """The number of frames or pages; 1 for a still picture."""
+
+
+class UpscaledBytes(NamedTuple):
+    """A file that was made in memory."""
+
+    data: bytes
+    suffix: str
+    """The end of its name, with the dot: ".png"."""
+    upscaled: Upscaled
+
+
+def upscale_one(
+    settings: UpscaleSettings,
+    source: Path,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    upscaler: AnyUpscaler | None = None,
+    on_progress: OnProgress = ignore,
+) -> Upscaled:
+    """Upscale a file of one or several pictures into another, which is written whole or not at all.
+
+    Pictures pass row by row, so that memory does not grow with them.
+
+    Args:
+        settings: All that decides the output.
+        source: A picture, an animation, or a TIFF file of several pages.
+        output: The file to be; its suffix decides the format.
+        overwrite: Replace a file that is there.
+        upscaler: What `settings.load()` gave; by default it is loaded once in each process.
+        on_progress: Told of the pictures done, parts of one too, and of all of them.
+
+    Raises:
+        WidesrError: As `read_picture`, `Upscaler` and `write_picture` say.
+    """
+    made_by = upscaler or loaded(settings)
+    quality, lossless = settings.quality, settings.lossless
+    with open_any(source, max_pixels=settings.max_pixels) as lr:
+        count = check_output(output, lr, lossless=lossless)
+    with open_any(source, max_pixels=settings.max_pixels) as lr:  # checking may have read it
+
+        def change(each: PictureStream, number: int) -> PictureStream:
+            def on_tile(done: float, total: float) -> None:
+                on_progress(number + done / total, count)
+
+            return upscaled_stream(each, settings, made_by, on_tile)
+
+        with changed(lr, change) as sr:
+            write_pictures(output, sr, quality=quality, lossless=lossless, overwrite=overwrite)
+            return Upscaled(lr.size, sr.size, count)
+
+
+def upscale_bytes(
+    settings: UpscaleSettings, data: bytes, *, name: str, upscaler: AnyUpscaler | None = None
+) -> UpscaledBytes:
+    """Upscale the bytes of a picture file, by way of the disk, as `upscale_one` does.
+
+    Args:
+        settings: All that decides the output; without a format it is that of the name.
+        data: A file of any format that is read.
+        name: The name of the file, of which only the suffix counts.
+        upscaler: As for `upscale_one`.
+
+    Raises:
+        WidesrError: As `upscale_one` says.
+    """
+    with TemporaryDirectory(prefix="widesr-") as folder:
+        source = Path(folder, f"in{Path(name).suffix}")
+        source.write_bytes(data)
+        (job,) = plan_jobs([source], name_end="_out", format=settings.format)
+        upscaled = upscale_one(settings, source, job.target, upscaler=upscaler)
+        return UpscaledBytes(job.target.read_bytes(), job.target.suffix, upscaled)
+
+
+@lru_cache(maxsize=1)
+def loaded(settings: UpscaleSettings) -> AnyUpscaler:
+    """Load the networks that this process works with, once."""
+    return settings.load()
+
+
+def upscaled_stream(
+    lr: PictureStream, settings: UpscaleSettings, upscaler: AnyUpscaler, on_tile: OnProgress
+) -> PictureStream:
+    """Upscale a picture as it passes, and adapt what goes along with it."""
+    lr = adapted_stream(lr, icc=settings.icc, metadata=settings.metadata)
+    return upscaler.upscale_stream(lr, progress=on_tile)
+
+
+@contextmanager
+def open_any(source: Path, *, max_pixels: int) -> Iterator[PictureStream | Several]:
+    """Open a file of one or of several pictures; as `open_picture` and `open_several`."""
+    opening = open_several if holds_several(source) else open_picture
+    with opening(source, max_pixels=max_pixels) as pictures:
+        yield pictures
+
+
+def check_output(output: Path, lr: PictureStream | Several, *, lossless: bool) -> int:
+    """Refuse an output that cannot hold what becomes of these pictures, and count them.
+
+    Raises:
+        ImageFormatError: Its format is not written, or cannot hold them.
+    """
+    if not isinstance(lr, PictureStream):
+        check_several(output, lr, lossless=lossless)
+        return lr.count
+    check_still(output, lossless=lossless)
+    check_opaque(output, lr)
+    return 1
+
+
+def check_still(output: Path, *, lossless: bool) -> None:
+    """Refuse a format that is not one of a still picture, or that loses what must be kept.
+
+    Raises:
+        ImageFormatError: It is such a format.
+    """
+    output_format(output)
+    if lossless:
+        check_lossless(output)
+
+
+@contextmanager
+def changed(
+    lr: PictureStream | Several, change: Callable[[PictureStream, int], PictureStream]
+) -> Iterator[PictureStream | Several]:
+    """Change pictures as they pass; each step works while the one behind it uses what it made.
+
+    Args:
+        lr: What was opened.
+        change: Gets each picture and its number, from 0.
+    """
+    with lr.ahead() as given:
+        made = change(given, 0) if isinstance(given, PictureStream) else given.map(change)
+        with made.ahead() as sr:
+            yield sr

@@ -1,0 +1,43 @@
+"""Hold all that decides what becomes of a picture: plain values, which any process can be sent."""
+
+from dataclasses import dataclass, field
+
+from widesr.engine import EngineOptions
+from widesr.pictures.adapt import Icc, Kept
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.resize_to import load_upscaler
+from widesr.upscaling.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSettings:
+    """The settings of reading and writing pictures."""
+
+    quality: int = 95
+    """The quality of JPEG, WebP and AVIF, 1 to 100."""
+    lossless: bool = False
+    """Keep every value, or refuse the picture."""
+    max_pixels: int = MAX_PIXELS
+    """The largest picture that is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleSettings(FileSettings):
+    """The settings of making pictures larger; each worker loads networks of its own by them."""
+
+    target: Target = field(default_factory=lambda: Target(scale=2))
+    model: str = "default"
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    format: str | None = None
+    """The format of outputs, such as "webp"; by default each picture keeps its own."""
+    icc: Icc = "keep"
+    metadata: Kept = "keep"
+
+    def load(self) -> AnyUpscaler:
+        """Load the networks.
+
+        Raises:
+            WidesrError: As `load_upscaler` says.
+        """
+        return load_upscaler(self.model, target=self.target, options=self.engine)

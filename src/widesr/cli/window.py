@@ -1,0 +1,82 @@
+"""Define how `widesr diff` and `widesr compare-models` take the part of a picture to show."""
+
+import re
+from os.path import lexists, realpath  # Path's fail at some names
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from widesr.cli import values
+from widesr.errors import OutputExistsError, UsageError
+
+if TYPE_CHECKING:
+    from widesr.evaluation.diff.difference import Window
+
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="X,Y,WxH",
+        help="The part to enlarge, in pixels of the input, or of the larger of two. Default: the "
+        "part where there is most to see.",
+    ),
+]
+Zoom = Annotated[
+    int,
+    typer.Option(
+        "--zoom",
+        metavar="1..64",
+        parser=values.whole_number("zoom", most=64),
+        help="How many times to enlarge each pixel of that part.",
+    ),
+]
+
+_MOST_SHOWN = 2**25
+"""The largest panel, in pixels as it is shown."""
+
+
+def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
+    """Read `--crop`: left, top, width x height, within a picture of this size.
+
+    Args:
+        text: What the user wrote.
+        width: Of the picture, in pixels.
+        height: The same.
+        times: Pixels along each axis that show one of them.
+
+    Raises:
+        UsageError: It is not valid, reaches beyond the picture, or is too large to be shown.
+    """
+    from widesr.evaluation.diff.difference import Window
+
+    found = re.fullmatch(r"([0-9]{1,9}),([0-9]{1,9}),([0-9]{1,9})[xX]([0-9]{1,9})", text)
+    if not found:
+        raise UsageError(
+            f"crop {text} is not valid; expected left,top,width x height, such as 120,80,64x48"
+        )
+    window = Window(*(int(number) for number in found.groups()))
+    inside = window.left + window.width <= width and window.top + window.height <= height
+    if not inside or 0 in (window.width, window.height):
+        raise UsageError(f"crop {text} is empty or reaches beyond the picture of {width}x{height}")
+    if window.width * window.height * times**2 > _MOST_SHOWN:
+        raise UsageError(
+            f"crop {window} is too large to be shown {times} times larger; give a smaller crop, or "
+            "--zoom 1"
+        )
+    return window
+
+
+def check_drawing(output: Path, *, inputs: tuple[Path, ...], overwrite: bool) -> None:
+    """Refuse, before the work, a drawing that would replace what must stay.
+
+    Raises:
+        OutputExistsError: It is one of the inputs, or exists and may not be replaced.
+    """
+    if realpath(output) in map(realpath, inputs):
+        raise OutputExistsError(f"{output}: is an input; name another output", options=["output"])
+    if lexists(output) and not overwrite:
+        raise OutputExistsError(
+            f"{output}: exists already; name another output, or allow it to be replaced",
+            options=["output", "overwrite=True"],
+        )

@@ -1,0 +1,56 @@
+"""Lock open files against other processes, by what the standard library has on this platform.
+
+A lock ends when its file is closed, or with the process, however that ends.
+"""
+
+import errno
+import os
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+try:
+    import msvcrt
+except ImportError:  # everywhere else
+    msvcrt = None  # type: ignore[assignment]
+
+_FAR = 2**40
+"""Offset of the byte that stands for the file on Windows, where what is locked cannot be read."""
+
+
+def lock(fd: int, *, wait: bool) -> None:
+    """Take the lock of an open file; it belongs to the process that has opened it.
+
+    Args:
+        fd: The descriptor of the file.
+        wait: Wait until no other process holds the lock.
+
+    Raises:
+        BlockingIOError: Another process holds the lock, and `wait` is False.
+        OSError: The file system, or the platform, has no locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    elif msvcrt is not None:
+        _lock_far_byte(fd, wait=wait)
+    else:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def _lock_far_byte(fd: int, *, wait: bool) -> None:
+    at = os.lseek(fd, 0, os.SEEK_CUR)
+    os.lseek(fd, _FAR, os.SEEK_SET)
+    try:
+        while True:
+            try:
+                msvcrt.locking(fd, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            except OSError as error:
+                if not wait:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+                if error.errno != errno.EDEADLK:  # ten seconds went by: go on waiting
+                    raise
+            else:
+                return
+    finally:
+        os.lseek(fd, at, os.SEEK_SET)

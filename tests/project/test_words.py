@@ -1,0 +1,67 @@
+"""The library speaks of Python arguments: only the command line knows its flags."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "src" / "widesr"
+FLAG = re.compile(r"(?<![\w`-])(--?[a-z][a-z-]*[a-z]|-[a-zA-Z])(?![\w-])")
+
+
+@cache
+def flags_of_ours():
+    """List the flags of all commands, as a user types them."""
+    from typer.main import get_command
+
+    from widesr.cli import app
+
+    def options(command):
+        for each in getattr(command, "commands", {}).values():
+            yield from options(each)
+        for param in command.params:
+            yield from (*param.opts, *param.secondary_opts)
+
+    return {name for name in options(get_command(app)) if name.startswith("-")}
+
+
+def texts(node):
+    """Give the strings of a module, a format string as one, without what is typed at a shell."""
+    match node:
+        case ast.Constant(str() as text):
+            yield node.lineno, text
+        case ast.JoinedStr(values):
+            parts = [str(each.value) if isinstance(each, ast.Constant) else "0" for each in values]
+            yield node.lineno, "".join(parts)
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from texts(child)
+
+
+def found_in(source):
+    ours = flags_of_ours()
+    return [
+        (line, flag)
+        for line, text in texts(ast.parse(source))
+        for flag in FLAG.findall(re.sub(r"`[^`]*`", "", text))
+        if flag in ours
+    ]
+
+
+def test_no_text_of_the_library_names_a_flag_of_the_command_line():
+    modules = [path for path in PACKAGE.rglob("*.py") if "cli" not in path.parts]
+    assert len(modules) > 100
+    found = {
+        f"{path.relative_to(PACKAGE)}:{line}: {flag}"
+        for path in modules
+        for line, flag in found_in(path.read_text(encoding="utf-8"))
+    }
+    assert found == set()
+
+
+def test_a_flag_in_a_message_is_found():
+    assert found_in('raise ValueError(f"{x}: exists; say --overwrite")') == [(1, "--overwrite")]
+    assert found_in('"""Docs.\n\nWrite to another file (-o)."""') == [(1, "-o")]
+    assert found_in('fetch(flag="--url")') == [(1, "--url")]
+    assert found_in('("git", "-C", folder, "--dirty"), f"{name}-x{scale}"') == []
+    assert found_in('"`widesr upscale -o out` makes it"; "a-o, x -- y, -5 and 3-s"') == []

@@ -1,0 +1,376 @@
+"""Losses as a table of terms, with networks of their own: exact in a resume, refused when wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch.nn import functional as F  # noqa: N812 (torch's own habit)
+
+from recipes import rewritten
+from widesr.data.patches import Batch
+from widesr.errors import CheckpointError, RecipeError, TrainingError
+from widesr.evaluation.perceptual.lpips import Lpips
+from widesr.train import validation
+from widesr.train.checkpoint import load_newest_state, load_weights
+from widesr.train.discriminators import DISCRIMINATORS
+from widesr.train.features import Perceptual, SqueezeNet
+from widesr.train.guard import Guard
+from widesr.train.loop import prepare, train
+from widesr.train.objective import Adversary
+from widesr.train.parallel import ALONE
+from widesr.train.recipe import AdversarialTable, BestTable, Scores, load_recipe
+from widesr.train.run import ExplosionError, Learned
+
+pytestmark = pytest.mark.train
+
+TERMS = """
+[loss]
+l1 = 1.0
+perceptual = 0.1
+side = 24
+[loss.adversarial]
+weight = 1e-2
+kind = "relativistic"
+discriminator = "unet"
+n_feats = 4
+learning_rate = 1e-3
+begin = 3
+[features]
+weights = "{weights}"
+[best]
+score = "lpips"
+[log]"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A feature network that has learned nothing: a random one tells pictures apart as well."""
+    file = tmp_path_factory.mktemp("features") / "features.safetensors"
+    torch.manual_seed(0)
+    save_file(SqueezeNet().state_dict(), file)
+    return file
+
+
+@pytest.fixture
+def gan(recipe_file, weights):
+    """Write the tiny recipe with all terms, and other changes."""
+
+    def write(*changes):
+        text = rewritten(TERMS.format(weights=weights), *changes)
+        net = ("scale = 2", "scale = 2\nconsistent = true")
+        return recipe_file(('loss = "l1"\n', ""), net, ("[log]", text))
+
+    return write
+
+
+def pictures(n, side, seed):
+    return torch.rand((n, 3, side, side), generator=torch.Generator().manual_seed(seed))
+
+
+def same(one, other):
+    one, other = load_newest_state(one)[0], load_newest_state(other)[0]
+    assert any(name.startswith("objective.adversary.network") for name in one)
+    assert any(name.startswith("objective.adversary.optimizer") for name in one)
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+# ---- resume ------------------------------------------------------------------------------------
+
+KILLED = """
+import sys
+from pathlib import Path
+from widesr.train.loop import train
+from widesr.train.recipe import load_recipe
+recipe, data, out = sys.argv[1:]
+def tell(now):
+    print(now.step, flush=True)
+train(load_recipe(recipe), data=Path(data), out=Path(out), threads=1, resume="auto",
+      on_progress=tell)
+"""
+
+
+def test_a_run_with_a_discriminator_goes_on_after_a_kill_bit_for_bit(gan, photographs, tmp_path):
+    file = gan()
+    train(load_recipe(file), data=photographs, out=tmp_path / "whole", threads=1)
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", KILLED, file, str(photographs), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) >= 8:
+                process.kill()
+                break
+        process.stdout.read()
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < load_newest_state(out)[1]["step"] < 12
+    train(load_recipe(file), data=photographs, out=out, threads=1, resume=True)
+    assert same(tmp_path / "whole", out)
+    rows = [json.loads(row) for row in (out / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [4, 8, 12]
+    assert set(rows[-1]["terms"]) == {
+        "l1", "colour", "perceptual", "adversarial", "discriminator", "real", "fake"
+    }  # fmt: skip
+    assert rows[-1]["lpips"] > 0
+    assert rows[-1]["lr_psnr"] > rows[-1]["psnr"]
+    best, provenance = load_weights(out / "tiny-x2.best.safetensors")
+    assert best.cfg.consistent
+    assert provenance.validation_lpips == min(row["lpips"] for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_200_steps_with_a_discriminator_are_100_a_kill_and_100(
+    gan, photographs, tmp_path, processes
+):
+    text = Path(gan()).read_text()
+    every = ("validate_every = 4", "validate_every = 100")
+    longer = tmp_path / "longer.toml"
+    longer.write_text(rewritten(text, ("steps = 12", "steps = 200"), every))
+    launch = [sys.executable, "-c", KILLED]
+    if processes > 1:
+        script = tmp_path / "train.py"
+        script.write_text(KILLED)
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+        launch += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", script]
+    for name, kills in (("whole", False), ("killed", True)):
+        command = [*launch, str(longer), str(photographs), str(tmp_path / name)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            for line in process.stdout:
+                if kills and line.strip().isdecimal() and int(line) > 100:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    break
+            process.stdout.read()
+        if kills:
+            assert load_newest_state(tmp_path / name)[1]["step"] == 100
+            subprocess.run(command, check=True, capture_output=True)
+    assert load_newest_state(tmp_path / "killed")[1]["step"] == 200
+    assert same(tmp_path / "whole", tmp_path / "killed")
+
+
+# ---- terms -------------------------------------------------------------------------------------
+
+
+def test_lpips_in_torch_is_that_of_evaluation(weights):
+    random = np.random.default_rng(0)
+    one, other = (random.integers(0, 256, (40, 56, 3), np.uint8) for _ in range(2))
+    as_tensors = [torch.from_numpy(p).permute(2, 0, 1)[None] / 255 for p in (one, other)]
+    found = float(Perceptual(weights)(*as_tensors))
+    assert found == pytest.approx(Lpips(weights)(one, other), rel=1e-4)
+    assert float(Perceptual(weights)(as_tensors[0], as_tensors[0])) == 0
+
+
+@pytest.mark.parametrize(("name", "distance"), [("ex_p0", 0.711048), ("ex_p1", 0.147902)])
+def test_lpips_in_torch_is_the_authors(perceptual_files, name, distance):
+    # Golden: the lpips package 0.1.4 on the authors' own examples.
+    def read(stem):
+        with Image.open(perceptual_files / f"{stem}.png") as picture:
+            pixels = np.array(picture.convert("RGB"))
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+
+    network = Perceptual(perceptual_files / "squeezenet1_1_features.safetensors")
+    assert float(network(read(name), read("ex_ref"))) == pytest.approx(distance, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize("kind", ["vanilla", "relativistic"])
+def test_an_adversary_learns_to_tell_pictures_apart_and_says_the_way_to_pass(name, kind):
+    table = AdversarialTable(
+        weight=1.0, kind=kind, discriminator=name, n_feats=4, learning_rate=1.0
+    )
+    torch.manual_seed(1)
+    adversary = Adversary(table, device=torch.device("cpu"), world=ALONE, ratio=1.0)
+    hr = pictures(4, 32, seed=0)
+    flat = hr.mean(dim=(2, 3), keepdim=True).expand_as(hr)
+
+    def judged(sr, *, counts=True):
+        return adversary.judge(sr, hr, (4, 4), counts=counts)
+
+    for _ in range(60):
+        judged(flat, counts=False)
+        adversary.step(2e-3)
+    sr = flat.clone().requires_grad_()
+    found = judged(sr)
+    assert found.terms["real"] > found.terms["fake"]
+    assert float(found.loss) == pytest.approx(float(found.terms["adversarial"]))
+    found.loss.backward()
+    better = (sr - 1e-2 * sr.grad / sr.grad.abs().max()).detach()
+    assert judged(better).terms["adversarial"] < found.terms["adversarial"]
+    assert float(judged(flat, counts=False).loss) == 0
+
+
+def test_the_relativistic_loss_is_that_of_its_paper():
+    table = AdversarialTable(
+        weight=1.0, kind="relativistic", discriminator="srgan", n_feats=2, learning_rate=1.0
+    )
+    adversary = Adversary(table, device=torch.device("cpu"), world=ALONE, ratio=1.0)
+    real, fake = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.5], [-1.0]])
+    own = (adversary._loss(real, fake) + adversary._loss(-fake, -real)) / 2
+    d_real, d_fake = real - fake.mean(), fake - real.mean()
+    expected = F.binary_cross_entropy_with_logits(d_real, torch.ones(2, 1))
+    expected = expected + F.binary_cross_entropy_with_logits(d_fake, torch.zeros(2, 1))
+    assert float(own) == pytest.approx(float(expected) / 2)
+
+
+def test_the_discriminator_is_not_moved_by_the_networks_step(gan):
+    run = prepare(load_recipe(gan()), init=None, threads=1, device="cpu")
+    random = np.random.default_rng(0)
+    lr = random.integers(0, 256, (4, 12, 12, 3), np.uint8)
+    hr = random.integers(0, 256, (4, 24, 24, 3), np.uint8)
+    before = [p.clone() for p in run.objective.parameters()]
+    learned = run.advance(Batch(lr, hr))
+    assert all(np.isfinite(list(learned.terms.values())))
+    moved = [(a - b).abs().max() for a, b in zip(before, run.objective.parameters(), strict=True)]
+    rate = 1e-3 / 2  # the first of two warm-up steps; Adam's first step is its rate at most
+    assert 0 < max(moved) <= rate * 1.01
+
+
+def test_a_discriminator_that_is_no_number_ends_the_run_before_anything_is_learned(gan):
+    run = prepare(load_recipe(gan()), init=None, threads=1, device="cpu")
+    next(iter(run.objective.parameters())).data.fill_(float("nan"))
+    before = [p.clone() for p in run.network.parameters()]
+    batch = Batch(np.zeros((4, 12, 12, 3), np.uint8), np.zeros((4, 24, 24, 3), np.uint8))
+    with pytest.raises(TrainingError, match="no longer a finite number"):
+        run.advance(batch)
+    assert all(torch.equal(a, b) for a, b in zip(before, run.network.parameters(), strict=True))
+
+
+# ---- the guard ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(gan):
+    run = prepare(
+        load_recipe(gan(("begin = 3", "begin = 100"))), init=None, threads=1, device="cpu"
+    )
+    return Guard(run), run
+
+
+def steps(guarded, n, **terms):
+    guard, run = guarded
+    for _ in range(n):
+        run.step += 1
+        guard.watch(Learned(0.1, 1.0, {"real": 6.0, "fake": -6.0} | terms))
+
+
+def test_a_discriminator_that_wins_takes_the_run_back_and_names_the_knob(guarded):
+    steps(guarded, 149, discriminator=1e-3)  # 100 of which it was alone
+    with pytest.raises(ExplosionError, match=r"D\(real\) - D\(fake\) is 12") as caught:
+        steps(guarded, 1, discriminator=1e-3)
+    said = guarded[0].rewind(caught.value)
+    assert "loss.adversarial.learning_rate (0.001)" in said
+    assert (guarded[1].step, guarded[1].watched) == (0, {})
+    steps(guarded, 149, discriminator=1e-3)
+    steps(guarded, 1, discriminator=0.3)
+    steps(guarded, 49, discriminator=1e-3)
+
+
+def test_colours_that_drift_take_the_run_back_and_name_the_knob(guarded):
+    steps(guarded, 49, colour=9.0)
+    steps(guarded, 1, colour=2.0)  # a few batches may be off by chance
+    steps(guarded, 49, colour=9.0)
+    with pytest.raises(ExplosionError, match="colours drift") as caught:
+        steps(guarded, 1, colour=9.0)
+    assert "loss.adversarial.weight (0.01) or loss.perceptual (0.1)" in caught.value.knobs
+
+
+def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, monkeypatch):
+    found = iter([4.0, 30.0, 5.0, 6.0])
+    monkeypatch.setattr(validation, "lattice_peak", lambda _, scale: next(found))
+    said = []
+    recipe = load_recipe(gan())
+    train(recipe, data=photographs, out=tmp_path, threads=1, on_notice=said.append)
+    assert next(found, None) is None
+    (line,) = said
+    assert "step 8, 30.0 dB" in line
+    assert "back to step 4" in line
+    rows = [json.loads(row) for row in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["lattice"]) for row in rows] == [(4, 4.0), (8, 5.0), (12, 6.0)]
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+def test_a_missing_or_wrong_feature_network_is_one_line(gan, weights, tmp_path):
+    with pytest.raises(CheckpointError, match="no such file") as caught:
+        prepare(load_recipe(gan((str(weights), "nowhere.pth"))), init=None, threads=1, device="cpu")
+    assert "\n" not in str(caught.value)
+    other = tmp_path / "other.safetensors"
+    save_file({"0.weight": torch.zeros(1)}, other)
+    with pytest.raises(CheckpointError, match="SqueezeNet"):
+        Perceptual(other)
+    other.write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="other"):
+        Perceptual(other)
+
+
+def test_a_run_is_not_resumed_with_another_feature_network(gan, weights, photographs, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(weights.read_bytes())
+    recipe = load_recipe(gan((str(weights), str(copy))))
+    run = prepare(recipe, init=None, threads=1, device="cpu")
+    tensors, plain = run.state()
+    save_file({n: t + 1 for n, t in SqueezeNet().state_dict().items()}, copy)
+    with pytest.raises(CheckpointError, match=r"features\.weights"):
+        prepare(recipe, init=None, threads=1, device="cpu").restore(tensors, plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("l1 = 1.0", "l2 = 1.0"), "loss.l2: unknown key"),
+        (("l1 = 1.0", "l1 = 0"), "loss.l1 = 0: "),
+        (("side = 24", "side = 20"), "multiple of 8"),
+        (("side = 24", "side = 16"), "perceptual needs a side of 17"),
+        (('"relativistic"', '"wasserstein"'), "loss.adversarial.kind = 'wasserstein': "),
+        (('"unet"', '"u-net"'), "did you mean unet"),
+        (("n_feats = 4", "features = 4"), "loss.adversarial.features: unknown key"),
+        (('score = "lpips"', 'score = "ssim"'), "best.score = 'ssim': "),
+    ],
+)
+def test_mistakes_in_the_table_are_named(gan, change, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(gan(change))
+
+
+def test_there_is_exactly_one_loss_and_its_features(recipe_file):
+    with pytest.raises(RecipeError, match=r"loss: .* neither is there"):
+        load_recipe(recipe_file(('loss = "l1"\n', "")))
+    with pytest.raises(RecipeError, match=r"loss = .*both are there"):
+        load_recipe(recipe_file(("[log]", "[loss]\nmse = 1.0\n[log]")))
+    with pytest.raises(RecipeError, match=r"needs the table \[features\]"):
+        load_recipe(
+            recipe_file(('loss = "l1"\n', ""), ("[log]", "[loss]\nperceptual = 1.0\n[log]"))
+        )
+    with pytest.raises(RecipeError, match=r"needs the table \[features\]"):
+        load_recipe(recipe_file(("[log]", '[best]\nscore = "lpips"\n[log]')))
+    with pytest.raises(RecipeError, match="has no term"):
+        load_recipe(recipe_file(('loss = "l1"\n', ""), ("[log]", "[loss]\n[log]")))
+
+
+def test_one_term_is_the_loss_of_old_recipes(recipe_file):
+    old = load_recipe(recipe_file())
+    new = load_recipe(recipe_file(('loss = "l1"\n', ""), ("[log]", "[loss]\nl1 = 1.0\n[log]")))
+    assert old.terms == new.terms
+    assert old.terms.pixel_terms() == {"l1": 1.0}
+
+
+def test_the_best_weights_are_within_the_limits_first():
+    best = BestTable(score="lpips", min_lr_psnr=50.0, max_lattice=6.0)
+    good = Scores(psnr=28.0, lpips=0.2, lr_psnr=60.0, lattice=3.0)
+    ranked = [
+        good._replace(lpips=0.05, lattice=20.0),
+        good._replace(lpips=0.3),
+        good,
+    ]
+    assert sorted(ranked, key=best.rank) == ranked
+    assert best.rank(good._replace(lpips=0.01, lr_psnr=40.0)) < best.rank(good)
+    assert BestTable().rank(good) < BestTable().rank(good._replace(psnr=28.1))
