@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from widesr.cli import options
+from widesr.cli import engines
 from widesr.cli.terminal import print_line
 from widesr.errors import MissingExtraError
 
@@ -59,7 +59,7 @@ def serve_pictures(
     at_once: Annotated[
         str | None, typer.Option("--at-once", metavar="N", help="Pictures worked on at once.")
     ] = None,
-    threads: options.Threads = None,
+    threads: engines.Threads = None,
     keep: Annotated[
         str | None,
         typer.Option("--keep", metavar="SECONDS", help="How long results are kept; default: 3600."),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
+from widesr.engine import EngineOptions
 from widesr.errors import WidesrError
 from widesr.pictures.picture import PictureStream
 from widesr.pixels.rows import Rows
@@ -101,14 +103,19 @@ def upscale_file(
     jobs = plan_jobs([source], output=folder, into_folder=True, name_end="", format=wishes.format)
     outcomes = upscale_many(
         jobs,
+        settings=UpscaleSettings(
+            target=wishes.target,
+            model=wishes.model,
+            engine=EngineOptions(max_memory=max_memory, consistent=wishes.consistent),
+            format=wishes.format,
+            quality=wishes.quality,
+            lossless=wishes.lossless,
+            icc=wishes.icc,
+            metadata=wishes.metadata,
+            max_pixels=max_pixels,
+        ),
         upscaler=_Watched(upscaler, watch, pages=pages),
         existing="overwrite",  # what a killed server may have left
-        quality=wishes.quality,
-        lossless=wishes.lossless,
-        icc=wishes.icc,
-        metadata=wishes.metadata,
-        max_pixels=max_pixels,
-        max_memory=max_memory,
     )
     (outcome,) = list(outcomes)
     if outcome.error:
