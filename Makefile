@@ -60,7 +60,7 @@ clean: ## remove the environments, build outputs and caches
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python $(PIP) install --upgrade pip
 	.venv-test/bin/python $(PIP) install $(TORCH)
-	.venv-test/bin/python $(PIP) install --editable ".[train,openvino,heic,plots,tensorboard,web]" --group test
+	.venv-test/bin/python $(PIP) install --editable ".[train,openvino,heic,plots,tensorboard,bulk,web]" --group test
 	@touch $@
 
 .venv-test/checks: .venv-test/ready

@@ -28,6 +28,7 @@ settings.load_profile("widesr")  # a deadline measures the machine's other work
 
 NEED_TORCH = [
     "nets/test_ablation.py",
+    "nets/test_consistency.py",
     "cli/test_cli_train.py",
     "exchange/test_export.py",
     "train/test_extension.py",
@@ -89,6 +90,14 @@ def bench() -> Path:
     if not (SHARED / "data" / "bench").is_dir():
         pytest.skip("needs the benchmark pictures in ../shared/data/bench")
     return SHARED / "data" / "bench"
+
+
+@pytest.fixture(scope="session")
+def perceptual() -> Path:
+    """The folder with what LPIPS and NIQE are held to; skips the test where it is absent."""
+    if not (SHARED / "perceptual").is_dir():
+        pytest.skip("needs the perceptual metrics' weights in ../shared/perceptual")
+    return SHARED / "perceptual"
 
 
 @pytest.fixture(scope="session")

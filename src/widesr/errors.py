@@ -18,6 +18,7 @@ WidesrError
 ├── CheckpointError        checkpoint        weights or run state that cannot be loaded
 ├── TrainingError          training          a run that cannot go on
 ├── ExportError            export            an exported file that disagrees with its network
+├── WorkerLostError        worker-lost       a worker that ended in the middle, again and again
 ├── MissingExtraError      missing-extra     a part of widesr that is not installed
 └── InternalError          internal          a defect of widesr itself
 ```
@@ -186,6 +187,12 @@ class ExportError(WidesrError):
     """An exported file whose pictures differ from those of its network; it is not kept."""
 
     code = "export"
+
+
+class WorkerLostError(WidesrError):
+    """A worker of a bulk run that ended again and again at the same place."""
+
+    code = "worker-lost"
 
 
 class MissingExtraError(WidesrError):

@@ -14,9 +14,9 @@ from PIL import Image
 from others import magick
 from samples import by_pillow, full_exif, noise, pillow_image, put, smooth
 from widesr.errors import ImageReadError
-from widesr.pictures.animation import open_animation
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
+from widesr.pictures.several import open_several
 from widesr.pictures.writing import write_picture
 
 GIVEN = Path(__file__).parents[1] / "assets" / "pictures"
@@ -45,7 +45,7 @@ def gif(size, *frames):
 
 
 def shown(path):
-    with open_animation(path) as animation:
+    with open_several(path) as animation:
         return list(animation.frames)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import structural_similarity
 
 import widesr
 from widesr.data.loader import Loader
@@ -24,7 +25,7 @@ from widesr.train import loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
 from widesr.train.loop import train
-from widesr.train.losses import LOSSES
+from widesr.train.losses import LOSSES, lattice
 from widesr.train.recipe import load_recipe
 
 pytestmark = pytest.mark.train
@@ -161,7 +162,7 @@ import sys
 from pathlib import Path
 from widesr.train.device import find_device
 from widesr.train.loop import train
-from widesr.train.losses import LOSSES
+from widesr.train.losses import LOSSES, lattice
 from widesr.train.recipe import load_recipe
 recipe, data, out = sys.argv[1:]
 print("started", flush=True)
@@ -455,8 +456,47 @@ def test_losses_are_what_they_are_called():
     assert LOSSES["mse"](sr, hr) == pytest.approx(0.25 / 3)
     charbonnier = (1e-3 + (0.09 + 1e-6) ** 0.5 + (0.16 + 1e-6) ** 0.5) / 3
     assert LOSSES["charbonnier"](sr, hr) == pytest.approx(charbonnier)
-    for loss in LOSSES.values():
-        assert loss(hr, sr) == pytest.approx(loss(sr, hr))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_least_for_the_picture_itself_and_leads_there(name):
+    random = torch.Generator().manual_seed(0)
+    hr = torch.rand((2, 3, 24, 32), generator=random)
+    noise = torch.rand(hr.shape, generator=random) - 0.5
+    loss = LOSSES[name]
+    assert loss(hr, hr) <= 1e-3
+    assert loss(hr + 0.1 * noise, hr) < loss(hr + 0.4 * noise, hr)
+    assert loss(hr + noise, hr) == pytest.approx(loss(hr, hr + noise))
+    sr = (hr + 0.2 * noise).requires_grad_()
+    before = loss(sr, hr)
+    before.backward()
+    step = 1e-2 / sr.grad.abs().max()
+    assert loss(sr.detach() - step * sr.grad, hr) < before
+
+
+def test_a_lattice_counts_far_more_than_noise_of_its_power():
+    random = torch.Generator().manual_seed(0)
+    hr = torch.rand((2, 3, 128, 128), generator=random)
+    noise = 0.1 * torch.randn(hr.shape, generator=random)
+    pattern = 0.1 * torch.randn((2, 3, 4, 4), generator=random).repeat(1, 1, 32, 32)
+    found = [float(lattice(hr + each, hr, scale=4)) for each in (noise, pattern)]
+    assert found[0] == pytest.approx(float(noise.square().mean()), rel=0.3)
+    assert found[1] == pytest.approx(256 * float(pattern.square().mean()), rel=1e-3)
+    assert lattice(hr[:, :, :24, :24], hr[:, :, :24, :24], scale=4) == 0
+
+
+def test_ms_ssim_on_one_scale_is_ssim():
+    random = np.random.default_rng(0)
+    hr = random.random((16, 16, 3))
+    sr = (hr + 0.1 * random.random((16, 16, 3))).clip(0, 1)
+    expected = structural_similarity(
+        sr, hr, data_range=1.0, channel_axis=2, gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, win_size=11, full=True,
+    )[1][5:-5, 5:-5].mean()  # fmt: skip
+    ours = LOSSES["ms_ssim"](
+        *(torch.from_numpy(each).permute(2, 0, 1)[None].float() for each in (sr, hr))
+    )
+    assert float(1 - ours) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["charbonnier", "mse"])

@@ -3,23 +3,27 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from widesr.batch.jobs import plan_jobs
 from widesr.batch.settings import UpscaleSettings
+from widesr.errors import WidesrError
 from widesr.pictures.adapt import adapted_stream
+from widesr.pictures.animation import is_animation
+from widesr.pictures.heic import closest_suffix
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.reading import open_picture
+from widesr.pictures.sequence import PictureSequence
 from widesr.pictures.several import (
-    Several,
     check_several,
     holds_several,
     open_several,
     write_pictures,
 )
-from widesr.pictures.writing import check_lossless, check_opaque, output_format
+from widesr.pictures.sniff import kind_of
+from widesr.pictures.sources import Source, opened
+from widesr.pictures.writing import FORMATS, check_lossless, check_opaque, output_format
 from widesr.system.progress import OnProgress, ignore
 from widesr.upscaling.base import AnyUpscaler
 
@@ -87,23 +91,45 @@ def upscale_one(
 def upscale_bytes(
     settings: UpscaleSettings, data: bytes, *, name: str, upscaler: AnyUpscaler | None = None
 ) -> UpscaledBytes:
-    """Upscale the bytes of a picture file, by way of the disk, as `upscale_one` does.
+    """Upscale the bytes of a picture file; what is decoded passes row by row.
 
     Args:
         settings: All that decides the output; without a format it is that of the name.
         data: A file of any format that is read.
-        name: The name of the file, of which only the suffix counts.
+        name: The name of the file, which errors begin with, and whose suffix says the format.
         upscaler: As for `upscale_one`.
 
     Raises:
         WidesrError: As `upscale_one` says.
     """
-    with TemporaryDirectory(prefix="widesr-") as folder:
-        source = Path(folder, f"in{Path(name).suffix}")
-        source.write_bytes(data)
-        (job,) = plan_jobs([source], name_end="_out", format=settings.format)
-        upscaled = upscale_one(settings, source, job.target, upscaler=upscaler)
-        return UpscaledBytes(job.target.read_bytes(), job.target.suffix, upscaled)
+    made_by, output = upscaler or loaded(settings), BytesIO()
+    try:
+        suffix = _suffix_of(data, name, settings.format)
+        with open_any(data, max_pixels=settings.max_pixels) as lr:
+
+            def change(each: PictureStream, _: int) -> PictureStream:
+                return upscaled_stream(each, settings, made_by, ignore)
+
+            sr = change(lr, 0) if isinstance(lr, PictureStream) else lr.map(change)
+            quality, lossless = settings.quality, settings.lossless
+            write_pictures(output, sr, format=suffix, quality=quality, lossless=lossless)
+            count = 1 if isinstance(lr, PictureStream) else lr.count
+            return UpscaledBytes(output.getvalue(), suffix, Upscaled(lr.size, sr.size, count))
+    except WidesrError as error:
+        error.message = f"{name}: {error.message.removeprefix('<bytes>: ')}"
+        raise
+
+
+def _suffix_of(data: bytes, name: str, format: str | None) -> str:  # noqa: A002 (users' word)
+    """End the name of an output as `plan_jobs` does, by the name and the bytes of its input."""
+    kept = PurePosixPath(name).suffix
+    if format is not None:
+        wanted = f".{format.lower().removeprefix('.')}"
+        return kept if FORMATS.get(kept.lower()) == FORMATS.get(wanted, wanted) else wanted
+    if kept.lower() in FORMATS or (kept.lower() == ".gif" and is_animation(data)):
+        return kept
+    with opened(data) as file:
+        return closest_suffix(file.heif) if kind_of(file) == "heic" else ".png"
 
 
 @lru_cache(maxsize=1)
@@ -121,14 +147,14 @@ def upscaled_stream(
 
 
 @contextmanager
-def open_any(source: Path, *, max_pixels: int) -> Iterator[PictureStream | Several]:
+def open_any(source: Source, *, max_pixels: int) -> Iterator[PictureStream | PictureSequence]:
     """Open a file of one or of several pictures; as `open_picture` and `open_several`."""
     opening = open_several if holds_several(source) else open_picture
     with opening(source, max_pixels=max_pixels) as pictures:
         yield pictures
 
 
-def check_output(output: Path, lr: PictureStream | Several, *, lossless: bool) -> int:
+def check_output(output: Path, lr: PictureStream | PictureSequence, *, lossless: bool) -> int:
     """Refuse an output that cannot hold what becomes of these pictures, and count them.
 
     Raises:
@@ -155,8 +181,8 @@ def check_still(output: Path, *, lossless: bool) -> None:
 
 @contextmanager
 def changed(
-    lr: PictureStream | Several, change: Callable[[PictureStream, int], PictureStream]
-) -> Iterator[PictureStream | Several]:
+    lr: PictureStream | PictureSequence, change: Callable[[PictureStream, int], PictureStream]
+) -> Iterator[PictureStream | PictureSequence]:
     """Change pictures as they pass; each step works while the one behind it uses what it made.
 
     Args:

@@ -25,7 +25,8 @@ from widesr.errors import (
 )
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.reading import read_header, read_picture
-from widesr.pictures.several import Several, holds_several, write_pictures
+from widesr.pictures.sequence import PictureSequence
+from widesr.pictures.several import holds_several, write_pictures
 from widesr.system.progress import OnProgress, ignore
 
 Existing = Literal["refuse", "overwrite", "skip"]
@@ -181,7 +182,7 @@ class Work:
             ) from error
 
     @contextmanager
-    def _output(self, task: Task) -> Iterator[PictureStream | Several]:
+    def _output(self, task: Task) -> Iterator[PictureStream | PictureSequence]:
         """Give what is to be written; what passes is made meanwhile."""
         if task.picture is not None:
             yield task.picture.stream()

@@ -14,6 +14,7 @@ import typer
 
 from widesr.cli import options
 from widesr.cli.bench import measure_model
+from widesr.cli.bulk import upscale_bucket
 from widesr.cli.calibrate import calibrate_model
 from widesr.cli.data import commands as data_commands
 from widesr.cli.degrade import degrade_pictures
@@ -37,6 +38,7 @@ from widesr.system.version import __version__
 COMMANDS: dict[str, Callable[..., None]] = {
     "upscale": upscale_pictures,
     "serve": serve_pictures,
+    "bulk": upscale_bucket,
     "degrade": degrade_pictures,
     "compare": compare_pictures,
     "diff": show_difference,

@@ -9,7 +9,10 @@ from widesr.cli import engines, offers, options, values
 from widesr.cli.terminal import progress, table
 
 if TYPE_CHECKING:
-    from widesr.evaluation.report import ProtocolReport, Report, Scores
+    from widesr.evaluation.report import MetricReport, ProtocolReport, Report, Scores
+
+SR_SPACE = "sr-space"
+"""The protocol of the challenge, under which several samples of a picture are judged together."""
 
 
 def _list_protocols(names: list[str]) -> list[str]:
@@ -19,6 +22,7 @@ def _list_protocols(names: list[str]) -> list[str]:
         rows = [
             (name, str(each).partition(",")[0], each.source) for name, each in PROTOCOLS.items()
         ]
+        rows.append((SR_SPACE, "LPIPS", "NTIRE 2021, learning the super-resolution space"))
         typer.echo("\n".join(table(rows, left=frozenset({0, 1, 2}))))
         raise typer.Exit
     return names
@@ -70,6 +74,37 @@ def evaluate_model(
     scale: options.Shrink,
     model: options.Model = "default",
     protocol: ProtocolNames = ["benchmark-y"],  # noqa: B006 (typer gives each call its own)
+    metrics: Annotated[
+        str,
+        typer.Option(
+            "--metrics",
+            metavar="NAME,NAME",
+            help="Of psnr, ssim, lpips, niqe, lr-psnr, spectrum, lattice.",
+        ),
+    ] = "psnr,ssim",
+    lpips_weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--lpips-weights",
+            metavar="FILE",
+            help="The network that LPIPS looks with, in safetensors; nothing is fetched.",
+        ),
+    ] = None,
+    sr_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--sr", metavar="DIR", help="Samples to judge, with --protocol sr-space alone."
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            metavar="N",
+            parser=values.whole_number("samples", most=99_999),
+            help="The number of samples of each picture in --sr.",
+        ),
+    ] = 10,
     lr_dir: Annotated[
         Path | None,
         typer.Option(
@@ -99,6 +134,22 @@ def evaluate_model(
 
     if json_path is not None:
         check_report_path(json_path)
+    if SR_SPACE in protocol or sr_dir is not None:
+        from widesr.cli.space import judge_samples
+
+        judge_samples(
+            hr_dir,
+            sr_dir,
+            protocol=protocol,
+            scale=scale,
+            samples=samples,
+            lpips_weights=lpips_weights,
+            json_path=json_path,
+            quiet=quiet,
+            **options.limits(max_pixels=max_pixels),
+        )
+        return
+    asked = [name.strip() for name in metrics.split(",")]
     names = [*(path.name for path in list_pictures(hr_dir)), ""]
     with progress(len(names) - 1, quiet=quiet) as show:
         report = evaluate_folder(
@@ -106,6 +157,8 @@ def evaluate_model(
             model=model,
             scale=scale,
             protocol=protocol,
+            metrics=asked,
+            lpips_weights=lpips_weights,
             lr_dir=lr_dir,
             options=EngineOptions(
                 tile=values.tile(tile),
@@ -121,32 +174,51 @@ def evaluate_model(
     if json_path is not None:
         write_report(json_path, report)
     if not quiet:
-        typer.echo("\n".join(_as_lines(report)))
+        typer.echo("\n".join(_as_lines(report, asked)))
 
 
-def _as_lines(report: "Report") -> list[str]:
-    names = [each.name for each in report.protocols]
-    head = [cell for each in report.protocols for cell in (f"dB {each.name}", "SSIM")]
+def _as_lines(report: "Report", asked: list[str]) -> list[str]:
+    kinds = [kind for kind in ("psnr", "ssim") if kind in asked]
+    by_protocol = [(each.name, kind) for each in report.protocols for kind in kinds]
+    head = [f"dB {name}" if kind == "psnr" else "SSIM" for name, kind in by_protocol]
+    others = [each.name for each in report.metrics]
+
+    def cells(scores: "dict[str, Scores]", measures: dict[str, float]) -> list[str]:
+        return [
+            *(
+                f"{scores[name].psnr:.2f}" if kind == "psnr" else f"{scores[name].ssim:.4f}"
+                for name, kind in by_protocol
+            ),
+            *(f"{measures[name]:.{4 if name == 'lpips' else 2}f}" for name in others),
+        ]
+
     rows = [
-        ("picture", *head, "seconds"),
+        ("picture", *head, *others, "seconds"),
         *(
-            (image.name, *_cells(image.scores, names), f"{image.seconds:.2f}")
+            (image.name, *cells(image.scores, image.measures), f"{image.seconds:.2f}")
             for image in report.images
         ),
-        ("mean", *_cells(report.mean, names), f"{report.seconds / len(report.images):.2f}"),
+        (
+            "mean",
+            *cells(report.mean, report.mean_measures),
+            f"{report.seconds / len(report.images):.2f}",
+        ),
     ]
     title = f"{report.model.name} x{report.scale} on {report.folder}: {len(report.images)} pictures"
     return [
         f"{title}, LR: {report.degradation}",
         *table(rows),
-        *(_described(each, report.scale) for each in report.protocols),
+        *(_described(each, report.scale) for each in report.protocols if kinds),
+        *(describe_metric(each) for each in report.metrics),
     ]
 
 
-def _cells(scores: "dict[str, Scores]", names: list[str]) -> list[str]:
-    return [
-        cell for name in names for cell in (f"{scores[name].psnr:.2f}", f"{scores[name].ssim:.4f}")
-    ]
+def describe_metric(metric: "MetricReport") -> str:
+    """Say in a line what a metric is, and by which network's weights."""
+    by = ""
+    if metric.weights_sha256:
+        by = f", {metric.network}, weights {metric.weights_sha256[:12]}"
+    return f"{metric.name}: {metric.what}, {metric.better} is better{by}"
 
 
 def _described(protocol: "ProtocolReport", scale: int) -> str:

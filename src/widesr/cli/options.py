@@ -25,6 +25,25 @@ Model = Annotated[
         'from "widesr models"; an .onnx file; bicubic; or nearest, for pixel art.',
     ),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "-f",
+        "--format",
+        metavar="png|jpg|webp|tiff|avif|gif",
+        help="The format of outputs. Default: that of the input.",
+    ),
+]
+Quality = Annotated[
+    int,
+    typer.Option(
+        "-q",
+        "--quality",
+        metavar="1..100",
+        parser=values.whole_number("quality", most=100),
+        help="The quality of JPEG, WebP and AVIF.",
+    ),
+]
 Lossless = Annotated[
     bool,
     typer.Option("--lossless", help="Keep every value in WebP and AVIF too, and refuse JPEG."),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from widesr.batch.stages import OnOutcome
     from widesr.system.progress import OnProgress
 
-_SOME_FAILED = 3
+SOME_FAILED = 3
 """Exit code when some of several pictures failed, and others did not."""
 
 
@@ -87,7 +87,7 @@ def report_outcomes(
         pictures = f"{len(jobs)} picture{'s' if len(jobs) > 1 else ''}"
         print_line(f"{pictures}: {parts}  {time.perf_counter() - begin:.1f} s")
     if counts["failed"]:
-        raise typer.Exit(1 if counts["failed"] == len(jobs) else _SOME_FAILED)
+        raise typer.Exit(1 if counts["failed"] == len(jobs) else SOME_FAILED)
 
 
 @contextmanager

@@ -30,25 +30,8 @@ def upscale_pictures(
     fit: sizes.Fit = None,
     model: options.Model = "default",
     tile: engines.Tile = "auto",
-    format: Annotated[  # noqa: A002 (users' word)
-        str | None,
-        typer.Option(
-            "-f",
-            "--format",
-            metavar="png|jpg|webp|tiff|avif|gif",
-            help="The format of outputs. Default: that of the input.",
-        ),
-    ] = None,
-    quality: Annotated[
-        int,
-        typer.Option(
-            "-q",
-            "--quality",
-            metavar="1..100",
-            parser=values.whole_number("quality", most=100),
-            help="The quality of JPEG, WebP and AVIF.",
-        ),
-    ] = 95,
+    format: options.Format = None,  # noqa: A002 (users' word)
+    quality: options.Quality = 95,
     lossless: options.Lossless = False,
     icc: options.Icc = "keep",
     metadata: options.Metadata = "keep",

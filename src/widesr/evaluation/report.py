@@ -148,7 +148,7 @@ def check_report_path(path: Path) -> None:
         raise ImageWriteError(f"{path}: {folder} {found}; name another file for the report")
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: BaseModel) -> None:
     """Write the report as JSON, the whole file or none; an older file is replaced.
 
     Raises:

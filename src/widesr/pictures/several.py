@@ -16,8 +16,6 @@ from widesr.pictures.sniff import title
 from widesr.pictures.sources import Source, Target, name_of, opened, whole_target
 from widesr.pictures.writing import check_quality, output_format, write_stream
 
-Several = PictureSequence
-
 
 def holds_several(source: Source) -> bool:
     """Say whether a file holds several pictures; what cannot be read does not."""

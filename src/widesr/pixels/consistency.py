@@ -30,6 +30,8 @@ INVERSE_RADIUS = 13
 _RELAXATION = np.float32(1.6)
 """Factor of the second correction, of which some is clipped again: above 1 it gets there sooner."""
 
+_NEGLIGIBLE = 1.0
+"""Levels beyond the range: a piece with no more is not corrected again; rounding costs as much."""
 _CHUNK = 2**18
 """Values that are worked on together: few enough to stay in a cache."""
 
@@ -94,7 +96,7 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
         return band if _is_inside(band, top) else np.clip(band, 0, top)
 
     def excess(band: Band) -> Band:
-        if _is_inside(band, top):
+        if _is_inside(band, top, beyond=_NEGLIGIBLE):
             return np.zeros_like(band)
         beyond: Band = _RELAXATION * (band - np.clip(band, 0, top))
         return beyond
@@ -184,8 +186,8 @@ def _check(sr: NDArray[Value], lr: NDArray[Value]) -> None:
         )
 
 
-def _is_inside(band: Band, top: np.float32) -> bool:
-    return bool(band.min() >= 0 and band.max() <= top)
+def _is_inside(band: Band, top: np.float32, *, beyond: float = 0) -> bool:
+    return bool(band.min() >= -beyond and band.max() <= top + beyond)
 
 
 def _shrunk(sr: Rows, scale: int) -> Rows:

@@ -10,6 +10,9 @@ from widesr.pixels.rows import Band, Rows
 
 Edges = Literal["symmetric", "replicate"]
 
+_MOST_PRODUCTS = 2**18
+"""Multiplications of one matrix product. Above it OpenBLAS spreads them over all cores, where
+they would wait for those that a network is busy on."""
 _BLOCK = 8
 """The output lines per matrix product: enough to keep BLAS busy, with few zeros in the band."""
 
@@ -113,13 +116,30 @@ def _banded(
 def _multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
     """Write a product of lines and weights, rounded and clipped where it is of integers."""
     if into.dtype.kind != "u":
-        np.matmul(left, right, out=into)
+        _multiply_floats(left, right, into=into)
         return
-    values = left.astype(np.float64, copy=False) @ right.astype(np.float64, copy=False)
+    values = np.empty(into.shape)
+    left, right = left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)
+    _multiply_floats(left, right, into=values)
     values += 0.5
     np.floor(values, out=values)
     np.clip(values, 0, np.iinfo(into.dtype).max, out=values)
     into[...] = values
+
+
+def _multiply_floats(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
+    """Write a product, cut along the longer side into products that one thread does."""
+    if len(left) > right.shape[1]:
+        left, right, into = right.T, left.T, into.T
+    count, n = len(left), right.shape[1]
+    part = max(_MOST_PRODUCTS // left.size, 1)
+    whole = n // part * part
+    if whole:
+        stacked = right[:, :whole].reshape(len(right), -1, part).transpose(1, 0, 2)
+        target = into[:, :whole].reshape(count, -1, part).transpose(1, 0, 2)
+        np.matmul(left, stacked, out=target)
+    if whole < n:
+        np.matmul(left, right[:, whole:], out=into[:, whole:])
 
 
 def _working(dtype: np.dtype[Any]) -> DTypeLike:

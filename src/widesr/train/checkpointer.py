@@ -101,11 +101,6 @@ class Checkpointer:
         self._since, self._reported = time.perf_counter(), self._run.step
         self._waited = self._loader.waited
 
-    def look_at_start(self) -> None:
-        """Validate the network that the run was given to begin with."""
-        run = self._run
-        run.psnr_at_start = self._validate().scores.psnr
-
     def _validate(self) -> Validated:
         run = self._run
         perceptual = run.objective.perceptual

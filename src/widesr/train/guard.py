@@ -21,8 +21,10 @@ _WON, _FAR_OFF, _WATCHED = 0.01, 8.0, 50
 """A discriminator whose loss is below the first, or a colour that is off by more levels of 255 than
 the second, in each of so many steps: there is nothing to learn, or the pictures drift. A loss of
 0.01 is of logits that lie five apart; where it knows nothing, it is 0.69."""
-_LATTICE, _RISE = 15.0, 6.0
-"""A checkerboard, in dB: photographs have up to 6, and it must have risen since the last one."""
+_LATTICE, _RISE = 40.0, 6.0
+"""A checkerboard, in dB, that has risen by so much since the last validation. Networks that are
+learned by pixels leave up to 25 dB, as there is little beside it in soft pictures, and it may
+stand at 35 until a discriminator has seen it."""
 _TRIES = 3
 """Rewinds from one place; a run that explodes more often does so on any photographs."""
 
@@ -35,9 +37,9 @@ class Guard:
     again when it is resumed, is taken back again, and ends with the same weights.
     """
 
-    def __init__(self, run: Run) -> None:
-        """Take where the run stands for well."""
-        self._run = run
+    def __init__(self, run: Run, *, lattice: float | None = None) -> None:
+        """Take where the run stands for well; `lattice` is that of its last validation."""
+        self._run, self._lattice = run, lattice
         self.settle()
 
     def settle(self) -> None:
@@ -72,14 +74,16 @@ class Guard:
         Raises:
             ExplosionError: It shows, and did not at the last validation.
         """
-        run, before = self._run, self._plain["scores"][-1]
-        if run.objective.is_of_pixels or lattice is None:
+        run, before = self._run, self._lattice
+        self._lattice = lattice
+        if run.objective.is_of_pixels or lattice is None or before is None:
             return
-        if lattice > max(_LATTICE, (before or 0.0) + _RISE):
+        if lattice > max(_LATTICE, before + _RISE):
+            self._lattice = before
             raise ExplosionError(
                 f"a lattice of every {run.recipe.network.scale} pixels shows in the pictures of "
                 f"step {run.step}, {lattice:.1f} dB above what is beside it",
-                knobs=f"lower {_weights(run.recipe)}",
+                knobs=f"raise loss.lattice or lower {_weights(run.recipe)}",
             )
 
     def _watch_terms(self, terms: Mapping[str, float]) -> None:

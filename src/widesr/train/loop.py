@@ -337,9 +337,11 @@ def _take_steps(
     """
     world, steps = run.world, run.recipe.optim.steps
     with held_back() as interrupts:
-        if checkpointer and run.step == 0 and run.started_from:
-            checkpointer.look_at_start()
-        guard = Guard(run)
+        at_start = run.scores
+        if run.step == 0 and run.started_from:
+            at_start = _validate(checkpointer, world)
+            run.psnr_at_start = at_start.psnr
+        guard = Guard(run, lattice=at_start.lattice)
         while run.step < steps:
             try:
                 learned = _step(run, loader, guard)
@@ -357,8 +359,7 @@ def _take_steps(
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
             if validates:
-                found = world.together(checkpointer.validate if checkpointer else Scores)
-                scores = Scores(*json.loads(world.broadcast(json.dumps(found).encode())))
+                scores = _validate(checkpointer, world)
                 try:
                     guard.watch_lattice(scores.lattice)
                 except ExplosionError as error:
@@ -389,6 +390,12 @@ def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
     run.seconds += time.perf_counter() - began
     guard.watch(learned)
     return learned
+
+
+def _validate(checkpointer: Checkpointer | None, world: World) -> Scores:
+    """Validate in the main process, and give its scores to all."""
+    found = world.together(checkpointer.validate if checkpointer else Scores)
+    return Scores(*json.loads(world.broadcast(json.dumps(found).encode())))
 
 
 def _do_nothing() -> None:

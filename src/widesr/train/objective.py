@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
@@ -16,7 +17,7 @@ from torch.optim import Adam
 from widesr.errors import CheckpointError
 from widesr.train.discriminators import build_discriminator, channels_last
 from widesr.train.features import Perceptual
-from widesr.train.losses import LOSSES
+from widesr.train.losses import LOSSES, lattice
 from widesr.train.optimizers import load_moments, moments_of
 from widesr.train.parallel import World
 from widesr.train.recipe import AdversarialTable, LossTable, Recipe
@@ -138,7 +139,8 @@ class Objective:
             CheckpointError: The file of the feature network is missing or of another network.
         """
         table = recipe.loss
-        self._side = table.side if table else None
+        self._scale = recipe.network.scale
+        self._side, self._seed = table.side if table else None, recipe.seed
         self.perceptual: Perceptual | None = None
         self.adversary: Adversary | None = None
         if recipe.features:
@@ -165,10 +167,13 @@ class Objective:
         for name, weight in table.pixel_terms().items():
             terms[name] = LOSSES[name](sr, target)
             parts.append(terms[name] if weight == 1 else terms[name] * weight)
+        if table.lattice:
+            terms["lattice"] = lattice(sr, target, scale=self._scale)
+            parts.append(terms["lattice"] * table.lattice)
         if table.perceptual or table.adversarial:
             # By the means of the whole batch: those of a few patches lie apart by chance.
             terms["colour"] = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max() * 255
-            sr, target = (middle(pictures, self._side) for pictures in (sr, target))
+            sr, target = self._window(sr, target, step=step)
         if table.perceptual:
             assert self.perceptual is not None
             terms["perceptual"] = self.perceptual(sr, target)
@@ -183,6 +188,20 @@ class Objective:
         for part in parts[1:]:
             loss = loss + part
         return Judgement(loss, {name: value.detach() for name, value in terms.items()})
+
+    def _window(self, *pictures: Tensor, step: int) -> list[Tensor]:
+        """Cut the same square out of pictures (N, C, H, W), at another place in each step.
+
+        Networks with strides judge by the grid that they begin with: were it always the same, a
+        lattice that they do not see could be learned.
+        """
+        height, width = pictures[0].shape[2:]
+        side = self._side
+        if side is None or side >= min(height, width):
+            return list(pictures)
+        random = np.random.default_rng((self._seed, step))
+        top, left = (int(random.integers(room - side + 1)) for room in (height, width))
+        return [each[:, :, top : top + side, left : left + side] for each in pictures]
 
     def gradients(self, table: LossTable) -> list[Tensor]:
         """Return the gradients of the networks that learn by a table, beside the one trained."""
@@ -226,15 +245,6 @@ class Objective:
             )
         if self.adversary:
             self.adversary.restore(part_of(state, "adversary"))
-
-
-def middle(pictures: Tensor, side: int | None) -> Tensor:
-    """Cut the middle out of pictures (N, C, H, W); whole where they are no larger."""
-    height, width = pictures.shape[2:]
-    if side is None or side >= min(height, width):
-        return pictures
-    top, left = (height - side) // 2, (width - side) // 2
-    return pictures[:, :, top : top + side, left : left + side]
 
 
 def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

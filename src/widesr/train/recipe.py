@@ -20,6 +20,7 @@ from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
 from widesr.train.discriminators import DiscriminatorName
 from widesr.train.features import SMALLEST
+from widesr.train.losses import LOSSES, SSIM_WINDOW
 from widesr.train.named_files import RECIPES, names_in, read_named
 from widesr.train.recipe_errors import list_mistakes, nearest
 
@@ -167,16 +168,23 @@ class LossTable(_Table):
     l1: Weight | None = None
     charbonnier: Weight | None = None
     mse: Weight | None = None
+    ms_ssim: Weight | None = None
+    """Weight of 1 - MS-SSIM, on as many of its scales as fit into a patch."""
+    focal_frequency: Weight | None = None
+    """Weight of the difference of spectra, which counts the frequencies that are farthest off."""
+    lattice: Weight | None = None
+    """Weight of the checkerboard that comes again at each LR pixel; networks that are judged by
+    strided networks need it."""
     perceptual: Weight | None = None
     """Weight of the distance of features; the table `features` says of which network."""
     adversarial: AdversarialTable | None = None
     side: Positive | None = None
-    """Side of the middle of each patch that `perceptual` and `adversarial` see, in HR pixels; None:
-    all of it."""
+    """Side of the square that `perceptual` and `adversarial` see of each patch, in HR pixels, at a
+    place that changes from step to step; None: all of the patch."""
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Self:
-        if not (self.pixel_terms() or self.perceptual or self.adversarial):
+        if not (self.pixel_terms() or self.lattice or self.perceptual or self.adversarial):
             raise ValueError("has no term; expected a weight for l1, or another")
         return self
 
@@ -187,8 +195,8 @@ class LossTable(_Table):
 
     def pixel_terms(self) -> dict[str, float]:
         """Return the weights of the terms that compare pixels, by name."""
-        named = {"l1": self.l1, "charbonnier": self.charbonnier, "mse": self.mse}
-        return {name: weight for name, weight in named.items() if weight is not None}
+        named = ((name, getattr(self, name)) for name in LOSSES)
+        return {name: weight for name, weight in named if weight is not None}
 
 
 class FeaturesTable(_Table):
@@ -337,6 +345,8 @@ class Recipe(_Table):
         side = value.side or info.data["data"].lr_patch * int(info.data["net"].get("scale", 1))
         if value.adversarial and side % 8:
             raise ValueError(f"expected a multiple of 8 for the side that is judged, not {side}")
+        if value.ms_ssim and side < SSIM_WINDOW:
+            raise ValueError(f"ms_ssim needs a patch of {SSIM_WINDOW} HR pixels, not {side}")
         if value.perceptual and side < SMALLEST:
             raise ValueError(f"perceptual needs a side of {SMALLEST} HR pixels, not {side}")
         return value

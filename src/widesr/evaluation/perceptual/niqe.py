@@ -42,7 +42,7 @@ def niqe(picture: NDArray[Any]) -> float:
             (H, W), which is taken as luma.
 
     Raises:
-        ShapeError: Fewer than two blocks fit into it.
+        ShapeError: Fewer than two blocks fit into it, or all but one are flat.
     """
     levels = np.atleast_3d(picture) / (257.0 if picture.dtype == np.uint16 else 1.0)
     y = luma(levels, rounded=True) if levels.shape[2] == 3 else np.floor(levels + 0.5)
@@ -67,8 +67,11 @@ def niqe(picture: NDArray[Any]) -> float:
         )
         y = imresize(y, scale=0.5)
     features = np.concatenate([np.array(half) for half in halves], axis=1)
+    alive = features[~np.isnan(features).any(axis=1)]
+    if len(alive) < 2:
+        raise ShapeError(f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels that are not flat")
     mean = np.nanmean(features, axis=0)
-    covariance = np.cov(features[~np.isnan(features).any(axis=1)], rowvar=False)
+    covariance = np.cov(alive, rowvar=False)
     away = pristine.mean - mean
     inverse = np.linalg.pinv((pristine.covariance + covariance) / 2)
     return float(np.sqrt(away @ inverse @ away))

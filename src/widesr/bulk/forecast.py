@@ -1,0 +1,142 @@
+"""How long many workers take for many pictures, computed from what a few pictures took.
+
+The arithmetic is a simulation: each worker takes the next batch when it is free, some are slower
+than others, some are lost in the middle, and what a lost one was at is done again.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_CHUNK = 2**16
+"""Batches that are drawn at a time."""
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Seconds that one worker takes, as measured."""
+
+    pictures: tuple[float, ...]
+    """For each of some pictures, all that is done for it; others are taken to be like these."""
+    batch: float = 0.0
+    """For each batch beside its pictures: claim and part."""
+    start: float = 0.0
+    """Until a new worker is at its first batch: its process, and its networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weather:
+    """What goes wrong where many machines work for long."""
+
+    losses_per_hour: float = 0.0
+    """Of one worker, on the mean; a machine that is rented for less may be taken away at times."""
+    noticed: float = 30.0
+    """Seconds until the loss of a worker is noticed."""
+    slow: float = 0.0
+    """Share of the workers that are slower than the others."""
+    slowness: float = 2.0
+    """How many times as long a slow one takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run takes; times in hours."""
+
+    workers: int
+    hours: float
+    """From the start to the last picture."""
+    core_hours: float
+    """That are paid for: all workers, until the last picture."""
+    lost: float
+    """Core-hours of work that was done again, and of waiting for new workers."""
+    tail: float
+    """While not all workers had work any more, at the end."""
+    losses: int
+
+
+def plan(
+    pictures: int,
+    *,
+    workers: int,
+    costs: Costs,
+    weather: Weather | None = None,
+    batch: int = 64,
+    seed: int = 0,
+) -> Plan:
+    """Simulate a run.
+
+    Args:
+        pictures: How many there are.
+        workers: How many processes, of one core each.
+        costs: What one worker takes.
+        weather: What goes wrong; by default nothing.
+        batch: Pictures in a batch.
+        seed: Of what is drawn: which pictures meet, which workers are slow or lost, and when.
+    """
+    weather = weather or Weather()
+    rng = np.random.default_rng(seed)
+    factors = np.where(rng.random(workers) < weather.slow, weather.slowness, 1.0)
+    mean_life = _HOUR / weather.losses_per_hour if weather.losses_per_hour else np.inf
+    ends = [mean_life * rng.standard_exponential() for _ in range(workers)]
+    free = [(costs.start, worker) for worker in range(workers)]  # a heap, as all are equal
+    work = _batches(pictures, costs, batch, rng)
+    again: list[tuple[float, float]] = []  # a heap: from when on, and for how long
+    lost, losses, last = 0.0, 0, 0.0
+    while True:
+        now, worker = heapq.heappop(free)
+        if again and again[0][0] <= now:
+            _, seconds = heapq.heappop(again)
+        elif (fresh := next(work, None)) is not None:
+            seconds = fresh
+        elif again:  # to be known as lost only then
+            now, seconds = heapq.heappop(again)
+        else:
+            break
+        end = now + seconds * factors[worker]
+        if end > ends[worker]:
+            died = max(ends[worker], now)
+            heapq.heappush(again, (died + weather.noticed, seconds))
+            end = died + weather.noticed + costs.start
+            lost, losses = lost + end - now, losses + 1
+            ends[worker] = end + mean_life * rng.standard_exponential()
+        else:
+            last = max(last, end)
+        heapq.heappush(free, (end, worker))
+    return Plan(
+        workers=workers,
+        hours=float(last / _HOUR),
+        core_hours=float(workers * last / _HOUR),
+        lost=float(lost / _HOUR),
+        tail=float(max(last - now, 0.0) / _HOUR),
+        losses=losses,
+    )
+
+
+def _batches(pictures: int, costs: Costs, batch: int, rng: np.random.Generator) -> Iterator[float]:
+    """Draw how long each batch takes on a worker that is not slow."""
+    seconds = np.asarray(costs.pictures)
+    whole, rest = divmod(pictures, batch)
+    while whole:
+        n = min(whole, _CHUNK)
+        drawn = np.zeros(n)
+        for _ in range(batch):  # not all at once: memory
+            drawn += rng.choice(seconds, n)
+        yield from (drawn + costs.batch).tolist()
+        whole -= n
+    if rest:
+        yield float(rng.choice(seconds, rest).sum() + costs.batch)
+
+
+def plans(
+    pictures: int,
+    *,
+    workers: Sequence[int],
+    costs: Costs,
+    weather: Weather | None = None,
+    batch: int = 64,
+) -> list[Plan]:
+    """Simulate a run with each of several numbers of workers."""
+    return [plan(pictures, workers=n, costs=costs, weather=weather, batch=batch) for n in workers]

@@ -1,0 +1,114 @@
+"""Batches of pictures from a listing that passes: what one worker is given at a time."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
+from uuid import uuid4
+
+from widesr.bulk.manifest import FOLDER, Keys, key_of
+from widesr.bulk.store import Found, Store
+from widesr.system.folders import PICTURE_SUFFIXES
+
+PICTURES, BYTES = 64, 64 * 2**20
+"""At most in one batch, which is what the successor of a lost worker has to do again."""
+
+
+class Item(NamedTuple):
+    """One picture to do."""
+
+    number: int
+    """In the order of the listing, from 0."""
+    key: bytes
+    found: Found
+
+
+def _new_id() -> str:
+    return uuid4().hex[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pictures that one worker does in one step."""
+
+    items: tuple[Item, ...]
+    id: str = field(default_factory=_new_id)
+    """Names its claim and its part; another one for each try."""
+    losses: int = 0
+    """How many workers were lost with it."""
+
+    def again(self, settled: frozenset[int]) -> "Batch":
+        """Give what is left to do after its worker was lost.
+
+        Args:
+            settled: Numbers of the pictures that need nothing any more.
+        """
+        items = tuple(item for item in self.items if item.number not in settled)
+        return Batch(items=items, losses=self.losses + 1)
+
+    def apart(self) -> "list[Batch]":
+        """Give each picture a batch of its own, so that one that ends its workers is found."""
+        return [Batch(items=(item,)) for item in self.items]
+
+
+class Listing:
+    """Counts what it passes over, while its batches are taken."""
+
+    def __init__(self, inputs: Store, outputs: Store) -> None:
+        """List pictures; nothing is read yet.
+
+        Args:
+            inputs: Any files, those in folders too.
+            outputs: What is in it is no input, if it lies within the inputs.
+        """
+        self._inputs = inputs
+        inside = outputs.root.removeprefix(f"{inputs.root}/")
+        self._outputs = "" if inside == outputs.root else f"{inside}/"
+        self.others = 0
+        """Files that are no pictures by their names."""
+        self.settled = 0
+        """Pictures that were settled before."""
+
+    def pictures(self) -> Iterator[Found]:
+        """Name the pictures, hidden ones and those of the output left out."""
+        for found in self._inputs.list():
+            if self._outputs and found.name.startswith(self._outputs):
+                continue
+            path = PurePosixPath(found.name)
+            if any(part.startswith(".") or part == FOLDER for part in path.parts):
+                continue
+            if path.suffix.lower() in PICTURE_SUFFIXES:
+                yield found
+            else:
+                self.others += 1
+
+    def batches(self, settled: Keys, *, most: int = PICTURES) -> Iterator[Batch]:
+        """Group the pictures that are to be done; a batch is made when it is asked for.
+
+        Args:
+            settled: What needs nothing any more.
+            most: Pictures in one batch.
+        """
+        return in_batches(self._unsettled(settled), most=most)
+
+    def _unsettled(self, settled: Keys) -> Iterator[Item]:
+        for number, found in enumerate(self.pictures()):
+            item = Item(number, key_of(found), found)
+            if item.key in settled:
+                self.settled += 1
+            else:
+                yield item
+
+
+def in_batches(items: Iterable[Item], *, most: int) -> Iterator[Batch]:
+    """Group pictures: no more than `most`, and no more than `BYTES` if it is not one alone."""
+    group: list[Item] = []
+    n_bytes = 0
+    for item in items:
+        if group and (len(group) == most or n_bytes + item.found.size > BYTES):
+            yield Batch(items=tuple(group))
+            group, n_bytes = [], 0
+        group.append(item)
+        n_bytes += item.found.size
+    if group:
+        yield Batch(items=tuple(group))

@@ -1,0 +1,277 @@
+"""Files by a URL: in a bucket, or in a folder of this disk; listed in pages, written whole."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
+
+from widesr.errors import (
+    ImageReadError,
+    ImageWriteError,
+    MissingExtraError,
+    UsageError,
+    WidesrError,
+    last_line,
+)
+from widesr.system.files import remove_leftovers, whole_file
+
+PART = 16 * 2**20
+"""Bytes of a part of an upload to S3; what is smaller than two goes at once."""
+_PAUSES = (1.0, 4.0, 16.0)
+"""Seconds before another try of what may go well then; the libraries below try again too."""
+
+
+class Found(NamedTuple):
+    """A file that a listing names."""
+
+    name: str
+    """Its path below the store's, with slashes."""
+    size: int
+    """Bytes."""
+    version: str
+    """Another one for other contents: the ETag in a bucket, the time of change on a disk."""
+
+
+class Store:
+    """A folder of files, in whatever fsspec reaches; can be pickled."""
+
+    def __init__(self, url: str) -> None:
+        """Name a folder; nothing is opened yet.
+
+        Args:
+            url: As `s3://bucket/folder`, or the path of a folder on this disk.
+        """
+        self.url = url.rstrip("/") or "/"
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        """Pickle the name alone: a connection belongs to the process that made it."""
+        return type(self), (self.url,)
+
+    @cached_property
+    def _fs(self) -> Any:  # noqa: ANN401 (fsspec has no types)
+        try:
+            return fsspec.filesystem(get_protocol(self.url))
+        except ValueError as error:
+            raise UsageError(
+                f"{self.url}: is at no kind of place that fsspec knows ({last_line(error)})"
+            ) from error
+        except ImportError as error:
+            if self.url.startswith("s3"):
+                raise MissingExtraError(extra="bulk", needed_for="reading buckets") from error
+            raise UsageError(f"{self.url}: {last_line(error)}") from error
+
+    @cached_property
+    def root(self) -> str:
+        """The path as the file system writes it: without a protocol and a slash at the end."""
+        return str(self._fs._strip_protocol(self.url)).rstrip("/")  # noqa: SLF001 (fsspec's way)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a folder on this machine's disk."""
+        return isinstance(self._fs, LocalFileSystem)
+
+    @property
+    def is_of_one_process(self) -> bool:
+        """Whether no other process sees what is here."""
+        kind: str = get_protocol(self.url)
+        return kind == "memory"
+
+    @property
+    def _is_s3(self) -> bool:
+        return "s3" in self._fs.protocol
+
+    def below(self, folder: str) -> "Store":
+        """Name a folder in this one."""
+        return Store(f"{self.url}/{folder}")
+
+    def path(self, name: str) -> str:
+        """Name a file of the store as its file system does."""
+        return f"{self.root}/{name}"
+
+    def __contains__(self, name: str) -> bool:
+        self._forget(name)
+        there: bool = self._retried(ImageReadError, name, self._fs.exists, self.path(name))
+        return there
+
+    def list(self) -> Iterator[Found]:
+        """List all files, those in folders too, a page or a folder at a time.
+
+        A bucket of S3 comes in pages of a thousand, in the order of the names; elsewhere, one
+        folder is held at a time with the names of those around it.
+
+        Raises:
+            ImageReadError: There is no such place, or it may not be listed.
+        """
+        self._fs.invalidate_cache()
+        yield from self._pages_of_s3() if self._is_s3 else self._folder(self.root)
+
+    def _pages_of_s3(self) -> Iterator[Found]:
+        bucket, _, prefix = self.root.partition("/")
+        prefix = f"{prefix}/" if prefix else ""
+        page: dict[str, Any] = {}
+        while page.get("IsTruncated", True):
+            token = page.get("NextContinuationToken")
+            more = {"ContinuationToken": token} if token else {}
+            page = self._retried(
+                ImageReadError,
+                "",
+                self._fs.call_s3,
+                "list_objects_v2",
+                Bucket=bucket,
+                Prefix=prefix,
+                **more,
+            )
+            for each in page.get("Contents", ()):
+                name = each["Key"].removeprefix(prefix)
+                if name and not name.endswith("/"):  # what consoles make for an empty folder
+                    yield Found(name, each["Size"], each["ETag"].strip('"'))
+
+    def _folder(self, path: str) -> Iterator[Found]:
+        entries = self._retried(ImageReadError, "", self._fs.ls, path, detail=True)
+        for each in sorted(entries, key=lambda entry: str(entry["name"])):
+            name = str(each["name"]).rstrip("/")
+            if each["type"] == "directory":
+                if not each.get("islink") and name != path:  # a link may lead round in a ring
+                    yield from self._folder(name)
+            elif each["type"] == "file":
+                known = (each.get(key) for key in ("ETag", "etag", "md5Hash", "mtime", "created"))
+                version = next((str(value).strip('"') for value in known if value), "")
+                yield Found(name.removeprefix(f"{self.root}/"), int(each["size"] or 0), version)
+
+    def read(self, name: str) -> bytes:
+        """Read a file.
+
+        Raises:
+            ImageReadError: It is missing, or cannot be read after several tries.
+        """
+        one = {"max_concurrency": 1} if self._is_s3 else {}  # else it asks for the size first
+        return bytes(self._retried(ImageReadError, name, self._fs.cat_file, self.path(name), **one))
+
+    def find(self, name: str) -> bytes | None:
+        """Read a file that may be missing; None if it is."""
+        try:
+            return self.read(name)
+        except ImageReadError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def put(self, name: str, data: bytes, *, overwrite: bool) -> None:
+        """Write a file, whole or not at all.
+
+        A bucket shows an object when all of it is there, and is asked to make none that exists; a
+        large one goes in parts, which are dropped if it comes to nothing. On a disk, the file takes
+        its name at the end. Other places than S3, Google's and a disk may replace a file that comes
+        there in the same moment.
+
+        Raises:
+            FileExistsError: It is there, and `overwrite` is False.
+            ImageWriteError: It cannot be written after several tries.
+        """
+        if self.is_local:
+            self._put_on_disk(Path(self.path(name)), data, overwrite=overwrite)
+        else:
+            self._retried(ImageWriteError, name, self._put, name, data, overwrite=overwrite)
+
+    def _put(self, name: str, data: bytes, *, overwrite: bool) -> None:
+        try:
+            parts = {"chunksize": PART} if self._is_s3 else {}
+            mode = "overwrite" if overwrite else "create"
+            self._fs.pipe_file(self.path(name), data, mode=mode, **parts)
+        except FileExistsError:
+            raise
+        except OSError as error:  # not each server says why it refused
+            if not overwrite and name in self:
+                raise FileExistsError(name) from error
+            raise
+
+    def _put_on_disk(self, path: Path, data: bytes, *, overwrite: bool) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path, overwrite=overwrite) as file:
+                file.write(data)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise ImageWriteError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            ImageWriteError: It cannot be removed.
+        """
+        try:
+            self._retried(ImageWriteError, name, self._fs.rm_file, self.path(name))
+        except ImageWriteError:
+            if name in self:
+                raise
+
+    def holds(self, name: str, *, size: int, sha256: str) -> bool:
+        """Say whether a file is there with these contents; it is read if it has the size."""
+        self._forget(name)
+        try:
+            found = self._fs.info(self.path(name))
+        except FileNotFoundError:
+            return False
+        same_size: bool = found["size"] == size
+        return same_size and hashlib.sha256(self.read(name)).hexdigest() == sha256
+
+    def clean(self, names: Iterable[str]) -> None:
+        """Drop what a killed process has left of files that it did not finish.
+
+        In a bucket, these are the parts of uploads, which no listing shows and which are paid for.
+        """
+        for name in names:
+            if self.is_local:
+                remove_leftovers(Path(self.path(name)).parent)
+            elif self._is_s3:
+                bucket, _, key = self.path(name).partition("/")
+                page = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+                for upload in page.get("Uploads") or ():
+                    if upload["Key"] == key:
+                        which = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
+                        self._fs.call_s3("abort_multipart_upload", **which)
+
+    def _forget(self, name: str) -> None:
+        """Drop what was remembered of a file; others write here too."""
+        self._fs.invalidate_cache(self._fs._parent(self.path(name)))  # noqa: SLF001 (fsspec's way)
+
+    def _retried(
+        self,
+        refusal: type[WidesrError],
+        name: str,
+        do: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Do it, again where that may help; what cannot be done is refused in our words."""
+        where = f"{self.url}/{name}" if name else self.url
+        for pause in (*_PAUSES, None):
+            try:
+                return do(*args, **options)
+            except FileExistsError:
+                raise
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise refusal(f"{where}: is not there; check the name") from error
+            except PermissionError as error:
+                raise refusal(
+                    f"{where}: access is denied ({last_line(error)}); check the credentials and "
+                    "the permissions"
+                ) from error
+            except Exception as error:
+                if pause is None or not _may_pass(error):
+                    raise refusal(f"{where}: {last_line(error)}") from error
+                time.sleep(pause)
+        raise AssertionError
+
+
+def _may_pass(error: Exception) -> bool:
+    """Say whether another try may do: networks fail with errors of many libraries."""
+    return not isinstance(error, (ValueError, TypeError, AttributeError, MemoryError))

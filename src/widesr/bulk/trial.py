@@ -1,0 +1,135 @@
+"""What a bulk run would take, found on a sample of its pictures; nothing is written."""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from widesr.batch.one import upscale_bytes
+from widesr.bulk.forecast import Costs, Plan, Weather, plans
+from widesr.bulk.listing import PICTURES, Listing
+from widesr.bulk.store import Found
+from widesr.bulk.worker import Work
+from widesr.errors import ImageReadError, WidesrError
+
+_SAMPLE = 16
+_PATIENCE_S = 60.0
+"""Seconds of listing; what more there is is not counted."""
+_PROCESS_S = 5.0
+"""Seconds from asking Ray for a worker to its first line: it starts Python and imports."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A forecast, and what it rests on."""
+
+    pictures: int
+    counted: bool
+    """Whether the listing came to its end, or the number was given."""
+    input_bytes: int
+    output_bytes: int
+    megapixels: float
+    """Of one input on the mean."""
+    read: float
+    """Seconds for one picture on the mean, as `make`."""
+    make: float
+    load: float
+    """Seconds until the networks are loaded."""
+    sampled: int
+    failed: dict[str, int]
+    """Pictures of the sample that would be set aside, by the error's code."""
+    plans: list[Plan]
+
+
+def rehearse(
+    work: Work,
+    *,
+    workers: Sequence[int],
+    pictures: int | None = None,
+    weather: Weather | None = None,
+    batch: int = PICTURES,
+    sample: int = _SAMPLE,
+    seed: int = 0,
+) -> Trial:
+    """List the source, upscale some of its pictures here, and forecast the whole.
+
+    Writing is taken to be as fast as reading, for each byte, and does not overlap with computing.
+
+    Args:
+        work: What would be done.
+        workers: For how many workers to forecast.
+        pictures: How many there are, where a minute does not list all of them.
+        weather: What goes wrong meanwhile.
+        batch: Pictures in a batch.
+        sample: How many pictures to upscale; more of them make it truer.
+        seed: Of what is drawn.
+
+    Raises:
+        ImageReadError: There is no picture, or none of the sample can be upscaled.
+        WidesrError: As `Upscaler.load`.
+    """
+    drawn, found, n_bytes, complete = _drawn(work, sample=sample, seed=seed)
+    begin = time.perf_counter()
+    upscaler = work.settings.load()
+    load = time.perf_counter() - begin
+    sizes, outputs, pixels, reading, making = 0, 0, 0, 0.0, 0.0
+    seconds: list[float] = []
+    failed: dict[str, int] = {}
+    for each in drawn:
+        start = time.perf_counter()
+        try:
+            data = work.inputs.read(each.name)
+            read = time.perf_counter()
+            made = upscale_bytes(work.settings, data, name=each.name, upscaler=upscaler)
+        except WidesrError as error:
+            failed[error.code] = failed.get(error.code, 0) + 1
+            continue
+        end = time.perf_counter()
+        sizes, outputs = sizes + len(data), outputs + len(made.data)
+        pixels += prod(made.upscaled.input_size)
+        reading, making = reading + read - start, making + end - read
+        writing = (read - start) * len(made.data) / max(len(data), 1)
+        seconds.append(max(read - start, end - read) + writing)
+    n = len(seconds)
+    if not n:
+        codes = ", ".join(failed)
+        raise ImageReadError(
+            f"{work.inputs.url}: none of {len(drawn)} pictures of it can be upscaled ({codes})"
+        )
+    total = pictures or found
+    share = n / len(drawn)
+    costs = Costs(pictures=tuple(seconds), start=_PROCESS_S + load)
+    return Trial(
+        pictures=total,
+        counted=complete or pictures is not None,
+        input_bytes=round(n_bytes * total / found),
+        output_bytes=round(outputs / n * share * total),
+        megapixels=pixels / n / 1e6,
+        read=reading / n,
+        make=making / n,
+        load=load,
+        sampled=len(drawn),
+        failed=failed,
+        plans=plans(
+            round(total * share), workers=workers, costs=costs, weather=weather, batch=batch
+        ),
+    )
+
+
+def _drawn(work: Work, *, sample: int, seed: int) -> tuple[list[Found], int, int, bool]:
+    """Draw pictures evenly from a listing that passes, count them and their bytes."""
+    rng, end = random.Random(seed), time.monotonic() + _PATIENCE_S  # noqa: S311 (no secret)
+    drawn: list[Found] = []
+    count = n_bytes = 0
+    for found in Listing(work.inputs, work.outputs).pictures():
+        if count < sample:
+            drawn.append(found)
+        elif (place := rng.randrange(count + 1)) < sample:
+            drawn[place] = found
+        count, n_bytes = count + 1, n_bytes + found.size
+        if time.monotonic() > end:
+            return drawn, count, n_bytes, False
+    if not count:
+        raise ImageReadError(f"{work.inputs.url}: no pictures there; check the name")
+    return drawn, count, n_bytes, True

@@ -1,0 +1,89 @@
+"""The part of `widesr evaluate` that judges several samples of each picture together."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from widesr.cli.terminal import progress, table
+from widesr.errors import UsageError
+
+if TYPE_CHECKING:
+    from widesr.evaluation.space import SamplesReport, SamplesScore
+
+
+def judge_samples(
+    hr_dir: Path,
+    sr_dir: Path | None,
+    *,
+    protocol: list[str],
+    scale: int,
+    samples: int,
+    lpips_weights: Path | None,
+    json_path: Path | None,
+    quiet: bool,
+    max_pixels: int | None = None,
+) -> None:
+    """Judge the samples in `sr_dir`, and print a table or write the report.
+
+    Raises:
+        UsageError: Another protocol beside this one, or no folder of samples.
+        WidesrError: As `evaluate_samples` says.
+    """
+    from widesr.evaluation.report import write_report
+    from widesr.evaluation.scoring import list_pictures
+    from widesr.evaluation.space import evaluate_samples
+    from widesr.pictures.picture import MAX_PIXELS
+
+    if protocol != ["sr-space"] or sr_dir is None:
+        raise UsageError(
+            "samples are judged by --protocol sr-space alone, in the folder that --sr names; "
+            "expected both"
+        )
+    done = 0
+    with progress(len(list_pictures(hr_dir)), quiet=quiet) as show:
+
+        def count_up(name: str) -> None:
+            nonlocal done
+            done += 1
+            show(done, f"{name} done")
+
+        report = evaluate_samples(
+            hr_dir,
+            sr_dir,
+            scale=scale,
+            samples=samples,
+            lpips_weights=lpips_weights,
+            max_pixels=max_pixels or MAX_PIXELS,
+            on_picture=count_up,
+        )
+    if json_path is not None:
+        write_report(json_path, report)
+    if not quiet:
+        typer.echo("\n".join(_as_lines(report)))
+
+
+def _as_lines(report: "SamplesReport") -> list[str]:
+    def row(name: str, each: "SamplesScore") -> tuple[str, ...]:
+        return (
+            name,
+            f"{each.score:.2f}",
+            f"{each.lpips_mean:.4f}",
+            f"{each.lpips_best:.4f}",
+            f"{each.lr_psnr_mean:.2f}",
+            f"{each.lr_psnr_worst:.2f}",
+            f"{each.noise_score:.2f}",
+            f"{each.noise_lpips:.4f}",
+        )
+
+    head = ("picture", "score", "LPIPS", "best", "LR-PSNR", "worst", "noise: score", "LPIPS")
+    rows = [head, *(row(*each) for each in report.pictures.items()), row("mean", report.mean)]
+    what = f"{report.samples} samples of {len(report.pictures)} pictures"
+    by = f"{report.network}, weights {report.weights_sha256[:12]}"
+    return [
+        f"{report.samples_folder} x{report.scale} against {report.folder}: {what}",
+        *table(rows),
+        "score: 100 (best - locally best) / best, by LPIPS; higher is more of the space",
+        "noise: the same of noise that varies about the mean of the samples as they do",
+        f"LPIPS: {by}; the challenge had AlexNet",
+    ]

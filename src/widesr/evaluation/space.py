@@ -1,0 +1,214 @@
+"""Judge several samples of each picture together, as the challenge on the SR space does.
+
+The score says how much nearer the best sample at each pixel is to the truth than the best sample
+of all: 0 for samples that are alike. Noise scores too, so the report has LPIPS beside it, and what
+noise of the same strength around the mean of the samples gets.
+
+Source: Lugmayr et al., "NTIRE 2021 learning the super-resolution space challenge";
+andreas128/NTIRE21_Learning_SR_Space, measure.py at 6d00cd1. There LPIPS looks with AlexNet.
+"""
+
+from collections.abc import Callable, Iterator
+from math import lcm
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from widesr.errors import DataError, ShapeError, UsageError
+from widesr.evaluation.perceptual.lpips import Lpips, Seen
+from widesr.evaluation.scoring import list_pictures
+from widesr.pictures.picture import MAX_PIXELS
+from widesr.pictures.reading import read_picture
+from widesr.pixels.consistency import lr_psnr
+from widesr.pixels.resize import imresize
+
+_MULTIPLE = 8
+"""To a multiple of which the challenge crops the originals."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class SamplesScore(_Frozen):
+    """How several samples of one picture do, or the mean over pictures."""
+
+    score: float
+    """100 (best - locally best) / best, by LPIPS; higher is more of the space."""
+    lpips_mean: float
+    """Over the samples, lower is better."""
+    lpips_best: float
+    lr_psnr_mean: float
+    """dB, of the samples shrunk against the original shrunk."""
+    lr_psnr_worst: float
+    noise_score: float
+    """The score that noise gets which varies about the mean of the samples as they do."""
+    noise_lpips: float
+
+
+class SamplesReport(_Frozen):
+    """The result of `evaluate_samples`."""
+
+    folder: str
+    samples_folder: str
+    scale: int
+    samples: int
+    network: str
+    """The one that LPIPS looked with, such as "lpips-squeeze"."""
+    weights_sha256: str
+    pictures: dict[str, SamplesScore]
+    """By the file name of the original."""
+    mean: SamplesScore
+
+
+def evaluate_samples(
+    hr_dir: Path,
+    sr_dir: Path,
+    *,
+    scale: int,
+    samples: int,
+    lpips_weights: Path | None,
+    max_pixels: int = MAX_PIXELS,
+    on_picture: Callable[[str], None] = lambda _: None,
+) -> SamplesReport:
+    """Judge samples in the challenge's layout.
+
+    Args:
+        hr_dir: The originals.
+        sr_dir: Samples 0, 1, ... of the first original by name are `000000_sample00000.png`,
+            `000000_sample00001.png`, ...; or `NAME_sample00000.png`, ... after NAME.png.
+        scale: The factor between LR and HR.
+        samples: Of each picture, from 2.
+        lpips_weights: As for `Lpips`.
+        max_pixels: The largest picture that is read.
+        on_picture: Told of every original when its samples are judged.
+
+    Raises:
+        UsageError: Fewer than two samples, or no weights.
+        DataError: A sample that is missing, or of another size than its original.
+        ModelFileError: The weights cannot be used.
+        ImageReadError: A picture that cannot be read.
+    """
+    if samples < 2:
+        raise UsageError(f"expected at least 2 samples of each picture, got {samples}")
+    if lpips_weights is None:
+        raise UsageError(
+            "the score is by LPIPS, which looks with a network whose weights are not part of "
+            "widesr; name their file",
+            options=["lpips_weights"],
+        )
+    lpips = Lpips(lpips_weights)
+    sets = list(_samples_of(list_pictures(hr_dir), sr_dir, samples))
+    scores: dict[str, SamplesScore] = {}
+    for number, (hr_path, paths) in enumerate(sets):
+        hr = read_picture(hr_path, max_pixels=max_pixels).pixels
+        height, width = (side - side % lcm(_MULTIPLE, scale) for side in hr.shape[:2])
+        all_samples = []
+        for path in paths:
+            sr = read_picture(path, max_pixels=max_pixels).pixels
+            whole = tuple(side - side % scale for side in hr.shape[:2])
+            if sr.shape[:2] not in (hr.shape[:2], whole) or sr.dtype != hr.dtype:
+                raise DataError(
+                    f"{path}: {sr.shape[1]}x{sr.shape[0]} {sr.dtype}, but {hr_path} is "
+                    f"{hr.shape[1]}x{hr.shape[0]} {hr.dtype}; expected the same size"
+                )
+            all_samples.append(sr[:height, :width])
+        try:
+            scores[hr_path.name] = judge_samples(
+                hr[:height, :width], all_samples, scale=scale, lpips=lpips, seed=number
+            )
+        except ShapeError as error:
+            raise DataError(f"{hr_path}: cannot be judged: {error.message}") from error
+        on_picture(hr_path.name)
+    return SamplesReport(
+        folder=str(hr_dir),
+        samples_folder=str(sr_dir),
+        scale=scale,
+        samples=samples,
+        network=lpips.name,
+        weights_sha256=lpips.sha256,
+        pictures=scores,
+        mean=SamplesScore(
+            **{
+                name: float(np.mean([getattr(each, name) for each in scores.values()]))
+                for name in SamplesScore.model_fields
+            }
+        ),
+    )
+
+
+def judge_samples(
+    hr: NDArray[Any], samples: list[NDArray[Any]], *, scale: int, lpips: Lpips, seed: int
+) -> SamplesScore:
+    """Judge samples of one picture, all (H, W, C) of one type, H and W multiples of `scale`.
+
+    Raises:
+        ShapeError: The pictures are too small, or not of one size.
+    """
+    lr = imresize(hr, scale=1 / scale)
+    truth = lpips.look(hr)
+    made = _spread(samples, hr, truth, lpips)
+    stack = np.stack(samples).astype(np.float32)
+    mean, deviation = stack.mean(axis=0), float(stack.std(axis=0, ddof=1).mean())
+    top = np.iinfo(hr.dtype).max
+    rng = np.random.default_rng(seed)
+    noise = [
+        np.clip(mean + rng.normal(0, deviation, mean.shape) + 0.5, 0, top).astype(hr.dtype)
+        for _ in samples
+    ]
+    of_noise = _spread(noise, hr, truth, lpips)
+    true_to_input = [lr_psnr(each, lr) for each in samples]
+    return SamplesScore(
+        score=made.score,
+        lpips_mean=made.mean,
+        lpips_best=made.best,
+        lr_psnr_mean=float(np.mean(true_to_input)),
+        lr_psnr_worst=min(true_to_input),
+        noise_score=of_noise.score,
+        noise_lpips=of_noise.mean,
+    )
+
+
+class _Spread(NamedTuple):
+    score: float
+    mean: float
+    best: float
+
+
+def _spread(samples: list[NDArray[Any]], hr: NDArray[Any], truth: Seen, lpips: Lpips) -> _Spread:
+    means, nearest = [], np.full(hr.shape[:2], np.inf, np.float32)
+    for sample in samples:
+        if sample.shape != hr.shape:
+            raise ShapeError(f"expected samples of shape {hr.shape}, got {sample.shape}")
+        apart = lpips.map_between(lpips.look(sample), truth, size=hr.shape[:2])
+        means.append(float(apart.mean(dtype=np.float64)))
+        np.minimum(nearest, apart, out=nearest)
+    best = min(means)
+    local = float(nearest.mean(dtype=np.float64))
+    return _Spread(100 * (best - local) / best if best else 0.0, float(np.mean(means)), best)
+
+
+def _samples_of(
+    hr_paths: list[Path], sr_dir: Path, samples: int
+) -> Iterator[tuple[Path, list[Path]]]:
+    """Find the samples of each original.
+
+    Raises:
+        DataError: One is missing.
+    """
+    for number, hr_path in enumerate(hr_paths):
+        named = [
+            [sr_dir / f"{name}_sample{i:05d}.png" for i in range(samples)]
+            for name in (f"{number:06d}", hr_path.stem)
+        ]
+        paths = next((each for each in named if each[0].is_file()), named[0])
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise DataError(
+                f"{missing[0]}: no such sample of {hr_path}; expected {samples} of each picture, "
+                f"named {named[0][0].name} or {named[1][0].name} and so on"
+            )
+        yield hr_path, paths
