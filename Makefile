@@ -60,7 +60,8 @@ clean: ## remove the environments, build outputs and caches
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python $(PIP) install --upgrade pip
 	.venv-test/bin/python $(PIP) install $(TORCH)
-	.venv-test/bin/python $(PIP) install --editable ".[train,openvino,heic,detect,video,plots,tensorboard,bulk]" --group test
+	.venv-test/bin/python $(PIP) install --editable \
+		".[train,openvino,heic,detect,video,web,bulk,plots,tensorboard]" --group test
 	@touch $@
 
 .venv-test/checks: .venv-test/ready
@@ -74,5 +75,5 @@ clean: ## remove the environments, build outputs and caches
 	.venv-light/bin/python $(PIP) install --upgrade pip
 	.venv-light/bin/python $(PIP) wheel --no-deps --wheel-dir dist .
 	.venv-light/bin/python $(PIP) install --force-reinstall --no-deps dist/*.whl
-	.venv-light/bin/python $(PIP) install dist/*.whl --group test
+	.venv-light/bin/python $(PIP) install "$$(ls dist/*.whl)[web]" --group test
 	@touch $@

@@ -49,8 +49,10 @@ NEED_TORCH = [
     "train/test_train.py",
     "nets/test_zoo.py",
 ]
-collect_ignore = [] if find_spec("torch") else NEED_TORCH
+collect_ignore = [] if find_spec("torch") else NEED_TORCH[:]
 """These need the `train` extra; the rest must pass without it."""
+if not find_spec("fastapi"):
+    collect_ignore.append("web")
 
 # What `widesr bench` found and `widesr models pull` fetched must not decide what is tested.
 os.environ["WIDESR_CACHE"] = os.environ["WIDESR_MODELS"] = str(
@@ -64,7 +66,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_report_header() -> list[str]:
-    return [f"left out, no torch here: {', '.join(collect_ignore)}"] if collect_ignore else []
+    return (
+        [f"left out, torch or fastapi is not here: {', '.join(collect_ignore)}"]
+        if collect_ignore
+        else []
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,7 @@ def execute(command: list[str], **options: Any) -> bytes:
 _ANSWERS = {
     "avifdec": ("--version", rb"^Version: \d"),
     "avifenc": ("--version", rb"^Version: \d"),
+    "chromium": ("--version", rb"^Chromium \d"),
     "cjpeg": ("-version", rb"libjpeg-turbo"),
     "convert": ("-version", rb"ImageMagick"),
     "cwebp": ("-version", rb"^\d+\.\d"),

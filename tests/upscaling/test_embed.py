@@ -14,7 +14,7 @@ from PIL import Image
 import widesr
 from samples import smooth
 
-PAGE = (Path(__file__).parents[2] / "docs/how-to/serve.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/embed.md").read_text()
 
 
 @pytest.fixture(scope="module")

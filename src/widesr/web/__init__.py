@@ -1,0 +1,1 @@
+"""Serves pictures over HTTP: the interface for programs under /v1, and the page for people at /."""

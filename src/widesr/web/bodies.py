@@ -1,0 +1,271 @@
+"""Bodies of requests to files: raw or multipart, as they come, with limits of size and of time."""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from widesr.system.text import readable_size
+from widesr.web.problems import ProblemError
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_LEAST_PACE = 2**13
+"""Bytes a second that a client must send in the mean, beside the time it always has."""
+_MOST_FIELDS = 32
+_MOST_FIELD_BYTES = 2**16
+_MOST_HEADER_BYTES = 2**13
+_LONGEST_NAME = 150
+_PLAIN = ("", "application/octet-stream")
+
+
+class ClientGoneError(Exception):
+    """Raised where nobody waits for an answer."""
+
+
+@dataclass
+class Received:
+    """A picture that was sent, in its file."""
+
+    n_bytes: int = 0
+    sha256: str = ""
+    name: str | None = None
+    """The file's name, in a form."""
+    form: dict[str, str] = field(default_factory=dict)
+
+
+def check_media_type(content_type: str, content_encoding: str) -> None:
+    """Refuse by its headers a body that is no picture.
+
+    Raises:
+        ProblemError: The type is none that is taken, or the body is packed.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise ProblemError(
+            "media-type",
+            f"the body is packed as {content_encoding[:40]!r}; send it as it is",
+            status=415,
+        )
+    if kind in _PLAIN or kind == "multipart/form-data" or re.match(r"(image|video)/", kind):
+        return
+    raise ProblemError(
+        "media-type",
+        f"the body is {kind[:60]!r}; expected a picture, as image/png or application/octet-stream, "
+        "or multipart/form-data with one",
+        status=415,
+        headers={"Accept-Post": "image/*, application/octet-stream, multipart/form-data"},
+    )
+
+
+def clean_name(name: str | None) -> str:
+    """Make of what a client calls a file a name for people: no path, nothing that is not seen."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    seen = "".join(each if each.isprintable() else "_" for each in last).strip(" .")
+    return seen[-_LONGEST_NAME:] or "picture"
+
+
+async def body_of(receive: Receive, *, most: int, patience: float) -> AsyncIterator[bytes]:
+    """Give the body of a request as it comes.
+
+    Args:
+        receive: ASGI's.
+        most: Bytes; more are refused.
+        patience: Seconds without a byte after which the client is told that it is too slow.
+
+    Raises:
+        ProblemError: Too much, or too slowly.
+        ClientGoneError: The client went away.
+    """
+    began, n_bytes = time.monotonic(), 0
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                message = await receive()
+        except TimeoutError:
+            raise _too_slow(f"nothing came for {patience:.0f} s") from None
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk: bytes = message.get("body", b"")
+        n_bytes += len(chunk)
+        if n_bytes > most:
+            raise too_large(most)
+        yield chunk
+        if not message.get("more_body", False):
+            return
+        spent = time.monotonic() - began - 2 * patience
+        if spent > 0 and n_bytes < spent * _LEAST_PACE:
+            raise _too_slow(f"{n_bytes:,} bytes came in {spent + 2 * patience:.0f} s")
+
+
+def too_large(most: int) -> ProblemError:
+    """Say that a body is larger than the server takes."""
+    return ProblemError(
+        "body-too-large", f"the body is larger than {readable_size(most)}", status=413
+    )
+
+
+def _too_slow(found: str) -> ProblemError:
+    return ProblemError(
+        "too-slow", f"{found}; send the picture faster", status=408, headers={"Connection": "close"}
+    )
+
+
+async def receive_picture(
+    chunks: AsyncIterator[bytes],
+    path: Path,
+    *,
+    content_type: str,
+    begun: Callable[[], Awaitable[None]],
+    after: int,
+) -> Received:
+    """Write the picture of a body into a file.
+
+    Args:
+        chunks: The body.
+        path: A file that is not there yet.
+        content_type: Its header.
+        begun: Called once, when so many bytes of the picture are in the file.
+        after: The bytes.
+
+    Raises:
+        ProblemError: A form that cannot be read, or without a picture, or with several.
+    """
+    kind, options = parse_options_header(content_type)
+    received, hashed, looked = Received(), hashlib.sha256(), False
+    with path.open("xb") as file:
+        sink = _Sink(file, hashed.update)
+        form = None
+        if kind == b"multipart/form-data":
+            boundary = options.get(b"boundary", b"")
+            if not 1 <= len(boundary) <= 200:
+                raise _bad_form("it has no boundary")
+            form = _Form(boundary, sink)
+        async for chunk in chunks:
+            if form is None:
+                sink.write(chunk)
+            else:
+                form.feed(chunk)
+            if not looked and sink.n_bytes >= after:
+                looked = True
+                file.flush()
+                await begun()
+    if form is not None:
+        received.form, received.name = form.ended()
+    received.n_bytes, received.sha256 = sink.n_bytes, hashed.hexdigest()
+    return received
+
+
+class _Sink:
+    def __init__(self, file: BufferedWriter, hashed: Callable[[bytes], None]) -> None:
+        self._file, self._hashed, self.n_bytes = file, hashed, 0
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hashed(data)
+        self.n_bytes += len(data)
+
+
+class _Form:
+    """Takes a form apart; its picture goes on, its fields are few and small."""
+
+    def __init__(self, boundary: bytes, sink: _Sink) -> None:
+        self._sink = sink
+        self._fields: dict[str, bytearray] = {}
+        self._headers: dict[bytes, bytearray] = {}
+        self._header, self._value, self._small = bytearray(), bytearray(), 0
+        self._part: bytearray | None = None
+        self._in_picture, self._has_picture, self._is_whole = False, False, False
+        self.name: str | None = None
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._on_header,
+                "on_header_value": self._on_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._data,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise _bad_form(str(error)) from error
+
+    def ended(self) -> tuple[dict[str, str], str | None]:
+        """Give the fields, and the name of the picture."""
+        if not self._is_whole:
+            raise _bad_form("its end is missing")
+        if not self._has_picture:
+            raise _bad_form("there is no picture in it; send one as a file, named picture")
+        try:
+            fields = {name: value.decode("utf-8") for name, value in self._fields.items()}
+        except UnicodeDecodeError as error:
+            raise _bad_form("a field is not UTF-8") from error
+        return fields, self.name
+
+    def _count(self, n_bytes: int, most: int) -> None:
+        self._small += n_bytes
+        if self._small > most:
+            raise _bad_form(f"its headers or fields are larger than {most:,} bytes")
+
+    def _begin(self) -> None:
+        self._headers, self._part, self._in_picture = {}, None, False
+        if len(self._fields) > _MOST_FIELDS:
+            raise _bad_form(f"it has more than {_MOST_FIELDS} fields")
+
+    def _on_header(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start, _MOST_FIELD_BYTES + _MOST_HEADER_BYTES)
+        self._header += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start, _MOST_FIELD_BYTES + _MOST_HEADER_BYTES)
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        self._headers[bytes(self._header).lower()] = self._value
+        self._header, self._value = bytearray(), bytearray()
+
+    def _end_headers(self) -> None:
+        said = bytes(self._headers.get(b"content-disposition", b""))
+        kind, options = parse_options_header(said)
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if kind != b"form-data" or not name:
+            raise _bad_form("a part has no name")
+        if b"filename" in options:
+            if self._has_picture:
+                raise _bad_form("there are several files in it; send one picture a request")
+            self._has_picture = self._in_picture = True
+            self.name = options[b"filename"].decode("utf-8", "replace")
+        elif name in self._fields:
+            raise _bad_form(f"the field {name[:40]!r} is there twice")
+        else:
+            self._part = self._fields.setdefault(name[:100], bytearray())
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_picture:
+            self._sink.write(data[start:end])
+            return
+        self._count(end - start, _MOST_FIELD_BYTES)
+        assert self._part is not None
+        self._part += data[start:end]
+
+    def _end(self) -> None:
+        self._is_whole = True
+
+
+def _bad_form(why: str) -> ProblemError:
+    return ProblemError("multipart", f"the form cannot be read: {why}", status=422)

@@ -1,0 +1,83 @@
+"""What a server offers, for clients that want to know before they ask."""
+
+from pydantic import BaseModel, ConfigDict
+
+from widesr.engine import native_scales
+from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, list_models
+from widesr.system.version import __version__
+from widesr.upscaling.target import MAX_SCALE
+from widesr.web.settings import ServeSettings
+from widesr.web.wishes import FORMATS
+
+_ABOUT = {
+    "fast": "The quickest, for clean pictures.",
+    "default": "The usual one, for clean pictures.",
+    "best": "The sharpest, for clean pictures; about twice the time.",
+    "realistic": "For JPEG files and noise.",
+    BICUBIC: "Plain interpolation, to compare with.",
+    NEAREST: "Repeats pixels, for pixel art.",
+}
+
+
+class ModelInfo(BaseModel):
+    """A model that may be asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    about: str
+    scales: list[int]
+    """Its own; other sizes are made of them. Empty is any."""
+
+
+class Limits(BaseModel):
+    """What a request may not go beyond."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body_bytes: int
+    pixels: int
+    output_pixels: int
+    scale: float
+    wait_seconds: float
+    keep_seconds: float
+
+
+class Info(BaseModel):
+    """What a server offers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    models: list[ModelInfo]
+    formats: list[str]
+    """Of results."""
+    limits: Limits
+
+
+def info_of(settings: ServeSettings) -> Info:
+    """Look at what there is."""
+    named = [
+        ModelInfo(name=name, about=about, scales=_scales(name)) for name, about in _ABOUT.items()
+    ]
+    others = [
+        ModelInfo(name=card.name, about=f"{card.family}, {card.licence}", scales=[card.scale])
+        for card in (model.card for model in list_models())
+    ]
+    return Info(
+        version=__version__,
+        models=[*named, *others],
+        formats=list(FORMATS),
+        limits=Limits(
+            body_bytes=settings.max_body,
+            pixels=settings.max_pixels,
+            output_pixels=settings.max_output,
+            scale=MAX_SCALE,
+            wait_seconds=settings.longest_wait,
+            keep_seconds=settings.keep,
+        ),
+    )
+
+
+def _scales(name: str) -> list[int]:
+    return list(native_scales(name)) if name in ALIASES else []

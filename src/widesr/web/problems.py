@@ -1,0 +1,135 @@
+"""What goes wrong, as answers over HTTP: RFC 9457 problem details with widesr's own codes."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from widesr.errors import WidesrError
+
+STATUS = {
+    "usage": 422,
+    "image-read": 422,
+    "image-format": 415,
+    "image-too-large": 413,
+    "image-write": 507,
+    "memory": 503,
+    "shape": 422,
+    "model-not-found": 422,
+    "missing-extra": 415,
+}
+"""Of widesr's errors; the others are defects, or the server's own."""
+
+TITLES = {
+    "usage": "The request cannot be meant",
+    "image-read": "The picture cannot be read",
+    "image-format": "This kind of picture is not read or written",
+    "image-too-large": "The picture is too large",
+    "image-write": "The result cannot be kept",
+    "memory": "The memory is not enough",
+    "shape": "The picture has a shape that is not taken",
+    "model-not-found": "There is no such model",
+    "missing-extra": "A part of widesr is not installed here",
+    "body-too-large": "The body is too large",
+    "media-type": "This type of body is not taken",
+    "multipart": "The form cannot be read",
+    "length": "The body is not as long as was said",
+    "too-slow": "The client is too slow",
+    "queue-full": "The queue is full",
+    "busy": "Too many requests at once",
+    "stopping": "The server stops",
+    "disk-full": "The disk is full",
+    "unauthorized": "A token is needed",
+    "forbidden": "The request comes from elsewhere",
+    "not-found": "There is nothing here",
+    "method": "This method is not taken here",
+    "not-done": "The job is not done",
+    "cancelled": "The job was stopped",
+    "key-reused": "The key was used for another picture",
+    "internal": "A defect of widesr",
+}
+"""By code; what stands below "missing-extra" is the server's own."""
+
+
+class Problem(BaseModel):
+    """A problem, in the words of RFC 9457."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "type": "urn:widesr:error:image-format",
+                "title": "This kind of picture is not read or written",
+                "status": 415,
+                "detail": "photo.psd: this is a Photoshop document; open it in another program "
+                "and save it as PNG or TIFF",
+                "code": "image-format",
+                "options": [],
+            }
+        },
+    )
+
+    type: str
+    """A name for this kind of problem: `urn:widesr:error:CODE`."""
+    title: str
+    """The same for all problems of a code."""
+    status: int
+    """As the status of the answer; of a job, what its result is answered with."""
+    detail: str
+    """What was found, and what was expected."""
+    code: str
+    """Stable, for programs; listed in the reference of errors."""
+    options: list[str] = Field(default_factory=list)
+    """Parameters that help, as `format=png`."""
+
+
+class ProblemError(Exception):
+    """What a request is answered with in place of what it asked for."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        status: int,
+        options: list[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(
+            type=f"urn:widesr:error:{code}",
+            title=TITLES.get(code, "An error"),
+            status=status,
+            detail=detail,
+            code=code,
+            options=options or [],
+        )
+        self.headers = dict(headers or {})
+
+
+def problem_of(
+    error: WidesrError, *, known: frozenset[str], folder: Path | None = None, name: str = ""
+) -> Problem:
+    """Say an error of the library to a client.
+
+    Args:
+        error: What the library raised.
+        known: Parameters of a request; other options are the server's, not the client's.
+        folder: The server's own; paths in it are not told.
+        name: What the client calls the picture, which stands in their place.
+    """
+    detail = " ".join(error.message.split())
+    if folder is not None:
+        inside = rf"{re.escape(str(folder))}(/[\w.-]*[\w-])*"
+        detail = re.sub(inside, lambda _: name, detail)
+    options = [each for each in error.options if each.partition("=")[0] in known]
+    status = STATUS.get(error.code, 500)
+    return ProblemError(error.code, detail, status=status, options=options).problem
+
+
+def raised(problem: Problem, *, headers: Mapping[str, str] | None = None) -> ProblemError:
+    """Make an exception of a problem."""
+    members: dict[str, Any] = problem.model_dump(include={"code", "detail", "status", "options"})
+    return ProblemError(headers=headers, **members)

@@ -1,0 +1,129 @@
+"""What a client may ask for, as query or form: the options of `widesr upscale` by their names."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from widesr.errors import UsageError
+from widesr.upscaling.target import MAX_SCALE, Target
+
+FORMATS = ("png", "jpg", "webp", "tiff", "avif", "gif")
+_LONGEST = 10**6
+
+Side = Annotated[int, Field(ge=1, le=_LONGEST)]
+
+
+class Wishes(BaseModel):
+    """The options of one picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: Annotated[
+        float | None,
+        Field(gt=0, le=MAX_SCALE, description="Times larger; 2 where no size is given."),
+    ] = None
+    width: Annotated[
+        Side | None, Field(description="Of the result in pixels, instead of a scale.")
+    ] = None
+    height: Annotated[Side | None, Field(description="The same.")] = None
+    longest: Annotated[Side | None, Field(description="The same for the longer side.")] = None
+    fit: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[1-9][0-9]{0,5}x[1-9][0-9]{0,5}$",
+            description="The same: the largest that fits inside, as 1920x1080.",
+        ),
+    ] = None
+    model: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+            description="A name that /v1/info lists.",
+        ),
+    ] = "default"
+    format: Annotated[
+        Literal["png", "jpg", "webp", "tiff", "avif", "gif"] | None,
+        Field(description="Of the result; by default that of the picture, or the nearest."),
+    ] = None
+    quality: Annotated[int, Field(ge=1, le=100, description="Of JPEG, WebP and AVIF.")] = 95
+    lossless: Annotated[bool, Field(description="Every value is kept, or the picture refused.")] = (
+        False
+    )
+    consistent: Annotated[
+        bool,
+        Field(description="The result shrinks back to the picture; for scales of whole numbers."),
+    ] = False
+    icc: Annotated[
+        Literal["keep", "srgb", "strip"], Field(description="What becomes of the colour profile.")
+    ] = "keep"
+    metadata: Annotated[
+        Literal["keep", "strip"], Field(description="What becomes of EXIF, XMP and IPTC.")
+    ] = "keep"
+
+    @property
+    def target(self) -> Target:
+        """The size that is asked for.
+
+        Raises:
+            UsageError: There are several.
+        """
+        box = None
+        if self.fit is not None:
+            width, height = self.fit.split("x")
+            box = (int(width), int(height))
+        none = (self.scale, self.width, self.height, self.longest, box) == (None,) * 5
+        return Target(
+            scale=2 if none else self.scale,
+            width=self.width,
+            height=self.height,
+            longest=self.longest,
+            fit=box,
+        )
+
+
+class Asked(Wishes):
+    """The options of one request."""
+
+    wait: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=3600,
+            allow_inf_nan=False,
+            description="Seconds to wait for the result before the answer is 202.",
+        ),
+    ] = None
+    name: Annotated[
+        str | None,
+        Field(max_length=300, description="The file's name, where the body is the picture itself."),
+    ] = None
+
+    @property
+    def wishes(self) -> Wishes:
+        """What decides the result."""
+        return Wishes(**self.model_dump(include=set(Wishes.model_fields)))
+
+
+NAMES = frozenset(Wishes.model_fields)
+
+
+def read_asked(query: Mapping[str, Any], form: Mapping[str, Any]) -> Asked:
+    """Join query and form; a parameter in both is refused.
+
+    Raises:
+        UsageError: A parameter that is not known, or a value that cannot be meant.
+    """
+    if twice := sorted(set(query) & set(form)):
+        raise UsageError(f"{', '.join(twice)}: given in the address and in the form; give it once")
+    try:
+        asked = Asked.model_validate({**query, **form})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'request'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise UsageError(re.sub(r"\s+", " ", faults)) from error
+    asked.wishes.target  # noqa: B018 - several sizes are refused before the body is read
+    return asked

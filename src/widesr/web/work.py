@@ -1,0 +1,133 @@
+"""One picture from its file to the file of its result, as `widesr upscale` does it."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from widesr.batch.jobs import plan_jobs
+from widesr.batch.many import upscale_many
+from widesr.batch.settings import UpscaleSettings
+from widesr.engine import EngineOptions
+from widesr.errors import WidesrError
+from widesr.pictures.picture import PictureStream
+from widesr.pixels.rows import Rows
+from widesr.upscaling.base import AnyUpscaler, Progress
+from widesr.web.wishes import Wishes
+
+Watch = Callable[[float, float], None]
+"""Called after each tile with the tiles that are done and all; what it raises ends the work."""
+
+
+class StopError(WidesrError):
+    """Raised by a `Watch` to end the work; it leaves no file behind."""
+
+    code = "usage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A result."""
+
+    path: Path
+    size: tuple[int, int]
+    """(height, width)"""
+    n_bytes: int
+    sha256: str
+
+
+class _Watched(AnyUpscaler):
+    """Tells of each tile before it goes on."""
+
+    def __init__(self, upscaler: AnyUpscaler, watch: Watch, *, pages: int) -> None:
+        self._upscaler, self._watch, self._pages = upscaler, watch, pages
+        self._before = 0
+        self.model = upscaler.model
+
+    @property
+    def weights_sha256(self) -> str | None:
+        return self._upscaler.weights_sha256
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        return self._upscaler.output_size(height, width)
+
+    def seconds_for(self, height: int, width: int) -> float:
+        return self._upscaler.seconds_for(height, width)
+
+    def made_by(self, height: int, width: int) -> str:
+        return self._upscaler.made_by(height, width)
+
+    def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
+        return self._upscaler.rows(lr, progress=progress)
+
+    def upscale_stream(
+        self, stream: PictureStream, *, progress: Progress | None = None
+    ) -> PictureStream:
+        def on_tile(done: float, tiles: float) -> None:
+            self._watch(self._before * tiles + done, self._pages * tiles)
+            if done >= tiles:
+                self._before += 1
+            if progress is not None:
+                progress(done, tiles)
+
+        return self._upscaler.upscale_stream(stream, progress=on_tile)
+
+
+def upscale_file(
+    source: Path,
+    folder: Path,
+    *,
+    upscaler: AnyUpscaler,
+    wishes: Wishes,
+    pages: int,
+    watch: Watch,
+    max_pixels: int,
+    max_memory: int,
+) -> Made:
+    """Make the result of a picture, the whole file or none.
+
+    Args:
+        source: The picture; its suffix is that of its kind.
+        folder: Where the result goes, under the picture's name.
+        upscaler: What makes it.
+        wishes: The other options.
+        pages: Frames or pages that the picture has.
+        watch: Told of each tile.
+        max_pixels: The largest picture that is read.
+        max_memory: As for `upscale_many`.
+
+    Raises:
+        WidesrError: What is wrong with the picture, or what `watch` raised.
+    """
+    jobs = plan_jobs([source], output=folder, into_folder=True, name_end="", format=wishes.format)
+    outcomes = upscale_many(
+        jobs,
+        settings=UpscaleSettings(
+            target=wishes.target,
+            model=wishes.model,
+            engine=EngineOptions(max_memory=max_memory, consistent=wishes.consistent),
+            format=wishes.format,
+            quality=wishes.quality,
+            lossless=wishes.lossless,
+            icc=wishes.icc,
+            metadata=wishes.metadata,
+            max_pixels=max_pixels,
+        ),
+        upscaler=_Watched(upscaler, watch, pages=pages),
+        existing="overwrite",  # what a killed server may have left
+    )
+    (outcome,) = list(outcomes)
+    if outcome.error:
+        raise outcome.error
+    path = outcome.job.target
+    assert outcome.output_size is not None
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        n_bytes = path.stat().st_size
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    return Made(path=path, size=outcome.output_size, n_bytes=n_bytes, sha256=sha256)

@@ -1,0 +1,303 @@
+"""Threads that do the jobs of the store in order, as many at once as memory allows."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from widesr.errors import OutOfMemoryError, WidesrError
+from widesr.web.hub import Hub
+from widesr.web.memory import Shares, resident_bytes
+from widesr.web.metrics import Metrics
+from widesr.web.networks import Networks
+from widesr.web.problems import Problem, ProblemError, problem_of
+from widesr.web.settings import ServeSettings
+from widesr.web.store import Job, State, Store
+from widesr.web.views import View, view_of
+from widesr.web.wishes import NAMES, Wishes
+from widesr.web.work import Made, StopError, upscale_file
+
+_logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+"""After so many servers that were killed at a job it is not begun again."""
+_TELL_EACH_S = 0.25
+"""Between two events of progress."""
+_LOOK_AGAIN_S = 1.0
+_CANCELLED = ProblemError("cancelled", "the job was stopped by DELETE", status=409).problem
+
+
+@dataclass
+class _Running:
+    """A job that a thread is at."""
+
+    job: Job
+    wishes: Wishes
+    stop: threading.Event = field(default_factory=threading.Event)
+    cancelled: bool = False
+    done: float = 0.0
+    tiles: float = 0.0
+    told: float = 0.0
+
+
+class Workers:
+    """Does jobs, tells how far they are, and stops them within a tile."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        *,
+        store: Store,
+        networks: Networks,
+        hub: Hub,
+        metrics: Metrics,
+    ) -> None:
+        """Begin nothing yet."""
+        self._settings, self._store, self._networks = settings, store, networks
+        self._hub, self._metrics = hub, metrics
+        self._shares = Shares.of(settings.max_memory)
+        self._change = threading.Condition()
+        self._running: dict[str, _Running] = {}
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"widesr-job-{n}", daemon=True)
+            for n in range(settings.at_once)
+        ]
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of what was sent."""
+        return self._settings.data / "pictures"
+
+    @property
+    def results(self) -> Path:
+        """The folder of what was made."""
+        return self._settings.data / "results"
+
+    def start(self) -> None:
+        """Take up what an earlier server left, and begin."""
+        for job in self._store.requeue_running():
+            if job.attempts >= _ATTEMPTS:
+                problem = ProblemError(
+                    "internal",
+                    f"{job.name}: {job.attempts} servers were ended while they worked on it, so it "
+                    "is not begun again",
+                    status=500,
+                ).problem
+                self._end(job, "failed", problem=problem)
+        for thread in self._threads:
+            thread.start()
+
+    def notify(self) -> None:
+        """Say that there is a new job."""
+        with self._change:
+            self._change.notify_all()
+
+    def view(self, job: Job) -> View:
+        """Say where a job stands."""
+        running = self._running.get(job.id)
+        ahead, seconds = (0, 0.0)
+        if job.state == "queued":
+            ahead, seconds = self._store.waiting_before(job.number)
+            seconds += sum(map(_left, list(self._running.values())))
+        return view_of(
+            job,
+            tiles_done=running.done if running else 0.0,
+            tiles=running.tiles if running else 0.0,
+            ahead=ahead,
+            seconds_before=seconds,
+            keep=self._settings.keep,
+        )
+
+    def seconds_of_queue(self) -> float:
+        """Forecast when a job that came now would begin."""
+        _, seconds = self._store.waiting_before(2**62)
+        return seconds + sum(map(_left, list(self._running.values())))
+
+    def cancel(self, id: str) -> None:  # noqa: A002 (its name everywhere)
+        """Stop a job: at once if it waits, within a tile if it runs; nothing where it has ended."""
+        with self._change:
+            running = self._running.get(id)
+            if running is not None:
+                running.cancelled = True
+                running.stop.set()
+            elif (job := self._store.find(id)) is not None:
+                self._end(job, "cancelled", problem=_CANCELLED)
+
+    def drain(self) -> None:
+        """Begin no other job."""
+        with self._change:
+            self._stopping = True
+            self._change.notify_all()
+
+    def stop(self, *, within: float) -> None:
+        """Let the jobs that run be finished for a while; then they wait for the next server."""
+        self.drain()
+        until = time.monotonic() + within
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(until - time.monotonic(), 0))
+        for running in list(self._running.values()):
+            running.stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def counts(self) -> tuple[int, int]:
+        """Count the jobs that run, and the bytes that are set aside for them."""
+        running = list(self._running.values())
+        return len(running), sum(each.job.memory for each in running)
+
+    def _work(self) -> None:
+        while (running := self._next()) is not None:
+            try:
+                self._do(running)
+            except Exception:  # a defect of the server itself must not cost it a thread
+                _logger.exception("job %s", running.job.id)
+            finally:
+                with self._change:
+                    self._running.pop(running.job.id, None)
+                    self._change.notify_all()
+
+    def _next(self) -> _Running | None:
+        """Wait for the first job that there is memory for; None at the end."""
+        with self._change:
+            while not self._stopping:
+                waiting = self._store.queued()
+                if waiting and self._fits(waiting[0]):
+                    begun = replace(waiting[0], state="running", started=time.time())
+                    job = self._store.begin(begun.id, data=_as_data(self.view(begun)))
+                    if job is not None:
+                        wishes = Wishes.model_validate_json(job.wishes)
+                        self._running[job.id] = running = _Running(job, wishes)
+                        self._hub.ring(job.id)
+                        return running
+                    continue
+                self._change.wait(_LOOK_AGAIN_S if waiting else None)
+            return None
+
+    def _fits(self, job: Job) -> bool:
+        """Say whether there is memory for a job; strictly in order, so that none waits for ever."""
+        if not self._running:
+            if resident_bytes() + job.memory > self._settings.max_memory:
+                self._networks.let_go()  # what was foreseen for them is needed
+            return True
+        taken = sum(each.job.memory for each in self._running.values())
+        if taken + job.memory > self._shares.pictures:
+            return False
+        if resident_bytes() + job.memory > self._settings.max_memory:
+            return False
+        wishes = Wishes.model_validate_json(job.wishes)
+        with suppress(WidesrError):  # it is said when its turn comes
+            return self._networks.would_fit(self._keys(job, wishes))
+        return True
+
+    def _keys(self, job: Job, wishes: Wishes) -> list[tuple[str, int]]:
+        size = {"height": job.height, "width": job.width}
+        return self._networks.keys(wishes.model, wishes.target, **size)
+
+    def _do(self, running: _Running) -> None:
+        job, wishes = running.job, running.wishes
+        source = self.pictures / job.source
+        size = {"height": job.height, "width": job.width}
+        began = time.monotonic()
+        try:
+            made, made_by = self._made(running, source, size)
+        except StopError:
+            if running.cancelled:
+                self._end(job, "cancelled", problem=_CANCELLED)
+            else:
+                waits = replace(job, state="queued", started=None)
+                self._store.requeue(job.id, data=_as_data(self.view(waits)))
+                self._hub.ring(job.id)
+            return
+        except (WidesrError, MemoryError) as error:
+            known = error if isinstance(error, WidesrError) else OutOfMemoryError(error)
+            problem = problem_of(known, known=NAMES, folder=self._settings.data, name=job.name)
+            self._end(job, "failed", problem=problem)
+            return
+        except Exception:
+            _logger.exception("job %s", job.id)
+            text = f"{job.name}: a defect of widesr; see the server's log"
+            problem = ProblemError("internal", text, status=500).problem
+            self._end(job, "failed", problem=problem)
+            return
+        seconds = time.monotonic() - began
+        self._networks.learn(wishes.model, wishes.target, pages=job.pages, seconds=seconds, **size)
+        self._metrics.made(made.size[0] * made.size[1] * job.pages, seconds=seconds)
+        is_kept = self._end(
+            job,
+            "done",
+            result=made.path.name,
+            result_bytes=made.n_bytes,
+            result_sha256=made.sha256,
+            out_height=made.size[0],
+            out_width=made.size[1],
+            made_by=made_by,
+        )
+        if not is_kept:
+            made.path.unlink(missing_ok=True)
+
+    def _made(self, running: _Running, source: Path, size: dict[str, int]) -> tuple[Made, str]:
+        job, wishes = running.job, running.wishes
+        loading = self._networks.upscaler(
+            wishes.model, wishes.target, consistent=wishes.consistent, **size
+        )
+        with loading as upscaler:
+            made = upscale_file(
+                source,
+                self.results,
+                upscaler=upscaler,
+                wishes=wishes,
+                pages=job.pages,
+                watch=self._watch(running),
+                max_pixels=self._settings.max_pixels,
+                max_memory=self._shares.network,
+            )
+            return made, upscaler.made_by(job.height, job.width)
+
+    def _watch(self, running: _Running) -> Callable[[float, float], None]:
+        def on_tile(done: float, tiles: float) -> None:
+            if running.stop.is_set():
+                raise StopError("the job is stopped")
+            running.done, running.tiles = done, tiles
+            now = time.monotonic()
+            if now - running.told >= _TELL_EACH_S:
+                running.told = now
+                self._store.progress(running.job.id, data=_as_data(self.view(running.job)))
+                self._hub.ring(running.job.id)
+
+        return on_tile
+
+    def _end(
+        self,
+        job: Job,
+        state: State,
+        *,
+        problem: Problem | None = None,
+        **facts: Any,  # noqa: ANN401 - fields of `Job`
+    ) -> bool:
+        """Write down how a job ended; the picture is needed no more."""
+        text = problem.model_dump_json() if problem else None
+        ended = replace(job, state=state, ended=time.time(), problem=text, **facts)
+        data = _as_data(view_of(ended, keep=self._settings.keep))
+        is_new = self._store.end(job.id, state, data=data, problem=text, **facts)
+        if is_new:
+            (self.pictures / job.source).unlink(missing_ok=True)
+            self._metrics.ended(state)
+            _logger.info("job %s: %s%s", job.id, state, f" ({problem.code})" if problem else "")
+        self._hub.ring(job.id)
+        return is_new
+
+
+def _left(running: _Running) -> float:
+    share = running.done / running.tiles if running.tiles else 0.0
+    return running.job.seconds * (1 - share)
+
+
+def _as_data(view: View) -> str:
+    return view.model_dump_json(exclude_none=True)

@@ -1,0 +1,112 @@
+"""Who may ask: addresses, tokens, other sites; and what is said to browsers and to Prometheus."""
+
+import json
+import logging
+import socket
+from contextlib import suppress
+
+import httpx2
+import pytest
+
+from serving import client_of, process_of, settings
+from widesr.cli import run
+from widesr.errors import UsageError
+from widesr.web.settings import load_settings
+
+TOKEN = "correct horse battery"  # noqa: S105 - of no server
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens
+
+
+def test_an_address_that_others_reach_needs_a_token_or_a_word(tmp_path, capsys):
+    with pytest.raises(UsageError, match="token"):
+        settings(tmp_path, host=EVERYWHERE)
+    assert settings(tmp_path, host=EVERYWHERE, token=TOKEN).token.get_secret_value() == TOKEN
+    assert settings(tmp_path, host=EVERYWHERE, no_auth=True).no_auth
+    assert run(["serve", "--host", EVERYWHERE, "--data", str(tmp_path)]) == 2
+    assert "error[usage]" in capsys.readouterr().err
+
+
+def test_flags_go_before_variables_and_both_are_checked(monkeypatch, tmp_path):
+    monkeypatch.setenv("WIDESR_MAX_MEMORY", "3G")
+    monkeypatch.setenv("WIDESR_PORT", "9000")
+    monkeypatch.setenv("WIDESR_ALLOW_HOSTS", "a.example, b.example")
+    given = load_settings(data=tmp_path, port="9001")
+    assert (given.max_memory, given.port) == (3 * 2**30, 9001)
+    assert given.allow_hosts == ("a.example", "b.example")
+    for name, value in {
+        "MAX_MEMORY": "10M",
+        "KEEP": "soon",
+        "LOG_FORMAT": "xml",
+        "DATA": "/",
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setenv(f"WIDESR_{name}", value)
+            with pytest.raises(UsageError, match=f"WIDESR_{name}"):
+                load_settings()
+
+
+def test_a_token_is_asked_for_where_there_is_one(tmp_path):
+    with client_of(tmp_path, token=TOKEN) as client:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+            response = client.get("/v1/info", headers=headers)
+            assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
+        assert (
+            client.get("/v1/info", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        )
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/").status_code == 200
+
+
+def test_browsers_are_told_to_load_nothing_from_elsewhere(tmp_path):
+    with client_of(tmp_path) as client:
+        for path in ("/", "/v1/info", "/openapi.json", "/v1/nothing"):
+            headers = client.get(path).headers
+            assert headers["content-security-policy"].startswith("default-src 'none'")
+            assert "unsafe" not in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+        assert client.get("/docs").status_code == 404
+
+
+def test_slow_clients_are_let_go_and_lines_and_numbers_tell_of_the_others(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ("--metrics-port", str(port), "--log-format", "json")
+    with process_of(tmp_path / "data", *flags, WIDESR_PATIENCE="0.6") as (process, address):
+        where = ("127.0.0.1", int(address.rpartition(":")[2]))
+        silent, half, slow = (socket.create_connection(where, 10) for _ in range(3))
+        half.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        head = b"POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n"
+        slow.sendall(head + b"\x89P")
+        answer = slow.recv(2000)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"too-slow" in answer + slow.recv(2000)
+        for each in (silent, half):
+            with suppress(ConnectionResetError):
+                assert each.recv(2000) == b""
+        for each in (silent, half, slow):
+            each.close()
+        httpx2.get(f"{address}/v1/info")
+        numbers = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+        process.terminate()
+        _, lines = process.communicate(timeout=60)
+    assert 'widesr_requests_total{method="GET",route="/v1/info",status="200"} 1.0' in numbers
+    assert 'widesr_requests_total{method="POST",route="/v1/upscale",status="408"} 1.0' in numbers
+    assert "widesr_jobs_queued 0.0" in numbers
+    said = [json.loads(line) for line in lines.splitlines()]
+    asked = [line for line in said if line.get("route") == "/v1/info"]
+    assert [(line["status"], line["level"]) for line in asked] == [(200, "info")]
+
+
+def test_the_base_install_says_what_is_missing(monkeypatch, capsys):
+    import sys
+
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("fastapi", "uvicorn")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("widesr.web.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert run(["serve"]) == 1
+    assert "widesr[web]" in capsys.readouterr().err
+    assert logging.getLogger("widesr").level == logging.NOTSET

@@ -1,0 +1,236 @@
+"""The page in a real browser: what people do with it, by mouse, by keys and by touch."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from others import program
+from samples import smooth
+from serving import process_of
+
+DONE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with process_of(tmp_path_factory.mktemp("server")) as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = program("chromium")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page; nothing may be asked of anyone else, and nothing may fail in its scripts."""
+    faults, contexts = [], []
+
+    def visit(*, width=1200, height=800, **more):
+        context = browser.new_context(viewport={"width": width, "height": height}, **more)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda asked: ours(asked.url))
+        page.goto(address)
+        page.wait_for_selector("#models label")
+        return page
+
+    def ours(url):
+        if not url.startswith((address, "blob:")):
+            faults.append(url)
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def picture(folder, name="photo.png", height=40, width=60):
+    path = folder / name
+    Image.fromarray(smooth(height, width)).save(path)
+    return path
+
+
+def clean(page):
+    """No fault that axe finds."""
+    found = Axe().run(page).response["violations"]
+    assert not [(each["id"], [node["html"] for node in each["nodes"]]) for each in found]
+
+
+def drop(page, *files):
+    """Drop files on the page, as a browser does."""
+    handle = page.evaluate_handle(
+        """files => {
+            const data = new DataTransfer();
+            for (const [name, bytes, type] of files)
+                data.items.add(new File([new Uint8Array(bytes)], name, { type }));
+            return data;
+        }""",
+        [[Path(file).name, list(Path(file).read_bytes()), "image/png"] for file in files],
+    )
+    page.dispatch_event("body", "dragenter", {"dataTransfer": handle})
+    expect(page.locator("#drop")).to_be_visible()
+    page.dispatch_event("body", "drop", {"dataTransfer": handle})
+
+
+def done(page):
+    page.wait_for_selector("#save:not([hidden])", timeout=DONE_MS)
+
+
+def test_a_dropped_picture_is_made_compared_and_downloaded(visit, tmp_path):
+    page = visit()
+    clean(page)
+    drop(page, picture(tmp_path))
+    done(page)
+    clean(page)
+    assert page.locator("#tag-right").inner_text() == "Default · 120 × 80"
+    expect(page.locator("#handle")).to_have_attribute("aria-valuenow", "50")
+    with page.expect_download() as coming:
+        page.click("#save")
+    with Image.open(coming.value.path()) as made:
+        assert (coming.value.suggested_filename, made.size) == ("photo_120x80.png", (120, 80))
+    page.keyboard.press("Delete")
+    expect(page.locator("#empty")).to_be_visible()
+
+
+def test_the_slider_goes_by_mouse_and_by_keys_and_zoom_goes_beyond_pixels(visit, tmp_path):
+    page = visit(reduced_motion="reduce")
+    page.set_input_files("#files", picture(tmp_path, height=80, width=120))
+    done(page)
+    box = page.locator("#viewport").bounding_box()
+    middle, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(middle, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, y, steps=3)
+    page.mouse.up()
+    expect(page.locator("#handle")).to_have_attribute("aria-valuenow", "25")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#handle")).to_have_attribute("aria-valuenow", "27")
+    page.keyboard.press("End")
+    expect(page.locator("#handle")).to_have_attribute("aria-valuenow", "100")
+    page.keyboard.press("1")
+    expect(page.locator("#zoom")).to_have_text("100 %")
+    for _ in range(12):
+        page.mouse.wheel(0, -200)
+    zoom = int(page.locator("#zoom").inner_text().split()[0])
+    assert zoom > 800
+    assert (
+        page.evaluate("getComputedStyle(document.getElementById('image-right')).imageRendering")
+        == "pixelated"
+    )
+    page.focus("#viewport")
+    before = page.locator("#image-right").get_attribute("style")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#image-right").get_attribute("style") != before
+    page.keyboard.press("0")
+    page.keyboard.press("l")
+    expect(page.locator("#lens")).to_be_visible()
+    expect(page.locator("#handle")).to_be_hidden()
+
+
+def test_two_models_stand_side_by_side_and_choices_are_remembered(visit, tmp_path):
+    page = visit()
+    page.select_option("#compare", "bicubic")
+    page.check("input[name=size][value='3']")
+    page.keyboard.press("s")
+    page.set_input_files("#files", picture(tmp_path))
+    done(page)
+    expect(page.locator("#tag-left")).to_have_text("Bicubic · 180 × 120", timeout=DONE_MS)
+    expect(page.locator("#tag-right")).to_have_text("Default · 180 × 120")
+    left, right = (page.locator(f"#layer-{side}").bounding_box() for side in ("left", "right"))
+    assert left["x"] + left["width"] <= right["x"] + 1
+    sources = page.eval_on_selector_all(
+        "#layer-left img, #layer-right img", "all => all.map(each => each.src)"
+    )
+    assert len(set(sources)) == 2
+    page.reload()
+    page.wait_for_selector("#models label")
+    assert page.locator("#compare").input_value() == "bicubic"
+    assert page.locator("input[name=size][value='3']").is_checked()
+    assert page.locator("#mode").get_attribute("aria-pressed") == "true"
+
+
+def test_many_are_told_of_one_by_one_and_downloaded_in_one_file(visit, tmp_path):
+    page = visit()
+    names = ["a.png", "b.png", "c.png"]
+    for name in names:
+        picture(tmp_path, name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.set_input_files("#folder", tmp_path)
+    expect(page.locator("#notice")).to_contain_text("1 other file")
+    expect(page.locator("#save-all")).to_contain_text("3", timeout=DONE_MS)
+    assert page.locator("#list .name").all_inner_texts() == names
+    with page.expect_download() as coming:
+        page.keyboard.press("a")
+    with zipfile.ZipFile(coming.value.path()) as file:
+        assert file.testzip() is None
+        assert file.namelist() == [f"{name[0]}_120x80.png" for name in names]
+        assert Image.open(io.BytesIO(file.read(file.namelist()[0]))).size == (120, 80)
+    page.keyboard.press("k")
+    expect(page.locator("#list li.current .name")).to_have_text("c.png")
+
+
+def test_progress_is_shown_by_tile_and_a_removed_picture_is_stopped(visit, tmp_path, address):
+    page = visit()
+    large = picture(tmp_path, height=1400, width=1600)
+    page.set_input_files("#files", large)
+    expect(page.locator("#list .state")).to_contain_text("tile ", timeout=DONE_MS)
+    expect(page.locator("#busy")).to_be_visible()
+    assert 0 < page.locator("#busy-bar").evaluate("bar => bar.value") < 1
+    with page.expect_request(lambda asked: asked.method == "DELETE"):
+        page.click("#list button[aria-label^=Remove]")
+    expect(page.locator("#empty")).to_be_visible()
+
+
+def test_what_goes_wrong_is_said_with_a_way_on(visit, tmp_path):
+    page = visit()
+    (tmp_path / "broken.png").write_bytes(b"no picture at all")
+    page.set_input_files("#files", tmp_path / "broken.png")
+    expect(page.locator("#failed")).to_be_visible(timeout=DONE_MS)
+    expect(page.locator("#failed-text")).to_contain_text("broken.png: not a picture")
+    expect(page.locator("#failed-code")).to_have_text("Code: image-read")
+    clean(page)
+    page.context.set_offline(True)
+    page.click("#failed-again")
+    expect(page.locator("#failed-text")).to_contain_text("does not answer")
+
+
+def test_tiff_is_shown_though_no_browser_shows_it(visit, tmp_path):
+    page = visit()
+    page.set_input_files("#files", picture(tmp_path, "scan.tif"))
+    done(page)
+    for side in ("left", "right"):
+        shown = page.locator(f"#image-{side}").evaluate(
+            "image => image.decode().then(() => image.naturalWidth)"
+        )
+        assert shown > 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_small_screen_has_room_for_everything(visit, theme):
+    page = visit(width=360, height=740, has_touch=True, is_mobile=True, color_scheme=theme)
+    page.click("#example")
+    done(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    clean(page)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    channels = np.array([int(each) for each in background[4:-1].split(",")])
+    assert (channels < 60).all() == (theme == "dark")
+    page.click("#theme-button")
+    page.click("#theme-button")
+    clean(page)
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    clean(page)
