@@ -111,7 +111,7 @@ class _Hand:
 
     actor: Any
     awaited: Any
-    """What Ray will say next: that the process is there, or what became of its task."""
+    """Ray's next answer: that the process is there, or what became of its task."""
     alive: bool = False
     task: Task | None = None
     since: float = 0.0

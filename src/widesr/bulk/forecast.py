@@ -1,4 +1,4 @@
-"""How long many workers take for many pictures, computed from what a few pictures took.
+"""Forecast the time that many workers take for many pictures, from the time that a few took.
 
 The arithmetic is a simulation: each worker takes the next batch when it is free, some are slower
 than others, some are lost in the middle, and what a lost one was at is done again.
@@ -29,27 +29,27 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Weather:
-    """What goes wrong where many machines work for long."""
+    """The losses and delays where many machines work for long."""
 
     losses_per_hour: float = 0.0
-    """Of one worker, on the mean; a machine that is rented for less may be taken away at times."""
+    """The mean for one worker; a machine that is rented for less may be taken away at times."""
     noticed: float = 30.0
     """Seconds until the loss of a worker is noticed."""
     slow: float = 0.0
     """Share of the workers that are slower than the others."""
     slowness: float = 2.0
-    """How many times as long a slow one takes."""
+    """The time of a slow one, as a multiple of the usual."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run takes; times in hours."""
+    """The cost of a run; times in hours."""
 
     workers: int
     hours: float
     """From the start to the last picture."""
     core_hours: float
-    """That are paid for: all workers, until the last picture."""
+    """The hours that are paid for: all workers, until the last picture."""
     lost: float
     """Core-hours of work that was done again, and of waiting for new workers."""
     tail: float

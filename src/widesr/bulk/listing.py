@@ -35,7 +35,7 @@ class Batch:
     id: str = field(default_factory=_new_id)
     """Names its claim and its part; another one for each try."""
     losses: int = 0
-    """How many workers were lost with it."""
+    """The number of workers that were lost with it."""
 
     def again(self, settled: frozenset[int]) -> "Batch":
         """Give what is left to do after its worker was lost.

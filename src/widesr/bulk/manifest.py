@@ -1,4 +1,4 @@
-"""What became of each picture, in Parquet beside the outputs, so that no kill takes it back.
+"""Keep what became of each picture, in Parquet beside the outputs, so that no kill takes it back.
 
 A batch of pictures is one step. When its outputs are made, and before the first of them has its
 name, a claim lists them with their hashes; when the last one is in its place, the claim becomes a
@@ -73,7 +73,7 @@ class Row(NamedTuple):
     output_width: int | None = None
     output_height: int | None = None
     seconds: float | None = None
-    """Of computing: decoding and encoding too, reading and writing not."""
+    """The time of computing, decoding and encoding, without reading and writing."""
     error_code: str | None = None
     error_message: str | None = None
     worker: str | None = None
@@ -82,7 +82,7 @@ class Row(NamedTuple):
 
 
 class Keys:
-    """Which pictures are settled, 16 bytes for each."""
+    """The pictures that are settled, 16 bytes for each."""
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
         self._sorted: NDArray[np.bytes_] = np.unique(

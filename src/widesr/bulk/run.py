@@ -30,13 +30,13 @@ class Tally:
     others: int = 0
     """Files that are no pictures by their names."""
     pixels: int = 0
-    """Of the inputs that are done."""
+    """The bytes of the inputs that are done."""
     input_bytes: int = 0
     output_bytes: int = 0
     batches: int = 0
     workers_lost: int = 0
     seconds: Seconds = NO_SECONDS
-    """Of all workers together."""
+    """The sum over all workers."""
 
     def add(self, report: Report) -> None:
         """Count a batch."""

@@ -73,12 +73,12 @@ class Store:
 
     @property
     def is_local(self) -> bool:
-        """Whether this is a folder on this machine's disk."""
+        """True for a folder on this machine's disk."""
         return isinstance(self._fs, LocalFileSystem)
 
     @property
     def is_of_one_process(self) -> bool:
-        """Whether no other process sees what is here."""
+        """True if no other process sees what is here."""
         kind: str = get_protocol(self.url)
         return kind == "memory"
 

@@ -1,4 +1,4 @@
-"""What a bulk run would take, found on a sample of its pictures; nothing is written."""
+"""Forecast a bulk run from a sample of its pictures; nothing is written."""
 
 import random
 import time
@@ -26,11 +26,11 @@ class Trial:
 
     pictures: int
     counted: bool
-    """Whether the listing came to its end, or the number was given."""
+    """True if the listing came to its end, or the number was given."""
     input_bytes: int
     output_bytes: int
     megapixels: float
-    """Of one input on the mean."""
+    """The mean of one input."""
     read: float
     """Seconds for one picture on the mean, as `make`."""
     make: float

@@ -1,4 +1,4 @@
-"""What a worker does with a batch: read, upscale, claim, write, close."""
+"""Do a batch in a worker: read, upscale, claim, write, close."""
 
 import hashlib
 import os
@@ -40,12 +40,12 @@ class Work:
     inputs: Store
     outputs: Store
     settings: UpscaleSettings
-    """Of one thread each."""
+    """The seconds of one thread each."""
     overwrite: bool = False
 
 
 class Seconds(NamedTuple):
-    """Where the time of a batch went; reading and computing overlap."""
+    """The time that each part of a batch took; reading and computing overlap."""
 
     read: float = 0.0
     make: float = 0.0
@@ -54,7 +54,7 @@ class Seconds(NamedTuple):
     """Outputs and manifest."""
     wall: float = 0.0
     load: float = 0.0
-    """Of the networks, once in a worker."""
+    """The time to load the networks, once in a worker."""
 
     def plus(self, other: "Seconds") -> "Seconds":
         """Add."""
@@ -66,11 +66,11 @@ NO_SECONDS = Seconds()
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What became of a batch, small enough for a driver of thousands of workers."""
+    """The result of a batch, small enough for a driver of thousands of workers."""
 
     done: int = 0
     pixels: int = 0
-    """Of the inputs that are done."""
+    """The bytes of the inputs that are done."""
     input_bytes: int = 0
     output_bytes: int = 0
     failed: tuple[Row, ...] = ()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from widesr.video.judge import ClipsReport
 
 CLIP_PROTOCOL = "vid4-"
-"""How the names of protocols for clips begin."""
+"""The beginning of the names of protocols for clips."""
 
 
 def judge_clips(

@@ -59,7 +59,7 @@ FramesPerSecond = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions:
-    """What the user asked for, of clips."""
+    """The user's wishes for clips."""
 
     target: "Target"
     codec: Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]

@@ -34,7 +34,7 @@ class _Frozen(BaseModel):
 
 
 class SamplesScore(_Frozen):
-    """How several samples of one picture do, or the mean over pictures."""
+    """The score of several samples of one picture, or the mean over pictures."""
 
     score: float
     """100 (best - locally best) / best, by LPIPS; higher is more of the space."""

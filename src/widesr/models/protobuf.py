@@ -102,7 +102,7 @@ class Weights(NamedTuple):
     """The values of an initializer of an ONNX graph, where they lie in the file."""
 
     data_type: int
-    """As ONNX numbers them: 1 is float32, 10 is float16."""
+    """ONNX's number: 1 is float32, 10 is float16."""
     start: int
     stop: int
 

@@ -53,7 +53,7 @@ class Clip:
     aspect: Fraction | None
     """The width of a pixel divided by its height; None if it is not said."""
     matrix: tuple[int, ...] | None
-    """How the pictures are turned when they are shown, as FFmpeg's display matrix."""
+    """The turn of the pictures when they are shown, as FFmpeg's display matrix."""
     frames: int
     """The number of frames, about, by what the file says; 0 if nothing."""
     duration: int | None
@@ -227,7 +227,7 @@ def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa
 
 
 def _described(container: Any) -> str:  # noqa: ANN401 (av's)
-    """What FFmpeg prints of a file: there alone is the siting of chroma."""
+    """FFmpeg's description of a file, which alone has the siting of chroma."""
     av = load_av()
     log = av.logging
     with _logging:

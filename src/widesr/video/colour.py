@@ -19,7 +19,7 @@ Plane = NDArray[Any]
 """uint8 or uint16, (H, W) of one component, or (H, W, C) of pixels."""
 
 Beyond = NDArray[np.float32]
-"""What of a plane RGB cannot hold, in the levels of the plane."""
+"""The part of a plane that RGB cannot hold, in the levels of the plane."""
 
 UNSPECIFIED = 2
 """The code for what a stream does not say, of matrix, primaries and transfer (H.273)."""
@@ -60,7 +60,7 @@ class Layout:
     """FFmpeg's name of the planar format: "yuv420p10le"."""
     kind: Literal["yuv", "gray", "rgb"]
     bits: int
-    """Of a sample, 8 to 16."""
+    """The bits of a sample, 8 to 16."""
     across: int = 1
     """Luma columns for each chroma sample."""
     down: int = 1
@@ -140,7 +140,7 @@ class Conversion:
     blue: float
     """The weight of blue in luma."""
     full: bool
-    """Whether the samples fill their whole range."""
+    """True if the samples fill their whole range."""
     across: float
     """The place of a chroma sample behind the first of its luma columns, in columns."""
     down: float

@@ -13,7 +13,7 @@ from widesr.video.library import load_av
 from widesr.video.planes import read_planes
 
 Damaged = Literal["refuse", "repeat"]
-"""What to do where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
+"""The choice where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
 
 _THREADS = 2
 _ONE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mpeg2video", "ffv1", "prores", "mjpeg"))
@@ -33,7 +33,7 @@ class Frame:
     pixels: Plane
     """RGB (H, W, 3) or grey (H, W, 1), uint8 from 8 bits and uint16 from more."""
     beyond: list[Beyond] | None = None
-    """What of the planes lies beyond RGB; None if nothing."""
+    """The part of the planes that lies beyond RGB; None if there is none."""
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,7 @@ Codec = Literal["h264", "hevc", "av1", "vp9", "ffv1", "prores"]
 
 
 class _Kind(NamedTuple):
-    """What is known of a codec."""
+    """The facts about a codec."""
 
     encoder: str
     containers: tuple[str, ...]
@@ -30,7 +30,7 @@ class _Kind(NamedTuple):
     delay: int
     """Frames that are encoded after one that is shown later."""
     even: bool
-    """Whether sides must be even where chroma is subsampled."""
+    """True if sides must be even where chroma is subsampled."""
     options: Mapping[str, str]
     lossless: Mapping[str, str] | None
     """The options that lose nothing; None where there are none."""
@@ -73,7 +73,7 @@ CODECS: dict[str, _Kind] = {
         None,
     ),
 }  # fmt: skip
-"""How each codec is used, by the name that users know."""
+"""The way to use each codec, by the name that users know."""
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """The containers that are written, by their endings."""

@@ -11,12 +11,12 @@ _BITS = {"h264": 0.16, "hevc": 0.11, "av1": 0.09, "vp9": 0.11, "prores": 3.6}
 
 
 class Forecast(NamedTuple):
-    """What a clip is likely to take."""
+    """The forecast of a clip."""
 
     frames: int
     seconds: float
     bytes: int
-    """Of the output."""
+    """The bytes of the output."""
 
 
 def forecast(work: Work) -> Forecast:

@@ -26,7 +26,7 @@ class FrameUpscaler(Protocol):
     weights_sha256: str | None
     """The hash of the weights, as on the card; None without a card."""
     has_state: bool
-    """Whether what becomes of a frame depends on the frames before it."""
+    """True if the result of a frame depends on the frames before it."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Give the (height, width) of what becomes of a frame of this size."""

@@ -35,7 +35,7 @@ class ClipProtocol:
 
     name: str
     degradation: str
-    """How LR is made: "BI" is MATLAB's bicubic, "BD" a Gaussian of 1.6 and every 4th pixel."""
+    """The way LR is made: "BI" is MATLAB's bicubic, "BD" a Gaussian of 1.6 and every 4th pixel."""
     crop: int
     """The border that is left out on each side, in HR pixels."""
     skip: int
@@ -114,7 +114,7 @@ class ClipScores(_Frozen):
     """The temporal information of SR less that of HR (ITU-T P.910: the standard deviation of the
     luma of frame differences, at its largest), in levels: above 0 SR flickers, below it smears."""
     seconds: float
-    """Of upscaling a frame."""
+    """The time to upscale a frame."""
 
 
 class ClipsReport(_Frozen):

@@ -31,20 +31,20 @@ _MP4_KEYS = frozenset(
 _OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder"))
 """Metadata that describe the old file, not what is in it."""
 _OF_THE_STREAM = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "encoder")
-"""How the names of metadata begin that describe the old video's coding."""
+"""The beginning of the names of metadata that describe the old video's coding."""
 _ICPF = 8
 """Bytes before a ProRes frame that Matroska leaves out."""
 
 
 class Kept(NamedTuple):
-    """What is kept of a packet that was written, to read it back."""
+    """The facts that are kept of a written packet, to read it back."""
 
     pts: int
     dts: int
     duration: int
     is_key: int
     size: int
-    """Of its data as they are in the file."""
+    """The hash of its data as they are in the file."""
     crc: int
 
 
@@ -61,7 +61,7 @@ class PartFile:
         self._recent = bytearray()
         self._expected: deque[tuple[int, bytes]] = deque()
         self.found: dict[int, int] = {}
-        """Where packets lie, by number."""
+        """The places of packets, by number."""
 
     def expect(self, number: int, data: bytes) -> None:
         """Look for a packet that is given to FFmpeg now."""

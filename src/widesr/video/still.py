@@ -18,7 +18,7 @@ class Remembering(Wrapper, Engine):
     """
 
     is_off: bool = False
-    """Whether all is computed, and nothing remembered."""
+    """True if everything is computed, and nothing remembered."""
     reused: int = 0
     """The number of tiles that were not computed."""
 

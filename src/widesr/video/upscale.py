@@ -52,7 +52,7 @@ Progress = Callable[[int, int], None]
 
 
 class VideoResult(NamedTuple):
-    """What became of a clip."""
+    """The result of a clip."""
 
     source: Path
     target: Path
@@ -76,14 +76,14 @@ class Work:
 
     clip: Clip
     decoder: Decoder | Pictures
-    """What gives the frames."""
+    """The source of the frames."""
     out: Path
     upscaler: FrameUpscaler
     encoding: Encoding
     damaged: Damaged
     deinterlace: bool
     run_with: EngineOptions | None = None
-    """How the network is run, which decides the output too; None if that is not known."""
+    """The settings of the network, which decide the output too; None if they are not known."""
 
     @property
     def _files(self) -> Sequence[Path]:

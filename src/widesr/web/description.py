@@ -1,4 +1,4 @@
-"""What OpenAPI says of the routes, with examples."""
+"""Describe the routes for OpenAPI, with examples."""
 
 from typing import Any
 

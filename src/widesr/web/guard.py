@@ -32,7 +32,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _OPEN = re.compile(r"/$|/static/|/healthz$|/readyz$|/openapi\.json$|/favicon\.ico$")
-"""What needs no token: it says nothing about anyone's pictures."""
+"""The paths that need no token: they say nothing about anyone's pictures."""
 _ROUTES = re.compile(
     r"(?P<whole>/|/healthz|/readyz|/openapi\.json|/favicon\.ico|/v1/upscale|/v1/info)"
     r"|/v1/jobs/[^/]+(?P<below>/result|/events|/preview)?|(?P<static>/static)/.*"

@@ -1,4 +1,4 @@
-"""What a server offers, for clients that want to know before they ask."""
+"""Tell clients what a server offers, before they ask for it."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,7 +31,7 @@ class ModelInfo(BaseModel):
 
 
 class Limits(BaseModel):
-    """What a request may not go beyond."""
+    """The limits of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,14 +44,14 @@ class Limits(BaseModel):
 
 
 class Info(BaseModel):
-    """What a server offers."""
+    """The models, formats and limits of a server."""
 
     model_config = ConfigDict(extra="forbid")
 
     version: str
     models: list[ModelInfo]
     formats: list[str]
-    """Of results."""
+    """The formats of results."""
     limits: Limits
 
 

@@ -30,7 +30,7 @@ _SUFFIXES = {kind: suffix for suffix, kind in reversed(FORMATS.items())}
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """What is known of a picture that may be worked on."""
+    """The facts about a picture that may be worked on."""
 
     source: Path
     """Its file, now with the suffix of its kind."""
@@ -38,7 +38,7 @@ class Intake:
     size: tuple[int, int]
     """(height, width) of the result."""
     seconds: float
-    """Of computing, as forecast."""
+    """The forecast of the computing time."""
     memory: int
     """Bytes, as forecast."""
 

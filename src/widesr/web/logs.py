@@ -1,4 +1,4 @@
-"""What the server logs, as lines for people or as JSON for programs, on standard error."""
+"""Write the server's log, as lines for people or as JSON for programs, on standard error."""
 
 import json
 import logging

@@ -31,15 +31,15 @@ _ENCODED = {"webp": 6.6, "avif": 12.0, "gif": 3.0}
 """The same for an encoder that takes the whole picture."""
 _OTHER = 2.0
 _SMALL = 8 * 2**20
-"""What any picture takes."""
+"""The memory that any picture takes."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How the limit is shared out, in bytes."""
+    """The shares of the limit, in bytes."""
 
     network: int
-    """What each network is told to take at most."""
+    """The most that each network is told to take."""
     pictures: int
     """For pictures, all together."""
 

@@ -19,7 +19,7 @@ from widesr.web.memory import LOADED
 _logger = logging.getLogger(__name__)
 
 _FIRST = ("default", 2)
-"""What most pictures go through; loaded before the first."""
+"""The network that most pictures go through; it is loaded before the first."""
 _Key = tuple[str, int]
 
 
@@ -71,7 +71,7 @@ class Networks:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the first network is loaded and measured."""
+        """True if the first network is loaded and measured."""
         return self._pace is not None
 
     def seconds(self, name: str, target: Target, *, height: int, width: int) -> float:

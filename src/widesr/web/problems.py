@@ -1,4 +1,4 @@
-"""What goes wrong, as answers over HTTP: RFC 9457 problem details with widesr's own codes."""
+"""Answer errors over HTTP: RFC 9457 problem details with widesr's own codes."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ STATUS = {
     "model-not-found": 422,
     "missing-extra": 415,
 }
-"""Of widesr's errors; the others are defects, or the server's own."""
+"""The statuses of widesr's errors; the others are defects, or the server's own."""
 
 TITLES = {
     "usage": "The request cannot be meant",
@@ -76,9 +76,9 @@ class Problem(BaseModel):
     title: str
     """The same for all problems of a code."""
     status: int
-    """As the status of the answer; of a job, what its result is answered with."""
+    """The status of the answer; for a job, that of the answer in place of its result."""
     detail: str
-    """What was found, and what was expected."""
+    """The finding, and the expectation."""
     code: str
     """Stable, for programs; listed in the reference of errors."""
     options: list[str] = Field(default_factory=list)
@@ -86,7 +86,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """What a request is answered with in place of what it asked for."""
+    """An answer in place of what a request asked for."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from widesr.system.paths import cache_folder
 
 _GIB = 2**30
 _LEAST_MEMORY = _GIB
-"""What the process, its runtimes and one network with small tiles take, and room for pictures."""
+"""The memory of the process, its runtimes, one network with small tiles, and some pictures."""
 _USUAL_MEMORY = 4 * _GIB
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -119,11 +119,11 @@ class ServeSettings(BaseSettings):
     grace: Seconds = 25
     """Seconds in which pictures that are being made may be finished when the server stops."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Where Prometheus finds its metrics; by default there are none."""
+    """The port of the metrics for Prometheus; by default there are none."""
     metrics_host: str = "127.0.0.1"
     """The address of the same."""
     log_format: Literal["text", "json"] = "text"
-    """Of the lines on standard error."""
+    """The form of the lines on standard error."""
 
     @field_validator("data")
     @classmethod
@@ -143,7 +143,7 @@ class ServeSettings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether only programs on this machine reach the server."""
+        """True if only programs on this machine reach the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

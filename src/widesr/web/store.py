@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_by_job ON events (job, id);
 """
 _VERSION = 1
-"""Of the schema; a file of another is refused."""
+"""The version of the schema; a file of another one is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Job:
     started: float | None = None
     ended: float | None = None
     name: str
-    """As the client calls the picture."""
+    """The client's name for the picture."""
     source: str
     """The name of its file in the folder of pictures."""
     wishes: str
@@ -83,13 +83,13 @@ class Job:
     out_height: int
     out_width: int
     seconds: float
-    """Of computing, as forecast."""
+    """The forecast of the computing time."""
     memory: int
     """Bytes beside what all jobs share, as forecast."""
     bytes: int
-    """Of the picture's file."""
+    """The bytes of the picture's file."""
     attempts: int = 0
-    """How often it was begun."""
+    """The number of times it was begun."""
     key: str | None = None
     """`Idempotency-Key`."""
     fingerprint: str
@@ -107,7 +107,7 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """True if nothing will change any more."""
         return self.state in ENDED
 
 

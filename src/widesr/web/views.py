@@ -10,7 +10,7 @@ from widesr.web.store import Job
 
 
 class View(BaseModel):
-    """Where a job stands."""
+    """The state of a job."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -38,7 +38,7 @@ class View(BaseModel):
     id: str
     state: Literal["queued", "running", "done", "failed", "cancelled"]
     name: str
-    """As the client calls the picture."""
+    """The client's name for the picture."""
     created: float
     """Seconds since 1970, as all times here."""
     started: float | None = None
@@ -46,14 +46,14 @@ class View(BaseModel):
     expires: float | None = None
     """When the job and its result are forgotten."""
     width: int
-    """Of the picture, in pixels."""
+    """The size of the picture, in pixels."""
     height: int
     pages: int
     """Frames or pages."""
     result_width: int
     result_height: int
     place: int | None = None
-    """Of a job that waits: how many come before it."""
+    """The number of jobs before it, while it waits."""
     tiles_done: float | None = None
     tiles: float | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -63,13 +63,13 @@ class View(BaseModel):
     made_by: str | None = None
     """The models that it went through."""
     result: str | None = None
-    """Where the result is."""
+    """The address of the result."""
     result_bytes: int | None = None
     result_sha256: str | None = None
     self: str
-    """Where this is."""
+    """The address of this."""
     events: str
-    """Where it tells of itself."""
+    """The address of its events."""
     problem: Problem | None = None
     """Why it failed."""
 

@@ -1,4 +1,4 @@
-"""What a client may ask for, as query or form: the options of `widesr upscale` by their names."""
+"""Define what a client may ask for: the options of `widesr upscale` by their names."""
 
 import re
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ class Asked(Wishes):
 
     @property
     def wishes(self) -> Wishes:
-        """What decides the result."""
+        """The wishes that decide the result."""
         return Wishes(**self.model_dump(include=set(Wishes.model_fields)))
 
 

@@ -40,7 +40,7 @@ class Interval(_Frozen):
 
 
 class Judged(_Frozen):
-    """What the detector found in one kind of picture."""
+    """The findings of the detector in one kind of picture."""
 
     name: str
     """"original", "shrunk", "bicubic", or the model's name."""

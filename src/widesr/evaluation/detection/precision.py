@@ -24,7 +24,7 @@ _MOST = 100
 
 
 class Measures(NamedTuple):
-    """What a set of pictures comes to; NaN where no box is of a kind."""
+    """The result of a set of pictures; NaN where no box is of a kind."""
 
     ap: float
     """COCO's AP, the mean over overlaps of 0.5 to 0.95."""
