@@ -60,7 +60,7 @@ def test_of_many_pictures_a_part_tells_for_all(pictures, monkeypatch):
 
 def test_steps_one_after_the_other_add_up(pictures):
     upscaler = load_upscaler(target=Target(scale=8))
-    upscaler._networks = {4: Steady(4), 2: Steady(2)}
+    upscaler.networks = {4: Steady(4), 2: Steady(2)}
     jobs = plan_jobs([pictures], name_end="_x8")
     assert forecast(jobs, upscaler=upscaler).seconds == pytest.approx(5 * 1.2 * (1 + 16))
 

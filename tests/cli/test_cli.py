@@ -520,7 +520,8 @@ def test_every_number_has_its_protocol(cli, tmp_path):
 def test_the_protocols_can_be_listed(cli, words):
     ran = cli(*words, "--protocol", "list")
     assert (ran.code, ran.err) == (0, "")
-    assert [line.split()[0] for line in ran.out.splitlines()] == list(widesr.PROTOCOLS)
+    told = [line.split()[0] for line in ran.out.splitlines()]
+    assert told[: len(widesr.PROTOCOLS)] == list(widesr.PROTOCOLS)  # those of clips follow
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

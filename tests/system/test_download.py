@@ -40,7 +40,9 @@ def left_in(folder):
 def test_a_file_comes_whole(server, tmp_path, checked, length):
     server.length = length
     seen = []
-    fetched = fetch(wanted(server, checked=checked), tmp_path, report=lambda *n: seen.append(n))
+    fetched = fetch(
+        wanted(server, checked=checked), tmp_path, on_progress=lambda *n: seen.append(n)
+    )
     assert fetched.path.read_bytes() == DATA
     assert fetched.sha256 == hashlib.sha256(DATA).hexdigest()
     assert seen[-1] == (len(DATA), len(DATA) if length else None)
@@ -192,7 +194,7 @@ def test_a_full_disk_keeps_what_came(server, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     with pytest.raises(DownloadError, match="No space left on device"):
-        fetch(wanted(server), tmp_path, report=report)
+        fetch(wanted(server), tmp_path, on_progress=report)
     assert (tmp_path / "a.zip.part").stat().st_size == came[-1]
     fetch(wanted(server), tmp_path)
     assert server.asked[-1].start == came[-1]
@@ -252,7 +254,7 @@ def test_a_file_comes_out_of_a_folder_and_is_resumed_there_too(tmp_path):
     file = Wanted("a.zip", [tmp_path / "none", source], len(DATA), SHA256)
     seen = []
     (tmp_path / "a.zip.part").write_bytes(DATA[:1000])
-    fetch(file, tmp_path, report=lambda n, _: seen.append(n))
+    fetch(file, tmp_path, on_progress=lambda n, _: seen.append(n))
     assert (tmp_path / "a.zip").read_bytes() == DATA
     assert seen == [len(DATA)]
     assert source.exists()
@@ -297,7 +299,7 @@ def test_two_processes_do_not_get_one_file_at_once(server, tmp_path):
         with pytest.raises(DownloadError, match=r"a\.zip: "):
             fetch(file, tmp_path)
 
-    assert fetch(file, tmp_path, report=meanwhile).path.read_bytes() == DATA
+    assert fetch(file, tmp_path, on_progress=meanwhile).path.read_bytes() == DATA
     assert left_in(tmp_path) == ["a.zip"]
 
 

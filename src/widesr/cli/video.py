@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -95,11 +96,19 @@ def find_clips(
             pairs.append((each, output.path))
         elif is_folder(each):
             root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
-            clips = pictures_in(each, recursive=recursive, but=root, suffixes=CLIP_SUFFIXES)
+            shut: list[object] = []  # folders that the list of pictures will tell of
+            listed = partial(
+                pictures_in,
+                each,
+                recursive=recursive,
+                but=root,
+                unlisted=lambda *found, shut=shut: shut.append(found),
+            )
+            clips = listed(suffixes=CLIP_SUFFIXES)
             for clip in clips:
                 folder = root / clip.parent.relative_to(each)
                 pairs.append((clip, _named(clip, folder, suffix or "", format)))
-            if not clips or pictures_in(each, recursive=recursive, but=root):
+            if not clips or shut or listed():
                 rest.append(each)
         elif each.suffix.lower() in CLIP_SUFFIXES:
             if output is None:

@@ -30,9 +30,10 @@ ALIASES: dict[str, dict[int, str]] = {
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
     "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
+    "crisp": {4: "wdsr-a16-crisp-x4"},
 }
 """Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
-pictures, and those for JPEG files and noise."""
+pictures, those for JPEG files and noise, and those that invent detail."""
 
 CRISP = "crisp"
 """The alias of the models that invent detail; "crisp:0.5" goes half the way to them."""
