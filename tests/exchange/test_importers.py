@@ -435,7 +435,7 @@ def test_the_command_replaces_nothing_unasked_and_never_its_input(from_golden, c
     file = from_golden("jiahuiyu_wdsr_b_x2", ".safetensors")
     before = file.read_bytes()
     assert run(["import", str(file), "--overwrite"]) == 1
-    assert "is there already; name another with -o" in capsys.readouterr().err
+    assert "error[output-exists]" in capsys.readouterr().err
     out = file.with_name("out.safetensors")
     out.write_text("mine")
     assert run(["import", str(file), "-o", str(out)]) == 1

@@ -126,10 +126,12 @@ def check_same(ours, theirs, *, off=0):
         np.testing.assert_allclose(our[visible].astype(int), their[visible], atol=off)
 
 
-def upscaled(source, target, **options):
+def upscaled(source, target, *, on_progress=lambda *_: None, **options):
     (job,) = plan_jobs([source], name_end="_x2", output=target)
     upscaler = options.pop("upscaler", None) or Upscaler.load(scale=2)
-    (outcome,) = upscale_many([job], upscaler=upscaler, settings=UpscaleSettings(**options))
+    (outcome,) = upscale_many(
+        [job], upscaler=upscaler, settings=UpscaleSettings(**options), on_progress=on_progress
+    )
     if outcome.error:
         raise outcome.error
     return job.target
@@ -546,7 +548,12 @@ def test_what_takes_one_picture_says_who_takes_more(tmp_path, suffix):
 
 def test_progress_goes_up_to_the_end_frame_by_frame(tmp_path):
     source, told = saved(tmp_path / "a.png", drawn()), []
-    upscaled(source, tmp_path / "b.png", progress=told.append, upscaler=Upscaler.load(scale=2))
+    upscaled(
+        source,
+        tmp_path / "b.png",
+        on_progress=lambda done, *_: told.append(done),
+        upscaler=Upscaler.load(scale=2),
+    )
     assert told[-1] == 1
     assert len(told) >= 4
     assert all(before <= after for before, after in pairwise(told))

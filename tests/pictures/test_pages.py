@@ -39,10 +39,12 @@ def tiff(path, pages, *, big=False, order="<", **options):
     return path
 
 
-def upscaled(source, target, *, upscaler=None, **options):
+def upscaled(source, target, *, upscaler=None, on_progress=lambda *_: None, **options):
     (job,) = plan_jobs([source], name_end="_x2", output=target)
     upscaler = upscaler or Upscaler.load(scale=2)
-    (outcome,) = upscale_many([job], upscaler=upscaler, settings=UpscaleSettings(**options))
+    (outcome,) = upscale_many(
+        [job], upscaler=upscaler, settings=UpscaleSettings(**options), on_progress=on_progress
+    )
     if outcome.error:
         raise outcome.error
     return job.target
@@ -175,7 +177,7 @@ def test_a_page_that_is_not_read_is_said_before_the_work(tmp_path):
     told = []
     source = tiff(tmp_path / "a.tif", [PAGES["rgb"], PAGES["rgb"].astype(np.float32)])
     with pytest.raises(ImageFormatError, match="values are of type float"):
-        upscaled(source, tmp_path / "b.tif", progress=told.append)
+        upscaled(source, tmp_path / "b.tif", on_progress=lambda *now: told.append(now))
     assert not told
     assert not (tmp_path / "b.tif").exists()
 

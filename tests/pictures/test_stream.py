@@ -40,11 +40,13 @@ def small_bands(monkeypatch):
     monkeypatch.setattr("widesr.pixels.alpha._CHUNK", 4000)
 
 
-def upscaled(source, target, *, upscaler, passes, **options):
+def upscaled(source, target, *, upscaler, passes, on_progress=lambda *_: None, **options):
     jobs = plan_jobs([source], name_end="", output=target)
     memory = {"max_memory": PASSING} if passes else {}
     settings = UpscaleSettings(engine=EngineOptions(**memory), **options)
-    (outcome,) = upscale_many(jobs, upscaler=upscaler, settings=settings, existing="overwrite")
+    (outcome,) = upscale_many(
+        jobs, upscaler=upscaler, settings=settings, existing="overwrite", on_progress=on_progress
+    )
     if outcome.error:
         raise outcome.error
     return target
@@ -162,7 +164,7 @@ def test_transparency_that_jpeg_cannot_hold_is_refused_before_the_work(tmp_path)
             tmp_path / "out.jpg",
             upscaler=Upscaler.load(scale=2, tile=16),
             passes=True,
-            progress=told.append,
+            on_progress=lambda *now: told.append(now),
         )
     assert not told
     assert not (tmp_path / "out.jpg").exists()

@@ -30,7 +30,8 @@ def validating_as(monkeypatch, scores):
     real = checkpointer.validate
 
     def found(*arguments, **options):
-        return real(*arguments, **options)._replace(psnr=next(left))
+        made = real(*arguments, **options)
+        return made._replace(scores=made.scores._replace(psnr=next(left)))
 
     monkeypatch.setattr(checkpointer, "validate", found)
 
@@ -85,7 +86,7 @@ def test_a_disk_that_fills_leaves_what_was_there_and_the_run_goes_on_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "whole_file", full)
-        patch.setattr("widesr.pictures.writing.whole_file", full)
+        patch.setattr("widesr.pictures.sources.whole_file", full)
         with pytest.raises(CheckpointError, match=r"cannot be written.*No space left") as refused:
             train(recipe, data=photographs, out=out, threads=1)
     assert "\n" not in str(refused.value)

@@ -283,14 +283,14 @@ def test_colours_that_drift_take_the_run_back_and_name_the_knob(guarded):
 
 
 def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, monkeypatch):
-    found = iter([4.0, 40.0, 5.0, 6.0])
+    found = iter([4.0, 60.0, 5.0, 6.0])
     monkeypatch.setattr(validation, "lattice_peak", lambda _, scale: next(found))
     said = []
     recipe = load_recipe(gan())
     train(recipe, data=photographs, out=tmp_path, threads=1, on_notice=said.append)
     assert next(found, None) is None
     (line,) = said
-    assert "step 8, 40.0 dB" in line
+    assert "step 8, 60.0 dB" in line
     assert "back to step 4" in line
     rows = [json.loads(row) for row in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], row["lattice"]) for row in rows] == [(4, 4.0), (8, 5.0), (12, 6.0)]
