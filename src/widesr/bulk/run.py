@@ -30,7 +30,7 @@ class Tally:
     others: int = 0
     """Files that are no pictures by their names."""
     pixels: int = 0
-    """The bytes of the inputs that are done."""
+    """The pixels of the inputs that are done."""
     input_bytes: int = 0
     output_bytes: int = 0
     batches: int = 0

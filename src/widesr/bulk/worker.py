@@ -40,7 +40,7 @@ class Work:
     inputs: Store
     outputs: Store
     settings: UpscaleSettings
-    """The seconds of one thread each."""
+    """The settings; each worker has one thread."""
     overwrite: bool = False
 
 
@@ -70,7 +70,7 @@ class Report:
 
     done: int = 0
     pixels: int = 0
-    """The bytes of the inputs that are done."""
+    """The pixels of the inputs that are done."""
     input_bytes: int = 0
     output_bytes: int = 0
     failed: tuple[Row, ...] = ()

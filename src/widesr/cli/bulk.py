@@ -176,7 +176,7 @@ def _run(
         raise
     failed = tally.failed.total()
     if as_json:
-        print_line(json.dumps(asdict(tally)))
+        print_line(json.dumps({**vars(tally), "seconds": tally.seconds._asdict()}))
     elif not quiet:
         print_line(_summary(tally, telling.seconds))
     if failed:

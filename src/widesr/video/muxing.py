@@ -44,7 +44,7 @@ class Kept(NamedTuple):
     duration: int
     is_key: int
     size: int
-    """The hash of its data as they are in the file."""
+    """The bytes of its data as they are in the file."""
     crc: int
 
 
