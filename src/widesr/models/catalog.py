@@ -30,7 +30,7 @@ ALIASES: dict[str, dict[int, str]] = {
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
     "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
-    "crisp": {4: "wdsr-a16-crisp-x4"},
+    "crisp": {2: "wdsr-a16-crisp-x2", 4: "wdsr-a16-crisp-x4"},
 }
 """Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
 pictures, those for JPEG files and noise, and those that invent detail."""
@@ -38,7 +38,7 @@ pictures, those for JPEG files and noise, and those that invent detail."""
 CRISP = "crisp"
 """The alias of the models that invent detail; "crisp:0.5" goes half the way to them."""
 
-FAITHFUL = {"wdsr-a16-crisp-x4": "wdsr-a16-x4"}
+FAITHFUL = {"wdsr-a16-crisp-x2": "wdsr-a16-x2", "wdsr-a16-crisp-x4": "wdsr-a16-x4"}
 """The models that the crisp ones were fine-tuned from, at the other end of the dial."""
 
 BICUBIC = "bicubic"
