@@ -22,8 +22,8 @@ CASES = [(name, picture) for name, kind in KINDS.items() for picture in kind.pic
 
 
 LOSSY = {".jpeg": 5, ".webp": 8, ".avif": 7}
-"""Levels of 8 bits that a smooth picture may be off when it is written at the usual quality; the last
-bits of bf16, which differ from CPU to CPU, move the encoder's choices by half a level."""
+"""Levels of 8 bits that a smooth picture may be off when it is written at the usual quality; the
+last bits of bf16 differ from CPU to CPU, which moves the encoder's choices by half a level."""
 
 
 def upscaled(sample: Path, *, suffix: str = "") -> Path:

@@ -85,13 +85,15 @@ def same(one, other):
 # ---- resume ------------------------------------------------------------------------------------
 
 KILLED = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from widesr.train.loop import train
 from widesr.train.recipe import load_recipe
 recipe, data, out = sys.argv[1:]
 def tell(now):
     print(now.step, flush=True)
+    if now.step > int(os.environ.get("KILL_AFTER", 10**9)):
+        os.kill(os.getpid(), signal.SIGKILL)
 train(load_recipe(recipe), data=Path(data), out=Path(out), threads=1, resume="auto",
       on_progress=tell)
 """
@@ -139,19 +141,14 @@ def test_200_steps_with_a_discriminator_are_100_a_kill_and_100(
         script.write_text(KILLED)
         launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
         launch += ["--master-port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", script]
-    for name, kills in (("whole", False), ("killed", True)):
+    for name, environment in (("whole", {}), ("killed", {"KILL_AFTER": "100"})):
         command = [*launch, str(longer), str(photographs), str(tmp_path / name)]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, start_new_session=True
-        ) as process:
-            for line in process.stdout:
-                if kills and line.strip().isdecimal() and int(line) > 100:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    break
-            process.stdout.read()
-        if kills:
-            assert load_newest_state(tmp_path / name)[1]["step"] == 100
-            subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(
+            command, capture_output=True, env=os.environ | environment, check=False
+        )
+        assert (done.returncode != 0) == (name == "killed")
+    assert load_newest_state(tmp_path / "killed")[1]["step"] == 100
+    subprocess.run(command, check=True, capture_output=True)
     assert load_newest_state(tmp_path / "killed")[1]["step"] == 200
     assert same(tmp_path / "whole", tmp_path / "killed")
 
