@@ -212,7 +212,8 @@ def test_the_list_of_models_says_what_each_precision_costs(capsys):
     assert head.split() == ["bf16", "fp16", "int8"]
     assert len(lines) > 2
     for line in lines:
-        assert re.search(r"x\d( +-?0\.\d{3} / -?0\.\d{3}){3}$", line)
+        cost = r" +-?0\.\d{3} / -?0\.\d{3}"  # fp16 is measured on CPUs that compute in it alone
+        assert re.search(rf"x\d{cost}({cost}| +not measured){cost}$", line)
     assert run(["models"]) == 0
     assert "lost against fp32" not in capsys.readouterr().out
 

@@ -46,7 +46,7 @@ def run_until(clip: Path, out: Path, frame: int | None, *, codec: str, how: int)
         for line in process.stdout:
             if line.startswith("resumed"):
                 return int(line.split()[1])
-            first = first or int(line) - 1
+            first = int(line) - 1 if first is None else first
             if int(line) == frame:
                 process.send_signal(how)
                 process.wait()

@@ -136,8 +136,3 @@ def attack(served, *, n, seed):
 
 def test_a_hundred_hostile_requests(served):
     attack(served, n=100, seed="few")
-
-
-@pytest.mark.slow
-def test_a_thousand_hostile_requests(served):
-    attack(served, n=1000, seed="many")
