@@ -37,20 +37,24 @@ def client_of(folder, **changed):
 
 
 @contextmanager
-def process_of(folder, *flags, **variables):
-    """A server in a process of its own; gives (process, address)."""
+def process_of(folder, *flags, log=subprocess.PIPE, **variables):
+    """A server in a process of its own; gives (process, address).
+
+    A pipe that nobody reads holds 64 KiB of the server's log, and then stops the server: many
+    requests need a file for it.
+    """
     words = [sys.executable, "-m", "widesr", "serve", "--port", "0", "--data", str(folder), *flags]
     process = subprocess.Popen(
         words,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
     )
     try:
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
-        assert found, line + process.stderr.read()
+        assert found, line
         address = found[0].rstrip("/")
         until(lambda: httpx2.get(f"{address}/readyz").status_code == 200)
         yield process, address

@@ -21,7 +21,11 @@ _ODD = re.compile(rb"Traceback|File \"|site-packages|/data/pictures")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     limits = {"WIDESR_MAX_PIXELS": "4000000", "WIDESR_MAX_BODY": "8M", "WIDESR_PATIENCE": "1"}
-    with process_of(folder / "data", "--max-memory", "1500M", **limits) as (process, address):
+    flags = ["--max-memory", "1500M"]
+    with (
+        (tmp_path_factory.mktemp("log") / "log").open("wb") as log,
+        process_of(folder / "data", *flags, log=log, **limits) as (process, address),
+    ):
         yield folder, process, address
 
 
@@ -108,7 +112,8 @@ def attack(served, *, n, seed):
             statuses.add(response.status_code)
             answer = b"" if response.status_code == 200 else response.content
             if response.status_code >= 400:
-                assert response.headers["content-type"] == "application/problem+json"
+                kind = response.headers["content-type"]
+                assert kind == "application/problem+json", (response.status_code, response.text)
             if response.status_code >= 500:
                 odd.append((response.status_code, response.text, body[:40]))
         if _ODD.search(answer) or b" 500 " in answer[:20]:
@@ -136,3 +141,8 @@ def attack(served, *, n, seed):
 
 def test_a_hundred_hostile_requests(served):
     attack(served, n=100, seed="few")
+
+
+@pytest.mark.slow
+def test_a_thousand_hostile_requests(served):
+    attack(served, n=1000, seed="many")

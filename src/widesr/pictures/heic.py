@@ -34,9 +34,9 @@ def open_heic(file: PictureFile) -> Bitmap:
         raise MissingExtraError(extra="heic", needed_for=f"{file.path}: reading HEIC") from error
     try:
         images = pillow_heif.open_heif(io.BytesIO(file[:]), convert_hdr_to_8bit=False)
-    except _DAMAGED as error:
+        image = images[images.primary_index]
+    except (*_DAMAGED, IndexError) as error:  # a file may hold no picture at all
         raise ValueError(str(error)) from error
-    image = images[images.primary_index]
     said: dict[str, Any] = image.info
     mode, _, depth = image.mode.partition(";")
     channels = {"L": 1, "I": 1, "LA": 2, "La": 2, "RGB": 3}.get(mode, 4)

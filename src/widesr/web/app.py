@@ -68,6 +68,11 @@ def _add_errors(app: FastAPI) -> None:
     async def problem(_request: Request, error: ProblemError) -> Response:
         return problem_response(error)
 
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, error: Exception) -> Response:
+        found = f"unexpected {type(error).__name__}; this is a defect of widesr: please report it"
+        return problem_response(ProblemError("internal", found, status=500))
+
     @app.exception_handler(RequestValidationError)
     async def validation(_request: Request, error: RequestValidationError) -> Response:
         faults = "; ".join(
