@@ -115,6 +115,13 @@ class OutputExistsError(WidesrError):
     code = "output-exists"
 
 
+def output_exists(path: Path, *, options: Sequence[str] = ("overwrite=True",)) -> OutputExistsError:
+    """Say that an output is there already, and which arguments help."""
+    return OutputExistsError(
+        f"{path}: exists already; name another output, or allow it to be replaced", options=options
+    )
+
+
 class OutOfMemoryError(WidesrError):
     """A picture that the free memory is not enough for."""
 
@@ -243,10 +250,7 @@ def write_error(path: Path, error: Exception) -> WidesrError:
     """Say why a file cannot be written."""
     match error:
         case FileExistsError():
-            return OutputExistsError(
-                f"{path}: exists already; name another output, or allow it to be replaced",
-                options=["overwrite=True"],
-            )
+            return output_exists(path)
         case IsADirectoryError():
             return ImageWriteError(f"{path}: is a folder, a file name was expected")
         case FileNotFoundError():

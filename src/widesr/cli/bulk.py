@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, options, sizes, values
-from widesr.cli.outcomes import SOME_FAILED
+from widesr.cli.outcomes import end_command
 from widesr.cli.terminal import clock, print_line, table
 from widesr.errors import MissingExtraError
 
@@ -179,8 +179,7 @@ def _run(
         print_line(json.dumps({**vars(tally), "seconds": tally.seconds._asdict()}))
     elif not quiet:
         print_line(_summary(tally, telling.seconds))
-    if failed:
-        raise typer.Exit(SOME_FAILED if tally.done or tally.passed else 1)
+    end_command(failed, of=failed + tally.done + tally.passed)
 
 
 class _Telling:

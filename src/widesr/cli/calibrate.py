@@ -7,7 +7,7 @@ import typer
 
 from widesr.cli import engines, options
 from widesr.cli.terminal import print_note, table
-from widesr.errors import OutputExistsError, UsageError
+from widesr.errors import UsageError, output_exists
 
 if TYPE_CHECKING:
     from widesr.models.catalog import ModelCard
@@ -50,10 +50,7 @@ def calibrate_model(
 
     found, out = ModelFile(model, read_card(model)), output or model
     if out.exists() and not (overwrite or out.samefile(model)):
-        raise OutputExistsError(
-            f"{out}: exists already; name another output, or allow it to be replaced",
-            options=["overwrite=True"],
-        )
+        raise output_exists(out)
     if not out.parent.is_dir():
         raise UsageError(f"{out}: the folder {out.parent} does not exist; make it first")
     photographs, others = split_photographs(data, listed=held_out)

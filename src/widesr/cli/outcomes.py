@@ -86,8 +86,17 @@ def report_outcomes(
             parts += f"; {passed_over} other file{'s' if passed_over > 1 else ''} passed over"
         pictures = f"{len(jobs)} picture{'s' if len(jobs) > 1 else ''}"
         print_line(f"{pictures}: {parts}  {time.perf_counter() - begin:.1f} s")
-    if counts["failed"]:
-        raise typer.Exit(1 if counts["failed"] == len(jobs) else SOME_FAILED)
+    end_command(counts["failed"], of=len(jobs))
+
+
+def end_command(failed: int, *, of: int) -> None:
+    """End the command with an exit code, if any of several inputs failed.
+
+    Raises:
+        typer.Exit: Some failed.
+    """
+    if failed:
+        raise typer.Exit(1 if failed == of else SOME_FAILED)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from widesr.cli import engines, options, sizes, values
 from widesr.cli.advice import recommend
-from widesr.cli.outcomes import report_outcomes
+from widesr.cli.outcomes import end_command, report_outcomes
 from widesr.cli.pipes import piped
 from widesr.cli.terminal import print_advice, print_line, print_note
 from widesr.cli.video import (
@@ -18,7 +18,6 @@ from widesr.cli.video import (
     DamagedFrames,
     Deinterlace,
     FramesPerSecond,
-    end_command,
     find_clips,
     upscale_clips,
 )

@@ -4,7 +4,6 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from os.path import lexists
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,8 +12,8 @@ import typer
 
 from widesr.cli import values
 from widesr.cli.terminal import clock, print_error, print_line, progress, said
-from widesr.errors import UsageError, WidesrError, write_error
-from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
+from widesr.errors import UsageError, WidesrError, output_exists
+from widesr.system.folders import CLIP_SUFFIXES, PICTURE_SUFFIXES, is_folder, pictures_in
 
 if TYPE_CHECKING:
     from widesr.engine import EngineOptions
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from widesr.video.frames import FrameUpscaler
     from widesr.video.upscale import VideoResult, Work
 
-_SOME_FAILED = 3
-"""The exit code when some of several clips failed, and others did not."""
 _WORTH_TELLING = 20
 """Seconds from which on people want to know how long it takes."""
 
@@ -96,19 +93,19 @@ def find_clips(
             pairs.append((each, output.path))
         elif is_folder(each):
             root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
-            shut: list[object] = []  # folders that the list of pictures will tell of
-            listed = partial(
-                pictures_in,
+            shut: dict[Path, WidesrError] = {}  # folders that the list of pictures will tell of
+            files = pictures_in(
                 each,
                 recursive=recursive,
                 but=root,
-                unlisted=lambda *found, shut=shut: shut.append(found),
+                unlisted=shut.__setitem__,
+                suffixes=CLIP_SUFFIXES | PICTURE_SUFFIXES,
             )
-            clips = listed(suffixes=CLIP_SUFFIXES)
+            clips = [file for file in files if file.suffix.lower() in CLIP_SUFFIXES]
             for clip in clips:
                 folder = root / clip.parent.relative_to(each)
                 pairs.append((clip, _named(clip, folder, suffix or "", format)))
-            if not clips or shut or listed():
+            if not clips or shut or len(clips) < len(files):
                 rest.append(each)
         elif each.suffix.lower() in CLIP_SUFFIXES:
             if output is None:
@@ -180,7 +177,7 @@ def upscale_clips(
                 if asked.existing == "skip":
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
                     continue
-                raise write_error(target, FileExistsError())
+                raise output_exists(target)
             result = _one(source, target, upscaler, asked, run_with, quiet=quiet)
         except WidesrError as error:
             if is_all and len(pairs) == 1 and not as_json:
@@ -199,16 +196,6 @@ def upscale_clips(
         seconds = time.perf_counter() - begin
         print_line(f"{len(pairs)} clips: {done} done, {failed} failed  {seconds:.1f} s")
     return failed
-
-
-def end_command(failed: int, *, of: int) -> None:
-    """End the command with an exit code, if any of several inputs failed.
-
-    Raises:
-        typer.Exit: Some failed.
-    """
-    if failed:
-        raise typer.Exit(1 if failed == of else _SOME_FAILED)
 
 
 def _one(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import values
-from widesr.errors import OutputExistsError, UsageError
+from widesr.errors import OutputExistsError, UsageError, output_exists
 
 if TYPE_CHECKING:
     from widesr.evaluation.diff.difference import Window
@@ -76,7 +76,4 @@ def check_drawing(output: Path, *, inputs: tuple[Path, ...], overwrite: bool) ->
     if realpath(output) in map(realpath, inputs):
         raise OutputExistsError(f"{output}: is an input; name another output", options=["output"])
     if lexists(output) and not overwrite:
-        raise OutputExistsError(
-            f"{output}: exists already; name another output, or allow it to be replaced",
-            options=["output", "overwrite=True"],
-        )
+        raise output_exists(output, options=["output", "overwrite=True"])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from widesr.engine import load_engine
-from widesr.errors import ExportError, OutputExistsError, WidesrError
+from widesr.errors import ExportError, WidesrError, output_exists
 from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
 from widesr.nets import Network, family_of, iterated
 from widesr.system.files import whole_file
@@ -68,7 +68,7 @@ def export_onnx(
         UsageError: The network takes no other number of iterations.
     """
     if out.exists() and not overwrite:
-        raise _exists(out)
+        raise output_exists(out)
     network, provenance = load_weights(weights)
     if iterations is not None:
         network = iterated(network, iterations)
@@ -203,16 +203,9 @@ def _write(file: BufferedRandom, model: ModelProto) -> None:
     file.flush()  # so that it can be opened by name
 
 
-def _exists(out: Path) -> OutputExistsError:
-    return OutputExistsError(
-        f"{out}: exists already; name another output, or allow it to be replaced",
-        options=["overwrite=True"],
-    )
-
-
 def _write_error(out: Path, error: OSError) -> WidesrError:
     if isinstance(error, FileExistsError):  # it came while the network was traced
-        return _exists(out)
+        return output_exists(out)
     return ExportError(f"{out}: cannot be written: {error.strerror}")
 
 

@@ -7,15 +7,15 @@ Source: Wang et al., "ESRGAN", 2018, network interpolation.
 """
 
 import hashlib
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ModelFileError, UsageError
-from widesr.models.catalog import ModelCard, ModelFile, write_card
-from widesr.models.protobuf import NotProtobufError, Weights, graph, initializers
+from widesr.models.catalog import CARD_KEY, ModelFile, read_card
+from widesr.models.protobuf import NotProtobufError, Weights, graph, initializers, with_metadata
 from widesr.system.files import whole_file
 from widesr.system.paths import cache_folder
 
@@ -46,6 +46,9 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
     key = f"{start.card.weights_sha256} {end.card.weights_sha256} {share!r}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = cache_folder() / "blends" / f"{end.card.name}-{share:g}-{digest}.onnx"
+    with suppress(ModelFileError):  # it is missing or damaged: make it
+        return ModelFile(path, read_card(path))
+    model = memoryview(_blended(start, end, share))
     card = end.card.model_copy(
         update={
             "name": f"{end.card.name}:{share:g}",
@@ -53,14 +56,14 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
             "losses": (),
             "ranges": {},
             "notes": f"{share:g} of {end.card.name} and {1 - share:g} of {start.card.name}",
+            "weights_sha256": hashlib.sha256(graph(model)).hexdigest(),
         }
     )
     try:
-        model = _blended(start, end, share)
-        card = card.model_copy(
-            update={"weights_sha256": hashlib.sha256(graph(memoryview(model))).hexdigest()}
-        )
-        _write(path, model, card)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, overwrite=True) as file:
+            for part in with_metadata(model, CARD_KEY, card.model_dump_json()):
+                file.write(part)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
     return ModelFile(path, card)
@@ -68,9 +71,11 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
 
 def _blended(start: ModelFile, end: ModelFile, share: float) -> bytes:
     """Give the file of `end` with blended weights: all else stays, byte for byte."""
-    first, model = (bytearray(each.path.read_bytes()) for each in (start, end))
     try:
-        ours, theirs = (initializers(memoryview(bytes(each))) for each in (model, first))
+        first, model = start.path.read_bytes(), bytearray(end.path.read_bytes())
+        theirs, ours = initializers(memoryview(first)), initializers(memoryview(bytes(model)))
+    except OSError as error:
+        raise ModelFileError(f"{end.path}: cannot be read ({error.strerror})") from error
     except NotProtobufError as error:
         raise ModelFileError(f"{end.path}: not an ONNX file") from error
     for name, place in ours.items():
@@ -92,14 +97,7 @@ def _blended(start: ModelFile, end: ModelFile, share: float) -> bytes:
     return bytes(model)
 
 
-def _values(model: bytearray, place: Weights) -> NDArray[np.float64]:
-    raw = np.frombuffer(bytes(model[place.start : place.stop]), _TYPES[place.data_type])
+def _values(model: bytes | bytearray, place: Weights) -> NDArray[np.float64]:
+    raw = np.frombuffer(model[place.start : place.stop], _TYPES[place.data_type])
     values: NDArray[np.float64] = raw.astype(np.float64)
     return values
-
-
-def _write(path: Path, model: bytes, card: ModelCard) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, overwrite=True) as file:
-        file.write(model)
-    write_card(ModelFile(path, card), card, out=path)

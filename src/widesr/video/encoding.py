@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -352,15 +353,22 @@ def _context(encoding: Encoding) -> Any:  # noqa: ANN401 (av's)
     encoding.apply(context)
     context.thread_type = "FRAME"  # x264 in slices is not the same each time
     context.flags |= av.codec.context.Flags.global_header
-    try:
+    with _refusing(encoding):
         context.open()
-    except (av.FFmpegError, OSError, ValueError) as error:
+    return context
+
+
+@contextmanager
+def _refusing(encoding: Encoding) -> Iterator[None]:
+    """Say of what an encoder refuses that another one is to be taken."""
+    try:
+        yield
+    except (load_av().FFmpegError, OSError, ValueError) as error:
         raise VideoFormatError(
             f"{encoding.codec} does not encode {encoding.width}x{encoding.height} pictures in "
             f"{encoding.pixel_format} ({reason(error)}); take another codec",
             options=["codec"],
         ) from error
-    return context
 
 
 def stream_header(encoding: Encoding) -> bytes:
@@ -375,18 +383,12 @@ def stream_header(encoding: Encoding) -> bytes:
         encoding.apply(stream.codec_context)
         stream.codec_context.thread_type = "FRAME"
         stream.time_base = encoding.time_base
-        try:
+        with _refusing(encoding):
             frame = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
             frame.pts, frame.time_base = 0, encoding.time_base
             container.mux([*stream.encode(frame), *stream.encode(None)])
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoFormatError(
-                f"{encoding.codec} does not encode {encoding.width}x{encoding.height} pictures in "
-                f"{encoding.pixel_format} ({reason(error)}); take another codec",
-                options=["codec"],
-            ) from error
     return buffer.getvalue()
 
 

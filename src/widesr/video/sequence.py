@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from widesr.errors import OutputExistsError, UsageError, VideoFormatError, VideoReadError
+from widesr.errors import UsageError, VideoFormatError, VideoReadError, output_exists
 from widesr.pictures.picture import MAX_PIXELS, Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -136,11 +136,7 @@ def write_pictures(
     if not overwrite:
         made = next(n for n in count() if not lexists(_name(pattern, n + 1)))
         if made and upscaler.has_state:
-            raise OutputExistsError(
-                f"{_name(pattern, 1)}: exists already; name another output, or allow it to be "
-                "replaced",
-                options=["overwrite=True"],
-            )
+            raise output_exists(_name(pattern, 1))
     times: list[str] = []
     with decoder.frames() as frames:
 

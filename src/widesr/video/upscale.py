@@ -18,6 +18,7 @@ from widesr.errors import (
     VideoFormatError,
     VideoReadError,
     WidesrError,
+    output_exists,
     write_error,
 )
 from widesr.pictures.picture import MAX_PIXELS
@@ -179,7 +180,7 @@ def upscale_clip(
     """
     start = time.perf_counter()
     if not overwrite and lexists(work.out):
-        raise write_error(work.out, FileExistsError())
+        raise output_exists(work.out)
     unfinished = Unfinished(work.out, made_by=work.made_by)
     try:
         run = _Run(work, unfinished, progress)
