@@ -27,6 +27,7 @@ from widesr.data.photographs import Decoded, Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
 from widesr.system.locks import lock
+from widesr.system.machine import usable_cpus
 from widesr.system.text import readable_size
 from widesr.system.threads import in_threads
 from widesr.system.version import __version__
@@ -103,7 +104,7 @@ def verify_pack(
         ]
 
     found: list[str] = []
-    checked = in_threads(index.photographs, damaged, threads=os.cpu_count() or 1)
+    checked = in_threads(index.photographs, damaged, threads=usable_cpus())
     for n, (photograph, its) in enumerate(zip(index.photographs, checked, strict=True), 1):
         found += its
         on_progress(n, photograph.name)
@@ -127,7 +128,7 @@ def _filled(photographs: Folder, part: Path, on_progress: Callable[[int, str], N
             name: stack.enter_context(_Growing.create(part / name))
             for name in (HR, *map(lr_file, photographs.scales))
         }
-        ready = in_threads(photographs.names, prepared, threads=os.cpu_count() or 1)
+        ready = in_threads(photographs.names, prepared, threads=usable_cpus())
         stack.callback(ready.close)  # before the files are closed
         for n, (name, one) in enumerate(zip(photographs.names, ready, strict=True), 1):
             if isinstance(one, DataError):
