@@ -24,7 +24,7 @@ def import_network(
             "-o",
             "--output",
             metavar=f"W{_SUFFIX}",
-            help="The file to write. Default: FILE with {_SUFFIX}.",
+            help=f"The file to write. Default: FILE with {_SUFFIX}.",
         ),
     ] = None,
     res_scale: Annotated[
