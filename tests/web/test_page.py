@@ -64,7 +64,7 @@ def picture(folder, name="photo.png", height=40, width=60):
 
 
 def clean(page):
-    """No fault that axe finds, once colours have come to rest: it would judge those on their way, too."""
+    """No fault that axe finds, once colours have come to rest, for it judges those on their way."""
     page.evaluate(
         """() => Promise.all(document.getAnimations()
             .filter(each => each instanceof CSSTransition)
