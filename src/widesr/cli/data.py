@@ -58,7 +58,8 @@ def pack_photographs(
             "--degradation",
             metavar="NAME",
             help="How LR is made, or which LR beside HR is taken: bicubic, unknown, mild, "
-            "difficult, wild, realistic, second-order-light, second-order or given.",
+            "difficult, wild, realistic, realistic-light, second-order-light, second-order or "
+            "given.",
         ),
     ] = "bicubic",
     as_json: options.Json = False,

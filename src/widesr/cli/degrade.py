@@ -39,7 +39,7 @@ def degrade_pictures(
             "--degradation",
             metavar="NAME",
             help="How detail is lost: bicubic, unknown, mild, difficult, wild, realistic, "
-            "second-order-light or second-order.",
+            "realistic-light, second-order-light or second-order.",
         ),
     ] = "bicubic",
     seed: Annotated[
