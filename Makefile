@@ -61,7 +61,8 @@ clean: ## remove the environments, build outputs and caches
 	.venv-test/bin/python $(PIP) install --upgrade pip
 	.venv-test/bin/python $(PIP) install $(TORCH)
 	.venv-test/bin/python $(PIP) install --editable \
-		".[train,openvino,heic,detect,video,web,bulk,plots,tensorboard]" --group test
+		".[train,openvino,heic,detect,video,web,bulk,plots,tensorboard]" \
+		--group test --group elsewhere
 	@touch $@
 
 .venv-test/checks: .venv-test/ready

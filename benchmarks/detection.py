@@ -1,7 +1,7 @@
 """Measure what a detector finds in pictures that were shrunk four times and enlarged by models.
 
     python benchmarks/detection.py DETECTOR BOXES PICTURES    # measure, then write the page's table
-    python benchmarks/detection.py --page                     # write it from the result again
+    python benchmarks/detection.py --page [--check]           # write it again, or only compare
 
 DETECTOR is an ONNX file of YOLOX or YuNet, BOXES a file in COCO's format, PICTURES the folder of
 what it names. The result of each set is kept by the name of the folder that PICTURES lies in.
@@ -9,41 +9,41 @@ what it names. The result of each set is kept by the name of the folder that PIC
 
 import argparse
 import json
-from math import isnan
+import sys
 from pathlib import Path
 
-from widesr.evaluation.detection.judge import DetectionReport, Interval, Judged, evaluate_detection
-from widesr.models.catalog import BICUBIC
+from widesr.cli.detect import COLUMNS, cell
+from widesr.evaluation.detection.judge import DetectionReport, Interval, evaluate_detection
+from widesr.models.catalog import ALIASES, BICUBIC
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "detection.json"
 PAGE = ROOT / "docs" / "benchmarks" / "detection.md"
 START, END = "<!-- table:start -->\n", "<!-- table:end -->"
 
-MODELS = ("fast", "default", "best", "realistic")
 SCALE = 4
-COLUMNS = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap_small": "AP small",
-    "small_recall": "small found",
-    "hallucinated": "hallucinated",
-}
+MODELS = [alias for alias, scales in ALIASES.items() if SCALE in scales]
+SHOWN = ("ap", "ap50", "ap_small", "small_recall", "hallucinated")
 
 
-def main() -> None:
+def main() -> int | str:
     """Measure all models on a set of pictures, or write the page alone."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("detector", type=Path, nargs="?")
     parser.add_argument("boxes", type=Path, nargs="?")
     parser.add_argument("pictures", type=Path, nargs="?")
     parser.add_argument("--page", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if not arguments.page:
         measure(arguments)
-    write_page()
+    old, new = PAGE.read_text(encoding="utf-8"), page()
+    if arguments.check:
+        return 0 if old == new else f"{PAGE}: not what benchmarks/detection.py writes"
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -66,13 +66,12 @@ def measure(arguments: argparse.Namespace) -> None:
         print(model, report.judged[-1].measures["ap50"], flush=True)
 
 
-def write_page() -> None:
+def page() -> str:
     """Put the tables of all sets between the two marks of the page."""
     kept = json.loads(RESULT.read_text())
     tables = "\n".join(as_table(kept[name]) for name in sorted(kept))
-    page = PAGE.read_text()
-    before, after = page.partition(START)[0], page.partition(END)[2]
-    PAGE.write_text(f"{before}{START}\n{tables}\n{END}{after}")
+    before, rest = PAGE.read_text(encoding="utf-8").split(START)
+    return f"{before}{START}\n{tables}\n{END}{rest.split(END)[1]}"
 
 
 def as_table(kept: dict[str, object]) -> str:
@@ -87,23 +86,13 @@ def as_table(kept: dict[str, object]) -> str:
     lines = [
         f"**{first.folder}**: {first.pictures} pictures, {counts}; {first.detector}",
         "",
-        f"| pictures | {' | '.join(COLUMNS.values())} | AP50 over bicubic |",
-        f"|---|{'---:|' * (len(COLUMNS) + 1)}",
+        f"| pictures | {' | '.join(COLUMNS[key] for key in SHOWN)} | AP50 over bicubic |",
+        f"|---|{'---:|' * (len(SHOWN) + 1)}",
     ]
     for name, judged in rows.items():
-        cells = [cell(judged, key) for key in COLUMNS]
+        cells = [cell(judged.measures[key], key) for key in SHOWN]
         lines.append(f"| {name} | {' | '.join(cells)} | {gain(judged.over_bicubic['ap50'])} |")
     return "\n".join(lines) + "\n"
-
-
-def cell(judged: Judged, key: str) -> str:
-    """Write a number with its interval."""
-    each = judged.measures[key]
-    if isnan(each.value):
-        return "-"
-    factor, digits = (1, 2) if key == "hallucinated" else (100, 1)
-    low, high = (f"{bound * factor:.{digits}f}" for bound in (each.low, each.high))
-    return f"{each.value * factor:.{digits}f} ({low} to {high})"
 
 
 def gain(each: Interval) -> str:
@@ -112,4 +101,4 @@ def gain(each: Interval) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from widesr.cli import run
 from widesr.errors import CheckpointError, UsageError
-from widesr.exchange.dialects import _SMFANET
+from widesr.exchange.dialects import _SMFANET, _theirs
 from widesr.exchange.importers import import_file, import_weights
 from widesr.nets import (
     EDSR,
@@ -312,13 +312,7 @@ def test_a_span_that_lacks_something_is_refused_in_one_line(missing):
 def test_smfanet_of_its_authors_is_read_whatever_its_width(n_feats, expansion, wide):
     cfg = SMFANetConfig(scale=4, n_resblocks=2, n_feats=n_feats, expansion=expansion)
     ours = build(cfg)
-    back = {ours: theirs for theirs, ours in _SMFANET.items()}
-    theirs = {}
-    for name, value in ours.state_dict().items():
-        for part, of_theirs in back.items():
-            name = name.replace(part, of_theirs) if part in name else name
-        theirs[name.replace("body.", "feats.")] = value
-    imported = import_weights(theirs)
+    imported = import_weights(_theirs(ours.state_dict(), _SMFANET))
     assert imported.origin == "SMFANet of Zheng-MJ/SMFANet"
     assert len(imported.network.body[0].feed.widen.weight) == wide
     lr = torch.rand(1, 3, 17, 12)

@@ -272,8 +272,11 @@ def test_every_example_photograph_is_credited_and_small():
     assert sum(path.stat().st_size for path in photographs) < 2.5 * 2**20
 
 
-@pytest.mark.parametrize("program", ["scripts/models_table.py", "benchmarks/peers.py"])
-def test_tables_of_models_are_those_of_the_cards(program):
-    program = [sys.executable, ROOT / program, "--check"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "program", ["scripts/models_table.py", "benchmarks/peers.py", "benchmarks/detection.py --page"]
+)
+def test_tables_of_models_are_those_of_cards_and_results(program):
+    program, *options = program.split()
+    words = [sys.executable, ROOT / program, *options, "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from widesr.models.catalog import list_shipped
+from widesr.models.catalog import ALIASES, list_shipped
 from widesr.pictures.reading import read_picture
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +115,22 @@ def test_scores_are_of_the_models_that_are_shipped():
             assert [round(mean["ssim"], 4) for mean in means] == pytest.approx(
                 [score.ssim], abs=1e-3
             )
+
+
+def test_what_a_detector_finds_is_of_the_models_that_are_shipped():
+    kept = json.loads((ROOT / "benchmarks/results/detection.json").read_text())
+    assert {name: len(reports) for name, reports in kept.items()} == {"coco": 5, "faces": 5}
+    files = {model.card.name: model.path.read_bytes() for model in list_shipped()}
+    for reports in kept.values():
+        for alias, report in reports.items():
+            name = ALIASES[alias][report["scale"]]
+            assert report["model"]["sha256"] == hashlib.sha256(files[name]).hexdigest(), name
+            assert [each["name"] for each in report["judged"]] == [
+                "original",
+                "shrunk",
+                "bicubic",
+                name,
+            ]
 
 
 def test_the_pages_of_models_are_those_of_the_cards():

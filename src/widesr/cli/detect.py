@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from widesr.engine import EngineOptions
     from widesr.evaluation.detection.judge import DetectionReport, Interval
 
-_COLUMNS = {
+COLUMNS = {
     "ap": "AP",
     "ap50": "AP50",
     "ap_small": "AP small",
@@ -22,6 +22,7 @@ _COLUMNS = {
     "small_recall": "small found",
     "hallucinated": "hallucinated",
 }
+"""Headings by the name of the number."""
 
 
 def judge_by_detector(
@@ -60,9 +61,9 @@ def judge_by_detector(
 
 
 def _as_lines(report: "DetectionReport") -> list[str]:
-    rows = [("pictures", *_COLUMNS.values())]
+    rows = [("pictures", *COLUMNS.values())]
     for each in report.judged:
-        cells = (_cell(each.measures[name], name) for name in _COLUMNS)
+        cells = (cell(each.measures[name], name) for name in COLUMNS)
         rows.append((each.name, *cells))
     title = f"{report.model.name} x{report.scale} on {report.folder}: {report.pictures} pictures"
     counted = f"a score from {report.min_score:g}, at an overlap of 0.5"
@@ -74,8 +75,8 @@ def _as_lines(report: "DetectionReport") -> list[str]:
     ]
 
 
-def _cell(each: "Interval", name: str) -> str:
-    """A number with its interval; shares as percent, hallucinated boxes as they are."""
+def cell(each: "Interval", name: str) -> str:
+    """Write a number with its interval; shares as percent, hallucinated boxes as they are."""
     if isnan(each.value):
         return "-"
     factor, digits = (1, 2) if name == "hallucinated" else (100, 1)

@@ -18,20 +18,20 @@ from widesr.system.machine import MachineReport
 from widesr.system.version import __version__
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
     """Fields are fixed, unknown ones refused; an infinite PSNR is the JSON string "Infinity"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
-class Scores(_Frozen):
+class Scores(Frozen):
     """PSNR in dB, `inf` for equal pictures, and SSIM, under one protocol."""
 
     psnr: float
     ssim: float
 
 
-class ImageReport(_Frozen):
+class ImageReport(Frozen):
     """One picture."""
 
     name: str
@@ -48,7 +48,7 @@ class ImageReport(_Frozen):
     """By the metric's name: what was asked for beside PSNR and SSIM."""
 
 
-class MetricReport(_Frozen):
+class MetricReport(Frozen):
     """The meaning of a number beside PSNR and SSIM."""
 
     name: str
@@ -60,7 +60,7 @@ class MetricReport(_Frozen):
     """The hash of the file of its weights."""
 
 
-class ProtocolReport(_Frozen):
+class ProtocolReport(Frozen):
     """The meaning of a protocol's numbers."""
 
     name: str
@@ -71,7 +71,7 @@ class ProtocolReport(_Frozen):
     source: str
 
 
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """The result of `compare_files`."""
 
     sr: str
@@ -82,7 +82,7 @@ class Comparison(_Frozen):
     """By the protocol's name."""
 
 
-class ModelReport(_Frozen):
+class ModelReport(Frozen):
     """The model that was judged."""
 
     name: str
@@ -99,7 +99,7 @@ class ModelReport(_Frozen):
     tile: int | Literal["auto"] | None
 
 
-class Report(_Frozen):
+class Report(Frozen):
     """The result of `evaluate_folder`; `model_validate_json` reads the JSON back."""
 
     folder: str

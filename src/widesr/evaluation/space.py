@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.perceptual.lpips import Lpips, Seen
+from widesr.evaluation.report import Frozen
 from widesr.evaluation.scoring import list_pictures
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
@@ -29,11 +29,7 @@ _MULTIPLE = 8
 """To a multiple of which the challenge crops the originals."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class SamplesScore(_Frozen):
+class SamplesScore(Frozen):
     """The score of several samples of one picture, or the mean over pictures."""
 
     score: float
@@ -49,7 +45,7 @@ class SamplesScore(_Frozen):
     noise_lpips: float
 
 
-class SamplesReport(_Frozen):
+class SamplesReport(Frozen):
     """The result of `evaluate_samples`."""
 
     folder: str

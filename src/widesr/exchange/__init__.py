@@ -1,1 +1,1 @@
-"""Other makers' weights in, and ONNX models out. Needs the `train` extra."""
+"""Other makers' weights in, and models out, in the forms of others. Needs the `train` extra."""

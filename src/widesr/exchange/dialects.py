@@ -4,10 +4,13 @@ Foreign tensor names become ours, and the foreign input range `rgb_mean` and `rg
 network gives the same picture for the same [0, 1] input. Each reader takes the tensors and the
 factor on residual branches; it raises CheckpointError where sizes do not fit, and KeyError,
 ValueError or IndexError where a tensor is missing or odd.
+
+The writers, `as_...`, go the other way by the same tables of names. Where our network takes another
+range than the authors' code, the first and the last convolutions make up for it.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -31,17 +34,75 @@ from widesr.nets.from_tensors import (
     wdsr,
     with_weight_norm,
 )
+from widesr.nets.stages import stages
 
-_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+"""The mean that the authors' code takes off, in [0, 1]."""
+
+_Names = Mapping[str, str]
+"""Beginnings of their names and of ours for the same tensors, the first that fits; `*` is any
+number."""
+
+
+def _ours(tensors: State, names: _Names) -> dict[str, Tensor]:
+    """Rename their tensors to ours; those that no entry fits stay."""
+    return _renamed(tensors, [*names.items()])
+
+
+def _theirs(tensors: State, names: _Names) -> dict[str, Tensor]:
+    """Rename our tensors to theirs."""
+    return _renamed(tensors, [(ours, theirs) for theirs, ours in names.items()])
+
+
+def _renamed(tensors: State, names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    patterns = [
+        (re.compile(re.escape(old).replace(r"\*", r"(\d+)") + r"(?=\.|$)"), new.replace("*", "{}"))
+        for old, new in names
+    ]
+
+    def rename(name: str) -> str:
+        for pattern, new in patterns:
+            if match := pattern.match(name):
+                return new.format(*match.groups()) + name[match.end() :]
+        return name
+
+    return {rename(name): value for name, value in tensors.items()}
+
+
+def _in_their_range(
+    state: State, factor: float, *, first: Sequence[str], last: Sequence[str]
+) -> dict[str, Tensor]:
+    """Make up for a range that is `factor` times as wide as that of the network."""
+    kernel = ("weight", "weight_g")  # of one with weight norm, the length alone
+    changes = {f"{stem}.{leaf}": 1 / factor for stem in first for leaf in kernel}
+    for name in (f"{stem}.{leaf}" for stem in last for leaf in (*kernel, "bias")):
+        changes[name] = changes.get(name, 1.0) * factor
+    return {name: value * changes.get(name, 1.0) for name, value in state.items()}
+
+
+_JIAHUIYU = {
+    "head.0": "head",
+    "tail.0": "tail",
+    "skip.0": "skip",
+    "body.*.body.*": "body.*.*",
+}
 
 
 def jiahuiyu_wdsr(tensors: State, res_scale: float) -> WDSR:
     """Source: JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
-    renamed = {}
-    for name, value in with_weight_norm(tensors).items():
-        ours = re.sub(r"^(head|tail|skip)\.0\.", r"\1.", name)
-        renamed[re.sub(r"^body\.(\d+)\.body\.", r"body.\1.", ours)] = value
-    return wdsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
+    state = _ours(with_weight_norm(tensors), _JIAHUIYU)
+    return wdsr(state, rgb_mean=DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
+
+
+def as_jiahuiyu_wdsr(network: WDSR) -> dict[str, Tensor]:
+    """Write what `jiahuiyu_wdsr` reads."""
+    state = _in_their_range(
+        with_weight_norm(network.state_dict()),
+        network.cfg.rgb_std / 0.5,
+        first=("head", "skip"),
+        last=("tail", "skip"),
+    )
+    return _theirs(state, _JIAHUIYU)
 
 
 def ychfan_wdsr(tensors: State, _res_scale: float) -> WDSR:
@@ -88,49 +149,78 @@ def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
             order = torch.arange(len(bias)).view(-1, 3).T.flatten()
             weight, gain, bias = weight[order], gain[order], bias[order]
         state |= {f"{name}.weight_v": weight, f"{name}.weight_g": gain, f"{name}.bias": bias}
-    return wdsr(state, rgb_mean=_DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
+    return wdsr(state, rgb_mean=DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
+
+
+def _edsr_pytorch(n_stages: int) -> _Names:
+    # After each stage's convolution and shuffle.
+    return {"head.0": "head", "tail.1": f"tail.{2 * n_stages}", "tail.0.*": "tail.*"}
 
 
 def edsr_pytorch(tensors: State, res_scale: float) -> EDSR:
     """Source: EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
-    stages = len({name.split(".")[2] for name in tensors if name.startswith("tail.0.")})
-    renamed = {}
-    for name, value in tensors.items():
-        if name.startswith("tail.1."):  # after each stage's convolution and shuffle
-            renamed[name.replace("tail.1.", f"tail.{2 * stages}.")] = value
-        elif not name.startswith(("add_mean.", "sub_mean.")):
-            renamed[re.sub(r"^(head|tail)\.0\.", r"\1.", name)] = value
-    return edsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
+    n_stages = len({name.split(".")[2] for name in tensors if name.startswith("tail.0.")})
+    learned = {n: t for n, t in tensors.items() if not n.startswith(("add_mean.", "sub_mean."))}
+    state = _ours(learned, _edsr_pytorch(n_stages))
+    return edsr(state, rgb_mean=DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
+
+
+def as_edsr_pytorch(network: EDSR) -> dict[str, Tensor]:
+    """Write what `edsr_pytorch` reads, with the convolutions for the mean."""
+    mean = 255 * torch.tensor(DIV2K_MEAN)
+    fixed: dict[str, Tensor] = {}
+    for name, shift in (("sub_mean", -mean), ("add_mean", mean)):
+        fixed |= {f"{name}.weight": torch.eye(3).view(3, 3, 1, 1), f"{name}.bias": shift}
+    names = _edsr_pytorch(len(stages(network.cfg.scale)))
+    return fixed | _theirs(_edsr_in_255(network), names)
+
+
+def _basicsr(n_resblocks: int, n_stages: int) -> _Names:
+    return {
+        "conv_first": "head",
+        "conv_after_body": f"body.{n_resblocks}",
+        "conv_last": f"tail.{2 * n_stages}",
+        "upsample.*": "tail.*",
+        "body.*.conv1": "body.*.body.0",
+        "body.*.conv2": "body.*.body.2",
+    }
 
 
 def basicsr_edsr(tensors: State, res_scale: float) -> EDSR:
     """Source: BasicSR, basicsr/archs/edsr_arch.py; (x - mean) * 255, its `img_range`."""
     n_resblocks = len({name.split(".")[1] for name in tensors if name.startswith("body.")})
-    stages = len([name for name in tensors if re.match(r"^upsample\.\d+\.weight$", name)])
-    ours = {
-        "conv_first.": "head.",
-        "conv_after_body.": f"body.{n_resblocks}.",
-        "upsample.": "tail.",
-        "conv_last.": f"tail.{2 * stages}.",
-        "conv1.": "body.0.",
-        "conv2.": "body.2.",
-    }
-    renamed = {
-        re.sub(r"(conv_first|conv_after_body|upsample|conv_last|conv1|conv2)\.", _by(ours), name): t
-        for name, t in tensors.items()
-    }
-    return edsr(renamed, rgb_mean=_DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
+    n_stages = len([name for name in tensors if re.match(r"^upsample\.\d+\.weight$", name)])
+    state = _ours(tensors, _basicsr(n_resblocks, n_stages))
+    return edsr(state, rgb_mean=DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
 
 
-def _by(names: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
-    return lambda match: names[match[0]]
+def as_basicsr_edsr(network: EDSR) -> dict[str, Tensor]:
+    """Write what `basicsr_edsr` reads."""
+    names = _basicsr(network.cfg.n_resblocks, len(stages(network.cfg.scale)))
+    return _theirs(_edsr_in_255(network), names)
+
+
+def _edsr_in_255(network: EDSR) -> dict[str, Tensor]:
+    last = f"tail.{2 * len(stages(network.cfg.scale))}"
+    factor = 255 * network.cfg.rgb_std
+    return _in_their_range(network.state_dict(), factor, first=("head",), last=(last,))
+
+
+_RDN = {
+    "RDBs.*.convs.*.conv.0": "body.*.layers.*",
+    "RDBs.*.LFF": "body.*.fuse",
+    "GFF": "fuse",
+    "UPNet": "tail",
+    "SFENet1": "head",
+    "SFENet2": "entry",
+}
 
 
 def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
     """Source: EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
     n_feats, growth = len(tensors["SFENet1.weight"]), len(tensors["RDBs.0.convs.0.conv.0.weight"])
-    stages = sum(bool(re.match(r"^UPNet\.\d+\.weight$", name)) for name in tensors) - 1
-    scale = 3 if len(tensors["UPNet.0.weight"]) == 9 * growth else 2**stages
+    n_stages = sum(bool(re.match(r"^UPNet\.\d+\.weight$", name)) for name in tensors) - 1
+    scale = 3 if len(tensors["UPNet.0.weight"]) == 9 * growth else 2**n_stages
     cfg = RDNConfig(
         scale=scale_of_tail(3 * scale**2),
         n_blocks=len({name.split(".")[1] for name in tensors if name.startswith("RDBs.")}),
@@ -139,13 +229,15 @@ def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
         n_feats=n_feats,
         rgb_std=1 / 255,
     )
-    renamed = {}
-    for name, value in tensors.items():
-        ours = re.sub(r"^RDBs\.(\d+)\.convs\.(\d+)\.conv\.0\.", r"body.\1.layers.\2.", name)
-        ours = re.sub(r"^RDBs\.(\d+)\.LFF\.", r"body.\1.fuse.", ours)
-        ours = re.sub(r"^GFF\.", "fuse.", re.sub(r"^UPNet\.", "tail.", ours))
-        renamed[ours.replace("SFENet1.", "head.").replace("SFENet2.", "entry.")] = value
-    return loaded(RDN(cfg), renamed)
+    return loaded(RDN(cfg), _ours(tensors, _RDN))
+
+
+def as_edsr_pytorch_rdn(network: RDN) -> dict[str, Tensor]:
+    """Write what `edsr_pytorch_rdn` reads."""
+    last = f"tail.{2 * len(stages(network.cfg.scale))}"
+    factor = 255 * network.cfg.rgb_std
+    state = _in_their_range(network.state_dict(), factor, first=("head",), last=(last,))
+    return _theirs(state, _RDN)
 
 
 def span(tensors: State, _res_scale: float) -> SPAN:
@@ -171,7 +263,7 @@ def span(tensors: State, _res_scale: float) -> SPAN:
         n_resblocks=len({name.split(".")[1] for name in renamed if name.startswith("body.")}),
         n_feats=tail.shape[1],
         branched=branched,
-        rgb_mean=(0.0, 0.0, 0.0) if as_it_is else _DIV2K_MEAN,
+        rgb_mean=(0.0, 0.0, 0.0) if as_it_is else DIV2K_MEAN,
         rgb_range=1.0 if as_it_is else 255.0,
     )
     return loaded(SPAN(cfg), renamed)
@@ -191,30 +283,23 @@ def smfanet(tensors: State, _res_scale: float) -> SMFANet:
         n_feats=tail.shape[1],
         expansion=_exact_or_more(len(tensors["feats.0.pcfn.conv_0.weight"]), tail.shape[1]),
     )
-    renamed = {}
-    for name, value in tensors.items():
-        ours = re.sub(r"^feats\.", "body.", name)
-        for theirs, part in _SMFANET.items():
-            ours = ours.replace(theirs, part)
-        renamed[ours] = value
-    return loaded(SMFANet(cfg), renamed)
+    return loaded(SMFANet(cfg), _ours(tensors, _SMFANET))
 
 
 _SMFANET = {
-    "to_feat.": "head.",
-    "to_img.0.": "tail.",
-    "smfa.linear_0.": "aggregate.entry.",
-    "smfa.linear_1.": "aggregate.weigh.0.",
-    "smfa.linear_2.": "aggregate.exit.",
-    "smfa.dw_conv.": "aggregate.coarse.",
-    "smfa.alpha": "aggregate.of_peaks",
-    "smfa.belt": "aggregate.of_variance",
-    "smfa.lde.conv_0.0.": "aggregate.local.0.",
-    "smfa.lde.conv_0.1.": "aggregate.local.1.",
-    "smfa.lde.conv_1.": "aggregate.local.3.",
-    "pcfn.conv_0.": "feed.widen.",
-    "pcfn.conv_1.": "feed.mix.",
-    "pcfn.conv_2.": "feed.narrow.",
+    "to_feat": "head",
+    "to_img.0": "tail",
+    "feats.*.smfa.linear_0": "body.*.aggregate.entry",
+    "feats.*.smfa.linear_1": "body.*.aggregate.weigh.0",
+    "feats.*.smfa.linear_2": "body.*.aggregate.exit",
+    "feats.*.smfa.dw_conv": "body.*.aggregate.coarse",
+    "feats.*.smfa.alpha": "body.*.aggregate.of_peaks",
+    "feats.*.smfa.belt": "body.*.aggregate.of_variance",
+    "feats.*.smfa.lde.conv_1": "body.*.aggregate.local.3",
+    "feats.*.smfa.lde.conv_0.*": "body.*.aggregate.local.*",
+    "feats.*.pcfn.conv_0": "body.*.feed.widen",
+    "feats.*.pcfn.conv_1": "body.*.feed.mix",
+    "feats.*.pcfn.conv_2": "body.*.feed.narrow",
 }
 
 

@@ -1,4 +1,4 @@
-"""Network to ONNX: fused, any size, its card inside, kept only if the runtime agrees with torch."""
+"""Writes networks as ONNX: fused, any size, the card inside, kept only if the runtime agrees."""
 
 import hashlib
 import logging
@@ -17,10 +17,11 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from widesr.engine import load_engine
 from widesr.errors import ExportError, WidesrError, output_exists
+from widesr.exchange.sources import read_source
 from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
-from widesr.nets import Network, family_of, iterated
+from widesr.nets import Network, family_of
 from widesr.system.files import whole_file
-from widesr.train.checkpoint import Provenance, load_weights
+from widesr.upscaling.tile_policy import MARGIN
 
 Stored = Literal["fp16", "fp32"]
 
@@ -38,11 +39,12 @@ def export_onnx(
     weights: Path,
     out: Path,
     *,
-    licence: str,
+    licence: str = "",
     source: str = "",
     notes: str = "",
     stored: Stored = "fp16",
     iterations: int | None = None,
+    margin: bool = False,
     overwrite: bool = False,
 ) -> ModelCard:
     """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
@@ -50,30 +52,62 @@ def export_onnx(
     Weight norm is folded, normalisation is part of the graph, height and width are free.
 
     Args:
-        weights: What `widesr train` wrote.
+        weights: As for `read_source`.
         out: The `.onnx` file to write; its stem is the model's name.
-        licence: Of the weights, as an SPDX expression.
-        source: Where the model comes from, for the card.
-        notes: For the card.
+        licence: Of the weights, as an SPDX expression; "" is that of the model in `weights`.
+        source: Where the model comes from, for the card; "" as for the licence.
+        notes: For the card; "" as for the licence.
         stored: `"fp16"` halves the file; the graph widens the weights again and computes in
             float32. The network compared with has the same rounded weights.
         iterations: Times that a recurrent network runs its weights in the file; None takes the
             number that it was trained with.
+        margin: Put the mirrored pixels into the graph that widesr puts around a picture, so that
+            programs that do not know of them get the same picture up to its border.
         overwrite: Replace a file that is there.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
         ExportError: The file's pictures differ from the network's, or it cannot be written.
+        ModelFileError: The model cannot be used.
+        ModelNotFoundError: There is no such model.
         OutputExistsError: `out` is there already.
         UsageError: The network takes no other number of iterations.
     """
     if out.exists() and not overwrite:
         raise output_exists(out)
-    network, provenance = load_weights(weights)
-    if iterations is not None:
-        network = iterated(network, iterations)
+    read = read_source(weights, iterations=iterations)
+    facts = read.facts(licence=licence, source=source, notes=notes)
+    return write_onnx(
+        read.network, out, facts=facts, stored=stored, margin=margin, overwrite=overwrite
+    )
+
+
+def write_onnx(
+    network: Network,
+    out: Path,
+    *,
+    facts: dict[str, Any],
+    stored: Stored = "fp16",
+    margin: bool = False,
+    overwrite: bool = False,
+) -> ModelCard:
+    """Write a network as `export_onnx` does.
+
+    Args:
+        network: As trained.
+        out: The `.onnx` file to write; its stem is the model's name.
+        facts: The fields of the card that the network does not tell.
+        stored: As for `export_onnx`, as all below.
+        margin: As there.
+        overwrite: As there.
+
+    Raises:
+        ExportError: The file's pictures differ from the network's, or it cannot be written.
+        OutputExistsError: `out` is there already.
+    """
     trained = sum(p.numel() for p in network.parameters())
     plain = network.fused().eval()
+    plain.margin = MARGIN if margin else 0
     if stored == "fp16":
         plain.load_state_dict({n: t.half().float() for n, t in plain.state_dict().items()})
     model = _graph(plain, stored)
@@ -83,13 +117,11 @@ def export_onnx(
         scale=network.cfg.scale,
         receptive_radius=network.receptive_radius or 0,
         tiles=network.receptive_radius is not None,
+        margin=plain.margin,
         parameters=trained,
         parameters_fused=sum(p.numel() for p in plain.parameters()),
-        licence=licence,
         weights_sha256=hashlib.sha256(model.graph.SerializeToString()).hexdigest(),
-        source=source,
-        notes=notes,
-        **_origin(provenance),
+        **facts,
     )
     _set_card(model, card)
     try:
@@ -97,7 +129,7 @@ def export_onnx(
             _write(file, model)
             _compare(Path(file.name), plain, out=out)
     except OSError as error:
-        raise _write_error(out, error) from error
+        raise write_error(out, error) from error
     return card
 
 
@@ -111,23 +143,6 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
     card = old.model_copy(update={"scores": tuple(scores)})
     write_card(ModelFile(path, old), card, out=path)
     return card
-
-
-def _origin(provenance: Provenance | None) -> dict[str, Any]:
-    """Fields of the card that tell how the weights came to be."""
-    if provenance is None:
-        return {"degradation": "unknown"}
-    return {
-        "degradation": provenance.recipe.data.degradation,
-        "recipe": provenance.recipe.name,
-        "commit": provenance.commit,
-        "steps": provenance.steps,
-        "seconds": provenance.seconds,
-        "machine": provenance.machine,
-        "started_from": provenance.started_from or "",
-        "teacher": provenance.teacher or "",
-        "training_data": provenance.training_data,
-    }
 
 
 def _graph(plain: Network, stored: Stored) -> ModelProto:
@@ -203,7 +218,8 @@ def _write(file: BufferedRandom, model: ModelProto) -> None:
     file.flush()  # so that it can be opened by name
 
 
-def _write_error(out: Path, error: OSError) -> WidesrError:
+def write_error(out: Path, error: OSError) -> WidesrError:
+    """Say why an output cannot be written."""
     if isinstance(error, FileExistsError):  # it came while the network was traced
         return output_exists(out)
     return ExportError(f"{out}: cannot be written: {error.strerror}")

@@ -104,6 +104,9 @@ class ModelCard(_Record):
     """LR pixels; a tile with this halo comes out as in the whole picture."""
     tiles: bool = True
     """False if tiles never do, because every pixel depends on the whole picture."""
+    margin: _Count = 0
+    """Mirrored LR pixels that the graph itself puts around a picture; around those of other graphs
+    widesr puts them."""
     parameters: _Count
     """The count as trained, with the gains of weight norm, as papers count them."""
     parameters_fused: _Count = 0
@@ -175,7 +178,8 @@ def locate(name: str, *, scale: int | None) -> Path:
     """Return the file of the model that a user names, without reading it.
 
     Args:
-        name: An alias, the name of a model, or the path of an `.onnx` file.
+        name: An alias, the name of a model, or the path of an `.onnx` file or of a folder that
+            holds one such file, as model hubs have them.
         scale: The scale that an alias is asked for at.
 
     Raises:
@@ -186,6 +190,8 @@ def locate(name: str, *, scale: int | None) -> Path:
     path = Path(name) if _is_path(name) else model_paths().get(name)
     if path is None:
         raise ModelNotFoundError(_unknown(name))
+    if path.is_dir() and len(inside := models_in(path)) == 1:
+        (path,) = inside.values()
     if not path.is_file():
         raise ModelNotFoundError(f"{path}: no such file, expected a model (.onnx)")
     return path

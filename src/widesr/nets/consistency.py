@@ -64,7 +64,7 @@ class Consistency(nn.Module):
         """Enlarge by the transpose of H."""
         for axis in (2, 3):
             beyond = self._margin
-            around = _mirrored(lr, beyond, axis)
+            around = mirrored(lr, beyond, axis)
             # Of the enlarged lines, those of the LR lines that were mirrored go again.
             cut = beyond * self.scale + (len(self.shrinking) - self.scale) // 2
             lr = F.conv_transpose2d(
@@ -84,7 +84,7 @@ def _blocks_beyond(scale: int, n_taps: int) -> int:
 
 def _filtered(x: Tensor, taps: Tensor, axis: int, *, stride: int = 1) -> Tensor:
     """Filter along an axis, mirrored at the borders; the middle of the taps is that of a stride."""
-    around = _mirrored(x, (len(taps) - stride) // 2, axis)
+    around = mirrored(x, (len(taps) - stride) // 2, axis)
     strides = (stride, 1) if axis == 2 else (1, stride)
     return F.conv2d(around, _kernels(taps, axis), stride=strides, groups=3)
 
@@ -94,7 +94,7 @@ def _kernels(taps: Tensor, axis: int) -> Tensor:
     return taps.view((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)).expand(3, -1, -1, -1)
 
 
-def _mirrored(x: Tensor, beyond: int, axis: int) -> Tensor:
+def mirrored(x: Tensor, beyond: int, axis: int) -> Tensor:
     """Repeat lines beyond the borders in mirrored order, as often as it takes."""
     n = x.shape[axis]
     period = torch.arange(2 * n, 2 * n + 1, device=x.device)  # a tensor, which ONNX can divide by

@@ -11,7 +11,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
-from widesr.nets.consistency import Consistency
+from widesr.nets.consistency import Consistency, mirrored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,9 @@ class Network(nn.Module):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
     cfg: NetworkConfig
+    margin: int = 0
+    """Mirrored LR pixels that `forward` puts around a picture, and whose enlargement it cuts off:
+    for the files of others, since widesr does so itself."""
 
     def __init__(self, cfg: NetworkConfig) -> None:
         super().__init__()
@@ -44,7 +47,11 @@ class Network(nn.Module):
 
     def forward(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
-        return self._finished(self.enlarged(lr), lr)
+        if not self.margin:
+            return self._finished(self.enlarged(lr), lr)
+        lr = mirrored(mirrored(lr, self.margin, 2), self.margin, 3)
+        cut = self.margin * self.cfg.scale
+        return self._finished(self.enlarged(lr), lr)[:, :, cut:-cut, cut:-cut]
 
     def supervised(self, lr: Tensor) -> Tensor:
         """Return the pictures that a loss is to judge, (K N, 3, sH, sW): K times the whole batch.

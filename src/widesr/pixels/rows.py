@@ -133,6 +133,8 @@ class Rows:
 
     def pad_symmetric(self, margin: int) -> "Rows":
         """Put mirrored pixels around the picture, so many on each side; the edge is repeated."""
+        if margin == 0:
+            return self
         n = self.height
         step = max(_CHUNK // max(self.nbytes // n, 1), margin, 1)
 

@@ -22,6 +22,9 @@ from widesr.nets import Network, build, family_of, parse_config
 from widesr.system.files import whole_file
 from widesr.train.recipe import Recipe
 
+WEIGHTS = "model.safetensors"
+"""The name of the weights in a folder for a model hub."""
+
 _KEY, _HASH_KEY = "widesr", "sha256"
 _STATES_KEPT = 3
 
@@ -67,9 +70,13 @@ def save_weights(path: Path, network: Network, provenance: Provenance | None) ->
 def load_weights(path: Path) -> tuple[Network, Provenance | None]:
     """Rebuild the network that a weights file holds, ready to go on training.
 
+    Args:
+        path: The file, or a folder for a model hub, with the file named `WEIGHTS` in it.
+
     Raises:
         CheckpointError: Missing, corrupt, not written by widesr, or tensors that do not fit.
     """
+    path = path / WEIGHTS if path.is_dir() else path
     tensors, text = _read(path)
     try:
         header = _Header.model_validate_json(text)

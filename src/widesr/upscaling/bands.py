@@ -13,7 +13,6 @@ from widesr.pixels.tiling import Tile
 from widesr.system.threads import in_threads
 from widesr.upscaling.base import Progress
 from widesr.upscaling.conversion import from_network, to_network
-from widesr.upscaling.tile_policy import MARGIN
 
 
 def upscale_bands(
@@ -22,6 +21,7 @@ def upscale_bands(
     run: Callable[[Tensor], Tensor],
     *,
     scale: int,
+    margin: int,
     streams: int,
     dtype: np.dtype[Any],
     progress: Progress | None = None,
@@ -33,6 +33,7 @@ def upscale_bands(
         tiles: All tiles of the picture, from a `TilePolicy`.
         run: The network, (1, 3, H, W) to (1, 3, sH, sW), in [0, 1].
         scale: Output pixels per input pixel.
+        margin: Mirrored pixels beyond the border that tiles may read.
         streams: The number of calls of `run` that are under way at once.
         dtype: That of the bands: integers as in `lr`, clipped and rounded, or float32 as the
             network gives them.
@@ -42,17 +43,17 @@ def upscale_bands(
         All rows of the output from the top, (rows, sW, C), a row of tiles at a time.
     """
     width, channels = lr.width, lr.channels
-    lr = lr.pad_symmetric(MARGIN)
+    lr = lr.pad_symmetric(margin)
 
     def pieces() -> Iterator[tuple[Tile, Band, Band]]:
         """Give each tile, its input pixels, and the band that it is a part of."""
         for _, beside in groupby(tiles, key=lambda tile: tile.core_y.start):
             first, *others = beside
-            window = lr.read(first.read_y.start + MARGIN, first.read_y.stop + MARGIN)
+            window = lr.read(first.read_y.start + margin, first.read_y.stop + margin)
             height = (first.core_y.stop - first.core_y.start) * scale
             sr = np.empty((height, width * scale, channels), dtype)
             for tile in (first, *others):
-                columns = slice(tile.read_x.start + MARGIN, tile.read_x.stop + MARGIN)
+                columns = slice(tile.read_x.start + margin, tile.read_x.stop + margin)
                 yield tile, window[:, columns], sr
 
     def fill(piece: tuple[Tile, Band, Band]) -> tuple[Tile, Band]:

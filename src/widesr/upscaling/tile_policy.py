@@ -33,6 +33,8 @@ class TilePolicy:
     """See `EngineOptions.tile`."""
     max_memory: int = MAX_MEMORY
     """See `EngineOptions.max_memory`."""
+    margin: int = MARGIN
+    """Mirrored LR pixels around a picture that the network is shown; 0 if its graph makes them."""
     fastest: int | None = None
     """The side that was found to be fastest here, LR pixels; "auto" is at most that."""
 
@@ -74,7 +76,7 @@ class TilePolicy:
             lr.width,
             tile=tile,
             halo=engine.receptive_radius,
-            margin=MARGIN,
+            margin=self.margin,
             highest=None if tile is None else highest,
             least=least,
             streams=engine.streams,

@@ -24,7 +24,7 @@ from widesr.upscaling.base import CONSISTENT, Progress, ScaleUpscaler
 from widesr.upscaling.consistent import correct_rows
 from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.self_ensemble import ensemble
-from widesr.upscaling.tile_policy import TilePolicy
+from widesr.upscaling.tile_policy import MARGIN, TilePolicy
 
 
 class Upscaler(ScaleUpscaler):
@@ -75,6 +75,7 @@ class Upscaler(ScaleUpscaler):
             model=self.model,
             tile=options.tile,
             max_memory=options.max_memory,
+            margin=0 if card and card.margin else MARGIN,
             fastest=fastest_tile,
         )
         self._policy.side(engine)  # refuses a tile that is not valid
@@ -164,6 +165,7 @@ class Upscaler(ScaleUpscaler):
             self._policy.plan(lr, engine),
             ensemble(engine.run) if self._self_ensemble else engine.run,
             scale=self.scale,
+            margin=self._policy.margin,
             streams=engine.streams,
             dtype=dtype,
             progress=progress,

@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.engine import EngineOptions, EngineSettings, usable_cpus
@@ -15,7 +14,7 @@ from widesr.errors import DataError, ShapeError, UsageError
 from widesr.evaluation.detection.boxes import Detections, TrueBoxes, read_boxes
 from widesr.evaluation.detection.detectors import Detector, load_detector
 from widesr.evaluation.detection.precision import Matches, Measures
-from widesr.evaluation.report import ModelReport, versions
+from widesr.evaluation.report import Frozen, ModelReport, versions
 from widesr.evaluation.scoring import load_judged
 from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import MAX_PIXELS
@@ -27,11 +26,7 @@ ORIGINAL, SHRUNK = "original", "shrunk"
 """The bounds: the picture that was shrunk, and the small one as it is."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Interval(_Frozen):
+class Interval(Frozen):
     """A number, and the middle 95 % of what other draws of the pictures give."""
 
     value: float
@@ -39,7 +34,7 @@ class Interval(_Frozen):
     high: float
 
 
-class Judged(_Frozen):
+class Judged(Frozen):
     """The findings of the detector in one kind of picture."""
 
     name: str
@@ -52,7 +47,7 @@ class Judged(_Frozen):
     """Boxes found with at least `min_score`."""
 
 
-class DetectionReport(_Frozen):
+class DetectionReport(Frozen):
     """The result of `evaluate_detection`; `model_validate_json` reads the JSON back."""
 
     folder: str

@@ -1,0 +1,75 @@
+"""Reads the networks that are to be written in another form, from weights or from model files."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from widesr.engine import find_model
+from widesr.nets import Network, iterated
+from widesr.train.checkpoint import Provenance, load_weights
+from widesr.train.exported import network_of_model
+
+_KEPT = {
+    "licence", "degradation", "recipe", "commit", "steps", "seconds", "machine", "started_from",
+    "teacher", "training_data", "scores", "source", "notes",
+}  # fmt: skip
+"""The fields of a card that hold for the same weights in another file."""
+
+
+class Source(NamedTuple):
+    """A network to be written in another form."""
+
+    name: str
+    network: Network
+    provenance: Provenance | None
+    """The origin of weights as their file tells it; None of a model file."""
+    origin: dict[str, Any]
+    """Fields of the card that tell how the weights came to be, and what they score."""
+
+    def facts(self, **given: str) -> dict[str, Any]:
+        """Return the origin with what is given in place of what it says; "" leaves it."""
+        said = {key: value for key, value in given.items() if value}
+        return {"licence": "not stated", **self.origin, **said}
+
+
+def read_source(weights: Path, *, iterations: int | None = None) -> Source:
+    """Read the network that is to be written.
+
+    Args:
+        weights: What `widesr train` wrote, or the folder that `export_hub` made; else the name or
+            the file of a model of WDSR or EDSR, whose weights are read back from its graph.
+        iterations: As for `export_onnx`.
+
+    Raises:
+        CheckpointError: The weights cannot be loaded.
+        ModelFileError: The model cannot be used.
+        ModelNotFoundError: There is no such model.
+        UsageError: The network takes no other number of iterations.
+    """
+    if weights.suffix == ".safetensors" or weights.is_dir():
+        network, provenance = load_weights(weights)
+        name = weights.resolve().name if weights.is_dir() else weights.stem
+        source = Source(name, network, provenance, _origin(provenance))
+    else:
+        model = find_model(str(weights), scale=None)
+        origin = model.card.model_dump(include=_KEPT)
+        source = Source(model.card.name, network_of_model(model), None, origin)
+    if iterations is not None:
+        source = source._replace(network=iterated(source.network, iterations))
+    return source
+
+
+def _origin(provenance: Provenance | None) -> dict[str, Any]:
+    """Fields of the card that tell how the weights came to be."""
+    if provenance is None:
+        return {"degradation": "unknown"}
+    return {
+        "degradation": provenance.recipe.data.degradation,
+        "recipe": provenance.recipe.name,
+        "commit": provenance.commit,
+        "steps": provenance.steps,
+        "seconds": provenance.seconds,
+        "machine": provenance.machine,
+        "started_from": provenance.started_from or "",
+        "teacher": provenance.teacher or "",
+        "training_data": provenance.training_data,
+    }
