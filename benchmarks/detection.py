@@ -10,6 +10,7 @@ what it names. The result of each set is kept by the name of the folder that PIC
 import argparse
 import json
 import sys
+from math import isnan
 from pathlib import Path
 
 from widesr.cli.detect import COLUMNS, cell
@@ -23,7 +24,7 @@ START, END = "<!-- table:start -->\n", "<!-- table:end -->"
 
 SCALE = 4
 MODELS = [alias for alias, scales in ALIASES.items() if SCALE in scales]
-SHOWN = ("ap", "ap50", "ap_small", "small_recall", "hallucinated")
+COMPARED = ("ap50", "small_recall")
 
 
 def main() -> int | str:
@@ -82,21 +83,25 @@ def as_table(kept: dict[str, object]) -> str:
         each.name: each for each in first.judged if each.name in ("original", "shrunk", BICUBIC)
     }
     rows |= {f"`{name}`": report.judged[-1] for name, report in reports.items()}
+    compared = [f"{COLUMNS[key]} over bicubic" for key in COMPARED]
     counts = f"{first.true_boxes} boxes, {first.small_boxes} of them small"
     lines = [
         f"**{first.folder}**: {first.pictures} pictures, {counts}; {first.detector}",
         "",
-        f"| pictures | {' | '.join(COLUMNS[key] for key in SHOWN)} | AP50 over bicubic |",
-        f"|---|{'---:|' * (len(SHOWN) + 1)}",
+        f"| pictures | {' | '.join([*COLUMNS.values(), *compared])} |",
+        f"|---|{'---:|' * (len(COLUMNS) + len(COMPARED))}",
     ]
     for name, judged in rows.items():
-        cells = [cell(judged.measures[key], key) for key in SHOWN]
-        lines.append(f"| {name} | {' | '.join(cells)} | {gain(judged.over_bicubic['ap50'])} |")
+        cells = [cell(judged.measures[key], key) for key in COLUMNS]
+        cells += [gain(judged.over_bicubic[key]) for key in COMPARED]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def gain(each: Interval) -> str:
-    """Write a difference with its interval."""
+    """Write a difference of shares with its interval, in points of percent."""
+    if isnan(each.value):
+        return "-"
     return f"{each.value * 100:+.1f} ({each.low * 100:+.1f} to {each.high * 100:+.1f})"
 
 
