@@ -217,8 +217,10 @@ def test_documents_name_only_commands_and_flags_that_exist(path):
                 check_widesr(words)
             case "torchrun":
                 check_torchrun(words)
+            case "pnnx":
+                pass  # tests/exchange/test_elsewhere.py runs the line
             case _:
-                assert (program, words[0]) == ("pip", "install"), line
+                assert (program, words[0]) in {("pip", "install"), ("hf", "upload")}, line
 
 
 def test_the_architecture_page_has_every_module_on_its_floor():
