@@ -77,9 +77,10 @@ def contents() -> str:
 
 <!-- Written by scripts/cards.py. -->
 
-`-n fast`, `-n default`, `-n best` and `-n realistic` take the one for the scale. PSNR-Y on Set5,
-`benchmark-y`, whose pictures are clean; those that `realistic` is for are not, and
-[there it has its own figures](../benchmarks/realistic.md).
+`-n fast`, `-n default`, `-n best`, `-n realistic` and `-n crisp` take the model for the scale.
+The scores are PSNR-Y on Set5, `benchmark-y`. Its pictures are clean; on those that `realistic` is
+for [it has its own figures](../benchmarks/realistic.md). `crisp` gives up PSNR for
+[detail](../why/crisp.md).
 
 | model | alias | scale | parameters | Set5 |
 |---|---|---|---|---|

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import subprocess
 import sys
@@ -80,6 +81,20 @@ def test_the_page_on_limits_says_what_networks_do_to_text_and_pixel_art(tmp_path
     assert colours["nearest"] == colours["drawn so large"] == 5 < colours["default"]
     check_page("docs/why/limits.md", found)
     check_pictures(tmp_path, "limits_*")
+
+
+@pytest.mark.slow
+def test_the_page_on_decibels_says_how_far_protocols_are_apart():
+    found = printed("protocols.py")
+    told = cells(between("docs/why/decibels.md", "figures"))
+    assert told.keys() == found.keys()
+    for way, figures in found.items():
+        ours, theirs = (list(map(float, row)) for row in (told[way], figures))
+        assert ours == pytest.approx(theirs, abs=0.02), way
+    against = {way: float(figures[-1]) for way, figures in found.items()}
+    assert against["`benchmark-y`"] == 0 > against["`div2k-rgb`"] + 1
+    full_range = 20 * math.log10(219 / 255)  # luma of 0 to 255 is so much wider
+    assert against["`benchmark-y`, luma from 0 to 255"] == pytest.approx(full_range, abs=0.01)
 
 
 def test_the_readme_begins_with_what_the_demo_gives(tmp_path):

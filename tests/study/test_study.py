@@ -81,7 +81,7 @@ def finished(photographs, tmp_path_factory):
 
 
 def test_every_study_of_the_package_is_named_as_its_file_and_says_what_it_looks_at():
-    assert {"normalisation", "width", "upsampler", "tail"} <= set(list_studies())
+    assert {"normalisation", "width", "upsampler", "tail", "reuse"} <= set(list_studies())
     for name in list_studies():
         study = load_study(name)
         assert study.name == name
