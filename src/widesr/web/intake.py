@@ -6,15 +6,23 @@ from pathlib import Path
 
 from widesr.batch.disk_space import bytes_to_come
 from widesr.batch.jobs import plan_jobs
-from widesr.errors import WidesrError
+from widesr.errors import ImageReadError, WidesrError
 from widesr.pictures.decoding import check_size
-from widesr.pictures.reading import Header, read_header
+from widesr.pictures.reading import read_header
 from widesr.pictures.several import check_several, holds_several, open_several
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import opened
 from widesr.pictures.writing import FORMATS, check_lossless, output_format
 from widesr.system.text import readable_size
 from widesr.upscaling.consistent import check_whole_scale
+from widesr.web.clips import (
+    CLIPS,
+    check_extra,
+    clip_bytes,
+    clip_memory,
+    kind_of_clip,
+    look_at_clip,
+)
 from widesr.web.memory import Shares, bytes_held
 from widesr.web.networks import Networks, check_model
 from widesr.web.problems import ProblemError, problem_of, raised
@@ -34,7 +42,11 @@ class Intake:
 
     source: Path
     """Its file, now with the suffix of its kind."""
-    header: Header
+    height: int
+    """Of the picture, in pixels; of the first, where there are several."""
+    width: int
+    pages: int
+    """Frames or pages."""
     size: tuple[int, int]
     """(height, width) of the result."""
     seconds: float
@@ -55,7 +67,7 @@ def look_early(path: Path, *, name: str, max_pixels: int) -> None:
         if path.stat().st_size and _head(path)[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             raise _refused(error, path, name, status=415) from error
         return  # TIFF, whose directory may be still to come
-    if kind in ("tiff", "avif", "heic"):
+    if kind in ("tiff", "avif", "heic", *CLIPS):
         return  # what says their size may be still to come
     try:
         header = read_header(path)
@@ -105,21 +117,56 @@ def _looked_at(
     networks: Networks,
 ) -> Intake:
     check_model(wishes.model)
-    target, header = wishes.target, read_header(source)
     if wishes.consistent:
-        check_whole_scale(target)
+        check_whole_scale(wishes.target)
+    if kind in CLIPS:
+        intake = _clip(source, name, wishes, settings, networks)
+    else:
+        intake = _picture(source, kind, name, wishes, settings, networks)
+    most = Shares.of(settings.max_memory).pictures
+    if intake.memory > most:
+        raise ProblemError(
+            "memory",
+            f"{name}: is forecast to take {readable_size(intake.memory)} of memory, the server has "
+            f"{readable_size(most)} for pictures; ask for a smaller size"
+            + ("" if kind in CLIPS else ", or for PNG or TIFF, which are written row by row"),
+            status=413,
+            options=["scale", *([] if kind in CLIPS else ["format=png"])],
+        )
+    return intake
+
+
+def _clip(
+    source: Path, name: str, wishes: Wishes, settings: ServeSettings, networks: Networks
+) -> Intake:
+    clip = look_at_clip(source, wishes, max_pixels=settings.max_pixels)
+    height, width, frames = clip.height, clip.width, clip.frames
+    size = wishes.target.size(height, width)
+    _check_output(size, frames, name=name, most=settings.max_clip)
+    check_disk(settings.data, clip_bytes(frames=frames, size=size, lossless=wishes.lossless))
+    return Intake(
+        source=source,
+        height=height,
+        width=width,
+        pages=frames,
+        size=size,
+        seconds=frames * networks.seconds(wishes.model, wishes.target, height=height, width=width),
+        memory=networks.options.max_memory + clip_memory(size, bits=clip.bits),
+    )
+
+
+def _picture(
+    source: Path,
+    kind: str,
+    name: str,
+    wishes: Wishes,
+    settings: ServeSettings,
+    networks: Networks,
+) -> Intake:
+    target, header = wishes.target, read_header(source)
     check_size(source, header.width, header.height, max_pixels=settings.max_pixels)
     size = target.size(header.height, header.width)
-    made = size[0] * size[1] * header.pages
-    if made > settings.max_output:
-        raise ProblemError(
-            "image-too-large",
-            f"{name}: the result would be {size[1]}x{size[0]}"
-            + (f" and {header.pages} frames" if header.pages > 1 else "")
-            + f" = {made:,} pixels, the limit is {settings.max_output:,}; ask for a smaller size",
-            status=413,
-            options=["scale"],
-        )
+    _check_output(size, header.pages, name=name, most=settings.max_output)
     (job,) = plan_jobs(
         [source], output=source.parent, into_folder=True, name_end="", format=wishes.format
     )
@@ -131,23 +178,31 @@ def _looked_at(
         if wishes.lossless:
             check_lossless(job.target)
     output = output_format(job.target, animated=True)
-    memory = bytes_held(header, kind=kind, output=output, size=size)
-    most = Shares.of(settings.max_memory).pictures
-    if memory > most:
-        raise ProblemError(
-            "memory",
-            f"{name}: is forecast to take {readable_size(memory)} of memory as {kind} to {output}, "
-            f"the server has {readable_size(most)} for pictures; ask for a smaller size, or for "
-            "PNG or TIFF, which are written row by row",
-            status=413,
-            options=["scale", "format=png"],
-        )
     _, bytes_most = bytes_to_come(source, job.target, header, size=size, quality=wishes.quality)
     check_disk(settings.data, bytes_most * header.pages)
-    seconds = header.pages * networks.seconds(
-        wishes.model, target, height=header.height, width=header.width
+    return Intake(
+        source=source,
+        height=header.height,
+        width=header.width,
+        pages=header.pages,
+        size=size,
+        seconds=header.pages
+        * networks.seconds(wishes.model, target, height=header.height, width=header.width),
+        memory=bytes_held(header, kind=kind, output=output, size=size),
     )
-    return Intake(source=source, header=header, size=size, seconds=seconds, memory=memory)
+
+
+def _check_output(size: tuple[int, int], pages: int, *, name: str, most: int) -> None:
+    made = size[0] * size[1] * pages
+    if made > most:
+        raise ProblemError(
+            "image-too-large",
+            f"{name}: the result would be {size[1]}x{size[0]}"
+            + (f" and {pages} frames" if pages > 1 else "")
+            + f" = {made:,} pixels, the limit is {most:,}; ask for a smaller size",
+            status=413,
+            options=["scale"],
+        )
 
 
 def check_disk(folder: Path, n_bytes: int) -> None:
@@ -168,13 +223,21 @@ def check_disk(folder: Path, n_bytes: int) -> None:
 
 
 def _kind(path: Path) -> str:
-    with opened(path) as file:
-        return kind_of(file)
+    """Tell a kind of pictures, or one of `CLIPS`."""
+    try:
+        with opened(path) as file:
+            return kind_of(file)
+    except ImageReadError:
+        kind = kind_of_clip(_head(path))
+        if kind is None:
+            raise
+    check_extra()
+    return kind
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(16)
+        return file.read(1024)
 
 
 def _refused(
