@@ -120,6 +120,7 @@ class Glance(NamedTuple):
     width: int
     frames: int
     """About; 0 where it says nothing."""
+    codec: str
     bits: int
     """The bits of a channel."""
 
@@ -134,7 +135,8 @@ def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
         _check_size(path, context.width, context.height, max_pixels)
         kind = context.format
         bits = max((each.bits for each in kind.components), default=8) if kind else 8
-        return Glance(context.height, context.width, _count_frames(container, stream), bits)
+        frames = _count_frames(container, stream)
+        return Glance(context.height, context.width, frames, context.codec.canonical_name, bits)
 
 
 def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:

@@ -28,10 +28,10 @@ _SIGNS = (
 )
 """The first bytes of containers. Nothing else is given to FFmpeg, which would follow a playlist."""
 
-_PIXEL_BYTES = 150
-"""Memory for a pixel of the result: frames on their way, and those that codecs refer to."""
-_DEEP_PIXEL_BYTES = 250
-"""The same for more than 8 bits."""
+_IN, _OUT, _OUT_LARGE, _OUT_HEVC = 40, 150, 100, 220
+"""Memory for a pixel of a clip and of its result: frames on their way, and those that codecs refer
+to. The encoder is told to hold fewer of the large ones."""
+_LARGE = 2**22
 
 
 def is_clip(source: str) -> bool:
@@ -89,9 +89,11 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
     return glance(source, max_pixels=max_pixels)
 
 
-def clip_memory(size: tuple[int, int], *, bits: int) -> int:
-    """Forecast the bytes that a clip takes beside its network, by the size of the result."""
-    return size[0] * size[1] * (_PIXEL_BYTES if bits <= 8 else _DEEP_PIXEL_BYTES)
+def clip_memory(clip: "Glance", size: tuple[int, int]) -> int:
+    """Forecast the bytes that a clip takes beside its network; `size` is (height, width) made."""
+    made = size[0] * size[1]
+    each = _OUT_HEVC if clip.codec == "hevc" else _OUT if made <= _LARGE else _OUT_LARGE
+    return (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
 
 
 def clip_bytes(*, frames: int, size: tuple[int, int], lossless: bool) -> int:

@@ -151,7 +151,7 @@ def _clip(
         pages=frames,
         size=size,
         seconds=frames * networks.seconds(wishes.model, wishes.target, height=height, width=width),
-        memory=networks.options.max_memory + clip_memory(size, bits=clip.bits),
+        memory=networks.options.max_memory + clip_memory(clip, size),
     )
 
 
