@@ -204,8 +204,12 @@ def test_progress_is_shown_by_tile_and_a_removed_picture_is_stopped(visit, tmp_p
 def test_what_goes_wrong_is_said_with_a_way_on(visit, tmp_path):
     page = visit()
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
+    page.set_input_files("#files", picture(tmp_path))
+    done(page)
     page.set_input_files("#files", tmp_path / "broken.png")
     expect(page.locator("#failed")).to_be_visible(timeout=DONE_MS)
+    for each in ("#image-left", "#image-right", "#tag-left", "#handle"):
+        expect(page.locator(each)).to_be_hidden()  # nothing of the picture before
     expect(page.locator("#failed-text")).to_contain_text("broken.png: not a picture")
     expect(page.locator("#failed-code")).to_have_text("Code: image-read")
     clean(page)

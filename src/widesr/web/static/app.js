@@ -60,7 +60,10 @@ function showCurrent() {
   if (width) {
     viewer.show({ key: current.source.url, isClip: current.isClip, width, height, left: left.url, leftLabel: left.label, right: made?.url,
                   rightLabel: made ? [titleOf(made.query.model), `${width} × ${height}`] : [] });
-  } else if (source.isShown) sizeOfSource(current);
+  } else {
+    viewer.show({ key: current.source.url, width: 1, height: 1 });
+    if (source.isShown) sizeOfSource(current);
+  }
   if (made && !revealed.has(made)) {
     revealed.add(made);
     viewer.reveal();
