@@ -35,7 +35,7 @@ _OPEN = re.compile(r"/$|/static/|/healthz$|/readyz$|/openapi\.json$|/favicon\.ic
 """The paths that need no token: they say nothing about anyone's pictures."""
 _ROUTES = re.compile(
     r"(?P<whole>/|/healthz|/readyz|/openapi\.json|/favicon\.ico|/v1/upscale|/v1/info)"
-    r"|/v1/jobs/[^/]+(?P<below>/result|/events|/preview)?|(?P<static>/static)/.*"
+    r"|/v1/jobs/[^/]+(?P<below>/result|/events)?|(?P<static>/static)/.*"
 )
 
 

@@ -33,21 +33,24 @@ export class Viewer extends EventTarget {
     this.lens = null;
     this.isLensOn = false;
     this.shown = "";
+    this.isBlank = true;
     this.#listen();
     new ResizeObserver(() => { if (this.isFit) this.fit(); else this.draw(); }).observe(this.viewport);
   }
 
   /** Show a pair; the view stays where it is if the picture is the same. */
   show({ key, left, right, width, height, isClip = false, leftLabel = [], rightLabel = [] }) {
-    const isNew = key !== this.shown;
+    const isNew = key !== this.shown || this.isBlank;
     const grew = width !== this.size.width || height !== this.size.height;
     this.shown = key;
     this.size = { width, height };
     this.isClip = isClip;
     this.isPair = Boolean(left && right);
+    this.isBlank = !left && !right;
+    $("viewer").classList.toggle("blank", this.isBlank);
     this.#put("left", left ?? right);
     this.#put("right", right ?? left);
-    $("player").hidden = !isClip || !(left || right);
+    $("player").hidden = !isClip;
     $("lens-button").hidden = isClip;
     if (isClip) this.setLens(false);
     if (isNew) this.play(isClip && !isStill());
