@@ -26,7 +26,7 @@ _FASTEST = 240
 _LOOKED_AT = 12
 """Frames that are decoded to learn what a stream holds."""
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,yuv4mpegpipe,nut"
-"""What FFmpeg may take a file for. Left out are playlists, which would lead it to other files."""
+"""The kinds of files that FFmpeg opens: no playlists, which would lead it to other files."""
 _FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
 _SITING = re.compile(r"\b(top|bottom|center|topleft|bottomleft|left)\)")
 _logging = Lock()

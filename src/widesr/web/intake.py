@@ -47,7 +47,7 @@ class Intake:
     source: Path
     """Its file, now with the suffix of its kind."""
     height: int
-    """Of the picture, in pixels; of the first, where there are several."""
+    """The rows of what was sent, or of the first, where there are several."""
     width: int
     pages: int
     """Frames or pages."""
