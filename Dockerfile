@@ -18,7 +18,7 @@ ENV PATH=/opt/widesr/bin:$PATH \
     WIDESR_DATA=/data/serve \
     WIDESR_HOST=0.0.0.0 \
     WIDESR_LOG_FORMAT=json
-USER widesr
+USER 10001
 VOLUME /data
 EXPOSE 8765
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \

@@ -24,6 +24,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import ray
 from PIL import Image
 
 from widesr.batch.settings import UpscaleSettings
@@ -115,6 +116,8 @@ def work_in(folder, outputs, args):
 def measured(folder, args, *, workers, address=None):
     """Do all pictures; seconds from asking for workers to the last picture."""
     with tempfile.TemporaryDirectory(dir=folder) as out, joined(address, workers=workers):
+        while ray.cluster_resources().get("CPU", 0) < workers:  # a node may be still to come
+            time.sleep(0.5)
         work = work_in(folder, f"{out}/out", args)
         start = time.perf_counter()
         tally = upscale_bulk(work, workers=workers, batch=BATCH)
@@ -158,9 +161,8 @@ def on_two_nodes(folder, args):
         head = [ray, "start", "--head", f"--node-ip-address={HEAD}", f"--port={PORT}"]
         second = [ray, "start", f"--address={HEAD}:{PORT}", f"--node-ip-address={SECOND}"]
         stack.enter_context(running("first", [*head, "--include-dashboard=false", *common]))
-        time.sleep(30)
+        wait_for_head()
         stack.enter_context(running("second", [*second, *common]))
-        time.sleep(30)
         words = ["--pictures", str(args.pictures), "--model", args.model, "--folder", folder]
         program = [sys.executable, __file__, "measure", "--address", f"{HEAD}:{PORT}", *words]
         driver = subprocess.Popen([IP, "netns", "exec", "first", *program], stdout=subprocess.PIPE)
@@ -171,6 +173,14 @@ def on_two_nodes(folder, args):
             print("the second node was killed", flush=True)
         said, _ = driver.communicate()
     return json.loads(said.splitlines()[-1])
+
+
+def wait_for_head():
+    """Wait until the first node takes others in."""
+    ask = f"import socket; socket.create_connection(({HEAD!r}, {PORT}), 1)"
+    program = [IP, "netns", "exec", "first", sys.executable, "-c", ask]
+    while subprocess.run(program, check=False, stderr=subprocess.DEVNULL).returncode:
+        time.sleep(1)
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class Load:
 
     async def client(self, number):
         dice = random.Random(number)  # noqa: S311 - no secret
-        async with httpx2.AsyncClient(timeout=150) as http:
+        async with httpx2.AsyncClient(timeout=150, verify=False) as http:  # certificates take long
             sent = 0
             while time.monotonic() < self.until:
                 key = f"{number}-{sent}"

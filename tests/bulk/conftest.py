@@ -1,5 +1,7 @@
 """A bucket on this machine."""
 
+import os
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
@@ -8,20 +10,34 @@ collect_ignore_glob = [] if find_spec("ray") and find_spec("s3fs") else ["test_*
 """These need the `bulk` extra."""
 
 
+OTHER_S3 = "WIDESR_TEST_S3"
+"""Set in the environment, it is the address of a server of S3 to take in moto's place."""
+
+
 @pytest.fixture(scope="session")
 def s3():
     """A server of S3 that this process, and each that it starts, goes to for its buckets."""
-    moto = pytest.importorskip("moto.server", reason="needs moto[s3,server]")
-    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    with _served() as address, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", address)
         environment.setenv("AWS_ACCESS_KEY_ID", "test")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         yield
-    server.stop()
+
+
+@contextmanager
+def _served():
+    if OTHER_S3 in os.environ:
+        yield os.environ[OTHER_S3]
+        return
+    moto = pytest.importorskip("moto.server", reason="needs moto[s3,server]")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def process_of(folder, *flags, log=subprocess.PIPE, **variables):
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "WIDESR_CACHE": f"{folder}-cache", **variables},
     )
     try:
         line = process.stdout.readline()

@@ -10,11 +10,13 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from examples import EXAMPLES
 from others import program
 from samples import smooth
 from serving import process_of
 
 DONE_MS = 60_000
+CLIP = EXAMPLES[0].parent / "clips" / "pan.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -202,14 +204,61 @@ def test_progress_is_shown_by_tile_and_a_removed_picture_is_stopped(visit, tmp_p
 def test_what_goes_wrong_is_said_with_a_way_on(visit, tmp_path):
     page = visit()
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
+    page.set_input_files("#files", picture(tmp_path))
+    done(page)
     page.set_input_files("#files", tmp_path / "broken.png")
     expect(page.locator("#failed")).to_be_visible(timeout=DONE_MS)
+    for each in ("#image-left", "#image-right", "#tag-left", "#handle"):
+        expect(page.locator(each)).to_be_hidden()  # nothing of the picture before
     expect(page.locator("#failed-text")).to_contain_text("broken.png: not a picture")
     expect(page.locator("#failed-code")).to_have_text("Code: image-read")
     clean(page)
     page.context.set_offline(True)
     page.click("#failed-again")
     expect(page.locator("#failed-text")).to_contain_text("does not answer")
+
+
+def test_crisp_has_a_dial(visit, tmp_path):
+    page = visit()
+    expect(page.locator("input[name=crisp]")).to_be_hidden()
+    page.check("#models input[value=crisp]")
+    page.locator("input[name=crisp]").fill("0.5")
+    clean(page)
+    with page.expect_request(lambda asked: "model=crisp%3A0.5" in asked.url):
+        page.set_input_files("#files", picture(tmp_path))
+    done(page)
+    expect(page.locator("#tag-right")).to_have_text("Crisp 50 % · 120 × 80")
+    page.locator("input[name=crisp]").fill("0.25")
+    expect(page.locator("#again")).to_be_visible()
+
+
+def test_a_clip_is_played_before_and_after(visit, tmp_path):
+    pytest.importorskip("av", reason="needs the extra video")
+    page = visit()
+    page.check("#models input[value=fast]")
+    page.set_input_files("#files", CLIP)
+    expect(page.locator("#list .state")).to_contain_text("frame ", timeout=DONE_MS)
+    done(page)
+    clean(page)
+    expect(page.locator("#tag-right")).to_have_text("Fast · 384 × 216")
+    widths = [
+        page.locator(f"#video-{side}").evaluate("video => video.videoWidth")
+        for side in ("left", "right")
+    ]
+    assert widths == [192, 384]
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    page.wait_for_function("document.getElementById('video-right').currentTime > 0.2")
+    page.locator("#viewport").focus()
+    page.keyboard.press(" ")
+    assert page.locator("#video-right").evaluate("video => video.paused")
+    page.locator("#time").fill("500")
+    for side in ("left", "right"):
+        page.wait_for_function(
+            f"Math.abs(document.getElementById('video-{side}').currentTime - 0.96) < 0.1"
+        )
+    with page.expect_download() as coming:
+        page.click("#save")
+    assert coming.value.suggested_filename == "pan_384x216.mp4"
 
 
 def test_tiff_is_shown_though_no_browser_shows_it(visit, tmp_path):

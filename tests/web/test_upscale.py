@@ -158,6 +158,8 @@ def claims(width, height):
         (PICTURE, {"nonsense": 1}, 422, "usage"),
         (PICTURE, {"model": "nonsense"}, 422, "model-not-found"),
         (PICTURE, {"model": "../../etc/passwd"}, 422, "usage"),
+        (PICTURE, {"model": "crisp:1.5"}, 422, "usage"),
+        (PICTURE, {"model": "fast:0.5"}, 422, "model-not-found"),
         (PICTURE, {"format": "exe"}, 422, "usage"),
         (PICTURE, {"format": "gif"}, 415, "image-format"),
         (PICTURE, {"format": "jpg", "lossless": True}, 415, "image-format"),
@@ -206,6 +208,6 @@ def test_what_does_not_fit_into_memory_is_refused_by_its_header(tmp_path):
 
 def test_info_lists_models_and_limits(client):
     said = client.get("/v1/info").json()
-    assert {"default", "best", FAST} <= {model["name"] for model in said["models"]}
+    assert {"default", "best", "crisp", FAST} <= {model["name"] for model in said["models"]}
     assert said["limits"]["pixels"] == 10**6
     assert json.dumps(said)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,13 +150,22 @@ class Store:
         Raises:
             ImageReadError: It is missing, or cannot be read after several tries.
         """
-        one = {"max_concurrency": 1} if self._is_s3 else {}  # else it asks for the size first
-        return bytes(self._retried(ImageReadError, name, self._fs.cat_file, self.path(name), **one))
+        data: bytes = self._retried(ImageReadError, name, self._content, self.path(name))
+        return data
 
     def find(self, name: str) -> bytes | None:
         """Read a file that may be missing; None if it is."""
+        data: bytes | None = self._if_there(name, self._content)
+        return data
+
+    def _content(self, path: str) -> bytes:
+        one = {"max_concurrency": 1} if self._is_s3 else {}  # else it asks for the size first
+        return bytes(self._fs.cat_file(path, **one))
+
+    def _if_there(self, name: str, ask: Callable[[str], Any]) -> Any:  # noqa: ANN401
+        """Ask for something of a file; None if it is missing."""
         try:
-            return self.read(name)
+            return self._retried(ImageReadError, name, ask, self.path(name))
         except ImageReadError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
@@ -216,12 +225,10 @@ class Store:
     def holds(self, name: str, *, size: int, sha256: str) -> bool:
         """Say whether a file is there with these contents; it is read if it has the size."""
         self._forget(name)
-        try:
-            found = self._fs.info(self.path(name))
-        except FileNotFoundError:
+        found = self._if_there(name, self._fs.info)
+        if found is None or found["size"] != size:
             return False
-        same_size: bool = found["size"] == size
-        return same_size and hashlib.sha256(self.read(name)).hexdigest() == sha256
+        return hashlib.sha256(self.read(name)).hexdigest() == sha256
 
     def clean(self, names: Iterable[str]) -> None:
         """Drop what a killed process has left of files that it did not finish.
@@ -232,12 +239,15 @@ class Store:
             if self.is_local:
                 remove_leftovers(Path(self.path(name)).parent)
             elif self._is_s3:
-                bucket, _, key = self.path(name).partition("/")
-                page = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
-                for upload in page.get("Uploads") or ():
-                    if upload["Key"] == key:
-                        which = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
-                        self._fs.call_s3("abort_multipart_upload", **which)
+                self._retried(ImageWriteError, name, self._drop_parts, self.path(name))
+
+    def _drop_parts(self, path: str) -> None:
+        bucket, _, key = path.partition("/")
+        page = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        for upload in page.get("Uploads") or ():
+            if upload["Key"] == key:
+                which = {"Bucket": bucket, "Key": key, "UploadId": upload["UploadId"]}
+                self._fs.call_s3("abort_multipart_upload", **which)
 
     def _forget(self, name: str) -> None:
         """Drop what was remembered of a file; others write here too."""

@@ -31,7 +31,7 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
         ModelNotFoundError: There is no such model or file, or it has another scale.
         ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
     """
-    name, share = _parted(name)
+    name, share = parted(name)
     if share is not None:
         return _blend(name, share, scale=scale)
     path = locate(name, scale=scale)
@@ -55,14 +55,18 @@ def native_scales(name: str) -> tuple[int, ...]:
     """
     if name in (BICUBIC, NEAREST):
         return ()
-    alias, _ = _parted(name)
+    alias, _ = parted(name)
     if alias in ALIASES:
         return tuple(ALIASES[alias])
     return (find_model(name, scale=None).card.scale,)
 
 
-def _parted(name: str) -> tuple[str, float | None]:
-    """Part "crisp:0.5" into the model and its share; None for what is no blend."""
+def parted(name: str) -> tuple[str, float | None]:
+    """Part "crisp:0.5" into the model and its share; None for what is no blend.
+
+    Raises:
+        UsageError: There is no number after the colon.
+    """
     model, colon, share = name.partition(":")
     if not colon or (model != CRISP and model not in ALIASES.get(CRISP, {}).values()):
         return name, None

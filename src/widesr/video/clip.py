@@ -9,7 +9,7 @@ from itertools import islice
 from os.path import lexists
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,8 @@ _FASTEST = 240
 """Frames a second; a higher rate is only the common measure of uneven times."""
 _LOOKED_AT = 12
 """Frames that are decoded to learn what a stream holds."""
+_CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,yuv4mpegpipe,nut"
+"""The kinds of files that FFmpeg opens: no playlists, which would lead it to other files."""
 _FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
 _SITING = re.compile(r"\b(top|bottom|center|topleft|bottomleft|left)\)")
 _logging = Lock()
@@ -85,7 +87,7 @@ def opened(path: Path) -> Iterator[Any]:
         container = av.open(
             f"file:{path}",  # else a name with a colon might be taken for an address
             metadata_errors="surrogateescape",
-            container_options={"protocol_whitelist": "file"},
+            container_options={"protocol_whitelist": "file", "format_whitelist": _CONTAINERS},
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -109,6 +111,32 @@ def video_of(container: Any, path: Path) -> Any:  # noqa: ANN401 (av's)
     if stream.codec_context is None:
         raise VideoReadError(f"{path}: its video is in a codec that is not decoded here")
     return stream
+
+
+class Glance(NamedTuple):
+    """The facts that a clip states before anything is decoded."""
+
+    height: int
+    width: int
+    frames: int
+    """About; 0 where it says nothing."""
+    codec: str
+    bits: int
+    """The bits of a channel."""
+
+
+def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
+    """Read what a clip states; arguments and errors as `read_clip`, as far as that goes."""
+    load_av()
+    _check_there(path)
+    with opened(path) as container:
+        stream = video_of(container, path)
+        context = stream.codec_context
+        _check_size(path, context.width, context.height, max_pixels)
+        kind = context.format
+        bits = max((each.bits for each in kind.components), default=8) if kind else 8
+        frames = _count_frames(container, stream)
+        return Glance(context.height, context.width, frames, context.codec.canonical_name, bits)
 
 
 def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
@@ -150,9 +178,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             siting=_siting(text, stream.index),
         )
         colour.check(found=str(path))
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        base = stream.base_rate
-        seconds = _seconds(container, stream)
+        rate, base = _rate(stream), stream.base_rate
         return Clip(
             path=path,
             format=container.format.name,
@@ -163,13 +189,13 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             layout=layout,
             colour=colour,
             time_base=stream.time_base,
-            rate=Fraction(rate),
+            rate=rate,
             nominal_rate=Fraction(base if base and base <= _FASTEST else rate),
             aspect=stream.sample_aspect_ratio or None,
             matrix=_display_matrix(first),
-            frames=stream.frames or round(seconds * rate),
+            frames=_count_frames(container, stream),
             duration=stream.duration,
-            seconds=seconds,
+            seconds=_seconds(container, stream),
             interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
             incomplete=incomplete,
             video_bytes=path.stat().st_size,
@@ -253,6 +279,14 @@ def _display_matrix(frame: Any) -> tuple[int, ...] | None:  # noqa: ANN401 (av's
         if each.type.name == "DISPLAYMATRIX":
             return tuple(int(value) for value in np.frombuffer(each, "<i4"))
     return None
+
+
+def _rate(stream: Any) -> Fraction:  # noqa: ANN401 (av's)
+    return Fraction(stream.average_rate or stream.guessed_rate or 25)
+
+
+def _count_frames(container: Any, stream: Any) -> int:  # noqa: ANN401 (av's)
+    return stream.frames or round(_seconds(container, stream) * _rate(stream))
 
 
 def _seconds(container: Any, stream: Any) -> float:  # noqa: ANN401 (av's)

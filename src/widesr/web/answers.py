@@ -21,6 +21,10 @@ _MEDIA_TYPES = {
     ".tif": "image/tiff",
     ".avif": "image/avif",
     ".gif": "image/gif",
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".mkv": "video/x-matroska",
+    ".webm": "video/webm",
 }
 _HEARTBEAT_S = 15.0
 

@@ -11,8 +11,9 @@ TEXT = """\
 Send a picture, get a larger one.
 
 Colour profile, depth, transparency and metadata are kept, as `widesr upscale` keeps them, and so
-are the frames of animations and the pages of TIFF files. Nothing is ever fetched: a picture comes
-in the body of a request, never as an address.
+are the frames of animations and the pages of TIFF files. Where `/v1/info` names `clip_formats`, a
+clip is taken as a picture is. Nothing is ever fetched: a picture comes in the body of a request,
+never as an address.
 
 Every error is a problem of RFC 9457, `application/problem+json`, whose `code` is stable.
 """
@@ -29,6 +30,9 @@ so that a request whose answer was lost can be sent again.
 _PICTURE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _PICTURES: dict[str, Any] = dict.fromkeys(
     ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/avif", "image/gif"), _PICTURE
+)
+_RESULTS = _PICTURES | dict.fromkeys(
+    ("video/mp4", "video/quicktime", "video/x-matroska", "video/webm"), _PICTURE
 )
 _RESULT_HEADERS = {
     "ETag": {"description": "Strong: the SHA-256 of the result.", "schema": {"type": "string"}},
@@ -58,8 +62,8 @@ DELETE_RESPONSES: dict[int | str, dict[str, Any]] = {
     **_OF_JOB,
 }
 RESULT_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The picture.", "content": _PICTURES, "headers": _RESULT_HEADERS},
-    206: {"description": "The part that `Range` asks for.", "content": _PICTURES},
+    200: {"description": "The picture.", "content": _RESULTS, "headers": _RESULT_HEADERS},
+    206: {"description": "The part that `Range` asks for.", "content": _RESULTS},
     304: {"description": "The client has it already (`If-None-Match`)."},
     400: {"description": "A `Range` that cannot be read."},
     **_OF_JOB,
@@ -98,7 +102,7 @@ EVENTS_RESPONSES: dict[int | str, dict[str, Any]] = {
 READY_RESPONSES: dict[int | str, dict[str, Any]] = {503: _BUSY}
 
 UPSCALE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The larger picture.", "content": _PICTURES, "headers": _RESULT_HEADERS},
+    200: {"description": "The larger picture.", "content": _RESULTS, "headers": _RESULT_HEADERS},
     202: {
         "model": View,
         "description": "A job that goes on.",
@@ -168,6 +172,7 @@ UPSCALE_EXTRA: dict[str, Any] = {
         "content": {
             "application/octet-stream": _PICTURE,
             "image/*": _PICTURE,
+            "video/*": _PICTURE,
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

@@ -19,8 +19,9 @@ _logger = logging.getLogger("widesr.web.requests")
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
 )
 _CSP_OF_DATA = "default-src 'none'; frame-ancestors 'none'; sandbox"
 _HEADERS = {
@@ -35,7 +36,7 @@ _OPEN = re.compile(r"/$|/static/|/healthz$|/readyz$|/openapi\.json$|/favicon\.ic
 """The paths that need no token: they say nothing about anyone's pictures."""
 _ROUTES = re.compile(
     r"(?P<whole>/|/healthz|/readyz|/openapi\.json|/favicon\.ico|/v1/upscale|/v1/info)"
-    r"|/v1/jobs/[^/]+(?P<below>/result|/events|/preview)?|(?P<static>/static)/.*"
+    r"|/v1/jobs/[^/]+(?P<below>/result|/events)?|(?P<static>/static)/.*"
 )
 
 

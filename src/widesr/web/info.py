@@ -6,14 +6,16 @@ from widesr.engine import native_scales
 from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, list_models
 from widesr.system.version import __version__
 from widesr.upscaling.target import MAX_SCALE
+from widesr.web.clips import are_clips_taken
 from widesr.web.settings import ServeSettings
-from widesr.web.wishes import FORMATS
+from widesr.web.wishes import CLIP_FORMATS, FORMATS
 
 _ABOUT = {
     "fast": "The quickest, for clean pictures.",
     "default": "The usual one, for clean pictures.",
     "best": "The sharpest, for clean pictures; about twice the time.",
     "realistic": "For JPEG files and noise.",
+    "crisp": "Invents detail that looks real; crisp:0.5 goes half the way, crisp:0 invents none.",
     BICUBIC: "Plain interpolation, to compare with.",
     NEAREST: "Repeats pixels, for pixel art.",
 }
@@ -38,6 +40,7 @@ class Limits(BaseModel):
     body_bytes: int
     pixels: int
     output_pixels: int
+    clip_pixels: int
     scale: float
     wait_seconds: float
     keep_seconds: float
@@ -52,6 +55,8 @@ class Info(BaseModel):
     models: list[ModelInfo]
     formats: list[str]
     """The formats of results."""
+    clip_formats: list[str]
+    """The same for clips; empty where clips are not taken."""
     limits: Limits
 
 
@@ -68,10 +73,12 @@ def info_of(settings: ServeSettings) -> Info:
         version=__version__,
         models=[*named, *others],
         formats=list(FORMATS),
+        clip_formats=list(CLIP_FORMATS) if are_clips_taken() else [],
         limits=Limits(
             body_bytes=settings.max_body,
             pixels=settings.max_pixels,
             output_pixels=settings.max_output,
+            clip_pixels=settings.max_clip,
             scale=MAX_SCALE,
             wait_seconds=settings.longest_wait,
             keep_seconds=settings.keep,

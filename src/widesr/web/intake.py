@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from widesr.batch.disk_space import bytes_to_come
 from widesr.batch.jobs import plan_jobs
-from widesr.errors import WidesrError
+from widesr.errors import ImageReadError, WidesrError
 from widesr.pictures.decoding import check_size
 from widesr.pictures.reading import Header, read_header
 from widesr.pictures.several import check_several, holds_several, open_several
@@ -15,11 +16,22 @@ from widesr.pictures.sources import opened
 from widesr.pictures.writing import FORMATS, check_lossless, output_format
 from widesr.system.text import readable_size
 from widesr.upscaling.consistent import check_whole_scale
+from widesr.web.clips import (
+    CLIPS,
+    check_extra,
+    clip_bytes,
+    clip_memory,
+    kind_of_clip,
+    look_at_clip,
+)
 from widesr.web.memory import Shares, bytes_held
 from widesr.web.networks import Networks, check_model
 from widesr.web.problems import ProblemError, problem_of, raised
 from widesr.web.settings import ServeSettings
 from widesr.web.wishes import NAMES, Wishes
+
+if TYPE_CHECKING:
+    from widesr.video.clip import Glance
 
 EARLY = 2**16
 """Bytes after which a picture's header is looked at for the first time."""
@@ -34,7 +46,11 @@ class Intake:
 
     source: Path
     """Its file, now with the suffix of its kind."""
-    header: Header
+    height: int
+    """The rows of what was sent, or of the first, where there are several."""
+    width: int
+    pages: int
+    """Frames or pages."""
     size: tuple[int, int]
     """(height, width) of the result."""
     seconds: float
@@ -55,7 +71,7 @@ def look_early(path: Path, *, name: str, max_pixels: int) -> None:
         if path.stat().st_size and _head(path)[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             raise _refused(error, path, name, status=415) from error
         return  # TIFF, whose directory may be still to come
-    if kind in ("tiff", "avif", "heic"):
+    if kind in ("tiff", "avif", "heic", *CLIPS):
         return  # what says their size may be still to come
     try:
         header = read_header(path)
@@ -88,7 +104,7 @@ def take_in(
         raise _refused(error, path, name, status=415) from error
     source = path.rename(path.with_suffix(_SUFFIXES.get(kind, f".{kind}")))
     try:
-        return _looked_at(source, kind, name, wishes, settings, networks)
+        return _Look(name, wishes, settings, networks).at(source, kind)
     except BaseException as error:
         source.unlink(missing_ok=True)
         if isinstance(error, WidesrError):
@@ -96,58 +112,96 @@ def take_in(
         raise
 
 
-def _looked_at(
-    source: Path,
-    kind: str,
-    name: str,
-    wishes: Wishes,
-    settings: ServeSettings,
-    networks: Networks,
-) -> Intake:
-    check_model(wishes.model)
-    target, header = wishes.target, read_header(source)
-    if wishes.consistent:
-        check_whole_scale(target)
-    check_size(source, header.width, header.height, max_pixels=settings.max_pixels)
-    size = target.size(header.height, header.width)
-    made = size[0] * size[1] * header.pages
-    if made > settings.max_output:
-        raise ProblemError(
-            "image-too-large",
-            f"{name}: the result would be {size[1]}x{size[0]}"
-            + (f" and {header.pages} frames" if header.pages > 1 else "")
-            + f" = {made:,} pixels, the limit is {settings.max_output:,}; ask for a smaller size",
-            status=413,
-            options=["scale"],
+@dataclass(frozen=True)
+class _Look:
+    """Looks at what one client sent, and at what is wished for it."""
+
+    name: str
+    wishes: Wishes
+    settings: ServeSettings
+    networks: Networks
+
+    def at(self, source: Path, kind: str) -> Intake:
+        check_model(self.wishes.model)
+        if self.wishes.consistent:
+            check_whole_scale(self.wishes.target)
+        intake = self._clip(source) if kind in CLIPS else self._picture(source, kind)
+        most = Shares.of(self.settings.max_memory).pictures
+        if intake.memory > most:
+            rows = "" if kind in CLIPS else ", or for PNG or TIFF, which are written row by row"
+            raise ProblemError(
+                "memory",
+                f"{self.name}: is forecast to take {readable_size(intake.memory)} of memory, the "
+                f"server has {readable_size(most)} for pictures; ask for a smaller size{rows}",
+                status=413,
+                options=["scale", "format=png"] if rows else ["scale"],
+            )
+        return intake
+
+    def _clip(self, source: Path) -> Intake:
+        clip = look_at_clip(source, self.wishes, max_pixels=self.settings.max_pixels)
+        size = self._output_size(clip, clip.frames, most=self.settings.max_clip)
+        n_bytes = clip_bytes(frames=clip.frames, size=size, lossless=self.wishes.lossless)
+        check_disk(self.settings.data, n_bytes)
+        memory = self.networks.options.max_memory + clip_memory(clip, size)
+        return self._intake(source, clip, clip.frames, size=size, memory=memory)
+
+    def _picture(self, source: Path, kind: str) -> Intake:
+        wishes, header = self.wishes, read_header(source)
+        most = self.settings.max_pixels
+        check_size(source, header.width, header.height, max_pixels=most)
+        size = self._output_size(header, header.pages, most=self.settings.max_output)
+        (job,) = plan_jobs(
+            [source], output=source.parent, into_folder=True, name_end="", format=wishes.format
         )
-    (job,) = plan_jobs(
-        [source], output=source.parent, into_folder=True, name_end="", format=wishes.format
-    )
-    if holds_several(source):
-        with open_several(source, max_pixels=settings.max_pixels) as pictures:
-            check_several(job.target, pictures, lossless=wishes.lossless)
-    else:
-        output_format(job.target)
-        if wishes.lossless:
-            check_lossless(job.target)
-    output = output_format(job.target, animated=True)
-    memory = bytes_held(header, kind=kind, output=output, size=size)
-    most = Shares.of(settings.max_memory).pictures
-    if memory > most:
-        raise ProblemError(
-            "memory",
-            f"{name}: is forecast to take {readable_size(memory)} of memory as {kind} to {output}, "
-            f"the server has {readable_size(most)} for pictures; ask for a smaller size, or for "
-            "PNG or TIFF, which are written row by row",
-            status=413,
-            options=["scale", "format=png"],
+        if holds_several(source):
+            with open_several(source, max_pixels=most) as pictures:
+                check_several(job.target, pictures, lossless=wishes.lossless)
+        else:
+            output_format(job.target)
+            if wishes.lossless:
+                check_lossless(job.target)
+        _, bytes_most = bytes_to_come(source, job.target, header, size=size, quality=wishes.quality)
+        check_disk(self.settings.data, bytes_most * header.pages)
+        output = output_format(job.target, animated=True)
+        memory = bytes_held(header, kind=kind, output=output, size=size)
+        return self._intake(source, header, header.pages, size=size, memory=memory)
+
+    def _output_size(self, sent: "Glance | Header", pages: int, *, most: int) -> tuple[int, int]:
+        """Give (height, width) of the result, unless it would be larger than is made."""
+        height, width = self.wishes.target.size(sent.height, sent.width)
+        if (made := height * width * pages) > most:
+            frames = f" and {pages} frames" if pages > 1 else ""
+            raise ProblemError(
+                "image-too-large",
+                f"{self.name}: the result would be {width}x{height}{frames} = {made:,} pixels, the "
+                f"limit is {most:,}; ask for a smaller size",
+                status=413,
+                options=["scale"],
+            )
+        return height, width
+
+    def _intake(
+        self,
+        source: Path,
+        sent: "Glance | Header",
+        pages: int,
+        *,
+        size: tuple[int, int],
+        memory: int,
+    ) -> Intake:
+        one = self.networks.seconds(
+            self.wishes.model, self.wishes.target, height=sent.height, width=sent.width
         )
-    _, bytes_most = bytes_to_come(source, job.target, header, size=size, quality=wishes.quality)
-    check_disk(settings.data, bytes_most * header.pages)
-    seconds = header.pages * networks.seconds(
-        wishes.model, target, height=header.height, width=header.width
-    )
-    return Intake(source=source, header=header, size=size, seconds=seconds, memory=memory)
+        return Intake(
+            source=source,
+            height=sent.height,
+            width=sent.width,
+            pages=pages,
+            size=size,
+            seconds=pages * one,
+            memory=memory,
+        )
 
 
 def check_disk(folder: Path, n_bytes: int) -> None:
@@ -168,13 +222,21 @@ def check_disk(folder: Path, n_bytes: int) -> None:
 
 
 def _kind(path: Path) -> str:
-    with opened(path) as file:
-        return kind_of(file)
+    """Tell a kind of pictures, or one of `CLIPS`."""
+    try:
+        with opened(path) as file:
+            return kind_of(file)
+    except ImageReadError:
+        kind = kind_of_clip(_head(path))
+        if kind is None:
+            raise
+    check_extra()
+    return kind
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(16)
+        return file.read(1024)
 
 
 def _refused(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 
 from widesr.engine import EngineOptions, find_model, native_scales
+from widesr.engine.lookup import parted
 from widesr.errors import ModelNotFoundError
 from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, model_paths
 from widesr.upscaling.base import AnyUpscaler, ScaleUpscaler
@@ -24,7 +25,7 @@ _Key = tuple[str, int]
 
 
 def known_models() -> list[str]:
-    """Names of the models that may be asked for; a path never is one."""
+    """Names of the models that may be asked for: no path, and crisp for its blends."""
     return [*ALIASES, *model_paths(), BICUBIC, NEAREST]
 
 
@@ -34,7 +35,7 @@ def check_model(name: str) -> None:
     Raises:
         ModelNotFoundError: It is not among `known_models`.
     """
-    if name not in known_models():
+    if parted(name)[0] not in known_models():
         raise ModelNotFoundError(
             f"model {name}: there is none of this name; expected one of {', '.join(ALIASES)}, "
             f"{BICUBIC}, {NEAREST}, or a name that /v1/info lists"
@@ -52,7 +53,7 @@ class Networks:
             threads: As for `load_engine`.
             pace: Seconds for a pixel and a parameter, where they are known; else measured.
         """
-        self._options = EngineOptions(max_memory=max_memory, threads=threads)
+        self.options = EngineOptions(max_memory=max_memory, threads=threads)
         self._loaded: OrderedDict[_Key, ScaleUpscaler] = OrderedDict()
         self._in_use: dict[_Key, int] = {}
         self._lock = threading.Lock()
@@ -113,7 +114,7 @@ class Networks:
         """Give what makes a picture of this size as it was asked for."""
         if name == NEAREST:
             yield load_upscaler(
-                name, target=target, options=self._options.but(consistent=consistent)
+                name, target=target, options=self.options.but(consistent=consistent)
             )
             return
         keys = self.keys(name, target, height=height, width=width)
@@ -154,7 +155,7 @@ class Networks:
                     _logger.info("model %s at x%d is let go", *each)
                     del self._loaded[each]
                 name, scale = key
-                self._loaded[key] = Upscaler.load(name, scale=scale, options=self._options)
+                self._loaded[key] = Upscaler.load(name, scale=scale, options=self.options)
             self._loaded.move_to_end(key)
             return self._loaded[key]
 
@@ -167,5 +168,5 @@ def _scales(name: str, factor: Fraction) -> tuple[int, ...]:
 def _parameters(key: _Key) -> int:
     """The size of a network, to which its time for a pixel is in proportion."""
     name, scale = key
-    card = find_model(name, scale=scale).card
+    card = find_model(parted(name)[0], scale=scale).card  # a blend is made when it is needed
     return card.parameters_fused or card.parameters or 10**6

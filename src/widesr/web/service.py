@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -154,9 +155,11 @@ class Service:
         return n_bytes
 
     def retry_after(self) -> int:
-        """Say in how many seconds there is likely to be room."""
-        each = self.workers.seconds_of_queue() / max(self.settings.max_queue, 1)
-        return int(min(max(each * 2, 1), _MOST_RETRY_S))
+        """Say in how many seconds a quarter of the queue is likely to be gone.
+
+        Were it less, many clients would ask again and again for the few places that come free.
+        """
+        return int(min(max(self.workers.seconds_of_queue() / 4, 1), _MOST_RETRY_S))
 
     def forget(self, job: Job) -> None:
         """Remove a job that has ended, with its files."""
@@ -176,9 +179,13 @@ class Service:
     def _remove_strays(self) -> None:
         """Remove files that no job owns: of requests that were cut by the end of a server."""
         owned = self.store.files()
+        jobs = {name.partition(".")[0] for name in owned}
         for folder in (self.workers.pictures, self.workers.results, self.temporary):
             for path in folder.iterdir():
-                if path.name not in owned:
+                if path.is_dir():  # a clip that is not finished
+                    if path.name.split(".")[1] not in jobs:
+                        shutil.rmtree(path, ignore_errors=True)
+                elif path.name not in owned:
                     with suppress(OSError):
                         path.unlink()
 

@@ -98,6 +98,8 @@ class ServeSettings(BaseSettings):
     """Pixels of a picture that is sent."""
     max_output: Size = 2**30
     """Pixels of a picture that is made, all frames together."""
+    max_clip: Size = 64 * _GIB
+    """The same for a clip: five minutes at 3840x2160."""
     max_disk: Size = 20 * _GIB
     """Bytes of pictures and results that are kept at once."""
     max_queue: Annotated[int, Field(ge=1)] = 200

@@ -10,6 +10,7 @@ from widesr.errors import UsageError
 from widesr.upscaling.target import MAX_SCALE, Target
 
 FORMATS = ("png", "jpg", "webp", "tiff", "avif", "gif")
+CLIP_FORMATS = ("mp4", "mov", "mkv", "webm")
 _LONGEST = 10**6
 
 Side = Annotated[int, Field(ge=1, le=_LONGEST)]
@@ -39,13 +40,13 @@ class Wishes(BaseModel):
     model: Annotated[
         str,
         Field(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-            description="A name that /v1/info lists.",
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(:(0(\.[0-9]{1,2})?|1(\.0{1,2})?))?$",
+            description="A name that /v1/info lists; crisp:0.5 goes half the way to crisp.",
         ),
     ] = "default"
     format: Annotated[
-        Literal["png", "jpg", "webp", "tiff", "avif", "gif"] | None,
-        Field(description="Of the result; by default that of the picture, or the nearest."),
+        Literal["png", "jpg", "webp", "tiff", "avif", "gif", "mp4", "mov", "mkv", "webm"] | None,
+        Field(description="Of the result; by default that of the input, or the nearest."),
     ] = None
     quality: Annotated[int, Field(ge=1, le=100, description="Of JPEG, WebP and AVIF.")] = 95
     lossless: Annotated[bool, Field(description="Every value is kept, or the picture refused.")] = (

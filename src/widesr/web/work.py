@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.many import upscale_many
@@ -26,6 +27,10 @@ class StopError(WidesrError):
     code = "usage"
 
 
+class PauseError(Exception):
+    """Raised by a `Watch` to end the work on a clip, of which what is made is kept."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Made:
     """A result."""
@@ -33,8 +38,23 @@ class Made:
     path: Path
     size: tuple[int, int]
     """(height, width)"""
+    made_by: str
+    """The models that it went through."""
     n_bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, path: Path, *, size: tuple[int, int], made_by: str) -> Self:
+        """Describe a file that is whole; it is removed where it cannot be read."""
+        try:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            n_bytes = path.stat().st_size
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
+        return cls(path=path, size=size, made_by=made_by, n_bytes=n_bytes, sha256=sha256)
 
 
 class _Watched(AnyUpscaler):
@@ -120,14 +140,7 @@ def upscale_file(
     (outcome,) = list(outcomes)
     if outcome.error:
         raise outcome.error
-    path = outcome.job.target
+    assert outcome.input_size is not None
     assert outcome.output_size is not None
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        n_bytes = path.stat().st_size
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
-    return Made(path=path, size=outcome.output_size, n_bytes=n_bytes, sha256=sha256)
+    made_by = upscaler.made_by(*outcome.input_size)
+    return Made.of(outcome.job.target, size=outcome.output_size, made_by=made_by)

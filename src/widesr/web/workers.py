@@ -1,15 +1,16 @@
 """Threads that do the jobs of the store in order, as many at once as memory allows."""
 
 import logging
+import shutil
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from widesr.errors import OutOfMemoryError, WidesrError
+from widesr.web.clips import is_clip, upscale_clip_file
 from widesr.web.hub import Hub
 from widesr.web.memory import Shares, resident_bytes
 from widesr.web.metrics import Metrics
@@ -19,7 +20,7 @@ from widesr.web.settings import ServeSettings
 from widesr.web.store import Job, State, Store
 from widesr.web.views import View, view_of
 from widesr.web.wishes import NAMES, Wishes
-from widesr.web.work import Made, StopError, upscale_file
+from widesr.web.work import Made, PauseError, StopError, Watch, upscale_file
 
 _logger = logging.getLogger(__name__)
 
@@ -191,6 +192,8 @@ class Workers:
             return False
         if resident_bytes() + job.memory > self._settings.max_memory:
             return False
+        if is_clip(job.source):
+            return True  # the network of a clip is its own, and in its memory
         wishes = Wishes.model_validate_json(job.wishes)
         with suppress(WidesrError):  # it is said when its turn comes
             return self._networks.would_fit(self._keys(job, wishes))
@@ -206,8 +209,8 @@ class Workers:
         size = {"height": job.height, "width": job.width}
         began = time.monotonic()
         try:
-            made, made_by = self._made(running, source, size)
-        except StopError:
+            made = self._made(running, source, size)
+        except (StopError, PauseError):
             if running.cancelled:
                 self._end(job, "cancelled", problem=_CANCELLED)
             else:
@@ -227,7 +230,10 @@ class Workers:
             self._end(job, "failed", problem=problem)
             return
         seconds = time.monotonic() - began
-        self._networks.learn(wishes.model, wishes.target, pages=job.pages, seconds=seconds, **size)
+        if not is_clip(job.source):  # of which much may be as in the frame before, and not computed
+            self._networks.learn(
+                wishes.model, wishes.target, pages=job.pages, seconds=seconds, **size
+            )
         self._metrics.made(made.size[0] * made.size[1] * job.pages, seconds=seconds)
         is_kept = self._end(
             job,
@@ -237,18 +243,28 @@ class Workers:
             result_sha256=made.sha256,
             out_height=made.size[0],
             out_width=made.size[1],
-            made_by=made_by,
+            made_by=made.made_by,
         )
         if not is_kept:
             made.path.unlink(missing_ok=True)
 
-    def _made(self, running: _Running, source: Path, size: dict[str, int]) -> tuple[Made, str]:
+    def _made(self, running: _Running, source: Path, size: dict[str, int]) -> Made:
         job, wishes = running.job, running.wishes
+        if is_clip(job.source):
+            return upscale_clip_file(
+                source,
+                self.results,
+                wishes=wishes,
+                options=self._networks.options.but(consistent=wishes.consistent),
+                watch=self._watch(running),
+                max_pixels=self._settings.max_pixels,
+                most=self._settings.max_clip,
+            )
         loading = self._networks.upscaler(
             wishes.model, wishes.target, consistent=wishes.consistent, **size
         )
         with loading as upscaler:
-            made = upscale_file(
+            return upscale_file(
                 source,
                 self.results,
                 upscaler=upscaler,
@@ -258,11 +274,12 @@ class Workers:
                 max_pixels=self._settings.max_pixels,
                 max_memory=self._shares.network,
             )
-            return made, upscaler.made_by(job.height, job.width)
 
-    def _watch(self, running: _Running) -> Callable[[float, float], None]:
+    def _watch(self, running: _Running) -> Watch:
         def on_tile(done: float, tiles: float) -> None:
             if running.stop.is_set():
+                if is_clip(running.job.source) and not running.cancelled:
+                    raise PauseError  # the next server goes on with it
                 raise StopError("the job is stopped")
             running.done, running.tiles = done, tiles
             now = time.monotonic()
@@ -288,6 +305,8 @@ class Workers:
         is_new = self._store.end(job.id, state, data=data, problem=text, **facts)
         if is_new:
             (self.pictures / job.source).unlink(missing_ok=True)
+            for unfinished in self.results.glob(f".{job.id}.*.widesr"):
+                shutil.rmtree(unfinished, ignore_errors=True)
             self._metrics.ended(state)
             _logger.info("job %s: %s%s", job.id, state, f" ({problem.code})" if problem else "")
         self._hub.ring(job.id)

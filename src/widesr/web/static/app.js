@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { $, announce, notify } from "./dom.js";
-import { takeFiles } from "./files.js";
+import { takeClips, takeFiles } from "./files.js";
 import { showItem, showList, stateOf } from "./list.js";
 import { nextTheme, options, set, showOptions, showTheme, titleOf } from "./options.js";
 import { Queue } from "./queue.js";
@@ -45,7 +45,10 @@ function refresh() {
 function showCurrent() {
   $("empty").hidden = current !== null;
   $("viewer").hidden = current === null;
-  if (!current) return;
+  if (!current) {
+    viewer.play(false);
+    return;
+  }
   const { source, main, other } = current;
   const made = main?.state === "done" ? main : null;
   const job = main?.job;
@@ -55,9 +58,12 @@ function showCurrent() {
     ? { url: other.url, label: [titleOf(other.query.model), `${other.job.result_width} × ${other.job.result_height}`] }
     : { url: source.isShown ? source.url : null, label: ["Original", job ? `${job.width} × ${job.height}` : ""] };
   if (width) {
-    viewer.show({ key: current.source.url, width, height, left: left.url, leftLabel: left.label, right: made?.url,
+    viewer.show({ key: current.source.url, isClip: current.isClip, width, height, left: left.url, leftLabel: left.label, right: made?.url,
                   rightLabel: made ? [titleOf(made.query.model), `${width} × ${height}`] : [] });
-  } else if (source.isShown) sizeOfSource(current);
+  } else {
+    viewer.show({ key: current.source.url, width: 1, height: 1 });
+    if (source.isShown) sizeOfSource(current);
+  }
   if (made && !revealed.has(made)) {
     revealed.add(made);
     viewer.reveal();
@@ -79,6 +85,7 @@ function saveUrl(version) {
 
 /** Before the server has said how large it is, the browser may know. */
 async function sizeOfSource(item) {
+  if (item.isClip) return;
   const image = new Image();
   image.src = item.source.url;
   await image.decode().catch(() => {});
@@ -91,10 +98,15 @@ function showBusy(item) {
   const failed = versions.find((version) => version.state === "failed");
   const state = stateOf(item);
   $("failed").hidden = !failed;
-  $("busy").hidden = Boolean(failed) || state.isDone;
+  const isUnseen = state.isDone && !item.main.url;
+  $("busy").hidden = Boolean(failed) || (state.isDone && !isUnseen);
+  $("busy-bar").hidden = state.isDone;
   if (failed) {
     $("failed-text").textContent = failed.problem.message;
     $("failed-code").textContent = failed.problem.code ? `Code: ${failed.problem.code}` : "";
+  } else if (isUnseen) {
+    $("busy-text").textContent = `${item.name} is done`;
+    $("busy-more").textContent = "This browser does not play it. Download it, and open it in a player.";
   } else if (!state.isDone) {
     $("busy-text").textContent = `Making ${item.name} larger`;
     $("busy-more").textContent = state.text;
@@ -174,6 +186,7 @@ const KEYS = {
   ".": () => viewer.setSplit(viewer.split + 0.05),
   s: () => setMode(!viewer.beside),
   l: () => viewer.setLens(!viewer.isLensOn),
+  " ": () => viewer.play(!viewer.isPlaying),
   Delete: () => current && remove(current),
   "?": () => $("keys").showModal(),
 };
@@ -182,6 +195,7 @@ document.addEventListener("keydown", (event) => {
   const { target } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (target.matches("input:not([type=radio]):not([type=checkbox]):not([type=range]), select, textarea")) return;
+  if (event.key === " " && (!viewer.isClip || target.matches("button, input, summary, a"))) return;
   const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act) return;
   event.preventDefault();
@@ -222,8 +236,9 @@ api.onUnauthorized(() => new Promise((resolve) => {
 async function begin() {
   for (let tries = 0; ; tries += 1) {
     try {
-      const { models } = await api.info();
+      const { models, clip_formats: clips } = await api.info();
       $("notice").hidden = true;
+      if (clips.length) takeClips();
       showOptions(models, refresh);
       return;
     } catch (error) {

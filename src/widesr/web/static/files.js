@@ -2,20 +2,37 @@
 
 import { $, notify } from "./dom.js";
 
+const CLIPS = /\.(avi|m2ts|m4v|mkv|mov|mp4|mpe?g|mts|ts|webm)$/i;
+let takesClips = false;
+
 const ENDINGS = /\.(avif|bmp|gif|heic|heif|hif|jfif|jpe?g?|mpo|pam|p[bgnp]m|png|tiff?|webp)$/i;
 
-function isPicture(file) {
+/** Take clips as well: the server does. */
+export function takeClips() {
+  takesClips = true;
+  $("files").accept += ",video/*,.mkv";
+  $("clips-too").hidden = false;
+}
+
+/** Say whether a file is a clip. */
+export function isClip(file) {
+  return CLIPS.test(file.name) || /^video\//.test(file.type);
+}
+
+function isTaken(file) {
+  if (isClip(file)) return takesClips;
   return ENDINGS.test(file.name) || (/^image\//.test(file.type) && !/svg/.test(file.type));
 }
 
 /** Take what people bring, wherever from; `take` gets the pictures among it. */
 export function takeFiles(take) {
   const taken = (files) => {
-    const pictures = files.filter(isPicture).sort((a, b) => pathOf(a).localeCompare(pathOf(b), undefined, { numeric: true }));
+    const pictures = files.filter(isTaken).sort((a, b) => pathOf(a).localeCompare(pathOf(b), undefined, { numeric: true }));
     const others = files.length - pictures.length;
     if (pictures.length) take(pictures);
     if (others && pictures.length) notify(`${others} other file${others > 1 ? "s" : ""} passed over.`);
-    if (!pictures.length) notify(files.length > 1 ? "None of these files is a picture." : "This file is no picture that is known here.");
+    if (!pictures.length && files.every(isClip)) notify("This server takes pictures, but no clips: it runs without widesr[video].");
+    else if (!pictures.length) notify(files.length > 1 ? "None of these files is a picture." : "This file is no picture that is known here.");
   };
   for (const id of ["files", "folder"]) {
     $(id).addEventListener("change", (event) => {

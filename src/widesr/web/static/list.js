@@ -24,7 +24,9 @@ export function showItem(item, isCurrent) {
 }
 
 function rowOf(item, actions) {
-  const image = make("img", { alt: "", src: item.source.url });
+  const image = item.isClip
+    ? make("video", { muted: true, preload: "metadata", src: `${item.source.url}#t=0.1` })
+    : make("img", { alt: "", src: item.source.url });
   const thumb = make("span", { className: "thumb" }, image);
   image.addEventListener("error", () => thumb.replaceChildren(icon("picture")), { once: true });
   const name = make("span", { className: "name", textContent: item.name, title: item.name });
@@ -72,7 +74,7 @@ export function stateOf(item) {
     return { text: by + line, share: 0, isBad: false, isDone: false };
   }
   const isWhole = Number.isInteger(job.tiles) && job.tiles > 1;
-  const tiles = isWhole ? `tile ${Math.floor(job.tiles_done)} of ${job.tiles}` : `${Math.round(100 * (job.progress ?? 0))} %`;
+  const tiles = isWhole ? `${item.isClip ? "frame" : "tile"} ${Math.floor(job.tiles_done)} of ${job.tiles}` : `${Math.round(100 * (job.progress ?? 0))} %`;
   const left = job.seconds_left > 0.5 && job.tiles ? ` · ${readableTime(job.seconds_left)} left` : "";
   return { text: `${by}${tiles}${left}`, share: job.progress ?? 0, isBad: false, isDone: false };
 }

@@ -4,12 +4,13 @@ import { $, make } from "./dom.js";
 
 const KEY = "widesr";
 const DEFAULTS = { size: "2", longest: 3840, model: "default", compare: "", format: "", quality: 95,
-                   metadata: true, consistent: false, theme: "auto", beside: false };
+                   crisp: 1, metadata: true, consistent: false, theme: "auto", beside: false };
 const LOSSY = ["jpg", "webp", "avif", ""];
-const TITLES = { fast: "Fast", default: "Default", best: "Best", realistic: "Realistic",
+const TITLES = { fast: "Fast", default: "Default", best: "Best", realistic: "Realistic", crisp: "Crisp",
                  bicubic: "Bicubic", nearest: "Nearest" };
-const CARDS = ["fast", "default", "best", "realistic"];
-const ABOUT = { fast: "The quickest", default: "The usual one", best: "Sharpest, slower", realistic: "JPEG and noise" };
+const CARDS = ["fast", "default", "best", "realistic", "crisp"];
+const ABOUT = { fast: "The quickest", default: "The usual one", best: "Sharpest, slower", realistic: "JPEG and noise",
+                crisp: "Invents detail that looks real" };
 
 /** The choices of this browser; `set` remembers one. */
 export const options = { ...DEFAULTS, ...stored() };
@@ -33,16 +34,17 @@ export function set(key, value) {
 
 /** Name a model as people read it. */
 export function titleOf(model) {
-  return TITLES[model] ?? model;
+  const [name, share] = model.split(":");
+  return (TITLES[name] ?? name) + (share ? ` ${Math.round(100 * share)} %` : "");
 }
 
-/** The query of a picture, by a model. */
-export function queryOf(model = options.model) {
-  const query = { model };
+/** The query of a picture or a clip, by a model. */
+export function queryOf(model, isClip) {
+  const query = { model: model === "crisp" && options.crisp < 1 ? `crisp:${options.crisp}` : model };
   if (options.size === "longest") query.longest = options.longest;
   else query.scale = options.size;
-  if (options.format) query.format = options.format;
-  if (LOSSY.includes(options.format)) query.quality = options.quality;
+  if (options.format && !isClip) query.format = options.format;
+  if (LOSSY.includes(options.format) && !isClip) query.quality = options.quality;
   if (!options.metadata) query.metadata = "strip";
   if (options.consistent) query.consistent = true;
   return query;
@@ -76,8 +78,11 @@ function fill(form) {
   form.elements.compare.value = options.compare;
   form.elements.format.value = options.format;
   form.elements.quality.value = options.quality;
+  form.elements.crisp.value = options.crisp;
   form.elements.metadata.checked = options.metadata;
   form.elements.consistent.checked = options.consistent;
+  $("crisp-out").textContent = `${Math.round(100 * options.crisp)} %`;
+  $("crisp-row").hidden = ![options.model, options.compare].includes("crisp");
   $("quality-out").textContent = options.quality;
   $("quality-row").hidden = !LOSSY.includes(options.format);
   $("longest-row").hidden = options.size !== "longest";
@@ -96,6 +101,7 @@ function read(form) {
   set("compare", elements.compare.value);
   set("format", elements.format.value);
   set("quality", Number(elements.quality.value));
+  set("crisp", Number(elements.crisp.value));
   set("metadata", elements.metadata.checked);
   set("consistent", elements.consistent.checked);
 }

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { announce } from "./dom.js";
+import { isClip } from "./files.js";
 import { options, queryOf } from "./options.js";
 
 const AT_ONCE = 3;
@@ -38,6 +39,7 @@ class Item {
   constructor(file) {
     this.file = file;
     this.name = file.name || "Pasted picture.png";
+    this.isClip = isClip(file);
     this.source = { url: URL.createObjectURL(file), width: 0, height: 0, isShown: true };
     this.versions = new Map();
   }
@@ -75,7 +77,7 @@ export class Queue extends EventTarget {
     const models = [options.model];
     if (options.compare && options.compare !== options.model) models.push(options.compare);
     for (const model of models) {
-      const query = queryOf(model);
+      const query = queryOf(model, item.isClip);
       const there = item.versions.get(model);
       if (there && there.state !== "failed" && same(there.query, query)) continue;
       there?.drop();
@@ -90,7 +92,7 @@ export class Queue extends EventTarget {
     const models = [options.model, options.compare].filter(Boolean);
     return models.some((model) => {
       const there = item.versions.get(model);
-      return !there || !same(there.query, queryOf(model));
+      return !there || !same(there.query, queryOf(model, item.isClip));
     });
   }
 
@@ -166,7 +168,8 @@ export class Queue extends EventTarget {
     if (source.width) return;
     source.width = job.width;
     source.height = job.height;
-    if (await canShow(source.url)) return;
+    source.isShown = await (item.isClip ? canPlay : canShow)(source.url);
+    if (source.isShown || item.isClip) return;
     const png = await preview(item.file, job.width * job.height, signal).catch(() => null);
     source.isShown = png !== null;
     if (png) {
@@ -187,7 +190,22 @@ async function canShow(url) {
   return image.decode().then(() => true, () => false);
 }
 
+async function canPlay(url) {
+  const video = document.createElement("video");
+  video.preload = "metadata";
+  video.src = url;
+  return new Promise((resolve) => {
+    video.onloadeddata = () => resolve(video.videoWidth > 0);
+    video.onerror = () => resolve(false);
+  });
+}
+
+/** An address at which the browser shows a result; null for a clip that it does not play. */
 async function shownUrl(blob, job, signal) {
+  if (/^video/.test(blob.type)) {
+    const url = URL.createObjectURL(blob);
+    return (await canPlay(url)) ? url : null;
+  }
   if (SHOWN.test(blob.type)) return URL.createObjectURL(blob);
   const pixels = job.result_width * job.result_height;
   return URL.createObjectURL(await preview(blob, pixels, signal).catch(() => blob));

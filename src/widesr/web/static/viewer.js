@@ -6,6 +6,11 @@ const MOST_ZOOM = 32;
 const LENS_TIMES = 4;
 const STEP = 1.25;
 
+/** Say whether people want things to stay where they are. */
+function isStill() {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches;
+}
+
 /** Write what a picture is, and its size, for which there may be no room. */
 function label(tag, [name = "", size = ""]) {
   tag.replaceChildren(name, ...(size ? [make("span", { className: "wide", textContent: ` · ${size}` })] : []));
@@ -17,6 +22,8 @@ export class Viewer extends EventTarget {
     super();
     this.viewport = $("viewport");
     this.images = { left: $("image-left"), right: $("image-right") };
+    this.videos = { left: $("video-left"), right: $("video-right") };
+    this.isClip = false;
     this.size = { width: 1, height: 1 };
     this.zoom = 1;
     this.centre = { x: 0.5, y: 0.5 };
@@ -26,19 +33,27 @@ export class Viewer extends EventTarget {
     this.lens = null;
     this.isLensOn = false;
     this.shown = "";
+    this.isBlank = true;
     this.#listen();
     new ResizeObserver(() => { if (this.isFit) this.fit(); else this.draw(); }).observe(this.viewport);
   }
 
   /** Show a pair; the view stays where it is if the picture is the same. */
-  show({ key, left, right, width, height, leftLabel = [], rightLabel = [] }) {
-    const isNew = key !== this.shown;
+  show({ key, left, right, width, height, isClip = false, leftLabel = [], rightLabel = [] }) {
+    const isNew = key !== this.shown || this.isBlank;
     const grew = width !== this.size.width || height !== this.size.height;
     this.shown = key;
     this.size = { width, height };
+    this.isClip = isClip;
+    this.isPair = Boolean(left && right);
+    this.isBlank = !left && !right;
+    $("viewer").classList.toggle("blank", this.isBlank);
     this.#put("left", left ?? right);
     this.#put("right", right ?? left);
-    this.isPair = Boolean(left && right);
+    $("player").hidden = !isClip;
+    $("lens-button").hidden = isClip;
+    if (isClip) this.setLens(false);
+    if (isNew) this.play(isClip && !isStill());
     label($("tag-left"), left ? leftLabel : []);
     label($("tag-right"), right ? rightLabel : []);
     this.images.left.alt = leftLabel.join(", ");
@@ -48,16 +63,18 @@ export class Viewer extends EventTarget {
   }
 
   #put(side, url) {
-    const image = this.images[side];
-    if (url && image.getAttribute("src") !== url) image.src = url;
-    image.hidden = !url;
+    const [shown, other] = this.isClip ? [this.videos[side], this.images[side]] : [this.images[side], this.videos[side]];
+    shown.hidden = !url;
+    other.hidden = true;
+    if (url && shown.getAttribute("src") !== url) shown.src = url;
+    if (this.isClip) return;
     const half = $("lens").querySelectorAll("img")[side === "left" ? 0 : 1];
     if (url && half.getAttribute("src") !== url) half.src = url;
   }
 
   /** Draw the handle in from the side, so that one sees what has changed. */
   reveal() {
-    if (this.beside || matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    if (this.beside || isStill()) {
       this.setSplit(0.5);
       return;
     }
@@ -71,6 +88,36 @@ export class Viewer extends EventTarget {
       else this.revealing = null;
     };
     requestAnimationFrame(step);
+  }
+
+  /** Play a clip on both sides, or hold it. */
+  play(on) {
+    this.isPlaying = on;
+    $("play").setAttribute("aria-label", on ? "Pause" : "Play");
+    $("play").querySelector("use").setAttribute("href", on ? "#i-pause" : "#i-play");
+    for (const video of Object.values(this.videos)) {
+      if (on && !video.hidden) video.play().catch(() => {});
+      else video.pause();
+    }
+    if (on) requestAnimationFrame(() => this.#keepTime());
+  }
+
+  /** Go to a share of a clip. */
+  seek(share) {
+    for (const video of Object.values(this.videos)) if (video.duration) video.currentTime = share * video.duration;
+  }
+
+  /** Keep both sides at the same frame: the right one hurries or waits. */
+  #keepTime() {
+    const { left, right } = this.videos;
+    if (left.duration) $("time").value = Math.round(1000 * left.currentTime / left.duration);
+    const late = left.currentTime - right.currentTime;
+    if (Math.abs(late) > 0.25) right.currentTime = left.currentTime;
+    right.playbackRate = Math.min(Math.max(1 + 2 * late, 0.75), 1.25);
+    if (this.isPlaying && this.isClip) {
+      for (const video of [left, right]) if (!video.hidden && video.paused && video.readyState > 2) video.play().catch(() => {});
+      requestAnimationFrame(() => this.#keepTime());
+    }
   }
 
   /** Put the handle somewhere, 0 to 1 from the left. */
@@ -161,7 +208,7 @@ export class Viewer extends EventTarget {
     const origin = this.#origin();
     const { width, height } = this.size;
     const isBeyond = this.zoom * (window.devicePixelRatio || 1) > 2;
-    for (const image of Object.values(this.images)) {
+    for (const image of Object.values(this.isClip ? this.videos : this.images)) {
       image.style.width = `${width}px`;
       image.style.height = `${height}px`;
       image.style.transform = `translate(${origin.x}px, ${origin.y}px) scale(${this.zoom})`;
@@ -281,5 +328,7 @@ export class Viewer extends EventTarget {
     $("fit").addEventListener("click", () => this.fit());
     $("one").addEventListener("click", () => this.one());
     $("lens-button").addEventListener("click", () => this.setLens(!this.isLensOn));
+    $("play").addEventListener("click", () => this.play(!this.isPlaying));
+    $("time").addEventListener("input", (event) => { this.play(false); this.seek(event.target.value / 1000); });
   }
 }

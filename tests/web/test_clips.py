@@ -1,0 +1,135 @@
+"""Clips through `POST /v1/upscale`: as on the command line, within limits, gone on with."""
+
+import io
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from samples import smooth
+from serving import FAST, client_of, ended, until
+from widesr.cli import run
+
+av = pytest.importorskip("av", reason="needs the extra video")
+
+LATER = {"Prefer": "respond-async"}
+
+
+def clip(path, *, frames=5, height=32, width=48):
+    """A clip of frames that all differ."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(frames):
+            pixels = smooth(height, width) // 2 + number % 100
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with client_of(tmp_path_factory.mktemp("server"), max_clip=4 * 10**5) as client:
+        yield client
+
+
+def post(client, body, *, headers=(), **query):
+    query = {"model": FAST, **query}
+    return client.post("/v1/upscale", content=body, params=query, headers=dict(headers))
+
+
+def frames_in(data):
+    with av.open(io.BytesIO(data)) as container:
+        return [(frame.height, frame.width) for frame in container.decode(video=0)]
+
+
+def test_a_clip_comes_back_as_the_command_line_makes_it(client, source, tmp_path):
+    words = ["upscale", str(source), "-n", FAST, "-o", str(tmp_path / "cli.mp4"), "--quiet"]
+    assert run(words) == 0
+    response = post(client, source.read_bytes(), name="a.mp4", wait=60)
+    assert response.status_code == 200, response.text
+    assert response.content == (tmp_path / "cli.mp4").read_bytes()
+    assert response.headers["content-type"] == "video/mp4"
+    assert 'filename="a_96x64.mp4"' in response.headers["content-disposition"]
+    assert client.get("/v1/info").json()["clip_formats"]
+
+
+def test_another_container_and_size_may_be_asked_for(client, source):
+    response = post(client, source.read_bytes(), format="webm", longest=72, wait=60)
+    assert response.headers["content-type"] == "video/webm"
+    assert frames_in(response.content) == [(48, 72)] * 5
+
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "query", "status", "code"),
+    [
+        (lambda body: PLAYLIST, {}, 415, "image-read"),
+        (lambda body: body[:40] + PLAYLIST, {}, 422, "video-read"),
+        (lambda body: body, {"format": "png"}, 415, "video-format"),
+        (lambda body: body, {"metadata": "strip"}, 415, "video-format"),
+        (lambda body: body, {"scale": 12}, 422, "usage"),
+        (lambda body: body, {"scale": 8}, 413, "image-too-large"),
+        (lambda body: body, {"scale": 1.5, "consistent": True}, 422, "usage"),
+    ],
+)
+def test_what_a_clip_cannot_become_is_a_problem(client, source, change, query, status, code):
+    response = post(client, change(source.read_bytes()), **query)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert not list(client.service.workers.pictures.iterdir())
+
+
+def test_a_picture_becomes_no_clip(client):
+    file = io.BytesIO()
+    Image.fromarray(smooth(8, 8)).save(file, "PNG")
+    response = post(client, file.getvalue(), format="mp4")
+    assert (response.status_code, response.json()["code"]) == (422, "usage")
+
+
+def test_a_clip_is_refused_by_its_first_bytes_where_it_cannot_be_decoded(
+    client, source, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "av", None)
+    response = post(client, source.read_bytes())
+    assert (response.status_code, response.json()["code"]) == (415, "missing-extra")
+    assert client.get("/v1/info").json()["clip_formats"] == []
+
+
+def test_a_clip_that_runs_is_stopped_and_leaves_nothing(tmp_path):
+    body = clip(tmp_path / "long.mp4", frames=400).read_bytes()
+    with client_of(tmp_path) as client:
+        job = post(client, body, headers=LATER.items()).json()
+        assert job["pages"] == 400
+        until(lambda: client.get(job["self"]).json().get("tiles_done"))
+        assert client.delete(job["self"]).status_code == 204
+        assert ended(client, job["self"])["state"] == "cancelled"
+        assert not list(client.service.workers.results.iterdir())
+        assert not list(client.service.workers.pictures.iterdir())
+
+
+def test_the_next_server_goes_on_with_a_clip_where_the_last_one_stopped(tmp_path):
+    body = clip(tmp_path / "long.mp4", frames=240).read_bytes()
+    with client_of(tmp_path, grace=0.05) as client:
+        job = post(client, body, headers=LATER.items()).json()
+        unfinished = client.service.workers.results
+        until(
+            lambda: [each for each in unfinished.rglob("journal") if b"pack" in each.read_bytes()]
+        )
+    (left,) = unfinished.iterdir()
+    assert left.is_dir()
+    (unfinished / ".of-no-job.mp4.widesr").mkdir()
+    before = time.time()
+    with client_of(tmp_path) as client:
+        done = ended(client, job["self"])
+        assert (done["state"], done["started"] > before) == ("done", True)
+        assert len(frames_in(client.get(done["result"]).content)) == 240
+        assert [path.suffix for path in client.service.workers.results.iterdir()] == [".mp4"]
