@@ -171,8 +171,16 @@ def _draw_occluder(
 
 def _seen(photograph: pyvips.Image, rows: Floats, columns: Floats) -> Floats:
     """Read a photograph between its pixels, mirrored beyond its border, and shrink what is read."""
+    columns, rows = _folded(columns, photograph.width), _folded(rows, photograph.height)
     where = pyvips.Image.new_from_array(np.dstack([columns, rows]))
     cubic = pyvips.Interpolate.new("bicubic")
-    drawn = photograph.mapim(where, interpolate=cubic, extend="mirror")
+    drawn = photograph.mapim(where, interpolate=cubic, extend="copy")
     seen: Floats = drawn.resize(1 / _FINE, kernel="cubic").numpy()
     return seen
+
+
+def _folded(at: Floats, length: int) -> Floats:
+    """Fold places beyond 0 .. length - 1 back into it."""
+    last = np.float32(length - 1)
+    folded: Floats = last - np.abs(at % (2 * last) - last)
+    return folded
