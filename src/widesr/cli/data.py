@@ -57,8 +57,8 @@ def pack_photographs(
         typer.Option(
             "--degradation",
             metavar="NAME",
-            help="How LR is made, or which LR beside HR is taken: bicubic, unknown, mild, "
-            "difficult, wild, realistic, second-order-light, second-order or given.",
+            help="How LR is made, or which LR beside HR is taken: bicubic, bd, unknown, "
+            "mild, difficult, wild, realistic, second-order-light, second-order or given.",
         ),
     ] = "bicubic",
     as_json: options.Json = False,
