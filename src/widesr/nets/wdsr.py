@@ -101,7 +101,9 @@ class WDSR(Network):
 
     def centred(self, lr: Tensor) -> Tensor:
         """Take off the mean of each frame; a new tensor: `lr` is never written to."""
-        return (lr - self.rgb_mean.repeat(1, self.cfg.temporal_size, 1, 1)) / self.cfg.rgb_std
+        frames = self.cfg.temporal_size
+        mean = self.rgb_mean if frames == 1 else self.rgb_mean.repeat(1, frames, 1, 1)
+        return (lr - mean) / self.cfg.rgb_std
 
     def features(self, x: Tensor) -> Tensor:
         """Pass what goes in through head and body, to (N, n_feats, H, W)."""
