@@ -1,4 +1,4 @@
-"""Clips to learn from: made of photographs, read from folders, cut into patches in time and space."""
+"""Clips to learn from: made of photographs, read from folders, cut in time and space."""
 
 import json
 from pathlib import Path
@@ -127,8 +127,8 @@ def test_frames_may_lie_in_the_scene_itself_and_sides_need_no_multiple(tmp_path)
     assert pair.lr.shape == (4, 4, 6)
     assert pair.hr.shape == (16, 16, 6)
     Image.new("RGB", (20, 19)).save(scene / "2.png")
+    source = ClipFolder(tmp_path, scale=4, degradation="bicubic")
     with pytest.raises(DataError, match=r"2\.png: is 20x19 and the first frame is 17x19"):
-        source = ClipFolder(tmp_path, scale=4, degradation="bicubic")
         source.load(source.names)
 
 

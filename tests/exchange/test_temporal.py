@@ -20,7 +20,7 @@ from widesr.upscaling.upscaler import Upscaler
 pytestmark = pytest.mark.train
 pytest.importorskip("av", reason="needs the video extra")
 
-from widesr.video.temporal import TemporalFrames
+from widesr.video.temporal import TemporalFrames  # noqa: E402 (which imports the extra)
 
 SIZES = {"block": "a", "n_resblocks": 2, "n_feats": 6, "expansion": 2}
 CONFIGS = {

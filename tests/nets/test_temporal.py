@@ -39,9 +39,7 @@ def clip(frames, side=12):
 def test_the_recurrent_network_has_the_published_size_but_for_its_skip():
     # Golden: RRN with 32 channels and 5 blocks has 140,400 parameters; it has no skip to learn.
     network = build(
-        RecurrentWDSRConfig(
-            scale=4, block="a", n_resblocks=5, n_feats=32, expansion=1, norm="none"
-        )
+        RecurrentWDSRConfig(scale=4, block="a", n_resblocks=5, n_feats=32, expansion=1, norm="none")
     )
     assert n_parameters(network) - n_parameters(network.skip) == 140_400
 

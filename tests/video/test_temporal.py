@@ -151,9 +151,7 @@ def test_what_it_does_not_do_is_refused():
 
 
 def numbered(clip, first=0):
-    return iter(
-        [Frame(pts=n, duration=1, pixels=clip[n]) for n in range(len(clip)) if n >= first]
-    )
+    return iter([Frame(pts=n, duration=1, pixels=clip[n]) for n in range(len(clip)) if n >= first])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -169,9 +167,7 @@ def test_a_run_from_any_frame_makes_what_a_whole_run_makes(kind, length):
         first = first_needed(wanted, model, segment=10)
         assert wanted - first <= 10 + model.lead + 2
         rest = list(
-            upscale_marked(
-                numbered(clip, first), model, segment=10, first=first, wanted=wanted
-            )
+            upscale_marked(numbered(clip, first), model, segment=10, first=first, wanted=wanted)
         )
         assert [frame.pts for frame in rest] == list(range(wanted, length))
         for one, other in zip(rest, whole[wanted:], strict=True):

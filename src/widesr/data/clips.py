@@ -1,6 +1,5 @@
 """A folder of clips to learn from: each a folder of frames, with their LR made."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -205,4 +204,4 @@ def _write_clip(clip: Sequence[NDArray[np.uint8]], folder: Path) -> None:
     part.mkdir(parents=True)
     for number, frame in enumerate(clip):
         write_picture(part / f"{number:04d}.png", Picture(pixels=frame))
-    os.replace(part, folder)
+    part.replace(folder)

@@ -49,8 +49,10 @@ class Span(NamedTuple):
         return frames if self.learns_all else (frames[self.read // 2],)
 
     def draw(self, random: np.random.Generator, n: int) -> tuple[int, ...]:
-        """Draw frames of a clip of n, forwards or backwards in time; n is at least `read` if all
-        are learned."""
+        """Draw frames of a clip of n, forwards or backwards in time.
+
+        A clip of which all frames are learned has at least `read`.
+        """
         if self.read == 1:
             return (0,)
         if self.learns_all:
@@ -208,7 +210,7 @@ def stills(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _pixels(image: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Show (H, W, 3F) as (H, W, F) of three bytes each, which copies turned pixels twice as fast."""
+    """Show (H, W, 3F) as (H, W, F) of three bytes each: turned pixels copy twice as fast."""
     return image.view("V3")
 
 

@@ -59,7 +59,7 @@ class RecurrentWDSR(WDSR):
         return torch.cat(list(self.predictions(lr)), dim=1)
 
     def supervised(self, lr: Tensor) -> Tensor:
-        """Return the pictures of all frames, (F N, 3, sH, sW): the first frames of all clips first."""
+        """Return the pictures of all frames, (F N, 3, sH, sW): all clips' first frames first."""
         return torch.cat(list(self.predictions(lr)))
 
     def predictions(self, lr: Tensor) -> Iterator[Tensor]:

@@ -25,6 +25,7 @@ from widesr.video.clip import read_clip
 from widesr.video.decoding import Decoder
 from widesr.video.frames import FrameUpscaler
 
+
 @dataclass(frozen=True, kw_only=True)
 class ClipProtocol:
     """All that moves a published number of video super-resolution."""

@@ -99,9 +99,7 @@ class _Window:
             yield marked
 
 
-def _upscaled(
-    marked: Iterator[_Marked], upscaler: FrameUpscaler, wanted: range
-) -> Iterator[Frame]:
+def _upscaled(marked: Iterator[_Marked], upscaler: FrameUpscaler, wanted: range) -> Iterator[Frame]:
     for scene in scenes((each, each.begins) for each in marked):
         waiting: list[tuple[int, Frame]] = []
 

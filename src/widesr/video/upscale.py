@@ -311,9 +311,7 @@ class _Run:
         first = first_needed(kept, upscaler, segment=SEGMENT)
         decoded = ahead(stack.enter_context(decoder.frames(skip=first)))
         stack.enter_context(closing(decoded))
-        made = ahead(
-            upscale_marked(decoded, upscaler, segment=SEGMENT, first=first, wanted=kept)
-        )
+        made = ahead(upscale_marked(decoded, upscaler, segment=SEGMENT, first=first, wanted=kept))
         stack.enter_context(closing(made))
         return made
 
