@@ -154,7 +154,7 @@ def write_clips(
     frames: int,
     side: int,
     each: int,
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    on_progress: Callable[[int, str], None] = lambda _n, _name: None,
 ) -> int:
     """Make clips of photographs by `make_clip`, as folders of PNG frames: PHOTOGRAPH/NUMBER.
 
@@ -168,7 +168,7 @@ def write_clips(
         frames: Frames of a clip.
         side: Of the square frames, in pixels.
         each: Clips of each photograph.
-        on_progress: Called with the clips that are there, and those in all.
+        on_progress: Called with how many clips are there, and the photograph of the last.
 
     Returns:
         How many clips are there.
@@ -176,14 +176,12 @@ def write_clips(
     Raises:
         DataError: A photograph cannot be read, or the folder takes no file.
     """
-    total = len(photographs.names) * each
     manifest = photographs.data / "MANIFEST.csv"
     try:
         out.mkdir(parents=True, exist_ok=True)
         if manifest.is_file():
             shutil.copyfile(manifest, out / manifest.name)
-        for done, name in enumerate(photographs.names):
-            on_progress(done * each, total)
+        for done, name in enumerate(photographs.names, start=1):
             wanted = [out / Path(name).name / f"{number:03d}" for number in range(each)]
             missing = [number for number in range(each) if not wanted[number].is_dir()]
             hr = photographs.read(name) if missing else None
@@ -192,10 +190,10 @@ def write_clips(
                 drawn = (seed, photograph_seed(name, variant=number))
                 clip = make_clip(hr, frames=frames, side=side, seed=drawn)
                 _write_clip(clip, wanted[number])
+            on_progress(done * each, name)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror})") from error
-    on_progress(total, total)
-    return total
+    return len(photographs.names) * each
 
 
 def _write_clip(clip: Sequence[NDArray[np.uint8]], folder: Path) -> None:

@@ -191,7 +191,7 @@ def cut_patches(
 
 def n_frames(pair: Pair) -> int:
     """Count the frames of a clip; a photograph has one."""
-    return pair.lr.shape[2] // 3
+    return int(pair.lr.shape[2]) // 3
 
 
 def frames_of(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

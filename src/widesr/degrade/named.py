@@ -53,7 +53,7 @@ def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint
 
 
 _BD_SIGMA, _BD_RADIUS = 1.6, 6
-"""Of the Gaussian of BD and of the square that it is cut off at, in HR pixels at any scale."""
+"""The Gaussian of BD and half the square that it is cut off at, in HR pixels at any scale."""
 
 
 def blur_down(hr: NDArray[np.uint8], *, scale: int, seed: int = 0) -> NDArray[np.uint8]:

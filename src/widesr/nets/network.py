@@ -75,7 +75,8 @@ class Network(nn.Module):
         if self.consistency is None:
             return sr
         first = 3 * (self.cfg.window // 2)
-        return self.consistency(sr, lr[:, first : first + 3])
+        finished: Tensor = self.consistency(sr, lr[:, first : first + 3])
+        return finished
 
     @property
     def receptive_radius(self) -> int | None:

@@ -64,7 +64,7 @@ class RecurrentWDSR(WDSR):
 
     def predictions(self, lr: Tensor) -> Iterator[Tensor]:
         """Yield the picture of each frame in turn, (N, 3, sH, sW)."""
-        frames = lr.split(3, dim=1)
+        frames = lr.chunk(lr.shape[1] // 3, dim=1)
         size = self.cfg.temporal_size
         state = lr.new_zeros(len(lr), self.cfg.state_channels, *lr.shape[2:])
         for now in range(len(frames)):

@@ -126,7 +126,8 @@ class Run:
 
     def _target(self, batch: Batch, teacher_share: float) -> Tensor:
         """Make the picture that is learned: HR, the teacher's, or a mixture of the two."""
-        hr = torch.cat(as_tensor(batch.hr, self.device).split(3, dim=1))  # frame after frame
+        hr = as_tensor(batch.hr, self.device)
+        hr = torch.cat(hr.chunk(hr.shape[1] // 3, dim=1))  # frame after frame
         if not teacher_share:
             return hr
         assert batch.taught is not None

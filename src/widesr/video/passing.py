@@ -57,8 +57,8 @@ def upscale_marked(
         wanted: The number of the first frame to give.
     """
     if not upscaler.has_state:
-        marked = (_Marked(n, frame, n == first) for n, frame in enumerate(frames, start=first))
-        yield from _upscaled(marked, upscaler, range(wanted, 2**63))
+        alone = (_Marked(n, frame, n == first) for n, frame in enumerate(frames, start=first))
+        yield from _upscaled(alone, upscaler, range(wanted, 2**63))
         return
     window = _Window(frames, first=first)
     for begin in count(wanted - wanted % segment, segment):

@@ -230,7 +230,8 @@ def _is_temporal(engine: Engine) -> bool:
     """Say whether a network goes from frames, and a state perhaps, to RGB and the state."""
     frames, *states = (port.channels for port in engine.inputs)
     rgb, *after = (port.channels for port in engine.outputs)
-    return bool(frames) and not frames % 3 and rgb == 3 and states == after and len(states) < 2
+    is_frames = frames is not None and frames % 3 == 0
+    return is_frames and rgb == 3 and states == after and len(states) < 2
 
 
 def _padded_size(frame: Plane) -> tuple[int, int]:
