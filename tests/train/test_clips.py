@@ -142,9 +142,7 @@ def test_photographs_are_no_clips(photographs, recipe_file):
 
 def test_the_package_has_recipes_for_both_kinds():
     recipes = [load_recipe(name) for name in list_recipes()]
-    learned = {(each.network.is_recurrent, each.scale) for each in scaled(recipes)}
+    learned = {
+        (each.network.is_recurrent, each.network.scale) for each in recipes if each.learns_clips
+    }
     assert learned == {(False, 4), (True, 4)}
-
-
-def scaled(recipes):
-    return [each.network for each in recipes if each.learns_clips]
