@@ -48,7 +48,7 @@ train(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", KINDS)
 def test_200_steps_are_100_a_kill_and_100_bit_for_bit(clips, recipe_file, tmp_path, kind):
     file = recipe_file(
