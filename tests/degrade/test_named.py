@@ -31,7 +31,7 @@ from widesr.degrade.steps import (
 from widesr.errors import DataError, ShapeError
 from widesr.pixels.resize import imresize
 
-RANDOM = sorted(DEGRADATIONS.keys() - {"bicubic"})
+RANDOM = sorted(DEGRADATIONS.keys() - {"bicubic", "bd"})
 TRACKS = ["unknown", "mild", "difficult", "wild"]
 SHIFT = {"unknown": 0.25, "mild": 0.25, "difficult": 0.5, "wild": 0.5}
 """LR pixels at most, as docs/why/degradation.md says."""
@@ -99,7 +99,7 @@ def test_threads_change_nothing(name):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("name", list(DEGRADATIONS))
+@pytest.mark.parametrize("name", ["bicubic", *RANDOM])
 def test_lr_lies_on_the_grid_of_hr(name, scale):
     hr = smooth(96 * scale // 2)
     exact = degrade(hr, scale=scale)
@@ -110,6 +110,11 @@ def test_lr_lies_on_the_grid_of_hr(name, scale):
     assert (np.abs(np.median(found, axis=0)) < 0.05 + 0.4 * bound).all()
     if not name.startswith("second-order"):  # whose noise hides where single pictures lie
         assert (np.abs(found) < bound + 0.15).all()
+
+
+def test_bd_keeps_the_first_pixel_of_each_square_as_published():
+    found = offset(degrade(smooth(), scale=4), DEGRADATIONS["bd"].shrink(smooth(), scale=4, seed=0))
+    assert np.abs(np.abs(found) - 0.375).max() < 0.05  # (scale - 1) / 2 of 4 HR pixels
 
 
 @pytest.mark.parametrize("name", TRACKS)
@@ -194,6 +199,7 @@ def test_a_picture_too_small_is_refused():
 
 MADE = {
     "bicubic": [34, 98, 162, 226],
+    "bd": [32, 96, 160, 224],
     "unknown": [33, 97, 161, 225],
     "mild": [32, 99, 165, 225],
     "difficult": [30, 103, 172, 224],

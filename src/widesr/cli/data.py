@@ -1,4 +1,4 @@
-"""Pack photographs for training, check packs and fetch published sets, as `widesr data`."""
+"""Pack photographs, make clips of them, check packs and fetch published sets, as `widesr data`."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from widesr.errors import DataError, UsageError
 
 commands = typer.Typer(
     cls=Group,
-    help="Pack photographs to train on, verify a pack, or get a published set.",
+    help="Pack photographs to train on, verify a pack, make clips, or get a published set.",
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -57,7 +57,7 @@ def pack_photographs(
         typer.Option(
             "--degradation",
             metavar="NAME",
-            help="How LR is made, or which LR beside HR is taken: bicubic, unknown, mild, "
+            help="How LR is made, or which LR beside HR is taken: bicubic, bd, unknown, mild, "
             "difficult, wild, realistic, realistic-light, second-order-light, second-order or "
             "given.",
         ),
@@ -121,6 +121,49 @@ def verify_photographs(
     if not as_json and not quiet:
         n_bytes = readable_size(sum(index.n_bytes.values()))
         typer.echo(f"{pack}: whole, {total:,} photographs, {n_bytes}, sha256 {index.sha256}")
+
+
+@commands.command("clips", cls=Command)
+def make_clips(
+    data: Annotated[Path, typer.Argument(metavar="DIR", help="HR photographs.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="CLIPS", help="The folder to make.")],
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="The same seed makes the same clips.")
+    ] = 0,
+    frames: Annotated[
+        int, typer.Option("--frames", metavar="N", min=2, max=1000, help="Frames of each clip.")
+    ] = 7,
+    side: Annotated[
+        int,
+        typer.Option("--side", metavar="N", min=32, max=4096, help="Side of a frame, in pixels."),
+    ] = 192,
+    each: Annotated[
+        int, typer.Option("--each", metavar="N", min=1, help="Clips of each photograph.")
+    ] = 4,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make clips of photographs, for networks that learn from several frames.
+
+    A camera pans, turns, zooms and tilts, things pass before it, and the light changes. After a
+    kill, run the same command again.
+    """
+    from widesr.data.clips import write_clips
+    from widesr.data.photographs import Folder
+
+    began = time.perf_counter()
+    photographs = Folder(data, scales=[1], degradation="bicubic")
+    with progress(len(photographs.names) * each, quiet=quiet or as_json) as show:
+        made = write_clips(
+            photographs, out, seed=seed, frames=frames, side=side, each=each, on_progress=show
+        )
+    if as_json:
+        typer.echo(json.dumps({"clips": made, "frames": made * frames, "folder": str(out)}))
+    elif not quiet:
+        typer.echo(
+            f"{out}: {made:,} clips of {frames} frames, {side}x{side}, "
+            f"{time.perf_counter() - began:.1f} s  (next: widesr train RECIPE --data {out})"
+        )
 
 
 @commands.command("get", cls=Command)

@@ -38,7 +38,7 @@ def degrade_pictures(
         typer.Option(
             "--degradation",
             metavar="NAME",
-            help="How detail is lost: bicubic, unknown, mild, difficult, wild, realistic, "
+            help="How detail is lost: bicubic, bd, unknown, mild, difficult, wild, realistic, "
             "realistic-light, second-order-light or second-order.",
         ),
     ] = "bicubic",

@@ -6,12 +6,15 @@ from contextlib import closing
 from typing import Any, NamedTuple, Self
 
 from widesr.data.patches import (
+    PICTURE,
     Batch,
     Pair,
     Patch,
     PatchSampler,
+    Span,
     cut_patches,
     mean_gradient,
+    n_frames,
 )
 from widesr.system.threads import ahead, in_threads
 
@@ -57,6 +60,7 @@ class Loader:
         rank: int = 0,
         world_size: int = 1,
         workers: int = 1,
+        span: Span = PICTURE,
     ) -> None:
         """Draw nothing yet: the threads start with the first `next`.
 
@@ -71,7 +75,9 @@ class Loader:
             rank: Which share of each global batch is wanted, 0 to `world_size` - 1.
             world_size: How many shares there are; they differ by one patch at most.
             workers: Threads; no more than these and one batch more are ahead.
+            span: The frames of a patch, where the pairs are clips.
         """
+        self._span = span
         self._pairs, self._scale = pairs, scale
         self._seed, self._candidates = seed, candidates
         self._rank, self._world_size = rank, world_size
@@ -97,6 +103,8 @@ class Loader:
             seed=self._seed,
             candidates=self._candidates,
             weigh=self._detail,
+            span=self._span,
+            frames=[n_frames(pair) for pair in self._pairs],
         )
 
     def _detail(self, patch: Patch) -> float:
@@ -156,4 +164,6 @@ class Loader:
         return _Made(self._cut(drawn.patches), drawn.state)
 
     def _cut(self, patches: list[Patch]) -> Batch:
-        return cut_patches(self._pairs, patches, scale=self._scale, lr_patch=self._lr_patch)
+        return cut_patches(
+            self._pairs, patches, scale=self._scale, lr_patch=self._lr_patch, span=self._span
+        )

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 
 class Pair(NamedTuple):
-    """One photograph: LR uint8 (h, w, 3), HR uint8 (s*h, s*w, 3)."""
+    """One photograph: LR uint8 (h, w, 3), HR uint8 (s*h, s*w, 3).
+
+    Of a clip, the frames lie side by side in the channels: (h, w, 3F), (s*h, s*w, 3F).
+    """
 
     name: str
     lr: NDArray[np.uint8]
@@ -21,11 +24,47 @@ class Batch(NamedTuple):
     """Patches that are learned from in one step, uint8."""
 
     lr: NDArray[np.uint8]
-    """(n, p, p, 3)."""
+    """(n, p, p, 3), of clips (n, p, p, 3T)."""
     hr: NDArray[np.uint8]
-    """(n, s*p, s*p, 3)."""
+    """(n, s*p, s*p, 3); of clips, all frames to learn."""
     taught: NDArray[np.uint8] | None = None
     """A teacher's pictures of LR, as large as HR."""
+
+
+class Span(NamedTuple):
+    """The frames of a clip that a patch takes along; by default it is of a single picture."""
+
+    read: int = 1
+    """Frames that a patch has."""
+    learns_all: bool = False
+    """True to learn all of them, one after another; else the one in the middle is learned."""
+
+    def around(self, middle: int, n: int) -> tuple[int, ...]:
+        """List the frames around one of n; beyond the ends these are repeated."""
+        first = middle - self.read // 2
+        return tuple(min(max(at, 0), n - 1) for at in range(first, first + self.read))
+
+    def learned(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        """Choose the frames to learn among those that are read."""
+        return frames if self.learns_all else (frames[self.read // 2],)
+
+    def draw(self, random: np.random.Generator, n: int) -> tuple[int, ...]:
+        """Draw frames of a clip of n, forwards or backwards in time.
+
+        A clip of which all frames are learned has at least `read`.
+        """
+        if self.read == 1:
+            return (0,)
+        if self.learns_all:
+            first = int(random.integers(n - self.read + 1))
+            frames = tuple(range(first, first + self.read))
+        else:
+            frames = self.around(int(random.integers(n)), n)
+        return frames[::-1] if random.integers(2) else frames
+
+
+PICTURE = Span()
+"""The span of a single picture."""
 
 
 class Patch(NamedTuple):
@@ -37,6 +76,8 @@ class Patch(NamedTuple):
     x: int
     turn: int
     """0..7, as in `turned`."""
+    frames: tuple[int, ...] = (0,)
+    """The frames of a clip, in the order in which they are read."""
 
 
 class PatchSampler:
@@ -55,6 +96,8 @@ class PatchSampler:
         seed: int,
         candidates: int = 1,
         weigh: Callable[[Patch], float] = lambda _: 1.0,
+        span: Span = PICTURE,
+        frames: Sequence[int] | None = None,
     ) -> None:
         """Take the (height, width) of each LR picture.
 
@@ -64,7 +107,10 @@ class PatchSampler:
             seed: What the sequence depends on.
             candidates: Patches that are drawn for each that is given.
             weigh: The weight of a candidate, not negative; asked only where there are several.
+            span: The frames of a patch.
+            frames: The number of frames of each clip; None is 1.
         """
+        self._span, self._frames = span, frames or [1] * len(sizes)
         self._positions = [(h - lr_patch + 1, w - lr_patch + 1) for h, w in sizes]
         counts = [rows * columns for rows, columns in self._positions]
         self._shares = np.cumsum(counts) / np.sum(counts)
@@ -87,7 +133,8 @@ class PatchSampler:
         pair = int(np.searchsorted(self._shares, self._random.random(), "right"))
         rows, columns = self._positions[pair]
         y, x = int(self._random.integers(rows)), int(self._random.integers(columns))
-        return Patch(pair, y, x, int(self._random.integers(8)))
+        turn = int(self._random.integers(8))
+        return Patch(pair, y, x, turn, self._span.draw(self._random, self._frames[pair]))
 
     @property
     def state(self) -> dict[str, Any]:
@@ -109,30 +156,62 @@ def mean_gradient(lr: NDArray[np.uint8]) -> float:
 
 
 def cut_patches(
-    pairs: Sequence[Pair], patches: Sequence[Patch], *, scale: int, lr_patch: int
+    pairs: Sequence[Pair],
+    patches: Sequence[Patch],
+    *,
+    scale: int,
+    lr_patch: int,
+    span: Span = PICTURE,
 ) -> Batch:
     """Cut patches out of their photographs, and out of the teacher's pictures if all have one."""
 
-    def cut(images: Sequence[NDArray[np.uint8]], *, factor: int) -> NDArray[np.uint8]:
+    def cut(
+        images: Sequence[NDArray[np.uint8]], frames: Sequence[tuple[int, ...]], *, factor: int
+    ) -> NDArray[np.uint8]:
         side = lr_patch * factor
-        batch = np.empty((len(patches), side, side, 3), np.uint8)
-        for into, image, patch in zip(batch, images, patches, strict=True):
+        batch = np.empty((len(patches), side, side, 3 * len(frames[0])), np.uint8)
+        for into, image, patch, chosen in zip(batch, images, patches, frames, strict=True):
             y, x = patch.y * factor, patch.x * factor
-            _pixels(into)[:] = turned(_pixels(image[y : y + side, x : x + side]), patch.turn)
+            piece = _pixels(image[y : y + side, x : x + side])
+            if len(chosen) > 1 or piece.shape[2] > 1:
+                piece = piece[:, :, list(chosen)]
+            _pixels(into)[:] = turned(piece, patch.turn)
         return batch
 
     chosen = [pairs[patch.pair] for patch in patches]
+    read = [patch.frames for patch in patches]
+    learned = [span.learned(frames) for frames in read]
     taught = [pair.taught for pair in chosen if pair.taught is not None]
     return Batch(
-        cut([pair.lr for pair in chosen], factor=1),
-        cut([pair.hr for pair in chosen], factor=scale),
-        cut(taught, factor=scale) if taught else None,
+        cut([pair.lr for pair in chosen], read, factor=1),
+        cut([pair.hr for pair in chosen], learned, factor=scale),
+        cut(taught, learned, factor=scale) if taught else None,
     )
 
 
+def n_frames(pair: Pair) -> int:
+    """Count the frames of a clip; a photograph has one."""
+    return int(pair.lr.shape[2]) // 3
+
+
+def frames_of(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Show frames that lie side by side in the channels, (H, W, 3F), one by one, (H, W, 3)."""
+    return [picture[..., at : at + 3] for at in range(0, picture.shape[2], 3)]
+
+
+def stills(pairs: Sequence[Pair]) -> list[Pair]:
+    """List the pictures that are learned, each with the LR of its own frame alone."""
+    found = []
+    for pair in pairs:
+        lr, hr = frames_of(pair.lr), frames_of(pair.hr)
+        own = lr if len(lr) == len(hr) else [lr[len(lr) // 2]]
+        found += [pair._replace(lr=one, hr=other) for one, other in zip(own, hr, strict=True)]
+    return found
+
+
 def _pixels(image: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Show (H, W, 3) as (H, W) of three bytes each, which copies turned pixels twice as fast."""
-    return image.view("V3")[..., 0]
+    """Show (H, W, 3F) as (H, W, F) of three bytes each: turned pixels copy twice as fast."""
+    return image.view("V3")
 
 
 def turned(image: NDArray[Any], turn: int) -> NDArray[Any]:

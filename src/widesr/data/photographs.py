@@ -80,17 +80,7 @@ class Folder:
         Raises:
             DataError: It has not the columns `file`, `licence` and `origin`.
         """
-        manifest = self.data / "MANIFEST.csv"
-        if not manifest.is_file():
-            return None
-        try:
-            with manifest.open(encoding="utf-8-sig", newline="") as file:
-                rows = list(csv.DictReader(file))
-            return {Path(r["file"]).name: Licence(r["licence"], r["origin"]) for r in rows}
-        except (KeyError, ValueError, OSError) as error:
-            raise DataError(
-                f"{manifest}: is not a table with the columns file, licence and origin ({error})"
-            ) from error
+        return read_licences(self.data)
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
         """(height, width) of each HR picture, by its name; only headers are read, and once.
@@ -103,7 +93,7 @@ class Folder:
     @cached_property
     def _sizes(self) -> Mapping[str, tuple[int, int]]:
         def size(path: Path) -> tuple[int, int]:
-            with _data_errors():
+            with data_errors():
                 header = read_header(path)
             return header.height, header.width
 
@@ -141,13 +131,21 @@ class Folder:
             return DEGRADATIONS[self.degradation].variants
         return max(map(len, given.values()))
 
+    def read(self, name: str) -> NDArray[np.uint8]:
+        """Read one photograph, uint8 (H, W, 3).
+
+        Raises:
+            DataError: It cannot be used.
+        """
+        return read_rgb(self._hr[name])
+
     def decode(self, name: str) -> Decoded:
         """Read one photograph, and read or make its LR at all scales.
 
         Raises:
             DataError: It cannot be used, or its LR is not its own.
         """
-        hr = _rgb(self._hr[name])
+        hr = self.read(name)
         lr = {scale: self._lr(name, hr, scale=scale) for scale in self.scales}
         return Decoded(name, hr, lr)
 
@@ -161,6 +159,25 @@ class Folder:
         shrink, variants = DEGRADATIONS[self.degradation].shrink, self.variants(scale)
         seeds = [photograph_seed(name, variant=n) for n in range(variants)]
         return [shrink(hr, scale=scale, seed=seed) for seed in seeds]
+
+
+def read_licences(data: Path) -> Mapping[str, Licence] | None:
+    """Read what the MANIFEST.csv of a folder states, by file name; None where there is none.
+
+    Raises:
+        DataError: It has not the columns `file`, `licence` and `origin`.
+    """
+    manifest = data / "MANIFEST.csv"
+    if not manifest.is_file():
+        return None
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {Path(r["file"]).name: Licence(r["licence"], r["origin"]) for r in rows}
+    except (KeyError, ValueError, OSError) as error:
+        raise DataError(
+            f"{manifest}: is not a table with the columns file, licence and origin ({error})"
+        ) from error
 
 
 def free_memory() -> int | None:
@@ -180,7 +197,7 @@ def pair_of(name: str, hr: NDArray[np.uint8], lr: NDArray[np.uint8], *, scale: i
 
 def _fitting(path: Path, hr_path: Path, hr: NDArray[np.uint8], *, scale: int) -> NDArray[np.uint8]:
     """Read an LR picture, and leave out what a published one shows of HR's incomplete last rows."""
-    lr = _rgb(path)
+    lr = read_rgb(path)
     sides = list(zip(lr.shape[:2], hr.shape[:2], strict=True))
     if not all(hr_side // scale <= side <= -(-hr_side // scale) for side, hr_side in sides):
         (h, in_h), (w, in_w) = sides
@@ -191,9 +208,13 @@ def _fitting(path: Path, hr_path: Path, hr: NDArray[np.uint8], *, scale: int) ->
     return lr[: hr.shape[0] // scale, : hr.shape[1] // scale]
 
 
-def _rgb(path: Path) -> NDArray[np.uint8]:
-    """Decode to uint8 (H, W, 3)."""
-    with _data_errors():
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Decode to uint8 (H, W, 3).
+
+    Raises:
+        DataError: It cannot be read, or has 16 bits.
+    """
+    with data_errors():
         pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8:
         raise DataError(f"{path}: 16-bit pictures are not trained on; convert it to 8 bits")
@@ -202,7 +223,7 @@ def _rgb(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _data_errors() -> Iterator[None]:
+def data_errors() -> Iterator[None]:
     """Turn the error of a picture into an error of the data."""
     try:
         yield

@@ -52,6 +52,28 @@ def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint
     return degrade(hr, scale=scale)
 
 
+_BD_SIGMA, _BD_RADIUS = 1.6, 6
+"""The Gaussian of BD and half the square that it is cut off at, in HR pixels at any scale."""
+
+
+def blur_down(hr: NDArray[np.uint8], *, scale: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Shrink as `Shrink`, by the BD of video: a Gaussian of 1.6, and every `scale`-th pixel.
+
+    The Gaussian is one of 13x13 pixels, mirrored at the border without its edge, and pixels are
+    kept from the first on, as BasicSR's `duf_downsample` does at x4.
+    """
+    del seed  # nothing in it is random
+    image = cropped_to_multiple(hr, scale).astype(np.float32)
+    kernel = gaussian((_BD_SIGMA, _BD_SIGMA), angle=0)
+    kernel = np.pad(kernel, max(_BD_RADIUS - len(kernel) // 2, 0))
+    middle = len(kernel) // 2
+    inside = slice(middle - _BD_RADIUS, middle + _BD_RADIUS + 1)
+    kernel = kernel[inside, inside] / kernel[inside, inside].sum()
+    edge = 2 * _BD_RADIUS
+    padded = np.pad(image, ((edge, edge), (edge, edge), (0, 0)), mode="reflect")
+    return rounded(blurred(padded, kernel)[edge:-edge:scale, edge:-edge:scale])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Camera:
     """A photograph through a lens onto a coarser sensor: blur, shift, decimation, shot noise."""
@@ -254,6 +276,11 @@ DEGRADATIONS: dict[str, Degradation] = {
         "MATLAB imresize, bicubic, uint8 between the passes, mirrored edges, "
         "cropped to a multiple of the scale below and at the right",
         _bicubic,
+    ),
+    "bd": Degradation(
+        "widesr-bd-1: Gaussian blur of sigma 1.6 HR pixels on 13x13, mirrored without the edge, "
+        "every scale-th pixel from the first on; BD of video super-resolution at x4",
+        blur_down,
     ),
     "unknown": Degradation(
         "widesr-unknown-1: anisotropic Gaussian blur of 0.4 to 1 LR pixels, shift of up to 0.25 LR "

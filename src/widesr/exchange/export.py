@@ -14,12 +14,14 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from torch import Tensor
 
 from widesr.engine import load_engine
 from widesr.errors import ExportError, WidesrError, output_exists
 from widesr.exchange.sources import read_source
 from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
-from widesr.nets import Network, family_of
+from widesr.nets import Network, RecurrentWDSR, family_of
+from widesr.nets.recurrent import stepwise
 from widesr.system.files import whole_file
 from widesr.upscaling.tile_policy import MARGIN
 
@@ -49,7 +51,9 @@ def export_onnx(
 ) -> ModelCard:
     """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
 
-    Weight norm is folded, normalisation is part of the graph, height and width are free.
+    Weight norm is folded, normalisation is part of the graph, height and width are free. A network
+    of T frames takes them side by side, (N, 3T, H, W). Of a recurrent one the file is one step: the
+    state goes in beside the frames, zero at first, and comes out beside the picture.
 
     Args:
         weights: As for `read_source`.
@@ -115,6 +119,7 @@ def write_onnx(
         name=out.stem,
         family=family_of(network.cfg),
         scale=network.cfg.scale,
+        frames=network.cfg.window,
         receptive_radius=network.receptive_radius or 0,
         tiles=network.receptive_radius is not None,
         margin=plain.margin,
@@ -148,6 +153,7 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
 def _graph(plain: Network, stored: Stored) -> ModelProto:
     """Trace the network into an ONNX graph that holds nothing but what computes the picture."""
     free = torch.export.Dim.DYNAMIC
+    module, examples = stepwise(plain), _inputs(plain, n=1, height=24, width=32)
     loud = logging.getLogger("torch.onnx")
     level = loud.level
     loud.setLevel(logging.ERROR)
@@ -155,12 +161,12 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own deprecations: nothing a user can mend
             program = torch.onnx.export(
-                plain,
-                (torch.rand(1, 3, 24, 32),),
+                module,
+                tuple(torch.from_numpy(each) for each in examples),
                 dynamo=True,
-                input_names=["lr"],
-                output_names=["sr"],
-                dynamic_shapes=({0: free, 2: free, 3: free},),
+                input_names=["lr", "state"][: len(examples)],
+                output_names=["sr", "next_state"][: len(examples)],
+                dynamic_shapes=({0: free, 2: free, 3: free},) * len(examples),
                 opset_version=_OPSET,
                 verbose=False,
             )
@@ -175,13 +181,15 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
         notes.doc_string = ""
     del graph.value_info[:]
     graph.name, model.producer_name = "super_resolution", "widesr"
-    for value, axes in ((graph.input[0], "N H W"), (graph.output[0], "N sH sW")):
+    sides = [(value, "N H W") for value in (*graph.input, *graph.output)]
+    sides[len(graph.input)] = (graph.output[0], "N sH sW")
+    for value, axes in sides:
         n, _, height, width = value.type.tensor_type.shape.dim
         n.dim_param, height.dim_param, width.dim_param = axes.split()
     if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
         raise ExportError("the pixel shuffle was not exported in CRD order")
     if stored == "fp16":
-        _store_fp16(model, weights={name for name, _ in plain.named_parameters()})
+        _store_fp16(model, weights={name for name, _ in module.named_parameters()})
     return model
 
 
@@ -232,17 +240,33 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
         ExportError: They differ.
     """
     engine = load_engine(ModelFile(path, read_card(path)), precision="fp32", threads=1)
-    in_fp64 = deepcopy(plain).double()
-    random = np.random.default_rng(0)
+    in_fp32, in_fp64 = stepwise(plain), stepwise(deepcopy(plain).double())
     for height, width in _SIZES:
-        lr: NDArray[np.float32] = random.random((2, 3, height, width), np.float32)
+        inputs = _inputs(plain, n=2, height=height, width=width)
         with torch.inference_mode():
-            expected = in_fp64(torch.from_numpy(lr).double()).numpy()
-            rounding = float(np.abs(plain(torch.from_numpy(lr)).numpy() - expected).max())
-        difference = float(np.abs(engine.run(lr) - expected).max())
-        most = max(_TOLERANCE, _MORE_ROUNDING * rounding)
-        if not difference <= most:
-            raise ExportError(
-                f"{out}: differs from its network by {difference:.1e} on {width}x{height}, "
-                f"more than {most:.0e}; not kept"
-            )
+            tensors = [torch.from_numpy(each) for each in inputs]
+            expected = _arrays(in_fp64(*(each.double() for each in tensors)))
+            rounded = _arrays(in_fp32(*tensors))
+        for found, ours, right in zip(engine.run_all(*inputs), rounded, expected, strict=True):
+            difference, rounding = (float(np.abs(each - right).max()) for each in (found, ours))
+            most = max(_TOLERANCE, _MORE_ROUNDING * rounding)
+            if not difference <= most:
+                raise ExportError(
+                    f"{out}: differs from its network by {difference:.1e} on {width}x{height}, "
+                    f"more than {most:.0e}; not kept"
+                )
+
+
+def _inputs(network: Network, *, n: int, height: int, width: int) -> list[NDArray[np.float32]]:
+    """Draw what a file of a network takes: frames, and a state if it is recurrent."""
+    random = np.random.default_rng(0)
+    channels = [3 * network.cfg.window]
+    if isinstance(network, RecurrentWDSR):
+        channels.append(network.cfg.state_channels)
+    return [random.random((n, each, height, width), np.float32) for each in channels]
+
+
+def _arrays(outputs: Tensor | tuple[Tensor, ...]) -> list[NDArray[Any]]:
+    """Give what a module gave, one output or several, as arrays."""
+    several = outputs if isinstance(outputs, tuple) else (outputs,)
+    return [each.numpy() for each in several]

@@ -102,6 +102,8 @@ class ModelCard(_Record):
     scale: Annotated[int, Field(ge=1)]
     receptive_radius: _Count
     """LR pixels; a tile with this halo comes out as in the whole picture."""
+    frames: Annotated[int, Field(ge=1)] = 1
+    """Frames that go in side by side for each picture; above 1 the model is for clips alone."""
     tiles: bool = True
     """False if tiles never do, because every pixel depends on the whole picture."""
     margin: _Count = 0

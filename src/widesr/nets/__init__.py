@@ -15,6 +15,7 @@ from widesr.nets.espcn import ESPCN, ESPCNConfig
 from widesr.nets.fsrcnn import FSRCNN, FSRCNNConfig
 from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.rdn import RDN, RDNConfig
+from widesr.nets.recurrent import RecurrentWDSR, RecurrentWDSRConfig
 from widesr.nets.smfanet import SMFANet, SMFANetConfig
 from widesr.nets.span import SPAN, SPANConfig
 from widesr.nets.srcnn import SRCNN, SRCNNConfig
@@ -50,6 +51,8 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "RDNConfig",
+    "RecurrentWDSR",
+    "RecurrentWDSRConfig",
     "SMFANet",
     "SMFANetConfig",
     "SPANConfig",
@@ -85,6 +88,7 @@ FAMILIES: dict[str, Family] = {
     "espcn": Family(ESPCNConfig, ESPCN),
     "fsrcnn": Family(FSRCNNConfig, FSRCNN),
     "rdn": Family(RDNConfig, RDN),
+    "recurrent": Family(RecurrentWDSRConfig, RecurrentWDSR),
     "smfanet": Family(SMFANetConfig, SMFANet),
     "span": Family(SPANConfig, SPAN),
     "srcnn": Family(SRCNNConfig, SRCNN),

@@ -27,13 +27,27 @@ class NetworkConfig:
     consistent: bool = False
     """True if the last layer makes the picture shrink back to the input exactly."""
 
+    @property
+    def window(self) -> int:
+        """Frames of a clip that are read for each picture; 1 for pictures that stand alone."""
+        return 1
+
+    @property
+    def is_recurrent(self) -> bool:
+        """True if what was made of the frames before goes into each picture."""
+        return False
+
     def values(self) -> dict[str, Any]:
         """Return the keys and values that files hold; files without `consistent` stay readable."""
         return {key: v for key, v in asdict(self).items() if key != "consistent" or v}
 
 
 class Network(nn.Module):
-    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
+
+    One with a window reads the frames of a clip side by side in the channels, (N, 3T, H, W), and
+    gives the picture of the one in the middle; of an even number, of the one behind the middle.
+    """
 
     cfg: NetworkConfig
     margin: int = 0
@@ -65,7 +79,11 @@ class Network(nn.Module):
         yield self.enlarged(lr)
 
     def _finished(self, sr: Tensor, lr: Tensor) -> Tensor:
-        return sr if self.consistency is None else self.consistency(sr, lr)
+        if self.consistency is None:
+            return sr
+        first = 3 * (self.cfg.window // 2)
+        finished: Tensor = self.consistency(sr, lr[:, first : first + 3])
+        return finished
 
     @property
     def receptive_radius(self) -> int | None:

@@ -39,14 +39,30 @@ class WDSRConfig(NetworkConfig):
     """Reparametrisation of each kernel by direction and length while training. Muon needs none."""
     reuse: Annotated[int, Field(ge=1)] = 1
     """Times that the whole row of blocks runs with the same weights; 1 is the published network."""
+    temporal_size: Literal[1, 2, 3, 5] = 1
+    """Frames of a clip that go in side by side, the one that is enlarged in the middle."""
 
     def values(self) -> dict[str, Any]:
-        """Return the keys and values that files hold; those without `reuse` stay as they were."""
-        return {key: v for key, v in super().values().items() if key != "reuse" or v != 1}
+        """Return the keys and values that files hold; those that are 1 are left out, as ever."""
+        later = ("reuse", "temporal_size")
+        return {key: v for key, v in super().values().items() if key not in later or v != 1}
+
+    @property
+    def window(self) -> int:
+        """Frames of a clip that are read for each picture."""
+        return self.temporal_size
+
+    @property
+    def state_channels(self) -> int:
+        """Channels of the state that goes in beside the frames."""
+        return 0
 
 
 class WDSR(Network):
-    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+    """Super-resolve RGB: (N, 3T, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
+
+    T is `temporal_size`, 1 for pictures.
+    """
 
     cfg: WDSRConfig
     rgb_mean: Tensor
@@ -67,7 +83,9 @@ class WDSR(Network):
             # widen 1x1, ReLU, low rank 1x1, 3x3
             return nn.Sequential(conv(n, wide, 1), nn.ReLU(), conv(wide, low, 1), conv(low, n, 3))
 
-        self.head, self.tail, self.skip = conv(3, n, 3), conv(n, n_out, 3), conv(3, n_out, 5)
+        n_in = 3 * cfg.temporal_size
+        self.head, self.tail = conv(n_in + cfg.state_channels, n, 3), conv(n, n_out, 3)
+        self.skip = conv(n_in, n_out, 5)
         self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
         self.shuffle = nn.PixelShuffle(cfg.scale)
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
@@ -77,13 +95,23 @@ class WDSR(Network):
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
-        x = (lr - self.rgb_mean) / self.cfg.rgb_std  # a new tensor: `lr` is never written to
-        feats = self.head(x)  # (N, n_feats, H, W)
+        x = self.centred(lr)
+        sr: Tensor = self.shuffle(self.tail(self.features(x)) + self.skip(x))
+        return sr * self.cfg.rgb_std + self.rgb_mean
+
+    def centred(self, lr: Tensor) -> Tensor:
+        """Take off the mean of each frame; a new tensor: `lr` is never written to."""
+        frames = self.cfg.temporal_size
+        mean = self.rgb_mean if frames == 1 else self.rgb_mean.repeat(1, frames, 1, 1)
+        return (lr - mean) / self.cfg.rgb_std
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pass what goes in through head and body, to (N, n_feats, H, W)."""
+        feats: Tensor = self.head(x)
         for _ in range(self.cfg.reuse):
             for block in self.body:
                 feats = feats + block(feats) * self.cfg.res_scale
-        sr: Tensor = self.shuffle(self.tail(feats) + self.skip(x))
-        return sr * self.cfg.rgb_std + self.rgb_mean
+        return feats
 
     @property
     def reach(self) -> int:

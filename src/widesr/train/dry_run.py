@@ -117,9 +117,10 @@ def _seconds(run: Run, part: Part) -> float:
 
 def _advance(run: Run, part: Part) -> None:
     """Take the first step of a part, on noise."""
-    random, side = np.random.default_rng(0), part.way.lr_patch
-    lr = random.integers(0, 256, (part.way.batch, side, side, 3), np.uint8)
-    hr = lr.repeat(run.network.cfg.scale, axis=1).repeat(run.network.cfg.scale, axis=2)
+    random, side, span = np.random.default_rng(0), part.way.lr_patch, run.recipe.span
+    lr = random.integers(0, 256, (part.way.batch, side, side, 3 * span.read), np.uint8)
+    learned = lr if span.learns_all else lr[..., :3]
+    hr = learned.repeat(run.network.cfg.scale, axis=1).repeat(run.network.cfg.scale, axis=2)
     run.step = part.begin
     run.advance(Batch(lr, hr, taught=hr))
 

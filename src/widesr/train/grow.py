@@ -68,7 +68,8 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
     goes to the first blocks and channels; what it has not keeps the random start of `large` but
     adds nothing yet: new channels are read with weight 0, new blocks end in a gain of 0. Both have
     a gradient. For another scale, what makes pixels (tail and skip) stays as it is in `large`.
-    Only WDSR and EDSR grow; others must be alike.
+    More frames, and a state, are read with weight 0 too. Only WDSR and EDSR grow; others must be
+    alike.
 
     Raises:
         CheckpointError: `small` is of another kind, or larger than `large` anywhere.
@@ -82,7 +83,7 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
         if small.cfg.scale != large.cfg.scale and name.startswith(("tail.", "skip.")):
             continue
         if name in old:
-            _put(old[name], value, name)
+            _put(old[name], value, name, first=_first_input(name, small.cfg, large.cfg))
         elif _ends_a_block(name, large.cfg):
             value.zero_()
     return state
@@ -91,7 +92,11 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
 def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
     """Raise unless the networks differ in nothing but scale and size."""
     sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm"}
-    if type(small) is not type(large):
+    if not small.is_recurrent:
+        sizes |= {"temporal_size"}
+    else:  # the state has its place among the inputs
+        sizes -= {"scale", "n_feats"}
+    if not isinstance(large, type(small)):
         raise CheckpointError(
             f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
             "start from a network of the same family"
@@ -103,6 +108,9 @@ def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
     if wrong := [key for key in ours if key not in sizes and ours[key] != theirs[key]]:
         found = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
         raise CheckpointError(f"the weights to start from have {found}; change net in the recipe")
+    frames, room = small.window, large.window
+    if frames > room:
+        raise CheckpointError(_larger(f"{frames} frames", f"{room}"))
     blocks, room = theirs.get("n_resblocks", 0), ours.get("n_resblocks", 0)
     if blocks > room:
         raise CheckpointError(_larger(f"{blocks} blocks", f"{room}"))
@@ -134,13 +142,26 @@ def _ends_a_block(name: str, cfg: Growing) -> bool:
     return name.startswith("body.") and name.endswith((f".{last}.{length}", f".{last}.bias"))
 
 
-def _put(old: Tensor, new: Tensor, name: str) -> None:
-    """Write `old` into the first channels of `new`; its outputs read no other input."""
+def _first_input(name: str, small: NetworkConfig, large: NetworkConfig) -> int:
+    """Return the channel at which a convolution of `large` reads what that of `small` reads first.
+
+    The frame that is enlarged is in the middle of those that are read.
+    """
+    if not name.startswith(("head.", "skip.")):
+        return 0
+    return 3 * (large.window // 2 - small.window // 2)
+
+
+def _put(old: Tensor, new: Tensor, name: str, *, first: int) -> None:
+    """Write `old` into the first outputs of `new`, which read no other input."""
     if any(have > room for have, room in zip(old.shape, new.shape, strict=True)):
         raise CheckpointError(_larger(f"{name} of {tuple(old.shape)}", f"{tuple(new.shape)}"))
+    place = [slice(n) for n in old.shape]
+    if old.ndim > 1 and old.shape[1] < new.shape[1]:
+        place[1] = slice(first, first + old.shape[1])
     with torch.no_grad():
         new[: len(old)] = 0
-        new[tuple(slice(n) for n in old.shape)] = old
+        new[tuple(place)] = old
 
 
 def _larger(found: str, room: str) -> str:

@@ -16,7 +16,7 @@ import torch
 from widesr.data.loader import Loader
 from widesr.data.opening import open_source
 from widesr.data.pack import is_pack
-from widesr.data.patches import Pair
+from widesr.data.patches import Pair, n_frames
 from widesr.data.source import Source, hold_out, large_enough, training_data
 from widesr.errors import CheckpointError, DataError, TrainingError
 from widesr.models.catalog import TrainingData
@@ -65,7 +65,9 @@ class Photographs(NamedTuple):
 
 
 def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
-    """List what a recipe takes from a folder or a pack; what is open already stays as it is.
+    """List what a recipe takes from a folder, of clips where it learns these, or from a pack.
+
+    What is open already stays as it is.
 
     Raises:
         DataError: Nothing that can be used.
@@ -73,7 +75,13 @@ def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
     if not isinstance(data, Path):
         return data
     scale, wanted = recipe.network.scale, recipe.data
-    return open_source(data, scale=scale, degradation=wanted.degradation, exclude=wanted.exclude)
+    return open_source(
+        data,
+        scale=scale,
+        degradation=wanted.degradation,
+        exclude=wanted.exclude,
+        clips=recipe.learns_clips,
+    )
 
 
 def load_photographs(
@@ -94,11 +102,34 @@ def load_photographs(
             f"{wanted.validation}: the recipe is made for more of them"
         )
     return Photographs(
-        training=source.load(training),
-        held_out=[centre(pair, scale=scale) for pair in source.load(validation)],
+        training=_long_enough(source.load(training), recipe, on_notice=on_notice),
+        held_out=[centre(pair, scale=scale, span=recipe.span) for pair in source.load(validation)],
         sources=training_data(source, training),
         pack=source.data if is_pack(source.data) else None,
     )
+
+
+def _long_enough(pairs: list[Pair], recipe: Recipe, *, on_notice: Notice) -> list[Pair]:
+    """Leave out clips that are shorter than what a recurrent network learns from, and say so.
+
+    Raises:
+        DataError: None is left.
+    """
+    span = recipe.span
+    if not span.learns_all:
+        return pairs
+    found = [pair for pair in pairs if n_frames(pair) >= span.read]
+    if not found:
+        raise DataError(
+            f"no clip has the {span.read} frames of data.frames; the longest has "
+            f"{max(map(n_frames, pairs))}"
+        )
+    if len(found) < len(pairs):
+        on_notice(
+            f"{len(pairs) - len(found):,} of {len(pairs):,} clips are shorter than {span.read} "
+            "frames and left out"
+        )
+    return found
 
 
 def train(
@@ -128,7 +159,8 @@ def train(
         data: A folder of HR photographs, looked through with the folders below it; one with LR
             beside HR, as DIV2K has it; or a pack. A MANIFEST.csv (columns `file`, `licence`,
             `origin`) in it names the licences for the model's card. Or what `open_photographs` or
-            `load_photographs` made of it for this recipe.
+            `load_photographs` made of it for this recipe. Networks that look at several frames
+            learn from a folder of clips, which are folders of frames.
         out: Folder for the results; made where it is missing.
         resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
             machine and device to the same weights, bit for bit, as a run that never stopped.
@@ -236,6 +268,7 @@ def _loader(run: Run, photographs: Photographs) -> Loader:
         world_size=run.world.size,
         # A CPU learns so slowly that one keeps up; a GPU does not.
         workers=1 if run.device.type == "cpu" else min(16, os.cpu_count() or 1),
+        span=recipe.span,
     )
     if run.sampler_state:
         loader.state = run.sampler_state

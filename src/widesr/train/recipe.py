@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from widesr.data.patches import Span
 from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
@@ -57,6 +58,8 @@ class DataTable(_Table):
     """Photographs held out to validate on: those whose names have the smallest SHA-256."""
     exclude: tuple[str, ...] = ()
     """File names that are neither trained nor validated on."""
+    frames: Positive | None = None
+    """Frames of a clip that a recurrent network learns from at once; only it has them."""
     candidates: Positive = 1
     """Places that are drawn for each patch; one of them is taken, by chance in proportion to the
     mean gradient of its LR, so that more is learned where there is more to see."""
@@ -333,6 +336,29 @@ class Recipe(_Table):
                 raise ValueError(f"expected more than 0 for {', '.join(small)}")
         return value
 
+    @field_validator("data")
+    @classmethod
+    def _has_frames_if_needed(cls, value: DataTable, info: ValidationInfo) -> DataTable:
+        if not {"family", "net"} <= info.data.keys():
+            return value
+        is_recurrent = parse_config(info.data["family"], info.data["net"]).is_recurrent
+        if is_recurrent and value.frames is None:
+            raise ValueError("a recurrent network needs frames, such as 7")
+        if value.frames is not None and not is_recurrent:
+            raise ValueError("only a recurrent network has frames")
+        return value
+
+    @field_validator("teacher")
+    @classmethod
+    def _teaches_pictures(
+        cls, value: TeacherTable | None, info: ValidationInfo
+    ) -> TeacherTable | None:
+        if value is not None and {"family", "net"} <= info.data.keys():
+            network = parse_config(info.data["family"], info.data["net"])
+            if network.window > 1:
+                raise ValueError("a network of several frames has no teacher")
+        return value
+
     @field_validator("loss")
     @classmethod
     def _there_is_one_loss(cls, value: LossTable | None, info: ValidationInfo) -> LossTable | None:
@@ -393,6 +419,17 @@ class Recipe(_Table):
     def network(self) -> NetworkConfig:
         """The configuration of the network to train."""
         return parse_config(self.family, self.net)
+
+    @property
+    def learns_clips(self) -> bool:
+        """True if the network looks at several frames."""
+        return self.network.window > 1 or self.network.is_recurrent
+
+    @property
+    def span(self) -> Span:
+        """The frames that a patch has."""
+        network = self.network
+        return Span(self.data.frames or network.window, learns_all=network.is_recurrent)
 
 
 def list_recipes() -> list[str]:

@@ -127,6 +127,7 @@ class Run:
     def _target(self, batch: Batch, teacher_share: float) -> Tensor:
         """Make the picture that is learned: HR, the teacher's, or a mixture of the two."""
         hr = as_tensor(batch.hr, self.device)
+        hr = torch.cat(hr.chunk(hr.shape[1] // 3, dim=1))  # frame after frame
         if not teacher_share:
             return hr
         assert batch.taught is not None
@@ -274,5 +275,5 @@ def _changes(now: dict[str, Any], before: dict[str, Any], table: str = "") -> It
 
 
 def as_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Turn uint8 (N, H, W, 3) into float32 (N, 3, H, W) in [0, 1], channels last in memory."""
+    """Turn uint8 (N, H, W, C) into float32 (N, C, H, W) in [0, 1], channels last in memory."""
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from widesr.data.patches import Pair
+from widesr.data.patches import PICTURE, Pair, Span, frames_of, n_frames, stills
 from widesr.nets import Network
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.drawing import densest, joined, titled
@@ -31,19 +31,29 @@ _WITH_SPECTRUM = 32
 
 
 class Validated(NamedTuple):
-    """The pictures that a network made of the held-out photographs, and their scores."""
+    """The pictures that a network made of the held-out photographs or frames, and their scores."""
 
     scores: Scores
     pictures: list[NDArray[np.uint8]]
     """(s*h, s*w, 3) each."""
 
 
-def centre(pair: Pair, *, scale: int) -> Pair:
-    """Cut the middle out of a photograph, so that validation takes seconds."""
+def centre(pair: Pair, *, scale: int, span: Span = PICTURE) -> Pair:
+    """Cut the middle out of a photograph, so that validation takes seconds.
+
+    Of a clip, the frames around the one in the middle are taken, or all that are learned.
+    """
     height, width = (min(side, _CROP) for side in pair.lr.shape[:2])
     y, x = (pair.lr.shape[0] - height) // 2, (pair.lr.shape[1] - width) // 2
     lr = pair.lr[y : y + height, x : x + width]
     hr = pair.hr[y * scale : (y + height) * scale, x * scale : (x + width) * scale]
+    if (n := n_frames(pair)) > 1:
+        read = tuple(range(n)) if span.learns_all else span.around(n // 2, n)
+        learned = read if span.learns_all else span.learned(read)
+        lr, hr = (
+            np.concatenate([frames_of(whole)[at] for at in frames], axis=2)
+            for whole, frames in ((lr, read), (hr, learned))
+        )
     return Pair(
         pair.name, lr.copy(), hr.copy()
     )  # lets the whole go, and torch takes no mapped file
@@ -65,12 +75,12 @@ def validate(
         perceptual: For LPIPS.
     """
     fused = network.fused().eval()
-    pictures = []
+    pictures: list[NDArray[np.uint8]] = []
     for pair in pairs:
         with torch.inference_mode():
             sr = fused(as_tensor(pair.lr[None], device))[0].permute(1, 2, 0).cpu().numpy()
-        pictures.append(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
-    made = list(zip(pictures, pairs, strict=True))
+        pictures += frames_of(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
+    made = list(zip(pictures, stills(pairs), strict=True))
     scale = network.cfg.scale
     lpips = None
     if perceptual:
@@ -103,7 +113,7 @@ def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:
         np.mean(
             [
                 psnr(imresize(pair.lr, scale=scale), pair.hr, protocol=protocol, scale=scale)
-                for pair in pairs
+                for pair in stills(pairs)
             ]
         )
     )
@@ -121,7 +131,7 @@ def draw_sheet(
         (H, W, 3), RGB.
     """
     rows = []
-    for pair, sr in list(zip(pairs, pictures, strict=True))[:_SHOWN]:
+    for pair, sr in list(zip(stills(pairs), pictures, strict=True))[:_SHOWN]:
         bicubic = imresize(pair.lr, scale=network.cfg.scale)
         windows = _windows(pair.hr, bicubic, sr)
         titles = (

@@ -13,6 +13,7 @@ from widesr.upscaling.upscaler import Upscaler
 from widesr.video.colour import Plane
 from widesr.video.library import load_av
 from widesr.video.still import Remembering
+from widesr.video.temporal import TemporalFrames, find_temporal
 
 MAX_MEMORY = 3 * 2**27
 """Bytes that the upscaler may take, about; the frames under way and the encoder take as much."""
@@ -26,7 +27,12 @@ class FrameUpscaler(Protocol):
     weights_sha256: str | None
     """The hash of the weights, as on the card; None without a card."""
     has_state: bool
-    """True if the result of a frame depends on the frames before it."""
+    """True if the result of a frame depends on other frames."""
+    lead: int
+    """Frames before a segment that are made again, unseen, so that it does not begin with
+    nothing; 0 without a state."""
+    look_ahead: int
+    """Frames behind a frame that are read for it."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Give the (height, width) of what becomes of a frame of this size."""
@@ -51,6 +57,7 @@ class SingleFrames:
     """
 
     has_state = False
+    lead = look_ahead = 0
 
     def __init__(self, upscaler: AnyUpscaler) -> None:
         """Use any upscaler of pictures; its networks remember their tiles from now on."""
@@ -104,6 +111,8 @@ def load_frame_upscaler(
     """
     load_av()  # what is missing is said before a network is loaded
     options = options or EngineOptions(max_memory=MAX_MEMORY)
+    if (model := find_temporal(name, target=target)) is not None:
+        return TemporalFrames.of_model(model, options, target=target)
     return SingleFrames(load_upscaler(name, target=target, options=options))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.degrade.steps import blurred, gaussian
+from widesr.degrade.named import blur_down
 from widesr.errors import DataError, UsageError
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import Protocol, luma, psnr, ssim
@@ -24,9 +24,6 @@ from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
 from widesr.video.clip import read_clip
 from widesr.video.decoding import Decoder
 from widesr.video.frames import FrameUpscaler
-
-_SIGMA = 1.6
-"""The standard deviation of BD's blur, in HR pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,22 +181,14 @@ def evaluate_clips(
 def degrade_frame(hr: NDArray[Any], *, scale: int, degradation: str) -> NDArray[Any]:
     """Make the LR frame of an HR frame, (H, W, 3) uint8, whose sides `scale` divides.
 
-    "BD" blurs with a Gaussian of 13x13 pixels, mirrored at the border without its edge, and keeps
-    every 4th pixel from the first on, as BasicSR's `duf_downsample` does.
+    Args:
+        hr: The frame.
+        scale: The factor.
+        degradation: "BI" is `degrade`, "BD" is `blur_down`.
     """
     if degradation == "BI":
         return degrade(hr, scale=scale)
-    kernel = gaussian((_SIGMA, _SIGMA), angle=0)
-    radius = 6
-    middle = len(kernel) // 2
-    kernel = np.pad(kernel, max(radius - middle, 0))
-    at = len(kernel) // 2
-    kernel = kernel[at - radius : at + radius + 1, at - radius : at + radius + 1]
-    kernel = kernel / kernel.sum()
-    padded = np.pad(hr.astype(np.float32), ((12, 12), (12, 12), (0, 0)), mode="reflect")
-    soft = blurred(padded, kernel)[12:-12:scale, 12:-12:scale]
-    lr: NDArray[np.uint8] = np.clip(np.floor(soft + 0.5), 0, 255).astype(np.uint8)
-    return lr
+    return blur_down(hr, scale=scale)
 
 
 def _judged(

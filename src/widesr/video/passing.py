@@ -1,35 +1,116 @@
-"""Pass decoded frames through what upscales them, scene by scene."""
+"""Pass decoded frames through what upscales them, scene by scene and segment by segment.
+
+What remembers frames begins anew at each segment, some frames before it, which are made twice: so a
+run that is resumed there makes the same frames, and nothing of the state is kept on the disk.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
+from typing import NamedTuple
 
 from widesr.video.colour import Plane
 from widesr.video.decoding import Frame
 from widesr.video.frames import FrameUpscaler
 from widesr.video.scenes import CutDetector, scenes
 
+_FOR_CUTS = 2
+"""Frames before one that decide whether it begins a scene."""
+
+
+class _Marked(NamedTuple):
+    """A frame with its number, and whether a scene begins with it."""
+
+    number: int
+    frame: Frame
+    begins: bool
+
+
+def first_needed(wanted: int, upscaler: FrameUpscaler, *, segment: int) -> int:
+    """Say which frame to begin with, so that frame `wanted` comes out as it would in a whole run.
+
+    Args:
+        wanted: The number of a frame, from 0.
+        upscaler: Makes the frames.
+        segment: Frames of a segment.
+    """
+    if not upscaler.has_state:
+        return wanted
+    return max(wanted - wanted % segment - upscaler.lead - _FOR_CUTS, 0)
+
 
 def upscale_marked(
-    frames: Iterator[Frame], upscaler: FrameUpscaler, *, unwanted: int = 0
+    frames: Iterator[Frame],
+    upscaler: FrameUpscaler,
+    *,
+    segment: int,
+    first: int = 0,
+    wanted: int = 0,
 ) -> Iterator[Frame]:
-    """Upscale frames scene by scene; of the first, `unwanted` are there for those behind alone."""
-    cuts = CutDetector()
-    marked = ((frame, cuts.begins(frame.pixels)) for frame in frames)
+    """Upscale frames, each made of frames of its own scene alone.
+
+    Args:
+        frames: The frames from number `first` on.
+        upscaler: Makes the frames.
+        segment: Frames of a segment.
+        first: What `first_needed` says of `wanted`, or less.
+        wanted: The number of the first frame to give.
+    """
     if not upscaler.has_state:
-        marked = ((frame, number == 0) for number, frame in enumerate(frames))
-    number = 0
-    for scene in scenes(marked):
-        waiting: list[Frame] = []
+        alone = (_Marked(n, frame, n == first) for n, frame in enumerate(frames, start=first))
+        yield from _upscaled(alone, upscaler, range(wanted, 2**63))
+        return
+    window = _Window(frames, first=first)
+    for begin in count(wanted - wanted % segment, segment):
+        end = begin + segment
+        if window.at(begin) is None:
+            return
+        around = range(max(begin - upscaler.lead, 0), end + upscaler.look_ahead)
+        marked = window.through(around, keep=end - upscaler.lead)
+        yield from _upscaled(marked, upscaler, range(max(begin, wanted), end))
+
+
+class _Window:
+    """Looks at marked frames by their numbers, and holds on to those that are needed again."""
+
+    def __init__(self, frames: Iterator[Frame], *, first: int) -> None:
+        self._frames, self._cuts = frames, CutDetector()
+        self._held: dict[int, _Marked] = {}
+        self._next = first
+
+    def at(self, number: int) -> _Marked | None:
+        """Give a frame; None if the clip ends before it."""
+        while self._next <= number:
+            frame = next(self._frames, None)
+            if frame is None:
+                return None
+            begins = self._cuts.begins(frame.pixels)
+            self._held[self._next] = _Marked(self._next, frame, begins)
+            self._next += 1
+        return self._held[number]
+
+    def through(self, numbers: range, *, keep: int) -> Iterator[_Marked]:
+        """Give frames as far as there are any, and let go of each that is below `keep`."""
+        for number in numbers:
+            marked = self.at(number)
+            if marked is None:
+                return
+            self._held = {n: each for n, each in self._held.items() if n > number or n >= keep}
+            yield marked
+
+
+def _upscaled(marked: Iterator[_Marked], upscaler: FrameUpscaler, wanted: range) -> Iterator[Frame]:
+    for scene in scenes((each, each.begins) for each in marked):
+        waiting: list[tuple[int, Frame]] = []
 
         def pixels(
-            scene: Iterator[Frame] = scene, waiting: list[Frame] = waiting
+            scene: Iterator[_Marked] = scene, waiting: list[tuple[int, Frame]] = waiting
         ) -> Iterator[Plane]:
-            for frame in scene:
-                waiting.append(replace(frame, pixels=frame.pixels[:0]))
+            for number, frame, _ in scene:
+                waiting.append((number, replace(frame, pixels=frame.pixels[:0])))
                 yield frame.pixels
 
         for sr in upscaler.upscale_scene(pixels()):
-            frame = waiting.pop(0)
-            number += 1
-            if number > unwanted:
+            number, frame = waiting.pop(0)
+            if number in wanted:
                 yield replace(frame, pixels=sr)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from widesr.errors import UsageError, VideoFormatError, VideoReadError, output_exists
+from widesr.errors import UsageError, VideoFormatError, VideoReadError
 from widesr.pictures.picture import MAX_PIXELS, Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -21,7 +21,7 @@ from widesr.video.clip import Clip
 from widesr.video.colour import Colour, Layout
 from widesr.video.decoding import Damage, Decoder, Frame
 from widesr.video.frames import FrameUpscaler
-from widesr.video.passing import upscale_marked
+from widesr.video.passing import first_needed, upscale_marked
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 
@@ -113,7 +113,12 @@ def is_pattern(out: Path) -> bool:
 
 
 def write_pictures(
-    decoder: Decoder, pattern: Path, *, upscaler: FrameUpscaler, overwrite: bool = False
+    decoder: Decoder,
+    pattern: Path,
+    *,
+    upscaler: FrameUpscaler,
+    segment: int,
+    overwrite: bool = False,
 ) -> int:
     """Upscale a clip into pictures, each whole or not there; beside them a list of their times.
 
@@ -126,7 +131,6 @@ def write_pictures(
 
     Raises:
         UsageError: The pattern is not valid.
-        OutputExistsError: There are pictures of another run.
         WidesrError: As `Decoder.frames` and `write_picture`.
     """
     if len(_NUMBER.findall(pattern.name)) != 1:
@@ -135,18 +139,19 @@ def write_pictures(
     made = 0
     if not overwrite:
         made = next(n for n in count() if not lexists(_name(pattern, n + 1)))
-        if made and upscaler.has_state:
-            raise output_exists(_name(pattern, 1))
+    first = first_needed(made, upscaler, segment=segment)
     times: list[str] = []
     with decoder.frames() as frames:
 
         def wanted() -> Iterator[Frame]:
             for number, frame in enumerate(frames, start=1):
                 times.append(f"{float(frame.pts * clip.time_base * 1000):.6f}")
-                if number > made:
+                if number > first:
                     yield frame
 
-        upscaled = ahead(upscale_marked(wanted(), upscaler))
+        upscaled = ahead(
+            upscale_marked(wanted(), upscaler, segment=segment, first=first, wanted=made)
+        )
         with closing(upscaled):
             for number, frame in enumerate(upscaled, start=made + 1):
                 picture = Picture(pixels=np.ascontiguousarray(frame.pixels))

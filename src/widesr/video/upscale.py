@@ -38,7 +38,7 @@ from widesr.video.encoding import (
 from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
 from widesr.video.muxing import Kept, Output
-from widesr.video.passing import upscale_marked
+from widesr.video.passing import first_needed, upscale_marked
 from widesr.video.planes import make_frame
 from widesr.video.sequence import Pictures, read_pictures, write_pictures
 from widesr.video.unfinished import Unfinished, fingerprint
@@ -308,10 +308,10 @@ class _Run:
     def _upscaled(self, decoder: Decoder | Pictures, stack: ExitStack) -> Iterator[Frame]:
         """Make the frames that are not kept yet, while others are decoded and encoded."""
         upscaler, kept = self._work.upscaler, self.resumed
-        skip = 0 if upscaler.has_state else kept
-        decoded = ahead(stack.enter_context(decoder.frames(skip=skip)))
+        first = first_needed(kept, upscaler, segment=SEGMENT)
+        decoded = ahead(stack.enter_context(decoder.frames(skip=first)))
         stack.enter_context(closing(decoded))
-        made = ahead(upscale_marked(decoded, upscaler, unwanted=kept - skip))
+        made = ahead(upscale_marked(decoded, upscaler, segment=SEGMENT, first=first, wanted=kept))
         stack.enter_context(closing(made))
         return made
 
@@ -371,7 +371,9 @@ def upscale_into_pictures(
     clip = read_clip(path, max_pixels=max_pixels)
     _check_progressive(clip, deinterlace=deinterlace)
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
-    frames = write_pictures(decoder, pattern, upscaler=upscaler, overwrite=overwrite)
+    frames = write_pictures(
+        decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
+    )
     guesses = clip.colour.guesses(clip.layout, clip.height)
     return VideoResult(
         source=path,

@@ -1,0 +1,107 @@
+"""WDSR that remembers: what it made of the frames before goes into each picture.
+
+Source: Isobe et al., "Revisiting Temporal Modeling for Video Super-resolution" (RRN), 2020: frames,
+hidden features and the last output in pixel-unshuffled form are read together. Ours has WDSR's
+blocks and linear skip, where RRN has plain blocks and enlarges by interpolation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from widesr.nets.network import Network
+from widesr.nets.wdsr import WDSR, WDSRConfig
+from widesr.nets.weight_norm import conv2d
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentWDSRConfig(WDSRConfig):
+    """The configuration of `RecurrentWDSR`."""
+
+    temporal_size: Literal[1, 2, 3, 5] = 2
+    """Frames that go in side by side: 2 is the one before and the one that is enlarged, as RRN has
+    it; 3 looks one frame ahead too."""
+
+    def values(self) -> dict[str, Any]:
+        """Return the keys and values that files hold, the temporal size always."""
+        return super().values() | {"temporal_size": self.temporal_size}
+
+    @property
+    def is_recurrent(self) -> bool:
+        """True: what was made of the frames before goes into each picture."""
+        return True
+
+    @property
+    def state_channels(self) -> int:
+        """Channels of the state: the hidden features, and the last picture unshuffled."""
+        return self.n_feats + 3 * self.scale**2
+
+
+class RecurrentWDSR(WDSR):
+    """Super-resolve a clip: (N, 3F, H, W) to (N, 3F, sH, sW), its F frames in the channels.
+
+    Beyond the first and the last frame, these are repeated. The state is zero at first.
+    """
+
+    cfg: RecurrentWDSRConfig
+
+    def __init__(self, cfg: RecurrentWDSRConfig, *, normed: bool = True) -> None:
+        """Start from random weights; `normed=False` gives plain convolutions, for inference."""
+        super().__init__(cfg, normed=normed)
+        with_gains = normed and cfg.norm == "weight"
+        self.hidden = conv2d(cfg.n_feats, cfg.n_feats, 3, normed=with_gains)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """Super-resolve all frames of a batch of clips; see the class."""
+        return torch.cat(list(self.predictions(lr)), dim=1)
+
+    def supervised(self, lr: Tensor) -> Tensor:
+        """Return the pictures of all frames, (F N, 3, sH, sW): all clips' first frames first."""
+        return torch.cat(list(self.predictions(lr)))
+
+    def predictions(self, lr: Tensor) -> Iterator[Tensor]:
+        """Yield the picture of each frame in turn, (N, 3, sH, sW)."""
+        frames = lr.chunk(lr.shape[1] // 3, dim=1)
+        size = self.cfg.temporal_size
+        state = lr.new_zeros(len(lr), self.cfg.state_channels, *lr.shape[2:])
+        for now in range(len(frames)):
+            around = (now - size // 2 + i for i in range(size))
+            seen = [frames[min(max(at, 0), len(frames) - 1)] for at in around]
+            sr, state = self.step(torch.cat(seen, dim=1), state)
+            yield sr
+
+    def step(self, lr: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Super-resolve one frame.
+
+        Args:
+            lr: (N, 3T, H, W), T = `temporal_size` frames in [0, 1].
+            state: (N, n_feats + 3 s**2, H, W), as this gave it for the frame before; zero at first.
+
+        Returns:
+            The picture (N, 3, sH, sW), and the state for the next frame.
+        """
+        x = self.centred(lr)
+        feats = self.features(torch.cat([x, state], dim=1))
+        pixels = self.tail(feats) + self.skip(x)
+        sr = self._finished(self.shuffle(pixels) * self.cfg.rgb_std + self.rgb_mean, lr)
+        return sr, torch.cat([nn.functional.relu(self.hidden(feats)), pixels], dim=1)
+
+
+class Step(nn.Module):
+    """One step of a recurrent network as a module of its own, for export."""
+
+    def __init__(self, network: RecurrentWDSR) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, lr: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Super-resolve one frame; see `RecurrentWDSR.step`."""
+        return self.network.step(lr, state)
+
+
+def stepwise(network: Network) -> nn.Module:
+    """Return what a file holds of a network: one step of a recurrent one, any other as it is."""
+    return Step(network) if isinstance(network, RecurrentWDSR) else network

@@ -1,0 +1,238 @@
+"""Upscale the frames of a scene by networks that look at several of them, or that remember."""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.engine import (
+    Engine,
+    EngineOptions,
+    Tensor,
+    describe_ports,
+    find_model,
+    load_engine,
+    native_scales,
+)
+from widesr.engine.tuned import recall_best
+from widesr.errors import ModelFileError, UsageError
+from widesr.models.catalog import ModelCard, ModelFile
+from widesr.pixels.resize import resize_rows
+from widesr.pixels.rows import Rows
+from widesr.pixels.tiling import Tile, plan_tiles
+from widesr.system.threads import in_threads
+from widesr.upscaling.conversion import from_network, to_network
+from widesr.upscaling.target import Target, plan_scales
+from widesr.upscaling.tile_policy import MARGIN, TilePolicy
+from widesr.video.colour import Plane
+
+_LEAD = 8
+"""Frames after which a state that began with nothing is nearly what it would be."""
+
+_State = NDArray[np.float16]
+"""(1, C, H, W): half as large as what the network computes in; a 1080p frame's takes 0.3 GB."""
+
+
+class TemporalFrames:
+    """Upscales frames by a network of several; it is used as a `FrameUpscaler`.
+
+    Tiled and whole give the same frames: a tile reads the state around it, too, as it was after the
+    frame before.
+    """
+
+    has_state = True
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: EngineOptions | None = None,
+        *,
+        target: Target | None = None,
+        card: ModelCard | None = None,
+        fastest_tile: int | None = None,
+    ) -> None:
+        """Use an engine that takes frames side by side in its channels, and perhaps a state.
+
+        Args:
+            engine: The network: (N, 3T, H, W) to (N, 3, sH, sW), or with a state beside it that
+                comes out again in the size of the input.
+            options: The settings; of them `tile` and `max_memory` count here.
+            target: The size to reach; None is what the network makes.
+            card: The card of the network, if it has one.
+            fastest_tile: The side that was found to be fastest, LR pixels.
+
+        Raises:
+            ModelFileError: The network is none of these.
+            UsageError: Self-ensemble or consistency was asked for, or `tile` is not valid.
+        """
+        options = options or EngineOptions()
+        self.model = card.name if card else engine.name
+        self.weights_sha256 = card.weights_sha256 if card else None
+        if not _is_temporal(engine):
+            raise ModelFileError(
+                f"{self.model}: expected a network from frames of RGB, and a state perhaps, to RGB "
+                f"and the state, found {describe_ports(engine)}"
+            )
+        if options.self_ensemble or options.consistent:
+            raise UsageError(
+                f"{self.model} looks at several frames, which self-ensemble and consistency do "
+                "not; leave them out",
+                options=["self_ensemble", "consistent"],
+            )
+        self._engine, self._target = engine, target
+        self._size = (engine.inputs[0].channels or 3) // 3
+        self._is_recurrent = len(engine.inputs) == 2
+        self.look_ahead = self._size - 1 - self._size // 2
+        self.lead = _LEAD if self._is_recurrent else self._size // 2
+        self._policy = TilePolicy(
+            model=self.model,
+            tile=options.tile,
+            max_memory=options.max_memory,
+            fastest=fastest_tile,
+        )
+        self._policy.side(engine)  # refuses a tile that is not valid
+
+    @classmethod
+    def of_model(
+        cls, model: ModelFile, options: EngineOptions, *, target: Target | None = None
+    ) -> "TemporalFrames":
+        """Load a model file.
+
+        Raises:
+            ModelFileError: The file cannot be used.
+            UsageError: As the class, or as `load_engine`.
+        """
+        best = recall_best(model.card.weights_sha256)
+        streams: Literal["auto", 1] = 1 if options.tile is None else "auto"
+        engine = load_engine(model, options.tuned(best), streams=streams)
+        fastest = best.tile if best else None
+        return cls(engine, options, target=target, card=model.card, fastest_tile=fastest)
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Give the (height, width) of what becomes of a frame of this size."""
+        if self._target is not None:
+            return self._target.size(height, width)
+        return height * self._engine.scale, width * self._engine.scale
+
+    def seconds_for(self, height: int, width: int) -> float:
+        """Estimate how long a frame of this size takes, by measuring a small one once."""
+        return height * width * self._seconds_per_pixel
+
+    @cached_property
+    def _seconds_per_pixel(self) -> float:
+        side = 192
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+        list(self.upscale_scene([noise]))  # the first takes longer
+        start = time.perf_counter()
+        list(self.upscale_scene([noise]))
+        return (time.perf_counter() - start) / side**2
+
+    def upscale_scene(self, frames: Iterable[Plane]) -> Iterator[Plane]:
+        """Upscale the frames of one scene; the first and the last are repeated beyond its ends.
+
+        Args:
+            frames: RGB (H, W, 3) or grey (H, W, 1), uint8 or uint16, all alike.
+        """
+        state: _State | None = None
+        for seen in self._windows(frames):
+            frame = seen[self._size // 2]
+            if state is None and self._is_recurrent:
+                channels = self._engine.inputs[1].channels or 0
+                state = np.zeros((1, channels, *_padded_size(frame)), np.float16)
+            sr, state = self._step(seen, state)
+            if (frame == frame[0, 0]).all():  # of a single colour, which it keeps to the level
+                sr = np.broadcast_to(frame[0, 0], sr.shape)
+            yield self._sized(sr, frame)
+
+    def _windows(self, frames: Iterable[Plane]) -> Iterator[list[Plane]]:
+        """Give the frames around each, in order."""
+        seen: deque[Plane] = deque(maxlen=self._size)
+        waiting = 0
+        for frame in frames:
+            if not seen:  # as if it had been there before
+                seen.extend([frame] * (self._size // 2))
+                waiting = self.look_ahead
+            seen.append(frame)
+            if waiting:
+                waiting -= 1
+            else:
+                yield list(seen)
+        if not seen:
+            return
+        last = seen[-1]
+        for n in range(self.look_ahead):
+            seen.append(last)
+            if n >= waiting:
+                yield list(seen)
+
+    def _step(self, seen: list[Plane], state: _State | None) -> tuple[Plane, _State | None]:
+        """Upscale the frame in the middle, tile by tile, and make the next state."""
+        frame, scale = seen[self._size // 2], self._engine.scale
+        engine = self._engine if frame.dtype == np.uint8 else self._engine.fp32
+        padding = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
+        padded = [np.pad(each, padding, mode="symmetric") for each in seen]
+        height, width = _padded_size(frame)
+        sr = np.empty((height * scale, width * scale, frame.shape[2]), frame.dtype)
+        after = None if state is None else np.empty_like(state)
+
+        def fill(tile: Tile) -> None:
+            read = tile.read_y, tile.read_x
+            lr = np.concatenate([to_network(each[read]) for each in padded], axis=1)
+            beside: list[Tensor] = [] if state is None else [state[:, :, *read].astype(np.float32)]
+            picture, *others = engine.run_all(lr, *beside)
+            into = sr[tile.placed(scale)]
+            from_network(picture[:, :, *tile.kept(scale)], into=into)
+            if after is not None:
+                after[:, :, tile.core_y, tile.core_x] = others[0][:, :, *tile.kept(1)]
+
+        tiles = plan_tiles(
+            height,
+            width,
+            tile=self._policy.side(engine),
+            halo=engine.receptive_radius,
+            streams=engine.streams,
+        )
+        for _ in in_threads(iter(tiles), fill, threads=engine.streams):
+            pass
+        edge = MARGIN * scale
+        return sr[edge:-edge, edge:-edge], after
+
+    def _sized(self, sr: Plane, frame: Plane) -> Plane:
+        """Bring what the network made to the size that was asked for."""
+        size = self.output_size(*frame.shape[:2])
+        if sr.shape[:2] == size:
+            return sr
+        return resize_rows(Rows.of(np.ascontiguousarray(sr)), size=size).whole()
+
+
+def find_temporal(name: str, *, target: Target) -> ModelFile | None:
+    """Find the model that a user names if it looks at several frames; None if it is another.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        ModelFileError: The file is damaged.
+        UsageError: The scale is more than it gives.
+    """
+    native = native_scales(name)
+    if not native or find_model(name, scale=native[0]).card.frames == 1:
+        return None
+    scale = max(native)
+    if target.scale is not None:
+        scale = next(iter(plan_scales(target.factor(1, 1), native=native)), min(native))
+    return find_model(name, scale=scale)
+
+
+def _is_temporal(engine: Engine) -> bool:
+    """Say whether a network goes from frames, and a state perhaps, to RGB and the state."""
+    frames, *states = (port.channels for port in engine.inputs)
+    rgb, *after = (port.channels for port in engine.outputs)
+    is_frames = frames is not None and frames % 3 == 0
+    return is_frames and rgb == 3 and states == after and len(states) < 2
+
+
+def _padded_size(frame: Plane) -> tuple[int, int]:
+    return frame.shape[0] + 2 * MARGIN, frame.shape[1] + 2 * MARGIN
