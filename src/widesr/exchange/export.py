@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from widesr.engine import load_engine
+from widesr.engine import NOISY, load_engine
 from widesr.errors import ExportError, WidesrError, output_exists
 from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
 from widesr.nets import Network, family_of, iterated
@@ -47,7 +47,8 @@ def export_onnx(
 ) -> ModelCard:
     """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
 
-    Weight norm is folded, normalisation is part of the graph, height and width are free.
+    Weight norm is folded, normalisation is part of the graph, height and width are free. Noise, if
+    the network reads it, is in channels behind those of RGB.
 
     Args:
         weights: What `widesr train` wrote.
@@ -141,9 +142,9 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
             warnings.simplefilter("ignore")  # torch's own deprecations: nothing a user can mend
             program = torch.onnx.export(
                 plain,
-                (torch.rand(1, 3, 24, 32),),
+                (torch.rand(1, 3 + plain.noise, 24, 32),),
                 dynamo=True,
-                input_names=["lr"],
+                input_names=[NOISY if plain.noise else "lr"],
                 output_names=["sr"],
                 dynamic_shapes=({0: free, 2: free, 3: free},),
                 opset_version=_OPSET,
@@ -219,7 +220,7 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
     in_fp64 = deepcopy(plain).double()
     random = np.random.default_rng(0)
     for height, width in _SIZES:
-        lr: NDArray[np.float32] = random.random((2, 3, height, width), np.float32)
+        lr: NDArray[np.float32] = random.random((2, 3 + plain.noise, height, width), np.float32)
         with torch.inference_mode():
             expected = in_fp64(torch.from_numpy(lr).double()).numpy()
             rounding = float(np.abs(plain(torch.from_numpy(lr)).numpy() - expected).max())

@@ -58,7 +58,15 @@ class Network(nn.Module):
         yield self.enlarged(lr)
 
     def _finished(self, sr: Tensor, lr: Tensor) -> Tensor:
-        return sr if self.consistency is None else self.consistency(sr, lr)
+        return sr if self.consistency is None else self.consistency(sr, lr[:, :3])
+
+    @property
+    def noise(self) -> int:
+        """Channels of noise that go in beside RGB; with them there are many pictures for each LR.
+
+        They lie behind the three of the picture, of normal distribution.
+        """
+        return 0
 
     @property
     def receptive_radius(self) -> int | None:

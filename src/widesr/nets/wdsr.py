@@ -39,14 +39,20 @@ class WDSRConfig(NetworkConfig):
     """Reparametrisation of each kernel by direction and length while training. Muon needs none."""
     reuse: Annotated[int, Field(ge=1)] = 1
     """Times that the whole row of blocks runs with the same weights; 1 is the published network."""
+    noise: Annotated[int, Field(ge=0)] = 0
+    """Channels of noise that the head reads beside the picture; 0 is the published network."""
 
     def values(self) -> dict[str, Any]:
-        """Return the keys and values that files hold; those without `reuse` stay as they were."""
-        return {key: v for key, v in super().values().items() if key != "reuse" or v != 1}
+        """Return the keys and values that files hold; those of published networks stay as then."""
+        later = {"reuse": 1, "noise": 0}
+        return {k: v for k, v in super().values().items() if k not in later or v != later[k]}
 
 
 class WDSR(Network):
-    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
+    """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
+
+    With `noise`, the input has so many channels more, of normal distribution.
+    """
 
     cfg: WDSRConfig
     rgb_mean: Tensor
@@ -67,7 +73,8 @@ class WDSR(Network):
             # widen 1x1, ReLU, low rank 1x1, 3x3
             return nn.Sequential(conv(n, wide, 1), nn.ReLU(), conv(wide, low, 1), conv(low, n, 3))
 
-        self.head, self.tail, self.skip = conv(3, n, 3), conv(n, n_out, 3), conv(3, n_out, 5)
+        self.head, self.tail = conv(3 + cfg.noise, n, 3), conv(n, n_out, 3)
+        self.skip = conv(3, n_out, 5)
         self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
         self.shuffle = nn.PixelShuffle(cfg.scale)
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
@@ -77,13 +84,20 @@ class WDSR(Network):
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
-        x = (lr - self.rgb_mean) / self.cfg.rgb_std  # a new tensor: `lr` is never written to
-        feats = self.head(x)  # (N, n_feats, H, W)
+        # A new tensor: `lr` is never written to.
+        x = (lr[:, :3] - self.rgb_mean) / self.cfg.rgb_std
+        read = torch.cat([x, lr[:, 3:]], dim=1) if self.cfg.noise else x
+        feats = self.head(read)  # (N, n_feats, H, W)
         for _ in range(self.cfg.reuse):
             for block in self.body:
                 feats = feats + block(feats) * self.cfg.res_scale
         sr: Tensor = self.shuffle(self.tail(feats) + self.skip(x))
         return sr * self.cfg.rgb_std + self.rgb_mean
+
+    @property
+    def noise(self) -> int:
+        """Channels of noise that go in beside RGB."""
+        return self.cfg.noise
 
     @property
     def reach(self) -> int:

@@ -90,7 +90,7 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
 
 def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
     """Raise unless the networks differ in nothing but scale and size."""
-    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm"}
+    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm", "noise"}
     if type(small) is not type(large):
         raise CheckpointError(
             f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
