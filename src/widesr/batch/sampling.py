@@ -25,7 +25,7 @@ from widesr.upscaling.upscaler import Upscaler
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled:
-    """What became of one picture."""
+    """The samples of one picture, or why there are none."""
 
     source: Path
     targets: tuple[Path, ...]

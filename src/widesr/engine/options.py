@@ -55,7 +55,7 @@ class EngineOptions:
     """The output is corrected so that it shrinks back to the input by MATLAB's bicubic, to the
     pixel but for its rounding; the scale must be a whole number."""
     seed: int = 0
-    """Which of the many pictures a network makes that reads noise; others have but one."""
+    """The seed of the noise that some networks read: each has a picture for every seed."""
     temperature: float = 1.0
     """The strength of that noise, from 0; above 1 is more than the network learned with."""
     max_memory: int = MAX_MEMORY

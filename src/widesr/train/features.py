@@ -116,7 +116,7 @@ class Perceptual(nn.Module):
         total = finest
         for each in others:
             total = total + F.interpolate(each, size=finest.shape[2:], mode="bilinear")
-        return total.unflatten(0, (-1, len(hr)))
+        return total.view(-1, len(hr), *total.shape[1:])
 
     def _distances(self, sr: Tensor, hr: Tensor) -> list[Tensor]:
         """Compare each layer at each place: (K N, 1, h, w)."""

@@ -253,8 +253,8 @@ class Scores(NamedTuple):
     """Power at the spacing of LR pixels against that beside it, in dB, the most of all photographs;
     None where they are too small."""
     space: float | None = None
-    """How much nearer the truth the best sample at each place is than the best of all, as the
-    challenge on the SR space counts it, in percent; None for networks without noise."""
+    """Share in percent by which the best sample at each place is nearer to the truth than the best
+    of all, as the challenge on the SR space counts it; None for networks without noise."""
 
 
 class BestTable(_Table):

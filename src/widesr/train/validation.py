@@ -110,7 +110,7 @@ def _samples(
 
 
 class _Distances(NamedTuple):
-    """How far the samples of a photograph are from it, by LPIPS."""
+    """Distances of the samples of a photograph from it, by LPIPS."""
 
     mean: float
     best: float
