@@ -78,10 +78,10 @@ def test_the_model_upscales_as_others_do(lr):
     )
 
 
-def test_the_map_is_four_standard_deviations():
+def test_the_map_is_eight_standard_deviations():
     rng = np.random.default_rng(0)
     samples = rng.integers(100, 130, (5, 9, 7, 3), np.uint8)
-    wanted = 4 * np.sqrt(samples.var(axis=0, ddof=1, dtype=np.float64).mean(axis=2))
+    wanted = 8 * np.sqrt(samples.var(axis=0, ddof=1, dtype=np.float64).mean(axis=2))
     assert np.abs(variance_map(list(samples)) - wanted).max() <= 0.51
     deep = [each.astype(np.uint16) * 257 for each in samples]
     assert np.array_equal(variance_map(deep), variance_map(list(samples)))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
 
-_BRIGHTER = 4
-"""Times that a map shows the deviation: it is seldom more than a quarter of the range."""
+_BRIGHTER = 8
+"""Times that a map shows the deviation: it is seldom more than an eighth of the range."""
 _CHUNK = 2**22
 """Values of all samples that are compared at once."""
 
@@ -101,7 +101,7 @@ def variance_map(pictures: Sequence[Picture | NDArray[Any]]) -> NDArray[np.uint8
         pictures: Two or more of one size and type; alpha does not count.
 
     Returns:
-        Grey levels, (H, W): four times the standard deviation over the samples, in levels of 255,
+        Grey levels, (H, W): eight times the standard deviation over the samples, in levels of 255,
         by the mean variance of the channels. Black is where all are alike.
 
     Raises:
