@@ -100,13 +100,14 @@ def main():
         for model in models:  # the hash of the file as it is now, with the scores on its card
             for report in plain.get(model.card.name, ()):
                 report["model"]["sha256"] = hashlib.sha256(model.path.read_bytes()).hexdigest()
-        if options.only and options.json.is_file():
-            plain = json.loads(options.json.read_text(encoding="utf-8"))["reports"] | plain
         result = {
             "command": " ".join(["python", *sys.argv]),
             "commit": commit,
             "reports": plain,
         }
+        if options.only and options.json.is_file():  # what else is there is of the run that it names
+            kept = json.loads(options.json.read_text(encoding="utf-8"))
+            result = kept | {"reports": kept["reports"] | plain}
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
