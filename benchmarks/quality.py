@@ -6,9 +6,10 @@
 
 BENCH is a folder with `Set5/HR`, `Set5/LR_bicubic/X2` ... and `Set14/HR_x2`, `Set14/LR_x2` ...,
 as the usual archives have them. `--only` scores one model, by name or path, and no bicubic: for one
-that is not in the package yet. `--self-ensemble` is `widesr upscale -x`, of the finest models
-alone, and for no card. `--cards` writes the scores into the model files (needs the `train`
-extra), and `scripts/models_table.py` takes them from there into the README.
+that is not in the package yet. The file of `--json` then keeps what it has of others.
+`--self-ensemble` is `widesr upscale -x`, of the finest models alone, and for no card. `--cards`
+writes the scores into the model files (needs the `train` extra), and `scripts/models_table.py`
+takes them from there into the README.
 """
 
 import argparse
@@ -104,6 +105,9 @@ def main():
             "commit": commit,
             "reports": plain,
         }
+        if options.only and options.json.is_file():  # what else is there is of the run that it names
+            kept = json.loads(options.json.read_text(encoding="utf-8"))
+            result = kept | {"reports": kept["reports"] | plain}
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
     from widesr.pixels.resize import imresize
     from widesr.upscaling.api import upscale
+    from widesr.upscaling.sampling import samples, variance_map
     from widesr.upscaling.upscaler import Upscaler
     from widesr.video.api import upscale_frames, upscale_video
     from widesr.video.upscale import VideoResult
@@ -48,10 +49,12 @@ __all__ = [
     "psnr",
     "pull_model",
     "read_picture",
+    "samples",
     "ssim",
     "upscale",
     "upscale_frames",
     "upscale_video",
+    "variance_map",
     "write_picture",
 ]
 
@@ -68,6 +71,7 @@ _MODULES = {
     "pixels.metrics": ("PROTOCOLS", "Protocol", "psnr", "ssim"),
     "pixels.resize": ("imresize",),
     "upscaling.api": ("upscale",),
+    "upscaling.sampling": ("samples", "variance_map"),
     "upscaling.upscaler": ("Upscaler",),
     "video.api": ("upscale_frames", "upscale_video"),
     "video.upscale": ("VideoResult",),

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from widesr.cli import run
 from widesr.errors import DataError, UsageError
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.evaluation.space import evaluate_samples
+from widesr.upscaling.sampling import load_sampler
 
 
 @pytest.fixture
@@ -60,6 +62,26 @@ def test_samples_may_be_named_as_their_original(folders, weights):
         path.rename(path.with_name(path.name.replace("000000", "0801")))
     report = evaluate_samples(originals, samples, scale=4, samples=2, lpips_weights=weights)
     assert list(report.pictures) == ["0801.png"]
+
+
+def test_a_model_is_judged_as_the_files_that_it_writes(folders, weights, tmp_path):
+    originals, _ = folders
+    hr = originals / "0801.png"
+    Image.fromarray(np.asarray(Image.open(hr))[:92]).save(hr)  # no multiple of 8, as the crop is
+    lr, made = tmp_path / "lr", tmp_path / "made"
+    assert run(["degrade", str(originals), "-s", "4", "-o", str(lr), "--quiet"]) == 0
+    told = ["--count", "2", "--challenge", "--quiet", "-o", str(made)]
+    assert run(["samples", str(lr), *told]) == 0
+    judge = {"scale": 4, "samples": 2, "lpips_weights": weights}
+    by_files = evaluate_samples(originals, made, **judge)
+    by_model = evaluate_samples(originals, load_sampler(scale=4), **judge)
+    assert by_model.pictures == by_files.pictures
+    assert by_model.mean.lr_psnr_worst > 55
+    assert by_model.mean.score > 0
+    with pytest.raises(UsageError):
+        evaluate_samples(originals, load_sampler(scale=4), **judge | {"scale": 2})
+    told = ["-n", "best", "--protocol", "sr-space", "--lpips-weights", str(weights)]
+    assert run(["evaluate", str(originals), "-s", "4", *told]) == 2
 
 
 def test_samples_that_are_missing_or_of_another_size_are_named(folders, weights):

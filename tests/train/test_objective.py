@@ -21,13 +21,15 @@ from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
 from widesr.train.checkpoint import load_newest_state, load_weights
 from widesr.train.discriminators import DISCRIMINATORS
+from widesr.train.dry_run import plan
 from widesr.train.features import Perceptual, SqueezeNet
 from widesr.train.guard import Guard
 from widesr.train.loop import prepare, train
 from widesr.train.objective import Adversary, Share
-from widesr.train.parallel import ALONE
+from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import AdversarialTable, BestTable, Scores, load_recipe
 from widesr.train.run import ExplosionError, Learned
+from widesr.train.schedule import way_at
 
 pytestmark = pytest.mark.train
 
@@ -240,6 +242,98 @@ def test_a_discriminator_that_is_no_number_ends_the_run_before_anything_is_learn
     assert all(torch.equal(a, b) for a, b in zip(before, run.network.parameters(), strict=True))
 
 
+# ---- samples -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(gan):
+    """Write the recipe of a network that learns three pictures of each patch, and other changes."""
+
+    def write(*changes):
+        noisy = ("expansion = 2", "expansion = 2\nnoise = 2"), ("l1 = 1.0", "l1 = 1.0\nsamples = 3")
+        text = rewritten(Path(gan()).read_text(), *noisy, ('score = "lpips"', 'score = "space"'))
+        file = Path(gan())
+        file.write_text(rewritten(text, *changes))
+        return str(file)
+
+    return write
+
+
+def batch(seed):
+    random = np.random.default_rng(seed)
+    lr = random.integers(0, 256, (4, 12, 12, 3), np.uint8)
+    return Batch(lr, random.integers(0, 256, (4, 24, 24, 3), np.uint8))
+
+
+def test_at_each_place_the_nearest_sample_is_learned_from(many, weights):
+    run = prepare(load_recipe(many()), init=None, threads=1, device="cpu")
+    with torch.no_grad():
+        run.network.head.weight_v[:, 3:] *= 30  # so that samples differ
+    for parameter in run.network.parameters():
+        parameter.requires_grad_(requires_grad=False)
+    given = batch(0)
+    read = run._input(given, way_at(run.recipe, 0))
+    sr = run.network.supervised(read).requires_grad_()
+    hr = torch.from_numpy(given.hr).permute(0, 3, 1, 2) / 255
+    table = run.recipe.terms
+    judged = run.objective.judge(sr, hr.repeat(3, 1, 1, 1), table, Share(4, 4), step=0)
+    # Oracle: the maps of the evaluation, which are in full size, and there the least.
+    lpips, least = Lpips(weights), []
+    for patch, original in enumerate(hr):
+        pictures = [original, *sr.detach().clamp(0, 1).unflatten(0, (3, 4))[:, patch]]
+        truth, *seen = (
+            lpips.look((each.permute(1, 2, 0).numpy() * 65535).round().astype(np.uint16))
+            for each in pictures
+        )
+        maps = [lpips.map_between(each, truth, size=(24, 24)) for each in seen]
+        assert np.mean(maps[0]) != pytest.approx(np.mean(maps[1]), rel=1e-3)
+        least.append(np.minimum.reduce(maps).mean())
+    assert float(judged.terms["perceptual"]) == pytest.approx(np.mean(least), rel=0.1)
+    apart = run.objective.perceptual.maps(sr, hr)
+    assert apart.shape[:2] == (3, 4)
+    assert float(judged.terms["perceptual"]) == pytest.approx(float(apart.amin(0).mean()))
+    assert float(judged.terms["perceptual"]) < 0.99 * float(apart.mean())
+
+
+def test_samples_are_learned_bit_for_bit_after_a_resume(many):
+    def advanced(run, steps):
+        for step in steps:
+            run.advance(batch(step))
+        return run
+
+    whole = advanced(prepare(load_recipe(many()), init=None, threads=1, device="cpu"), range(6))
+    half = advanced(prepare(load_recipe(many()), init=None, threads=1, device="cpu"), range(3))
+    tensors, plain = half.state()
+    again = prepare(load_recipe(many()), init=None, threads=1, device="cpu")
+    again.restore({name: tensor.clone() for name, tensor in tensors.items()}, plain)
+    one, other = whole.state()[0], advanced(again, range(3, 6)).state()[0]
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.network.head.weight_v[:, 3:].abs().min() > 0
+
+
+def test_processes_share_the_noise_of_one(many):
+    run = prepare(load_recipe(many()), init=None, threads=1, device="cpu")
+    way, given = way_at(run.recipe, 0), batch(0)
+    whole = run._input(given, way).unflatten(0, (3, 4))
+    assert not torch.equal(whole[0], whole[1])
+    for rank, part in ((0, slice(0, 2)), (1, slice(2, 4))):
+        run.world = World(rank, 2)
+        mine = run._input(Batch(given.lr[part], given.hr[part]), way).unflatten(0, (3, 2))
+        assert torch.equal(mine, whole[:, part])
+
+
+def test_a_run_of_samples_validates_how_much_of_the_space_they_have(many, photographs, tmp_path):
+    recipe = load_recipe(many(("steps = 12", "steps = 4")))
+    assert plan(recipe, data=photographs, threads=1).seconds > 0
+    train(recipe, data=photographs, out=tmp_path, threads=1)
+    (row,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert row["space"] > 0
+    assert row["lpips"] > 0
+    again = load_recipe(many(("steps = 12", "steps = 4"), ("seed = 1", "seed = 2")))
+    train(again, data=photographs, out=tmp_path / "other", threads=1)
+    assert json.loads((tmp_path / "other/log.jsonl").read_text())["space"] != row["space"]
+
+
 # ---- the guard ---------------------------------------------------------------------------------
 
 
@@ -338,6 +432,32 @@ def test_mistakes_in_the_table_are_named(gan, change, message):
         load_recipe(gan(change))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("samples = 3", "samples = 1"), "loss.samples = 1: "),
+        (("noise = 2\n", ""), "samples needs .* noise"),
+        (("noise = 2", "noise = -1"), "more than 0 for noise|net.noise"),
+        (("perceptual = 0.1\n", ""), "samples needs the term perceptual"),
+        (("samples = 3\n", ""), None),
+        (('score = "space"', "max_lpips = 0.1"), None),
+    ],
+)
+def test_mistakes_about_samples_are_named(many, change, message):
+    if message is None:
+        load_recipe(many(change))
+        return
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(many(change))
+
+
+def test_the_score_of_samples_needs_noise_and_features(gan, recipe_file):
+    with pytest.raises(RecipeError, match="needs noise"):
+        load_recipe(gan(('score = "lpips"', 'score = "space"')))
+    with pytest.raises(RecipeError, match=r"max_lpips needs the table \[features\]"):
+        load_recipe(recipe_file(("[log]", "[best]\nmax_lpips = 0.1\n[log]")))
+
+
 def test_there_is_exactly_one_loss_and_its_features(recipe_file):
     with pytest.raises(RecipeError, match=r"loss: .* neither is there"):
         load_recipe(recipe_file(('loss = "l1"\n', "")))
@@ -371,3 +491,7 @@ def test_the_best_weights_are_within_the_limits_first():
     assert sorted(ranked, key=best.rank) == ranked
     assert best.rank(good._replace(lpips=0.01, lr_psnr=40.0)) < best.rank(good)
     assert BestTable().rank(good) < BestTable().rank(good._replace(psnr=28.1))
+    space = BestTable(score="space", max_lpips=0.25)
+    varied = good._replace(space=12.0)
+    assert space.rank(varied) > space.rank(varied._replace(space=11.0))
+    assert space.rank(varied) > space.rank(varied._replace(space=30.0, lpips=0.3))

@@ -96,6 +96,17 @@ def test_weights_teach_as_their_network_computes(pairs, weights, tmp_path, self_
     assert (found.taught == levels).mean() > 0.999
 
 
+def test_a_network_that_reads_noise_teaches_one_of_its_pictures(pairs, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"n_resblocks": 1, "n_feats": 4, "expansion": 2, "noise": 2}
+    weights = tmp_path / "noisy.safetensors"
+    save_weights(weights, build(WDSRConfig(scale=2, block="a", **sizes)), None)
+    upscaler = Teacher(table(weights), scale=2, device=CPU).upscaler
+    first = upscaler(pairs[0].lr)
+    assert np.array_equal(upscaler(pairs[0].lr), first)
+    assert not np.array_equal(upscaler.sample(1)(pairs[0].lr), first)
+
+
 def test_a_teacher_of_another_scale_is_refused(weights):
     with pytest.raises(RecipeError, match="of x2, expected x3"):
         Teacher(table(weights), scale=3, device=CPU)

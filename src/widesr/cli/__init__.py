@@ -27,6 +27,7 @@ from widesr.cli.judge import compare_pictures, evaluate_model
 from widesr.cli.lineup import compare_models
 from widesr.cli.models import commands as models_commands
 from widesr.cli.recipe import commands as recipe_commands
+from widesr.cli.samples import sample_pictures
 from widesr.cli.serve import serve_pictures
 from widesr.cli.study import run_studies
 from widesr.cli.terminal import Command, Group, logged, print_error
@@ -37,6 +38,7 @@ from widesr.system.version import __version__
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "upscale": upscale_pictures,
+    "samples": sample_pictures,
     "serve": serve_pictures,
     "bulk": upscale_bucket,
     "degrade": degrade_pictures,

@@ -98,7 +98,9 @@ def evaluate_model(
     sr_dir: Annotated[
         Path | None,
         typer.Option(
-            "--sr", metavar="DIR", help="Samples to judge, with --protocol sr-space alone."
+            "--sr",
+            metavar="DIR",
+            help="Samples to judge, with --protocol sr-space alone; else the model makes them.",
         ),
     ] = None,
     samples: Annotated[
@@ -107,7 +109,7 @@ def evaluate_model(
             "--samples",
             metavar="N",
             parser=values.whole_number("samples", most=99_999),
-            help="The number of samples of each picture in --sr.",
+            help="The number of samples of each picture, with --protocol sr-space.",
         ),
     ] = 10,
     lr_dir: Annotated[
@@ -197,6 +199,8 @@ def evaluate_model(
         judge_samples(
             hr_dir,
             sr_dir,
+            model=model,
+            engine=engine,
             protocol=protocol,
             scale=scale,
             samples=samples,

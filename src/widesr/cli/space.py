@@ -9,6 +9,7 @@ from widesr.cli.terminal import progress, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
+    from widesr.engine import EngineOptions
     from widesr.evaluation.space import SamplesReport, SamplesScore
 
 
@@ -16,6 +17,8 @@ def judge_samples(
     hr_dir: Path,
     sr_dir: Path | None,
     *,
+    model: str,
+    engine: "EngineOptions",
     protocol: list[str],
     scale: int,
     samples: int,
@@ -24,22 +27,21 @@ def judge_samples(
     quiet: bool,
     max_pixels: int | None = None,
 ) -> None:
-    """Judge the samples in `sr_dir`, and print a table or write the report.
+    """Judge the samples in `sr_dir`, or those of a model, and print a table or write the report.
 
     Raises:
-        UsageError: Another protocol beside this one, or no folder of samples.
+        UsageError: Another protocol beside this one, or neither samples nor a model of them.
         WidesrError: As `evaluate_samples` says.
     """
     from widesr.evaluation.report import write_report
     from widesr.evaluation.scoring import list_pictures
     from widesr.evaluation.space import evaluate_samples
     from widesr.pictures.picture import MAX_PIXELS
+    from widesr.upscaling.sampling import load_sampler
 
-    if protocol != ["sr-space"] or sr_dir is None:
-        raise UsageError(
-            "samples are judged by --protocol sr-space alone, in the folder that --sr names; "
-            "expected both"
-        )
+    if protocol != ["sr-space"]:
+        raise UsageError("samples are judged by --protocol sr-space alone; leave out the others")
+    made = sr_dir or load_sampler(model, scale=scale, options=engine)
     done = 0
     with progress(len(list_pictures(hr_dir)), quiet=quiet) as show:
 
@@ -50,7 +52,7 @@ def judge_samples(
 
         report = evaluate_samples(
             hr_dir,
-            sr_dir,
+            made,
             scale=scale,
             samples=samples,
             lpips_weights=lpips_weights,

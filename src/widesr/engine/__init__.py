@@ -22,7 +22,7 @@ from widesr.engine.choice import Choice, advice, choose, fastest_precision
 from widesr.engine.foreign import FOREIGN
 from widesr.engine.forks import Forkable
 from widesr.engine.guard import Guarded
-from widesr.engine.interface import describe_ports, is_rgb
+from widesr.engine.interface import NOISY, describe_ports, is_rgb, noise_channels
 from widesr.engine.lookup import find_model, native_scales
 from widesr.engine.options import MAX_MEMORY, EngineOptions, EngineSettings
 from widesr.engine.peak import measure_peak
@@ -34,6 +34,7 @@ from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
     "MAX_MEMORY",
+    "NOISY",
     "RGB",
     "Backend",
     "Choice",
@@ -56,6 +57,7 @@ __all__ = [
     "load_engine",
     "measure_peak",
     "native_scales",
+    "noise_channels",
     "usable_cpus",
 ]
 

@@ -7,6 +7,9 @@ from widesr.engine.protocol import Port, Runtime, Tensor
 from widesr.errors import ModelFileError, ShapeError
 from widesr.models.catalog import ModelFile
 
+NOISY = "lr_and_noise"
+"""The name of the input of our networks that read noise in channels behind those of RGB."""
+
 
 class GraphPort(NamedTuple):
     """An input or output as a runtime describes it."""
@@ -61,6 +64,12 @@ def is_rgb(network: Runtime) -> bool:
         len(ports) == 1 and ports[0].channels in (3, None)
         for ports in (network.inputs, network.outputs)
     )
+
+
+def noise_channels(network: Runtime) -> int:
+    """Return how many channels of noise a network reads behind RGB; 0 for the usual ones."""
+    first = network.inputs[0]
+    return (first.channels or 3) - 3 if first.name == NOISY else 0
 
 
 def describe_ports(network: Runtime) -> str:

@@ -20,6 +20,8 @@ class EngineSettings(TypedDict, total=False):
     tile: int | Literal["auto"] | None
     self_ensemble: bool
     consistent: bool
+    seed: int
+    temperature: float
     max_memory: int
 
 
@@ -52,6 +54,10 @@ class EngineOptions:
     consistent: bool = False
     """The output is corrected so that it shrinks back to the input by MATLAB's bicubic, to the
     pixel but for its rounding; the scale must be a whole number."""
+    seed: int = 0
+    """The seed of the noise that some networks read: each has a picture for every seed."""
+    temperature: float = 1.0
+    """The strength of that noise, from 0; above 1 is more than the network learned with."""
     max_memory: int = MAX_MEMORY
     """Bytes that the program may take, about, when a picture passes row by row."""
 

@@ -8,7 +8,7 @@ Source: Lugmayr et al., "NTIRE 2021 learning the super-resolution space challeng
 andreas128/NTIRE21_Learning_SR_Space, measure.py at 6d00cd1. There LPIPS looks with AlexNet.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import lcm
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.resize import imresize
+from widesr.upscaling.upscaler import Upscaler
 
 _MULTIPLE = 8
 """To a multiple of which the challenge crops the originals."""
@@ -50,6 +51,7 @@ class SamplesReport(Frozen):
 
     folder: str
     samples_folder: str
+    """The folder of samples, or the model that made them."""
     scale: int
     samples: int
     network: str
@@ -62,7 +64,7 @@ class SamplesReport(Frozen):
 
 def evaluate_samples(
     hr_dir: Path,
-    sr_dir: Path,
+    made: Path | Upscaler,
     *,
     scale: int,
     samples: int,
@@ -70,12 +72,14 @@ def evaluate_samples(
     max_pixels: int = MAX_PIXELS,
     on_picture: Callable[[str], None] = lambda _: None,
 ) -> SamplesReport:
-    """Judge samples in the challenge's layout.
+    """Judge samples in the challenge's layout, or those that a model makes.
 
     Args:
         hr_dir: The originals.
-        sr_dir: Samples 0, 1, ... of the first original by name are `000000_sample00000.png`,
-            `000000_sample00001.png`, ...; or `NAME_sample00000.png`, ... after NAME.png.
+        made: A folder, where samples 0, 1, ... of the first original by name are
+            `000000_sample00000.png`, `000000_sample00001.png`, ...; or `NAME_sample00000.png`, ...
+            after NAME.png. Or what `load_sampler` gave: it makes them of the originals, shrunk, by
+            seeds from 0.
         scale: The factor between LR and HR.
         samples: Of each picture, from 2.
         lpips_weights: As for `Lpips`.
@@ -83,7 +87,7 @@ def evaluate_samples(
         on_picture: Told of every original when its samples are judged.
 
     Raises:
-        UsageError: Fewer than two samples, or no weights.
+        UsageError: Fewer than two samples, no weights, or a model of another scale.
         DataError: A sample that is missing, or of another size than its original.
         ModelFileError: The weights cannot be used.
         ImageReadError: A picture that cannot be read.
@@ -96,23 +100,23 @@ def evaluate_samples(
             "widesr; name their file",
             options=["lpips_weights"],
         )
+    if isinstance(made, Upscaler) and made.scale != scale:
+        raise UsageError(f"{made.model} makes pictures of x{made.scale}, not of x{scale}")
     lpips = Lpips(lpips_weights)
-    sets = list(_samples_of(list_pictures(hr_dir), sr_dir, samples))
+    hr_paths = list_pictures(hr_dir)
+    sets = None if isinstance(made, Upscaler) else _samples_of(hr_paths, made, samples)
     scores: dict[str, SamplesScore] = {}
-    for number, (hr_path, paths) in enumerate(sets):
+    for number, hr_path in enumerate(hr_paths):
         hr = read_picture(hr_path, max_pixels=max_pixels).pixels
-        height, width = (side - side % lcm(_MULTIPLE, scale) for side in hr.shape[:2])
-        all_samples = []
-        for path in paths:
-            sr = read_picture(path, max_pixels=max_pixels).pixels
-            whole = tuple(side - side % scale for side in hr.shape[:2])
-            if sr.shape[:2] not in (hr.shape[:2], whole) or sr.dtype != hr.dtype:
-                raise DataError(
-                    f"{path}: {sr.shape[1]}x{sr.shape[0]} {sr.dtype}, but {hr_path} is "
-                    f"{hr.shape[1]}x{hr.shape[0]} {hr.dtype}; expected the same size"
-                )
-            all_samples.append(sr[:height, :width])
+        height, width = (side - side % scale for side in hr.shape[:2])
         try:
+            if isinstance(made, Upscaler):
+                lr = imresize(hr[:height, :width], scale=1 / scale)
+                all_samples = [made.sample(seed)(lr) for seed in range(samples)]
+            else:
+                assert sets is not None
+                read = (_sample(path, hr_path, hr, scale, max_pixels) for path in sets[number])
+                all_samples = [each[:height, :width] for each in read]
             scores[hr_path.name] = judge_samples(
                 hr[:height, :width], all_samples, scale=scale, lpips=lpips, seed=number
             )
@@ -121,7 +125,7 @@ def evaluate_samples(
         on_picture(hr_path.name)
     return SamplesReport(
         folder=str(hr_dir),
-        samples_folder=str(sr_dir),
+        samples_folder=made.model if isinstance(made, Upscaler) else str(made),
         scale=scale,
         samples=samples,
         network=lpips.name,
@@ -141,10 +145,19 @@ def judge_samples(
 ) -> SamplesScore:
     """Judge samples of one picture, all (H, W, C) of one type, H and W multiples of `scale`.
 
+    LPIPS sees them cropped to a multiple of 8, as the challenge has it. LR-PSNR sees all of them:
+    cropped, a picture no longer shrinks to its input at the new borders.
+
     Raises:
         ShapeError: The pictures are too small, or not of one size.
     """
+    for sample in samples:
+        if sample.shape != hr.shape:
+            raise ShapeError(f"expected samples of shape {hr.shape}, got {sample.shape}")
     lr = imresize(hr, scale=1 / scale)
+    true_to_input = [lr_psnr(each, lr) for each in samples]
+    height, width = (side - side % lcm(_MULTIPLE, scale) for side in hr.shape[:2])
+    hr, samples = hr[:height, :width], [each[:height, :width] for each in samples]
     truth = lpips.look(hr)
     made = _spread(samples, hr, truth, lpips)
     stack = np.stack(samples).astype(np.float32)
@@ -156,7 +169,6 @@ def judge_samples(
         for _ in samples
     ]
     of_noise = _spread(noise, hr, truth, lpips)
-    true_to_input = [lr_psnr(each, lr) for each in samples]
     return SamplesScore(
         score=made.score,
         lpips_mean=made.mean,
@@ -177,8 +189,6 @@ class _Spread(NamedTuple):
 def _spread(samples: list[NDArray[Any]], hr: NDArray[Any], truth: Seen, lpips: Lpips) -> _Spread:
     means, nearest = [], np.full(hr.shape[:2], np.inf, np.float32)
     for sample in samples:
-        if sample.shape != hr.shape:
-            raise ShapeError(f"expected samples of shape {hr.shape}, got {sample.shape}")
         apart = lpips.map_between(lpips.look(sample), truth, size=hr.shape[:2])
         means.append(float(apart.mean(dtype=np.float64)))
         np.minimum(nearest, apart, out=nearest)
@@ -187,14 +197,31 @@ def _spread(samples: list[NDArray[Any]], hr: NDArray[Any], truth: Seen, lpips: L
     return _Spread(100 * (best - local) / best if best else 0.0, float(np.mean(means)), best)
 
 
-def _samples_of(
-    hr_paths: list[Path], sr_dir: Path, samples: int
-) -> Iterator[tuple[Path, list[Path]]]:
+def _sample(
+    path: Path, hr_path: Path, hr: NDArray[Any], scale: int, max_pixels: int
+) -> NDArray[Any]:
+    """Read a sample.
+
+    Raises:
+        DataError: It is of another size than its original.
+    """
+    sr = read_picture(path, max_pixels=max_pixels).pixels
+    whole = tuple(side - side % scale for side in hr.shape[:2])
+    if sr.shape[:2] not in (hr.shape[:2], whole) or sr.dtype != hr.dtype:
+        raise DataError(
+            f"{path}: {sr.shape[1]}x{sr.shape[0]} {sr.dtype}, but {hr_path} is "
+            f"{hr.shape[1]}x{hr.shape[0]} {hr.dtype}; expected the same size"
+        )
+    return sr
+
+
+def _samples_of(hr_paths: list[Path], sr_dir: Path, samples: int) -> list[list[Path]]:
     """Find the samples of each original.
 
     Raises:
         DataError: One is missing.
     """
+    found = []
     for number, hr_path in enumerate(hr_paths):
         named = [
             [sr_dir / f"{name}_sample{i:05d}.png" for i in range(samples)]
@@ -207,4 +234,5 @@ def _samples_of(
                 f"{missing[0]}: no such sample of {hr_path}; expected {samples} of each picture, "
                 f"named {named[0][0].name} or {named[1][0].name} and so on"
             )
-        yield hr_path, paths
+        found.append(paths)
+    return found

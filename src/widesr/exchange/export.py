@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from widesr.engine import load_engine
+from widesr.engine import NOISY, load_engine
 from widesr.errors import ExportError, WidesrError, output_exists
 from widesr.exchange.sources import read_source
 from widesr.models.catalog import CARD_KEY, ModelCard, ModelFile, Score, read_card, write_card
@@ -52,8 +52,9 @@ def export_onnx(
     """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
 
     Weight norm is folded, normalisation is part of the graph, height and width are free. A network
-    of T frames takes them side by side, (N, 3T, H, W). Of a recurrent one the file is one step: the
-    state goes in beside the frames, zero at first, and comes out beside the picture.
+    of T frames takes them side by side, (N, 3T, H, W); noise, if it reads any, is in channels
+    behind them. Of a recurrent one the file is one step: the state goes in beside the frames, zero
+    at first, and comes out beside the picture.
 
     Args:
         weights: As for `read_source`.
@@ -164,7 +165,7 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
                 module,
                 tuple(torch.from_numpy(each) for each in examples),
                 dynamo=True,
-                input_names=["lr", "state"][: len(examples)],
+                input_names=[NOISY if plain.noise else "lr", "state"][: len(examples)],
                 output_names=["sr", "next_state"][: len(examples)],
                 dynamic_shapes=({0: free, 2: free, 3: free},) * len(examples),
                 opset_version=_OPSET,
@@ -258,9 +259,9 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
 
 
 def _inputs(network: Network, *, n: int, height: int, width: int) -> list[NDArray[np.float32]]:
-    """Draw what a file of a network takes: frames, and a state if it is recurrent."""
+    """Draw what a file of a network takes: frames with noise, and a state if it is recurrent."""
     random = np.random.default_rng(0)
-    channels = [3 * network.cfg.window]
+    channels = [3 * network.cfg.window + network.noise]
     if isinstance(network, RecurrentWDSR):
         channels.append(network.cfg.state_channels)
     return [random.random((n, each, height, width), np.float32) for each in channels]

@@ -31,9 +31,11 @@ ALIASES: dict[str, dict[int, str]] = {
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
     "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
     "crisp": {2: "wdsr-a16-crisp-x2", 4: "wdsr-a16-crisp-x4"},
+    "samples": {4: "wdsr-a16-samples-x4"},
 }
 """Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
-pictures, those for JPEG files and noise, and those that invent detail."""
+pictures, those for JPEG files and noise, those that invent detail, and one that invents other
+detail for each seed."""
 
 CRISP = "crisp"
 """The alias of the models that invent detail; "crisp:0.5" goes half the way to them."""

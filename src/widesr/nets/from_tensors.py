@@ -66,6 +66,7 @@ def wdsr(
         rgb_std=rgb_std,
         res_scale=res_scale,
         linear_ratio=low,
+        noise=state["head.weight_v"].shape[1] - 3,
     )
     return loaded(WDSR(cfg), state)
 

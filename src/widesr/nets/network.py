@@ -86,6 +86,14 @@ class Network(nn.Module):
         return finished
 
     @property
+    def noise(self) -> int:
+        """Channels of noise that go in beside RGB; with them there are many pictures for each LR.
+
+        They lie behind those of the picture, of normal distribution.
+        """
+        return 0
+
+    @property
     def receptive_radius(self) -> int | None:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles.
 

@@ -41,11 +41,13 @@ class WDSRConfig(NetworkConfig):
     """Times that the whole row of blocks runs with the same weights; 1 is the published network."""
     temporal_size: Literal[1, 2, 3, 5] = 1
     """Frames of a clip that go in side by side, the one that is enlarged in the middle."""
+    noise: Annotated[int, Field(ge=0)] = 0
+    """Channels of noise that the head reads beside the picture; 0 is the published network."""
 
     def values(self) -> dict[str, Any]:
-        """Return the keys and values that files hold; those that are 1 are left out, as ever."""
-        later = ("reuse", "temporal_size")
-        return {key: v for key, v in super().values().items() if key not in later or v != 1}
+        """Return the keys and values that files hold; those of published networks stay as then."""
+        later = {"reuse": 1, "temporal_size": 1, "noise": 0}
+        return {k: v for k, v in super().values().items() if k not in later or v != later[k]}
 
     @property
     def window(self) -> int:
@@ -61,7 +63,8 @@ class WDSRConfig(NetworkConfig):
 class WDSR(Network):
     """Super-resolve RGB: (N, 3T, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
 
-    T is `temporal_size`, 1 for pictures.
+    T is `temporal_size`, 1 for pictures. With `noise`, the input has so many channels more, of
+    normal distribution.
     """
 
     cfg: WDSRConfig
@@ -84,7 +87,7 @@ class WDSR(Network):
             return nn.Sequential(conv(n, wide, 1), nn.ReLU(), conv(wide, low, 1), conv(low, n, 3))
 
         n_in = 3 * cfg.temporal_size
-        self.head, self.tail = conv(n_in + cfg.state_channels, n, 3), conv(n, n_out, 3)
+        self.head, self.tail = conv(n_in + cfg.state_channels + cfg.noise, n, 3), conv(n, n_out, 3)
         self.skip = conv(n_in, n_out, 5)
         self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
         self.shuffle = nn.PixelShuffle(cfg.scale)
@@ -95,8 +98,13 @@ class WDSR(Network):
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
-        x = self.centred(lr)
-        sr: Tensor = self.shuffle(self.tail(self.features(x)) + self.skip(x))
+        if self.cfg.noise:
+            frames = 3 * self.cfg.temporal_size
+            x = self.centred(lr[:, :frames])
+            read = torch.cat([x, lr[:, frames:]], dim=1)
+        else:
+            x = read = self.centred(lr)
+        sr: Tensor = self.shuffle(self.tail(self.features(read)) + self.skip(x))
         return sr * self.cfg.rgb_std + self.rgb_mean
 
     def centred(self, lr: Tensor) -> Tensor:
@@ -112,6 +120,11 @@ class WDSR(Network):
             for block in self.body:
                 feats = feats + block(feats) * self.cfg.res_scale
         return feats
+
+    @property
+    def noise(self) -> int:
+        """Channels of noise that go in beside RGB."""
+        return self.cfg.noise
 
     @property
     def reach(self) -> int:

@@ -55,6 +55,8 @@ class Progress(NamedTuple):
     lattice: float | None
     """Power of SR at the spacing of LR pixels against that beside it, in the last validation, in
     dB."""
+    space: float | None
+    """Score of several samples in the last validation; None for networks without noise."""
     rewinds: int
     """Times that the run exploded and was taken back."""
     validated: bool

@@ -38,7 +38,7 @@ def network_of_model(model: ModelFile) -> Network:
             f"{model.path}: its graph is not one that `widesr export` writes; start from the "
             "weights (.safetensors) that it was made of"
         ) from error
-    channels = 3 * network.cfg.window
+    channels = 3 * network.cfg.window + network.noise
     lr = np.random.default_rng(0).random((1, channels, 16, 16), np.float32)
     with torch.inference_mode():
         ours = network.eval()(torch.from_numpy(lr)).numpy()

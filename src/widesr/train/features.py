@@ -103,13 +103,30 @@ class Perceptual(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Return the mean distance of pictures (N, 3, H, W) in [0, 1], sides from `SMALLEST`."""
+        return torch.stack([each.mean() for each in self._distances(sr, hr)]).sum()
+
+    def maps(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Return the distances of samples at each place, (K, N, 1, h, w), on the finest grid.
+
+        Args:
+            sr: K samples of each picture, (K N, 3, H, W): the first of all, then the second.
+            hr: (N, 3, H, W).
+        """
+        finest, *others = self._distances(sr, hr)
+        total = finest
+        for each in others:
+            total = total + F.interpolate(each, size=finest.shape[2:], mode="bilinear")
+        return total.view(-1, len(hr), *total.shape[1:])
+
+    def _distances(self, sr: Tensor, hr: Tensor) -> list[Tensor]:
+        """Compare each layer at each place: (K N, 1, h, w)."""
         with torch.no_grad():
-            wanted = self.network(hr)
-        distances = [
-            ((_unit(ours) - _unit(theirs)).square() * head).sum(dim=1).mean()
+            wanted = [_unit(each) for each in self.network(hr)]
+        times = len(sr) // len(hr)
+        return [
+            ((_unit(ours) - theirs.repeat(times, 1, 1, 1)).square() * head).sum(1, keepdim=True)
             for ours, theirs, head in zip(self.network(sr), wanted, self.heads, strict=True)
         ]
-        return torch.stack(distances).sum()
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
 
 def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
     """Raise unless the networks differ in nothing but scale and size."""
-    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm"}
+    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm", "noise"}
     if not small.is_recurrent:
         sizes |= {"temporal_size"}
     else:  # the state has its place among the inputs

@@ -176,12 +176,18 @@ class Objective:
             sr, target = self._window(sr, target, step=step)
         if table.perceptual:
             assert self.perceptual is not None
-            terms["perceptual"] = self.perceptual(sr, target)
+            if table.samples:
+                apart = self.perceptual.maps(sr, target[: share.n])
+                terms["perceptual"] = apart.amin(dim=0).mean()
+            else:
+                terms["perceptual"] = self.perceptual(sr, target)
             parts.append(terms["perceptual"] * table.perceptual)
         if table.adversarial:
             assert self.adversary is not None
             counts = step >= table.adversarial.begin
-            judged = self.adversary.judge(sr, target, share, counts=counts)
+            # Samples are of one law: judging one of each patch says what judging all would.
+            n = share.n if table.samples else len(sr)
+            judged = self.adversary.judge(sr[:n], target[:n], share, counts=counts)
             terms |= judged.terms
             parts.append(judged.loss * table.adversarial.weight)
         loss = parts[0]

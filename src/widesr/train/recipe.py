@@ -180,6 +180,10 @@ class LossTable(_Table):
     strided networks need it."""
     perceptual: Weight | None = None
     """Weight of the distance of features; the table `features` says of which network."""
+    samples: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """Pictures that are made of each patch, each by other noise; at each place `perceptual` then
+    counts the nearest of them alone, so that together they learn all that there may be. The
+    network needs `noise`."""
     adversarial: AdversarialTable | None = None
     side: Positive | None = None
     """Side of the square that `perceptual` and `adversarial` see of each patch, in HR pixels, at a
@@ -251,13 +255,19 @@ class Scores(NamedTuple):
     lattice: float | None = None
     """Power at the spacing of LR pixels against that beside it, in dB, the most of all photographs;
     None where they are too small."""
+    space: float | None = None
+    """Share in percent by which the best sample at each place is nearer to the truth than the best
+    of all, as the challenge on the SR space counts it; None for networks without noise."""
 
 
 class BestTable(_Table):
     """The choice of the best weights among those of all validations."""
 
-    score: Literal["psnr", "lpips"] = "psnr"
-    """`"psnr"` is best when high, `"lpips"` when low; it needs the table `features`."""
+    score: Literal["psnr", "lpips", "space"] = "psnr"
+    """`"psnr"` and `"space"` are best when high, `"lpips"` when low; the last two need the table
+    `features`, and `"space"` a network with noise."""
+    max_lpips: float | None = None
+    """Limit to `"lpips"`: weights above it are kept only as long as none is below."""
     min_lr_psnr: float | None = None
     """Limit in dB: weights below it are kept only as long as none is above."""
     max_lattice: float | None = None
@@ -270,9 +280,13 @@ class BestTable(_Table):
         assert scores.lr_psnr is not None
         is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
         is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
-        is_within = is_true and is_even
+        is_near = self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips
+        is_within = is_true and is_even and is_near
         if self.score == "psnr":
             return is_within, scores.psnr
+        if self.score == "space":
+            assert scores.space is not None
+            return is_within, scores.space
         assert scores.lpips is not None
         return is_within, -scores.lpips
 
@@ -375,6 +389,8 @@ class Recipe(_Table):
             raise ValueError(f"ms_ssim needs a patch of {SSIM_WINDOW} HR pixels, not {side}")
         if value.perceptual and side < SMALLEST:
             raise ValueError(f"perceptual needs a side of {SMALLEST} HR pixels, not {side}")
+        if value.samples and not (value.perceptual and info.data["net"].get("noise")):
+            raise ValueError("samples needs the term perceptual, and noise in the table [net]")
         return value
 
     @field_validator("features")
@@ -390,8 +406,12 @@ class Recipe(_Table):
     @field_validator("best")
     @classmethod
     def _can_be_measured(cls, value: BestTable, info: ValidationInfo) -> BestTable:
-        if value.score == "lpips" and "features" in info.data and not info.data["features"]:
-            raise ValueError('score = "lpips" needs the table [features]')
+        by_features = value.score != "psnr" or value.max_lpips is not None
+        if by_features and "features" in info.data and not info.data["features"]:
+            name = "max_lpips" if value.score == "psnr" else f'score = "{value.score}"'
+            raise ValueError(f"{name} needs the table [features]")
+        if value.score == "space" and not info.data.get("net", {"noise": 1}).get("noise"):
+            raise ValueError('score = "space" needs noise in the table [net]')
         return value
 
     @field_validator("stage")

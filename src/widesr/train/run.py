@@ -20,9 +20,12 @@ from widesr.train.objective import Judgement, Objective, Share, part_of
 from widesr.train.optimizers import Optimizers
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import Recipe, Scores
-from widesr.train.schedule import learning_rate_at, way_at
+from widesr.train.schedule import Way, learning_rate_at, way_at
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_NOISE = 1
+"""Tells the stream of noise from others of the same seed and step."""
 
 _STATISTICS = ("running_mean", "running_var")
 """Buffers of batch norm."""
@@ -97,7 +100,7 @@ class Run:
         self.optimizers.set_learning_rate(learning_rate)
         precision = _PRECISIONS[optim.precision]
         with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
-            sr = self._forward(as_tensor(batch.lr, self.device)).float()
+            sr = self._forward(self._input(batch, way)).float()
             target = self._target(batch, way.teacher_share)
             target = target.repeat(len(sr) // len(target), 1, 1, 1)  # for each iteration's picture
             share = Share(len(batch.lr), way.batch)
@@ -123,6 +126,22 @@ class Run:
         self.step += 1
         self._update_ema()
         return learned
+
+    def _input(self, batch: Batch, way: Way) -> Tensor:
+        """Make what the network reads: LR, or as many copies as samples, with noise beside.
+
+        The noise depends on the seed, the step, and the place in the batch of all processes.
+        """
+        lr = as_tensor(batch.lr, self.device)
+        if not self.network.noise:
+            return lr
+        n, k = len(lr), way.loss.samples or 1
+        random = np.random.default_rng((self.recipe.seed, self.step, _NOISE))
+        shape = (k, way.batch, self.network.noise, *lr.shape[2:])
+        noise = torch.from_numpy(random.standard_normal(shape, np.float32))
+        first = way.batch * self.world.rank // self.world.size
+        mine = noise[:, first : first + n].flatten(0, 1).to(self.device)
+        return torch.cat([lr.repeat(k, 1, 1, 1), mine], dim=1)
 
     def _target(self, batch: Batch, teacher_share: float) -> Tensor:
         """Make the picture that is learned: HR, the teacher's, or a mixture of the two."""

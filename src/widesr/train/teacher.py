@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
-from widesr.engine import Engine, find_model
+from widesr.engine import NOISY, Engine, Port, find_model
 from widesr.errors import CheckpointError, RecipeError
 from widesr.models.catalog import ALIASES
 from widesr.nets import Network
@@ -143,6 +143,8 @@ class _TorchEngine(Engine):
         radius = network.receptive_radius
         self.receptive_radius = radius or 0
         self.smallest_tile = None if radius is None else 0
+        if network.noise:
+            self.inputs = (Port(NOISY, 3 + network.noise),)
         self._network, self._device = network, device
 
     def run_all(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

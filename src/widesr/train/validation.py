@@ -12,6 +12,7 @@ from widesr.nets import Network
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.drawing import densest, joined, titled
 from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.noise import noise_rows
 from widesr.pixels.resize import imresize
 from widesr.pixels.spectrum import lattice_peak
 from widesr.train.features import Perceptual
@@ -26,6 +27,8 @@ _WINDOW = 192
 """Side of what a sheet shows of each, in HR pixels at most."""
 _EXACT = 100.0
 """LR-PSNR in dB that stands for a picture that shrinks to its LR exactly."""
+_SAMPLES = 3
+"""Pictures that a network with noise makes of each photograph."""
 _WITH_SPECTRUM = 32
 """Shortest side of a picture that a lattice is looked for in, in HR pixels."""
 
@@ -75,30 +78,73 @@ def validate(
         perceptual: For LPIPS.
     """
     fused = network.fused().eval()
-    pictures: list[NDArray[np.uint8]] = []
-    for pair in pairs:
-        with torch.inference_mode():
-            sr = fused(as_tensor(pair.lr[None], device))[0].permute(1, 2, 0).cpu().numpy()
-        pictures += frames_of(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
+    sets = [
+        samples
+        for pair in pairs
+        for samples in zip(*_samples(fused, pair.lr, device=device), strict=True)
+    ]
+    pictures = [samples[0] for samples in sets]
     made = list(zip(pictures, stills(pairs), strict=True))
     scale = network.cfg.scale
-    lpips = None
+    lpips = space = None
     if perceptual:
-        lpips = float(np.mean([_distance(perceptual, sr, pair.hr, device) for sr, pair in made]))
+        found = [
+            _distances(perceptual, samples, pair.hr, device)
+            for samples, pair in zip(sets, stills(pairs), strict=True)
+        ]
+        lpips = float(np.mean([each.mean for each in found]))
+        if network.noise:
+            space = float(np.mean([100 * (1 - each.nearest / each.best) for each in found]))
     scores = Scores(
         psnr=float(np.mean([_psnr(sr, pair.hr, network) for sr, pair in made])),
         lpips=lpips,
         lr_psnr=float(np.mean([min(lr_psnr(sr, pair.lr), _EXACT) for sr, pair in made])),
         lattice=_lattice(pictures, scale=scale),
+        space=space,
     )
     return Validated(scores, pictures)
 
 
-def _distance(
-    perceptual: Perceptual, sr: NDArray[np.uint8], hr: NDArray[np.uint8], device: torch.device
-) -> float:
+def _samples(
+    network: Network, lr: NDArray[np.uint8], *, device: torch.device
+) -> list[tuple[NDArray[np.uint8], ...]]:
+    """Make each frame of a network; several of it by one that reads noise, the same each time."""
+    made = []
+    read = as_tensor(lr[None], device)
+    for seed in range(_SAMPLES if network.noise else 1):
+        x = read
+        if network.noise:
+            noise = noise_rows(*lr.shape[:2], channels=network.noise, seed=seed).whole()
+            beside = torch.from_numpy(noise).to(device).permute(2, 0, 1)
+            x = torch.cat([read, beside[None]], dim=1)
+        with torch.inference_mode():
+            sr = network(x)[0].permute(1, 2, 0).cpu().numpy()
+        made.append(frames_of(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8)))
+    return list(zip(*made, strict=True))
+
+
+class _Distances(NamedTuple):
+    """Distances of the samples of a photograph from it, by LPIPS."""
+
+    mean: float
+    best: float
+    nearest: float
+    """With the nearest sample at each place."""
+
+
+def _distances(
+    perceptual: Perceptual,
+    samples: Sequence[NDArray[np.uint8]],
+    hr: NDArray[np.uint8],
+    device: torch.device,
+) -> _Distances:
+    truth = as_tensor(hr[None], device)
     with torch.inference_mode():
-        return float(perceptual(as_tensor(sr[None], device), as_tensor(hr[None], device)))
+        if len(samples) == 1:
+            return _Distances(*3 * [float(perceptual(as_tensor(samples[0][None], device), truth))])
+        maps = torch.cat([perceptual.maps(as_tensor(sr[None], device), truth) for sr in samples])
+        means = maps.mean(dim=(1, 2, 3, 4))
+        return _Distances(float(means.mean()), float(means.min()), float(maps.amin(dim=0).mean()))
 
 
 def _lattice(pictures: Sequence[NDArray[np.uint8]], *, scale: int) -> float | None:

@@ -11,13 +11,23 @@ from numpy.typing import NDArray
 from widesr.data.source import hold_out
 from widesr.degrade.bicubic import cropped_to_multiple
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
-from widesr.engine import Backend, Precision, choose, find_ranges, load_engine, usable_cpus
+from widesr.engine import (
+    Backend,
+    Precision,
+    choose,
+    find_ranges,
+    load_engine,
+    noise_channels,
+    usable_cpus,
+)
 from widesr.errors import DataError, ShapeError, UsageError
 from widesr.models.catalog import Loss, LowPrecision, ModelCard, ModelFile
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import PROTOCOLS, psnr
+from widesr.pixels.noise import noise_rows
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.progress import OnNotice, ignore
+from widesr.upscaling.conversion import to_network
 from widesr.upscaling.upscaler import Upscaler
 
 PROTOCOL = PROTOCOLS["benchmark-y"]
@@ -128,9 +138,13 @@ def _find_ranges(
     model: ModelFile, photographs: Sequence[Path], *, threads: int
 ) -> dict[str, tuple[float, ...]]:
     every = max(1, len(photographs) // _MOST)
+    channels = noise_channels(load_engine(model, precision="fp32", threads=threads))
     ranges = find_ranges(
         model,
-        (_network_input(_pair(path, model.card)[0]) for path in photographs[::every][:_MOST]),
+        (
+            _network_input(_pair(path, model.card)[0], noise=channels)
+            for path in photographs[::every][:_MOST]
+        ),
         threads=threads,
     )
     return {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
@@ -195,8 +209,9 @@ def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.ui
         raise DataError(f"{path}: {error.message}") from error
 
 
-def _network_input(lr: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Cut the middle of a picture out as networks take it, (1, 3, H, W) in [0, 1]."""
+def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:
+    """Cut the middle of a picture out as networks take it, with so many channels of noise."""
     top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
-    middle = lr[top : top + _SIDE, left : left + _SIDE].transpose(2, 0, 1)[np.newaxis]
-    return np.ascontiguousarray(middle, np.float32) / np.float32(255)
+    middle = lr[top : top + _SIDE, left : left + _SIDE]
+    beside = noise_rows(*middle.shape[:2], channels=noise, seed=0).whole() if noise else None
+    return to_network(middle, beside)

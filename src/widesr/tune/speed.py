@@ -18,6 +18,7 @@ from widesr.engine import (
     is_lossless,
     load_engine,
     measure_peak,
+    noise_channels,
     usable_cpus,
 )
 from widesr.engine.tuned import Best
@@ -194,7 +195,8 @@ def _run(engine: Engine, lr: NDArray[np.float32]) -> None:
 def _noise(contender: _Contender) -> NDArray[np.float32]:
     """Draw what is read for a tile from the middle of a picture."""
     side = contender.tile + 2 * contender.engine.receptive_radius
-    return np.random.default_rng(0).random((1, 3, side, side), np.float32)
+    channels = 3 + noise_channels(contender.engine)
+    return np.random.default_rng(0).random((1, channels, side, side), np.float32)
 
 
 def _speed(contender: _Contender, seconds: float, model: ModelFile, peak: float) -> Speed:

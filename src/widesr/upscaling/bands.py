@@ -24,6 +24,7 @@ def upscale_bands(
     margin: int,
     streams: int,
     dtype: np.dtype[Any],
+    noise: Rows | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Band]:
     """Upscale grey or RGB rows, several tiles at once.
@@ -31,34 +32,36 @@ def upscale_bands(
     Args:
         lr: The rows of the picture, integers.
         tiles: All tiles of the picture, from a `TilePolicy`.
-        run: The network, (1, 3, H, W) to (1, 3, sH, sW), in [0, 1].
+        run: The network, (1, 3, H, W) to (1, 3, sH, sW), in [0, 1]; noise is in more channels.
         scale: Output pixels per input pixel.
         margin: Mirrored pixels beyond the border that tiles may read.
         streams: The number of calls of `run` that are under way at once.
         dtype: That of the bands: integers as in `lr`, clipped and rounded, or float32 as the
             network gives them.
+        noise: What a network that reads noise is given beside each pixel, float32.
         progress: Called after each tile.
 
     Yields:
         All rows of the output from the top, (rows, sW, C), a row of tiles at a time.
     """
     width, channels = lr.width, lr.channels
-    lr = lr.pad_symmetric(margin)
+    inputs = [rows.pad_symmetric(margin) for rows in (lr, noise) if rows is not None]
 
-    def pieces() -> Iterator[tuple[Tile, Band, Band]]:
-        """Give each tile, its input pixels, and the band that it is a part of."""
+    def pieces() -> Iterator[tuple[Tile, list[Band], Band]]:
+        """Give each tile, what the network reads of it, and the band that it is a part of."""
         for _, beside in groupby(tiles, key=lambda tile: tile.core_y.start):
             first, *others = beside
-            window = lr.read(first.read_y.start + margin, first.read_y.stop + margin)
+            rows = first.read_y.start + margin, first.read_y.stop + margin
+            windows = [each.read(*rows) for each in inputs]
             height = (first.core_y.stop - first.core_y.start) * scale
             sr = np.empty((height, width * scale, channels), dtype)
             for tile in (first, *others):
                 columns = slice(tile.read_x.start + margin, tile.read_x.stop + margin)
-                yield tile, window[:, columns], sr
+                yield tile, [window[:, columns] for window in windows], sr
 
-    def fill(piece: tuple[Tile, Band, Band]) -> tuple[Tile, Band]:
-        tile, pixels, sr = piece
-        part = run(to_network(pixels))[(..., *tile.kept(scale))]
+    def fill(piece: tuple[Tile, list[Band], Band]) -> tuple[Tile, Band]:
+        tile, read, sr = piece
+        part = run(to_network(*read))[(..., *tile.kept(scale))]
         _, columns = tile.placed(scale)
         from_network(part, into=sr[:, columns])
         return tile, sr

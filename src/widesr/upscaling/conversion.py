@@ -26,11 +26,17 @@ def check_pixels(pixels: NDArray[Value]) -> None:
         )
 
 
-def to_network(pixels: Band) -> Tensor:
-    """Turn (H, W, 1 or 3) integers into (1, 3, H, W) in [0, 1]; grey fills all three channels."""
+def to_network(pixels: Band, noise: Band | None = None) -> Tensor:
+    """Turn (H, W, 1 or 3) integers into (1, 3, H, W) in [0, 1]; grey fills all three channels.
+
+    Noise, float32 (H, W, C), goes unchanged into C channels behind them.
+    """
     lr = pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
     lr /= np.float32(np.iinfo(pixels.dtype).max)
-    return np.ascontiguousarray(np.broadcast_to(lr, (1, 3, *lr.shape[2:])))
+    rgb = np.broadcast_to(lr, (1, 3, *lr.shape[2:]))
+    if noise is None:
+        return np.ascontiguousarray(rgb)
+    return np.concatenate([rgb, noise.transpose(2, 0, 1)[np.newaxis]], axis=1)
 
 
 def from_network(sr: Tensor, *, into: Band) -> None:

@@ -1,6 +1,9 @@
 """Upscale pictures by one network, in tiles, to the same values as the whole picture at once."""
 
+from copy import copy
 from dataclasses import replace
+from functools import partial
+from math import isfinite
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -13,10 +16,12 @@ from widesr.engine import (
     find_model,
     is_rgb,
     load_engine,
+    noise_channels,
 )
 from widesr.engine.tuned import recall_best
-from widesr.errors import ModelFileError
+from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import BICUBIC, ModelCard, ModelFile
+from widesr.pixels.noise import noise_rows
 from widesr.pixels.rows import Rows
 from widesr.pixels.tiling import Tile
 from widesr.upscaling.bands import upscale_bands
@@ -50,27 +55,30 @@ class Upscaler(ScaleUpscaler):
 
         Args:
             engine: The network.
-            options: The settings; of them `tile`, `self_ensemble`, `consistent` and `max_memory`
-                count here.
+            options: The settings; of them `tile`, `self_ensemble`, `consistent`, `seed`,
+                `temperature` and `max_memory` count here.
             card: The card of the network, if it has one.
             fastest_tile: The side that was found to be fastest, LR pixels; with tile="auto" none
                 is larger.
             **settings: The same as `options`, one by one.
 
         Raises:
-            UsageError: `tile` is below 16, or given for an engine that takes whole pictures only.
+            UsageError: `tile` is below 16, or given for an engine that takes whole pictures only;
+                or `seed` or `temperature` is below 0.
             ModelFileError: The engine does not go from one RGB picture to one.
         """
         options = (options or EngineOptions()).but(**settings)
         self.model = (card.name if card else engine.name) + ("+" if options.self_ensemble else "")
         self.model += CONSISTENT if options.consistent else ""
-        if not is_rgb(engine):
+        self._noise = noise_channels(engine)
+        if not (self._noise or is_rgb(engine)):
             raise ModelFileError(
                 f"{self.model}: expected a network from RGB to RGB, found {describe_ports(engine)}"
             )
         self.scale, self.card = engine.scale, card
         self.engine, self._self_ensemble = engine, options.self_ensemble
         self._consistent = options.consistent
+        self._seed, self._temperature = _checked_noise(options)
         self._policy = TilePolicy(
             model=self.model,
             tile=options.tile,
@@ -98,7 +106,8 @@ class Upscaler(ScaleUpscaler):
             scale: Output pixels per input pixel, along each axis.
             options: The settings by which the network is run.
             **settings: The same as `options`, one by one: `tile`, `self_ensemble`, `threads`,
-                `consistent`, `backend`, `precision`, `device`, `max_memory`.
+                `consistent`, `seed`, `temperature`, `backend`, `precision`, `device`,
+                `max_memory`.
 
         Raises:
             ModelNotFoundError: There is no such model, or none for this scale.
@@ -124,6 +133,25 @@ class Upscaler(ScaleUpscaler):
         upscaler = cls(engine, options, card=model.card, fastest_tile=best.tile if best else None)
         upscaler._loaded_from = (replace(model, path=model.path.absolute()), options)
         return upscaler
+
+    @property
+    def reads_noise(self) -> bool:
+        """True if the network has many pictures for each input, one for each seed."""
+        return self._noise > 0
+
+    def sample(self, seed: int) -> "Upscaler":
+        """Return an upscaler by the same network that makes the picture of another seed.
+
+        Raises:
+            UsageError: The seed is below 0.
+        """
+        seed, _ = _checked_noise(EngineOptions(seed=seed))
+        loaded_from = self._loaded_from
+        if loaded_from is not None:
+            loaded_from = loaded_from[0], loaded_from[1].but(seed=seed)
+        other = copy(self)
+        vars(other).update(_seed=seed, _loaded_from=loaded_from)
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the file's name and the options: another machine may have to run it otherwise."""
@@ -160,6 +188,8 @@ class Upscaler(ScaleUpscaler):
     ) -> Rows:
         """Upscale rows to integers, or to float32 for steps between the network and rounding."""
         engine = self._engine_for(lr.dtype)
+        strength = np.float32(self._temperature)
+        noise = noise_rows(lr.height, lr.width, channels=self._noise, seed=self._seed)
         bands = upscale_bands(
             lr,
             self._policy.plan(lr, engine),
@@ -168,6 +198,9 @@ class Upscaler(ScaleUpscaler):
             margin=self._policy.margin,
             streams=engine.streams,
             dtype=dtype,
+            noise=noise.map(partial(np.multiply, strength), channels=self._noise)
+            if self._noise
+            else None,
             progress=progress,
         )
         shape = (*self.output_size(lr.height, lr.width), lr.channels)
@@ -176,3 +209,17 @@ class Upscaler(ScaleUpscaler):
     def _engine_for(self, dtype: np.dtype[Any]) -> Engine:
         """Return the engine for pixels of a type: 16 bits are more than bf16 can tell apart."""
         return self.engine if dtype == np.uint8 else self.engine.fp32
+
+
+def _checked_noise(options: EngineOptions) -> tuple[int, float]:
+    """Return the seed and the temperature.
+
+    Raises:
+        UsageError: One of them means nothing.
+    """
+    seed, temperature = options.seed, options.temperature
+    if seed < 0:
+        raise UsageError(f"expected a seed from 0, got {seed}")
+    if not (isfinite(temperature) and temperature >= 0):
+        raise UsageError(f"expected a temperature from 0, got {temperature:g}")
+    return seed, temperature

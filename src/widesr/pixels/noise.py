@@ -1,0 +1,28 @@
+"""Draws noise that depends on the place in a picture alone, so that tiles have no seams."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from widesr.pixels.rows import Band, Rows
+
+
+def noise_rows(height: int, width: int, *, channels: int, seed: int) -> Rows:
+    """Draw normal noise for each pixel, (H, W, channels), float32, mean 0 and variance 1.
+
+    A pixel gets the same whatever the size of the picture.
+
+    Args:
+        height: Of the picture.
+        width: Of the picture.
+        channels: Numbers for each pixel.
+        seed: 0 or more; another seed gives other noise.
+    """
+
+    def bands() -> Iterator[Band]:
+        for y in range(height):
+            # The counter of Philox says the row, so that none depends on those above.
+            random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, y, 0]))
+            yield random.standard_normal((1, width, channels), np.float32)
+
+    return Rows(bands(), shape=(height, width, channels), dtype=np.float32)

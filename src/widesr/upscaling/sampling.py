@@ -1,0 +1,140 @@
+"""Make many pictures that all shrink back to one input, and show where they differ."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.engine import EngineOptions
+from widesr.errors import ShapeError, UsageError
+from widesr.pictures.picture import Picture
+from widesr.pictures.pil import is_pil_image
+from widesr.pictures.reading import read_picture
+from widesr.pixels.rows import Band, Rows
+from widesr.upscaling.api import upscale
+from widesr.upscaling.upscaler import Upscaler
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
+
+_BRIGHTER = 8
+"""Times that a map shows the deviation: it is seldom more than an eighth of the range."""
+_CHUNK = 2**22
+"""Values of all samples that are compared at once."""
+
+
+def samples(
+    picture: Any,  # noqa: ANN401 - a path, bytes, or any kind of picture
+    *,
+    scale: int = 4,
+    count: int = 5,
+    seed: int = 0,
+    temperature: float = 1.0,
+    model: str = "samples",
+    tile: int | Literal["auto"] | None = "auto",
+) -> Iterator[Any]:
+    """Make several pictures of one, each with other detail that it may have had.
+
+    All of them shrink back to the picture, by MATLAB's bicubic, but for the rounding.
+
+    Args:
+        picture: As for `upscale`.
+        scale: Output pixels per input pixel, along each axis; 4, as the model has it.
+        count: The number of samples.
+        seed: That of the first sample; the others have the next ones. A seed always gives the same
+            picture.
+        temperature: How much the samples differ: 0 is not at all, 1 as much as the model learned.
+        model: A model that reads noise: "samples", a name or a path, as for `Upscaler.load`.
+        tile: Side of the tiles, LR pixels; None is the whole picture at once.
+
+    Returns:
+        One sample after another, of the kind that `upscale` gives.
+
+    Raises:
+        UsageError: The model makes but one picture, or a value is not valid.
+        WidesrError: As `upscale` says.
+    """
+    if count < 1:
+        raise UsageError(f"expected at least 1 sample, got {count}", options=["count"])
+    options = EngineOptions(tile=tile, seed=seed, temperature=temperature)
+    sampler = load_sampler(model, scale=scale, options=options)
+    if not isinstance(picture, Picture | np.ndarray) and not is_pil_image(picture):
+        picture = read_picture(picture)
+    return (upscale(picture, model=sampler.sample(seed + i)) for i in range(count))
+
+
+def load_sampler(
+    model: str = "samples", *, scale: int, options: EngineOptions | None = None
+) -> Upscaler:
+    """Load a model that reads noise, to make samples that shrink back to their input.
+
+    With precision "auto" it computes in fp32, so that a seed gives one picture on every machine.
+
+    Args:
+        model: As for `Upscaler.load`.
+        scale: Output pixels per input pixel, along each axis.
+        options: The settings by which the network is run.
+
+    Raises:
+        UsageError: The model reads no noise, and so makes but one picture.
+        WidesrError: As `Upscaler.load` says.
+    """
+    options = (options or EngineOptions()).but(consistent=True)
+    if options.precision == "auto":
+        options = options.but(precision="fp32")
+    sampler = Upscaler.load(model, scale=scale, options=options)
+    if not (isinstance(sampler, Upscaler) and sampler.reads_noise):
+        raise UsageError(
+            f"{model} makes one picture of each input, for it reads no noise; take another model",
+            options=['model="samples"'],
+        )
+    return sampler
+
+
+def variance_map(pictures: Sequence[Picture | NDArray[Any]]) -> NDArray[np.uint8]:
+    """Show where samples of one picture differ: there detail is invented.
+
+    Args:
+        pictures: Two or more of one size and type; alpha does not count.
+
+    Returns:
+        Grey levels, (H, W): eight times the standard deviation over the samples, in levels of 255,
+        by the mean variance of the channels. Black is where all are alike.
+
+    Raises:
+        ShapeError: Fewer than two, or of several sizes or types.
+    """
+    arrays = [each.pixels if isinstance(each, Picture) else each for each in pictures]
+    return variance_rows([Rows.of(np.atleast_3d(each)) for each in arrays]).whole()[..., 0]
+
+
+def variance_rows(samples: Sequence[Rows]) -> Rows:
+    """Make the map of `variance_map`, (H, W, 1), while the samples pass.
+
+    Raises:
+        ShapeError: As `variance_map` says.
+    """
+    if len(samples) < 2:
+        raise ShapeError(f"expected at least 2 samples to compare, got {len(samples)}")
+    first = samples[0]
+    kinds = {(each.shape, each.dtype) for each in samples}
+    if len(kinds) > 1:
+        raise ShapeError(
+            "expected samples of one size and type, got "
+            + " and ".join(sorted(f"{shape} {dtype}" for shape, dtype in kinds))
+        )
+    n = 1 if first.channels < 3 else 3
+    factor = np.float32(255 / np.iinfo(first.dtype).max)
+    height = max(_CHUNK // (first.width * first.channels * len(samples)), 1)
+
+    def bands() -> Iterator[Band]:
+        for each in zip(*(rows.chunks(height) for rows in samples), strict=True):
+            levels = np.stack([band[..., :n] for band in each]).astype(np.float32) * factor
+            variance = levels.var(axis=0, ddof=1).mean(axis=2, keepdims=True)
+            shown = _BRIGHTER * np.sqrt(variance) + np.float32(0.5)
+            yield np.clip(shown, 0, 255).astype(np.uint8)
+
+    return Rows(bands(), shape=(first.height, first.width, 1), dtype=np.uint8)
