@@ -102,7 +102,7 @@ def test_patches_of_colour_stay_within_a_level_through_the_network(tmp_path):
 def test_ten_bits_stay_ten_bits(tmp_path):
     clip = make_clip(
         tmp_path / "clip.mkv",
-        source="gradients",
+        source="gradients=seed=1",  # else ffmpeg draws one
         frames=2,
         options="-c:v ffv1 -pix_fmt yuv420p10le -colorspace bt709 -color_range tv",
     )

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from widesr.errors import UsageError, VideoFormatError
 from widesr.system.machine import cpu
 from widesr.video.clip import Clip
-from widesr.video.colour import Colour, Layout
+from widesr.video.colour import LIMITED, Colour, Layout
 from widesr.video.library import load_av, reason
 from widesr.video.planes import layout_of
 
@@ -37,10 +37,11 @@ class _Kind(NamedTuple):
     """The options that lose nothing; None where there are none."""
 
 
-# Few frames are looked ahead at: with two threads, twelve of them take 730 MiB at 3840x2160.
-_X264 = {"preset": "veryfast", "bf": "2", "refs": "2", "rc-lookahead": "12", "threads": "2"}
-_X264_LEAN = {"rc-lookahead": "4", "threads": "1", "refs": "1"}
-"""For large pictures: 410 MiB at 3840x2160."""
+# A film takes 7 % more bytes than by "veryfast" at the same PSNR, in half of the time; without
+# macroblock trees it would be 13 %. Few frames are looked ahead at, each of which takes memory.
+_X264 = {"preset": "superfast", "bf": "2", "rc-lookahead": "8", "threads": "2"}
+_X264_LEAN = {"bf": "0", "rc-lookahead": "3", "threads": "1"}
+"""For large pictures: 250 MiB at 3840x2160, where reordered frames would take 410."""
 _LARGE = 2**22
 """Pixels of a large picture."""
 _X265 = (
@@ -120,7 +121,8 @@ class Encoding:
         elif self.crf is not None:
             options["crf"] = str(self.crf)
         if self.codec == "h264":
-            params = ["force-cfr=1"]  # else the stream states one frame a tick
+            params = ["mbtree=1"]
+            params.append("force-cfr=1")  # else the stream states one frame a tick
             if "avx512f" in cpu().flags:
                 params.append("asm=avx2")  # x264 165's AVX-512 gives other bytes each time
             options["x264-params"] = ":".join(params)
@@ -203,7 +205,7 @@ def choose_encoding(
         height=height,
         pixel_format=pixel_format,
         layout=layout,
-        colour=clip.colour,
+        colour=_colour(clip, layout),
         time_base=clip.time_base,
         rate=clip.rate,
         nominal_rate=clip.nominal_rate,
@@ -267,6 +269,14 @@ def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, 
     assert best is not None
     (_, layout, name) = best
     return layout, name
+
+
+def _colour(clip: Clip, layout: Layout) -> Colour:
+    """The colours of the output: the input's, where its planes are not made of RGB."""
+    if clip.layout.kind != "rgb" or layout.kind == "rgb":
+        return clip.colour
+    matrix = Colour().matrix_or_guess(clip.height)
+    return replace(clip.colour, matrix=matrix, range=LIMITED)
 
 
 class Packet(NamedTuple):
