@@ -34,6 +34,7 @@ _REFUSED = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
 _HD = 576
 """The most rows of a picture that is taken for BT.601 where no matrix is stated."""
 _HDR = {16: "PQ (SMPTE 2084)", 18: "HLG (ARIB STD-B67)"}
+"""The transfers of HDR, by H.273's code."""
 _SITINGS: dict[str, tuple[float, float]] = {
     "left": (0, 0.5),
     "center": (0.5, 0.5),
@@ -69,6 +70,16 @@ class Layout:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mastering:
+    """The display that a film was mastered on, and how light it is, as HDR10 states them."""
+
+    display: tuple[float, ...] | None
+    """x and y of red, green, blue and white, then the least and the most candela a square metre."""
+    light: tuple[int, int] | None
+    """The lightest pixel and the lightest mean of a frame, candela a square metre."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Colour:
     """The colours of a stream as it states them, in FFmpeg's and H.273's codes."""
 
@@ -78,18 +89,19 @@ class Colour:
     transfer: int = UNSPECIFIED
     siting: str | None = None
     """The place of chroma samples, in FFmpeg's words; None if it is not said."""
+    mastering: Mastering | None = None
+
+    @property
+    def hdr(self) -> str | None:
+        """Name the transfer of HDR; None if this is SDR."""
+        return _HDR.get(self.transfer)
 
     def check(self, *, found: str) -> None:
         """Refuse colours that would come out wrong; `found` names the stream.
 
         Raises:
-            VideoFormatError: They are HDR, or have a matrix that is not computed here.
+            VideoFormatError: They have a matrix that is not computed here.
         """
-        if self.transfer in _HDR:
-            raise VideoFormatError(
-                f"{found}: is HDR, {_HDR[self.transfer]}, and the networks know SDR alone; "
-                "convert it to SDR first"
-            )
         if self.matrix in _REFUSED:
             raise VideoFormatError(
                 f"{found}: its colours are coded by {_REFUSED[self.matrix]}, expected a YUV matrix "

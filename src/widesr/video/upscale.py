@@ -339,6 +339,10 @@ def _notices(work: Work) -> list[str]:
             f"{encoding.width}x{encoding.height} instead of {size[1]}x{size[0]}: "
             f"{encoding.codec} takes even sides"
         )
+    if clip.colour.mastering and not encoding.keeps_mastering:
+        notices.append(f"{encoding.codec} does not say on what display the film was mastered")
+    if clip.is_hdr10_plus:
+        notices.append("HDR10+ became HDR10: what it says of single frames is left out")
     if encoding.layout.bits != clip.layout.bits:
         notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
     return notices
@@ -371,6 +375,10 @@ def upscale_into_pictures(
     start = time.perf_counter()
     clip = read_clip(path, max_pixels=max_pixels)
     _check_progressive(clip, deinterlace=deinterlace)
+    if clip.colour.hdr:
+        raise VideoFormatError(
+            f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
+        )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
     frames = write_pictures(decoder, pattern, upscaler=upscaler, overwrite=overwrite)
     guesses = clip.colour.guesses(clip.layout, clip.height)
