@@ -255,7 +255,7 @@ def _siting(text: str, index: int) -> str | None:
 
 
 def _side_data(frame: Any, name: str, dtype: str) -> NDArray[Any] | None:  # noqa: ANN401 (av's)
-    """What lies beside a frame under FFmpeg's name for it, as numbers."""
+    """Give what lies beside a frame under a name of FFmpeg, as numbers."""
     found = (each for each in frame.side_data if each.type.name == name)
     return next((np.frombuffer(each, dtype) for each in found), None)
 
