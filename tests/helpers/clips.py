@@ -75,6 +75,13 @@ def frame_times(path: Path) -> list[int]:
     return [each["pts"] for each in found["frames"]]
 
 
+def side_data(path: Path) -> dict[str, dict]:
+    """What lies beside the first frame of the video, by its kind."""
+    first = ("-read_intervals", "%+#1", "-select_streams", "v:0")
+    (frame,) = _ffprobe("-show_frames", *first, str(path))["frames"]
+    return {each["side_data_type"]: each for each in frame.get("side_data_list", ())}
+
+
 def streams(path: Path) -> list[dict]:
     """What ffprobe says of each stream."""
     return list(_ffprobe("-show_streams", str(path))["streams"])

@@ -6,6 +6,8 @@ import pytest
 from clips import make_clip
 from widesr import Upscaler
 from widesr.errors import DataError, UsageError
+from widesr.video.clip import read_clip
+from widesr.video.decoding import Decoder
 from widesr.video.frames import SingleFrames
 from widesr.video.judge import CLIP_PROTOCOLS, degrade_frame, evaluate_clips
 
@@ -41,6 +43,36 @@ def test_a_file_is_judged_as_its_frames_are(tmp_path, bicubic):
     assert len(judged.frames) == 6 - 2 * CLIP_PROTOCOLS["vid4-bi-crop8-skip2"].skip
     assert 5 < judged.psnr < 60
     assert judged.psnr == pytest.approx(np.mean([frame.psnr for frame in judged.frames]))
+
+
+def test_what_flickers_has_other_changes_than_the_original(tmp_path):
+    class Flickering(SingleFrames):
+        def upscale_scene(self, frames):
+            for number, frame in enumerate(super().upscale_scene(frames)):
+                yield frame // (1 + number % 2)
+
+    clip = make_clip(tmp_path / "clip.mkv", size="96x64", frames=5, options="-c:v ffv1")
+    upscaler = Upscaler.load("bicubic", scale=2)
+    steady, flickering = (
+        evaluate_clips(clip, upscaler=each, scale=2, protocol="vid4-bi").clips[0]
+        for each in (SingleFrames(upscaler), Flickering(upscaler))
+    )
+    assert flickering.flicker > steady.flicker + 5
+    assert flickering.tcc < 0.5 < steady.tcc < 1
+
+
+def test_a_clip_judged_against_itself_changes_as_it_does(tmp_path):
+    class Itself(SingleFrames):
+        def upscale_scene(self, frames):
+            list(frames)
+            return iter(original)
+
+    clip = make_clip(tmp_path / "clip.mkv", size="96x64", frames=3, options="-c:v ffv1")
+    with Decoder(clip=read_clip(clip)).frames() as frames:
+        original = [frame.pixels for frame in frames]
+    itself = Itself(Upscaler.load("bicubic", scale=2))
+    (judged,) = evaluate_clips(clip, upscaler=itself, scale=2, protocol="vid4-bi").clips
+    assert (judged.tcc, judged.flicker, judged.psnr) == (pytest.approx(1), 0, float("inf"))
 
 
 def test_what_cannot_be_judged_is_refused(tmp_path, bicubic):

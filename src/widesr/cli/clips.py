@@ -50,7 +50,7 @@ def judge_clips(
 
 def _as_lines(report: "ClipsReport") -> list[str]:
     rows = [
-        ("clip", "frames", "dB PSNR-Y", "SSIM", "flicker", "s/frame"),
+        ("clip", "frames", "dB PSNR-Y", "SSIM", "flicker", "TCC", "s/frame"),
         *(
             (
                 clip.name,
@@ -58,11 +58,12 @@ def _as_lines(report: "ClipsReport") -> list[str]:
                 f"{clip.psnr:.2f}",
                 f"{clip.ssim:.4f}",
                 f"{clip.flicker:+.2f}",
+                "" if clip.tcc is None else f"{clip.tcc:.4f}",
                 f"{clip.seconds:.2f}",
             )
             for clip in report.clips
         ),
-        ("mean", "", f"{report.psnr:.2f}", f"{report.ssim:.4f}", "", ""),
+        ("mean", "", f"{report.psnr:.2f}", f"{report.ssim:.4f}", "", "", ""),
     ]
     left_out = f"crop {report.crop} px, {report.skip or 'no'} frames left out at both ends"
     return [
@@ -70,4 +71,5 @@ def _as_lines(report: "ClipsReport") -> list[str]:
         *table(rows),
         f"{report.protocol}: Y, {left_out}. {report.source}",
         "flicker: temporal information (ITU-T P.910) less that of HR; above 0 it flickers",
+        "TCC: temporal change consistency, SSIM of what changes between frames; 1 is best",
     ]

@@ -52,8 +52,8 @@ def upscale_video(
         longest: The same for the longer side.
         fit: (width, height) of a box that the output fills as far as its aspect allows.
         model: A name, as for `Upscaler.load`; or what was loaded: then no size is given.
-        codec: "h264", "hevc", "av1", "vp9", "ffv1" or "prores"; None is HEVC for HEVC, VP9 in
-            WebM and else H.264.
+        codec: "h264", "hevc", "av1", "vp9", "ffv1" or "prores"; None is HEVC for HEVC and HDR, VP9
+            in WebM and else H.264.
         crf: The quality that the encoder aims at, as it counts: less is better.
         lossless: Encode without loss.
         deinterlace: Make one picture of the two fields of an interlaced clip, which is refused
@@ -67,8 +67,8 @@ def upscale_video(
 
     Raises:
         VideoReadError: The clip is missing, damaged, encrypted, or holds no video.
-        VideoFormatError: It is HDR, interlaced or transparent, or the output's container does not
-            hold a stream of it.
+        VideoFormatError: It is Dolby Vision, interlaced or transparent, or the output's container
+            does not hold a stream of it.
         OutputExistsError: The output is there already.
         ImageWriteError: The output cannot be written.
         MissingExtraError: The extra `video` is not installed.

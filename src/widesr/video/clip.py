@@ -12,11 +12,12 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from widesr.errors import ImageTooLargeError, VideoFormatError, VideoReadError
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.folders import CLIP_SUFFIXES
-from widesr.video.colour import Colour, Layout
+from widesr.video.colour import Colour, Layout, Mastering
 from widesr.video.library import load_av, reason
 from widesr.video.planes import layout_of
 from widesr.video.wholeness import is_encrypted, missing_bytes
@@ -63,6 +64,8 @@ class Clip:
     seconds: float
     """The duration that the file states; 0 if none."""
     interlaced: bool
+    is_hdr10_plus: bool
+    """True if frames have HDR metadata of their own, which is not kept."""
     incomplete: int
     """The bytes that the file states and does not have."""
     video_bytes: int
@@ -148,7 +151,8 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
 
     Raises:
         VideoReadError: The file is missing, damaged, encrypted, or holds no video.
-        VideoFormatError: The video is HDR, transparent, or coloured in a way that is not read.
+        VideoFormatError: The video is Dolby Vision, transparent, or coloured in a way that is not
+            read.
         ImageTooLargeError: Its pictures are too large.
         MissingExtraError: The extra `video` is not installed.
     """
@@ -164,8 +168,8 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
         text = _described(container)
         if "DOVI configuration" in text:
             raise VideoFormatError(
-                f"{path}: is HDR, Dolby Vision, and the networks know SDR alone; "
-                "convert it to SDR first"
+                f"{path}: is Dolby Vision, whose metadata would no longer fit the frames; "
+                "convert it to HDR10, HLG or SDR first"
             )
         frames = _first_frames(container, stream, path)
         first = frames[0]
@@ -176,6 +180,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             primaries=context.color_primaries or 2,
             transfer=context.color_trc or 2,
             siting=_siting(text, stream.index),
+            mastering=_mastering(first),
         )
         colour.check(found=str(path))
         rate, base = _rate(stream), stream.base_rate
@@ -197,6 +202,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             duration=stream.duration,
             seconds=_seconds(container, stream),
             interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
+            is_hdr10_plus=_side_data(first, "DYNAMIC_HDR_PLUS", "u1") is not None,
             incomplete=incomplete,
             video_bytes=path.stat().st_size,
         )
@@ -274,11 +280,30 @@ def _siting(text: str, index: int) -> str | None:
     return None
 
 
+def _side_data(frame: Any, name: str, dtype: str) -> NDArray[Any] | None:  # noqa: ANN401 (av's)
+    """Give what lies beside a frame under a name of FFmpeg, as numbers."""
+    found = (each for each in frame.side_data if each.type.name == name)
+    return next((np.frombuffer(each, dtype) for each in found), None)
+
+
 def _display_matrix(frame: Any) -> tuple[int, ...] | None:  # noqa: ANN401 (av's)
-    for each in frame.side_data:
-        if each.type.name == "DISPLAYMATRIX":
-            return tuple(int(value) for value in np.frombuffer(each, "<i4"))
-    return None
+    values = _side_data(frame, "DISPLAYMATRIX", "<i4")
+    return None if values is None else tuple(int(value) for value in values)
+
+
+def _mastering(frame: Any) -> Mastering | None:  # noqa: ANN401 (av's)
+    display = _side_data(frame, "MASTERING_DISPLAY_METADATA", "<i4")
+    light = _side_data(frame, "CONTENT_LIGHT_LEVEL", "<u4")
+    if display is not None and display[20:22].all():  # what is said: primaries, luminance
+        over, under = display[:20:2], display[1:20:2]
+        stated = tuple(float(value) for value in over / under)
+    else:
+        stated = None
+    if light is None and stated is None:
+        return None
+    return Mastering(
+        display=stated, light=None if light is None else (int(light[0]), int(light[1]))
+    )
 
 
 def _rate(stream: Any) -> Fraction:  # noqa: ANN401 (av's)

@@ -13,13 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import VideoFormatError
-from widesr.pixels.resize import imresize
 
 Plane = NDArray[Any]
 """uint8 or uint16, (H, W) of one component, or (H, W, C) of pixels."""
-
-Beyond = NDArray[np.float32]
-"""The part of a plane that RGB cannot hold, in the levels of the plane."""
 
 UNSPECIFIED = 2
 """The code for what a stream does not say, of matrix, primaries and transfer (H.273)."""
@@ -38,6 +34,7 @@ _REFUSED = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
 _HD = 576
 """The most rows of a picture that is taken for BT.601 where no matrix is stated."""
 _HDR = {16: "PQ (SMPTE 2084)", 18: "HLG (ARIB STD-B67)"}
+"""The transfers of HDR, by H.273's code."""
 _SITINGS: dict[str, tuple[float, float]] = {
     "left": (0, 0.5),
     "center": (0.5, 0.5),
@@ -73,6 +70,16 @@ class Layout:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mastering:
+    """The display that a film was mastered on, and how light it is, as HDR10 states them."""
+
+    display: tuple[float, ...] | None
+    """x and y of red, green, blue and white, then the least and the most candela a square metre."""
+    light: tuple[int, int] | None
+    """The lightest pixel and the lightest mean of a frame, candela a square metre."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Colour:
     """The colours of a stream as it states them, in FFmpeg's and H.273's codes."""
 
@@ -82,18 +89,19 @@ class Colour:
     transfer: int = UNSPECIFIED
     siting: str | None = None
     """The place of chroma samples, in FFmpeg's words; None if it is not said."""
+    mastering: Mastering | None = None
+
+    @property
+    def hdr(self) -> str | None:
+        """Name the transfer of HDR; None if this is SDR."""
+        return _HDR.get(self.transfer)
 
     def check(self, *, found: str) -> None:
         """Refuse colours that would come out wrong; `found` names the stream.
 
         Raises:
-            VideoFormatError: They are HDR, or have a matrix that is not computed here.
+            VideoFormatError: They have a matrix that is not computed here.
         """
-        if self.transfer in _HDR:
-            raise VideoFormatError(
-                f"{found}: is HDR, {_HDR[self.transfer]}, and the networks know SDR alone; "
-                "convert it to SDR first"
-            )
         if self.matrix in _REFUSED:
             raise VideoFormatError(
                 f"{found}: its colours are coded by {_REFUSED[self.matrix]}, expected a YUV matrix "
@@ -106,7 +114,7 @@ class Colour:
             return ""
         guessed = []
         if layout.kind == "yuv" and self.matrix not in _MATRICES:
-            guessed.append(f"matrix {self._matrix(height)[0]}")
+            guessed.append(f"matrix {_MATRICES[self.matrix_or_guess(height)][0]}")
         if self.range == 0:
             guessed.append("limited range")
         if self.siting not in _SITINGS and (layout.across, layout.down) != (1, 1):
@@ -115,8 +123,8 @@ class Colour:
 
     def conversion(self, layout: Layout, height: int) -> "Conversion":
         """Settle how frames of a layout and of this height are converted."""
-        _, red, blue = self._matrix(height)
-        across, down = _SITINGS.get(self.siting or "", _SITINGS["left"])
+        _, red, blue = _MATRICES[self.matrix_or_guess(height)]
+        across, down = _SITINGS[self.siting_or_guess]
         return Conversion(
             layout=layout,
             red=red,
@@ -126,8 +134,14 @@ class Colour:
             down=down * (layout.down - 1),
         )
 
-    def _matrix(self, height: int) -> tuple[str, float, float]:
-        return _MATRICES.get(self.matrix) or _MATRICES[1 if height > _HD else 6]
+    def matrix_or_guess(self, height: int) -> int:
+        """Give the code of the matrix, that of BT.601 or BT.709 by the height if none is stated."""
+        return self.matrix if self.matrix in _MATRICES else 1 if height > _HD else 6
+
+    @property
+    def siting_or_guess(self) -> str:
+        """Name the place of chroma samples, the usual one if none is stated."""
+        return self.siting if self.siting in _SITINGS else "left"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,61 +160,12 @@ class Conversion:
     down: float
     """The same for rows."""
 
-    def with_layout(self, layout: Layout) -> "Conversion":
-        """Give the same colours in other planes."""
-        share = [
-            have / (had - 1) if had > 1 else 0.5 * index
-            for index, (have, had) in enumerate(
-                ((self.across, self.layout.across), (self.down, self.layout.down))
-            )
-        ]
-        return Conversion(
-            layout=layout,
-            red=self.red,
-            blue=self.blue,
-            full=self.full or layout.kind == "rgb",
-            across=share[0] * (layout.across - 1),
-            down=share[1] * (layout.down - 1),
-        )
-
     def to_rgb(self, planes: Sequence[Plane]) -> Plane:
         """Convert planes to RGB (H, W, 3), or grey (H, W, 1): uint8 from 8 bits, uint16 from more.
 
         Args:
             planes: (H, W) each, those of chroma smaller by the layout; RGB in the order G, B, R.
         """
-        return self.to_rgb_and_beyond(planes)[0]
-
-    def to_rgb_and_beyond(self, planes: Sequence[Plane]) -> tuple[Plane, list[Beyond] | None]:
-        """Convert planes to RGB, and say what of them lies beyond RGB.
-
-        Films have levels above white and below black, and colours outside of RGB, which networks
-        do not know. What they hold beyond it is added again after the network.
-
-        Returns:
-            As `to_rgb`; and for each plane what RGB cannot hold, in its levels, or None if that is
-            nothing.
-        """
-        rgb, is_beyond = self._converted(planes)
-        if not is_beyond:
-            return rgb, None
-        held = self.to_planes(rgb)
-        beyond = [one.astype(np.float32) - other for one, other in zip(planes, held, strict=True)]
-        return rgb, [np.where(np.abs(each) > 1, each, np.float32(0)) for each in beyond]
-
-    def with_beyond(self, planes: list[Plane], beyond: Sequence[Beyond]) -> list[Plane]:
-        """Add to planes of any size what lies beyond RGB."""
-        added = []
-        for plane, rest in zip(planes, beyond, strict=True):
-            size = plane.shape[0], plane.shape[1]
-            values = imresize(rest[..., np.newaxis], size=size)[..., 0]
-            values += plane
-            values += np.float32(0.5)
-            added.append(np.clip(values, 0, self.layout.top, out=values).astype(plane.dtype))
-        return added
-
-    def _converted(self, planes: Sequence[Plane]) -> tuple[Plane, bool]:
-        """Convert planes to RGB; say whether any of it lies beyond."""
         luma = planes[0]
         height, width = luma.shape
         dtype, top = (np.uint8, 255) if self.layout.bits == 8 else (np.uint16, 65535)
@@ -208,19 +173,16 @@ class Conversion:
         if self.layout.kind == "rgb":
             for channel, plane in zip((1, 2, 0), planes, strict=True):
                 rgb[..., channel] = _rescaled(plane, self.layout.top, top)
-            return rgb, False
+            return rgb
         scale, offset = self._luma
         gain = np.float32(top / scale)
         bias = np.float32(0.5 - offset * top / scale)
         chroma = self._upsampled(planes[1:], (height, width))
         factors = self._rgb_factors(top)
-        low, high = 0.5 - top / 255, top + 0.5 + top / 255
-        is_beyond = False
         for rows in _bands(height, width):
             y = luma[rows] * gain
             y += bias
             if not chroma:
-                is_beyond = is_beyond or bool(y.min() < low or y.max() > high)
                 rgb[rows, :, 0] = np.clip(y, 0, top, out=y)
                 continue
             u, v = (plane[rows] for plane in chroma)
@@ -230,10 +192,9 @@ class Conversion:
                     values = values + u * from_u
                 if from_v:
                     values = values + v * from_v
-                is_beyond = is_beyond or bool(values.min() < low or values.max() > high)
                 # not into `values`, which may be `y`
                 rgb[rows, :, channel] = np.clip(values, 0, top)
-        return rgb, is_beyond
+        return rgb
 
     def to_planes(self, rgb: Plane) -> list[Plane]:
         """Convert RGB, or grey, to planes; the inverse of `to_rgb`."""

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from widesr.errors import VideoFormatError, VideoReadError
 from widesr.video.clip import Clip, opened, video_of
-from widesr.video.colour import Beyond, Plane
+from widesr.video.colour import Plane
+from widesr.video.converting import Beyond, Converter
 from widesr.video.library import load_av
-from widesr.video.planes import read_planes
 
 Damaged = Literal["refuse", "repeat"]
 """The choice where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
@@ -32,7 +32,7 @@ class Frame:
     """Ticks; 0 if it is not known."""
     pixels: Plane
     """RGB (H, W, 3) or grey (H, W, 1), uint8 from 8 bits and uint16 from more."""
-    beyond: list[Beyond] | None = None
+    beyond: Beyond | None = None
     """The part of the planes that lies beyond RGB; None if there is none."""
 
 
@@ -98,11 +98,9 @@ class Decoder:
             yield self._frames(container, stream, skip)
 
     def _frames(self, container: Any, stream: Any, skip: int) -> Iterator[Frame]:  # noqa: ANN401
-        clip, conversion = (
-            self.clip,
-            self.clip.colour.conversion(self.clip.layout, self.clip.height),
-        )
-        last: tuple[Plane, list[Beyond] | None] | None = None
+        clip = self.clip
+        converter = Converter(clip.colour, clip.layout, height=clip.height)
+        last: tuple[Plane, Beyond | None] | None = None
         raw = self._decoded(container, stream)
         if self.deinterlace:
             raw = _deinterlaced(raw, clip)
@@ -124,7 +122,7 @@ class Decoder:
             self._check(frame, n)
             if n <= skip and self.damaged == "refuse":
                 continue
-            last = conversion.to_rgb_and_beyond(read_planes(frame, clip.layout))
+            last = converter.to_rgb(frame)
             for early in waiting:
                 yield Frame(pts=early[0], duration=early[1], pixels=last[0], beyond=last[1])
             waiting.clear()

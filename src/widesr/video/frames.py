@@ -95,7 +95,7 @@ class SingleFrames:
     def _upscaled(self, frame: Plane) -> Plane:
         """Upscale one frame; one of a single colour, as between scenes, keeps it to the level."""
         colour = frame[0, 0]
-        if (frame == colour).all():
+        if (frame[0] == colour).all() and (frame == colour).all():
             size = self._upscaler.output_size(*frame.shape[:2])
             return np.broadcast_to(colour, (*size, frame.shape[2]))
         return self._upscaler(frame)

@@ -1,4 +1,4 @@
-"""Judge models on clips: PSNR and SSIM of every frame under a named protocol, and flicker.
+"""Judge models on clips: PSNR and SSIM of every frame under a named protocol, flicker, and TCC.
 
 A clip is a file, or a folder of pictures that are its frames in the order of their names.
 """
@@ -110,6 +110,13 @@ class ClipScores(_Frozen):
     flicker: float
     """The temporal information of SR less that of HR (ITU-T P.910: the standard deviation of the
     luma of frame differences, at its largest), in levels: above 0 SR flickers, below it smears."""
+    tcc: float | None
+    """Temporal change consistency: the mean SSIM between what changes from a frame to the next in
+    SR and in HR, absolute differences of luma; 1 is best. None of a single frame.
+
+    Source: Zhang et al., "Exploiting Temporal Consistency for Real-Time Video Depth Estimation",
+    2019.
+    """
     seconds: float
     """The time to upscale a frame."""
 
@@ -216,6 +223,7 @@ def _judged(
         psnr=float(np.mean(finite)) if finite else float("inf"),
         ssim=float(np.mean([each.ssim for each in scores])),
         flicker=_temporal_information(sr[inside]) - _temporal_information(hr[inside]),
+        tcc=_change_consistency(sr[inside], hr[inside], protocol=protocol.picture, scale=scale),
         seconds=seconds,
     )
 
@@ -225,6 +233,23 @@ def _temporal_information(frames: list[NDArray[Any]]) -> float:
     lumas = [luma(frame, rounded=False) for frame in frames]
     changes = [float(np.std(after - before)) for before, after in pairwise(lumas)]
     return max(changes, default=0.0)
+
+
+def _change_consistency(
+    sr: list[NDArray[Any]], hr: list[NDArray[Any]], *, protocol: Protocol, scale: int
+) -> float | None:
+    """Compute the TCC of two clips; None if they have a single frame."""
+    similar = [
+        ssim(one, other, protocol=protocol, scale=scale)
+        for one, other in zip(_changes(sr), _changes(hr), strict=True)
+    ]
+    return float(np.mean(similar)) if similar else None
+
+
+def _changes(frames: list[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
+    """Give what changes from each frame to the next: differences of luma, (H, W, 1)."""
+    lumas = (luma(frame, rounded=True) for frame in frames)
+    return (np.abs(after - before).astype(np.uint8) for before, after in pairwise(lumas))
 
 
 def _clips_in(hr: Path) -> list[Path]:

@@ -60,12 +60,18 @@ def read_planes(frame: Any, layout: Layout) -> list[Plane]:  # noqa: ANN401 (av'
     """Give the planes of a frame as arrays, which are valid for as long as the frame is."""
     if frame.format.name != layout.name and frame.format.name not in _SAME:
         frame = frame.reformat(format=layout.name)
-    dtype = np.uint8 if layout.bits == 8 else np.dtype("<u2")
-    planes = []
-    for plane in frame.planes:
-        rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
-        planes.append(rows[:, : plane.width])
-    return planes
+    return views(frame)
+
+
+def views(frame: Any) -> list[Plane]:  # noqa: ANN401 (av's VideoFrame)
+    """Give the memory of a frame's planes as arrays (H, W), or (H, 3 W) of packed RGB."""
+    components = frame.format.components
+    dtype = np.uint8 if components[0].bits == 8 else np.dtype("<u2")
+    values = len(components) // len(frame.planes)
+    return [
+        np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width * values]
+        for plane in frame.planes
+    ]
 
 
 def make_frame(planes: Sequence[Plane], layout: Layout, pixel_format: str) -> Any:  # noqa: ANN401
@@ -73,7 +79,6 @@ def make_frame(planes: Sequence[Plane], layout: Layout, pixel_format: str) -> An
     av = load_av()
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, layout.name)
-    for plane, values in zip(frame.planes, planes, strict=True):
-        rows = np.frombuffer(plane, values.dtype).reshape(plane.height, -1)
-        rows[:, : plane.width] = values
+    for rows, values in zip(views(frame), planes, strict=True):
+        rows[:] = values
     return frame if pixel_format == layout.name else frame.reformat(format=pixel_format)

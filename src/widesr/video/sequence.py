@@ -101,6 +101,7 @@ def read_pictures(
         duration=None,
         seconds=float(len(paths) / fps),
         interlaced=False,
+        is_hdr10_plus=False,
         incomplete=0,
         video_bytes=sum(path.stat().st_size for path in paths),
     )

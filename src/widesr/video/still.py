@@ -1,5 +1,6 @@
-"""Remember what a network made of each tile of the frame before, for tiles that stay the same."""
+"""Remember what a network made of the tiles of the frame before, for those that stay the same."""
 
+from collections import OrderedDict
 from hashlib import blake2b
 from threading import Lock
 from typing import Any
@@ -8,6 +9,9 @@ import numpy as np
 
 from widesr.engine import Engine, Tensor
 from widesr.engine.protocol import Wrapper
+
+_BESIDE = 2
+"""Tiles that are remembered beyond those of a frame, as several are computed at once."""
 
 
 class Remembering(Wrapper, Engine):
@@ -26,8 +30,11 @@ class Remembering(Wrapper, Engine):
         """Remember what an engine makes."""
         super().__init__(engine)
         self._engine = engine
-        self._before: dict[bytes, tuple[Tensor, ...]] = {}
-        self._now: dict[bytes, tuple[Tensor, ...]] = {}
+        self._known: OrderedDict[bytes, tuple[Tensor, ...]] = OrderedDict()
+        """The last used at the end."""
+        self._asked = 0
+        self._most: int | None = None
+        """The number of tiles of a frame, once one is made."""
         self._fp32: Remembering | None = None
         self._lock = Lock()
 
@@ -45,16 +52,20 @@ class Remembering(Wrapper, Engine):
             digest.update(np.ascontiguousarray(each).data)
         key = digest.digest()
         with self._lock:
-            known = self._now.get(key) or self._before.get(key)
+            self._asked += 1
+            known = self._known.get(key)
             if known is not None:
-                self._now[key] = known
+                self._known.move_to_end(key)
                 self.reused += 1
                 return known
+            # what was made of the same place a frame ago is the oldest now, and has no more use
+            while self._most is not None and len(self._known) >= self._most + _BESIDE:
+                self._known.popitem(last=False)
         outputs = self._engine.run_all(*inputs)
         for each in outputs:
             each.setflags(write=False)  # it is given out again
         with self._lock:
-            self._now[key] = outputs
+            self._known[key] = outputs
         return outputs
 
     @property
@@ -70,13 +81,16 @@ class Remembering(Wrapper, Engine):
             return self._fp32
 
     def next_frame(self) -> None:
-        """Forget what the frame that was made had no use for."""
+        """Learn how many tiles a frame has, which are as many as are remembered."""
         with self._lock:
-            self._before, self._now = self._now, {}
+            self._most, self._asked = self._asked or self._most, 0
         if self._fp32 is not None:
             self._fp32.next_frame()
 
     def forget(self) -> None:
         """Forget all."""
-        self.next_frame()
-        self.next_frame()
+        with self._lock:
+            self._known.clear()
+            self._most, self._asked = None, 0
+        if self._fp32 is not None:
+            self._fp32.forget()

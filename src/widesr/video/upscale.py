@@ -25,6 +25,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.threads import ahead
 from widesr.system.version import __version__
 from widesr.video.clip import Clip, read_clip
+from widesr.video.converting import Converter
 from widesr.video.decoding import Damaged, Decoder, Frame
 from widesr.video.encoding import (
     CONTAINERS,
@@ -39,7 +40,6 @@ from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
 from widesr.video.muxing import Kept, Output
 from widesr.video.passing import first_needed, upscale_marked
-from widesr.video.planes import make_frame
 from widesr.video.sequence import Pictures, read_pictures, write_pictures
 from widesr.video.unfinished import Unfinished, fingerprint
 
@@ -258,8 +258,8 @@ class _Run:
 
     def _encode_all(self, decoder: Decoder | Pictures, output: Output) -> None:
         work, encoding = self._work, self._work.encoding
-        conversion = work.clip.colour.conversion(work.clip.layout, work.clip.height)
-        conversion = conversion.with_layout(encoding.layout)
+        converter = Converter(encoding.colour, encoding.layout, height=work.clip.height)
+        holds_beyond = encoding.layout == work.clip.layout
         timeline = Timeline(encoding.delay, past=self._unfinished.times)
         encoder: Encoder | None = None
         with ExitStack() as stack:
@@ -270,10 +270,11 @@ class _Run:
                         self._end_segment(encoder, output)
                     encoder = Encoder(encoding, timeline)
                 pixels = frame.pixels[: encoding.height, : encoding.width]
-                planes = conversion.to_planes(pixels)
-                if frame.beyond is not None and encoding.layout == work.clip.layout:
-                    planes = conversion.with_beyond(planes, frame.beyond)
-                made = make_frame(planes, encoding.layout, encoding.pixel_format)
+                made = converter.to_frame(
+                    pixels,
+                    frame.beyond if holds_beyond else None,
+                    pixel_format=encoding.pixel_format,
+                )
                 for packet in encoder.encode(made, frame.pts, frame.duration):
                     self._segment.append(output.add(packet))
                 self.frames += 1
@@ -338,6 +339,10 @@ def _notices(work: Work) -> list[str]:
             f"{encoding.width}x{encoding.height} instead of {size[1]}x{size[0]}: "
             f"{encoding.codec} takes even sides"
         )
+    if clip.colour.mastering and not encoding.keeps_mastering:
+        notices.append(f"{encoding.codec} does not say on what display the film was mastered")
+    if clip.is_hdr10_plus:
+        notices.append("HDR10+ became HDR10: what it says of single frames is left out")
     if encoding.layout.bits != clip.layout.bits:
         notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
     return notices
@@ -370,6 +375,10 @@ def upscale_into_pictures(
     start = time.perf_counter()
     clip = read_clip(path, max_pixels=max_pixels)
     _check_progressive(clip, deinterlace=deinterlace)
+    if clip.colour.hdr:
+        raise VideoFormatError(
+            f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
+        )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
     frames = write_pictures(
         decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
