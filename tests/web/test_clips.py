@@ -1,12 +1,14 @@
 """Clips through `POST /v1/upscale`: as on the command line, within limits, gone on with."""
 
 import io
+import random
 import sys
 import time
 
 import pytest
 from PIL import Image
 
+from damage import damaged
 from samples import smooth
 from serving import FAST, client_of, ended, until
 from widesr.cli import run
@@ -86,6 +88,14 @@ def test_what_a_clip_cannot_become_is_a_problem(client, source, change, query, s
     response = post(client, change(source.read_bytes()), **query)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert not list(client.service.workers.pictures.iterdir())
+
+
+def test_damaged_clips_are_refused_or_made_and_nothing_is_left(client, source):
+    whole, dice = source.read_bytes(), random.Random(7)  # noqa: S311
+    statuses = {post(client, damaged(dice, whole, whole), wait=60).status_code for _ in range(40)}
+    assert {200, 422} <= statuses <= {200, 413, 415, 422}
+    until(lambda: not list(client.service.workers.pictures.iterdir()))
+    assert all(path.is_file() for path in client.service.workers.results.iterdir())
 
 
 def test_a_picture_becomes_no_clip(client):

@@ -11,6 +11,7 @@ from examples import EXAMPLES
 from samples import smooth
 from serving import FAST, client_of, ended
 from widesr.cli import run
+from widesr.models.catalog import ALIASES
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,6 @@ def test_what_does_not_fit_into_memory_is_refused_by_its_header(tmp_path):
 
 def test_info_lists_models_and_limits(client):
     said = client.get("/v1/info").json()
-    assert {"default", "best", "crisp", FAST} <= {model["name"] for model in said["models"]}
+    assert {*ALIASES, FAST} <= {model["name"] for model in said["models"]}
     assert said["limits"]["pixels"] == 10**6
     assert json.dumps(said)

@@ -16,6 +16,7 @@ _ABOUT = {
     "best": "The sharpest, for clean pictures; about twice the time.",
     "realistic": "For JPEG files and noise.",
     "crisp": "Invents detail that looks real; crisp:0.5 goes half the way, crisp:0 invents none.",
+    "samples": "At x4, one of the many pictures that the input may have been.",
     BICUBIC: "Plain interpolation, to compare with.",
     NEAREST: "Repeats pixels, for pixel art.",
 }
