@@ -54,9 +54,9 @@ def wdsr(
     block_b = widen.shape[-1] == 1
     # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
     low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
-    frames = frames_of_head(state["head.weight_v"].shape[1])
+    n_rgb = state["skip.weight_v"].shape[1]
     cfg = WDSRConfig(
-        temporal_size=frames,
+        temporal_size=frames_of(n_rgb),
         scale=scale_of_tail(len(state["tail.weight_v"])),
         block="b" if block_b else "a",
         n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
@@ -66,7 +66,7 @@ def wdsr(
         rgb_std=rgb_std,
         res_scale=res_scale,
         linear_ratio=low,
-        noise=state["head.weight_v"].shape[1] - 3,
+        noise=max(state["head.weight_v"].shape[1] - n_rgb, 0),  # the skip reads none
     )
     return loaded(WDSR(cfg), state)
 
@@ -90,7 +90,7 @@ def edsr(
     return loaded(EDSR(cfg), state)
 
 
-def frames_of_head(n_in: int) -> Literal[1, 2, 3, 5]:
+def frames_of(n_in: int) -> Literal[1, 2, 3, 5]:
     """Return the number of RGB frames that so many channels are.
 
     Raises:
@@ -98,7 +98,7 @@ def frames_of_head(n_in: int) -> Literal[1, 2, 3, 5]:
     """
     sizes: dict[int, Literal[1, 2, 3, 5]] = {3: 1, 6: 2, 9: 3, 15: 5}
     if n_in not in sizes:
-        raise CheckpointError(f"a head of {n_in} channels reads no frames of RGB")
+        raise CheckpointError(f"{n_in} input channels are no frames of RGB")
     return sizes[n_in]
 
 
