@@ -190,6 +190,19 @@ def test_a_model_path_that_leads_nowhere_is_refused(tmp_path):
         find_model(str(tmp_path / "none.onnx"), scale=2)
 
 
+def test_a_folder_stands_for_the_one_model_in_it(tmp_path):
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    with pytest.raises(ModelNotFoundError, match="0 models"):
+        find_model(str(folder), scale=2)
+    source = find_model("fast", scale=2).path
+    shutil.copy(source, folder / source.name)
+    assert find_model(f"{folder}/", scale=2).path == folder / source.name
+    shutil.copy(source, folder / "other.onnx")
+    with pytest.raises(ModelNotFoundError, match="2 models"):
+        find_model(str(folder), scale=2)
+
+
 def test_bicubic_has_no_file():
     with pytest.raises(ModelNotFoundError, match="'bicubic' is computed"):
         find_model("bicubic", scale=2)

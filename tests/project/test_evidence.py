@@ -134,9 +134,10 @@ def test_scores_are_of_the_models_that_are_shipped():
 
 def test_what_a_detector_finds_is_of_the_models_that_are_shipped():
     kept = json.loads((ROOT / "benchmarks/results/detection.json").read_text())
-    assert {name: len(reports) for name, reports in kept.items()} == {"coco": 5, "faces": 5}
+    assert kept.keys() == {"coco", "faces"}
     files = {model.card.name: model.path.read_bytes() for model in list_shipped()}
     for reports in kept.values():
+        assert reports.keys() >= {"fast", "default", "best", "realistic", "crisp"}
         for alias, report in reports.items():
             name = ALIASES[alias][report["scale"]]
             assert report["model"]["sha256"] == hashlib.sha256(files[name]).hexdigest(), name

@@ -22,7 +22,8 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
     Args:
         name: An alias ("fast", "default", "best", "realistic"), the name of a model in the package
             or of one that was pulled, or the path of an `.onnx` file, known by its suffix or by a
-            separator in it. A file without a card, of another maker, is found out by trial.
+            separator in it, or of a folder with one such file. A file without a card, of another
+            maker, is found out by trial.
             "crisp:0.5" lies half-way between the faithful model of the same network and "crisp".
         scale: The scale that the model must have; None takes a model of any scale, by its own name
             or path.

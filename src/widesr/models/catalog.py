@@ -194,8 +194,13 @@ def locate(name: str, *, scale: int | None) -> Path:
     path = Path(name) if _is_path(name) else model_paths().get(name)
     if path is None:
         raise ModelNotFoundError(_unknown(name))
-    if path.is_dir() and len(inside := models_in(path)) == 1:
-        (path,) = inside.values()
+    if path.is_dir():
+        inside = [*models_in(path).values()]
+        if len(inside) != 1:
+            raise ModelNotFoundError(
+                f"{path}: a folder with {len(inside)} models (.onnx), expected one; name the file"
+            )
+        path = inside[0]
     if not path.is_file():
         raise ModelNotFoundError(f"{path}: no such file, expected a model (.onnx)")
     return path
