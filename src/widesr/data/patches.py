@@ -166,26 +166,26 @@ def cut_patches(
     """Cut patches out of their photographs, and out of the teacher's pictures if all have one."""
 
     def cut(
-        images: Sequence[NDArray[np.uint8]], frames: Sequence[tuple[int, ...]], *, factor: int
+        images: Sequence[NDArray[np.uint8]], *, factor: int, learned: bool
     ) -> NDArray[np.uint8]:
         side = lr_patch * factor
-        batch = np.empty((len(patches), side, side, 3 * len(frames[0])), np.uint8)
-        for into, image, patch, chosen in zip(batch, images, patches, frames, strict=True):
+        n = span.read if span.learns_all or not learned else 1
+        batch = np.empty((len(patches), side, side, 3 * n), np.uint8)
+        for into, image, patch in zip(batch, images, patches, strict=True):
             y, x = patch.y * factor, patch.x * factor
             piece = _pixels(image[y : y + side, x : x + side])
-            if len(chosen) > 1 or piece.shape[2] > 1:
-                piece = piece[:, :, list(chosen)]
+            if piece.shape[2] > 1:
+                frames = span.learned(patch.frames) if learned else patch.frames
+                piece = piece[:, :, list(frames)]
             _pixels(into)[:] = turned(piece, patch.turn)
         return batch
 
     chosen = [pairs[patch.pair] for patch in patches]
-    read = [patch.frames for patch in patches]
-    learned = [span.learned(frames) for frames in read]
     taught = [pair.taught for pair in chosen if pair.taught is not None]
     return Batch(
-        cut([pair.lr for pair in chosen], read, factor=1),
-        cut([pair.hr for pair in chosen], learned, factor=scale),
-        cut(taught, learned, factor=scale) if taught else None,
+        cut([pair.lr for pair in chosen], factor=1, learned=False),
+        cut([pair.hr for pair in chosen], factor=scale, learned=True),
+        cut(taught, factor=scale, learned=True) if taught else None,
     )
 
 
