@@ -54,7 +54,8 @@ def wdsr(
     block_b = widen.shape[-1] == 1
     # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
     low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
-    frames = frames_of_head(state["head.weight_v"].shape[1])
+    n_read, n_pictured = (state[f"{name}.weight_v"].shape[1] for name in ("head", "skip"))
+    frames = frames_of_head(n_pictured)
     cfg = WDSRConfig(
         temporal_size=frames,
         scale=scale_of_tail(len(state["tail.weight_v"])),
@@ -66,7 +67,7 @@ def wdsr(
         rgb_std=rgb_std,
         res_scale=res_scale,
         linear_ratio=low,
-        noise=state["head.weight_v"].shape[1] - 3,
+        noise=n_read - n_pictured,
     )
     return loaded(WDSR(cfg), state)
 
