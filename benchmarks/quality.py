@@ -105,7 +105,7 @@ def main():
             "commit": commit,
             "reports": plain,
         }
-        if options.only and options.json.is_file():  # what else is there is of the run that it names
+        if options.only and options.json.is_file():  # the rest is of the run that it names
             kept = json.loads(options.json.read_text(encoding="utf-8"))
             result = kept | {"reports": kept["reports"] | plain}
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from widesr.pixels.resize import imresize
 from widesr.upscaling.sampling import samples, variance_map
 
 PHOTOGRAPH = Path("examples/kitten.jpg")
-SCALE, SIDE, COUNT, SHOWN = 4, 160, 10, 3
+SCALE, SIDE, COUNT, SHOWN = 4, 160, 10, 2
 
 
 def main(out: Path) -> None:
@@ -31,7 +31,7 @@ def main(out: Path) -> None:
     panels["variance"] = np.repeat(variance_map(made)[..., np.newaxis], 3, axis=2)
     top, left = busiest(hr, side=SIDE)
     sheet = comparison(panels | {"original": hr}, top=top, left=left, side=SIDE)
-    write_picture(out, Picture(pixels=sheet), quality=90, overwrite=True)
+    write_picture(out, Picture(pixels=sheet), quality=80, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def test_frames_are_validated_against_their_own_originals(clips, recipe_file, ki
     class Repeats(torch.nn.Module):
         """Stands for a network that repeats the pixels of the frames to learn."""
 
-        cfg = recipe.network
+        cfg, noise = recipe.network, 0
 
         def fused(self):
             return self

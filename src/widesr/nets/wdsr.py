@@ -42,7 +42,11 @@ class WDSRConfig(NetworkConfig):
     temporal_size: Literal[1, 2, 3, 5] = 1
     """Frames of a clip that go in side by side, the one that is enlarged in the middle."""
     noise: Annotated[int, Field(ge=0)] = 0
-    """Channels of noise that the head reads beside the picture; 0 is the published network."""
+    """Channels of noise that the head reads beside a picture; 0 is the published network."""
+
+    def __post_init__(self) -> None:
+        if self.noise and (self.temporal_size > 1 or self.is_recurrent):
+            raise ValueError("noise is for networks of single pictures; leave out one of the two")
 
     def values(self) -> dict[str, Any]:
         """Return the keys and values that files hold; those of published networks stay as then."""
@@ -63,7 +67,7 @@ class WDSRConfig(NetworkConfig):
 class WDSR(Network):
     """Super-resolve RGB: (N, 3T, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
 
-    T is `temporal_size`, 1 for pictures. With `noise`, the input has so many channels more, of
+    T is `temporal_size`, 1 for pictures. With `noise`, a picture has so many channels more, of
     normal distribution.
     """
 
@@ -87,8 +91,8 @@ class WDSR(Network):
             return nn.Sequential(conv(n, wide, 1), nn.ReLU(), conv(wide, low, 1), conv(low, n, 3))
 
         n_in = 3 * cfg.temporal_size
-        self.head, self.tail = conv(n_in + cfg.state_channels + cfg.noise, n, 3), conv(n, n_out, 3)
-        self.skip = conv(n_in, n_out, 5)
+        self.head = conv(n_in + cfg.state_channels + cfg.noise, n, 3)
+        self.tail, self.skip = conv(n, n_out, 3), conv(n_in, n_out, 5)
         self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
         self.shuffle = nn.PixelShuffle(cfg.scale)
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
@@ -98,12 +102,9 @@ class WDSR(Network):
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
-        if self.cfg.noise:
-            frames = 3 * self.cfg.temporal_size
-            x = self.centred(lr[:, :frames])
-            read = torch.cat([x, lr[:, frames:]], dim=1)
-        else:
-            x = read = self.centred(lr)
+        rgb, noise = (lr[:, :3], lr[:, 3:]) if self.cfg.noise else (lr, None)
+        x = self.centred(rgb)
+        read = x if noise is None else torch.cat([x, noise], dim=1)
         sr: Tensor = self.shuffle(self.tail(self.features(read)) + self.skip(x))
         return sr * self.cfg.rgb_std + self.rgb_mean
 

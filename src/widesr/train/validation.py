@@ -78,19 +78,17 @@ def validate(
         perceptual: For LPIPS.
     """
     fused = network.fused().eval()
-    sets = [
-        samples
-        for pair in pairs
-        for samples in zip(*_samples(fused, pair.lr, device=device), strict=True)
-    ]
-    pictures = [samples[0] for samples in sets]
-    made = list(zip(pictures, stills(pairs), strict=True))
+    sets = [_samples(fused, pair.lr, device=device) for pair in pairs]
+    pictures = [frame for samples in sets for frame in frames_of(samples[0])]
+    alone = stills(pairs)
+    made = list(zip(pictures, alone, strict=True))
     scale = network.cfg.scale
     lpips = space = None
     if perceptual:
+        judged = sets if network.noise else [[sr] for sr in pictures]
         found = [
             _distances(perceptual, samples, pair.hr, device)
-            for samples, pair in zip(sets, stills(pairs), strict=True)
+            for samples, pair in zip(judged, alone, strict=True)
         ]
         lpips = float(np.mean([each.mean for each in found]))
         if network.noise:
@@ -107,8 +105,8 @@ def validate(
 
 def _samples(
     network: Network, lr: NDArray[np.uint8], *, device: torch.device
-) -> list[tuple[NDArray[np.uint8], ...]]:
-    """Make each frame of a network; several of it by one that reads noise, the same each time."""
+) -> list[NDArray[np.uint8]]:
+    """Make the picture of a network; several by one that reads noise, the same each time."""
     made = []
     read = as_tensor(lr[None], device)
     for seed in range(_SAMPLES if network.noise else 1):
@@ -119,8 +117,8 @@ def _samples(
             x = torch.cat([read, beside[None]], dim=1)
         with torch.inference_mode():
             sr = network(x)[0].permute(1, 2, 0).cpu().numpy()
-        made.append(frames_of(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8)))
-    return list(zip(*made, strict=True))
+        made.append(np.floor(np.clip(sr, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return made
 
 
 class _Distances(NamedTuple):
