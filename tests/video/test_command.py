@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clips import frame_times, make_clip, streams, video
+from clips import ffmpeg, frame_times, make_clip, streams, video
 from widesr import Upscaler, upscale_frames
 from widesr.cli import run
 from widesr.video.scenes import CutDetector
@@ -74,6 +74,21 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert run(["upscale", str(frames), "-n", "nearest", "-o", str(out), "--fps", "24"]) == 0
     (stream,) = streams(out)
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
+
+
+@pytest.mark.parametrize("turn", ["90", "180", "270"])
+def test_pictures_of_a_turned_clip_are_upright(tmp_path, turn):
+    make_clip(tmp_path / "v.mp4", frames=1, options="-c:v libx264 -qp 0 -pix_fmt yuv444p")
+    clip = tmp_path / "clip.mp4"
+    ffmpeg(f"-i {{}} -c copy -metadata:s:v:0 rotate={turn} {{}}", tmp_path / "v.mp4", clip)
+    ffmpeg("-i {} -vf scale=iw*2:ih*2:flags=neighbor {}", clip, tmp_path / "shown.png")
+    assert run(["upscale", str(clip), "-n", "nearest", "-o", str(tmp_path / "%d.png")]) == 0
+    made, shown = (
+        np.asarray(Image.open(tmp_path / name).convert("RGB"), float)
+        for name in ("1.png", "shown.png")
+    )
+    assert made.shape == shown.shape
+    assert np.abs(made - shown).mean() < 4
 
 
 def test_frames_of_ones_own_go_in_and_out_one_by_one():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clips import decoded, ffmpeg, make_clip
+from clips import decoded, ffmpeg, frame_times, make_clip
 from widesr import upscale_video
 from widesr.errors import VideoFormatError, VideoReadError, WidesrError
 
@@ -74,6 +74,21 @@ def test_a_clip_that_changes_its_size_is_refused(films, tmp_path):
     path.write_bytes(small.read_bytes() + large.read_bytes())
     error = refused(path)
     assert isinstance(error, VideoFormatError | VideoReadError)
+
+
+def test_a_frame_that_comes_too_late_is_not_shown_at_a_time_of_its_own(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=40, options="-c:v libx264 -g 10 -bf 2")
+    times = frame_times(clip)
+    data = bytearray(clip.read_bytes())
+    at = data.index(b"mdat") + len(data) // 4
+    data[at : at + 1500] = bytes(1500)
+    clip.write_bytes(data)
+    assert refused(clip).code == "video-read"
+    out = tmp_path / "out.mp4"
+    result = upscale_video(clip, out, scale=2, model="nearest", damaged="repeat")
+    assert 38 <= result.frames <= 40
+    assert set(frame_times(out)) <= set(times)
+    assert len(frame_times(out)) == len(set(frame_times(out))) == result.frames
 
 
 def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_path):

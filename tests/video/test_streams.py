@@ -154,6 +154,20 @@ def test_a_stream_that_the_container_does_not_hold_is_refused(film, tmp_path):
     assert not list(tmp_path.glob("*film.webm*"))
 
 
+def test_a_second_video_is_copied_with_its_reordered_frames(tmp_path, upscaled):
+    clip = make_clip(tmp_path / "v.mkv", options="-c:v libx264 -bf 2 -pix_fmt yuv420p")
+    both = tmp_path / "both.mkv"
+    ffmpeg("-i {} -i {} -map 0 -map 1 -c copy {}", clip, clip, both)
+    out = upscaled(both)
+    assert other_packets(out) == other_packets(both) != {}
+
+
+def test_what_no_container_holds_is_refused_with_another_way_out(tmp_path):
+    clip = make_clip(tmp_path / "clip.wmv", sound="wmav2", options="-c:v wmv2", frames=3)
+    with pytest.raises(VideoFormatError, match="without it"):
+        upscale_video(clip, scale=2, model="nearest")
+
+
 def test_a_cover_is_no_video(tmp_path, upscaled):
     make_clip(tmp_path / "v.mp4", sound="aac")
     make_clip(tmp_path / "cover.png", frames=1, options="-f image2 -update 1")

@@ -138,6 +138,7 @@ class Decoder:
         av = load_av()
         expected: list[int] = []  # times of packets that have no frame yet
         durations: dict[int, int] = {}
+        given_up: set[int] = set()
         lost = self.clip.codec in _ONE_EACH
         previous: int | None = None
         step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
@@ -155,9 +156,12 @@ class Decoder:
                 now = frame.pts
                 if now is None:
                     now = 0 if previous is None else previous + step
+                if now in given_up:
+                    continue  # it comes too late: another stands in for it
                 while expected and expected[0] < now:
                     gone = heapq.heappop(expected)
                     if lost and (previous is None or gone > previous):
+                        given_up.add(gone)
                         yield gone, durations.pop(gone, 0), None
                     durations.pop(gone, None)
                 if expected and expected[0] == now:

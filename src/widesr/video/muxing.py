@@ -32,6 +32,9 @@ _OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "
 """Metadata that describe the old file, not what is in it."""
 _OF_THE_STREAM = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "encoder")
 """The beginning of the names of metadata that describe the old video's coding."""
+_EARLY = 32
+"""Ticks before the first frame from which on reordered frames get decoding times, where the input
+has none: fewer than lie between frames, and more than frames that are reordered."""
 _ICPF = 8
 """Bytes before a ProRes frame that Matroska leaves out."""
 
@@ -173,10 +176,9 @@ class Output:
         try:
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
+            what = f"a stream beside the video ({reason(error)})"
             raise VideoFormatError(
-                f"{clip.path if clip else 'the frames'}: a stream beside the video cannot be held "
-                f"in {encoding.container} ({reason(error)}); write Matroska (.mkv), which holds "
-                "nearly all"
+                f"{clip.path if clip else 'the frames'}: {_not_held(what, encoding.container)}"
             ) from error
         self._others = _packets_of(source, list(self._streams)) if source else iter(())
         self._next = next(self._others, None)
@@ -224,10 +226,7 @@ class Output:
             if old.type == "data":
                 self.notices.append(f"{what} cannot be held in {container} and is left out")
                 return
-            raise VideoFormatError(
-                f"{clip.path}: {what} cannot be held in {container}; write Matroska (.mkv), which "
-                "holds nearly all"
-            ) from error
+            raise VideoFormatError(f"{clip.path}: {_not_held(what, container)}") from error
         stream.time_base = old.time_base
         stream.disposition = old.disposition
         stream.metadata.update(old.metadata)
@@ -287,11 +286,19 @@ class Output:
             self._next = next(self._others, None)
 
 
+def _not_held(what: str, container: str) -> str:
+    """Say of a stream that it cannot be copied, and the way out."""
+    if container == "matroska":
+        return f"{what} cannot be held in matroska; copy the clip without it first"
+    return f"{what} cannot be held in {container}; write Matroska (.mkv), which holds nearly all"
+
+
 def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)
     """The packets of some streams, in the order of the file."""
     if not indices:
         return
     streams = [source.streams[index] for index in indices]
+    decoded_at: dict[int, int] = {}
     for packet in source.demux(streams):
         if packet.size == 0 and packet.pts is None and packet.dts is None:
             continue  # FFmpeg's sign that a stream is at its end
@@ -299,4 +306,7 @@ def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: 
             packet.pts = 0  # a cover picture
         if packet.dts is None:
             packet.dts = packet.pts
+            if packet.stream.type == "video":  # in Matroska, reordered frames begin without
+                packet.dts = decoded_at.get(packet.stream_index, packet.pts - _EARLY) + 1
+        decoded_at[packet.stream_index] = packet.dts
         yield packet

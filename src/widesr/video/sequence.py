@@ -18,7 +18,7 @@ from widesr.pictures.writing import write_picture
 from widesr.system.folders import pictures_in
 from widesr.system.threads import ahead
 from widesr.video.clip import Clip
-from widesr.video.colour import Colour, Layout
+from widesr.video.colour import Colour, Layout, Plane
 from widesr.video.decoding import Damage, Decoder, Frame
 from widesr.video.frames import FrameUpscaler
 from widesr.video.passing import first_needed, upscale_marked
@@ -155,11 +155,32 @@ def write_pictures(
         )
         with closing(upscaled):
             for number, frame in enumerate(upscaled, start=made + 1):
-                picture = Picture(pixels=np.ascontiguousarray(frame.pixels))
+                pixels = np.ascontiguousarray(upright(frame.pixels, clip.matrix))
+                picture = Picture(pixels=pixels)
                 write_picture(_name(pattern, number), picture, overwrite=overwrite)
     text = "\n".join(["# timestamp format v2", *times, ""])
     pattern.with_name("timestamps.txt").write_text(text)
     return len(times)
+
+
+def is_on_its_side(matrix: Sequence[int] | None) -> bool:
+    """Say whether a display matrix turns frames by a right angle, so that width becomes height."""
+    return matrix is not None and not matrix[0] and not matrix[4]
+
+
+def upright(pixels: Plane, matrix: Sequence[int] | None) -> Plane:
+    """Turn a frame (H, W, C) as a clip says that it is shown: pictures do not say so themselves.
+
+    Args:
+        pixels: The frame.
+        matrix: FFmpeg's display matrix; None if the clip states none.
+    """
+    if matrix is None:
+        return pixels
+    across, across_to_down, _, down_to_across, down = matrix[:5]
+    if is_on_its_side(matrix):
+        pixels, across, down = pixels.swapaxes(0, 1), down_to_across, across_to_down
+    return pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
 
 
 def _name(pattern: Path, number: int) -> Path:

@@ -40,7 +40,7 @@ from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
 from widesr.video.muxing import Kept, Output
 from widesr.video.passing import first_needed, upscale_marked
-from widesr.video.sequence import Pictures, read_pictures, write_pictures
+from widesr.video.sequence import Pictures, is_on_its_side, read_pictures, write_pictures
 from widesr.video.unfinished import Unfinished, fingerprint
 
 _logger = logging.getLogger(__name__)
@@ -384,11 +384,12 @@ def upscale_into_pictures(
         decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
     )
     guesses = clip.colour.guesses(clip.layout, clip.height)
+    size = upscaler.output_size(clip.height, clip.width)
     return VideoResult(
         source=path,
         target=pattern,
         input_size=(clip.height, clip.width),
-        output_size=upscaler.output_size(clip.height, clip.width),
+        output_size=size[::-1] if is_on_its_side(clip.matrix) else size,
         frames=frames,
         resumed=0,
         codec=pattern.suffix.removeprefix("."),
