@@ -46,7 +46,7 @@ def test_the_correction_is_the_pseudoinverse_of_imresize(scale, size):
     change = np.einsum("ij,jkc,lk->ilc", np.linalg.pinv(down), missing, np.linalg.pinv(across))
     assert (sr + change).min() > 0  # else it would be clipped, and the oracle would not hold
     corrected = consistent_rows(Rows.of(lr), Rows.of(sr)).whole()
-    assert_allclose(corrected, sr + change, atol=1e-5 * np.abs(missing).max())
+    assert_allclose(corrected, sr + change, atol=2e-5 * np.abs(missing).max())
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

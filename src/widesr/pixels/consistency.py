@@ -13,6 +13,7 @@ Source: Bahat and Michaeli, "Explorable super resolution", 2020, whose CEM wraps
 same step; the inverse is theirs in the frequency domain.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -51,7 +52,7 @@ def shrinking_kernel(scale: int) -> Kernel:
 
     They sum to 1; from x2 on there are 4 `scale` of them, one less at odd scales.
     """
-    start, weights = cubic_taps(1, 1 / scale)
+    start, weights, _ = cubic_taps(1, 1 / scale)
     used = np.flatnonzero(weights[0])
     return Kernel(int(start[0] + used[0]), weights[0, used[0] : used[-1] + 1])
 
@@ -92,27 +93,28 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     scale = whole_scale(lr.shape[:2], sr.shape[:2])
     top, n = np.float32(np.iinfo(lr.dtype).max), lr.channels
 
-    def clipped(band: Band) -> Band:
-        return band if _is_inside(band, top) else np.clip(band, 0, top)
-
     def excess(band: Band) -> Band:
-        if _is_inside(band, top, beyond=_NEGLIGIBLE):
+        if band.min() >= -_NEGLIGIBLE and band.max() <= top + _NEGLIGIBLE:
             return np.zeros_like(band)
         beyond: Band = _RELAXATION * (band - np.clip(band, 0, top))
         return beyond
 
     def put_right(band: Band, correction: Band) -> Band:
-        return np.add(band, correction) if correction.any() else band
+        return np.add(band, correction, out=correction)  # which is this step's alone
 
+    def made_up(band: Band, lost: Band) -> Band:
+        kept = np.clip(band, 0, top)
+        return np.clip(np.add(kept, lost, out=kept), 0, top, out=kept) if lost.any() else kept
+
+    as_it_came, to_shrink = sr.twice()
     # In pieces that stay in a cache, however high the bands are that come.
     height = max(_CHUNK // (sr.width * n), 1)
-    as_it_came, to_shrink = Rows(sr.chunks(height), shape=sr.shape, dtype=sr.dtype).twice()
+    as_it_came = Rows(as_it_came.chunks(height), shape=sr.shape, dtype=sr.dtype)
     missing = lr.joined(_shrunk(to_shrink, scale), np.subtract, channels=n, dtype=np.float32)
     corrected = as_it_came.joined(_enlarged(missing, scale), put_right, channels=n)
     kept, cut = corrected.twice()
     lost = _enlarged(_shrunk(cut.map(excess, channels=n), scale), scale)
-    corrected = kept.map(clipped, channels=n).joined(lost, put_right, channels=n)
-    return corrected.map(clipped, channels=n)
+    return kept.joined(lost, made_up, channels=n)
 
 
 def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
@@ -186,23 +188,32 @@ def _check(sr: NDArray[Value], lr: NDArray[Value]) -> None:
         )
 
 
-def _is_inside(band: Band, top: np.float32, *, beyond: float = 0) -> bool:
-    return bool(band.min() >= -beyond and band.max() <= top + beyond)
-
-
 def _shrunk(sr: Rows, scale: int) -> Rows:
     """Apply H to a picture: down first, which leaves less to be turned for going across."""
-    height, width = sr.height // scale, sr.width // scale
-    low = filter_down(sr, cubic_taps(height, 1 / scale), edges="symmetric", chunk=_CHUNK)
-    return filter_across(low, cubic_taps(width, 1 / scale), edges="symmetric", chunk=_CHUNK)
+    return _across(_down(sr, _shrinking, scale), _shrinking, scale)
 
 
 def _enlarged(lr: Rows, scale: int) -> Rows:
     """Apply Hᵀ(HHᵀ)⁻¹ to a picture: the long filters while it is small, and across before down."""
     for make in (_inverse, _transposed):
-        lr = filter_across(lr, make(lr.width, scale), edges="symmetric", chunk=_CHUNK)
-        lr = filter_down(lr, make(lr.height, scale), edges="symmetric", chunk=_CHUNK)
+        lr = _down(_across(lr, make, scale), make, scale)
     return lr
+
+
+def _down(rows: Rows, make: Callable[[int, int], Taps], scale: int) -> Rows:
+    taps = make(rows.height, scale)
+    return filter_down(rows, taps, edges="symmetric", chunk=_CHUNK)
+
+
+def _across(rows: Rows, make: Callable[[int, int], Taps], scale: int) -> Rows:
+    return filter_across(rows, make(rows.width, scale), edges="symmetric", chunk=_CHUNK)
+
+
+def _shrinking(n: int, scale: int) -> Taps:
+    """Apply H along an axis of `n` HR pixels."""
+    first, kernel = shrinking_kernel(scale)
+    start = np.arange(n // scale) * scale + first
+    return Taps(start, np.broadcast_to(kernel, (len(start), len(kernel))))
 
 
 def _inverse(n: int, scale: int) -> Taps:
@@ -213,11 +224,11 @@ def _inverse(n: int, scale: int) -> Taps:
 
 
 def _transposed(n: int, scale: int) -> Taps:
-    """Hᵀ along an axis of `n` LR pixels: the LR pixels that each HR pixel has a part in."""
+    """Apply Hᵀ along an axis of `n` LR pixels: those that each HR pixel has a part in."""
     first, kernel = shrinking_kernel(scale)
     pixels = np.arange(n * scale)
     start = -((first + len(kernel) - 1 - pixels) // scale)
     count = -(-len(kernel) // scale)
     k = pixels[:, None] - scale * (start[:, None] + np.arange(count)) - first
     weights = np.where((k >= 0) & (k < len(kernel)), kernel[np.clip(k, 0, len(kernel) - 1)], 0)
-    return Taps(start, weights)
+    return Taps(start, weights, period=scale)

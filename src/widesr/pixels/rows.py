@@ -38,8 +38,8 @@ class Rows:
         self.height, self.width, self.channels = shape
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._bands = iter(bands)
-        self._held: Band = np.empty((0, self.width, self.channels), dtype)
-        self._first = 0  # number of the first row that is held
+        self._held: deque[Band] = deque()
+        self._first = self._end = 0  # numbers of the first row that is held, and of that after all
 
     @classmethod
     def of(cls, pixels: Band) -> Self:
@@ -62,25 +62,37 @@ class Rows:
 
         No read may begin before an earlier one.
         """
-        end = self._first + len(self._held)
-        if end < stop:
+        self._forget(start)
+        if self._held and self._end < stop:
             # A copy: as a view it would keep those before it in memory while more are made.
-            self._held = self._held[start - self._first :].copy()
-            self._first = min(start, end)
-            parts = [self._held] if len(self._held) else []
-            while end < stop:
-                parts.append(next(self._bands))
-                end += len(parts[-1])
-            self._held = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        self._held, self._first = self._held[start - self._first :], start
-        return self._held[: stop - start]
+            self._held[0] = self._held[0].copy()
+        while self._end < stop:
+            self._held.append(next(self._bands))
+            self._end += len(self._held[-1])
+            self._forget(start)
+        if start == stop:
+            return np.empty((0, self.width, self.channels), self.dtype)
+        parts, missing = [], stop - start
+        for band in self._held:
+            parts.append(band[:missing])
+            missing -= len(parts[-1])
+            if not missing:
+                break
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _forget(self, start: int) -> None:
+        """Let go of the rows before `start`."""
+        while self._held and self._first < start:
+            first = self._held.popleft()
+            kept = first[start - self._first :]
+            self._first = min(start, self._first + len(first))
+            if len(kept):
+                self._held.appendleft(kept)
 
     def __iter__(self) -> Iterator[Band]:
         """Give the rows that were never read, in bands as they come."""
-        held, self._held = self._held, self._held[:0]
-        if len(held):
-            yield held
-        del held
+        while self._held:
+            yield self._held.popleft()
         yield from self._bands
 
     def chunks(self, height: int) -> Iterator[Band]:

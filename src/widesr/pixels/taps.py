@@ -1,9 +1,9 @@
 """Makes weighted sums of lines along one axis of a picture that passes, as resizing needs."""
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from widesr.pixels.rows import Band, Rows
@@ -14,7 +14,7 @@ _MOST_PRODUCTS = 2**18
 """Multiplications of one matrix product. Above it OpenBLAS spreads them over all cores, where
 they would wait for those that a network is busy on."""
 _BLOCK = 8
-"""The output lines per matrix product: enough to keep BLAS busy, with few zeros in the band."""
+"""About the output lines per matrix product: enough to keep BLAS busy, with few zeros in it."""
 
 
 class Taps(NamedTuple):
@@ -22,10 +22,32 @@ class Taps(NamedTuple):
 
     start: NDArray[np.intp]
     weights: NDArray[np.float64]
+    period: int = 1
+    """Output lines after which the same weights may come again."""
+
+    @property
+    def block(self) -> int:
+        """The output lines of a matrix product: whole periods, so that blocks can be alike."""
+        return self.period * max(_BLOCK // self.period, 1)
 
     def of(self, lines: slice) -> "Taps":
         """Give those of some output lines."""
-        return Taps(self.start[lines], self.weights[lines])
+        return self._replace(start=self.start[lines], weights=self.weights[lines])
+
+
+class _Run(NamedTuple):
+    """Blocks of output lines that the same matrix makes, each of the lines at its own place."""
+
+    out: slice
+    """The output lines of all blocks."""
+    matrix: NDArray[Any]
+    """(output lines of a block, lines that it looks at)."""
+    lines: NDArray[np.intp]
+    """The lines that the first block looks at; those of several blocks lie one after another."""
+    step: int
+    """Lines from where a block looks to where the next does."""
+    n_blocks: int
+    """The number of blocks; it is not `count`, which tuples have."""
 
 
 def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
@@ -39,9 +61,11 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
         edges: What lies beyond the border: mirrored, or the edge pixel repeated.
         chunk: Values that are worked on together, about; by it and the size alone.
     """
-    n_out, height = len(taps.start), _chunk_height(rows, chunk)
+    n_out, height = len(taps.start), _chunk_height(rows, taps, chunk)
+    before, runs = b"", list[_Run]()
 
     def made(first: int) -> Band:
+        nonlocal before, runs
         part = taps.of(slice(first, first + height))
         lines = _looked_at(part, rows.height, edges)
         top, bottom = int(lines.min()), int(lines.max()) + 1
@@ -51,8 +75,11 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
         if _is_flat(flat):
             out[:] = flat[0]
         else:
-            for block, at, band in _blocks(part, lines - top, _working(rows.dtype)):
-                _multiply(band, flat[at], into=out[block])
+            looked_at = lines - top, part.start - part.start[0], part.weights
+            this = b"".join(each.tobytes() for each in looked_at)
+            if this != before:  # between the borders all chunks may be alike
+                before, runs = this, _runs(part, lines - top, _working(rows.dtype))
+            _apply(runs, flat, into=out)
         return out.reshape(-1, rows.width, rows.channels)
 
     bands = map(made, range(0, n_out, height))  # which holds no chunk that was given
@@ -63,44 +90,69 @@ def filter_across(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
     """Make each column a weighted sum of columns; arguments as for `filter_down`."""
     n_out, n = len(taps.start), rows.channels
     looked_at = _looked_at(taps, rows.width, edges)
-    blocks = list(_blocks(taps, looked_at, _working(rows.dtype), channels=n))
+    runs = _runs(taps, looked_at, _working(rows.dtype), channels=n)
 
     def made(band: Band) -> Band:
         out = np.empty((len(band), n_out * n), band.dtype)
         if _is_flat(band.transpose(1, 0, 2)):
             out[:] = np.tile(band[:, 0], n_out)
         else:
-            for block, at, weights in blocks:
-                whole = slice(block.start * n, block.stop * n)
-                source = band[:, at].reshape(len(band), -1)
-                _multiply(source, weights.T, into=out[:, whole])
+            _apply(runs, band.reshape(len(band), -1).T, into=out.T)
         return out.reshape(len(band), n_out, n)
 
-    bands = map(made, rows.chunks(_chunk_height(rows, chunk)))
+    bands = map(made, rows.chunks(_chunk_height(rows, taps, chunk)))
     return Rows(bands, shape=(rows.height, n_out, n), dtype=rows.dtype)
 
 
-def _blocks(
+def _runs(
     taps: Taps, lines: NDArray[np.intp], dtype: DTypeLike, *, channels: int = 1
-) -> Iterator[tuple[slice, slice | NDArray[np.intp], NDArray[Any]]]:
-    """Cut the work into banded matrix products: output lines, input lines, the matrix.
+) -> list[_Run]:
+    """Cut the work into banded matrix products, those by one matrix together.
 
     A dense product over a block multiplies some zeros, but runs in BLAS on what is in the cache:
     several times faster than adding up weighted slices, which is bound by memory. So do the zeros
     that keep `channels` apart which lie side by side: to lay a picture on its side takes longer.
+
+    Args:
+        taps: Of the output lines to make.
+        lines: Those that stand for each line from the first tap to the last.
+        dtype: Of the matrices.
+        channels: The number of values that lie side by side where these lines are pixels.
     """
-    start, weights = taps
-    before, band = b"", np.empty((0, 0), dtype)
-    for first in range(0, len(start), _BLOCK):
-        block = slice(first, min(first + _BLOCK, len(start)))
-        offset = start[block] - start[first]
-        # Between the borders of a picture made by a whole scale, all blocks are alike.
-        this = offset.tobytes() + weights[block].tobytes()
-        if this != before:
-            banded = _banded(offset, weights[block], dtype)
-            before, band = this, np.kron(banded, np.eye(channels, dtype=banded.dtype))
-        seen = lines[start[first] - start[0] :][: band.shape[1] // channels]
-        yield block, _as_slice(seen), band
+    start, weights, size = taps.start, taps.weights, taps.block
+    n = len(start)
+    tops = np.arange(0, n, size)
+    firsts = start[tops] - start[0]
+    lasts = start[np.minimum(tops + size, n) - 1] - start[0] + weights.shape[1] - 1
+    in_order = lines[lasts] - lines[firsts] == lasts - firsts
+    steps = np.diff(firsts)
+    joins = _alike(taps) & in_order[1:] & in_order[:-1] & (np.diff(lines[firsts]) == steps)
+    joins[1:] &= steps[1:] == steps[:-1]
+    heads = np.flatnonzero(np.concatenate([[True], ~joins]))
+    runs = []
+    for head, end in zip(heads, [*heads[1:], len(tops)], strict=True):
+        block = slice(tops[head], tops[head] + size)
+        band = _banded(start[block] - start[tops[head]], weights[block], dtype)
+        seen = lines[firsts[head] : lasts[head] + 1, np.newaxis] * channels + np.arange(channels)
+        out = slice(tops[head] * channels, min(tops[end - 1] + size, n) * channels)
+        matrix = np.kron(band, np.eye(channels, dtype=band.dtype))
+        step = int(steps[head]) * channels if end - head > 1 else 1
+        runs.append(_Run(out, matrix, seen.ravel(), step, int(end - head)))
+    return runs
+
+
+def _alike(taps: Taps) -> NDArray[np.bool_]:
+    """Tell of each block but the first whether it has the matrix of the one before it."""
+    (start, weights, _), size = taps, taps.block
+    n = len(start)
+    if n <= size:
+        return np.zeros(0, bool)
+    steps = np.diff(start[::size])
+    same = (weights[size:] == weights[:-size]).all(axis=1)
+    same &= start[size:] - start[:-size] == np.repeat(steps, size)[: n - size]
+    alike: NDArray[np.bool_] = np.logical_and.reduceat(same, np.arange(0, n - size, size))
+    alike[-1] &= n % size == 0
+    return alike
 
 
 def _banded(
@@ -113,33 +165,55 @@ def _banded(
     return band
 
 
-def _multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
-    """Write a product of lines and weights, rounded and clipped where it is of integers."""
-    if into.dtype.kind != "u":
-        _multiply_floats(left, right, into=into)
-        return
-    values = np.empty(into.shape)
-    left, right = left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)
-    _multiply_floats(left, right, into=values)
+def _apply(runs: list[_Run], source: NDArray[Any], *, into: NDArray[Any]) -> None:
+    """Make lines of lines, (lines, values), as integers rounded and clipped to their range."""
+    for out, matrix, lines, step, count in runs:
+        if count == 1:
+            seen = source[_as_slice(lines)][np.newaxis]
+        else:
+            seen = _windows(source[lines[0] :], len(lines), step=step, count=count)
+        target = into[out].reshape(count, len(matrix), -1)  # a view
+        if into.dtype.kind == "u":
+            for values, levels in zip(seen, target, strict=True):  # what is in the cache
+                _multiply_integers(matrix, values, into=levels)
+        else:
+            _multiply(matrix, seen, into=target)
+
+
+def _windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDArray[Any]:
+    """View lines, (lines, values), as overlapping windows of them, (count, height, values)."""
+    assert step * (count - 1) + height <= len(lines)
+    down, across = lines.strides
+    shape, strides = (count, height, lines.shape[1]), (step * down, down, across)
+    return as_strided(lines, shape, strides, writeable=False)
+
+
+def _multiply_integers(matrix: NDArray[Any], lines: NDArray[Any], *, into: NDArray[Any]) -> None:
+    values = np.empty_like(into, dtype=np.float64)
+    _multiply(matrix, lines.astype(np.float64, copy=False), into=values)
     values += 0.5
     np.floor(values, out=values)
     np.clip(values, 0, np.iinfo(into.dtype).max, out=values)
     into[...] = values
 
 
-def _multiply_floats(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
-    """Write a product, cut along the longer side into products that one thread does."""
-    if len(left) > right.shape[1]:
-        left, right, into = right.T, left.T, into.T
-    count, n = len(left), right.shape[1]
-    part = max(_MOST_PRODUCTS // left.size, 1)
+def _multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
+    """Write products of a matrix and one or several, cut into those that one thread does."""
+    if len(left) > right.shape[-1]:
+        left, right, into = right.swapaxes(-1, -2), left.T, into.swapaxes(-1, -2)
+    rows, n = left.shape[-2], right.shape[-1]
+    part = max(_MOST_PRODUCTS // (rows * left.shape[-1]), 1)
     whole = n // part * part
     if whole:
-        stacked = right[:, :whole].reshape(len(right), -1, part).transpose(1, 0, 2)
-        target = into[:, :whole].reshape(count, -1, part).transpose(1, 0, 2)
-        np.matmul(left, stacked, out=target)
+        first, target = _parts(right[..., :whole], part), _parts(into[..., :whole], part)
+        np.matmul(left[..., np.newaxis, :, :], first, out=target)
     if whole < n:
-        np.matmul(left, right[:, whole:], out=into[:, whole:])
+        np.matmul(left, right[..., whole:], out=into[..., whole:])
+
+
+def _parts(matrix: NDArray[Any], width: int) -> NDArray[Any]:
+    """Cut columns: (..., K, n) to (..., parts, K, width)."""
+    return matrix.reshape(*matrix.shape[:-1], -1, width).swapaxes(-2, -3)
 
 
 def _working(dtype: np.dtype[Any]) -> DTypeLike:
@@ -148,18 +222,18 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
     """Find the lines among `n` that stand for each from the first tap to the last."""
-    start, weights = taps
+    start, weights, _ = taps
     return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
 
 
-def _chunk_height(rows: Rows, chunk: int) -> int:
+def _chunk_height(rows: Rows, taps: Taps, chunk: int) -> int:
     """Compute the number of rows to work on together.
 
     By the picture's size alone: in whatever bands it comes, the same products are made, and round
     the same way.
     """
     height = chunk // (rows.width * rows.channels)
-    return max(height // _BLOCK, 1) * _BLOCK
+    return max(height // taps.block, 1) * taps.block
 
 
 def _is_flat(lines: NDArray[Any]) -> bool:
@@ -169,7 +243,7 @@ def _is_flat(lines: NDArray[Any]) -> bool:
     floats are not asked, as a weighted mean of them rounds.
     """
     if lines.dtype.kind == "f":
-        return not lines.any()
+        return not lines[:1].any() and not lines.any()
     return bool((lines[0] == lines[-1]).all() and (lines == lines[0]).all())
 
 

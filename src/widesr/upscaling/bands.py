@@ -36,15 +36,14 @@ def upscale_bands(
         scale: Output pixels per input pixel.
         margin: Mirrored pixels beyond the border that tiles may read.
         streams: The number of calls of `run` that are under way at once.
-        dtype: That of the bands: integers as in `lr`, clipped and rounded, or float32 as the
-            network gives them.
+        dtype: That of the bands: integers as in `lr`, clipped and rounded, or float32, neither.
         noise: What a network that reads noise is given beside each pixel, float32.
         progress: Called after each tile.
 
     Yields:
         All rows of the output from the top, (rows, sW, C), a row of tiles at a time.
     """
-    width, channels = lr.width, lr.channels
+    width, channels, top = lr.width, lr.channels, np.iinfo(lr.dtype).max
     inputs = [rows.pad_symmetric(margin) for rows in (lr, noise) if rows is not None]
 
     def pieces() -> Iterator[tuple[Tile, list[Band], Band]]:
@@ -63,7 +62,7 @@ def upscale_bands(
         tile, read, sr = piece
         part = run(to_network(*read))[(..., *tile.kept(scale))]
         _, columns = tile.placed(scale)
-        from_network(part, into=sr[:, columns])
+        from_network(part, top=top, into=sr[:, columns])
         return tile, sr
 
     filled = in_threads(pieces(), fill, threads=streams)

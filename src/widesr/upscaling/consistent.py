@@ -28,8 +28,7 @@ def correct_rows(lr: Rows, upscale: Callable[[Rows], Rows]) -> Rows:
     corrected = consistent_rows(second, upscale(first))
 
     def rounded(band: Band) -> Band:
-        levels = band + np.float32(0.5)
-        return np.floor(levels, out=levels).astype(dtype)
+        return (band + np.float32(0.5)).astype(dtype)  # from 0 on, which cuts off to whole levels
 
     return corrected.map(rounded, channels=lr.channels, dtype=dtype)
 

@@ -39,16 +39,17 @@ def to_network(pixels: Band, noise: Band | None = None) -> Tensor:
     return np.concatenate([rgb, noise.transpose(2, 0, 1)[np.newaxis]], axis=1)
 
 
-def from_network(sr: Tensor, *, into: Band) -> None:
-    """Write (1, 3, H, W) as (H, W, 1 or 3): integers, clipped and rounded half up, or floats."""
+def from_network(sr: Tensor, *, top: int, into: Band) -> None:
+    """Write (1, 3, H, W) in [0, 1] as levels (H, W, 1 or 3) up to `top`.
+
+    Integers are clipped and rounded half up, floats are neither.
+    """
     if into.shape[2] == 1:
         # Summed in this order always, `mean` may choose by shape: tiles must round as the whole.
         sr = (sr[:, :1] + sr[:, 1:2] + sr[:, 2:]) / np.float32(3)
-    if into.dtype == np.float32:
-        into[...] = sr[0].transpose(1, 2, 0)
-        return
-    top = np.float32(np.iinfo(into.dtype).max)
     for channel, values in enumerate(sr[0]):  # one by one: NumPy takes five times as long for all
-        levels = values * top
-        levels += np.float32(0.5)
-        into[..., channel] = np.clip(levels, 0, top, out=levels)
+        levels = values * np.float32(top)
+        if into.dtype != np.float32:
+            levels += np.float32(0.5)
+            np.clip(levels, 0, top, out=levels)
+        into[..., channel] = levels

@@ -179,14 +179,12 @@ class Upscaler(ScaleUpscaler):
 
     def float_rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
         """Upscale rows to float32 levels, not clipped."""
-        top = np.float32(np.iinfo(lr.dtype).max)
-        sr = self.network_rows(lr, dtype=np.dtype(np.float32), progress=progress)
-        return sr.map(lambda band: np.multiply(band, top, out=band), channels=sr.channels)
+        return self.network_rows(lr, dtype=np.dtype(np.float32), progress=progress)
 
     def network_rows(
         self, lr: Rows, *, dtype: np.dtype[Any], progress: Progress | None = None
     ) -> Rows:
-        """Upscale rows to integers, or to float32 for steps between the network and rounding."""
+        """Upscale rows to integers, or to float32 levels for steps between network and rounding."""
         engine = self._engine_for(lr.dtype)
         strength = np.float32(self._temperature)
         noise = noise_rows(lr.height, lr.width, channels=self._noise, seed=self._seed)
