@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-NEED_NO_POSIX = ("batch/test_batch.py", "system/test_folders.py")
-"""Files of tests that write, list, lock and append, and use no POSIX feature of their own."""
+NEED_NO_POSIX = (
+    "batch/test_batch.py",
+    "pictures/test_sources.py",
+    "system/test_folders.py",
+    "system/test_paths.py",
+    "upscaling/test_api.py",
+)
+"""Files of tests that read, write, list, lock and append, and use no POSIX feature of their own."""
 
 
 @pytest.mark.slow
