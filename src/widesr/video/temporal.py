@@ -185,7 +185,7 @@ class TemporalFrames:
             beside: list[Tensor] = [] if state is None else [state[:, :, *read].astype(np.float32)]
             picture, *others = engine.run_all(lr, *beside)
             into = sr[tile.placed(scale)]
-            from_network(picture[:, :, *tile.kept(scale)], into=into)
+            from_network(picture[:, :, *tile.kept(scale)], top=np.iinfo(frame.dtype).max, into=into)
             if after is not None:
                 after[:, :, tile.core_y, tile.core_x] = others[0][:, :, *tile.kept(1)]
 
