@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,20 @@ def test_tiles_that_change_are_computed_and_the_others_recalled():
     made = list(upscale_frames([first, second], model=upscaler))
     assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
     assert upscaler.engine.reused > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_no_encoder_takes_the_machine_for_itself(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", frames=4)
+    policies = set()
+
+    def look(*_):
+        for thread in (int(each.name) for each in Path("/proc/self/task").iterdir()):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                policies.add(os.sched_getscheduler(thread))
+
+    upscale_video(
+        clip, tmp_path / "out.mp4", scale=2, model="nearest", codec="av1", on_progress=look
+    )
+    look()
+    assert policies == {os.SCHED_OTHER}

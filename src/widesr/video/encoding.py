@@ -1,9 +1,10 @@
 """Choose how the output is encoded, and encode frames; each segment is one that stands alone."""
 
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -406,7 +407,7 @@ def _context(encoding: Encoding) -> Any:  # noqa: ANN401 (av's)
     encoding.apply(context)
     context.thread_type = "FRAME"  # x264 in slices is not the same each time
     context.flags |= av.codec.context.Flags.global_header
-    with _refusing(encoding):
+    with _refusing(encoding), _usual_priority():
         context.open()
     return context
 
@@ -424,6 +425,34 @@ def _refusing(encoding: Encoding) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Leave threads at the priority that they had.
+
+    SVT-AV1 gives its threads, and the one that calls it, the highest real-time priority where it
+    may, as under root, and nothing else on the machine would come to its turn.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    before = _threads()
+    try:
+        yield
+    finally:
+        for thread in {0, *(_threads() - before)}:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setscheduler(thread, policy, parameters)
+
+
+def _threads() -> set[int]:
+    """Return the threads of this process, as Linux numbers them."""
+    try:
+        return {int(each.name) for each in Path("/proc/self/task").iterdir()}
+    except OSError:
+        return set()
+
+
 def stream_header(encoding: Encoding) -> bytes:
     """Describe the encoded stream, as a Matroska file of one black frame.
 
@@ -436,7 +465,7 @@ def stream_header(encoding: Encoding) -> bytes:
         encoding.apply(stream.codec_context)
         stream.codec_context.thread_type = "FRAME"
         stream.time_base = encoding.time_base
-        with _refusing(encoding):
+        with _refusing(encoding), _usual_priority():
             frame = av.VideoFrame(encoding.width, encoding.height, encoding.pixel_format)
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
