@@ -715,7 +715,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, words):
 @pytest.mark.parametrize("wait", [0, 0.2])
 def test_a_stopped_run_leaves_nothing_half_done(tmp_path, number, code, wait):
     save(tmp_path / "in" / "a.png")
-    save(tmp_path / "in" / "b.png", width=1500, height=1500)
+    save(tmp_path / "in" / "b.png", width=3000, height=3000)
     words = [sys.executable, "-m", "widesr", "upscale", str(tmp_path / "in"), "-n", str(TINY)]
     with subprocess.Popen(
         [*words, "-x", "-t", "16"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

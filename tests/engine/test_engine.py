@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from widesr.degrade.bicubic import degrade
-from widesr.engine import choice, find_model, graph, is_lossless, load_engine, ort
+from widesr.engine import (
+    choice,
+    find_model,
+    graph,
+    is_lossless,
+    load_engine,
+    noise_channels,
+    ort,
+)
 from widesr.engine.graph import start_openvino
 from widesr.engine.guard import Guarded
 from widesr.engine.protocol import Engine
@@ -92,7 +100,7 @@ def test_every_model_in_the_package_gives_the_same_bits_tiled_and_whole(path, pr
     # That there are any is checked in test_contracts.
     engine = load_engine(ModelFile(path, read_card(path)), precision=precision, threads=2)
     height, width, scale = 61, 143, engine.scale
-    lr = _picture(7, 1, 3, height, width)
+    lr = _picture(7, 1, 3 + noise_channels(engine), height, width)
     whole = engine.run(lr)
     for tile in (16, 45):
         tile = max(tile, engine.smallest_tile)
@@ -525,7 +533,8 @@ def test_the_guard_lets_every_model_of_the_package_pass_on_the_worst_of_pictures
     flat = np.ones((24, 24))
     for grey in ((x + y) % 2, x // 2 % 2, x % 2, y < 12, 0 * flat, flat, _picture(0, 24, 24)):
         for tint in ((1, 1, 1), (1, 0, 0), (0, 0, 1)):
-            lr = np.stack([grey * part for part in tint])[np.newaxis].astype(np.float32)
+            noise = [0 * flat] * noise_channels(engine)
+            lr = np.stack([*(grey * part for part in tint), *noise])[np.newaxis].astype(np.float32)
             for side in (1, 3, 8, 24):
                 engine.run(lr[..., :side, :side])
 

@@ -153,7 +153,7 @@ def test_the_version_that_an_index_asks_for_is_raised_with_every_field_of_a_card
         *("name", "family", "scale", "receptive_radius", "tiles", "parameters"),
         *("parameters_fused", "licence", "degradation", "recipe", "commit", "steps", "seconds"),
         *("machine", "started_from", "teacher", "training_data", "scores", "losses", "ranges"),
-        *("weights_sha256", "source", "notes"),
+        *("weights_sha256", "source", "notes", "frames", "margin"),
     }
 
 

@@ -17,6 +17,7 @@ from widesr.engine import (
     measure_peak,
     tuned,
 )
+from widesr.engine.protocol import Port
 from widesr.engine.tuned import Best, best_path, keep_best, recall_best
 from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import ModelFile, read_card
@@ -143,6 +144,7 @@ def _slow(way):
 def test_a_speed_is_of_the_core_alone():
     class Stub:
         receptive_radius = 10
+        inputs = (Port("lr", 3),)
 
     contender = bench_module._Contender(Choice("onnxruntime", "fp32"), Stub(), 100)
     speed = bench_module._speed(contender, 2.0, TINY, peak=1e6)
