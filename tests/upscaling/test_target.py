@@ -390,14 +390,14 @@ def test_a_model_that_is_not_there_is_refused_whatever_the_size():
 
 
 @pytest.mark.skipif(
-    "wdsr-a8-realistic-x4" not in [model.card.name for model in list_models()],
+    "wdsr-a16-crisp-x4" not in [model.card.name for model in list_models()],
     reason="needs the models of the package",
 )
 def test_a_scale_that_a_rung_of_the_ladder_lacks_goes_by_its_next_and_bicubic():
     lr = noise(9, (20, 24, 3))
-    upscaler = load_upscaler("realistic", target=Target(scale=3), options=ONE_THREAD)
-    assert upscaler.made_by(20, 24) == "wdsr-a8-realistic-x4 then bicubic"
-    times_4 = Upscaler.load("realistic", scale=4, threads=1)(lr)
+    upscaler = load_upscaler("crisp", target=Target(scale=3), options=ONE_THREAD)
+    assert upscaler.made_by(20, 24) == "wdsr-a16-crisp-x4 then bicubic"
+    times_4 = Upscaler.load("crisp", scale=4, threads=1)(lr)
     np.testing.assert_array_equal(upscaler(lr), imresize(times_4, size=(60, 72)))
 
 

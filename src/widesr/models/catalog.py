@@ -29,7 +29,11 @@ ALIASES: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a8w16-x2", 3: "wdsr-a8w16-x3", 4: "wdsr-a8w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
     "best": {2: "wdsr-a16-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-x4"},
-    "realistic": {2: "wdsr-a8-realistic-x2", 4: "wdsr-a8-realistic-x4"},
+    "realistic": {
+        2: "wdsr-a8-realistic-x2",
+        3: "wdsr-a8-realistic-x3",
+        4: "wdsr-a8-realistic-x4",
+    },
     "crisp": {2: "wdsr-a16-crisp-x2", 4: "wdsr-a16-crisp-x4"},
     "samples": {4: "wdsr-a16-samples-x4"},
 }
