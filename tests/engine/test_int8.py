@@ -107,14 +107,15 @@ import sys
 from pathlib import Path
 import numpy as np
 from widesr.models.catalog import ModelFile, read_card
-from widesr.engine import load_engine
+from widesr.engine import load_engine, noise_channels
 from widesr.pixels.tiling import plan_tiles
 path = Path(sys.argv[1])
 engine = load_engine(ModelFile(path, read_card(path)), precision="int8", threads=2)
 random, scale = np.random.default_rng(0), engine.scale
+channels = 3 + noise_channels(engine)
 for _ in range(4):
     height, width, tile = (int(n) for n in random.integers(20, 120, 3))
-    lr = random.random((1, 3, height, width), np.float32)
+    lr = random.random((1, channels, height, width), np.float32)
     whole = engine.run(lr)
     for t in plan_tiles(height, width, tile=max(16, tile), halo=engine.receptive_radius):
         part = engine.run(lr[:, :, t.read_y, t.read_x])
