@@ -39,6 +39,8 @@ NEED_TORCH = [
     "train/test_logs.py",
     "nets/test_nets.py",
     "nets/test_temporal.py",
+    "exchange/test_elsewhere.py",
+    "exchange/test_states.py",
     "exchange/test_temporal.py",
     "train/test_clips.py",
     "train/test_objective.py",
