@@ -59,8 +59,8 @@ _BD_SIGMA, _BD_RADIUS = 1.6, 6
 def blur_down(hr: NDArray[np.uint8], *, scale: int, seed: int = 0) -> NDArray[np.uint8]:
     """Shrink as `Shrink`, by the BD of video: a Gaussian of 1.6, and every `scale`-th pixel.
 
-    The Gaussian is one of 13x13 pixels, mirrored at the border without its edge, and pixels are
-    kept from the first on, as BasicSR's `duf_downsample` does at x4.
+    The picture is mirrored at the border without its edge, and pixels are kept from the first on,
+    as BasicSR's `duf_downsample` does at x4. Its Gaussian fills 13x13 pixels; ours ends at 11x11.
     """
     del seed  # nothing in it is random
     image = cropped_to_multiple(hr, scale).astype(np.float32)
@@ -278,7 +278,7 @@ DEGRADATIONS: dict[str, Degradation] = {
         _bicubic,
     ),
     "bd": Degradation(
-        "widesr-bd-1: Gaussian blur of sigma 1.6 HR pixels on 13x13, mirrored without the edge, "
+        "widesr-bd-1: Gaussian blur of sigma 1.6 HR pixels on 11x11, mirrored without the edge, "
         "every scale-th pixel from the first on; BD of video super-resolution at x4",
         blur_down,
     ),
