@@ -43,7 +43,7 @@ class _Kind(NamedTuple):
 _X264 = {"preset": "superfast", "bf": "2", "rc-lookahead": "8", "threads": "2"}
 _X264_LEAN = {"bf": "0", "rc-lookahead": "3", "threads": "1"}
 """For large pictures: 250 MiB at 3840x2160, where reordered frames would take 410."""
-_LARGE = 2**22
+LARGE = 2**22
 """Pixels of a large picture."""
 _X265 = (
     "log-level=error:bframes=2:b-pyramid=1:ref=2:rc-lookahead=12:frame-threads=1:pools=2:"
@@ -157,7 +157,7 @@ class Encoding:
 
     @property
     def _is_lean(self) -> bool:
-        return self.codec == "h264" and self.width * self.height > _LARGE
+        return self.codec == "h264" and self.width * self.height > LARGE
 
     def apply(self, context: Any) -> None:  # noqa: ANN401 (av's)
         """Set an encoder up."""

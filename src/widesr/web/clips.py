@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from widesr.engine import EngineOptions
 from widesr.errors import ImageTooLargeError, MissingExtraError, VideoFormatError
-from widesr.upscaling.resize_to import load_upscaler
 from widesr.web.wishes import CLIP_FORMATS, Wishes
 from widesr.web.work import Made, Watch
 
@@ -31,7 +30,6 @@ _SIGNS = (
 _IN, _OUT, _OUT_LARGE, _OUT_HEVC = 40, 150, 100, 220
 """Memory for a pixel of a clip and of its result: frames on their way, and those that codecs refer
 to. The encoder is told to hold fewer of the large ones."""
-_LARGE = 2**22
 
 
 def is_clip(source: str) -> bool:
@@ -91,8 +89,10 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
 
 def clip_memory(clip: "Glance", size: tuple[int, int]) -> int:
     """Forecast the bytes that a clip takes beside its network; `size` is (height, width) made."""
+    from widesr.video.encoding import LARGE
+
     made = size[0] * size[1]
-    each = _OUT_HEVC if clip.codec == "hevc" else _OUT if made <= _LARGE else _OUT_LARGE
+    each = _OUT_HEVC if clip.codec == "hevc" else _OUT if made <= LARGE else _OUT_LARGE
     return (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
 
 
@@ -125,11 +125,11 @@ def upscale_clip_file(
     Raises:
         WidesrError: What is wrong with the clip, or what `watch` raised.
     """
-    from widesr.video.frames import SingleFrames
+    from widesr.video.frames import load_frame_upscaler
     from widesr.video.upscale import output_beside, plan_work, upscale_clip
 
     # The network is loaded for this clip alone: it remembers tiles of the frame before.
-    upscaler = SingleFrames(load_upscaler(wishes.model, target=wishes.target, options=options))
+    upscaler = load_frame_upscaler(wishes.model, target=wishes.target, options=options)
     target = folder / output_beside(source, "").name
     if wishes.format is not None:
         target = target.with_suffix(f".{wishes.format}")

@@ -305,8 +305,9 @@ class Workers:
         is_new = self._store.end(job.id, state, data=data, problem=text, **facts)
         if is_new:
             (self.pictures / job.source).unlink(missing_ok=True)
-            for unfinished in self.results.glob(f".{job.id}.*.widesr"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            if is_clip(job.source):
+                for unfinished in self.results.glob(f".{job.id}.*.widesr"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
             self._metrics.ended(state)
             _logger.info("job %s: %s%s", job.id, state, f" ({problem.code})" if problem else "")
         self._hub.ring(job.id)
