@@ -27,6 +27,7 @@ from widesr.engine.lookup import find_model, native_scales
 from widesr.engine.options import MAX_MEMORY, EngineOptions, EngineSettings
 from widesr.engine.peak import measure_peak
 from widesr.engine.protocol import RGB, Backend, Device, Engine, Port, Precision, Runtime, Tensor
+from widesr.engine.tuned import recall_best
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
 from widesr.models.catalog import ModelCard, ModelFile
@@ -55,6 +56,7 @@ __all__ = [
     "is_lossless",
     "is_rgb",
     "load_engine",
+    "load_tuned",
     "measure_peak",
     "native_scales",
     "noise_channels",
@@ -126,6 +128,21 @@ def load_engine(
         is_trusted=model.card.family != FOREIGN,
         again=again,
     )
+
+
+def load_tuned(model: ModelFile, options: EngineOptions) -> tuple[Engine, int | None]:
+    """Load a model for tiles; what `widesr bench` found for it on this machine counts for "auto".
+
+    Returns:
+        The engine, and the side of the tiles that was found to be fastest, None if none was.
+
+    Raises:
+        As `load_engine`.
+    """
+    best = recall_best(model.card.weights_sha256)
+    streams: Literal["auto", 1] = 1 if options.tile is None else "auto"
+    engine = load_engine(model, options.tuned(best), streams=streams)
+    return engine, best.tile if best else None
 
 
 def _check_int8(card: ModelCard) -> None:

@@ -4,7 +4,7 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from math import isfinite
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from widesr.engine import (
     describe_ports,
     find_model,
     is_rgb,
-    load_engine,
+    load_tuned,
     noise_channels,
 )
-from widesr.engine.tuned import recall_best
 from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import BICUBIC, ModelCard, ModelFile
 from widesr.pixels.noise import noise_rows
@@ -127,10 +126,8 @@ class Upscaler(ScaleUpscaler):
         Raises:
             As `load`.
         """
-        best = recall_best(model.card.weights_sha256)
-        streams: Literal["auto", 1] = 1 if options.tile is None else "auto"
-        engine = load_engine(model, options.tuned(best), streams=streams)
-        upscaler = cls(engine, options, card=model.card, fastest_tile=best.tile if best else None)
+        engine, fastest = load_tuned(model, options)
+        upscaler = cls(engine, options, card=model.card, fastest_tile=fastest)
         upscaler._loaded_from = (replace(model, path=model.path.absolute()), options)
         return upscaler
 
@@ -186,8 +183,6 @@ class Upscaler(ScaleUpscaler):
     ) -> Rows:
         """Upscale rows to integers, or to float32 levels for steps between network and rounding."""
         engine = self._engine_for(lr.dtype)
-        strength = np.float32(self._temperature)
-        noise = noise_rows(lr.height, lr.width, channels=self._noise, seed=self._seed)
         bands = upscale_bands(
             lr,
             self._policy.plan(lr, engine),
@@ -196,13 +191,16 @@ class Upscaler(ScaleUpscaler):
             margin=self._policy.margin,
             streams=engine.streams,
             dtype=dtype,
-            noise=noise.map(partial(np.multiply, strength), channels=self._noise)
-            if self._noise
-            else None,
+            noise=self._noise_beside(lr) if self._noise else None,
             progress=progress,
         )
         shape = (*self.output_size(lr.height, lr.width), lr.channels)
         return Rows(bands, shape=shape, dtype=dtype)
+
+    def _noise_beside(self, lr: Rows) -> Rows:
+        """Draw the noise that the network reads beside a picture."""
+        noise = noise_rows(lr.height, lr.width, channels=self._noise, seed=self._seed)
+        return noise.map(partial(np.multiply, np.float32(self._temperature)), channels=self._noise)
 
     def _engine_for(self, dtype: np.dtype[Any]) -> Engine:
         """Return the engine for pixels of a type: 16 bits are more than bf16 can tell apart."""

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,9 @@ from widesr.engine import (
     Tensor,
     describe_ports,
     find_model,
-    load_engine,
+    load_tuned,
     native_scales,
 )
-from widesr.engine.tuned import recall_best
 from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import ModelCard, ModelFile
 from widesr.pixels.resize import resize_rows
@@ -106,10 +104,7 @@ class TemporalFrames:
             ModelFileError: The file cannot be used.
             UsageError: As the class, or as `load_engine`.
         """
-        best = recall_best(model.card.weights_sha256)
-        streams: Literal["auto", 1] = 1 if options.tile is None else "auto"
-        engine = load_engine(model, options.tuned(best), streams=streams)
-        fastest = best.tile if best else None
+        engine, fastest = load_tuned(model, options)
         return cls(engine, options, target=target, card=model.card, fastest_tile=fastest)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
