@@ -35,6 +35,12 @@ class _Made(NamedTuple):
     """The sampler's state once the batch was drawn."""
 
 
+def share_of(batch: int, *, rank: int, world_size: int) -> slice:
+    """Return the patches of a batch that one of several processes learns from."""
+    first, end = (batch * each // world_size for each in (rank, rank + 1))
+    return slice(first, end)
+
+
 class Loader:
     """The batches of a run, in an order that depends on the seed alone.
 
@@ -95,8 +101,7 @@ class Loader:
 
     def _arrange(self, *, lr_patch: int, batch: int) -> None:
         self._lr_patch, self._n = lr_patch, batch
-        ends = [batch * rank // self._world_size for rank in (self._rank, self._rank + 1)]
-        self._share = slice(*ends)
+        self._share = share_of(batch, rank=self._rank, world_size=self._world_size)
         self._sampler = PatchSampler(
             [(pair.lr.shape[0], pair.lr.shape[1]) for pair in self._pairs],
             lr_patch=lr_patch,

@@ -120,14 +120,13 @@ def _readme(card: ModelCard, onnx: str) -> str:
 
 # {card.name}
 
-Makes pictures {card.scale} times as large on each side, by [widesr](https://pypi.org/project/widesr/).
+Makes pictures {card.scale} times as large on each side, by widesr.
 
 {_table(("", ""), [(what, value) for what, value in facts.items() if value])}
 
 ## Use
 
 ```sh
-pip install widesr
 widesr upscale photo.png -s {card.scale} -n ./{onnx}
 ```
 

@@ -300,6 +300,13 @@ class LogTable(_Table):
     """True to write TensorBoard's event files beside `log.jsonl`."""
 
 
+def _network_in(info: ValidationInfo) -> NetworkConfig | None:
+    """Return the network of what was read so far; None if its tables are not valid."""
+    if not {"family", "net"} <= info.data.keys():
+        return None
+    return parse_config(info.data["family"], info.data["net"])
+
+
 class Recipe(_Table):
     """A training run, complete."""
 
@@ -353,9 +360,10 @@ class Recipe(_Table):
     @field_validator("data")
     @classmethod
     def _has_frames_if_needed(cls, value: DataTable, info: ValidationInfo) -> DataTable:
-        if not {"family", "net"} <= info.data.keys():
+        network = _network_in(info)
+        if network is None:
             return value
-        is_recurrent = parse_config(info.data["family"], info.data["net"]).is_recurrent
+        is_recurrent = network.is_recurrent
         if is_recurrent and value.frames is None:
             raise ValueError("a recurrent network needs frames, such as 7")
         if value.frames is not None and not is_recurrent:
@@ -367,10 +375,9 @@ class Recipe(_Table):
     def _teaches_pictures(
         cls, value: TeacherTable | None, info: ValidationInfo
     ) -> TeacherTable | None:
-        if value is not None and {"family", "net"} <= info.data.keys():
-            network = parse_config(info.data["family"], info.data["net"])
-            if network.window > 1:
-                raise ValueError("a network of several frames has no teacher")
+        network = _network_in(info)
+        if value is not None and network is not None and network.window > 1:
+            raise ValueError("a network of several frames has no teacher")
         return value
 
     @field_validator("loss")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
+from widesr.data.loader import share_of
 from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
@@ -135,12 +136,12 @@ class Run:
         lr = as_tensor(batch.lr, self.device)
         if not self.network.noise:
             return lr
-        n, k = len(lr), way.loss.samples or 1
+        k = way.loss.samples or 1
         random = np.random.default_rng((self.recipe.seed, self.step, _NOISE))
         shape = (k, way.batch, self.network.noise, *lr.shape[2:])
         noise = torch.from_numpy(random.standard_normal(shape, np.float32))
-        first = way.batch * self.world.rank // self.world.size
-        mine = noise[:, first : first + n].flatten(0, 1).to(self.device)
+        share = share_of(way.batch, rank=self.world.rank, world_size=self.world.size)
+        mine = noise[:, share].flatten(0, 1).to(self.device)
         return torch.cat([lr.repeat(k, 1, 1, 1), mine], dim=1)
 
     def _target(self, batch: Batch, teacher_share: float) -> Tensor:

@@ -12,6 +12,7 @@ from widesr.upscaling.target import Target
 from widesr.upscaling.upscaler import Upscaler
 from widesr.video.colour import Plane
 from widesr.video.library import load_av
+from widesr.video.planes import is_one_colour
 from widesr.video.still import Remembering
 from widesr.video.temporal import TemporalFrames, find_temporal
 
@@ -94,10 +95,9 @@ class SingleFrames:
 
     def _upscaled(self, frame: Plane) -> Plane:
         """Upscale one frame; one of a single colour, as between scenes, keeps it to the level."""
-        colour = frame[0, 0]
-        if (frame[0] == colour).all() and (frame == colour).all():
+        if is_one_colour(frame):
             size = self._upscaler.output_size(*frame.shape[:2])
-            return np.broadcast_to(colour, (*size, frame.shape[2]))
+            return np.broadcast_to(frame[0, 0], (*size, frame.shape[2]))
         return self._upscaler(frame)
 
 

@@ -27,6 +27,7 @@ from widesr.upscaling.conversion import from_network, to_network
 from widesr.upscaling.target import Target, plan_scales
 from widesr.upscaling.tile_policy import MARGIN, TilePolicy
 from widesr.video.colour import Plane
+from widesr.video.planes import is_one_colour
 
 _LEAD = 8
 """Frames after which a state that began with nothing is nearly what it would be."""
@@ -139,7 +140,7 @@ class TemporalFrames:
                 channels = self._engine.inputs[1].channels or 0
                 state = np.zeros((1, channels, *_padded_size(frame)), np.float16)
             sr, state = self._step(seen, state)
-            if (frame == frame[0, 0]).all():  # of a single colour, which it keeps to the level
+            if is_one_colour(frame):  # which it keeps to the level
                 sr = np.broadcast_to(frame[0, 0], sr.shape)
             yield self._sized(sr, frame)
 
