@@ -144,6 +144,12 @@ class Colour:
         return self.siting if self.siting in _SITINGS else "left"
 
 
+def is_one_colour(pixels: Plane) -> bool:
+    """Say whether a frame (H, W, C) is of a single colour; most are found not to be by a row."""
+    colour = pixels[0, 0]
+    return bool((pixels[0] == colour).all() and (pixels == colour).all())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
     """The arithmetic between planes and RGB."""

@@ -10,9 +10,8 @@ from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.resize_to import SizedUpscaler, load_upscaler
 from widesr.upscaling.target import Target
 from widesr.upscaling.upscaler import Upscaler
-from widesr.video.colour import Plane
+from widesr.video.colour import Plane, is_one_colour
 from widesr.video.library import load_av
-from widesr.video.planes import is_one_colour
 from widesr.video.still import Remembering
 from widesr.video.temporal import TemporalFrames, find_temporal
 

@@ -74,12 +74,6 @@ def views(frame: Any) -> list[Plane]:  # noqa: ANN401 (av's VideoFrame)
     ]
 
 
-def is_one_colour(pixels: Plane) -> bool:
-    """Say whether a frame (H, W, C) is of a single colour; most are found not to be by a row."""
-    colour = pixels[0, 0]
-    return bool((pixels[0] == colour).all() and (pixels == colour).all())
-
-
 def make_frame(planes: Sequence[Plane], layout: Layout, pixel_format: str) -> Any:  # noqa: ANN401
     """Make a frame of planes, in a format that holds the values of the layout."""
     av = load_av()

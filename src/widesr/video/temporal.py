@@ -26,8 +26,7 @@ from widesr.system.threads import in_threads
 from widesr.upscaling.conversion import from_network, to_network
 from widesr.upscaling.target import Target, plan_scales
 from widesr.upscaling.tile_policy import MARGIN, TilePolicy
-from widesr.video.colour import Plane
-from widesr.video.planes import is_one_colour
+from widesr.video.colour import Plane, is_one_colour
 
 _LEAD = 8
 """Frames after which a state that began with nothing is nearly what it would be."""
