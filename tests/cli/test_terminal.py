@@ -81,7 +81,7 @@ def test_a_file_gets_the_lines_and_the_terminal_the_bar_and_the_errors(folder):
 )
 def test_ctrl_c_says_what_is_done_and_how_to_go_on_and_that_works(tmp_path, inputs, go_on):
     save(tmp_path / "in" / "a.png", width=6, height=4)
-    save(tmp_path / "in" / "b.png", width=500, height=500)
+    save(tmp_path / "in" / "b.png", width=1100, height=1100)
     words = [*WIDESR, "upscale", *inputs, "-n", str(TINY), "-o", "out/", "-x", "-t", "16"]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
