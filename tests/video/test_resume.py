@@ -126,6 +126,15 @@ def test_a_journal_that_ends_in_half_a_line_counts_to_the_line_before(stopped):
     assert upscale_video(clip, out, scale=2, model="nearest").resumed == 16
 
 
+def test_a_run_that_was_killed_while_its_folder_was_removed_is_no_obstacle(stopped):
+    clip, out = stopped
+    (folder_of(out) / "part").rename(out)
+    result = upscale_video(clip, out, scale=2, model="nearest", overwrite=True)
+    assert (result.resumed, result.frames) == (0, 40)
+    assert frame_times(out) == frame_times(clip)
+    assert not folder_of(out).exists()
+
+
 def test_a_part_that_was_damaged_is_not_made_an_output(stopped):
     clip, out = stopped
     part = folder_of(out) / "part"

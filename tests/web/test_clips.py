@@ -2,15 +2,17 @@
 
 import io
 import random
+import re
 import sys
 import time
 
+import httpx2
 import pytest
 from PIL import Image
 
 from damage import damaged
 from samples import smooth
-from serving import FAST, client_of, ended, until
+from serving import FAST, client_of, ended, process_of, until
 from widesr.cli import run
 
 av = pytest.importorskip("av", reason="needs the extra video")
@@ -137,9 +139,38 @@ def test_the_next_server_goes_on_with_a_clip_where_the_last_one_stopped(tmp_path
     (left,) = unfinished.iterdir()
     assert left.is_dir()
     (unfinished / ".of-no-job.mp4.widesr").mkdir()
+    (unfinished / "strange").mkdir()
     before = time.time()
     with client_of(tmp_path) as client:
         done = ended(client, job["self"])
         assert (done["state"], done["started"] > before) == ("done", True)
         assert len(frames_in(client.get(done["result"]).content)) == 240
         assert [path.suffix for path in client.service.workers.results.iterdir()] == [".mp4"]
+
+
+@pytest.mark.slow
+def test_every_clip_ends_once_and_whole_though_its_server_is_killed_twice(tmp_path):
+    kinds = [("mp4", 200), ("mkv", 30), ("mov", 20)]
+    wanted = {}
+    for number, (kind, frames) in enumerate(kinds):
+        source = clip(tmp_path / f"{number}.{kind}", frames=frames)
+        out = tmp_path / f"larger.{kind}"
+        assert run(["upscale", str(source), "-n", FAST, "-o", str(out), "--quiet"]) == 0
+        wanted[source] = out.read_bytes()
+    data, jobs = tmp_path / "data", []
+    with process_of(data) as (process, address), httpx2.Client(base_url=address) as client:
+        later = LATER.items()
+        jobs += [post(client, each.read_bytes(), headers=later).json() for each in wanted]
+        until(lambda: any(b"pack" in each.read_bytes() for each in data.rglob("journal")))
+        process.kill()
+    with process_of(data) as (process, address):
+        until(lambda: httpx2.get(f"{address}{jobs[0]['self']}").json()["state"] == "running")
+        process.kill()
+    with process_of(data) as (_, address), httpx2.Client(base_url=address) as client:
+        for job, whole in zip(jobs, wanted.values(), strict=True):
+            assert ended(client, job["self"])["state"] == "done"
+            assert client.get(f"{job['self']}/result").content == whole
+            told = re.findall(r"^event: (\w+)$", client.get(job["events"]).text, re.MULTILINE)
+            assert [kind for kind in told if kind in ("done", "failed", "cancelled")] == ["done"]
+        assert len(list((data / "results").iterdir())) == len(jobs)
+        assert not list((data / "pictures").iterdir())

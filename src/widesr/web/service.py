@@ -182,8 +182,8 @@ class Service:
         jobs = {name.partition(".")[0] for name in owned}
         for folder in (self.workers.pictures, self.workers.results, self.temporary):
             for path in folder.iterdir():
-                if path.is_dir():  # a clip that is not finished
-                    if path.name.split(".")[1] not in jobs:
+                if path.is_dir():  # a clip that is not finished: `.ID.mp4.widesr`
+                    if path.name.removeprefix(".").partition(".")[0] not in jobs:
                         shutil.rmtree(path, ignore_errors=True)
                 elif path.name not in owned:
                     with suppress(OSError):
