@@ -71,6 +71,64 @@ def test_another_container_and_size_may_be_asked_for(client, source):
     assert frames_in(response.content) == [(48, 72)] * 5
 
 
+def interlaced(path):
+    """A clip that says that it is interlaced."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for number in range(6):
+            frame = av.VideoFrame.from_ndarray(smooth(32, 48) // 2 + number, format="rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def test_an_interlaced_clip_is_refused_with_the_option_that_takes_it(client, tmp_path):
+    body = interlaced(tmp_path / "tv.mp4")
+    said = post(client, body)
+    assert (said.status_code, said.json()["code"]) == (415, "video-format")
+    assert said.json()["options"] == ["deinterlace=true"]
+    made = post(client, body, deinterlace="true", wait=60)
+    assert frames_in(made.content) == [(64, 96)] * 6
+    form = {"deinterlace": "true", "model": FAST, "wait": "60"}
+    sent = client.post("/v1/upscale", files={"picture": ("tv.mp4", body)}, data=form)
+    assert sent.content == made.content
+
+
+def test_frames_that_are_lost_are_stood_in_for_where_that_is_asked_for(client, source):
+    whole = bytearray(source.read_bytes())
+    with av.open(io.BytesIO(whole)) as container:
+        at = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    start, size = at[-1]
+    whole[start : start + size] = b"\x00" * size
+    said = post(client, bytes(whole), wait=60)
+    assert (said.status_code, said.json()["code"]) == (422, "video-read")
+    assert said.json()["options"] == ["damaged=repeat"]
+    made = post(client, bytes(whole), damaged="repeat", wait=60)
+    assert frames_in(made.content) == [(64, 96)] * 5
+
+
+@pytest.mark.parametrize(
+    ("query", "codec"),
+    [
+        ({"codec": "hevc", "crf": 30}, "hevc"),
+        ({"codec": "ffv1", "format": "mkv"}, "ffv1"),
+        ({"codec": "prores", "format": "mov"}, "prores"),
+    ],
+)
+def test_codec_and_quality_may_be_asked_for(client, source, query, codec):
+    made = post(client, source.read_bytes(), wait=60, **query)
+    assert made.status_code == 200, made.text
+    with av.open(io.BytesIO(made.content)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+
+
+def test_less_quality_is_fewer_bytes(client, source):
+    made = [len(post(client, source.read_bytes(), wait=60, crf=crf).content) for crf in (5, 45)]
+    assert made[0] > made[1]
+
+
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
 
 
@@ -84,6 +142,10 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#
         (lambda body: body, {"scale": 12}, 422, "usage"),
         (lambda body: body, {"scale": 8}, 413, "image-too-large"),
         (lambda body: body, {"scale": 1.5, "consistent": True}, 422, "usage"),
+        (lambda body: body, {"codec": "vp8"}, 422, "usage"),
+        (lambda body: body, {"codec": "vp9", "format": "mov"}, 422, "usage"),
+        (lambda body: body, {"crf": 60}, 422, "usage"),
+        (lambda body: body, {"codec": "prores", "format": "mov", "lossless": True}, 422, "usage"),
     ],
 )
 def test_what_a_clip_cannot_become_is_a_problem(client, source, change, query, status, code):

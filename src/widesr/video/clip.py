@@ -126,6 +126,8 @@ class Glance(NamedTuple):
     codec: str
     bits: int
     """The bits of a channel."""
+    interlaced: bool
+    """True if it says so; some say it of their frames alone."""
 
 
 def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
@@ -139,7 +141,27 @@ def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
         kind = context.format
         bits = max((each.bits for each in kind.components), default=8) if kind else 8
         frames = _count_frames(container, stream)
-        return Glance(context.height, context.width, frames, context.codec.canonical_name, bits)
+        return Glance(
+            height=context.height,
+            width=context.width,
+            frames=frames,
+            codec=context.codec.canonical_name,
+            bits=bits,
+            interlaced=context.field_order in _FIELDS,
+        )
+
+
+def check_progressive(path: Path, *, interlaced: bool, deinterlace: bool) -> None:
+    """Refuse an interlaced clip whose fields are not to be made one picture.
+
+    Raises:
+        VideoFormatError: It is one.
+    """
+    if interlaced and not deinterlace:
+        raise VideoFormatError(
+            f"{path}: is interlaced; let both fields be made one picture",
+            options=["deinterlace=True"],
+        )
 
 
 def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
