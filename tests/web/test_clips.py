@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from clips import INTERLACED, make_clip
 from damage import damaged
 from samples import smooth
 from serving import FAST, client_of, ended, process_of, until
@@ -71,26 +72,13 @@ def test_another_container_and_size_may_be_asked_for(client, source):
     assert frames_in(response.content) == [(48, 72)] * 5
 
 
-def interlaced(path):
-    """A clip that says that it is interlaced."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1"})
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        for number in range(6):
-            frame = av.VideoFrame.from_ndarray(smooth(32, 48) // 2 + number, format="rgb24")
-            for packet in stream.encode(frame):
-                container.mux(packet)
-        container.mux(stream.encode())
-    return path.read_bytes()
-
-
 def test_an_interlaced_clip_is_refused_with_the_option_that_takes_it(client, tmp_path):
-    body = interlaced(tmp_path / "tv.mp4")
+    body = make_clip(tmp_path / "tv.mp4", options=INTERLACED).read_bytes()
     said = post(client, body)
     assert (said.status_code, said.json()["code"]) == (415, "video-format")
     assert said.json()["options"] == ["deinterlace=true"]
     made = post(client, body, deinterlace="true", wait=60)
-    assert frames_in(made.content) == [(64, 96)] * 6
+    assert frames_in(made.content) == [(96, 128)] * 12
     form = {"deinterlace": "true", "model": FAST, "wait": "60"}
     sent = client.post("/v1/upscale", files={"picture": ("tv.mp4", body)}, data=form)
     assert sent.content == made.content
@@ -107,6 +95,8 @@ def test_frames_that_are_lost_are_stood_in_for_where_that_is_asked_for(client, s
     assert said.json()["options"] == ["damaged=repeat"]
     made = post(client, bytes(whole), damaged="repeat", wait=60)
     assert frames_in(made.content) == [(64, 96)] * 5
+    job = client.get(made.headers["content-location"].removesuffix("/result")).json()
+    assert any("1 frame" in notice for notice in job["notices"])
 
 
 @pytest.mark.parametrize(

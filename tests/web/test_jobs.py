@@ -153,6 +153,18 @@ def test_a_job_that_ended_three_servers_is_not_begun_again(tmp_path):
         assert (said["state"], said["problem"]["code"]) == ("failed", "internal")
 
 
+def test_jobs_of_the_version_before_are_taken_over(tmp_path):
+    with client_of(tmp_path) as client:
+        job = ended(client, ask(client)["self"])
+    with closing(sqlite3.connect(tmp_path / "data/jobs.sqlite")) as db, db:
+        db.execute("ALTER TABLE jobs DROP COLUMN notices")
+        db.execute("PRAGMA user_version = 1")
+    with client_of(tmp_path) as client:
+        assert client.get(job["self"]).json()["result_sha256"] == job["result_sha256"]
+        assert client.get(job["result"]).status_code == 200
+        assert ended(client, ask(client)["self"])["state"] == "done"
+
+
 def test_two_servers_never_share_a_folder(tmp_path):
     from widesr.errors import UsageError
 

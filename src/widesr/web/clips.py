@@ -169,4 +169,4 @@ def upscale_clip_file(
         watch(done, frames)
 
     result = upscale_clip(work, overwrite=True, progress=on_frame)
-    return Made.of(target, size=result.output_size, made_by=result.model)
+    return Made.of(target, size=result.output_size, made_by=result.model, notices=result.notices)

@@ -1,5 +1,6 @@
 """Threads that do the jobs of the store in order, as many at once as memory allows."""
 
+import json
 import logging
 import shutil
 import threading
@@ -244,6 +245,7 @@ class Workers:
             out_height=made.size[0],
             out_width=made.size[1],
             made_by=made.made_by,
+            notices=json.dumps(made.notices),
         )
         if not is_kept:
             made.path.unlink(missing_ok=True)
