@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 
 import httpx2
@@ -14,6 +15,7 @@ from PIL import Image
 
 from samples import smooth
 from serving import FAST, client_of, ended, process_of, until
+from widesr.web import workers
 
 
 def encoded(height, width):
@@ -151,6 +153,29 @@ def test_a_job_that_ended_three_servers_is_not_begun_again(tmp_path):
     with client_of(tmp_path / "killed") as client:
         said = client.get(job["self"]).json()
         assert (said["state"], said["problem"]["code"]) == ("failed", "internal")
+
+
+def test_a_job_that_hangs_gives_its_place_to_the_next(tmp_path, monkeypatch):
+    held, real = threading.Event(), workers.upscale_file
+
+    def at_work():
+        return sum(each.name == "widesr-job" for each in threading.enumerate())
+
+    def hangs_first(*arguments, **options):
+        monkeypatch.setattr(workers, "upscale_file", real)
+        held.wait(60)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(workers, "upscale_file", hangs_first)
+    with client_of(tmp_path, at_once=1, stuck_after=0.5) as client:
+        before, job = at_work(), ask(client)
+        said = ended(client, job["self"])
+        assert (said["state"], said["problem"]["code"]) == ("failed", "stuck")
+        assert ended(client, ask(client)["self"])["state"] == "done"
+        held.set()
+        until(lambda: at_work() == before)
+        assert client.get(job["self"]).json()["problem"]["code"] == "stuck"
+        until(lambda: len(list(client.service.workers.results.iterdir())) == 1)
 
 
 def test_jobs_of_the_version_before_are_taken_over(tmp_path):

@@ -52,6 +52,7 @@ TITLES = {
     "not-done": "The job is not done",
     "cancelled": "The job was stopped",
     "key-reused": "The key was used for another picture",
+    "stuck": "The job did not go on",
     "internal": "A defect of widesr",
 }
 """By code; what stands below "missing-extra" is the server's own."""

@@ -168,9 +168,11 @@ class Service:
             (self.workers.results / gone.result).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        each = min(_SWEEP_S, max(self.settings.keep / 4, 0.1))
+        shortest = min(self.settings.keep, self.settings.stuck_after)
+        each = min(_SWEEP_S, max(shortest / 4, 0.1))
         while not self._sweeping.wait(each):
             try:
+                self.workers.give_up_stuck()
                 for job in self.store.ended_before(time.time() - self.settings.keep):
                     self.forget(job)
             except Exception:  # a full disk must not end the sweeping that makes room
