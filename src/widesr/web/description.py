@@ -181,6 +181,8 @@ UPSCALE_EXTRA: dict[str, Any] = {
         "required": True,
         "content": {
             "application/octet-stream": _PICTURE,
+            # No form: what `curl --data-binary` says of any file.
+            "application/x-www-form-urlencoded": _PICTURE,
             "image/*": _PICTURE,
             "video/*": _PICTURE,
             "multipart/form-data": {
