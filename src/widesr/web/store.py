@@ -59,7 +59,7 @@ CREATE INDEX IF NOT EXISTS events_by_job ON events (job, id);
 _VERSION = 2
 """The version of the schema; a file of one that is not known is refused."""
 _CHANGES = {1: "ALTER TABLE jobs ADD COLUMN notices TEXT"}
-"""What makes the next version of one."""
+"""Statements that make the next version of one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,8 @@ export function stateOf(item) {
     return { text: by + line, share: 0, isBad: false, isDone: false };
   }
   const isWhole = Number.isInteger(job.tiles) && job.tiles > 1;
-  const tiles = isWhole ? `${item.isClip ? "frame" : "tile"} ${Math.floor(job.tiles_done)} of ${job.tiles}` : `${Math.round(100 * (job.progress ?? 0))} %`;
+  const tiles = isWhole ? `${item.isClip ? "frame" : "tile"} ${Math.floor(job.tiles_done)} of ${job.tiles}`
+    : job.progress ? `${Math.round(100 * job.progress)} %` : "Begins …";
   const left = job.seconds_left > 0.5 && job.tiles ? ` · ${readableTime(job.seconds_left)} left` : "";
   return { text: `${by}${tiles}${left}`, share: job.progress ?? 0, isBad: false, isDone: false };
 }
