@@ -73,6 +73,29 @@ def test_a_file_gets_the_lines_and_the_terminal_the_bar_and_the_errors(folder):
     check_lines((folder / "log").read_text().splitlines(), done=5, errors=0)
 
 
+def test_lines_and_a_bar_that_is_drawn_all_the_time_never_wait_for_each_other(tmp_path):
+    program = """
+import threading
+from widesr.cli import terminal
+
+def draw(bar, done):
+    while not done.is_set():
+        bar.refresh()
+
+with terminal.progress(1):
+    done = threading.Event()
+    drawing = threading.Thread(target=draw, args=[terminal._terminal._bar, done], daemon=True)
+    drawing.start()
+    for number in range(300):
+        terminal.print_line(f"line {number}")
+    done.set()
+    drawing.join()
+"""
+    code, shown = in_terminal([sys.executable, "-c", program], cwd=tmp_path)
+    assert code == 0
+    assert [line for line in seen(shown) if line] == [f"line {number}" for number in range(300)]
+
+
 # ---- Ctrl-C --------------------------------------------------------------------------------
 
 

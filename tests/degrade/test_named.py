@@ -112,6 +112,13 @@ def test_lr_lies_on_the_grid_of_hr(name, scale):
         assert (np.abs(found) < bound + 0.15).all()
 
 
+def test_bd_is_scipys_gaussian_of_a_dot_as_basicsr_takes_it():
+    hr = noise(48, 60)
+    blurry = ndimage.gaussian_filter(hr.astype(np.float64), (1.6, 1.6, 0), mode="mirror")
+    lr = DEGRADATIONS["bd"].shrink(hr, scale=4, seed=0)
+    assert np.abs(lr - blurry[::4, ::4]).max() <= 0.5 + 1e-3  # all of it is rounding
+
+
 def test_bd_keeps_the_first_pixel_of_each_square_as_published():
     ramp = np.broadcast_to(np.arange(160, dtype=np.uint8)[:, None], (64, 160, 3))
     inside = slice(4, -4)

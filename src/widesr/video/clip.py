@@ -19,7 +19,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.folders import CLIP_SUFFIXES
 from widesr.video.colour import Colour, Layout, Mastering
 from widesr.video.library import load_av, reason
-from widesr.video.planes import layout_of
+from widesr.video.planes import HAS_ALPHA, layout_of
 from widesr.video.wholeness import is_encrypted, missing_bytes
 
 _FASTEST = 240
@@ -193,6 +193,9 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
                 f"{path}: is Dolby Vision, whose metadata would no longer fit the frames; "
                 "convert it to HDR10, HLG or SDR first"
             )
+        # Lies beside the frames, and the decoders of VP8 and VP9 leave it there.
+        if stream.metadata.get("alpha_mode") == "1":
+            raise VideoFormatError(f"{path}: {HAS_ALPHA}")
         frames = _first_frames(container, stream, path)
         first = frames[0]
         layout = layout_of(first.format, found=str(path))
