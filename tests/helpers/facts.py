@@ -17,8 +17,14 @@ _LINE = re.compile(r"widesr: error\[([a-z-]+)\]: ([^\n]+)\n")
 
 def names(text: str, *facts: object) -> bool:
     """Whether one line of a text names all the facts: `3` stands neither in `13` nor in `3.5`."""
-    patterns = [rf"(?<!\w)(?<!\d[.,]){re.escape(str(fact))}(?!\w)(?![.,]\d)" for fact in facts]
-    return any(all(re.search(p, line) for p in patterns) for line in text.splitlines())
+    whole = [_whole(str(fact)) for fact in facts]
+    return any(all(re.search(fact, line) for fact in whole) for line in text.splitlines())
+
+
+def _whole(fact: str) -> str:
+    begin = r"\b(?<!\d[.,])" if re.match(r"\w", fact) else ""
+    end = r"\b(?![.,]\d)" if re.search(r"\w$", fact) else ""
+    return begin + re.escape(fact) + end
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from facts import refused
 from samples import smooth
 from serving import FAST, client_of, ended, process_of, until
 
@@ -154,11 +155,9 @@ def test_a_job_that_ended_three_servers_is_not_begun_again(tmp_path):
 
 
 def test_two_servers_never_share_a_folder(tmp_path):
-    from widesr.errors import UsageError
-
     with (
         client_of(tmp_path),
-        pytest.raises(UsageError, match="another server"),
+        refused("usage", "server"),
         client_of(tmp_path),
     ):
         pass
