@@ -170,7 +170,7 @@ def test_links_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(info, "/etc")
     for name in ("a.tar", "a.zip"):
-        with refused("data", tmp_path / name, "link is a link"):
+        with refused("data", tmp_path / name, "a link"):
             unpack(tmp_path / name, tmp_path)
     assert left_in(tmp_path) == ["a.tar", "a.zip"]
 

@@ -238,7 +238,7 @@ def test_a_model_that_changed_between_two_tries_comes_whole_all_the_same(server,
     [
         ({"sha256": "0" * 64}, "download", ["sha256", "0" * 64]),
         ({"bytes": 100}, "download", [100]),
-        ({"bytes": 10**6}, "download", ["big-x2"]),
+        ({"bytes": 10**6}, "download", ["big-x2", "bytes"]),
         ({"file": "none.onnx"}, "download", [404]),
         ({"name": "fine-x2"}, "model-file", ["name", "big-x2", "fine-x2"]),
         ({"scale": 3}, "model-file", ["scale", 2, 3]),
