@@ -74,7 +74,7 @@ def test_a_run_that_exists_is_resumed_only_when_asked(shop, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["step"] == 30
     assert run(command) == 1
-    assert "error[checkpoint]: run: " in capsys.readouterr().err
+    refusal(capsys.readouterr().err, "checkpoint", "run", "--resume")
     assert run([*command, "--resume"]) == 0
     assert capsys.readouterr().out == ""  # nothing was left to do
 

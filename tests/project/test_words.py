@@ -5,6 +5,11 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from facts import names, refusal, refused
+from widesr.errors import UsageError
+
 TESTS = Path(__file__).parents[1]
 PACKAGE = TESTS.parent / "src" / "widesr"
 FLAG = re.compile(r"(?<![\w`-])(--?[a-z][a-z-]*[a-z]|-[a-zA-Z])(?![\w-])")
@@ -116,3 +121,24 @@ def test_a_sentence_that_a_test_pins_is_found():
     assert [list(sentences_in(pin)) for pin in pins] == [[1]] * len(pins)
     facts = 'refused("usage", "tile=128", "4 pages", "no such", "widesr models pull x")'
     assert list(sentences_in(facts)) == []
+
+
+def test_a_fact_stands_as_a_whole_word_and_all_of_them_in_one_line():
+    said = "a.png: 12x10 of 1,300 pixels (tile=16), not 3.5\nb.png: 7"
+    for facts in (["a.png", "12x10"], ["1,300", 3.5], ["tile=16"], [".png", 7]):
+        assert names(said, *facts)
+    for facts in (["a.pn"], [10], [300], [3], ["tile=1"], ["a.png", 7]):
+        assert not names(said, *facts)
+
+
+def test_what_is_refused_is_held_to_its_code_and_its_facts():
+    def check(code, *facts):
+        with refused(code, *facts):
+            raise UsageError("scale 9 is not valid")
+
+    check("usage", "scale", 9)
+    for code, fact in (("data", 9), ("usage", 8)):
+        with pytest.raises(AssertionError):
+            check(code, fact)
+    with pytest.raises(AssertionError):
+        refusal("widesr: error[usage]: one\nline more\n", "usage")
