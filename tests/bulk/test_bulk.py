@@ -10,7 +10,7 @@ import time
 import pytest
 
 from buckets import BROKEN, Killer, contents, fill, picture, pictures, workers_at
-from facts import refused
+from facts import names, refused
 from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.crew import joined
 from widesr.bulk.listing import Listing
@@ -123,7 +123,7 @@ def test_a_dry_run_forecasts_and_writes_nothing(tmp_path, capsys):
     one, ten = trial["plans"][:2]
     assert one["hours"] == pytest.approx(10 * ten["hours"], rel=0.2)
     assert run(command) == 0
-    assert "1 million" in capsys.readouterr().out
+    assert names(capsys.readouterr().out, "workers", "core-hours", "million")
     assert not (tmp_path / "out").exists()
 
 
