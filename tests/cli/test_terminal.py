@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facts import names
 from screen import WIDESR, in_terminal, seen
 from widesr.cli import run
 
@@ -119,8 +120,7 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on_and_that_works(tmp_path, inpu
             running.kill()
     assert running.returncode == 130
     line = err.splitlines()[-1]
-    assert line.startswith("widesr: stopped: 1 of 2 pictures done")
-    assert go_on in line
+    assert names(line, "stopped", "1 of 2", go_on)
     ran = subprocess.run(
         [*words, go_on], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=100
     )
@@ -148,8 +148,8 @@ def test_what_is_chosen_is_said_when_asked_for_and_else_nothing(upscale):
     code, out, err = upscale("-v", "--backend", "onnxruntime", "--threads", "1")
     assert code == 0
     assert {line[:14] for line in err.splitlines()} == {"widesr: info: "}
-    assert "model tiny-x2 at x2: onnxruntime in fp32 on cpu, 1 threads" in err
-    assert "a.png -> b.png: done" in err
+    assert names(err, "tiny-x2", "x2", "onnxruntime", "fp32", "cpu", "1 threads")
+    assert names(err, "a.png -> b.png", "done")
     assert "info" not in out
     assert upscale()[2] == ""  # and the next run is quiet again
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from clips import decoded, ffmpeg, make_clip, side_data, video
+from facts import refused
 from widesr import upscale_video
 from widesr.cli import run
-from widesr.errors import VideoFormatError
 from widesr.video.clip import read_clip
 from widesr.video.colour import Colour, Layout
 
@@ -169,7 +169,7 @@ def test_odd_sizes(tmp_path, scale, size):
 )
 def test_what_would_come_out_wrong_is_refused_by_its_name(tmp_path, flags, said):
     clip = make_clip(tmp_path / "clip.mkv", frames=2, options=flags)
-    with pytest.raises(VideoFormatError, match=said):
+    with refused("video-format", clip, said):
         upscale_video(clip, scale=2, model="nearest")
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
 

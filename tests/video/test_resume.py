@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from clips import frame_times, make_clip
+from facts import refused
 from widesr import upscale_video
-from widesr.errors import OutputExistsError, UsageError
 from widesr.video import upscale as upscaling
 from widesr.video.unfinished import folder_of
 
@@ -143,7 +143,7 @@ def test_a_part_that_was_damaged_is_not_made_an_output(stopped):
     placed = [at for line in lines for at in json.loads(line)["placed"].values()]
     data[placed[2]] ^= 255
     part.write_bytes(data)
-    with pytest.raises(Exception, match="damaged"):
+    with refused("image-write", out, "damaged"):
         upscale_video(clip, out, scale=2, model="nearest")
     assert not out.exists()
 
@@ -186,9 +186,9 @@ def test_an_output_that_is_there_is_not_replaced_unasked(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
     out = tmp_path / "out.mkv"
     out.write_bytes(b"mine")
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         upscale_video(clip, out, scale=2, model="nearest")
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         upscale_video(clip, clip, scale=2, model="nearest", overwrite=True)
     assert out.read_bytes() == b"mine"
     assert upscale_video(clip, out, scale=2, model="nearest", overwrite=True).frames == 2
@@ -206,7 +206,7 @@ def test_an_output_that_is_there_is_not_replaced_unasked(tmp_path):
 )
 def test_what_cannot_be_meant_of_a_codec_is_refused(tmp_path, options):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
-    with pytest.raises(UsageError):
+    with refused("usage"):
         upscale_video(clip, scale=2, model="nearest", **options)
     assert os.listdir(tmp_path) == ["clip.mkv"]  # noqa: PTH208
 

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from PIL import Image
 
+from facts import refused
 from samples import smooth
 from serving import FAST, client_of, ended, process_of, until
 from widesr.web import workers
@@ -191,11 +192,9 @@ def test_jobs_of_the_version_before_are_taken_over(tmp_path):
 
 
 def test_two_servers_never_share_a_folder(tmp_path):
-    from widesr.errors import UsageError
-
     with (
         client_of(tmp_path),
-        pytest.raises(UsageError, match="another server"),
+        refused("usage", "server"),
         client_of(tmp_path),
     ):
         pass
