@@ -112,3 +112,29 @@ def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_pa
     expected[4], expected[8] = expected[3], expected[7]
     frames = decoded(result.target, pixel_format="gray", size=(96, 128))
     assert np.array_equal(frames, expected)
+
+
+def test_frames_that_vanish_with_a_part_of_a_matroska_file_are_not_lost_unsaid(films, tmp_path):
+    path = tmp_path / "v.mkv"
+    data = bytearray((films / "v.mkv").read_bytes())
+    at = len(data) // 2
+    data[at : at + 600] = bytes(value ^ 0x5A for value in data[at : at + 600])
+    path.write_bytes(data)
+    refuse(path)
+    result = upscale_video(path, tmp_path / "out.mp4", scale=2, model="nearest", damaged="repeat")
+    assert result.frames < 40
+    assert any(names(notice, "byte") for notice in result.notices)
+
+
+def test_packets_of_a_transport_stream_that_are_missing_are_damage(tmp_path):
+    clip = make_clip(tmp_path / "clip.ts", options="-c:v mpeg2video -g 12 -q:v 1")
+    data = clip.read_bytes()
+    middle = len(data) // 188 // 2 * 188
+    clip.write_bytes(data[:middle] + data[middle + 5 * 188 :])
+    refuse(clip, "frame")
+
+
+def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):
+    path = tmp_path / "v.mp4"
+    path.write_bytes((films / "v.mp4").read_bytes()[:-2000])
+    refuse(path, "missing")

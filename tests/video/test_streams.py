@@ -5,6 +5,7 @@ import pytest
 
 from clips import (
     FONT_BYTES,
+    decoded,
     ffmpeg,
     frame_times,
     make_clip,
@@ -14,7 +15,7 @@ from clips import (
     video,
     whole,
 )
-from facts import refused
+from facts import names, refused
 from widesr import upscale_video
 
 SRT = "1\n00:00:00,040 --> 00:00:00,200\n{}\n\n2\n00:00:00,280 --> 00:00:00,400\nBye\n"
@@ -162,10 +163,75 @@ def test_a_second_video_is_copied_with_its_reordered_frames(tmp_path, upscaled):
     assert other_packets(out) == other_packets(both) != {}
 
 
-def test_what_no_container_holds_is_refused_with_another_way_out(tmp_path):
-    clip = make_clip(tmp_path / "clip.wmv", sound="wmav2", options="-c:v wmv2", frames=3)
-    with refused("video-format", "wmav2", "matroska"):
-        upscale_video(clip, scale=2, model="nearest")
+@pytest.mark.parametrize(
+    ("ending", "sound", "dtype", "near"),
+    [("wmv", "wmav2", "flt", 2**-22), ("avi", "adpcm_ms", "s16", 0)],
+)
+def test_sound_that_matroska_does_not_hold_becomes_flac(
+    tmp_path, upscaled, ending, sound, dtype, near
+):
+    import av
+
+    def heard(path):
+        with av.open(str(path)) as container:
+            frames = list(container.decode(audio=0))
+        peak = {"flt": 1, "s16": 2**15, "s32": 2**31}
+        return float(frames[0].time), np.concatenate(
+            [each.to_ndarray().ravel() / peak[each.format.packed.name] for each in frames]
+        )
+
+    clip = make_clip(tmp_path / f"clip.{ending}", sound=sound, options="-c:v mpeg4")
+    out = upscaled(clip, tmp_path / "out.mkv")
+    assert [each["codec_name"] for each in streams(out)] == ["h264", "flac"]
+    (start, before), (again, after) = heard(clip), heard(out)
+    assert again == pytest.approx(start, abs=0.001)
+    assert len(after) == len(before)
+    assert np.abs(before - after).max() <= near
+
+
+def test_the_navigation_of_a_dvd_is_left_out_and_named(tmp_path):
+    clip = make_clip(
+        tmp_path / "clip.vob",
+        size="352x288",
+        frames=3,
+        options="-c:v mpeg2video -vf setsar=16/15 -f dvd",
+        sound="mp2",
+    )
+    result = upscale_video(clip, scale=2, model="nearest")
+    assert any(names(notice, "dvd_nav_packet") for notice in result.notices)
+    assert [each["codec_type"] for each in streams(result.target)] == ["video", "audio"]
+    aspect = video(result.target)["sample_aspect_ratio"]
+    assert aspect == video(clip)["sample_aspect_ratio"] != "1:1"
+
+
+@pytest.mark.parametrize("start", [20 * 3600, 95442.8])
+def test_a_broadcast_begins_at_the_start_whatever_its_clock_said(tmp_path, upscaled, start):
+    # 95443.7 s is where the 33 bits of the clock are full.
+    clip = make_clip(
+        tmp_path / "clip.ts",
+        frames=30,
+        sound="mp2",
+        options=f"-c:v mpeg2video -f mpegts -output_ts_offset {start} -mpegts_copyts 1",
+    )
+    out = upscaled(clip, tmp_path / "out.mkv")
+    times = np.array(frame_times(out))
+    assert 0 <= times[0] < 2000
+    assert np.array_equal(np.diff(times), np.full(29, 40))
+    before, after = (float(each["start_time"]) for each in streams(clip))
+    shown, heard = (float(each["start_time"]) for each in streams(out))
+    assert heard - shown == pytest.approx(after - before, abs=0.0011)
+
+
+@pytest.mark.parametrize("codec", ["libx264 -bf 2", "libx264 -bf 0", "mpeg4"])
+def test_frames_of_an_avi_come_in_the_order_in_which_they_are_shown(tmp_path, upscaled, codec):
+    darker = "-vf fade=out:0:12 -pix_fmt yuv420p"  # so that no frame is like another
+    clip = make_clip(tmp_path / "clip.avi", options=f"{darker} -c:v {codec}")
+    out = upscaled(clip, tmp_path / "out.mkv", codec="ffv1")
+    assert np.array_equal(np.diff(frame_times(out)), np.full(11, 40))
+    shown = decoded(clip, pixel_format="gray", size=(48, 64)).reshape(-1, 48, 64)
+    larger = decoded(out, pixel_format="gray", size=(96, 128)).reshape(-1, 96, 128)
+    apart = [np.abs(shown - each[::2, ::2].astype(int)).mean(axis=(1, 2)) for each in larger]
+    assert np.argmin(apart, axis=1).tolist() == list(range(12))
 
 
 def test_a_cover_is_no_video(tmp_path, upscaled):
@@ -186,4 +252,20 @@ def test_a_cover_is_no_video(tmp_path, upscaled):
     assert kinds["h264"]["width"] == 128
     assert [each[-1] for each in packets(clip, of=str(of_cover))] == [
         each[-1] for each in packets(out, of=str(kinds["png"]["index"]))
+    ]
+
+
+def test_a_cover_in_matroska_stays_an_attachment_among_the_others(film, tmp_path, upscaled):
+    make_clip(tmp_path / "cover.jpg", frames=1, options="-f image2 -update 1")
+    clip = tmp_path / "clip.mkv"
+    ffmpeg(
+        "-i {} -map 0 -c copy -attach {} -metadata:s:t:1 mimetype=image/jpeg {}",
+        film,
+        tmp_path / "cover.jpg",
+        clip,
+    )
+    out = upscaled(clip)
+    assert said(out) == said(clip)
+    assert [each[-1] for each in packets(out, of="v:1")] == [
+        each[-1] for each in packets(clip, of="v:1")
     ]

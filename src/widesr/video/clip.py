@@ -28,6 +28,10 @@ _LOOKED_AT = 12
 """Frames that are decoded to learn what a stream holds."""
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,yuv4mpegpipe,nut"
 """The kinds of files that FFmpeg opens: no playlists, which would lead it to other files."""
+_CLOCKS = ("mpegts", "mpeg")
+"""Containers whose clock is a broadcast's or a disc's, which begins anywhere."""
+_LATE = 60
+"""Seconds; a film that begins later on such a clock is moved to the start of the output."""
 _FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
 _SITING = re.compile(r"\b(top|bottom|center|topleft|bottomleft|left)\)")
 _logging = Lock()
@@ -63,6 +67,8 @@ class Clip:
     """The duration that the stream states, in ticks."""
     seconds: float
     """The duration that the file states; 0 if none."""
+    clock: int
+    """Seconds that are taken off all times, as the container's clock began anywhere."""
     interlaced: bool
     is_hdr10_plus: bool
     """True if frames have HDR metadata of their own, which is not kept."""
@@ -104,16 +110,20 @@ def video_of(container: Any, path: Path) -> Any:  # noqa: ANN401 (av's)
     Raises:
         VideoReadError: There is none, or none that can be decoded.
     """
-    av = load_av()
-    cover = av.stream.Disposition.attached_pic
-    streams = [each for each in container.streams.video if not each.disposition & cover]
+    streams = [each for each in container.streams.video if not is_cover(each)]
     if not streams:
-        kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
-        raise VideoReadError(f"{path}: holds no video, only {kinds}")
+        kinds = ", ".join(sorted({each.type for each in container.streams}))
+        why = _cut_short(path) or (f"only {kinds}" if kinds else "nor anything else")
+        raise VideoReadError(f"{path}: holds no video ({why})")
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoReadError(f"{path}: its video is in a codec that is not decoded here")
     return stream
+
+
+def is_cover(stream: Any) -> bool:  # noqa: ANN401 (av's)
+    """Say whether a stream is a picture beside the film."""
+    return bool(stream.disposition & load_av().stream.Disposition.attached_pic)
 
 
 class Glance(NamedTuple):
@@ -226,6 +236,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             frames=_count_frames(container, stream),
             duration=stream.duration,
             seconds=_seconds(container, stream),
+            clock=_clock(container),
             interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
             is_hdr10_plus=_side_data(first, "DYNAMIC_HDR_PLUS", "u1") is not None,
             incomplete=incomplete,
@@ -257,7 +268,19 @@ def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
 def _unreadable(path: Path, error: Exception) -> VideoReadError:
     if not lexists(path):
         return VideoReadError(f"{path}: no such file")
-    return VideoReadError(f"{path}: is not a clip that can be read ({reason(error)})")
+    why = reason(error)
+    if isinstance(error, load_av().ArgumentError):  # none of `_CONTAINERS`
+        why = "it is another kind of file"
+    return VideoReadError(f"{path}: is not a clip that can be read ({_cut_short(path) or why})")
+
+
+def _cut_short(path: Path) -> str:
+    """Say what is missing at the end; in MP4, with it often what says where the rest is."""
+    try:
+        missing = missing_bytes(path)
+    except OSError:
+        return ""
+    return f"{missing:,} bytes are missing at its end" if missing else ""
 
 
 def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa: ANN401 (av's)
@@ -343,3 +366,9 @@ def _seconds(container: Any, stream: Any) -> float:  # noqa: ANN401 (av's)
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     return float(container.duration or 0) / 1_000_000
+
+
+def _clock(container: Any) -> int:  # noqa: ANN401 (av's)
+    start = (container.start_time or 0) // 1_000_000
+    is_far = start < 0 or start > _LATE  # it wraps after 26 hours, and then FFmpeg counts below 0
+    return int(start) if is_far and container.format.name in _CLOCKS else 0

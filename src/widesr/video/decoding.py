@@ -1,9 +1,11 @@
 """Decode a clip: every frame in the order in which it is shown, with its time, none lost unsaid."""
 
 import heapq
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from widesr.errors import VideoFormatError, VideoReadError
@@ -11,6 +13,7 @@ from widesr.video.clip import Clip, opened, video_of
 from widesr.video.colour import Plane
 from widesr.video.converting import Beyond, Converter
 from widesr.video.library import load_av
+from widesr.video.wholeness import first_break
 
 Damaged = Literal["refuse", "repeat"]
 """The choice where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
@@ -18,6 +21,10 @@ Damaged = Literal["refuse", "repeat"]
 _THREADS = 2
 _ONE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mpeg2video", "ffv1", "prores", "mjpeg"))
 """Codecs in which every packet is a frame that is shown, so that one without a frame is damaged."""
+_AHEAD = 2
+"""Packets behind one that are looked at: parsers mark one too early."""
+_REORDERED = frozenset(("h264", "hevc"))
+"""Codecs of which the order of display is found by decoding alone."""
 _STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
 """Codecs whose decoders hide what is damaged unless they are asked not to."""
 
@@ -45,6 +52,8 @@ class Damage:
     """The time of the first of them, in seconds."""
     incomplete: int = 0
     """The bytes that are missing at the end of the file."""
+    broken: int | None = None
+    """The byte behind which frames may be lost unseen; None if there is none."""
 
     def add(self, seconds: float) -> None:
         """Count one more."""
@@ -60,6 +69,8 @@ class Damage:
             )
         if self.incomplete:
             parts.append(f"{self.incomplete:,} bytes are missing at its end")
+        if self.broken is not None:
+            parts.append(f"it is broken at byte {self.broken:,}, where frames may be lost")
         return " and ".join(parts)
 
 
@@ -74,7 +85,8 @@ class Decoder:
 
     def __post_init__(self) -> None:
         self.damage.incomplete = self.clip.incomplete
-        if self.clip.incomplete and self.damaged == "refuse":
+        self.damage.broken = first_break(self.clip.path)
+        if str(self.damage) and self.damaged == "refuse":
             raise self._refused()
 
     @contextmanager
@@ -139,14 +151,22 @@ class Decoder:
         expected: list[int] = []  # times of packets that have no frame yet
         durations: dict[int, int] = {}
         given_up: set[int] = set()
+        corrupt: set[int] = set()  # those of which MPEG-TS has lost a part, or what lay before
         lost = self.clip.codec in _ONE_EACH
         previous: int | None = None
         step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
-        for packet in container.demux(stream):
+        # AVI has no times of display, and those that FFmpeg makes up are in the order of the file.
+        has_order_only = self.clip.format == "avi" and self.clip.codec in _REORDERED
+        late: int | None = None if has_order_only else 0
+        for packet, is_partial in _packets(container, stream):
+            if has_order_only:
+                packet.pts = packet.dts
             pts = packet.pts
             if packet.size and pts is not None and not packet.is_discard:
                 heapq.heappush(expected, pts)
                 durations[pts] = packet.duration or 0
+                if is_partial:
+                    corrupt.add(pts)
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -154,6 +174,10 @@ class Decoder:
                 continue
             for frame in frames:
                 now = frame.pts
+                if has_order_only and expected:
+                    now = expected[0]
+                if late is None:
+                    late = 0 if frame.dts is None or now is None else frame.dts - now
                 if now is None:
                     now = 0 if previous is None else previous + step
                 if now in given_up:
@@ -162,7 +186,7 @@ class Decoder:
                     gone = heapq.heappop(expected)
                     if lost and (previous is None or gone > previous):
                         given_up.add(gone)
-                        yield gone, durations.pop(gone, 0), None
+                        yield gone + (late or 0), durations.pop(gone, 0), None
                     durations.pop(gone, None)
                 if expected and expected[0] == now:
                     heapq.heappop(expected)
@@ -170,11 +194,12 @@ class Decoder:
                     now = previous + 1  # times must rise; a broken stream's may not
                 previous = now
                 duration = durations.pop(now, 0) or frame.duration or 0
-                yield now, duration, None if frame.is_corrupt else frame
+                is_bad = frame.is_corrupt or now in corrupt
+                yield now + late, duration, None if is_bad else frame
         if lost:
             for gone in sorted(expected):
                 if previous is None or gone > previous:
-                    yield gone, durations.get(gone, 0), None
+                    yield gone + (late or 0), durations.get(gone, 0), None
 
     def _check(self, frame: Any, n: int) -> None:  # noqa: ANN401 (av's)
         clip = self.clip
@@ -195,6 +220,22 @@ class Decoder:
             "in for those that are missing",
             options=['damaged="repeat"'],
         )
+
+
+def _packets(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401 (av's)
+    """Give each packet, and say whether MPEG-TS has lost a part of it, or what lay before it.
+
+    Where a second stream was joined, time goes back, and nothing is missing.
+    """
+    held: deque[Any] = deque()
+    for packet in chain(container.demux(stream), [None] * _AHEAD):
+        held.append(packet)
+        if len(held) <= _AHEAD:
+            continue
+        first = held.popleft()
+        times = [each.dts for each in held if each is not None and each.dts is not None]
+        is_joined = first.dts is not None and any(each <= first.dts for each in times)
+        yield first, first.is_corrupt and not is_joined
 
 
 def _deinterlaced(

@@ -232,7 +232,7 @@ def choose_encoding(
         height=height,
         pixel_format=pixel_format,
         layout=layout,
-        colour=_colour(clip, layout),
+        colour=_colour(clip, layout, codec),
         time_base=clip.time_base,
         rate=clip.rate,
         nominal_rate=clip.nominal_rate,
@@ -330,12 +330,14 @@ def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, 
     return layout, name
 
 
-def _colour(clip: Clip, layout: Layout) -> Colour:
+def _colour(clip: Clip, layout: Layout, codec: Codec) -> Colour:
     """The colours of the output: the input's, where its planes are not made of RGB."""
+    colour = clip.colour
+    if codec in ("h264", "hevc") and (layout.across, layout.down) != (2, 2):
+        colour = replace(colour, siting=None)  # they state it of 4:2:0 alone
     if clip.layout.kind != "rgb" or layout.kind == "rgb":
-        return clip.colour
-    matrix = Colour().matrix_or_guess(clip.height)
-    return replace(clip.colour, matrix=matrix, range=LIMITED)
+        return colour
+    return replace(colour, matrix=Colour().matrix_or_guess(clip.height), range=LIMITED)
 
 
 class Packet(NamedTuple):

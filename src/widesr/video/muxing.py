@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from widesr.errors import VideoFormatError
 from widesr.system.files import FileBytes
-from widesr.video.clip import Clip, opened
+from widesr.video.clip import Clip, is_cover, opened
 from widesr.video.encoding import Encoding, Packet, stream_header
 from widesr.video.library import load_av, reason
+from widesr.video.sound import Flac
 
 _MP4_KEYS = frozenset(
     (
@@ -32,6 +33,7 @@ _OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "
 """Metadata that describe the old file, not what is in it."""
 _OF_THE_STREAM = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "encoder")
 """The beginning of the names of metadata that describe the old video's coding."""
+_MATROSKA = ("matroska", "webm")
 _EARLY = 32
 """Ticks before the first frame from which on reordered frames get decoding times, where the input
 has none: fewer than lie between frames, and more than frames that are reordered."""
@@ -149,7 +151,10 @@ class Output:
         kept = {name: text for name, text in metadata.items() if name not in _OF_THE_FILE}
         options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled", "flush_packets": "1"}
         options |= {"max_interleave_delta": "1"}
-        if encoding.container == "matroska" or encoding.container == "webm":
+        if clip is not None and clip.clock:
+            options["output_ts_offset"] = str(-clip.clock)
+            self.notices.append(f"begins at 0 s; {clip.clock} s were taken off its clock")
+        if encoding.container in _MATROSKA:
             options["cluster_size_limit"] = str(2**18)
         elif not kept.keys() <= _MP4_KEYS:
             options["movflags"] = "+use_metadata_tags"
@@ -163,6 +168,7 @@ class Output:
         # not in `stack`: closing it would complete a file that is given up
         self._container.metadata.update(kept)
         self._streams: dict[int, Any] = {}
+        self._sounds: dict[int, Flac] = {}
         if source is None or clip is None:
             self._add_video(header, None)
         else:
@@ -213,25 +219,50 @@ class Output:
 
     def _add_copy(self, old: Any, clip: Clip, *, has_chapters: bool) -> None:  # noqa: ANN401
         container = self._encoding.container
-        if old.type == "data" and container in ("mp4", "mov"):
-            name = old.name or "unknown"
-            if has_chapters and name == "bin_data":
+        if old.type == "data":
+            if has_chapters and old.name in (None, "bin_data"):
                 return  # the text track of the chapters, which is written with them
             if "timecode" in old.metadata:
                 return  # written anew from the metadata of the video
-        try:
-            stream = self._container.add_stream_from_template(old, opaque=True)
-        except (ValueError, LookupError) as error:
-            what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
-            if old.type == "data":
-                self.notices.append(f"{what} cannot be held in {container} and is left out")
-                return
-            raise VideoFormatError(f"{clip.path}: {_not_held(what, container)}") from error
+        if container == "matroska" and old.type == "video" and is_cover(old):
+            self._add_cover(old, clip)
+            return
+        if (stream := self._new_stream(old, clip)) is None:
+            return
         stream.time_base = old.time_base
         stream.disposition = old.disposition
         stream.metadata.update(old.metadata)
         if old.type != "attachment":
             self._streams[old.index] = stream
+
+    def _new_stream(self, old: Any, clip: Clip) -> Any | None:  # noqa: ANN401 (av's)
+        """Add a stream for what is copied of another; None if it is left out."""
+        container = self._encoding.container
+        what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
+        refused: Exception | None = None
+        if old.type != "data" or container not in _MATROSKA:  # FFmpeg would refuse that too late
+            try:
+                return self._container.add_stream_from_template(old, opaque=True)
+            except (ValueError, LookupError) as error:
+                refused = error
+        if old.type == "data":
+            self.notices.append(f"{what} cannot be held in {container} and is left out")
+            return None
+        if old.type != "audio" or container != "matroska" or not Flac.can_hold(old):
+            text = _not_held(what, container, index=old.index)
+            raise VideoFormatError(f"{clip.path}: {text}") from refused
+        self._sounds[old.index] = sound = Flac(self._container, old)
+        self.notices.append(f"{what} cannot be held in {container} and became FLAC")
+        return sound.stream
+
+    def _add_cover(self, old: Any, clip: Clip) -> None:  # noqa: ANN401 (av's)
+        """Attach a cover picture; as a stream, Matroska would hold it as one more film."""
+        with opened(clip.path) as source:
+            picture = bytes(next(source.demux(source.streams[old.index])))
+        kind = "jpeg" if old.name == "mjpeg" else old.name
+        said = {"filename": f"cover.{kind}", "mimetype": f"image/{kind}", **old.metadata}
+        stream = self._container.add_attachment(said["filename"], said["mimetype"], picture)
+        stream.metadata.update(said)
 
     def add(self, packet: Packet) -> Kept:
         """Write the next packet of the video, after what comes before it in other streams."""
@@ -263,6 +294,8 @@ class Output:
     def finish(self) -> None:
         """Copy what is left of the other streams, and complete the file."""
         self._copy(until=None)
+        for sound in self._sounds.values():
+            self._container.mux(list(sound.packets(None)))
         self._container.close()
         self._part.truncate()
         self._part.sync()
@@ -281,16 +314,25 @@ class Output:
             packet = self._next
             if until is not None and packet.dts * packet.time_base > until:
                 return
-            packet.stream = self._streams[packet.stream_index]
-            self._container.mux_one(packet)
+            stream, sound = (
+                each.get(packet.stream_index) for each in (self._streams, self._sounds)
+            )
+            for made in sound.packets(packet) if sound else (packet,):
+                made.stream = stream
+                self._container.mux_one(made)
             self._next = next(self._others, None)
 
 
-def _not_held(what: str, container: str) -> str:
+def _not_held(what: str, container: str, *, index: int | None = None) -> str:
     """Say of a stream that it cannot be copied, and the way out."""
-    if container == "matroska":
-        return f"{what} cannot be copied to matroska; convert it first, sound to FLAC for example"
-    return f"{what} cannot be held in {container}; write Matroska (.mkv), which holds nearly all"
+    if container != "matroska":
+        way_out = "write Matroska (.mkv), which holds nearly all"
+        return f"{what} cannot be held in {container}; {way_out}"
+    number = "N" if index is None else index
+    return (
+        f"{what} cannot be copied to matroska; leave it out: ffmpeg -i IN -map 0 -map -0:{number} "
+        "-c copy OUT"
+    )
 
 
 def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)

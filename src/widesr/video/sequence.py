@@ -99,6 +99,7 @@ def read_pictures(
         matrix=None,
         frames=len(paths),
         duration=None,
+        clock=0,
         seconds=float(len(paths) / fps),
         interlaced=False,
         is_hdr10_plus=False,

@@ -1,6 +1,7 @@
 """Find by the sizes that a file states whether all of it is there, and whether it is encrypted."""
 
 import os
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,6 +9,17 @@ _MATROSKA = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"moof", b"pnot")
 _ENCRYPTED = (b"encv", b"enca")
+_ENTERED = frozenset((0x18538067, 0x1F43B675))
+"""The elements of Matroska that are looked into: the segment and clusters."""
+_KNOWN = frozenset(
+    (
+        *(0x1A45DFA3, 0x114D9B74, 0x1549A966, 0x1654AE6B),
+        *(0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367),
+        *(0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF),  # of clusters
+        *(0xEC, 0xBF),  # room, and checksums
+    )
+)
+"""The elements that lie beside and in them."""
 _SEARCHED = 2**24
 """Bytes of a `moov` box that are looked through."""
 
@@ -28,6 +40,36 @@ def missing_bytes(path: Path) -> int:
         if head[4:8] in _BOXES:
             return max(max((end for _, _, end in _boxes(file, size)), default=0) - size, 0)
     return 0
+
+
+def first_break(path: Path) -> int | None:
+    """Find the byte at which the parts of a Matroska file no longer follow one another.
+
+    FFmpeg goes on behind such a place, and does not say that frames are lost.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != _MATROSKA:
+            return None
+        end = _matroska_end(file) or os.fstat(file.fileno()).st_size
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+            at, end = 0, min(end, len(data))
+            while at < end:
+                head = data[at : at + 12]
+                id_bytes = 9 - head[0].bit_length()
+                size_bytes = 9 - head[id_bytes].bit_length() if len(head) > id_bytes else 9
+                number = int.from_bytes(head[:id_bytes], "big")
+                inside = at + id_bytes + size_bytes
+                if number in _ENTERED:
+                    at = inside
+                elif number in _KNOWN and size_bytes < 9:
+                    size = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big")
+                    at = inside + (size & (2 ** (7 * size_bytes) - 1))
+                else:
+                    return at
+    return None
 
 
 def is_encrypted(path: Path) -> bool:

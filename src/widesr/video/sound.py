@@ -1,0 +1,39 @@
+"""Turn sound that a container does not hold into FLAC, which loses nothing of it."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from widesr.video.library import load_av
+
+
+class Flac:
+    """Decodes the packets of one stream of sound, and encodes what they hold as FLAC."""
+
+    @staticmethod
+    def can_hold(old: Any) -> bool:  # noqa: ANN401 (av's)
+        """Say whether a stream can be decoded here, and FLAC has its channels."""
+        return old.codec_context is not None and 0 < old.channels <= 8
+
+    def __init__(self, container: Any, old: Any) -> None:  # noqa: ANN401 (av's)
+        """Add a stream of FLAC to a container that is about to be written."""
+        self._old, self._end = old, 0
+        deep = "s32" if old.format.bytes * 8 > 16 else "s16"  # floats are held to 24 bits
+        self.stream = container.add_stream(
+            "flac", rate=old.rate, layout=old.layout, format=deep, time_base=old.time_base
+        )
+
+    def packets(self, packet: Any | None) -> Iterator[Any]:  # noqa: ANN401 (av's)
+        """Encode what a packet holds; None asks for what was held back."""
+        try:
+            frames = self._old.codec_context.decode(packet)
+        except load_av().FFmpegError:
+            frames = []  # players pass over it too
+        for frame in frames:
+            frame.time_base = self._old.time_base
+            if frame.pts is None:  # of what a decoder held back
+                frame.pts = self._end
+            self._end = frame.pts + round(Fraction(frame.samples, frame.rate) / frame.time_base)
+            yield from self.stream.encode(frame)
+        if packet is None:
+            yield from self.stream.encode(None)
