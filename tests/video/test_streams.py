@@ -269,3 +269,16 @@ def test_a_cover_in_matroska_stays_an_attachment_among_the_others(film, tmp_path
     assert [each[-1] for each in packets(out, of="v:1")] == [
         each[-1] for each in packets(clip, of="v:1")
     ]
+
+
+def test_captions_in_the_frames_are_not_lost_unsaid(tmp_path):
+    plain = make_clip(tmp_path / "clip.h264", frames=3)
+    data = plain.read_bytes()
+    caption = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x80\x80\xff"  # ATSC A/53, in an SEI
+    unit = b"\x00\x00\x01\x06\x04" + bytes([len(caption)]) + caption + b"\x80"
+    at = data.index(b"\x00\x00\x01\x65")  # the first slice
+    plain.write_bytes(data[:at] + unit + data[at:])
+    clip = tmp_path / "clip.mp4"
+    ffmpeg("-r 25 -i {} -c copy {}", plain, clip)
+    result = upscale_video(clip, scale=2, model="nearest")
+    assert any(names(notice, "captions") for notice in result.notices)

@@ -72,6 +72,8 @@ class Clip:
     interlaced: bool
     is_hdr10_plus: bool
     """True if frames have HDR metadata of their own, which is not kept."""
+    has_captions: bool
+    """True if closed captions lie in the frames, as in American television; they are not kept."""
     incomplete: int
     """The bytes that the file states and does not have."""
     video_bytes: int
@@ -238,6 +240,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             seconds=_seconds(container, stream),
             clock=_clock(container),
             interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
+            has_captions=any(_side_data(each, "A53_CC", "u1") is not None for each in frames),
             is_hdr10_plus=_side_data(first, "DYNAMIC_HDR_PLUS", "u1") is not None,
             incomplete=incomplete,
             video_bytes=path.stat().st_size,

@@ -328,6 +328,8 @@ def _not_held(what: str, container: str, *, index: int | None = None) -> str:
     if container != "matroska":
         way_out = "write Matroska (.mkv), which holds nearly all"
         return f"{what} cannot be held in {container}; {way_out}"
+    if "mov_text" in what:
+        return f"{what} cannot be copied to matroska; write .mp4 or .mov, whose own it is"
     number = "N" if index is None else index
     return (
         f"{what} cannot be copied to matroska; leave it out: ffmpeg -i IN -map 0 -map -0:{number} "

@@ -103,6 +103,7 @@ def read_pictures(
         seconds=float(len(paths) / fps),
         interlaced=False,
         is_hdr10_plus=False,
+        has_captions=False,
         incomplete=0,
         video_bytes=sum(path.stat().st_size for path in paths),
     )

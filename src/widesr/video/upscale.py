@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from fractions import Fraction
 from os.path import lexists, realpath
 from pathlib import Path
@@ -323,8 +324,10 @@ class _Run:
             if (self.frames >= SEGMENT)
             else ""
         )
+        is_full = getattr(error, "errno", None) in (ENOSPC, EDQUOT)
+        way_out = "make room there" if is_full else "name another file, or another container"
         return ImageWriteError(
-            f"{self._work.out}: cannot be written ({reason(error)}); make room there{kept}"
+            f"{self._work.out}: cannot be written ({reason(error)}); {way_out}{kept}"
         )
 
 
@@ -343,6 +346,10 @@ def _notices(work: Work) -> list[str]:
         notices.append(f"{encoding.codec} does not say on what display the film was mastered")
     if clip.is_hdr10_plus:
         notices.append("HDR10+ became HDR10: what it says of single frames is left out")
+    if clip.has_captions:
+        notices.append(
+            "closed captions in the frames are left out; ccextractor takes them from the input"
+        )
     if encoding.layout.bits != clip.layout.bits:
         notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
     return notices
