@@ -262,3 +262,16 @@ def test_both_fields_become_one_picture_if_asked(tmp_path):
     rows = frame[::2].astype(int)
     beside, apart = np.abs(np.diff(rows, axis=0)).mean(), np.abs(rows[2:] - rows[:-2]).mean()
     assert beside < apart
+
+
+@pytest.mark.parametrize("transfer", ["arib-std-b67", "smpte2084", "bt2020-10"])
+def test_prores_says_of_what_colours_it_is(tmp_path, transfer):
+    tags = f"-color_primaries bt2020 -color_trc {transfer} -colorspace bt2020nc -color_range tv"
+    clip = make_clip(
+        tmp_path / "clip.mov",
+        frames=2,
+        options=f"-c:v libx264 -preset ultrafast -pix_fmt yuv420p10le {tags}",
+    )
+    out = upscale_video(clip, tmp_path / "out.mov", scale=2, model="nearest", codec="prores").target
+    for name in ("color_primaries", "color_transfer", "color_space"):
+        assert video(out)[name] == video(clip)[name] != "unknown", name

@@ -399,6 +399,8 @@ class Encoder:
         frame.duration = duration
         frame.colorspace = self._context.colorspace
         frame.color_range = self._context.color_range
+        frame.color_primaries = self._context.color_primaries  # ProRes looks at frames alone
+        frame.color_trc = self._context.color_trc
         self._timeline.show(pts, duration)
         yield from self._packets(self._context.encode(frame))
 
