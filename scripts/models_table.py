@@ -27,7 +27,8 @@ def table() -> str:
     ]
     for model in sorted(list_shipped(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
-        alias = next(alias for alias, models in ALIASES.items() if card.name in models.values())
+        aliases = (alias for alias, models in ALIASES.items() if card.name in models.values())
+        alias = next(aliases, card.name)
         lines.append(
             f"| `{card.name}` | `{alias}` | x{card.scale} | {card.parameters_fused:,} | "
             f"{model.path.stat().st_size / 1e6:.2f} MB | {score(card, 'Set5')} | "
