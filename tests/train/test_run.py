@@ -75,7 +75,7 @@ def test_a_step_learns_from_the_teacher_as_far_as_its_share_goes(started):
         '[teacher]\nmodel = "best"\nshare = 0.75\n[[stage]]\nsteps = 11\nteacher_share = 0\n[log]',
     )
     run = started(teacher)
-    lr, hr, taught = batch()
+    lr, hr, taught, _ = batch()
 
     def off(target):
         with torch.no_grad():
