@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from widesr.errors import CheckpointError, RecipeError, TrainingError
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
 from widesr.train.checkpoint import load_newest_state, load_weights
-from widesr.train.discriminators import DISCRIMINATORS
+from widesr.train.discriminators import DiscriminatorName
 from widesr.train.dry_run import plan
 from widesr.train.features import Perceptual, SqueezeNet
 from widesr.train.guard import Guard
@@ -231,7 +232,7 @@ def test_lpips_in_torch_is_the_authors(perceptual_files, name, distance):
     assert float(network(read(name), read("ex_ref"))) == pytest.approx(distance, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize("name", get_args(DiscriminatorName))
 @pytest.mark.parametrize("kind", ["vanilla", "relativistic"])
 def test_an_adversary_learns_to_tell_pictures_apart_and_says_the_way_to_pass(name, kind):
     table = AdversarialTable(
