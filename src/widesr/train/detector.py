@@ -30,11 +30,11 @@ class Sight(NamedTuple):
     """The answer of a detector to a batch of pictures, at each of the P places in them."""
 
     features: Tensor
-    """What the heads for boxes and for classes read on the finest grid, (N, C, h, w)."""
+    """Inputs of the heads for boxes and for classes on the finest grid, (N, C, h, w)."""
     offsets: Tensor
     """Centre of the box from its place, and logarithm of its sides, in strides, (N, P, 4)."""
     scores: Tensor
-    """How sure it is of an object of each class, 0 to 1, (N, P, K)."""
+    """Certainty of an object of each class, 0 to 1, (N, P, K)."""
 
 
 class Places(NamedTuple):
@@ -182,8 +182,8 @@ def _slice(x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor, steps: Tensor)
 def _resize(x: Tensor, *given: Tensor, mode: bytes, **_: object) -> Tensor:
     if mode != b"nearest":
         raise ValueError(mode)
-    *_, height, width = given[-1].tolist()  # factors of all four axes
-    return F.interpolate(x, scale_factor=(height, width), mode="nearest")
+    factors = given[-1].tolist()  # of all four axes
+    return F.interpolate(x, scale_factor=tuple(factors[2:]), mode="nearest")
 
 
 _OPERATIONS: dict[str, Callable[..., Tensor]] = {

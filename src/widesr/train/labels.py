@@ -114,6 +114,6 @@ def _objects(
     """Join boxes (left, top, width, height), cut to the picture, with their classes."""
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     corners = corners.clip(0, [width, height, width, height])
-    corners = np.concatenate([corners, classes.reshape(-1, 1)], axis=1).astype(np.float32)
-    is_there = (corners[:, 2:4] - corners[:, :2] >= 1).all(axis=1)
-    return corners[is_there]
+    objects = np.concatenate([corners, classes.reshape(-1, 1)], axis=1).astype(np.float32)
+    found: NDArray[np.float32] = objects[(corners[:, 2:] - corners[:, :2] >= 1).all(axis=1)]
+    return found

@@ -18,6 +18,8 @@ from widesr.train.recipe import DetectorTable
 
 _OVERLAP = 0.5
 """Least intersection over union of a region with its object."""
+_LEAST = 1e-9
+"""Score below which the surest region counts less: a detector may give exactly zero."""
 
 
 class Comparison(NamedTuple):
@@ -28,7 +30,7 @@ class Comparison(NamedTuple):
     target: Tensor
     """Those of the target."""
     terms: dict[str, Tensor]
-    """As `apart` gives them."""
+    """Findings of `apart`."""
 
 
 class Onlooker:
@@ -73,11 +75,11 @@ class Wanted(NamedTuple):
     """The sight of a batch of pictures that a detector should have."""
 
     scores: Tensor
-    """Of each class at each place, (N, P, K)."""
+    """Scores of each class at each place, (N, P, K)."""
     offsets: Tensor
-    """Of the object's box where a region is, (N, P, 4)."""
+    """Offsets of the object's box where a region is, (N, P, 4)."""
     weights: Tensor
-    """How much a region counts, 0 to 1, the surest of each object 1; 0 elsewhere, (N, P)."""
+    """Weight of a region, 0 to 1, of the surest of each object 1; 0 elsewhere, (N, P)."""
 
 
 def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> Wanted:
@@ -103,7 +105,7 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
             at = torch.nonzero((most >= _OVERLAP) & (which == m)).flatten()
             if len(at):
                 sure = photograph.scores[n, at, kind]
-                weights[n, at] = scores[n, at, kind] = sure / sure.max()
+                weights[n, at] = scores[n, at, kind] = sure / sure.max().clamp(min=_LEAST)
                 offsets[n, at] = Places(places.at[at], places.stride[at]).encode(box)
     return Wanted(scores, offsets, weights)
 

@@ -132,12 +132,13 @@ def evaluate_detection(
     upscaler, judged = load_judged(model, scale=scale, options=options)
     bicubic, _ = load_judged(BICUBIC, scale=scale, options=EngineOptions())
     enlarge = {BICUBIC: bicubic}
-    other = None
+    other: str | None = None
     if against is not None:
-        rival, other = load_judged(against, scale=scale, options=options)
-        enlarge |= {other.name: rival}
+        rival, report = load_judged(against, scale=scale, options=options)
+        other = report.name
+        enlarge[other] = rival
     if model != BICUBIC:
-        enlarge |= {judged.name: upscaler}
+        enlarge[judged.name] = upscaler
     found = _find_all(
         true, hr_dir, scale, eye, enlarge, max_pixels=max_pixels, on_progress=on_progress
     )
@@ -164,8 +165,8 @@ def evaluate_detection(
             )
             for name in matches
         ],
-        against=other and other.name,
-        over_against=other and _intervals(draws[judged.name] - draws[other.name]),
+        against=other,
+        over_against=_intervals(draws[judged.name] - draws[other]) if other else None,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
         machine=this_machine(),
