@@ -99,7 +99,10 @@ def test_the_surest_region_of_an_object_is_to_be_sure():
     sight.scores[0, [first, *others], 1] = torch.tensor([0.4, 0.1, 0.2, 0.1])
     box = torch.tensor([[-12.0, -12.0, 14.0, 14.0, 1.0]])
     wanted = wanted_of(sight, [box], places)
-    assert torch.nonzero(wanted.weights[0]).flatten().tolist() == [first, largest]
+    assert torch.nonzero(wanted.shares[0]).flatten().tolist() == [first, largest]
+    assert wanted.shares[0, [first, largest]].tolist() == pytest.approx([0.8, 0.2])
+    assert wanted.counts[0, [first, largest]].tolist() == pytest.approx([1 / 1.25] * 2)
+    assert float(wanted.counts.sum()) == pytest.approx(n - 2 + 2 / 1.25)
     assert wanted.scores[0, [first, *others], 1].tolist() == pytest.approx([1, 0.1, 0.2, 0.1])
     assert float(wanted.scores[0, largest, 1]) == pytest.approx(0.1 / 0.4)
     assert (wanted.scores[..., 0] == sight.scores[..., 0]).all()

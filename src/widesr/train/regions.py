@@ -78,8 +78,11 @@ class Wanted(NamedTuple):
     """Scores of each class at each place, (N, P, K)."""
     offsets: Tensor
     """Offsets of the object's box where a region is, (N, P, 4)."""
-    weights: Tensor
-    """Weight of a region, 0 to 1, of the surest of each object 1; 0 elsewhere, (N, P)."""
+    shares: Tensor
+    """Share of a region in its object: those of each object sum to 1; 0 elsewhere, (N, P)."""
+    counts: Tensor
+    """Weight of a place among all, (N, P). Large objects have many regions, and small ones few:
+    those of each object together count as one place does, whatever its size."""
 
 
 def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> Wanted:
@@ -95,7 +98,7 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
         places: Of the sight.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()
-    weights = torch.zeros_like(scores[..., 0])
+    shares, counts = torch.zeros_like(scores[..., 0]), torch.ones_like(scores[..., 0])
     proposals = places.decode(photograph.offsets)
     for n, own in enumerate(objects):
         if not len(own):
@@ -105,26 +108,29 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
             at = torch.nonzero((most >= _OVERLAP) & (which == m)).flatten()
             if len(at):
                 sure = photograph.scores[n, at, kind]
-                weights[n, at] = scores[n, at, kind] = sure / sure.max().clamp(min=_LEAST)
+                scores[n, at, kind] = sure / sure.max().clamp(min=_LEAST)
+                counts[n, at] = 1 / scores[n, at, kind].sum().clamp(min=1)
+                shares[n, at] = sure / sure.sum().clamp(min=_LEAST)
                 offsets[n, at] = Places(places.at[at], places.stride[at]).encode(box)
-    return Wanted(scores, offsets, weights)
+    return Wanted(scores, offsets, shares, counts)
 
 
 def apart(seen: Sight, wanted: Wanted) -> dict[str, Tensor]:
     """Measure how far a sight is from the wanted one, each a mean over pictures.
 
     Returns:
-        `classification`: cross-entropy of the scores above the least that there can be, over all
-        places and classes, by the regions of the picture. `regression`: smooth L1 of the offsets,
-        a mean over its regions.
+        `classification`: cross-entropy of the scores above the least that there can be, added up
+        over places and classes, by the objects of the picture. `regression`: smooth L1 of the
+        offsets, by the same.
     """
-    n_regions = wanted.weights.sum(dim=1).clamp(min=1.0)
+    n_objects = wanted.shares.sum(dim=1).clamp(min=1.0)
     entropy = F.binary_cross_entropy(wanted.scores, wanted.scores, reduction="none")
     crossed = F.binary_cross_entropy(seen.scores, wanted.scores, reduction="none") - entropy
+    wrong = crossed.sum(dim=2) * wanted.counts
     missed = F.smooth_l1_loss(seen.offsets, wanted.offsets, reduction="none").sum(dim=2)
     return {
-        "classification": (crossed.sum(dim=(1, 2)) / n_regions).mean(),
-        "regression": ((missed * wanted.weights).sum(dim=1) / n_regions).mean(),
+        "classification": (wrong.sum(dim=1) / n_objects).mean(),
+        "regression": ((missed * wanted.shares).sum(dim=1) / n_objects).mean(),
     }
 
 
