@@ -78,7 +78,7 @@ def test_the_shares_of_all_ranks_are_the_batch_of_one_process(world_size, batch)
         with loader(batch=batch, rank=rank, world_size=world_size) as its:
             for share in shares:
                 share.append(its.next())
-    for (lr, hr, _), share in zip(whole, shares, strict=True):
+    for (lr, hr, *_), share in zip(whole, shares, strict=True):
         assert np.array_equal(np.concatenate([part[0] for part in share]), lr)
         assert np.array_equal(np.concatenate([part[1] for part in share]), hr)
         sizes = [len(part[0]) for part in share]

@@ -63,7 +63,7 @@ def test_gradients_are_clipped_to_a_norm(started):
 def test_the_loss_changes_for_the_finish(started):
     run = started(stage('steps = 11\nloss = "mse"'))
     run.advance(batch())
-    lr, hr, _ = batch()
+    lr, hr, *_ = batch()
     with torch.no_grad():
         errors = run.network(as_tensor(lr, run.device)) - as_tensor(hr, run.device)
     assert run.advance(Batch(lr, hr)).loss == pytest.approx(float(errors.square().mean()))
