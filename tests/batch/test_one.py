@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from examples import EXAMPLES
+from facts import refused
 from widesr.batch.one import upscale_bytes, upscale_one
 from widesr.batch.settings import UpscaleSettings
 from widesr.engine import EngineOptions
-from widesr.errors import ImageReadError, OutputExistsError
 from widesr.pixels.resize import imresize
 from widesr.upscaling.target import Target
 
@@ -52,7 +52,7 @@ def test_a_file_becomes_a_larger_one_and_says_how_large(tmp_path):
 def test_nothing_is_overwritten_unasked(tmp_path):
     (tmp_path / "a.png").write_bytes(picture()[1])
     (tmp_path / "b.png").write_bytes(b"mine")
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         upscale_one(BICUBIC, tmp_path / "a.png", tmp_path / "b.png")
     assert (tmp_path / "b.png").read_bytes() == b"mine"
     upscale_one(BICUBIC, tmp_path / "a.png", tmp_path / "b.png", overwrite=True)
@@ -66,7 +66,7 @@ def test_bytes_become_bytes_of_the_format_that_the_name_or_the_settings_say():
     np.testing.assert_array_equal(decoded(made.data), imresize(pixels, scale=2))
     webp = UpscaleSettings(model="bicubic", format="webp", lossless=True)
     assert upscale_bytes(webp, data, name="a.png").suffix == ".webp"
-    with pytest.raises(ImageReadError):
+    with refused("image-read"):
         upscale_bytes(BICUBIC, b"no picture", name="a.png")
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facts import names, refusal, refused
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.manifest import MANIFEST, Manifest
 from widesr.batch.many import upscale_many
 from widesr.batch.settings import UpscaleSettings
 from widesr.cli import run
-from widesr.errors import ImageWriteError, OutputExistsError, UsageError
+from widesr.errors import OutputExistsError
 from widesr.pixels.resize import resize_rows
 from widesr.system.files import append_whole
 from widesr.upscaling.upscaler import Upscaler
@@ -154,7 +155,7 @@ def test_a_manifest_of_another_program_is_left_alone(folder, content):
     out.mkdir()
     (out / MANIFEST).write_bytes(content)
     jobs = plan_jobs([folder], name_end="_x2")
-    with pytest.raises(OutputExistsError, match=r"manifest\.jsonl"):
+    with refused("output-exists", "manifest.jsonl"):
         upscale_many(jobs, settings=BICUBIC)
     assert (out / MANIFEST).read_bytes() == content
 
@@ -162,7 +163,7 @@ def test_a_manifest_of_another_program_is_left_alone(folder, content):
 def test_a_manifest_that_cannot_be_kept_stops_the_run_before_it_begins(folder):
     (folder.with_name("in_x2") / MANIFEST).mkdir(parents=True)
     jobs = plan_jobs([folder], name_end="_x2")
-    with pytest.raises(ImageWriteError, match=r"manifest\.jsonl"):
+    with refused("image-write", "manifest.jsonl"):
         upscale_many(jobs, settings=BICUBIC)
 
 
@@ -249,15 +250,15 @@ def tear(folder):
 
 
 @pytest.mark.parametrize(
-    ("change", "name", "why"),
+    ("change", "name", "facts"),
     [
-        (change_input, "1.png", r"was made when .*in/1\.png was another file"),
-        (change_output, "1.png", r"is another file than manifest\.jsonl lists"),
-        (forget, "1.png", r"exists already, and manifest\.jsonl does not list it"),
-        (tear, "3.png", r"exists already, and manifest\.jsonl does not list it"),
+        (change_input, "1.png", ["in/1.png"]),
+        (change_output, "1.png", ["another", MANIFEST]),
+        (forget, "1.png", ["already", MANIFEST]),
+        (tear, "3.png", ["already", MANIFEST]),
     ],
 )
-def test_what_changed_is_refused_and_redone_only_if_told(folder, upscaled, change, name, why):
+def test_what_changed_is_refused_and_redone_only_if_told(folder, upscaled, change, name, facts):
     upscaled()
     change(folder)
     before = states(folder.with_name("in_x2"))
@@ -269,7 +270,7 @@ def test_what_changed_is_refused_and_redone_only_if_told(folder, upscaled, chang
     jobs = plan_jobs([folder], name_end="_x2")
     outcomes = upscale_many(jobs, settings=BICUBIC, resume=True)
     (error,) = (outcome.error for outcome in outcomes if outcome.error)
-    with pytest.raises(OutputExistsError, match=why):
+    with refused("output-exists", f"in_x2/{name}", *facts):
         raise error
     assert upscaled("--resume", "--skip-existing")[1] == dict.fromkeys(found, "skipped")
     code, found = upscaled("--resume", "--overwrite")
@@ -280,15 +281,16 @@ def test_what_changed_is_refused_and_redone_only_if_told(folder, upscaled, chang
 def test_other_settings_are_refused_and_redone_only_if_told(folder, capfd):
     words = ["upscale", str(folder), "-o", str(folder.with_name("out")), "-f", "jpg"]
     assert run([*words, "-n", "bicubic"]) == 0
-    for other, why in (
-        (["-n", "bicubic", "-q", "80"], "quality was 95 and is 80"),
-        (["-n", "bicubic", "-s", "3"], "size was x2 and is x3"),
-        (["-n", str(TINY)], "model was bicubic and is tiny-x2"),
-        (["-n", str(TINY), "-x"], "model was bicubic and is tiny-x2+"),
+    for other, facts in (
+        (["-n", "bicubic", "-q", "80"], ["quality", 95, 80]),
+        (["-n", "bicubic", "-s", "3"], ["size", "x2", "x3"]),
+        (["-n", str(TINY)], ["model", "bicubic", "tiny-x2"]),
+        (["-n", str(TINY), "-x"], ["model", "bicubic", "tiny-x2+"]),
     ):
         capfd.readouterr()
         assert run([*words, *other, "--resume"]) == 1
-        assert capfd.readouterr().err.count(f"was made otherwise ({why})") == 4
+        lines = capfd.readouterr().err.splitlines()
+        assert [names(line, "error[output-exists]", *facts) for line in lines] == [True] * 4
     assert run([*words, "-n", "bicubic", "-q", "80", "--resume", "--overwrite"]) == 0
     assert run([*words, "-n", "bicubic", "-q", "80", "--resume", "--json"]) == 0
     out = capfd.readouterr().out.splitlines()
@@ -302,12 +304,12 @@ def test_another_network_of_the_same_name_is_other_settings(folder, tmp_path):
     assert upscaler.card is not None
     upscaler.card = upscaler.card.model_copy(update={"weights_sha256": "0" * 64})
     errors = [each.error for each in upscale_many(jobs, upscaler=upscaler, resume=True)]
-    assert [str(error).count("tiny-x2 is another network") for error in errors] == [1] * 4
+    assert [names(str(error), "tiny-x2", "network") for error in errors] == [True] * 4
 
 
 def test_there_is_nothing_to_resume_without_a_folder(folder):
     jobs = plan_jobs([folder / "0.png"], name_end="_x2")
-    with pytest.raises(UsageError) as caught:
+    with refused("usage") as caught:
         upscale_many(jobs, settings=BICUBIC, resume=True)
     assert caught.value.options == ("skip_existing",)
 
@@ -378,9 +380,8 @@ def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatc
     )
     assert run(["upscale", str(folder), "-n", "bicubic"]) == 3
     out, err = capfd.readouterr()
-    assert err.startswith(f"widesr: error[memory]: {folder}/1.png: ")
-    assert err.count("\n") == 1
-    assert "4 pictures: 3 done, 1 failed" in out
+    refusal(err, "memory", folder / "1.png")
+    assert names(out, "4 pictures", "3 done", "1 failed")
     made = lines(folder.with_name("in_x2_bicubic"))
     listed = [line["error"] and line["error"]["code"] for line in made]
     assert listed == [None, "memory", None, None]
@@ -389,7 +390,7 @@ def test_too_little_memory_for_one_picture_is_its_error_alone(folder, monkeypatc
 def test_too_little_memory_elsewhere_is_one_line(folder, monkeypatch, capfd):
     monkeypatch.setattr("widesr.batch.jobs.plan_jobs", ask_for_too_much)
     assert run(["upscale", str(folder)]) == 1
-    assert capfd.readouterr().err.startswith("widesr: error[memory]: ")
+    refusal(capfd.readouterr().err, "memory")
 
 
 # ---- kills ---------------------------------------------------------------------------------

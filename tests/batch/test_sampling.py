@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from facts import refusal
 from widesr.cli import run
 from widesr.pictures.reading import read_picture
 from widesr.pixels.consistency import lr_psnr
@@ -76,7 +77,7 @@ def test_nothing_is_overwritten_and_nothing_half_done(photo, capsys):
     kept = photo.with_name("photo_x4_variance.png")
     kept.write_bytes(b"mine")
     assert run(["samples", str(photo), "--count", "2"]) == 1
-    assert "error[output-exists]" in capsys.readouterr().err
+    refusal(capsys.readouterr().err, "output-exists", kept)
     assert names(photo.parent) == ["photo.png", "photo_x4_variance.png"]
     assert run(["samples", str(photo), "--count", "2", "--overwrite", "--quiet"]) == 0
     assert kept.read_bytes() != b"mine"
@@ -106,8 +107,12 @@ def test_what_is_no_single_picture_is_one_line_each(photo, capsys):
     assert names(photo.parent) == ["clip.gif", "empty.png", "photo.png"]
 
 
-@pytest.mark.parametrize("wrong", [["-n", "best"], ["--count", "0"], ["--temperature", "-1"]])
-def test_what_means_nothing_is_refused_before_any_work(photo, capsys, wrong):
+@pytest.mark.parametrize(
+    ("wrong", "fact"),
+    [(["-n", "best"], "best"), (["--count", "0"], "count 0"),
+     (["--temperature", "-1"], "--temperature")],
+)  # fmt: skip
+def test_what_means_nothing_is_refused_before_any_work(photo, capsys, wrong, fact):
     assert run(["samples", str(photo), *wrong]) == 2
-    assert "error[usage]" in capsys.readouterr().err
+    refusal(capsys.readouterr().err, "usage", fact)
     assert names(photo.parent) == ["photo.png"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facts import refused
 from widesr.batch.manifest import MadeBy
 from widesr.bulk.manifest import Keys, Manifest, Row, as_parquet, key_of, rows_of
 from widesr.bulk.store import Found, Store
-from widesr.errors import OutputExistsError, UsageError
 
 MADE_BY = MadeBy("bicubic", None, {"size": "x2"})
 
@@ -85,12 +85,12 @@ def test_a_run_goes_on_only_as_it_was_begun(outputs):
     manifest = Manifest(outputs)
     manifest.begin("s3://in", MADE_BY, resume=True)
     manifest.begin("s3://in", MADE_BY, resume=True)
-    with pytest.raises(OutputExistsError) as refused:
+    with refused("output-exists") as error:
         manifest.begin("s3://in", MADE_BY, resume=False)
-    assert refused.value.options == ("resume=True",)
-    with pytest.raises(UsageError, match="s3://other"):
+    assert error.value.options == ("resume=True",)
+    with refused("usage", "s3://other"):
         manifest.begin("s3://other", MADE_BY, resume=True)
-    with pytest.raises(UsageError, match=r"x2.*x3"):
+    with refused("usage", "x2", "x3"):
         manifest.begin("s3://in", MADE_BY._replace(settings={"size": "x3"}), resume=True)
 
 

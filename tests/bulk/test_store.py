@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
+from facts import refused
 from widesr.bulk.store import Store
-from widesr.errors import ImageReadError, UsageError
 
 SHA = hashlib.sha256(b"first").hexdigest()
 
@@ -49,7 +49,7 @@ def test_what_is_removed_is_gone_and_may_be_gone_before(place):
 
 
 def test_what_is_missing_is_an_error_with_its_address(place):
-    with pytest.raises(ImageReadError, match=r"no-such\.png"):
+    with refused("image-read", "no-such.png"):
         Store(place).read("no-such.png")
 
 
@@ -88,5 +88,5 @@ def test_a_large_object_goes_in_parts_and_never_over_another(bucket, monkeypatch
 
 @pytest.mark.parametrize("url", ["nonsense://a/b", "s3x://a"])
 def test_a_kind_of_place_that_no_one_knows_is_refused(url):
-    with pytest.raises(UsageError, match="fsspec"):
+    with refused("usage", "fsspec"):
         next(Store(url).list())

@@ -3,7 +3,6 @@
 import io
 import os
 import pty
-import re
 import subprocess
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facts import refusal
 from screen import WIDESR
 from widesr.cli import run
 from widesr.pixels.resize import imresize
-
-ERROR = re.compile(rb"widesr: error\[([a-z-]+)\]: (.+)\n")
 
 
 def picture(name="PNG", *, width=30, height=20, **options):
@@ -35,13 +33,6 @@ def widesr(*words, given=b"", cwd):
     return subprocess.run(
         [*WIDESR, *words], input=given, capture_output=True, check=False, timeout=100, cwd=cwd
     )
-
-
-def refused(ran, code, status):
-    line = ERROR.fullmatch(ran.stderr)
-    assert line, ran.stderr
-    assert (line[1].decode(), ran.returncode, ran.stdout) == (code, status, b"")
-    return line[2].decode()
 
 
 @pytest.mark.parametrize("words", [["-"], ["-", "-o", "-"], ["-i", "-"]])
@@ -101,7 +92,8 @@ def test_what_is_not_valid_is_one_line_in_the_users_words(
 ):
     (tmp_path / "a.png").write_bytes(picture())
     ran = widesr("upscale", *words, "-n", "bicubic", given=given, cwd=tmp_path)
-    message = refused(ran, code, status)
+    assert (ran.returncode, ran.stdout) == (status, b"")
+    message = refusal(ran.stderr.decode(), code)
     assert found in message
     assert "/widesr-" not in message
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
@@ -120,9 +112,8 @@ def test_no_picture_is_thrown_at_a_terminal(tmp_path):
     )
     os.close(child)
     os.close(terminal)
-    line = ERROR.fullmatch(ran.stderr)
-    assert line
-    assert (line[1], ran.returncode) == (b"usage", 2)
+    assert ran.returncode == 2
+    refusal(ran.stderr.decode(), "usage")
 
 
 # ---- patterns and folders ------------------------------------------------------------------

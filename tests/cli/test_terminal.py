@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facts import names
 from screen import WIDESR, in_terminal, seen
 from widesr.cli import run
 
@@ -73,6 +74,29 @@ def test_a_file_gets_the_lines_and_the_terminal_the_bar_and_the_errors(folder):
     check_lines((folder / "log").read_text().splitlines(), done=5, errors=0)
 
 
+def test_lines_and_a_bar_that_is_drawn_all_the_time_never_wait_for_each_other(tmp_path):
+    program = """
+import threading
+from widesr.cli import terminal
+
+def draw(bar, done):
+    while not done.is_set():
+        bar.refresh()
+
+with terminal.progress(1):
+    done = threading.Event()
+    drawing = threading.Thread(target=draw, args=[terminal._terminal._bar, done], daemon=True)
+    drawing.start()
+    for number in range(300):
+        terminal.print_line(f"line {number}")
+    done.set()
+    drawing.join()
+"""
+    code, shown = in_terminal([sys.executable, "-c", program], cwd=tmp_path)
+    assert code == 0
+    assert [line for line in seen(shown) if line] == [f"line {number}" for number in range(300)]
+
+
 # ---- Ctrl-C --------------------------------------------------------------------------------
 
 
@@ -96,8 +120,7 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on_and_that_works(tmp_path, inpu
             running.kill()
     assert running.returncode == 130
     line = err.splitlines()[-1]
-    assert line.startswith("widesr: stopped: 1 of 2 pictures done")
-    assert go_on in line
+    assert names(line, "stopped", "1 of 2", go_on)
     ran = subprocess.run(
         [*words, go_on], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=100
     )
@@ -125,8 +148,8 @@ def test_what_is_chosen_is_said_when_asked_for_and_else_nothing(upscale):
     code, out, err = upscale("-v", "--backend", "onnxruntime", "--threads", "1")
     assert code == 0
     assert {line[:14] for line in err.splitlines()} == {"widesr: info: "}
-    assert "model tiny-x2 at x2: onnxruntime in fp32 on cpu, 1 threads" in err
-    assert "a.png -> b.png: done" in err
+    assert names(err, "tiny-x2", "x2", "onnxruntime", "fp32", "cpu", "1 threads")
+    assert names(err, "a.png -> b.png", "done")
     assert "info" not in out
     assert upscale()[2] == ""  # and the next run is quiet again
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from facts import refused
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
-from widesr.errors import ShapeError
 from widesr.pixels.resize import imresize
 
 
@@ -62,7 +62,7 @@ def test_float_arithmetic_rounds_half_up_once():
 
 
 def test_a_picture_too_small_to_shrink_is_refused():
-    with pytest.raises(ShapeError, match="5x2 pixels are too few to shrink by 3"):
+    with refused("shape", "5x2", 3):
         degrade(noise(2, 5), scale=3)
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facts import refused
 from widesr.engine import find_model, load_engine, native_scales
 from widesr.engine.protocol import Runtime
 from widesr.engine.windows import Windowed
-from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
 from widesr.models.catalog import read_card
 from widesr.pixels.tiling import plan_tiles
@@ -180,23 +180,23 @@ class OfOneSize(Runtime):
 
 
 def test_a_network_that_looks_farther_than_its_one_size_is_refused():
-    with pytest.raises(ModelFileError, match="x: takes 16x16 pixels only, fewer than the 17"):
+    with refused("model-file", "x", "16x16", 17):
         Windowed(OfOneSize(radius=8), size=(16, 16), path="x")
     whole = Windowed(OfOneSize(radius=0, smallest_tile=None), size=(16, 16), path="x")
     assert whole.run_all(np.ones((1, 3, 9, 16), np.float32))[0].shape == (1, 3, 9, 16)
-    with pytest.raises(ModelFileError, match="takes at most 16x16 pixels and looks at all of them"):
+    with refused("model-file", "x", "16x16", "17x16"):
         whole.run_all(np.ones((1, 3, 16, 17), np.float32))
 
 
 def test_the_wrong_scale_is_refused_with_the_right_one(tmp_path):
     path = _without_card(tmp_path / "mine.onnx")
-    with pytest.raises(ModelNotFoundError, match=r"mine\.onnx' upscales x2, not x3"):
+    with refused("model-not-found", path, "x2", "x3"):
         find_model(path, scale=3)
 
 
 def test_a_network_that_does_not_enlarge_by_whole_numbers_is_refused(tmp_path):
     pool = helper.make_node("MaxPool", ["lr"], ["sr"], kernel_shape=[2, 2], strides=[2, 2])
-    with pytest.raises(ModelFileError, match=r"expected a picture 1, 2, 3 \.\.\. times as high"):
+    with refused("model-file", tmp_path / "half.onnx", (1, 3, 24, 24), (1, 3, 48, 48)):
         find_model(_save(tmp_path / "half.onnx", [pool]), scale=2)
 
 
@@ -204,14 +204,13 @@ def test_a_network_that_does_not_enlarge_by_whole_numbers_is_refused(tmp_path):
 def test_a_file_that_is_no_model_is_named_in_one_line(tmp_path, content):
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"bad\.onnx: ") as refusal:
+    with refused("model-file", path):
         find_model(str(path), scale=2)
-    assert "\n" not in str(refusal.value)
 
 
 def test_names_and_files_with_a_card_are_found_as_ever():
     assert find_model(str(TINY), scale=2).card == read_card(TINY)
     assert find_model("default", scale=3).card.name == catalog.ALIASES["default"][3]
     assert native_scales("default") == tuple(catalog.ALIASES["default"])
-    with pytest.raises(ModelNotFoundError, match="no such file"):
+    with refused("model-not-found", "missing.onnx", "file"):
         find_model("missing.onnx", scale=2)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facts import refused
 from widesr.engine import find_model, find_ranges, int8, load_engine
 from widesr.engine.graph import read_graph
-from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import MODELS_DIR, Loss, ModelFile, read_card
 from widesr.pixels.tiling import plan_tiles
 from widesr.system.machine import cpu
@@ -169,16 +169,18 @@ def able(monkeypatch):
 
 
 def test_a_model_that_was_not_calibrated_is_refused(able):
-    with pytest.raises(UsageError, match=r"tiny-x2 was not calibrated for int8; .*widesr cal"):
+    with refused("usage", "tiny-x2", "int8", "widesr calibrate"):
         load_engine(TINY, precision="int8")
 
 
-@pytest.mark.parametrize(("worst", "refused"), [(0.1, False), (0.11, True)])
-def test_a_model_that_loses_more_than_a_tenth_of_a_decibel_is_refused(model, able, worst, refused):
+@pytest.mark.parametrize(("worst", "is_refused"), [(0.1, False), (0.11, True)])
+def test_a_model_that_loses_more_than_a_tenth_of_a_decibel_is_refused(
+    model, able, worst, is_refused
+):
     loss = Loss(precision="int8", mean=0.01, worst=worst, n=6)
     lossy = ModelFile(model.path, model.card.model_copy(update={"losses": (loss,)}))
-    if refused:
-        with pytest.raises(UsageError, match=r"loses 0\.11 dB in int8, more than 0\.1"):
+    if is_refused:
+        with refused("usage", "0.11 dB", "int8", 0.1):
             load_engine(lossy, precision="int8")
     else:
         load_engine(lossy, precision="int8")
@@ -186,7 +188,7 @@ def test_a_model_that_loses_more_than_a_tenth_of_a_decibel_is_refused(model, abl
 
 def test_ranges_of_another_network_are_refused(able):
     other = TINY.card.model_copy(update={"ranges": {"no such tensor": (1.0,)}})
-    with pytest.raises(ModelFileError, match="the ranges on its card are not of this network"):
+    with refused("model-file", TINY.path, "ranges"):
         load_engine(ModelFile(TINY.path, other), precision="int8")
 
 

@@ -10,15 +10,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 import widesr
+from facts import refused
 from widesr.degrade.bicubic import degrade
-from widesr.errors import (
-    DataError,
-    ImageReadError,
-    ImageWriteError,
-    ModelNotFoundError,
-    UsageError,
-    WidesrError,
-)
 from widesr.evaluation.report import Report, check_report_path, write_report
 from widesr.evaluation.scoring import compare_files, evaluate_folder, find_protocols
 from widesr.pixels.metrics import PROTOCOLS
@@ -171,9 +164,9 @@ def test_a_report_that_cannot_be_written_leaves_nothing(hr_dir, tmp_path):
     report = scored(hr_dir)
     (tmp_path / "file").touch()
     for path in (tmp_path / "missing" / "r.json", tmp_path / "file" / "r.json", tmp_path / "hr"):
-        with pytest.raises(ImageWriteError, match=str(path)):
+        with refused("image-write", path):
             check_report_path(path)
-        with pytest.raises(ImageWriteError, match=str(path)):
+        with refused("image-write", path):
             write_report(path, report)
     assert {each.name for each in tmp_path.iterdir()} == {"hr", "file"}
 
@@ -220,35 +213,35 @@ def test_lr_pictures_are_found_by_the_names_of_the_usual_archives(tmp_path, hr, 
 
 def test_an_hr_picture_without_lr_is_named(hr_dir, tmp_path):
     save(tmp_path / "lr" / "ax2.png", noise(20, 25, 3))
-    with pytest.raises(DataError, match=r"hr/b\.png: .*lr"):
+    with refused("data", "hr/b.png", "lr"):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
 def test_two_lr_pictures_of_one_hr_picture_are_named(hr_dir, tmp_path):
     for name in ("a.png", "ax2.png"):
         save(tmp_path / "lr" / name, noise(20, 25, 3))
-    with pytest.raises(DataError, match=r"ax2\.png: .*a\.png"):
+    with refused("data", "ax2.png", "a.png"):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
 @pytest.mark.parametrize(
-    ("lr", "found"),
+    ("lr", "facts"),
     [
-        (noise(10, 12, 3), r"a\.png: 12x10 times 2 is not the 50x40 of"),
-        (noise(20, 25), r"8-bit grey, but .*a\.png is 8-bit colour"),
+        (noise(10, 12, 3), ["12x10", 2, "50x40"]),
+        (noise(20, 25), ["8-bit grey", "8-bit colour"]),
     ],
 )
-def test_an_lr_picture_that_does_not_fit_is_named(hr_dir, tmp_path, lr, found):
+def test_an_lr_picture_that_does_not_fit_is_named(hr_dir, tmp_path, lr, facts):
     save(tmp_path / "lr" / "a.png", lr)
     save(tmp_path / "lr" / "b.png", noise(22, 22, 3))
-    with pytest.raises(DataError, match=found):
+    with refused("data", tmp_path / "lr" / "a.png", *facts):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
 def test_an_lr_picture_of_another_scale_is_not_taken_for_this_one(hr_dir, tmp_path):
     for name in ("a", "b"):
         save(tmp_path / "lr" / f"{name}x4.png", noise(10, 12, 3))
-    with pytest.raises(DataError):
+    with refused("data"):
         scored(hr_dir, lr_dir=tmp_path / "lr")
 
 
@@ -257,43 +250,43 @@ def test_an_lr_picture_of_another_scale_is_not_taken_for_this_one(hr_dir, tmp_pa
 
 def test_an_empty_folder_is_refused_rather_than_scored_nan(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError):
+    with refused("data"):
         scored(tmp_path)
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
     file = save(tmp_path / "a.png", noise(4, 4))
-    with pytest.raises(DataError):
+    with refused("data"):
         scored(file)
-    with pytest.raises(DataError):
+    with refused("data"):
         scored(tmp_path / "missing")
 
 
 def test_a_picture_that_cannot_be_read_stops_the_evaluation(hr_dir):
     (hr_dir / "b.png").write_bytes(b"")
-    with pytest.raises(ImageReadError, match=r"b\.png: "):
+    with refused("image-read", "b.png"):
         scored(hr_dir)
 
 
 def test_a_picture_of_a_kind_that_is_not_read_is_not_left_out_silently(hr_dir):
     (hr_dir / "c.bmp").write_bytes(b"BM" + bytes(60))
-    with pytest.raises(WidesrError, match=r"c\.bmp"):
+    with refused("image-read", "c.bmp"):
         scored(hr_dir)
 
 
 @pytest.mark.parametrize("side", [1, 12])
 def test_a_picture_too_small_to_score_is_named(tmp_path, side):
     save(tmp_path / "hr" / "a.png", noise(side, side, 3))
-    with pytest.raises(DataError, match=r"a\.png: "):
+    with refused("data", "a.png"):
         scored(tmp_path / "hr")
 
 
 def test_an_unknown_model_or_protocol_is_refused(hr_dir):
-    with pytest.raises(ModelNotFoundError, match="bicubik"):
+    with refused("model-not-found", "bicubik"):
         scored(hr_dir, model="bicubik")
-    with pytest.raises(UsageError, match=r"psnr.*benchmark-y, matlab"):
+    with refused("usage", "psnr", "benchmark-y", "matlab-y"):
         scored(hr_dir, protocol=["benchmark-y", "psnr"])
-    with pytest.raises(UsageError):
+    with refused("usage"):
         scored(hr_dir, protocol=[])
 
 
@@ -313,7 +306,7 @@ def test_comparing_crops_hr_only_where_sr_has_that_size(tmp_path):
     # Oracle: scikit-image, on the whole picture as this protocol has it.
     expected = peak_signal_noise_ratio(hr[:40], decoded(sr))
     assert comparison.scores["krasserm"].psnr == pytest.approx(expected, abs=1e-9)
-    with pytest.raises(DataError, match=r"sr\.png and .*hr\.png: "):
+    with refused("data", sr, hr_path):
         compare_files(sr, hr_path, scale=3, protocol="krasserm")
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facts import refused
 from widesr.cli import run
-from widesr.errors import DataError, UsageError
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.evaluation.space import evaluate_samples
 from widesr.upscaling.sampling import load_sampler
@@ -78,7 +78,7 @@ def test_a_model_is_judged_as_the_files_that_it_writes(folders, weights, tmp_pat
     assert by_model.pictures == by_files.pictures
     assert by_model.mean.lr_psnr_worst > 55
     assert by_model.mean.score > 0
-    with pytest.raises(UsageError):
+    with refused("usage"):
         evaluate_samples(originals, load_sampler(scale=4), **judge | {"scale": 2})
     told = ["-n", "best", "--protocol", "sr-space", "--lpips-weights", str(weights)]
     assert run(["evaluate", str(originals), "-s", "4", *told]) == 2
@@ -86,13 +86,13 @@ def test_a_model_is_judged_as_the_files_that_it_writes(folders, weights, tmp_pat
 
 def test_samples_that_are_missing_or_of_another_size_are_named(folders, weights):
     originals, samples = folders
-    with pytest.raises(DataError, match=r"000000_sample00002\.png"):
+    with refused("data", "000000_sample00002.png"):
         evaluate_samples(originals, samples, scale=4, samples=3, lpips_weights=weights)
     small = samples / "000000_sample00001.png"
     Image.open(small).crop((0, 0, 90, 96)).save(small)
-    with pytest.raises(DataError, match="90x96"):
+    with refused("data", "90x96"):
         evaluate_samples(originals, samples, scale=4, samples=2, lpips_weights=weights)
-    with pytest.raises(UsageError):
+    with refused("usage"):
         evaluate_samples(originals, samples, scale=4, samples=1, lpips_weights=weights)
-    with pytest.raises(UsageError):
+    with refused("usage"):
         evaluate_samples(originals, samples, scale=4, samples=2, lpips_weights=None)

@@ -16,11 +16,11 @@ import yaml
 from PIL import Image
 
 import widesr
+from facts import refused
 from others import program
 from samples import smooth
 from widesr.cli import run
 from widesr.engine import find_model
-from widesr.errors import CheckpointError, OutputExistsError
 from widesr.exchange import hub
 from widesr.exchange.hub import export_hub
 from widesr.models.catalog import ModelCard, TrainingData, read_card
@@ -271,9 +271,9 @@ def test_nothing_is_replaced_unasked_and_nothing_half_written(folder, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "README.md").write_text("mine")
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         export_hub(Path(MODEL), mine)
-    with pytest.raises(CheckpointError):
+    with refused("checkpoint"):
         export_hub(tmp_path / "none.safetensors", tmp_path / "new")
     assert run(["export", MODEL, "--hub", str(tmp_path / "no" / "parent")]) == 1
     assert sorted(tmp_path.rglob("*")) == [mine, mine / "README.md"]

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facts import refused
 from widesr.engine import load_engine
-from widesr.errors import CheckpointError, ExportError, OutputExistsError
 from widesr.exchange import export
 from widesr.exchange.export import export_onnx, put_scores
 from widesr.models.catalog import ModelFile, Score, read_card
@@ -143,17 +143,17 @@ def test_a_file_that_differs_from_its_network_is_not_kept(exported, tmp_path, mo
     monkeypatch.setattr(export, "_TOLERANCE", 0.0)
     monkeypatch.setattr(export, "_MORE_ROUNDING", 0)
     weights = exported["wdsr-a"].with_suffix(".safetensors")
-    with pytest.raises(ExportError, match=r"/model.onnx: differs from its network by .* not kept"):
+    with refused("export", tmp_path / "model.onnx", "differs"):
         export_onnx(weights, tmp_path / "model.onnx", licence="CC0-1.0")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_exported_is_refused_and_nothing_is_left(exported, tmp_path):
     weights = exported["wdsr-a"].with_suffix(".safetensors")
-    with pytest.raises(CheckpointError, match="no such file"):
+    with refused("checkpoint", tmp_path / "none.safetensors"):
         export_onnx(tmp_path / "none.safetensors", tmp_path / "model.onnx", licence="CC0-1.0")
-    with pytest.raises(OutputExistsError, match="exists already"):
+    with refused("output-exists", exported["edsr"]):
         export_onnx(weights, exported["edsr"], licence="CC0-1.0")
-    with pytest.raises(ExportError, match="cannot be written"):
+    with refused("export", tmp_path / "no folder" / "model.onnx"):
         export_onnx(weights, tmp_path / "no folder" / "model.onnx", licence="CC0-1.0")
     assert list(tmp_path.iterdir()) == []

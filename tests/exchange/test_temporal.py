@@ -8,8 +8,8 @@ import pytest
 import torch
 from onnx import load as load_onnx
 
+from facts import refused
 from widesr.engine import EngineOptions, find_model
-from widesr.errors import CheckpointError, ModelFileError
 from widesr.exchange.export import export_onnx
 from widesr.nets import RecurrentWDSRConfig, WDSRConfig, build
 from widesr.train.checkpoint import save_weights
@@ -101,7 +101,7 @@ def test_the_state_is_an_input_and_an_output_of_the_one_file(exported, name, por
 
 
 def test_pictures_are_not_upscaled_by_a_network_of_clips(exported):
-    with pytest.raises(ModelFileError, match="9 channels to 3"):
+    with refused("model-file", "9 channels", 3):
         Upscaler.load(str(exported["three"][1]), scale=4)
 
 
@@ -111,7 +111,7 @@ def test_training_goes_on_from_a_file_of_a_window_and_not_from_one_step(exported
     assert again.cfg.temporal_size == 3
     lr = torch.rand(1, 9, 8, 8)
     assert torch.allclose(again(lr), network(lr), atol=1e-4)
-    with pytest.raises(CheckpointError, match="safetensors"):
+    with refused("checkpoint", "safetensors"):
         network_of_model(find_model(str(exported["recurrent"][1]), scale=None))
 
 

@@ -11,6 +11,8 @@ from others import execute, program
 
 FONT_BYTES = bytes(range(256)) * 3
 """What stands in for a font: no one looks into it."""
+INTERLACED = "-c:v libx264 -x264-params tff=1 -pix_fmt yuv420p"
+"""Options of clips that say that each frame is two fields."""
 _FFMPEG = ("-v", "error", "-y", "-nostdin", "-fflags", "+bitexact")
 
 

@@ -64,8 +64,16 @@ def in_terminal(
             pass
         finally:
             os.close(terminal)
-        running.wait(timeout=60)
+            _end(running)
     return running.returncode, shown.decode()
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """Wait for a program that has closed its terminal; leaving `with` would wait for ever."""
+    try:
+        running.wait(timeout=60)
+    finally:
+        running.kill()
 
 
 WIDESR = [sys.executable, "-m", "widesr"]

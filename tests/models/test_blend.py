@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from facts import refused
 from widesr.engine import find_model
-from widesr.errors import UsageError
 from widesr.models.blend import blend
 from widesr.models.catalog import read_card
 from widesr.models.protobuf import initializers
@@ -54,14 +54,14 @@ def test_the_whole_share_is_the_end_itself(ends):
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_shares_out_of_range_are_refused(ends, share):
-    with pytest.raises(UsageError):
+    with refused("usage"):
         blend(*ends, share)
 
 
 def test_models_of_different_networks_are_refused(ends):
-    with pytest.raises(UsageError):
+    with refused("usage"):
         blend(find_model("fast", scale=2), ends[1], 0.5)
-    with pytest.raises(UsageError):
+    with refused("usage"):
         blend(find_model("best", scale=2), ends[1], 0.5)
 
 

@@ -1,5 +1,7 @@
 """Cards out of model files, and models by name: what is found, and what is said when nothing is."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -8,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from facts import refused
 from widesr.engine import find_model, lookup, native_scales
-from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models import catalog
 from widesr.models.catalog import ModelCard, list_models, read_card
 
@@ -83,7 +85,7 @@ def test_a_bit_that_flipped_among_a_models_weights_is_found(tmp_path_factory, at
     data[at] ^= 1 << bit
     path = tmp_path_factory.mktemp("flipped") / "flipped.onnx"
     path.write_bytes(data)
-    with pytest.raises(ModelFileError, match=r"flipped\.onnx: damaged"):
+    with refused("model-file", path, "damaged"):
         read_card(path)
 
 
@@ -92,7 +94,7 @@ def test_a_bit_that_flipped_among_a_models_weights_is_found(tmp_path_factory, at
 def test_a_model_file_cut_short_anywhere_is_refused(tmp_path_factory, size):
     path = tmp_path_factory.mktemp("cut") / "cut.onnx"
     path.write_bytes(TINY.read_bytes()[:size])
-    with pytest.raises(ModelFileError, match=r"cut\.onnx"):
+    with refused("model-file", "cut.onnx"):
         read_card(path)
 
 
@@ -101,28 +103,27 @@ def test_a_model_file_cut_short_anywhere_is_refused(tmp_path_factory, size):
 def test_bytes_that_are_no_model_are_refused_whatever_they_are(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("noise") / "noise.onnx"
     path.write_bytes(data)
-    with pytest.raises(ModelFileError, match=r"noise\.onnx") as refusal:
+    with refused("model-file", path):
         read_card(path)
-    assert "\n" not in str(refusal.value)
 
 
 def test_an_onnx_file_without_a_card_is_told_how_to_get_one(tmp_path):
     path = _edited(tmp_path, b"\n\x06widesr\x12", b"\n\x06foreig\x12")
-    with pytest.raises(ModelFileError, match=r"without a widesr card.*widesr export"):
+    with refused("model-file", path, "card", "widesr export"):
         read_card(path)
 
 
 def test_a_card_with_a_mistake_is_refused_by_the_name_of_the_field(tmp_path):
-    with pytest.raises(ModelFileError, match=r"edited\.onnx: .* not valid: motes: "):
+    with refused("model-file", "edited.onnx", "card", "motes"):
         read_card(_edited(tmp_path, b'"notes"', b'"motes"'))
-    with pytest.raises(ModelFileError, match="not valid: scale: "):
+    with refused("model-file", "edited.onnx", "card", "scale"):
         read_card(_edited(tmp_path, b'"scale": 2', b'"scale": 0'))
-    with pytest.raises(ModelFileError, match="not valid: JSON: "):
+    with refused("model-file", "edited.onnx", "card", "JSON"):
         read_card(_edited(tmp_path, b'{"name"', b'["name"'))
 
 
 def test_a_model_file_that_cannot_be_opened_is_refused(tmp_path):
-    with pytest.raises(ModelFileError, match="cannot be read: Is a directory"):
+    with refused("model-file", tmp_path, os.strerror(errno.EISDIR)):
         read_card(tmp_path)
 
 
@@ -138,12 +139,9 @@ def test_the_models_in_the_package_are_listed_by_name(shelf):
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_name_and_all_there_are(shelf):
-    with pytest.raises(
-        ModelNotFoundError,
-        match=r"no model 'tinny-x2'; did you mean 'tiny-x2'\? there is huge-x2, tiny-x2, bicubic",
-    ):
+    with refused("model-not-found", "'tinny-x2'", "'tiny-x2'", "huge-x2, tiny-x2, bicubic"):
         find_model("tinny-x2", scale=2)
-    with pytest.raises(ModelNotFoundError, match="no model 'qqq'; there is huge-x2"):
+    with refused("model-not-found", "'qqq'", "huge-x2, tiny-x2, bicubic"):
         find_model("qqq", scale=2)
 
 
@@ -154,17 +152,17 @@ def test_an_alias_means_a_model_at_each_scale(shelf):
 
 
 @pytest.mark.parametrize(
-    ("alias", "scale", "message"),
+    ("alias", "scale", "facts"),
     [
-        ("default", 8, "no default model for x8; there is one for x2, x3; for x8 there is bicubic"),
-        ("best", 3, "no best model for x3; there is one for x2; for x3 there is default, bicubic"),
-        ("fast", 2, "no fast model for x2; there is none yet; for x2 .* default, best, bicubic"),
-        ("best", None, "'best' means another model at each scale; name one: huge-x2"),
-        ("bets", 2, "no model 'bets'; did you mean 'best'"),
+        ("default", 8, ["default", "x2, x3", "x8", "bicubic"]),
+        ("best", 3, ["best", "x2", "x3", "default, bicubic"]),
+        ("fast", 2, ["fast", "x2", "none", "default, best, bicubic"]),
+        ("best", None, ["'best'", "each scale", "huge-x2"]),
+        ("bets", 2, ["'bets'", "'best'"]),
     ],
 )
-def test_an_alias_without_a_model_for_the_scale_says_what_there_is(shelf, alias, scale, message):
-    with pytest.raises(ModelNotFoundError, match=message):
+def test_an_alias_without_a_model_for_the_scale_says_what_there_is(shelf, alias, scale, facts):
+    with refused("model-not-found", *facts):
         find_model(alias, scale=scale)
 
 
@@ -181,28 +179,28 @@ def test_every_alias_names_models_that_are_there_and_of_its_scale():
 
 
 def test_a_model_of_another_scale_is_refused(shelf):
-    with pytest.raises(ModelNotFoundError, match="'tiny-x2' upscales x2, not x4; for x4 there is"):
+    with refused("model-not-found", "'tiny-x2'", "x2", "x4", "bicubic"):
         find_model("tiny-x2", scale=4)
 
 
 def test_a_model_path_that_leads_nowhere_is_refused(tmp_path):
-    with pytest.raises(ModelNotFoundError, match=r"none\.onnx: no such file"):
+    with refused("model-not-found", tmp_path / "none.onnx", "file"):
         find_model(str(tmp_path / "none.onnx"), scale=2)
 
 
 def test_a_folder_stands_for_the_one_model_in_it(tmp_path):
     folder = tmp_path / "hub"
     folder.mkdir()
-    with pytest.raises(ModelNotFoundError, match="0 models"):
+    with refused("model-not-found", folder, "0 models"):
         find_model(str(folder), scale=2)
     source = find_model("fast", scale=2).path
     shutil.copy(source, folder / source.name)
     assert find_model(f"{folder}/", scale=2).path == folder / source.name
     shutil.copy(source, folder / "other.onnx")
-    with pytest.raises(ModelNotFoundError, match="2 models"):
+    with refused("model-not-found", folder, "2 models"):
         find_model(str(folder), scale=2)
 
 
 def test_bicubic_has_no_file():
-    with pytest.raises(ModelNotFoundError, match="'bicubic' is computed"):
+    with refused("model-not-found", "'bicubic'", "computed"):
         find_model("bicubic", scale=2)

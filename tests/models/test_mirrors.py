@@ -1,7 +1,9 @@
 """Models from mirrors, on the web and in folders: found by name afterwards, or refused."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,20 +13,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import widesr
+from facts import refused
 from server import closed_port
 from widesr.engine import find_model
-from widesr.errors import (
-    DownloadError,
-    ModelFileError,
-    ModelNotFoundError,
-    OutputExistsError,
-    UsageError,
-)
 from widesr.models import catalog
 from widesr.models import mirrors as module
 from widesr.models.catalog import ModelCard, ModelFile, list_models, read_card, write_card
 from widesr.models.index import Entry, Index, beside, write_index
 from widesr.models.mirrors import open_mirror, pull_model, remove_model, standing
+from widesr.system.version import __version__
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 
@@ -108,28 +105,28 @@ def test_what_another_version_wrote_beside_is_passed_over(mirror):
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("make", "code", "facts"),
     [
-        (lambda m: shutil.rmtree(m), UsageError, "mirror: no such folder"),
-        (lambda m: [p.unlink() for p in m.glob("*.onnx")], ModelFileError, "holds no model files"),
-        (lambda m: shutil.copy(TINY, m / "a.onnx"), ModelFileError, "a.onnx: is tiny-x2 by its"),
-        (lambda m: (m / "a.onnx").write_bytes(b"x"), ModelFileError, "a.onnx: not an ONNX file"),
-        (lambda m: put(m, "best"), ModelFileError, "best.onnx: has no name for .* and not fast"),
-        (lambda m: put(m, "a b"), ModelFileError, "a b.onnx: has no name for a model"),
-        (lambda m: put(m, "a.onnx"), ModelFileError, "a.onnx.onnx: has no name for a model"),
-        (lambda m: put(m, "a" * 101), ModelFileError, "cannot be in an index: name: "),
-        (lambda m: put(m, "a", licence="\x1b[2J"), ModelFileError, "cannot be in .* licence: "),
+        (lambda m: shutil.rmtree(m), "usage", ["mirror", "no such"]),
+        (lambda m: [p.unlink() for p in m.glob("*.onnx")], "model-file", ["mirror", "no model"]),
+        (lambda m: shutil.copy(TINY, m / "a.onnx"), "model-file", ["a.onnx", "tiny-x2.onnx"]),
+        (lambda m: (m / "a.onnx").write_bytes(b"x"), "model-file", ["a.onnx", "1 bytes"]),
+        (lambda m: put(m, "best"), "model-file", ["best.onnx", "fast", "letters"]),
+        (lambda m: put(m, "a b"), "model-file", ["a b.onnx", "letters"]),
+        (lambda m: put(m, "a.onnx"), "model-file", ["a.onnx.onnx", "letters"]),
+        (lambda m: put(m, "a" * 101), "model-file", ["index", "name"]),
+        (lambda m: put(m, "a", licence="\x1b[2J"), "model-file", ["index", "licence"]),
         (
             lambda m: (m / "models.json").write_text('{"my": "models"}'),
-            OutputExistsError,
-            "models.json: is no index of models: format: .*; move it away",
+            "output-exists",
+            ["models.json", "format"],
         ),
     ],
 )
-def test_a_folder_that_makes_no_mirror_is_told_why(mirror, make, error, message):
+def test_a_folder_that_makes_no_mirror_is_told_why(mirror, make, code, facts):
     make(mirror)
     before = (mirror / "models.json").read_bytes() if mirror.exists() else None
-    with pytest.raises(error, match=message):
+    with refused(code, *facts):
         write_index(mirror)
     assert before is None or (mirror / "models.json").read_bytes() == before
 
@@ -138,10 +135,10 @@ def test_an_index_that_cannot_be_written_leaves_the_old_one(mirror, monkeypatch)
     before = (mirror / "models.json").read_bytes()
 
     def full(*_args, **_options):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left")
 
     monkeypatch.setattr("widesr.models.index.whole_file", full)
-    with pytest.raises(ModelFileError, match=r"models\.json: cannot be written \(No space left"):
+    with refused("model-file", mirror / "models.json", "No space left"):
         write_index(mirror)
     assert (mirror / "models.json").read_bytes() == before
 
@@ -209,10 +206,10 @@ def test_a_download_that_was_cut_goes_on_with_the_next_command(server, mirror, s
     server.ranges = ranges
     opened = open_mirror(url)
     server.cut_after = [1000, 0, 0, 0]
-    with pytest.raises(DownloadError, match=r"big-x2\.onnx.*\(mirror\)"):
+    with refused("download", "big-x2.onnx", "mirror"):
         opened.pull(opened.find("big-x2"))
     assert left_in(shelf) == (["big-x2.onnx.part"] if ranges else [])
-    with pytest.raises(ModelNotFoundError):
+    with refused("model-not-found"):
         find_model("big-x2", scale=2)
     server.asked.clear()
     server.cut_after.clear()
@@ -225,7 +222,7 @@ def test_a_model_that_changed_between_two_tries_comes_whole_all_the_same(server,
     url = serve(server, mirror)
     opened = open_mirror(url)
     server.cut_after = [1000, 0, 0, 0]
-    with pytest.raises(DownloadError):
+    with refused("download"):
         opened.pull(opened.find("big-x2"))
     server.cut_after.clear()
     data = bytearray(put(mirror, "big-x2", notes="version 2", licence="CC-BY-4.0").read_bytes())
@@ -237,39 +234,38 @@ def test_a_model_that_changed_between_two_tries_comes_whole_all_the_same(server,
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("changes", "code", "facts"),
     [
-        ({"sha256": "0" * 64}, DownloadError, r"its sha256 is .*, not 0000"),
-        ({"bytes": 100}, DownloadError, r"has 26,\d+ bytes, 100 were expected|more than the 100"),
-        ({"bytes": 10**6}, DownloadError, "has .* bytes, 1,000,000 were expected|ends early"),
-        ({"file": "none.onnx"}, DownloadError, "404 Not Found"),
-        ({"name": "fine-x2"}, ModelFileError, "its name is big-x2, and not fine-x2 as the index"),
-        ({"scale": 3}, ModelFileError, "its scale is 2, and not 3 as the index says"),
-        ({"licence": "MIT"}, ModelFileError, "its licence is CC-BY-4.0, and not MIT"),
-        ({"needs": "99.1"}, ModelFileError, "is for widesr 99.1 or newer, this is 0"),
-        ({"name": "best"}, OutputExistsError, "best means something else everywhere"),
-        ({"name": "x.onnx"}, OutputExistsError, "x.onnx means something else everywhere"),
-        ({"name": "tiny-x2"}, OutputExistsError, "tiny-x2 is a model of the package, and the"),
-        ({"name": "../big"}, DownloadError, r"is no index of models: models\.0\.name: "),
-        ({"name": "-rf"}, DownloadError, r"models\.0\.name: "),
-        ({"file": "../big-x2.onnx"}, DownloadError, r"models\.0\.file: "),
-        ({"file": "/etc/passwd"}, DownloadError, r"models\.0\.file: "),
-        ({"file": "big-x2.onnx?a"}, DownloadError, r"models\.0\.file: "),
-        ({"file": "http://here/a.onnx"}, DownloadError, r"models\.0\.file: "),
-        ({"bytes": 2**40}, DownloadError, r"models\.0\.bytes: "),
-        ({"licence": "\x1b[2J"}, DownloadError, r"models\.0\.licence: "),
-        ({"name": "other-x2"}, DownloadError, "no index of models: .*other-x2 is there 2 times"),
+        ({"sha256": "0" * 64}, "download", ["sha256", "0" * 64]),
+        ({"bytes": 100}, "download", [100]),
+        ({"bytes": 10**6}, "download", ["big-x2", "bytes"]),
+        ({"file": "none.onnx"}, "download", [404]),
+        ({"name": "fine-x2"}, "model-file", ["name", "big-x2", "fine-x2"]),
+        ({"scale": 3}, "model-file", ["scale", 2, 3]),
+        ({"licence": "MIT"}, "model-file", ["licence", "CC-BY-4.0", "MIT"]),
+        ({"needs": "99.1"}, "model-file", ["widesr 99.1", __version__]),
+        ({"name": "best"}, "output-exists", ["best", "everywhere"]),
+        ({"name": "x.onnx"}, "output-exists", ["x.onnx", "everywhere"]),
+        ({"name": "tiny-x2"}, "output-exists", ["tiny-x2", "package"]),
+        ({"name": "../big"}, "download", ["models.json", "models.0.name"]),
+        ({"name": "-rf"}, "download", ["models.0.name"]),
+        ({"file": "../big-x2.onnx"}, "download", ["models.0.file"]),
+        ({"file": "/etc/passwd"}, "download", ["models.0.file"]),
+        ({"file": "big-x2.onnx?a"}, "download", ["models.0.file"]),
+        ({"file": "http://here/a.onnx"}, "download", ["models.0.file"]),
+        ({"bytes": 2**40}, "download", ["models.0.bytes"]),
+        ({"licence": "\x1b[2J"}, "download", ["models.0.licence"]),
+        ({"name": "other-x2"}, "download", ["models.json", "other-x2", 2]),
     ],
 )
 @pytest.mark.parametrize("length", [True, False])
 def test_an_index_of_lies_gives_no_model(
-    server, mirror, shelf, tmp_path, changes, error, message, length
+    server, mirror, shelf, tmp_path, changes, code, facts, length
 ):
     server.length = length
     lie(mirror, **changes)
-    with pytest.raises(error, match=message) as refusal:
+    with refused(code, *facts):
         pull_model(changes.get("name", "big-x2"), mirror=serve(server, mirror))
-    assert "\n" not in str(refusal.value)
     assert not [name for name in left_in(shelf) if name.endswith(".onnx")]
     assert sorted(path.name for path in tmp_path.iterdir() if path != shelf.parent) == [
         "mirror",
@@ -281,7 +277,7 @@ def test_a_file_that_is_no_widesr_model_is_refused_though_its_hash_is_right(mirr
     data = TINY.read_bytes().replace(b"\n\x06widesr\x12", b"\n\x06foreig\x12")
     (mirror / "big-x2.onnx").write_bytes(data)
     lie(mirror, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    with pytest.raises(ModelFileError, match=r"the mirror's file is refused: an ONNX file w"):
+    with refused("model-file", "mirror", "card"):
         pull_model("big-x2", mirror=mirror)
     assert left_in(shelf) == []
 
@@ -289,15 +285,14 @@ def test_a_file_that_is_no_widesr_model_is_refused_though_its_hash_is_right(mirr
 @pytest.mark.parametrize("text", [b"", b"<html>log in</html>", b"[]", b"{}", b"\xff", b"[" * 9999])
 def test_a_page_in_the_place_of_an_index_is_refused(server, text):
     server.files["/models.json"] = text
-    with pytest.raises(DownloadError, match=r"/models\.json: is no index of models: ") as refusal:
+    with refused("download", f"{server.url}models.json", "index"):
         open_mirror(server.url)
-    assert "\n" not in str(refusal.value)
 
 
 def test_an_index_without_end_is_given_up(server, monkeypatch):
     monkeypatch.setattr("widesr.models.index._MOST", 1000)
     server.files["/models.json"] = b" " * 5000
-    with pytest.raises(DownloadError, match="has more than 1,000 bytes; check the address"):
+    with refused("download", f"{server.url}models.json", "1,000 bytes"):
         open_mirror(server.url)
 
 
@@ -330,11 +325,11 @@ def test_another_model_of_the_name_is_replaced_only_if_asked(server, mirror, she
     put(mirror, "big-x2", notes="version 2", licence="CC-BY-4.0")
     write_index(mirror)
     serve(server, mirror)
-    with pytest.raises(OutputExistsError, match=r"big-x2\.onnx: exists already") as error:
+    with refused("output-exists", shelf / "big-x2.onnx") as error:
         pull_model("big-x2", mirror=url)
     assert error.value.options == ("overwrite=True",)
     server.cut_after = [10**6, 1000, 0, 0, 0]
-    with pytest.raises(DownloadError):
+    with refused("download"):
         pull_model("big-x2", mirror=url, overwrite=True)
     assert find_model("big-x2", scale=2).card.notes == read_card(TINY).notes
     assert pull_model("big-x2", mirror=url, overwrite=True).card.notes == "version 2"
@@ -347,7 +342,7 @@ def test_a_model_of_the_package_is_never_replaced_nor_hidden(mirror, shelf, tmp_
     assert pull_model("tiny-x2", mirror=mirror).path == shipped
     put(mirror, "tiny-x2", notes="another")
     write_index(mirror)
-    with pytest.raises(OutputExistsError, match="the mirror must give it another name"):
+    with refused("output-exists", "tiny-x2", "mirror"):
         pull_model("tiny-x2", mirror=mirror, overwrite=True)
     assert left_in(shelf) == []
     put(shelf.parent, "x")  # makes the folder
@@ -400,47 +395,44 @@ def test_versions_are_compared_number_by_number(mirror, monkeypatch, needs, vers
 
 
 def test_without_a_mirror_the_ways_to_name_one_are_said():
-    with pytest.raises(UsageError, match="WIDESR_MIRROR") as error:
+    with refused("usage", "WIDESR_MIRROR") as error:
         pull_model("big-x2")
     assert error.value.options == ("mirror",)
 
 
 @pytest.mark.parametrize(
-    ("word", "error", "message"),
+    ("word", "code", "facts"),
     [
-        ("ftp://here/", UsageError, "ftp://here/: is no mirror; expected https://"),
-        ("https://", UsageError, "is no mirror; expected https://"),
-        ("https://[", UsageError, "is no mirror; expected https://"),
-        ("models.example.org", DownloadError, "no such folder; a mirror on the web begins with"),
-        (" ", UsageError, "no mirror is known"),
+        ("ftp://here/", "usage", ["ftp://here/", "https://"]),
+        ("https://", "usage", ["https://", "http://"]),
+        ("https://[", "usage", ["https://[", "http://"]),
+        ("models.example.org", "download", ["models.example.org", "https://"]),
+        (" ", "usage", ["WIDESR_MIRROR", "mirror"]),
     ],
 )
-def test_a_mirror_that_cannot_be_meant_is_said(word, error, message):
-    with pytest.raises(error, match=message):
+def test_a_mirror_that_cannot_be_meant_is_said(word, code, facts):
+    with refused(code, *facts):
         open_mirror(word)
 
 
 def test_a_password_is_not_repeated():
-    with pytest.raises(UsageError, match="not supported") as refusal:
+    with refused("usage", "password") as error:
         open_mirror("https://me:secret@here/")
-    assert "secret" not in str(refusal.value)
+    assert "secret" not in str(error.value)
 
 
 def test_a_folder_without_an_index_is_told_how_to_get_one(tmp_path):
-    with pytest.raises(DownloadError, match=r"models\.json: no such file; `widesr models index "):
+    with refused("download", tmp_path / "models.json", "widesr models index"):
         open_mirror(tmp_path)
 
 
 def test_without_a_connection_one_line_says_so():
-    with pytest.raises(
-        DownloadError, match=r"/models\.json: Connection refused; check the address and the"
-    ) as error:
+    with refused("download", "models.json", os.strerror(errno.ECONNREFUSED)):
         open_mirror(closed_port())
-    assert "\n" not in str(error.value)
 
 
 def test_an_unknown_model_is_answered_with_what_the_mirror_has(mirror):
-    with pytest.raises(ModelNotFoundError, match=r"did you mean 'big-x2'\? it has big-x2, other-"):
+    with refused("model-not-found", "'big-x3'", "'big-x2'", "big-x2, other-x2"):
         pull_model("big-x3", mirror=mirror)
 
 
@@ -448,14 +440,14 @@ def test_too_little_room_is_said_before_anything_is_fetched(server, mirror, monk
     url = serve(server, mirror)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
-    with pytest.raises(DownloadError, match=r"big-x2 takes 0\.0 MB.* WIDESR_MODELS"):
+    with refused("download", "big-x2", "0.0 MB", "WIDESR_MODELS"):
         pull_model("big-x2", mirror=url)
     assert [each.path for each in server.asked] == ["/models.json"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(mirror, shelf):
     shelf.parent.write_text("a file in the way")
-    with pytest.raises(DownloadError, match=r"models: cannot be made \(.*WIDESR_MODELS"):
+    with refused("download", shelf, "WIDESR_MODELS"):
         pull_model("big-x2", mirror=mirror)
 
 
@@ -464,13 +456,11 @@ def test_a_folder_that_cannot_be_made_is_said(mirror, shelf):
 
 def test_nothing_is_fetched_unless_it_is_asked_for(server, mirror, monkeypatch):
     monkeypatch.setenv("WIDESR_MIRROR", serve(server, mirror))
-    with pytest.raises(
-        ModelNotFoundError, match=r"if your mirror has it: widesr models pull big-x2$"
-    ):
+    with refused("model-not-found", "widesr models pull big-x2"):
         widesr.upscale(Path(__file__), model="big-x2", scale=2)
     assert server.asked == []
     monkeypatch.delenv("WIDESR_MIRROR")
-    with pytest.raises(ModelNotFoundError) as error:
+    with refused("model-not-found") as error:
         find_model("big-x2", scale=2)
     assert "pull" not in str(error.value)
 
@@ -487,25 +477,25 @@ def test_a_pulled_model_can_be_removed(mirror, shelf):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "facts"),
     [
-        ("tiny-x2", "tiny-x2 is a model of the package, and goes with it"),
-        ("none", "no model 'none' was pulled; there is big-x2"),
-        ("../../mirror/big-x2", "was pulled; there is big-x2"),
-        ("best", "no model 'best' was pulled"),
+        ("tiny-x2", ["tiny-x2", "package"]),
+        ("none", ["'none'", "big-x2"]),
+        ("../../mirror/big-x2", ["'../../mirror/big-x2'", "is big-x2"]),
+        ("best", ["'best'", "big-x2"]),
     ],
 )
-def test_only_what_was_pulled_is_removed(mirror, tmp_path, name, message):
+def test_only_what_was_pulled_is_removed(mirror, tmp_path, name, facts):
     pull_model("big-x2", mirror=mirror)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ModelNotFoundError, match=message):
+    with refused("model-not-found", *facts):
         remove_model(name)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_cannot_be_removed_is_said(shelf):
     (shelf / "big-x2.onnx").mkdir(parents=True)
-    with pytest.raises(ModelFileError, match=r"big-x2\.onnx: cannot be removed \(Is a directory"):
+    with refused("model-file", shelf / "big-x2.onnx", os.strerror(errno.EISDIR)):
         remove_model("big-x2")
 
 

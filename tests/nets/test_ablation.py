@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from facts import refused
 from networks import n_parameters, reach, trained
-from widesr.errors import UsageError
 from widesr.exchange.export import export_onnx
 from widesr.models.catalog import read_card
 from widesr.nets import AblationConfig, EDSRConfig, WDSRConfig, build, family_of, parse_config
@@ -206,5 +206,5 @@ def test_norms_over_the_picture_are_exported_for_whole_pictures_only(tmp_path, n
     assert not read_card(file).tiles
     lr = np.random.default_rng(0).integers(0, 256, (31, 29, 3), np.uint8)
     assert Upscaler.load(str(file), scale=2)(lr).shape == (62, 58, 3)
-    with pytest.raises(UsageError, match="looks at the whole picture"):
+    with refused("usage", "whole picture", "tile=None"):
         Upscaler.load(str(file), scale=2, tile=16)(lr)

@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from facts import refused
 from networks import n_parameters
-from widesr.errors import CheckpointError
 from widesr.exchange.importers import import_weights
 from widesr.nets import EDSR, WDSR, EDSRConfig, WDSRConfig, build, family_of, parse_config
 
@@ -109,11 +109,11 @@ def test_all_styles_of_weight_norm_are_read_alike(golden, style):
 
 
 def test_unknown_tensors_are_refused(golden):
-    with pytest.raises(CheckpointError, match=r"no known network .* conv_first\.weight"):
+    with refused("checkpoint", "conv_first.weight"):
         import_weights({"conv_first.weight": torch.zeros(4, 3, 3, 3)})
     tensors, *_ = golden_case(golden, "jiahuiyu_wdsr_a_x2")
     del tensors["body.1.body.2.bias"]
-    with pytest.raises(CheckpointError, match="do not fit"):
+    with refused("checkpoint", "WDSRConfig", "fit"):
         import_weights(tensors)
 
 

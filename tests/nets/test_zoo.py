@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from facts import refused
 from networks import n_parameters, reach, trained
 from widesr.data.patches import Batch
-from widesr.errors import CheckpointError, UsageError
 from widesr.exchange.export import export_onnx
 from widesr.models.catalog import read_card
 from widesr.nets import (
@@ -294,14 +294,14 @@ def test_a_recurrent_network_runs_the_same_weights_another_number_of_times(name)
     assert (pictures[0] - pictures[1]).abs().max() > 1e-6
     assert (pictures[1] - pictures[2]).abs().max() > 1e-6
     assert n_parameters(iterated(network, 9)) == n_parameters(network)
-    with pytest.raises(UsageError) as error:
+    with refused("usage") as error:
         iterated(network, 0)
     assert error.value.options == ("iterations",)
 
 
 @pytest.mark.parametrize("name", ["drcn", "vdsr"])
 def test_networks_of_one_number_of_iterations_take_no_other(name):
-    with pytest.raises(UsageError) as error:
+    with refused("usage") as error:
         iterated(build(SMALL[name]), 2)
     assert error.value.options == ("iterations",)
 
@@ -406,7 +406,7 @@ def test_an_exported_network_without_a_radius_is_run_on_whole_pictures_only(expo
     assert (card.family, card.tiles, card.receptive_radius) == (name, False, 0)
     lr = np.random.default_rng(0).integers(0, 256, (31, 29, 3), np.uint8)
     assert Upscaler.load(str(file), scale=3)(lr).shape == (93, 87, 3)
-    with pytest.raises(UsageError, match="looks at the whole picture"):
+    with refused("usage", "whole picture", "tile=None"):
         Upscaler.load(str(file), scale=3, tile=16)(lr)
 
 
@@ -455,9 +455,9 @@ def test_other_families_start_from_a_network_that_is_alike():
     network = trained(cfg)
     state = grown(network, build(cfg))
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
-    with pytest.raises(CheckpointError, match="n_blocks 2, not 3"):
+    with refused("checkpoint", "n_blocks", 2, 3):
         grown(network, build(replace(cfg, n_blocks=3)))
-    with pytest.raises(CheckpointError, match="are of RDN, the recipe trains WDSR"):
+    with refused("checkpoint", "RDN", "WDSR"):
         grown(network, build(WDSRConfig(scale=2, block="a", n_resblocks=1, n_feats=4, expansion=2)))
 
 

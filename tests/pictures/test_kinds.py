@@ -13,6 +13,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms
 
+from facts import refusal
 from kinds import KINDS, REFUSED, sample_of
 from others import exiftool, icc_file, magick, program, tags
 from studio import Kind
@@ -185,8 +186,7 @@ def test_it_survives(tmp_path, name, picture):
 def test_what_is_not_read_is_refused_in_one_line(tmp_path, capsys, name):
     sample = sample_of(name, "smooth", tmp_path)
     assert run(["upscale", str(sample), "-o", str(tmp_path / "out.png"), "-s", "2"]) == 1
-    said = capsys.readouterr().err
-    assert re.fullmatch(rf"widesr: error\[image-format\]: {sample}: {REFUSED[name][1]}.*\n", said)
+    refusal(capsys.readouterr().err, "image-format", sample, *REFUSED[name][1])
     assert not (tmp_path / "out.png").exists()
 
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from facts import names, refused
 from samples import (
     DEEP,
     PILLOW_NAMES,
@@ -37,12 +38,7 @@ from samples import (
 )
 from widesr.errors import (
     ImageFormatError,
-    ImageReadError,
-    ImageTooLargeError,
     ImageWriteError,
-    OutputExistsError,
-    ShapeError,
-    UsageError,
     WidesrError,
 )
 from widesr.pictures.picture import Picture
@@ -162,13 +158,13 @@ def test_a_file_cut_short_fails(tmp_path, kind, share):
     else:
         data = by_pillow(Image.fromarray(noise(99, 99)), PILLOW_NAMES[kind])
     path = put(tmp_path, data[: int(len(data) * share)], f"cut.{kind}")
-    with pytest.raises(ImageReadError, match=r"cut\.\w+: this \w+ file is damaged or cut short"):
+    with refused("image-read", path, "damaged"):
         read_picture(path)
 
 
 def test_a_pipe_is_refused_and_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ImageReadError, match="not a regular file"):
+    with refused("image-read", tmp_path / "pipe", "regular"):
         read_picture(tmp_path / "pipe")
 
 
@@ -176,21 +172,21 @@ def test_a_pipe_is_refused_and_does_not_hang(tmp_path):
 def test_a_file_without_permission_is_named(tmp_path):
     path = put(tmp_path, PNG_DATA)
     path.chmod(0)
-    with pytest.raises(ImageReadError, match="Permission denied"):
+    with refused("image-read", path, os.strerror(errno.EACCES)):
         read_picture(path)
 
 
 def test_a_header_that_claims_too_much_is_refused_before_decoding(tmp_path):
     bomb = png(np.zeros((1, 1, 3)), bits=8, colour_type=2, width=60_000, height=50_000)
-    with pytest.raises(ImageTooLargeError, match="60000x50000 = 3,000,000,000") as refused:
+    with refused("image-too-large", "60000x50000", "3,000,000,000") as error:
         read_picture(put(tmp_path, bomb))
-    assert refused.value.options == ("max_pixels",)
+    assert error.value.options == ("max_pixels",)
 
 
 def test_the_limit_of_pixels_is_the_last_size_that_is_read(tmp_path):
     path = put(tmp_path, PNG_DATA)
     assert read_picture(path, max_pixels=23 * 31).pixels.shape == (23, 31, 3)
-    with pytest.raises(ImageTooLargeError, match="limit is 712"):
+    with refused("image-too-large", 713, 712):
         read_picture(path, max_pixels=23 * 31 - 1)
 
 
@@ -399,11 +395,11 @@ def test_the_suffix_decides_unless_a_format_is_named():
     assert output_format(Path("a.JPG")) == "jpeg"
     assert output_format(Path("a.png"), format="webp") == "webp"
     assert output_format(Path("a"), format=".TIF") == "tiff"
-    with pytest.raises(ImageFormatError, match=r"'.gif' cannot be written.*\.png, \.jpg"):
+    with refused("image-format", "'.gif'", ".png", ".jpg"):
         output_format(Path("a.gif"))
-    with pytest.raises(ImageFormatError, match="'bmp' cannot be written"):
+    with refused("image-format", "'bmp'"):
         output_format(Path("a.png"), format="bmp")
-    with pytest.raises(ImageFormatError, match="a name without suffix cannot be written"):
+    with refused("image-format", "without suffix"):
         output_format(Path("a"))
 
 
@@ -411,7 +407,7 @@ def test_transparency_is_not_written_into_jpeg(tmp_path):
     alpha = np.full(RGB.shape[:2], 255, np.uint8)
     write_picture(tmp_path / "opaque.jpg", Picture(pixels=RGB, alpha=alpha))
     alpha[0, 0] = 254
-    with pytest.raises(ImageFormatError, match="partly transparent"):
+    with refused("image-format", tmp_path / "out.jpg", "transparent", "JPEG"):
         write_picture(tmp_path / "out.jpg", Picture(pixels=RGB, alpha=alpha))
     assert names_in(tmp_path) == ["opaque.jpg"]
 
@@ -421,7 +417,7 @@ def test_transparency_is_not_written_into_jpeg(tmp_path):
 )
 def test_a_side_beyond_the_format_is_refused_and_the_longest_is_not(tmp_path, suffix, longest):
     pixels = np.zeros((1, longest + 1, 1), np.uint8)
-    with pytest.raises(ImageFormatError, match=f"at most {longest} pixels a side"):
+    with refused("image-format", tmp_path / f"out{suffix}", longest):
         write_picture(tmp_path / f"out{suffix}", Picture(pixels=pixels))
     assert names_in(tmp_path) == []
     write_picture(tmp_path / f"out{suffix}", Picture(pixels=pixels[:, 1:]))
@@ -430,7 +426,7 @@ def test_a_side_beyond_the_format_is_refused_and_the_longest_is_not(tmp_path, su
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path):
     path = put(tmp_path, b"mine", "out.png")
-    with pytest.raises(OutputExistsError, match="exists already"):
+    with refused("output-exists", path, "overwrite=True"):
         write_picture(path, Picture(pixels=RGB))
     assert path.read_bytes() == b"mine"
     write_picture(path, Picture(pixels=RGB), overwrite=True)
@@ -441,7 +437,7 @@ def test_an_output_that_exists_is_kept_unless_told(tmp_path):
 def test_an_output_that_appears_meanwhile_is_kept(tmp_path, monkeypatch):
     path = tmp_path / "out.png"
     monkeypatch.setattr(os, "fsync", lambda fd: path.write_bytes(b"theirs"))
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         write_picture(path, Picture(pixels=RGB))
     assert path.read_bytes() == b"theirs"
     assert names_in(tmp_path) == ["out.png"]
@@ -456,15 +452,15 @@ def refuse(error):
 
 def test_a_folder_that_is_missing_or_no_folder_is_said(tmp_path):
     picture = Picture(pixels=RGB)
-    with pytest.raises(ImageWriteError, match="absent does not exist; make it first"):
+    with refused("image-write", f"folder {tmp_path / 'absent'}"):
         write_picture(tmp_path / "absent" / "out.png", picture)
     put(tmp_path, b"", "file")
-    with pytest.raises(ImageWriteError, match="Not a directory"):
+    with refused("image-write", os.strerror(errno.ENOTDIR)):
         write_picture(tmp_path / "file" / "out.png", picture)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageWriteError, match="is a folder"):
+    with refused("image-write", tmp_path / "folder.png", "folder"):
         write_picture(tmp_path / "folder.png", picture, overwrite=True)
-    with pytest.raises(ImageWriteError, match="File name too long"):
+    with refused("image-write", os.strerror(errno.ENAMETOOLONG)):
         write_picture(tmp_path / f"{'x' * 300}.png", picture)
     assert names_in(tmp_path) == ["file", "folder.png"]
 
@@ -520,7 +516,7 @@ except ImageWriteError as error:
         check=True,
     )
     assert run.stdout.count("\n") == 1
-    assert "cannot be written" in run.stdout
+    assert names(run.stdout, tmp_path / f"out{suffix}")
     assert run.stderr == ""
     assert names_in(tmp_path) == []
 
@@ -530,19 +526,19 @@ def test_libvips_does_not_speak_on_stderr(tmp_path, capfd):
     picture = read_picture(put(tmp_path, broken_profile))
     for suffix in FORMATS:
         write_picture(tmp_path / f"out{suffix}", picture)
-    with pytest.raises(ImageReadError):
+    with refused("image-read"):
         read_picture(put(tmp_path, PNG_DATA[:200]))
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_picture_says_which_shapes_it_wants():
-    with pytest.raises(ShapeError, match=r"float64 \(2, 2, 3\), expected uint8 or uint16"):
+    with refused("shape", "float64", (2, 2, 3), "uint8", "uint16"):
         Picture(pixels=np.zeros((2, 2, 3)))
-    with pytest.raises(ShapeError, match=r"\(2, 2\), expected"):
+    with refused("shape", (2, 2), "uint8", "uint16"):
         Picture(pixels=np.zeros((2, 2), np.uint8))
-    with pytest.raises(ShapeError, match="at least one pixel"):
+    with refused("shape", "one pixel"):
         Picture(pixels=np.zeros((0, 2, 3), np.uint8))
-    with pytest.raises(ShapeError, match=r"alpha is uint16 \(2, 2\), expected uint8 \(2, 2\)"):
+    with refused("shape", "alpha", "uint16 (2, 2)", "uint8 (2, 2)"):
         Picture(pixels=np.zeros((2, 2, 3), np.uint8), alpha=np.zeros((2, 2), np.uint16))
 
 
@@ -580,7 +576,7 @@ def test_the_smallest_pictures_pass(tmp_path, suffix, size):
 
 @pytest.mark.parametrize("quality", [0, 101])
 def test_a_quality_outside_its_range_is_a_usage_error(tmp_path, quality):
-    with pytest.raises(UsageError, match=f"quality is {quality}, expected 1 to 100"):
+    with refused("usage", "quality", quality, "1 to 100"):
         write_picture(tmp_path / "out.jpg", Picture(pixels=RGB), quality=quality)
 
 

@@ -57,5 +57,5 @@ def test_a_directory_that_points_to_itself_ends():
 
 def test_other_bytes_are_no_tiff():
     for data in (b"", b"II", b"MM*\0", b"\xff\xd8\xff\xe0"):
-        with pytest.raises(ValueError, match="not a TIFF structure"):
+        with pytest.raises(ValueError, match="TIFF"):
             Tiff.open(data)

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from widesr.errors import ShapeError
+from facts import refused
 from widesr.pixels.resize import imresize
 
 EDGES = st.sampled_from(["symmetric", "replicate"])
@@ -146,17 +146,17 @@ def test_sixteen_bits_are_resized_in_sixteen_bits():
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "message"),
+    ("image", "options", "facts"),
     [
-        (np.zeros((0, 4, 3), np.uint8), {"scale": 2}, r"with pixels, got \(0, 4, 3\)"),
-        (np.zeros(4, np.uint8), {"scale": 2}, r"got \(4,\)"),
-        (np.zeros((4, 4), np.int32), {"scale": 2}, "got int32"),
-        (np.zeros((4, 4), np.uint8), {}, "either scale= or size="),
-        (np.zeros((4, 4), np.uint8), {"scale": 2, "size": (8, 8)}, "either scale= or size="),
-        (np.zeros((4, 4), np.uint8), {"scale": -1}, "above 0, got -1"),
-        (np.zeros((4, 4), np.uint8), {"size": (0, 8)}, "got 8x0"),
+        (np.zeros((0, 4, 3), np.uint8), {"scale": 2}, [(0, 4, 3)]),
+        (np.zeros(4, np.uint8), {"scale": 2}, [(4,)]),
+        (np.zeros((4, 4), np.int32), {"scale": 2}, ["int32"]),
+        (np.zeros((4, 4), np.uint8), {}, ["scale=", "size="]),
+        (np.zeros((4, 4), np.uint8), {"scale": 2, "size": (8, 8)}, ["scale=", "size="]),
+        (np.zeros((4, 4), np.uint8), {"scale": -1}, ["scale", -1]),
+        (np.zeros((4, 4), np.uint8), {"size": (0, 8)}, ["8x0"]),
     ],
 )
-def test_what_cannot_be_resized_is_refused(image, options, message):
-    with pytest.raises(ShapeError, match=message):
+def test_what_cannot_be_resized_is_refused(image, options, facts):
+    with refused("shape", *facts):
         imresize(image, **options)

@@ -1,13 +1,15 @@
 """What a run leaves in its folder: the last and the best, whole, whatever comes between."""
 
+import errno
 import json
+import os
 import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from widesr.errors import CheckpointError
+from facts import refused
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
 from widesr.train import checkpoint, checkpointer, loop
@@ -81,15 +83,14 @@ def test_a_disk_that_fills_leaves_what_was_there_and_the_run_goes_on_later(
 
     def full(path, *, overwrite):
         if path.name.endswith(ends) and any(out.glob("state-*")):
-            raise OSError(28, "No space left on device")
+            raise OSError(28, "No space left")
         return real(path, overwrite=overwrite)
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "whole_file", full)
         patch.setattr("widesr.pictures.sources.whole_file", full)
-        with pytest.raises(CheckpointError, match=r"cannot be written.*No space left") as refused:
+        with refused("checkpoint", "No space left"):
             train(recipe, data=photographs, out=out, threads=1)
-    assert "\n" not in str(refused.value)
     assert load_newest_state(out)[1]["step"] == 4
     assert not list(out.glob(".widesr-*"))
     train(recipe, data=photographs, out=out, threads=1, resume=True)
@@ -100,7 +101,7 @@ def test_a_disk_that_fills_leaves_what_was_there_and_the_run_goes_on_later(
 
 def test_a_folder_that_cannot_be_made_is_one_line(recipe, photographs, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match=r"file/run: cannot be made \(Not a directory\)"):
+    with refused("checkpoint", tmp_path / "file" / "run", os.strerror(errno.ENOTDIR)):
         train(recipe, data=photographs, out=tmp_path / "file" / "run", threads=1)
 
 
@@ -147,7 +148,7 @@ def test_a_run_begins_where_there_is_none_to_go_on_with(recipe, photographs, tmp
 def test_a_process_that_torchrun_started_anew_goes_on(recipe, photographs, tmp_path, monkeypatch):
     out = tmp_path / "run"
     train(recipe, data=photographs, out=out, threads=1)
-    with pytest.raises(CheckpointError) as caught:
+    with refused("checkpoint") as caught:
         train(recipe, data=photographs, out=out, threads=1)
     assert caught.value.options == ("resume=True", "out")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")

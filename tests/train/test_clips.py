@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from facts import refused
 from recipes import rewritten
 from widesr.data.clips import write_clips
 from widesr.data.photographs import Folder
-from widesr.errors import DataError, RecipeError
 from widesr.train.checkpoint import load_newest_state, load_weights
 from widesr.train.dry_run import plan
 from widesr.train.loop import load_photographs, train
@@ -116,18 +116,18 @@ def test_a_dry_run_takes_steps_of_all_frames(clips, recipe_file, kind):
 
 
 def test_recipes_say_frames_exactly_where_a_network_remembers(recipe_file):
-    with pytest.raises(RecipeError, match="a recurrent network needs frames"):
+    with refused("recipe", "data", "needs frames"):
         load_recipe(recipe_file(('"wdsr"', '"recurrent"')))
-    with pytest.raises(RecipeError, match="only a recurrent network has frames"):
+    with refused("recipe", "data", "has frames"):
         load_recipe(recipe_file(("batch = 4", "batch = 4\nframes = 3")))
     teacher = ("[log]", '[teacher]\nmodel = "default"\nshare = 0.5\n[log]')
-    with pytest.raises(RecipeError, match="has no teacher"):
+    with refused("recipe", "teacher", "frames"):
         load_recipe(recipe_file(*WINDOWED, teacher))
 
 
 def test_clips_too_short_are_left_out_or_refused(clips, recipe_file):
     recipe = load_recipe(recipe_file(*rewritten_frames(5)))
-    with pytest.raises(DataError, match="no clip has the 5 frames"):
+    with refused("data", "5 frames", "data.frames"):
         load_photographs(clips, recipe)
 
 
@@ -136,7 +136,7 @@ def rewritten_frames(n):
 
 
 def test_photographs_are_no_clips(photographs, recipe_file):
-    with pytest.raises(DataError, match="holds no clips"):
+    with refused("data", photographs, "no clips"):
         load_photographs(photographs, load_recipe(recipe_file(*WINDOWED)))
 
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facts import names, refused
 from recipes import stage
 from widesr.data.loader import Loader
-from widesr.errors import TrainingError
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.guard import Guard
 from widesr.train.loop import load_photographs, prepare, train
@@ -52,7 +52,7 @@ def test_a_jump_is_ten_times_the_usual_loss_ten_times_in_a_row(run, losses, jump
     guard = Guard(run)
     if jumps:
         watch(guard, run, losses[:-1])
-        with pytest.raises(ExplosionError, match=r"the loss jumped from .* to "):
+        with pytest.raises(ExplosionError, match="jumped"):
             watch(guard, run, losses[-1:])
     else:
         watch(guard, run, losses)
@@ -90,12 +90,12 @@ def test_going_back_restores_every_bit_each_time(run, photographs):
                 run.state()[0]["optimizer.0.exp_avg"], before["optimizer.0.exp_avg"]
             )
             said = guard.rewind(ExplosionError("boom"))
-            assert f"boom; back to step 5 and on with other photographs ({time} of 3)" in said
+            assert names(said, "boom", "step 5", f"{time} of 3")
             after = run.state()[0]
             assert after.keys() == before.keys()
             assert all(torch.equal(after[name], before[name]) for name in before)
             assert (run.step, run.rewinds) == (5, time)
-        with pytest.raises(TrainingError, match="boom, taken back 3 times to step 5"):
+        with refused("training", "boom", "3 times", "step 5"):
             guard.rewind(ExplosionError("boom"))
 
 
@@ -121,11 +121,8 @@ def test_a_batch_that_explodes_is_gone_around(poisoned, photographs, tmp_path):
     out = tmp_path / "run"
     train(poisoned, data=photographs, out=out, threads=1, on_notice=said.append)
     (line,) = said
-    assert line == (
-        "the loss is no longer a finite number at step 6; back to step 4 and on with other "
-        "photographs (1 of 3); if it comes again, lower optim.learning_rate (0.01), set "
-        "optim.clip_grad_norm or lengthen optim.warmup (2)"
-    )
+    assert names(line, "finite", "step 6", "step 4", "1 of 3")
+    assert names(line, "optim.learning_rate (0.01)", "optim.clip_grad_norm", "optim.warmup (2)")
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [(line["step"], line["rewinds"]) for line in log] == [(4, 0), (8, 1), (12, 1)]
     assert len(list_states(out)) == 3
@@ -159,7 +156,7 @@ def test_a_loss_that_explodes_again_and_again_stops_the_run_and_names_the_knobs(
     longer = ("steps = 12", "steps = 120"), ("validate_every = 4", "validate_every = 60")
     recipe = load_recipe(recipe_file(change, ("warmup = 2", "warmup = 0"), *longer))
     said = []
-    with pytest.raises(TrainingError, match=r"taken back 3 times to step 0; .* lower optim\.le"):
+    with refused("training", "3 times", "step 0", "optim.learning_rate"):
         train(recipe, data=photographs, out=tmp_path / "run", threads=1, on_notice=said.append)
     assert len(said) == 3
     assert list((tmp_path / "run").iterdir()) == []
@@ -181,7 +178,7 @@ def test_weights_that_are_no_numbers_are_never_kept(
         return learned
 
     monkeypatch.setattr(Run, "advance", spoiled)
-    with pytest.raises(TrainingError, match="no longer a finite number at step 8"):
+    with refused("training", "finite", "step 8"):
         train(recipe, data=photographs, out=tmp_path / "run", threads=1)
     assert [path.name for path in list_states(tmp_path / "run")] == ["state-000000004.safetensors"]
     weights, provenance = load_weights(tmp_path / "run" / "tiny-x2.safetensors")

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from widesr.errors import CheckpointError, MissingExtraError
+from facts import refused
 from widesr.train import logs
 from widesr.train.logs import open_logs
 from widesr.train.loop import train
@@ -34,18 +34,18 @@ def test_a_log_goes_on_where_the_state_stands(tmp_path):
 
 def test_a_log_that_takes_nothing_more_is_one_line(tmp_path, monkeypatch):
     def full(path, lines):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left")
 
     with open_logs(tmp_path, step=0, tensorboard=False) as write:
         monkeypatch.setattr(logs, "append_whole", full)
-        with pytest.raises(CheckpointError, match=r"log\.jsonl: cannot be written: No space left"):
+        with refused("checkpoint", tmp_path / "log.jsonl", "No space left"):
             write({"step": 4}, SHEET)
 
 
 def test_without_tensorboard_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with (
-        pytest.raises(MissingExtraError, match=r"pip install 'widesr\[tensorboard\]'"),
+        refused("missing-extra", "'widesr[tensorboard]'"),
         open_logs(tmp_path, step=0, tensorboard=True),
     ):
         pass

@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
+from facts import names, refused
 from recipes import rewritten
 from widesr.data.patches import Batch
-from widesr.errors import CheckpointError, RecipeError, TrainingError
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
 from widesr.train.checkpoint import load_newest_state, load_weights
@@ -290,7 +290,7 @@ def test_a_discriminator_that_is_no_number_ends_the_run_before_anything_is_learn
     next(iter(run.objective.parameters())).data.fill_(float("nan"))
     before = [p.clone() for p in run.network.parameters()]
     batch = Batch(np.zeros((4, 12, 12, 3), np.uint8), np.zeros((4, 24, 24, 3), np.uint8))
-    with pytest.raises(TrainingError, match="no longer a finite number"):
+    with refused("training", "finite", "step 0"):
         run.advance(batch)
     assert all(torch.equal(a, b) for a, b in zip(before, run.network.parameters(), strict=True))
 
@@ -421,9 +421,9 @@ def test_colours_that_drift_take_the_run_back_and_name_the_knob(guarded):
     steps(guarded, 49, colour=9.0)
     steps(guarded, 1, colour=2.0)  # a few batches may be off by chance
     steps(guarded, 49, colour=9.0)
-    with pytest.raises(ExplosionError, match="colours drift") as caught:
+    with pytest.raises(ExplosionError, match="colours") as caught:
         steps(guarded, 1, colour=9.0)
-    assert "loss.adversarial.weight (0.01) or loss.perceptual (0.1)" in caught.value.knobs
+    assert names(caught.value.knobs, "loss.adversarial.weight (0.01)", "loss.perceptual (0.1)")
 
 
 def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, monkeypatch):
@@ -434,8 +434,7 @@ def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, mon
     train(recipe, data=photographs, out=tmp_path, threads=1, on_notice=said.append)
     assert next(found, None) is None
     (line,) = said
-    assert "step 8, 60.0 dB" in line
-    assert "back to step 4" in line
+    assert names(line, "step 8", "60.0 dB", "step 4")
     rows = [json.loads(row) for row in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], row["lattice"]) for row in rows] == [(4, 4.0), (8, 5.0), (12, 6.0)]
 
@@ -444,15 +443,14 @@ def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, mon
 
 
 def test_a_missing_or_wrong_feature_network_is_one_line(gan, weights, tmp_path):
-    with pytest.raises(CheckpointError, match="no such file") as caught:
+    with refused("checkpoint", "nowhere.pth", "features.weights"):
         prepare(load_recipe(gan((str(weights), "nowhere.pth"))), init=None, threads=1, device="cpu")
-    assert "\n" not in str(caught.value)
     other = tmp_path / "other.safetensors"
     save_file({"0.weight": torch.zeros(1)}, other)
-    with pytest.raises(CheckpointError, match="SqueezeNet"):
+    with refused("checkpoint", "SqueezeNet"):
         Perceptual(other)
     other.write_bytes(b"no tensors")
-    with pytest.raises(CheckpointError, match="other"):
+    with refused("checkpoint", "other"):
         Perceptual(other)
 
 
@@ -463,51 +461,51 @@ def test_a_run_is_not_resumed_with_another_feature_network(gan, weights, photogr
     run = prepare(recipe, init=None, threads=1, device="cpu")
     tensors, plain = run.state()
     save_file({n: t + 1 for n, t in SqueezeNet().state_dict().items()}, copy)
-    with pytest.raises(CheckpointError, match=r"features\.weights"):
+    with refused("checkpoint", "features.weights"):
         prepare(recipe, init=None, threads=1, device="cpu").restore(tensors, plain)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        (("l1 = 1.0", "l2 = 1.0"), "loss.l2: unknown key"),
-        (("l1 = 1.0", "l1 = 0"), "loss.l1 = 0: "),
-        (("side = 24", "side = 20"), "multiple of 8"),
-        (("side = 24", "side = 16"), "perceptual needs a side of 17"),
-        (('"relativistic"', '"wasserstein"'), "loss.adversarial.kind = 'wasserstein': "),
-        (('"unet"', '"u-net"'), "did you mean unet"),
-        (("n_feats = 4", "features = 4"), "loss.adversarial.features: unknown key"),
-        (('score = "lpips"', 'score = "ssim"'), "best.score = 'ssim': "),
+        (("l1 = 1.0", "l2 = 1.0"), ["loss.l2", "unknown"]),
+        (("l1 = 1.0", "l1 = 0"), ["loss.l1 = 0"]),
+        (("side = 24", "side = 20"), ["loss", "multiple of 8", 20]),
+        (("side = 24", "side = 16"), ["loss", "perceptual", 17, 16]),
+        (('"relativistic"', '"wasserstein"'), ["loss.adversarial.kind = 'wasserstein'"]),
+        (('"unet"', '"u-net"'), ["'u-net'", "unet?"]),
+        (("n_feats = 4", "features = 4"), ["loss.adversarial.features", "unknown"]),
+        (('score = "lpips"', 'score = "ssim"'), ["best.score = 'ssim'"]),
     ],
 )
-def test_mistakes_in_the_table_are_named(gan, change, message):
-    with pytest.raises(RecipeError, match=message):
+def test_mistakes_in_the_table_are_named(gan, change, facts):
+    with refused("recipe", *facts):
         load_recipe(gan(change))
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        (("samples = 3", "samples = 1"), "loss.samples = 1: "),
-        (("noise = 2\n", ""), "samples needs .* noise"),
-        (("noise = 2", "noise = -1"), "more than 0 for noise|net.noise"),
-        (("perceptual = 0.1\n", ""), "samples needs the term perceptual"),
-        (("samples = 3\n", ""), None),
-        (('score = "space"', "max_lpips = 0.1"), None),
+        (("samples = 3", "samples = 1"), ["loss.samples = 1"]),
+        (("noise = 2\n", ""), ["loss", "samples", "noise", "[net]"]),
+        (("noise = 2", "noise = -1"), ["net", "noise"]),
+        (("perceptual = 0.1\n", ""), ["loss", "samples", "perceptual"]),
     ],
 )
-def test_mistakes_about_samples_are_named(many, change, message):
-    if message is None:
+def test_mistakes_about_samples_are_named(many, change, facts):
+    with refused("recipe", *facts):
         load_recipe(many(change))
-        return
-    with pytest.raises(RecipeError, match=message):
-        load_recipe(many(change))
+
+
+@pytest.mark.parametrize("change", [("samples = 3\n", ""), ('score = "space"', "max_lpips = 0.1")])
+def test_what_goes_with_samples_may_be_left_out(many, change):
+    load_recipe(many(change))
 
 
 def test_the_score_of_samples_needs_noise_and_features(gan, recipe_file):
-    with pytest.raises(RecipeError, match="needs noise"):
+    with refused("recipe", "best", "space", "noise", "[net]"):
         load_recipe(gan(('score = "lpips"', 'score = "space"')))
-    with pytest.raises(RecipeError, match=r"max_lpips needs the table \[features\]"):
+    with refused("recipe", "max_lpips", "[features]"):
         load_recipe(recipe_file(("[log]", "[best]\nmax_lpips = 0.1\n[log]")))
 
 
@@ -545,17 +543,17 @@ def test_a_run_is_not_resumed_with_another_detector(mtgan, detector, tmp_path):
 
 
 def test_there_is_exactly_one_loss_and_its_features(recipe_file):
-    with pytest.raises(RecipeError, match=r"loss: .* neither is there"):
+    with refused("recipe", "optim.loss", "[loss]", "neither"):
         load_recipe(recipe_file(('loss = "l1"\n', "")))
-    with pytest.raises(RecipeError, match=r"loss = .*both are there"):
+    with refused("recipe", "optim.loss", "[loss]", "both"):
         load_recipe(recipe_file(("[log]", "[loss]\nmse = 1.0\n[log]")))
-    with pytest.raises(RecipeError, match=r"needs the table \[features\]"):
+    with refused("recipe", "loss.perceptual", "[features]"):
         load_recipe(
             recipe_file(('loss = "l1"\n', ""), ("[log]", "[loss]\nperceptual = 1.0\n[log]"))
         )
-    with pytest.raises(RecipeError, match=r"needs the table \[features\]"):
+    with refused("recipe", "lpips", "[features]"):
         load_recipe(recipe_file(("[log]", '[best]\nscore = "lpips"\n[log]')))
-    with pytest.raises(RecipeError, match="has no term"):
+    with refused("recipe", "loss", "no term", "l1"):
         load_recipe(recipe_file(('loss = "l1"\n', ""), ("[log]", "[loss]\n[log]")))
 
 

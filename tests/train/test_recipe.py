@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from facts import refused
 from recipes import stage
 from widesr.degrade.named import DEGRADATIONS
-from widesr.errors import RecipeError
 from widesr.train.changes import changed
 from widesr.train.recipe import list_recipes, load_recipe, parse_recipe
 
@@ -22,51 +22,53 @@ def test_every_recipe_of_the_package_is_complete_and_named_as_its_file():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "facts"),
     [
-        ("n_feats = 4", "n_featz = 4", r"net\.n_feats: missing; net\.n_featz: .* mean n_feats\?"),
-        ("n_feats = 4", "n_feats = 'many'", r"net\.n_feats = 'many': expected a valid integer"),
-        ("n_feats = 4", "n_feats = -4", r"net = .*: expected more than 0 for n_feats"),
-        ('block = "a"', 'block = "A"', r"net\.block = 'A': expected 'a' or 'b'"),
-        ("steps = 12", "step = 12", r"steps: missing; .*step: unknown key, did you mean steps\?"),
-        ("steps = 12", 'steps = "12"', r"optim\.steps = '12': expected a whole number$"),
-        ("steps = 12", "steps = true", r"optim\.steps = True: expected a whole number$"),
-        ("learning_rate = 1e-2", 'learning_rate = "fast"', r"learning_rate = 'fast': expected a"),
-        ("learning_rate = 1e-2", "learning_rate = inf", r"learning_rate = inf: expected a fin"),
-        ('loss = "l1"', 'loss = "l3"', r"optim\.loss = 'l3': expected 'l1', 'charbonnier' or"),
-        ('loss = "l1"', 'loss = "L1"', r"expected 'l1', 'charbonnier' or 'mse', did you mean l1\?"),
-        ('precision = "fp32"', 'precision = "fp36"', "expected 'fp32', 'bf16' or 'fp16', did"),
-        ("betas = [0.9, 0.999]", "betas = [0.9]", r"optim\.betas\.1: missing"),
-        ("betas = [0.9, 0.999]", "betas = 0.9", r"optim\.betas = 0\.9: expected a list"),
-        ("batch = 4", "batch = 0", r"data\.batch = 0: expected greater than 0"),
-        ("batch = 4", "btach = 4", r"data\.btach: unknown key, did you mean batch\?"),
-        ("batch = 4", "batch = 4\nbetas = []", r"data\.betas: .*it belongs in \[optim\]"),
-        ("batch = 4", "batch = 4\nseed = 1", r"data\.seed: .* it belongs above the first table"),
-        ('family = "wdsr"', 'family = "wsdr"', r"expected one of .* did you mean wdsr\?"),
-        ("[data]", "[dataa]", r"dataa: unknown key, did you mean data\?"),
-        ("seed = 1", "seed = 1\nlog = 3", "not TOML"),
-        ('family = "wdsr"', "", "family: missing"),
-        ("[log]\nvalidate_every = 4", "[[log]]", r"log = \[{}\]: expected a table"),
-        ('schedule = "cosine"', 'schedule = "step"', "needs decay_at and decay"),
-        ("warmup = 2", "warmup = 2\ndecay = 0.5", 'decay = 0.5: only schedule = "step" has it'),
-        ('schedule = "cosine"', 'schedule = "cosin"', "did you mean cosine"),
-        ("warmup = 2", "warmup = 2\nweight_decay = 0.1", 'weight_decay = 0.1: .* "adamw"'),
-        (*stage("steps = 13"), "13 steps, more than optim.steps = 12"),
-        (*stage("steps = 3\nbach = 2"), r"stage\.0\.bach: unknown key, did you mean batch"),
-        (*stage("steps = 3\nteacher_share = 0.5"), r"needs the table \[teacher\]"),
-        ("warmup = 2", 'warmup = 2\noptimizer = "muon"', r"needs the table \[optim\.muon\]"),
-        ("[log]", "[optim.muon]\nlearning_rate = 0.1\n[log]", 'only optimizer = "muon" has it'),
-        ("[log]", "[optim.muon]\nmomenta = 0.1\n[log]", r"momenta: unknown key, .* momentum"),
-        ("[log]", '[teacher]\nmodel = "best"\nshare = 1.5\n[log]', r"teacher\.share = 1\.5"),
-        ("2\nschedule = \"cosine\"", '1\nschedule = "one-cycle"', "needs a warmup"),
-        ("scale = 2", "scale = 5", r"net\.scale = 5: expected 2, 3, 4 or 8"),
-        ("[log]", "[log", "not TOML"),
+        ("n_feats = 4", "n_featz = 4", ["net.n_feats", "missing", "net.n_featz", "n_feats?"]),
+        ("n_feats = 4", "n_feats = 'many'", ["net.n_feats", "'many'", "integer"]),
+        ("n_feats = 4", "n_feats = -4", ["net", "more than 0", "n_feats"]),
+        ('block = "a"', 'block = "A"', ["net.block", "'A'", "'a'", "'b'"]),
+        ("steps = 12", "step = 12", ["optim.steps", "missing", "optim.step", "unknown", "steps?"]),
+        ("steps = 12", 'steps = "12"', ["optim.steps", "'12'", "whole number"]),
+        ("steps = 12", "steps = true", ["optim.steps", "True", "whole number"]),
+        ("learning_rate = 1e-2", 'learning_rate = "fast"', ["optim.learning_rate", "'fast'"]),
+        ("learning_rate = 1e-2", "learning_rate = inf", ["optim.learning_rate", "inf", "finite"]),
+        ('loss = "l1"', 'loss = "l3"', ["optim.loss", "'l3'", "'l1'", "'charbonnier'", "'mse'"]),
+        ('loss = "l1"', 'loss = "L1"', ["optim.loss", "'L1'", "'l1'", "l1?"]),
+        ('precision = "fp32"', 'precision = "fp36"',
+         ["optim.precision", "'fp36'", "'fp32'", "'bf16'", "'fp16'", "fp32?"]),
+        ("betas = [0.9, 0.999]", "betas = [0.9]", ["optim.betas.1", "missing"]),
+        ("betas = [0.9, 0.999]", "betas = 0.9", ["optim.betas", 0.9, "list"]),
+        ("batch = 4", "batch = 0", ["data.batch = 0", "greater than 0"]),
+        ("batch = 4", "btach = 4", ["data.btach", "unknown", "batch?"]),
+        ("batch = 4", "batch = 4\nbetas = []", ["data.betas", "unknown", "[optim]"]),
+        ("batch = 4", "batch = 4\nseed = 1", ["data.seed", "unknown", "first table"]),
+        ('family = "wdsr"', 'family = "wsdr"', ["family", "'wsdr'", "edsr", "wdsr?"]),
+        ("[data]", "[dataa]", ["dataa", "unknown", "data?"]),
+        ("seed = 1", "seed = 1\nlog = 3", ["TOML"]),
+        ('family = "wdsr"', "", ["family", "missing"]),
+        ("[log]\nvalidate_every = 4", "[[log]]", ["log = [{}]", "table"]),
+        ('schedule = "cosine"', 'schedule = "step"', ["optim", "decay_at", "decay"]),
+        ("warmup = 2", "warmup = 2\ndecay = 0.5", ["optim.decay = 0.5", 'schedule = "step"']),
+        ('schedule = "cosine"', 'schedule = "cosin"', ["optim.schedule", "'cosin'", "cosine?"]),
+        ("warmup = 2", "warmup = 2\nweight_decay = 0.1", ["optim.weight_decay = 0.1", '"adamw"']),
+        (*stage("steps = 13"), ["stage", "13 steps", "optim.steps = 12"]),
+        (*stage("steps = 3\nbach = 2"), ["stage.0.bach", "unknown", "batch?"]),
+        (*stage("steps = 3\nteacher_share = 0.5"), ["teacher_share", "[teacher]"]),
+        ("warmup = 2", 'warmup = 2\noptimizer = "muon"', ['optimizer = "muon"', "[optim.muon]"]),
+        ("[log]", "[optim.muon]\nlearning_rate = 0.1\n[log]",
+         ["optim.muon", 'optimizer = "muon"', '"adam"']),
+        ("[log]", "[optim.muon]\nmomenta = 0.1\n[log]",
+         ["optim.muon.momenta", "unknown", "momentum?"]),
+        ("[log]", '[teacher]\nmodel = "best"\nshare = 1.5\n[log]', ["teacher.share = 1.5"]),
+        ("2\nschedule = \"cosine\"", '1\nschedule = "one-cycle"', ["warmup", "steps = 12"]),
+        ("scale = 2", "scale = 5", ["net.scale = 5", "2, 3, 4 or 8"]),
+        ("[log]", "[log", ["TOML"]),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_recipe_is_named(recipe_file, old, new, message):
-    with pytest.raises(RecipeError, match=message) as refused:
+def test_a_mistake_in_a_recipe_is_named(recipe_file, old, new, facts):
+    with refused("recipe", *facts):
         load_recipe(recipe_file((old, new)))
-    assert "\n" not in str(refused.value)
 
 
 def test_all_mistakes_of_a_recipe_are_named_at_once(recipe_file):
@@ -80,11 +82,11 @@ def test_all_mistakes_of_a_recipe_are_named_at_once(recipe_file):
         ('schedule = "cosine"', 'schedule = "cosine"\ndecay = 0.1'),
         ("[log]", "[lgo]"),
     )
-    with pytest.raises(RecipeError) as refused:
+    with refused("recipe") as error:
         load_recipe(file)
-    head, *mistakes = re.split(r": \d+ mistakes: |; ", str(refused.value))
+    head, *mistakes = re.split(r": \d+ mistakes: |; ", str(error.value))
     assert head == file
-    assert f"{len(mistakes)} mistakes" in str(refused.value)
+    assert f"{len(mistakes)} mistakes" in str(error.value)
     keys = {re.split(r"[:= ]", mistake)[0] for mistake in mistakes}
     assert keys == {
         "seed", "net.n_feats", "net.n_featz", "net.block", "data.batch", "optim.warmup",
@@ -94,15 +96,14 @@ def test_all_mistakes_of_a_recipe_are_named_at_once(recipe_file):
 
 def test_a_misspelt_family_hides_no_mistake_in_its_network(recipe_file):
     file = recipe_file(('family = "wdsr"', 'family = "wsdr"'), ("n_feats = 4", "n_featz = 4"))
-    message = r"3 mistakes: family = 'wsdr': .*; net\.n_feats: missing; net\.n_featz: unknown key"
-    with pytest.raises(RecipeError, match=message):
+    with refused("recipe", "3 mistakes", "family = 'wsdr'", "net.n_feats: missing", "net.n_featz"):
         load_recipe(file)
 
 
 def test_steps_that_a_recipe_cannot_have_are_refused(recipe_file):
     recipe = load_recipe(recipe_file(stage('steps = 5\nloss = "mse"')))
     assert changed(recipe, ["optim.steps=5"]).optim.steps == 5
-    with pytest.raises(RecipeError, match=r"stage = .* 5 steps, more than"):
+    with refused("recipe", "stage", "5 steps", "optim.steps = 4"):
         changed(recipe, ["optim.steps=4"])
 
 
@@ -128,7 +129,7 @@ def test_keys_that_decide_what_is_learned_have_no_default(recipe_file):
         *table, last = key.split(".")
         del (values[table[0]] if table else values)[last]
         if key in needed:
-            with pytest.raises(RecipeError, match=f"{key}: missing"):
+            with refused("recipe", f"{key}: missing"):
                 parse_recipe(values, origin="a recipe")
         elif key not in ("name", "log"):
             made = parse_recipe(values, origin="a recipe")
@@ -166,29 +167,28 @@ def test_every_value_of_a_recipe_can_be_set_in_words(recipe_file):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        ("optim.steps", "sets nothing; expected KEY=VALUE"),
-        ("=3", "sets nothing"),
-        ("optim.=3", "sets nothing"),
-        ("optim.steps=", "sets nothing"),
-        ("optim.step=3", r"^tiny-x2 with optim\.step=3: .*unknown key, did you mean steps\?"),
-        ("optim.steps=many", r"optim\.steps = 'many': expected a whole number"),
-        ("optim.steps=0", r"optim\.steps = 0: expected greater than 0"),
-        ("optm.steps=3", r"no table \[optm\]"),
-        ("steps=3", r"steps: unknown key, it belongs in \[optim\]"),
-        ("optim.loss.l1=3", r"no table \[loss\]"),
-        ('optim.finish_loss="mse"', r"optim\.finish_loss: unknown key"),
+        ("optim.steps", ["KEY=VALUE"]),
+        ("=3", ["KEY=VALUE"]),
+        ("optim.=3", ["KEY=VALUE"]),
+        ("optim.steps=", ["KEY=VALUE"]),
+        ("optim.step=3", ["tiny-x2", "optim.step", "unknown", "steps?"]),
+        ("optim.steps=many", ["tiny-x2", "optim.steps = 'many'", "whole number"]),
+        ("optim.steps=0", ["tiny-x2", "optim.steps = 0", "greater than 0"]),
+        ("optm.steps=3", ["no table", "[optm]", "optim"]),
+        ("steps=3", ["tiny-x2", "steps: unknown", "[optim]"]),
+        ("optim.loss.l1=3", ["no table", "[loss]"]),
+        ('optim.finish_loss="mse"', ["tiny-x2", "optim.finish_loss", "unknown"]),
     ],
 )
-def test_what_a_recipe_cannot_have_is_refused_by_its_key(recipe_file, change, message):
-    with pytest.raises(RecipeError, match=message) as refused:
+def test_what_a_recipe_cannot_have_is_refused_by_its_key(recipe_file, change, facts):
+    with refused("recipe", change, *facts):
         changed(load_recipe(recipe_file()), [change])
-    assert "\n" not in str(refused.value)
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_name():
-    with pytest.raises(RecipeError, match=r"no such recipe .*, did you mean wdsr-a8-x2\?"):
+    with refused("recipe", "wdsr-a8-x22", "wdsr-a8-x2?"):
         load_recipe("wdsr-a8-x22")
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from facts import refused
 from recipes import MUON, stage
 from widesr.data.patches import Batch
-from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
 from widesr.train import device
 from widesr.train.checkpoint import load_newest_state, state_from_bytes, state_to_bytes
@@ -103,7 +103,7 @@ def test_overflow_at_any_scale_is_an_explosion(started):
     run = started(('"fp32"', '"fp16"'))
     run.scaler = torch.amp.GradScaler("cpu", init_scale=0.5)
     next(run.network.parameters()).register_hook(lambda grad: grad * float("inf"))
-    with pytest.raises(ExplosionError, match="no longer a finite number at step 0"):
+    with pytest.raises(ExplosionError, match=r"finite.* step 0"):
         run.advance(batch())
 
 
@@ -188,20 +188,20 @@ def test_a_state_of_before_a_key_came_is_gone_on_from(started):
     other.restore(tensors, plain)
     assert other.step == 1
     del plain["recipe"]["optim"]["steps"]
-    with pytest.raises(CheckpointError, match="of another version of widesr"):
+    with refused("checkpoint", "version"):
         other.restore(tensors, plain)
 
 
 def test_how_a_run_is_logged_may_change_and_nothing_else(started):
     run = started()
     started(("validate_every = 4", "validate_every = 3")).restore(*run.state())
-    with pytest.raises(CheckpointError, match=r"optim\.ema_decay 0\.9, now 0\.5\)"):
+    with refused("checkpoint", "optim.ema_decay 0.9", "now 0.5"):
         started(("ema_decay = 0.9", "ema_decay = 0.5")).restore(*run.state())
 
 
 def test_a_compiler_that_is_not_there_is_said_before_the_start(started, monkeypatch):
     monkeypatch.setattr(device.shutil, "which", lambda _: None)
-    with pytest.raises(TrainingError, match=r"optim\.compile needs a C\+\+ compiler"):
+    with refused("training", "optim.compile", "g++"):
         started(('precision = "fp32"', 'precision = "fp32"\ncompile = true'))
 
 

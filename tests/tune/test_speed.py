@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facts import names, refusal, refused
 from widesr.cli import run
 from widesr.engine import (
     Choice,
@@ -19,7 +20,6 @@ from widesr.engine import (
 )
 from widesr.engine.protocol import Port
 from widesr.engine.tuned import Best, best_path, keep_best, recall_best
-from widesr.errors import ModelFileError, UsageError
 from widesr.models.catalog import ModelFile, read_card
 from widesr.system.machine import Cpu, cpu
 from widesr.tune import speed as bench_module
@@ -167,8 +167,9 @@ def test_the_command_tells_and_keeps_what_it_found(quick, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     best = recall_best(SHA)
-    assert f"best: --backend {best.backend} --precision {best.precision} -t {best.tile}; " in out
-    assert out.endswith(f"kept in {best_path()}\n")
+    options = f"--backend {best.backend}", f"--precision {best.precision}", f"-t {best.tile}"
+    assert names(out, "best", *options)
+    assert names(out.splitlines()[-1], best_path())
 
 
 def test_the_command_gives_json(quick, capsys):
@@ -182,20 +183,20 @@ def test_a_folder_that_takes_no_file_spoils_nothing(quick, monkeypatch, capsys, 
     (tmp_path / "file").touch()
     monkeypatch.setenv("WIDESR_CACHE", str(tmp_path / "file"))
     assert run(["bench", "-n", str(TINY.path)]) == 0
-    assert "not kept: " in capsys.readouterr().out.splitlines()[-1]
+    assert names(capsys.readouterr().out.splitlines()[-1], "not kept")
 
 
 def test_bicubic_and_what_is_no_model_are_refused(capsys, tmp_path):
     assert run(["bench", "-n", "bicubic"]) == 2
-    assert "bicubic is no network" in capsys.readouterr().err
+    refusal(capsys.readouterr().err, "usage", "bicubic")
     path = tmp_path / "bad.onnx"
     path.write_bytes(TINY.path.read_bytes().replace(b"DepthToSpace", b"DepthToSpade"))
-    with pytest.raises(ModelFileError):
+    with refused("model-file"):
         bench(ModelFile(path, read_card(TINY.path)), threads=1)
 
 
 def test_only_the_runtime_and_precision_that_are_asked_for_are_measured(quick):
     found = bench(TINY, threads=1, backend="onnxruntime")
     assert [(each.backend, each.precision) for each in found.backends] == [("onnxruntime", "fp32")]
-    with pytest.raises(UsageError):
+    with refused("usage"):
         bench(TINY, threads=1, backend="onnxruntime", precision="int8")

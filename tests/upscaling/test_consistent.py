@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import widesr
-from widesr.errors import UsageError
+from facts import refused
 from widesr.pictures.picture import Picture
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.metrics import PROTOCOLS, psnr
@@ -102,7 +102,7 @@ def test_flat_colours_come_out_as_they_went_in(level):
     "asked", [{"scale": 1.5}, {"scale": 0.5}, {"width": 61}, {"scale": 2, "model": "nearest"}]
 )
 def test_where_it_means_nothing_it_is_refused(lr, asked):
-    with pytest.raises(UsageError):
+    with refused("usage"):
         widesr.upscale(lr[:40, :40], **{"model": "bicubic", **asked}, consistent=True)
 
 

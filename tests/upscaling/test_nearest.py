@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
+from facts import refused
 from samples import smooth
 from widesr.cli import run
-from widesr.errors import ModelNotFoundError
 from widesr.pixels.resize import nearest_rows
 from widesr.pixels.rows import Rows
 
@@ -45,5 +45,5 @@ def test_the_command_gives_what_pillow_gives(tmp_path, capsys):
 
 
 def test_it_is_no_model_with_a_file():
-    with pytest.raises(ModelNotFoundError, match="'nearest' repeats pixels, for upscaling alone"):
+    with refused("model-not-found", "'nearest'", "repeats"):
         widesr.Upscaler.load("nearest", scale=2)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facts import refused
 from widesr.degrade.bicubic import degrade
 from widesr.degrade.steps import gaussian_noise, rounded, through_jpeg
 from widesr.engine import find_model
-from widesr.errors import ModelNotFoundError
 from widesr.models.catalog import ALIASES
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import PROTOCOLS, psnr
@@ -52,7 +52,7 @@ def test_there_is_a_model_for_each_scale_that_learned_from_spoilt_pictures():
     assert SCALES == [2, 3, 4]
     for scale in SCALES:
         assert find_model("realistic", scale=scale).card.degradation.startswith("realistic")
-    with pytest.raises(ModelNotFoundError, match=r"x8"):
+    with refused("model-not-found", "x8"):
         find_model("realistic", scale=8)
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import widesr
-from widesr.errors import ModelNotFoundError, ShapeError, UsageError
+from facts import refused
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.rows import Rows
 from widesr.upscaling.sampling import load_sampler, variance_map, variance_rows
@@ -92,15 +92,15 @@ def test_the_map_is_eight_standard_deviations():
 
 def test_what_cannot_be_sampled_is_refused(lr):
     for wrong in ({"count": 0}, {"seed": -1}, {"temperature": -0.5}, {"temperature": np.nan}):
-        with pytest.raises(UsageError):
+        with refused("usage"):
             widesr.samples(lr, **wrong)
-    with pytest.raises(UsageError):
+    with refused("usage"):
         widesr.samples(lr, model="best")
-    with pytest.raises(UsageError):
+    with refused("usage"):
         widesr.samples(lr, model="bicubic")
-    with pytest.raises(ModelNotFoundError):
+    with refused("model-not-found"):
         widesr.samples(lr, scale=2)
-    with pytest.raises(ShapeError):
+    with refused("shape"):
         variance_map([lr])
-    with pytest.raises(ShapeError):
+    with refused("shape"):
         variance_map([lr, lr[1:]])

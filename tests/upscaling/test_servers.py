@@ -1,6 +1,7 @@
 """The servers of other people that docs/how-to/embed.md shows, run as it shows them."""
 
 import io
+import os
 import re
 import socket
 import subprocess
@@ -20,6 +21,18 @@ from serving import until
 PAGE = (Path(__file__).parents[2] / "docs/how-to/embed.md").read_text()
 BLOCKS = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
 PIXELS = smooth(40, 60)
+
+ASK = """
+import numpy as np
+import ray
+from ray import serve
+from shop import app
+
+ray.init(num_cpus=4, include_dashboard=False)
+serve.start(proxy_location="Disabled")  # no port is opened
+np.save("larger.npy", serve.run(app).remote(np.load("photo.npy")).result())
+serve.shutdown()
+"""
 
 SHOP = """
 import io
@@ -111,3 +124,16 @@ def test_celery_loads_in_its_children(tmp_path):
         until((tmp_path / "larger.png").exists)
     with Image.open(tmp_path / "larger.png") as made:
         np.testing.assert_array_equal(made, widesr.upscale(tmp_path / "photo.png", scale=2).pixels)
+
+
+@pytest.mark.slow
+def test_ray_serve_loads_in_its_replicas(tmp_path):
+    pytest.importorskip("ray.serve", reason="needs ray[serve]", exc_type=ImportError)
+    (tmp_path / "shop.py").write_text(example("from ray import serve"))
+    np.save(tmp_path / "photo.npy", PIXELS)
+    paths = filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])  # of the replicas too
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": os.pathsep.join(paths)}
+    ask = [sys.executable, "-c", ASK]
+    subprocess.run(ask, cwd=tmp_path, env=os.environ | variables, check=True, timeout=300)
+    larger = widesr.Upscaler.load(scale=2, threads=1)(PIXELS)
+    np.testing.assert_array_equal(np.load(tmp_path / "larger.npy"), larger)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import widesr
+from facts import refused
 from widesr.engine import Engine, EngineOptions, native_scales
-from widesr.errors import ModelNotFoundError, ShapeError, UsageError
 from widesr.models.catalog import ALIASES, list_models
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
@@ -140,29 +140,29 @@ def test_fit_is_the_size_that_pillow_gives(size):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "facts"),
     [
-        ({}, "expected one of scale, width, height, longest and fit, got none"),
-        ({"scale": 2, "width": 5}, "got scale and width"),
-        ({"width": 5, "height": 5, "fit": (2, 2)}, "got width and height and fit"),
-        ({"scale": 0}, "expected a scale above 0 and at most 8, got 0"),
-        ({"scale": -1.5}, "got -1.5"),
-        ({"scale": 8.01}, "got 8.01"),
-        ({"scale": float("nan")}, "got nan"),
-        ({"scale": float("inf")}, "got inf"),
-        ({"width": 0}, "expected width of at least 1 pixel, got 0"),
-        ({"longest": -3}, "expected longest of at least 1 pixel, got -3"),
-        ({"fit": (0, 9)}, r"expected fit of at least 1 pixel, got \(0, 9\)"),
+        ({}, ["scale", "width", "height", "longest", "fit", "none"]),
+        ({"scale": 2, "width": 5}, ["longest", "scale and", "and width"]),
+        ({"width": 5, "height": 5, "fit": (2, 2)}, ["longest", "width and", "and fit"]),
+        ({"scale": 0}, ["scale", "got 0", 8]),
+        ({"scale": -1.5}, ["scale", -1.5]),
+        ({"scale": 8.01}, ["scale", 8.01]),
+        ({"scale": float("nan")}, ["scale", "nan"]),
+        ({"scale": float("inf")}, ["scale", "inf"]),
+        ({"width": 0}, ["width", "1 pixel", 0]),
+        ({"longest": -3}, ["longest", "1 pixel", -3]),
+        ({"fit": (0, 9)}, ["fit", "1 pixel", (0, 9)]),
     ],
 )
-def test_a_target_that_cannot_be_meant_is_refused(given, message):
-    with pytest.raises(UsageError, match=message):
+def test_a_target_that_cannot_be_meant_is_refused(given, facts):
+    with refused("usage", *facts):
         Target(**given)
 
 
 def test_a_picture_too_small_for_its_size_is_refused_with_both():
     assert Target(width=80).size(10, 10) == (80, 80)
-    with pytest.raises(UsageError, match=r"8\.1 times .* 10x10 pixels, expected at most 8"):
+    with refused("usage", "8.1 times", "10x10", "8 times"):
         Target(width=81).size(10, 10)
 
 
@@ -221,7 +221,7 @@ def test_the_chain_is_as_written_in_the_documents(factor, native, scales):
 
 @pytest.mark.parametrize(("factor", "native"), [(2.5, (2,)), (4.5, (4,)), (8, (3, 4))])
 def test_a_factor_beyond_the_networks_is_refused(factor, native):
-    with pytest.raises(UsageError, match=rf"x{factor} is more than .* x{max(native)}; ask for"):
+    with refused("usage", f"x{factor}", f"x{max(native)}"):
         plan_scales(factor, native=native)
 
 
@@ -339,7 +339,7 @@ def test_progress_grows_from_tile_to_tile_to_the_whole(target, parts):
 
 
 def test_arrays_that_are_no_picture_are_refused():
-    with pytest.raises(ShapeError, match="expected uint8 or uint16 pixels"):
+    with refused("shape", "uint8", "uint16", "float32"):
         sized(width=5)(np.zeros((4, 4, 3), np.float32))
 
 
@@ -375,17 +375,17 @@ def test_a_model_file_serves_up_to_its_own_scale():
     assert load_upscaler(TINY, target=Target(width=9), options=ENSEMBLE).model == "tiny-x2+"
     upscaler = load_upscaler(TINY, target=Target(width=30))
     assert upscaler.made_by(20, 20) == "tiny-x2 then bicubic"
-    with pytest.raises(UsageError, match="x3 is more than this model gives, which is x2"):
+    with refused("usage", "x3", "x2"):
         upscaler(noise(0, (10, 10)))
-    with pytest.raises(UsageError, match=r"x2\.5 is more than this model gives"):
+    with refused("usage", "x2.5", "x2"):
         load_upscaler(TINY, target=Target(scale=2.5))
-    with pytest.raises(ModelNotFoundError, match="upscales x2, not x4"):
+    with refused("model-not-found", TINY, "x2", "x4"):
         load_upscaler(TINY, target=Target(scale=4))
 
 
 def test_a_model_that_is_not_there_is_refused_whatever_the_size():
     for target in [{"scale": 1.5}, {"width": 9}, {"scale": 0.5}]:
-        with pytest.raises(ModelNotFoundError, match="no model 'bicubik'; did you mean 'bicubic'"):
+        with refused("model-not-found", "'bicubik'", "'bicubic'"):
             load_upscaler("bicubik", target=Target(**target))
 
 
@@ -465,5 +465,5 @@ def test_one_call_takes_any_scale_or_size(tmp_path):
         np.testing.assert_array_equal(made, imresize(pixels, size=size))
         picture = widesr.upscale(tmp_path / "a.png", model="bicubic", **target)
         np.testing.assert_array_equal(picture.pixels, made)
-    with pytest.raises(UsageError, match="got scale and width"):
+    with refused("usage", "scale and", "and width"):
         widesr.upscale(pixels, scale=2, width=5)

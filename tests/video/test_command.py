@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from clips import ffmpeg, frame_times, make_clip, streams, video
+from facts import refusal
 from widesr import Upscaler, upscale_frames
 from widesr.cli import run
 from widesr.video.scenes import CutDetector
@@ -29,7 +30,7 @@ def test_a_clip_becomes_a_larger_one_beside_it(tmp_path, capfd):
     assert told["output"] == str(tmp_path / "clip_x2_nearest.mp4")
     assert video(tmp_path / "clip_x2_nearest.mp4")["width"] == 128
     assert run(["upscale", str(clip), "-n", "nearest"]) == 1
-    assert "output-exists" in capfd.readouterr().err
+    refusal(capfd.readouterr().err, "output-exists", tmp_path / "clip_x2_nearest.mp4")
     assert run(["upscale", str(clip), "-n", "nearest", "--skip-existing", "--quiet"]) == 0
 
 
@@ -57,8 +58,7 @@ def test_without_the_extra_clips_say_what_to_install(tmp_path, name):
         assert done.returncode == 0
     else:
         assert done.returncode == 1
-        assert "widesr[video]" in done.stderr
-        assert "error[missing-extra]" in done.stderr
+        refusal(done.stderr, "missing-extra", "'widesr[video]'")
 
 
 def test_frames_become_pictures_and_pictures_a_clip(tmp_path):

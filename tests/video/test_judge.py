@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clips import make_clip
+from facts import refused
 from widesr import Upscaler
-from widesr.errors import DataError, UsageError
 from widesr.video.clip import read_clip
 from widesr.video.decoding import Decoder
 from widesr.video.frames import SingleFrames
@@ -76,9 +76,9 @@ def test_a_clip_judged_against_itself_changes_as_it_does(tmp_path):
 
 
 def test_what_cannot_be_judged_is_refused(tmp_path, bicubic):
-    with pytest.raises(UsageError):
+    with refused("usage"):
         evaluate_clips(tmp_path, upscaler=bicubic, scale=4, protocol="vid5")
-    with pytest.raises(UsageError):
+    with refused("usage"):
         evaluate_clips(tmp_path, upscaler=bicubic, scale=2, protocol="vid4-bd")
-    with pytest.raises(DataError):
+    with refused("data"):
         evaluate_clips(tmp_path, upscaler=bicubic, scale=4, protocol="vid4-bi")

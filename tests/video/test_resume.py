@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from clips import frame_times, make_clip
+from facts import refused
 from widesr import upscale_video
-from widesr.errors import OutputExistsError, UsageError
 from widesr.video import upscale as upscaling
 from widesr.video.unfinished import folder_of
 
@@ -126,6 +126,15 @@ def test_a_journal_that_ends_in_half_a_line_counts_to_the_line_before(stopped):
     assert upscale_video(clip, out, scale=2, model="nearest").resumed == 16
 
 
+def test_a_run_that_was_killed_while_its_folder_was_removed_is_no_obstacle(stopped):
+    clip, out = stopped
+    (folder_of(out) / "part").rename(out)
+    result = upscale_video(clip, out, scale=2, model="nearest", overwrite=True)
+    assert (result.resumed, result.frames) == (0, 40)
+    assert frame_times(out) == frame_times(clip)
+    assert not folder_of(out).exists()
+
+
 def test_a_part_that_was_damaged_is_not_made_an_output(stopped):
     clip, out = stopped
     part = folder_of(out) / "part"
@@ -134,7 +143,7 @@ def test_a_part_that_was_damaged_is_not_made_an_output(stopped):
     placed = [at for line in lines for at in json.loads(line)["placed"].values()]
     data[placed[2]] ^= 255
     part.write_bytes(data)
-    with pytest.raises(Exception, match="damaged"):
+    with refused("image-write", out, "damaged"):
         upscale_video(clip, out, scale=2, model="nearest")
     assert not out.exists()
 
@@ -177,9 +186,9 @@ def test_an_output_that_is_there_is_not_replaced_unasked(tmp_path):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
     out = tmp_path / "out.mkv"
     out.write_bytes(b"mine")
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         upscale_video(clip, out, scale=2, model="nearest")
-    with pytest.raises(OutputExistsError):
+    with refused("output-exists"):
         upscale_video(clip, clip, scale=2, model="nearest", overwrite=True)
     assert out.read_bytes() == b"mine"
     assert upscale_video(clip, out, scale=2, model="nearest", overwrite=True).frames == 2
@@ -197,7 +206,7 @@ def test_an_output_that_is_there_is_not_replaced_unasked(tmp_path):
 )
 def test_what_cannot_be_meant_of_a_codec_is_refused(tmp_path, options):
     clip = make_clip(tmp_path / "clip.mkv", frames=2)
-    with pytest.raises(UsageError):
+    with refused("usage"):
         upscale_video(clip, scale=2, model="nearest", **options)
     assert os.listdir(tmp_path) == ["clip.mkv"]  # noqa: PTH208
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from clips import frame_times, make_clip, video
+from facts import refused
 from widesr import upscale_frames, upscale_video
 from widesr.engine import RGB, Engine, EngineOptions, Port
-from widesr.errors import ModelFileError, UsageError
 from widesr.upscaling.target import Target
 from widesr.video import upscale as upscaling
 from widesr.video.decoding import Frame
@@ -137,13 +137,13 @@ def test_any_size_up_to_the_networks_own_is_reached(scale, size):
 
 def test_what_it_does_not_do_is_refused():
     for option in ({"self_ensemble": True}, {"consistent": True}):
-        with pytest.raises(UsageError, match="looks at several frames"):
+        with refused("usage", "self_ensemble", "consistent"):
             TemporalFrames(Known(3, remembers=True), EngineOptions(**option))
-    with pytest.raises(UsageError, match="at least 16"):
+    with refused("usage", "tile", 16, 8):
         TemporalFrames(Known(3, remembers=True), EngineOptions(tile=8))
     wrong = Known(3, remembers=True)
     wrong.outputs = RGB  # a state that goes in and does not come out
-    with pytest.raises(ModelFileError, match="found 9 \\+ 3 channels to 3"):
+    with refused("model-file", "9 + 3 channels", 3):
         TemporalFrames(wrong)
 
 

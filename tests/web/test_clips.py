@@ -2,15 +2,18 @@
 
 import io
 import random
+import re
 import sys
 import time
 
+import httpx2
 import pytest
 from PIL import Image
 
+from clips import INTERLACED, make_clip
 from damage import damaged
 from samples import smooth
-from serving import FAST, client_of, ended, until
+from serving import FAST, client_of, ended, process_of, until
 from widesr.cli import run
 
 av = pytest.importorskip("av", reason="needs the extra video")
@@ -69,6 +72,53 @@ def test_another_container_and_size_may_be_asked_for(client, source):
     assert frames_in(response.content) == [(48, 72)] * 5
 
 
+def test_an_interlaced_clip_is_refused_with_the_option_that_takes_it(client, tmp_path):
+    body = make_clip(tmp_path / "tv.mp4", options=INTERLACED).read_bytes()
+    said = post(client, body)
+    assert (said.status_code, said.json()["code"]) == (415, "video-format")
+    assert said.json()["options"] == ["deinterlace=true"]
+    made = post(client, body, deinterlace="true", wait=60)
+    assert frames_in(made.content) == [(96, 128)] * 12
+    form = {"deinterlace": "true", "model": FAST, "wait": "60"}
+    sent = client.post("/v1/upscale", files={"picture": ("tv.mp4", body)}, data=form)
+    assert sent.content == made.content
+
+
+def test_frames_that_are_lost_are_stood_in_for_where_that_is_asked_for(client, source):
+    whole = bytearray(source.read_bytes())
+    with av.open(io.BytesIO(whole)) as container:
+        at = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    start, size = at[-1]
+    whole[start : start + size] = b"\x00" * size
+    said = post(client, bytes(whole), wait=60)
+    assert (said.status_code, said.json()["code"]) == (422, "video-read")
+    assert said.json()["options"] == ["damaged=repeat"]
+    made = post(client, bytes(whole), damaged="repeat", wait=60)
+    assert frames_in(made.content) == [(64, 96)] * 5
+    job = client.get(made.headers["content-location"].removesuffix("/result")).json()
+    assert any("1 frame" in notice for notice in job["notices"])
+
+
+@pytest.mark.parametrize(
+    ("query", "codec"),
+    [
+        ({"codec": "hevc", "crf": 30}, "hevc"),
+        ({"codec": "ffv1", "format": "mkv"}, "ffv1"),
+        ({"codec": "prores", "format": "mov"}, "prores"),
+    ],
+)
+def test_codec_and_quality_may_be_asked_for(client, source, query, codec):
+    made = post(client, source.read_bytes(), wait=60, **query)
+    assert made.status_code == 200, made.text
+    with av.open(io.BytesIO(made.content)) as container:
+        assert container.streams.video[0].codec_context.name == codec
+
+
+def test_less_quality_is_fewer_bytes(client, source):
+    made = [len(post(client, source.read_bytes(), wait=60, crf=crf).content) for crf in (5, 45)]
+    assert made[0] > made[1]
+
+
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
 
 
@@ -82,6 +132,10 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#
         (lambda body: body, {"scale": 12}, 422, "usage"),
         (lambda body: body, {"scale": 8}, 413, "image-too-large"),
         (lambda body: body, {"scale": 1.5, "consistent": True}, 422, "usage"),
+        (lambda body: body, {"codec": "vp8"}, 422, "usage"),
+        (lambda body: body, {"codec": "vp9", "format": "mov"}, 422, "usage"),
+        (lambda body: body, {"crf": 60}, 422, "usage"),
+        (lambda body: body, {"codec": "prores", "format": "mov", "lossless": True}, 422, "usage"),
     ],
 )
 def test_what_a_clip_cannot_become_is_a_problem(client, source, change, query, status, code):
@@ -137,9 +191,38 @@ def test_the_next_server_goes_on_with_a_clip_where_the_last_one_stopped(tmp_path
     (left,) = unfinished.iterdir()
     assert left.is_dir()
     (unfinished / ".of-no-job.mp4.widesr").mkdir()
+    (unfinished / "strange").mkdir()
     before = time.time()
     with client_of(tmp_path) as client:
         done = ended(client, job["self"])
         assert (done["state"], done["started"] > before) == ("done", True)
         assert len(frames_in(client.get(done["result"]).content)) == 240
         assert [path.suffix for path in client.service.workers.results.iterdir()] == [".mp4"]
+
+
+@pytest.mark.slow
+def test_every_clip_ends_once_and_whole_though_its_server_is_killed_twice(tmp_path):
+    kinds = [("mp4", 200), ("mkv", 30), ("mov", 20)]
+    wanted = {}
+    for number, (kind, frames) in enumerate(kinds):
+        source = clip(tmp_path / f"{number}.{kind}", frames=frames)
+        out = tmp_path / f"larger.{kind}"
+        assert run(["upscale", str(source), "-n", FAST, "-o", str(out), "--quiet"]) == 0
+        wanted[source] = out.read_bytes()
+    data, jobs = tmp_path / "data", []
+    with process_of(data) as (process, address), httpx2.Client(base_url=address) as client:
+        later = LATER.items()
+        jobs += [post(client, each.read_bytes(), headers=later).json() for each in wanted]
+        until(lambda: any(b"pack" in each.read_bytes() for each in data.rglob("journal")))
+        process.kill()
+    with process_of(data) as (process, address):
+        until(lambda: httpx2.get(f"{address}{jobs[0]['self']}").json()["state"] == "running")
+        process.kill()
+    with process_of(data) as (_, address), httpx2.Client(base_url=address) as client:
+        for job, whole in zip(jobs, wanted.values(), strict=True):
+            assert ended(client, job["self"])["state"] == "done"
+            assert client.get(f"{job['self']}/result").content == whole
+            told = re.findall(r"^event: (\w+)$", client.get(job["events"]).text, re.MULTILINE)
+            assert [kind for kind in told if kind in ("done", "failed", "cancelled")] == ["done"]
+        assert len(list((data / "results").iterdir())) == len(jobs)
+        assert not list((data / "pictures").iterdir())

@@ -6,11 +6,10 @@ import socket
 from contextlib import suppress
 
 import httpx2
-import pytest
 
+from facts import refusal, refused
 from serving import client_of, process_of, settings
 from widesr.cli import run
-from widesr.errors import UsageError
 from widesr.web.settings import load_settings
 
 TOKEN = "correct horse battery"  # noqa: S105 - of no server
@@ -18,12 +17,12 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens
 
 
 def test_an_address_that_others_reach_needs_a_token_or_a_word(tmp_path, capsys):
-    with pytest.raises(UsageError, match="token"):
+    with refused("usage", "token"):
         settings(tmp_path, host=EVERYWHERE)
     assert settings(tmp_path, host=EVERYWHERE, token=TOKEN).token.get_secret_value() == TOKEN
     assert settings(tmp_path, host=EVERYWHERE, no_auth=True).no_auth
     assert run(["serve", "--host", EVERYWHERE, "--data", str(tmp_path)]) == 2
-    assert "error[usage]" in capsys.readouterr().err
+    refusal(capsys.readouterr().err, "usage", "token")
 
 
 def test_flags_go_before_variables_and_both_are_checked(monkeypatch, tmp_path):
@@ -41,7 +40,7 @@ def test_flags_go_before_variables_and_both_are_checked(monkeypatch, tmp_path):
     }.items():
         with monkeypatch.context() as patch:
             patch.setenv(f"WIDESR_{name}", value)
-            with pytest.raises(UsageError, match=f"WIDESR_{name}"):
+            with refused("usage", f"WIDESR_{name}"):
                 load_settings()
 
 
@@ -108,5 +107,5 @@ def test_the_base_install_says_what_is_missing(monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert run(["serve"]) == 1
-    assert "widesr[web]" in capsys.readouterr().err
+    refusal(capsys.readouterr().err, "missing-extra", "'widesr[web]'")
     assert logging.getLogger("widesr").level == logging.NOTSET

@@ -6,14 +6,17 @@ import re
 import shutil
 import signal
 import sqlite3
+import threading
 from contextlib import closing
 
 import httpx2
 import pytest
 from PIL import Image
 
+from facts import refused
 from samples import smooth
 from serving import FAST, client_of, ended, process_of, until
+from widesr.web import workers
 
 
 def encoded(height, width):
@@ -153,12 +156,45 @@ def test_a_job_that_ended_three_servers_is_not_begun_again(tmp_path):
         assert (said["state"], said["problem"]["code"]) == ("failed", "internal")
 
 
-def test_two_servers_never_share_a_folder(tmp_path):
-    from widesr.errors import UsageError
+def test_a_job_that_hangs_gives_its_place_to_the_next(tmp_path, monkeypatch):
+    held, real = threading.Event(), workers.upscale_file
 
+    def at_work():
+        return sum(each.name == "widesr-job" for each in threading.enumerate())
+
+    def hangs_first(*arguments, **options):
+        monkeypatch.setattr(workers, "upscale_file", real)
+        held.wait(60)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(workers, "upscale_file", hangs_first)
+    with client_of(tmp_path, at_once=1, stuck_after=0.5) as client:
+        before, job = at_work(), ask(client)
+        said = ended(client, job["self"])
+        assert (said["state"], said["problem"]["code"]) == ("failed", "stuck")
+        assert ended(client, ask(client)["self"])["state"] == "done"
+        held.set()
+        until(lambda: at_work() == before)
+        assert client.get(job["self"]).json()["problem"]["code"] == "stuck"
+        until(lambda: len(list(client.service.workers.results.iterdir())) == 1)
+
+
+def test_jobs_of_the_version_before_are_taken_over(tmp_path):
+    with client_of(tmp_path) as client:
+        job = ended(client, ask(client)["self"])
+    with closing(sqlite3.connect(tmp_path / "data/jobs.sqlite")) as db, db:
+        db.execute("ALTER TABLE jobs DROP COLUMN notices")
+        db.execute("PRAGMA user_version = 1")
+    with client_of(tmp_path) as client:
+        assert client.get(job["self"]).json()["result_sha256"] == job["result_sha256"]
+        assert client.get(job["result"]).status_code == 200
+        assert ended(client, ask(client)["self"])["state"] == "done"
+
+
+def test_two_servers_never_share_a_folder(tmp_path):
     with (
         client_of(tmp_path),
-        pytest.raises(UsageError, match="another server"),
+        refused("usage", "server"),
         client_of(tmp_path),
     ):
         pass

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from clips import INTERLACED, make_clip
 from examples import EXAMPLES
 from others import program
 from samples import smooth
@@ -210,7 +211,8 @@ def test_what_goes_wrong_is_said_with_a_way_on(visit, tmp_path):
     expect(page.locator("#failed")).to_be_visible(timeout=DONE_MS)
     for each in ("#image-left", "#image-right", "#tag-left", "#handle"):
         expect(page.locator(each)).to_be_hidden()  # nothing of the picture before
-    expect(page.locator("#failed-text")).to_contain_text("broken.png: not a picture")
+    expect(page.locator("#failed-title")).to_contain_text("broken.png")
+    expect(page.locator("#failed-text")).to_contain_text("Not a picture")
     expect(page.locator("#failed-code")).to_have_text("Code: image-read")
     clean(page)
     page.context.set_offline(True)
@@ -261,6 +263,23 @@ def test_a_clip_is_played_before_and_after(visit, tmp_path):
     assert coming.value.suggested_filename == "pan_384x216.mp4"
 
 
+def test_a_clip_that_is_refused_is_offered_the_option_that_takes_it(visit, tmp_path):
+    pytest.importorskip("av", reason="needs the extra video")
+    page = visit()
+    page.check("#models input[value=fast]")
+    clips = [make_clip(tmp_path / f"{name}.mp4", options=INTERLACED) for name in ("one", "two")]
+    page.set_input_files("#files", [clips[0], picture(tmp_path), clips[1]])
+    expect(page.locator("#list .bad")).to_have_count(2, timeout=DONE_MS)
+    page.locator("#list .pick").first.click()
+    expect(page.locator("#failed-code")).to_have_text("Code: video-format")
+    clean(page)
+    page.get_by_role("button", name="Deinterlace, all 2").click()
+    done(page)
+    expect(page.locator("#list .state", has_text="128 × 96")).to_have_count(2, timeout=DONE_MS)
+    expect(page.locator("#again")).to_be_hidden()
+    expect(page.locator("#failed")).to_be_hidden()
+
+
 def test_tiff_is_shown_though_no_browser_shows_it(visit, tmp_path):
     page = visit()
     page.set_input_files("#files", picture(tmp_path, "scan.tif"))
@@ -273,10 +292,13 @@ def test_tiff_is_shown_though_no_browser_shows_it(visit, tmp_path):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_small_screen_has_room_for_everything(visit, theme):
+def test_a_small_screen_has_room_for_everything(visit, theme, tmp_path):
     page = visit(width=360, height=740, has_touch=True, is_mobile=True, color_scheme=theme)
     page.click("#example")
     done(page)
+    page.set_input_files("#files", picture(tmp_path))
+    page.check("#models input[value=realistic]")
+    expect(page.locator("#again")).to_have_text("Make 2 again with these options")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     clean(page)
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")

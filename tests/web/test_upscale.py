@@ -177,6 +177,7 @@ def test_what_cannot_be_done_is_a_problem_with_a_code(client, body, query, statu
     ("headers", "status", "code"),
     [
         ({"Content-Type": "application/json"}, 415, "media-type"),
+        ({"Content-Type": "text/plain"}, 415, "media-type"),
         ({"Content-Type": "image/png", "Content-Encoding": "gzip"}, 415, "media-type"),
         ({"Content-Type": "multipart/form-data"}, 422, "multipart"),
         ({"Content-Type": "multipart/form-data; boundary=x"}, 422, "multipart"),

@@ -34,7 +34,9 @@ class _Terminal:
         if self._bar is None:
             typer.echo(text, err=err)
             return
-        with self._bar.console._lock:  # noqa: SLF001 (rich's own thread must not draw meanwhile)
+        # Rich's own thread must not draw meanwhile. It takes this lock before the console's, so to
+        # hold the console's and then wait for this one would hang both threads, now and then.
+        with self._bar.live._lock:  # noqa: SLF001
             self._away_until = float("inf")
             self._bar.live.refresh()  # draws nothing in place of the bar
             typer.echo(text, err=err)

@@ -62,9 +62,8 @@ def unpack(
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except _NOT_WHOLE as error:
-        raise DataError(
-            f"{archive}: is not a whole zip or tar file ({error}); remove it"
-        ) from error
+        why = str(error).partition(":\n")[0]  # tarfile goes on with a line for each compression
+        raise DataError(f"{archive}: is not a whole zip or tar file ({why}); remove it") from error
     except OSError as error:
         raise DataError(
             f"{folder}: {archive.name} cannot be unpacked ({error.strerror or error}); make room"

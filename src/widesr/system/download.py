@@ -267,7 +267,7 @@ def _complete(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: O
         if (have and have == wanted.n_bytes) or _more(part, place, wanted, on_progress):
             return
         fruitless = 0 if part.seek(0, os.SEEK_END) > have else fruitless + 1
-    raise _RefusedError("the connection ends early, again and again")
+    raise _RefusedError(f"the connection ends after {have:,} bytes, again and again")
 
 
 def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> bool:

@@ -19,7 +19,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.folders import CLIP_SUFFIXES
 from widesr.video.colour import Colour, Layout, Mastering
 from widesr.video.library import load_av, reason
-from widesr.video.planes import layout_of
+from widesr.video.planes import HAS_ALPHA, layout_of
 from widesr.video.wholeness import is_encrypted, missing_bytes
 
 _FASTEST = 240
@@ -126,6 +126,8 @@ class Glance(NamedTuple):
     codec: str
     bits: int
     """The bits of a channel."""
+    interlaced: bool
+    """True if it says so; some say it of their frames alone."""
 
 
 def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
@@ -139,7 +141,27 @@ def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
         kind = context.format
         bits = max((each.bits for each in kind.components), default=8) if kind else 8
         frames = _count_frames(container, stream)
-        return Glance(context.height, context.width, frames, context.codec.canonical_name, bits)
+        return Glance(
+            height=context.height,
+            width=context.width,
+            frames=frames,
+            codec=context.codec.canonical_name,
+            bits=bits,
+            interlaced=context.field_order in _FIELDS,
+        )
+
+
+def check_progressive(path: Path, *, interlaced: bool, deinterlace: bool) -> None:
+    """Refuse an interlaced clip whose fields are not to be made one picture.
+
+    Raises:
+        VideoFormatError: It is one.
+    """
+    if interlaced and not deinterlace:
+        raise VideoFormatError(
+            f"{path}: is interlaced; let both fields be made one picture",
+            options=["deinterlace=True"],
+        )
 
 
 def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
@@ -171,6 +193,9 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
                 f"{path}: is Dolby Vision, whose metadata would no longer fit the frames; "
                 "convert it to HDR10, HLG or SDR first"
             )
+        # Lies beside the frames, and the decoders of VP8 and VP9 leave it there.
+        if stream.metadata.get("alpha_mode") == "1":
+            raise VideoFormatError(f"{path}: {HAS_ALPHA}")
         frames = _first_frames(container, stream, path)
         first = frames[0]
         layout = layout_of(first.format, found=str(path))

@@ -215,26 +215,9 @@ def choose_encoding(
     """
     container = container_of(out)
     if codec is None:
-        codec = _default_codec(clip, container)
-    if codec not in CODECS:
-        raise UsageError(f"codec {codec!r} is not known; expected one of {', '.join(CODECS)}")
+        codec = default_codec(clip.codec, container, is_hdr=clip.colour.hdr is not None)
+    check_codec(codec, out, crf=crf, lossless=lossless)
     kind = CODECS[codec]
-    if container not in kind.containers:
-        endings = [each for each, name in CONTAINERS.items() if name in kind.containers]
-        raise UsageError(
-            f"{out}: {codec} is not written into {out.suffix}, expected {' or '.join(endings)}"
-        )
-    if lossless and kind.lossless is None:
-        raise UsageError(f"{codec} has no lossless way; take ffv1, or h264", options=["codec"])
-    if crf is not None and (kind.crf is None or lossless):
-        why = (
-            "loses nothing, so it"
-            if lossless or codec == "ffv1"
-            else "has a quality of its own and"
-        )
-        raise UsageError(f"{codec} {why} takes no crf; leave it out")
-    if crf is not None and not 0 <= crf <= kind.most:
-        raise UsageError(f"crf {crf} cannot be meant for {codec}; expected 0 to {kind.most}")
     layout, pixel_format = _pixel_format(clip, codec, lossless=lossless)
     height, width = size
     subsampled = (layout.across, layout.down) != (1, 1)
@@ -259,6 +242,37 @@ def choose_encoding(
     )
 
 
+def check_codec(codec: Codec | None, out: Path, *, crf: int | None, lossless: bool) -> None:
+    """Refuse a codec, a container and a quality that do not go together, before a clip is read.
+
+    Raises:
+        UsageError: They do not.
+        VideoFormatError: The container is not written.
+    """
+    container = container_of(out)
+    if codec is None:  # of those that may come of it, all take the same
+        codec = "vp9" if container == "webm" else "h264"
+    if codec not in CODECS:
+        raise UsageError(f"codec {codec!r} is not known; expected one of {', '.join(CODECS)}")
+    kind = CODECS[codec]
+    if container not in kind.containers:
+        endings = [each for each, name in CONTAINERS.items() if name in kind.containers]
+        raise UsageError(
+            f"{out}: {codec} is not written into {out.suffix}, expected {' or '.join(endings)}"
+        )
+    if lossless and kind.lossless is None:
+        raise UsageError(f"{codec} has no lossless way; take ffv1, or h264", options=["codec"])
+    if crf is not None and (kind.crf is None or lossless):
+        why = (
+            "loses nothing, so it"
+            if lossless or codec == "ffv1"
+            else "has a quality of its own and"
+        )
+        raise UsageError(f"{codec} {why} takes no crf; leave it out")
+    if crf is not None and not 0 <= crf <= kind.most:
+        raise UsageError(f"crf {crf} cannot be meant for {codec}; expected 0 to {kind.most}")
+
+
 def container_of(out: Path) -> str:
     """Tell FFmpeg's name of the container by a file's ending.
 
@@ -273,10 +287,11 @@ def container_of(out: Path) -> str:
     return found
 
 
-def _default_codec(clip: Clip, container: str) -> Codec:
+def default_codec(codec: str, container: str, *, is_hdr: bool) -> Codec:
+    """Choose the codec of what becomes of a clip in another one, where none is asked for."""
     if container == "webm":
-        return "av1" if clip.codec == "av1" else "vp9"
-    return "hevc" if clip.codec == "hevc" or clip.colour.hdr else "h264"
+        return "av1" if codec == "av1" else "vp9"
+    return "hevc" if codec == "hevc" or is_hdr else "h264"
 
 
 def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, str]:

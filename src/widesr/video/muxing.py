@@ -289,7 +289,7 @@ class Output:
 def _not_held(what: str, container: str) -> str:
     """Say of a stream that it cannot be copied, and the way out."""
     if container == "matroska":
-        return f"{what} cannot be held in matroska; copy the clip without it first"
+        return f"{what} cannot be copied to matroska; convert it first, sound to FLAC for example"
     return f"{what} cannot be held in {container}; write Matroska (.mkv), which holds nearly all"
 
 

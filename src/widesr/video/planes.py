@@ -25,6 +25,8 @@ _PACKED = {
 """The planar format that holds the same values, of each that is not read as it is."""
 _SAME = frozenset(name for name in _PACKED if name.startswith("yuvj"))
 """Formats whose planes are those of another name."""
+HAS_ALPHA = "has transparency, which is not kept; lay it over a background first"
+"""Why a clip is refused, whose picture would change where it is transparent."""
 
 
 def layout_of(pixel_format: Any, *, found: str) -> Layout:  # noqa: ANN401 (av's VideoFormat)
@@ -38,9 +40,7 @@ def layout_of(pixel_format: Any, *, found: str) -> Layout:  # noqa: ANN401 (av's
     planar = av.VideoFormat(_PACKED.get(name, name.replace("be", "le")))
     components = planar.components
     if any(each.is_alpha for each in pixel_format.components) and name != "pal8":
-        raise VideoFormatError(
-            f"{found}: has transparency ({name}), which is not kept; lay it over a background first"
-        )
+        raise VideoFormatError(f"{found}: {HAS_ALPHA}")
     bits = components[0].bits
     is_planar = len({each.plane for each in components}) == len(components)
     kind = "rgb" if planar.is_rgb else "yuv" if len(components) == 3 else "gray"

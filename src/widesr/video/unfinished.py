@@ -48,13 +48,12 @@ def folder_of(out: Path) -> Path:
 class Unfinished:
     """An output on its way, which only this process works on."""
 
-    def __init__(self, out: Path, *, made_by: dict[str, Any], anew: bool = False) -> None:
+    def __init__(self, out: Path, *, made_by: dict[str, Any]) -> None:
         """Take up what an earlier run left, or begin.
 
         Args:
             out: The output.
             made_by: All that decides the output; what was begun otherwise is begun anew.
-            anew: Begin anew in any case.
 
         Raises:
             OutputExistsError: Another process works on the same output.
@@ -70,8 +69,9 @@ class Unfinished:
             self._fd = os.open(self.folder / "part", os.O_RDWR | os.O_CREAT, 0o666)
             self._lock()
             begins = json.dumps({"widesr": made_by}, sort_keys=True)
-            if anew or not self._read(begins):
-                self._packets.clear()
+            if not self._read(begins):
+                for each in (self._packets, self._held, self._placed):
+                    each.clear()
                 self._journal.unlink(missing_ok=True)
                 os.ftruncate(self._fd, 0)
                 append_whole(self._journal, begins.encode() + b"\n")
@@ -111,8 +111,7 @@ class Unfinished:
             if zlib.crc32(data) != crc:
                 raise ImageWriteError(
                     f"{self.out}: what an earlier run left of it in {self.folder} is damaged; "
-                    "remove that folder, or begin anew",
-                    options=["overwrite=True"],
+                    "remove that folder to begin anew"
                 )
             yield Packet(data, pts, dts, duration, bool(is_key))
 
@@ -196,8 +195,11 @@ class Unfinished:
         for number, text in held["held"].items():
             if int(number) not in self._placed:
                 self._held[int(number)] = base64.b64decode(text)
+        # A process that was killed when the file had its name already leaves a journal without it.
+        end = len(FileBytes(self._fd))
         return all(
-            number in self._placed or number in self._held for number in range(len(self._packets))
+            number in self._held or self._placed.get(number, end) + packet.size <= end
+            for number, packet in enumerate(self._packets)
         )
 
 

@@ -24,7 +24,7 @@ from widesr.errors import (
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.threads import ahead
 from widesr.system.version import __version__
-from widesr.video.clip import Clip, read_clip
+from widesr.video.clip import Clip, check_progressive, read_clip
 from widesr.video.converting import Converter
 from widesr.video.decoding import Damaged, Decoder, Frame
 from widesr.video.encoding import (
@@ -137,7 +137,7 @@ def plan_work(
         clip = decoder.clip
     else:
         clip = read_clip(path, max_pixels=max_pixels)
-    _check_progressive(clip, deinterlace=deinterlace)
+    check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
     if not path.is_dir():
         decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
     size = upscaler.output_size(clip.height, clip.width)
@@ -374,7 +374,7 @@ def upscale_into_pictures(
     """
     start = time.perf_counter()
     clip = read_clip(path, max_pixels=max_pixels)
-    _check_progressive(clip, deinterlace=deinterlace)
+    check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
     if clip.colour.hdr:
         raise VideoFormatError(
             f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
@@ -397,11 +397,3 @@ def upscale_into_pictures(
         notices=(f"not stated, taken as {guesses}",) if guesses else (),
         seconds=time.perf_counter() - start,
     )
-
-
-def _check_progressive(clip: Clip, *, deinterlace: bool) -> None:
-    if clip.interlaced and not deinterlace:
-        raise VideoFormatError(
-            f"{clip.path}: is interlaced; let both fields be made one picture",
-            options=["deinterlace=True"],
-        )

@@ -24,7 +24,8 @@ _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 2**16
 _MOST_HEADER_BYTES = 2**13
 _LONGEST_NAME = 150
-_PLAIN = ("", "application/octet-stream")
+_PLAIN = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+"""The last is what `curl --data-binary` says of any file."""
 
 
 class ClientGoneError(Exception):

@@ -27,9 +27,9 @@ _SIGNS = (
 )
 """The first bytes of containers. Nothing else is given to FFmpeg, which would follow a playlist."""
 
-_IN, _OUT, _OUT_LARGE, _OUT_HEVC = 40, 150, 100, 220
+_IN, _OUT, _OUT_LARGE, _OUT_MUCH = 40, 150, 100, 220
 """Memory for a pixel of a clip and of its result: frames on their way, and those that codecs refer
-to. The encoder is told to hold fewer of the large ones."""
+to. H.264's encoder is told to hold fewer of the large ones, those of HEVC and AV1 hold many."""
 
 
 def is_clip(source: str) -> bool:
@@ -71,7 +71,8 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
     Raises:
         WidesrError: It holds no video, its frames are too large, or it cannot become what is asked.
     """
-    from widesr.video.clip import glance
+    from widesr.video.clip import check_progressive, glance
+    from widesr.video.encoding import check_codec
 
     if wishes.format not in (None, *CLIP_FORMATS):
         raise VideoFormatError(
@@ -84,21 +85,37 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
             f"{source}: a clip keeps its metadata; they cannot be left out of it",
             options=["metadata=keep"],
         )
-    return glance(source, max_pixels=max_pixels)
+    out = _target(source, source.parent, wishes)
+    check_codec(wishes.codec, out, crf=wishes.crf, lossless=wishes.lossless)
+    clip = glance(source, max_pixels=max_pixels)
+    check_progressive(source, interlaced=clip.interlaced, deinterlace=wishes.deinterlace)
+    return clip
 
 
-def clip_memory(clip: "Glance", size: tuple[int, int]) -> int:
+def clip_memory(source: Path, clip: "Glance", size: tuple[int, int], *, wishes: Wishes) -> int:
     """Forecast the bytes that a clip takes beside its network; `size` is (height, width) made."""
-    from widesr.video.encoding import LARGE
+    from widesr.video.encoding import LARGE, container_of, default_codec
 
     made = size[0] * size[1]
-    each = _OUT_HEVC if clip.codec == "hevc" else _OUT if made <= LARGE else _OUT_LARGE
+    container = container_of(_target(source, source.parent, wishes))
+    # What is HDR is not known before a frame is decoded; it has more than 8 bits.
+    codec = wishes.codec or default_codec(clip.codec, container, is_hdr=clip.bits > 8)
+    each = _OUT_MUCH if codec in ("hevc", "av1") else _OUT if made <= LARGE else _OUT_LARGE
     return (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
 
 
-def clip_bytes(*, frames: int, size: tuple[int, int], lossless: bool) -> int:
+def clip_bytes(*, frames: int, size: tuple[int, int], wishes: Wishes) -> int:
     """Forecast the bytes of a result, on the high side."""
-    return int(frames * size[0] * size[1] * (0.6 if lossless else 0.03))
+    is_large = wishes.lossless or wishes.codec in ("ffv1", "prores")
+    return int(frames * size[0] * size[1] * (0.6 if is_large else 0.03))
+
+
+def _target(source: Path, folder: Path, wishes: Wishes) -> Path:
+    """Name the result, whose ending is that of its container."""
+    from widesr.video.upscale import output_beside
+
+    target = folder / output_beside(source, "").name
+    return target if wishes.format is None else target.with_suffix(f".{wishes.format}")
 
 
 def upscale_clip_file(
@@ -126,18 +143,20 @@ def upscale_clip_file(
         WidesrError: What is wrong with the clip, or what `watch` raised.
     """
     from widesr.video.frames import load_frame_upscaler
-    from widesr.video.upscale import output_beside, plan_work, upscale_clip
+    from widesr.video.upscale import plan_work, upscale_clip
 
     # The network is loaded for this clip alone: it remembers tiles of the frame before.
     upscaler = load_frame_upscaler(wishes.model, target=wishes.target, options=options)
-    target = folder / output_beside(source, "").name
-    if wishes.format is not None:
-        target = target.with_suffix(f".{wishes.format}")
+    target = _target(source, folder, wishes)
     work = plan_work(
         source,
         target,
         upscaler=upscaler,
+        codec=wishes.codec,
+        crf=wishes.crf,
         lossless=wishes.lossless,
+        damaged=wishes.damaged,
+        deinterlace=wishes.deinterlace,
         max_pixels=max_pixels,
         run_with=options,
     )
@@ -150,4 +169,4 @@ def upscale_clip_file(
         watch(done, frames)
 
     result = upscale_clip(work, overwrite=True, progress=on_frame)
-    return Made.of(target, size=result.output_size, made_by=result.model)
+    return Made.of(target, size=result.output_size, made_by=result.model, notices=result.notices)

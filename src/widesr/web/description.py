@@ -124,7 +124,17 @@ UPSCALE_RESPONSES: dict[int | str, dict[str, Any]] = {
     507: _problem("The disk is full."),
 }
 
-_EXAMPLES = {"scale": 2, "width": 1920, "fit": "1920x1080", "model": "default", "format": "png"}
+_EXAMPLES = {
+    "scale": 2,
+    "width": 1920,
+    "fit": "1920x1080",
+    "model": "default",
+    "format": "png",
+    "codec": "hevc",
+    "crf": 20,
+    "deinterlace": True,
+    "damaged": "repeat",
+}
 
 
 def _parameters() -> list[dict[str, Any]]:
@@ -171,6 +181,8 @@ UPSCALE_EXTRA: dict[str, Any] = {
         "required": True,
         "content": {
             "application/octet-stream": _PICTURE,
+            # No form: what `curl --data-binary` says of any file.
+            "application/x-www-form-urlencoded": _PICTURE,
             "image/*": _PICTURE,
             "video/*": _PICTURE,
             "multipart/form-data": {

@@ -56,11 +56,13 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
+        # Whoever may GET may ask for the head alone; uvicorn leaves out the body.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         began, answer = time.monotonic(), _Answer(send, scope["path"])
         self._under_way += 1
         try:
             self._check(scope)
-            await self._app(scope, receive, answer.send)
+            await self._app(asked, receive, answer.send)
         except ProblemError as error:
             await answer.problem(error, scope, receive)
         except Exception:  # a defect; the client gets no traceback

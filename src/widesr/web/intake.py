@@ -141,9 +141,10 @@ class _Look:
     def _clip(self, source: Path) -> Intake:
         clip = look_at_clip(source, self.wishes, max_pixels=self.settings.max_pixels)
         size = self._output_size(clip, clip.frames, most=self.settings.max_clip)
-        n_bytes = clip_bytes(frames=clip.frames, size=size, lossless=self.wishes.lossless)
+        n_bytes = clip_bytes(frames=clip.frames, size=size, wishes=self.wishes)
         check_disk(self.settings.data, n_bytes)
-        memory = self.networks.options.max_memory + clip_memory(clip, size)
+        memory = clip_memory(source, clip, size, wishes=self.wishes)
+        memory += self.networks.options.max_memory
         return self._intake(source, clip, clip.frames, size=size, memory=memory)
 
     def _picture(self, source: Path, kind: str) -> Intake:

@@ -52,6 +52,7 @@ TITLES = {
     "not-done": "The job is not done",
     "cancelled": "The job was stopped",
     "key-reused": "The key was used for another picture",
+    "stuck": "The job did not go on",
     "internal": "A defect of widesr",
 }
 """By code; what stands below "missing-extra" is the server's own."""
@@ -128,9 +129,16 @@ def problem_of(
     if folder is not None:
         inside = rf"{re.escape(str(folder))}(/[\w.-]*[\w-])*"
         detail = re.sub(inside, lambda _: name, detail)
-    options = [each for each in error.options if each.partition("=")[0] in known]
+    options = [_parameter(each) for each in error.options if each.partition("=")[0] in known]
     status = STATUS.get(error.code, 500)
     return ProblemError(error.code, detail, status=status, options=options).problem
+
+
+def _parameter(option: str) -> str:
+    """Write an option of the library as a parameter of an address: `deinterlace=true`."""
+    name, _, value = option.partition("=")
+    value = value.lower() if value in ("True", "False") else value.strip("\"'")
+    return f"{name}={value}" if value else name
 
 
 def raised(problem: Problem, *, headers: Mapping[str, str] | None = None) -> ProblemError:

@@ -168,9 +168,11 @@ class Service:
             (self.workers.results / gone.result).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        each = min(_SWEEP_S, max(self.settings.keep / 4, 0.1))
+        shortest = min(self.settings.keep, self.settings.stuck_after)
+        each = min(_SWEEP_S, max(shortest / 4, 0.1))
         while not self._sweeping.wait(each):
             try:
+                self.workers.give_up_stuck()
                 for job in self.store.ended_before(time.time() - self.settings.keep):
                     self.forget(job)
             except Exception:  # a full disk must not end the sweeping that makes room
@@ -182,8 +184,8 @@ class Service:
         jobs = {name.partition(".")[0] for name in owned}
         for folder in (self.workers.pictures, self.workers.results, self.temporary):
             for path in folder.iterdir():
-                if path.is_dir():  # a clip that is not finished
-                    if path.name.split(".")[1] not in jobs:
+                if path.is_dir():  # a clip that is not finished: `.ID.mp4.widesr`
+                    if path.name.removeprefix(".").partition(".")[0] not in jobs:
                         shutil.rmtree(path, ignore_errors=True)
                 elif path.name not in owned:
                     with suppress(OSError):

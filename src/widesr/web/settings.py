@@ -118,6 +118,8 @@ class ServeSettings(BaseSettings):
     """Seconds for which a result is kept."""
     patience: Seconds = 20
     """Seconds in which a client must send or take something."""
+    stuck_after: Seconds = 3600
+    """Seconds without a tile or a frame after which a job is given up, and another one begun."""
     grace: Seconds = 25
     """Seconds in which pictures that are being made may be finished when the server stops."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     result_bytes INTEGER,
     result_sha256 TEXT,
     made_by TEXT,
+    notices TEXT,
     problem TEXT
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, number);
@@ -55,8 +56,10 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_by_job ON events (job, id);
 """
-_VERSION = 1
-"""The version of the schema; a file of another one is refused."""
+_VERSION = 2
+"""The version of the schema; a file of one that is not known is refused."""
+_CHANGES = {1: "ALTER TABLE jobs ADD COLUMN notices TEXT"}
+"""Statements that make the next version of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,8 @@ class Job:
     result_sha256: str | None = None
     made_by: str | None = None
     """The models that it went through."""
+    notices: str | None = None
+    """A list of sentences on what was guessed or is not as it was, as JSON."""
     problem: str | None = None
     """`Problem` as JSON."""
     number: int = 0
@@ -145,6 +150,9 @@ class Store:
             self._db.execute("PRAGMA foreign_keys = ON")
             with self._transaction():
                 (version,) = self._db.execute("PRAGMA user_version").fetchone()
+                while version in _CHANGES:
+                    self._db.execute(_CHANGES[version])
+                    version += 1
                 if version not in (0, _VERSION):
                     raise UsageError(
                         f"{path}: jobs of version {version}, this widesr knows {_VERSION}; name "

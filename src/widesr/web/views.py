@@ -1,5 +1,6 @@
 """A job as clients see it."""
 
+import json
 import time
 from typing import Annotated, Literal
 
@@ -62,6 +63,8 @@ class View(BaseModel):
     """Until the result is there, as forecast."""
     made_by: str | None = None
     """The models that it went through."""
+    notices: list[str] | None = None
+    """Sentences on what was guessed, and on what is not as it was, once it is done."""
     result: str | None = None
     """The address of the result."""
     result_bytes: int | None = None
@@ -127,6 +130,7 @@ def view_of(
         progress=1.0 if is_done else min(round(share, 4), 1.0),
         seconds_left=round(left, 1) if left is not None else None,
         made_by=job.made_by,
+        notices=json.loads(job.notices) if job.notices else None,
         result=f"{at}/result" if is_done else None,
         result_bytes=job.result_bytes,
         result_sha256=job.result_sha256,

@@ -17,7 +17,7 @@ Side = Annotated[int, Field(ge=1, le=_LONGEST)]
 
 
 class Wishes(BaseModel):
-    """The options of one picture."""
+    """The options of one picture or clip."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,6 +62,21 @@ class Wishes(BaseModel):
     metadata: Annotated[
         Literal["keep", "strip"], Field(description="What becomes of EXIF, XMP and IPTC.")
     ] = "keep"
+    codec: Annotated[
+        Literal["h264", "hevc", "av1", "vp9", "ffv1", "prores"] | None,
+        Field(description="Of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
+    ] = None
+    crf: Annotated[
+        int | None,
+        Field(ge=0, le=63, description="The quality of a clip; less is better. H.264: 17."),
+    ] = None
+    deinterlace: Annotated[
+        bool, Field(description="Both fields of an interlaced clip are made one picture.")
+    ] = False
+    damaged: Annotated[
+        Literal["refuse", "repeat"],
+        Field(description="Clips with frames that cannot be decoded: the last good one stands in."),
+    ] = "refuse"
 
     @property
     def target(self) -> Target:

@@ -42,9 +42,13 @@ class Made:
     """The models that it went through."""
     n_bytes: int
     sha256: str
+    notices: tuple[str, ...] = ()
+    """Sentences on what was guessed, and on what is not as it was."""
 
     @classmethod
-    def of(cls, path: Path, *, size: tuple[int, int], made_by: str) -> Self:
+    def of(
+        cls, path: Path, *, size: tuple[int, int], made_by: str, notices: tuple[str, ...] = ()
+    ) -> Self:
         """Describe a file that is whole; it is removed where it cannot be read."""
         try:
             with path.open("rb") as file:
@@ -54,7 +58,14 @@ class Made:
             with suppress(OSError):
                 path.unlink()
             raise
-        return cls(path=path, size=size, made_by=made_by, n_bytes=n_bytes, sha256=sha256)
+        return cls(
+            path=path,
+            size=size,
+            made_by=made_by,
+            n_bytes=n_bytes,
+            sha256=sha256,
+            notices=notices,
+        )
 
 
 class _Watched(AnyUpscaler):

@@ -1,5 +1,6 @@
 """Threads that do the jobs of the store in order, as many at once as memory allows."""
 
+import json
 import logging
 import shutil
 import threading
@@ -29,6 +30,8 @@ _ATTEMPTS = 3
 _TELL_EACH_S = 0.25
 """Between two events of progress."""
 _LOOK_AGAIN_S = 1.0
+_STOP_S = 30.0
+"""In which a job stops that is told to; one that hangs does not keep the server from its end."""
 _CANCELLED = ProblemError("cancelled", "the job was stopped by DELETE", status=409).problem
 
 
@@ -43,6 +46,9 @@ class _Running:
     done: float = 0.0
     tiles: float = 0.0
     told: float = 0.0
+    seen: float = field(default_factory=time.monotonic)
+    """When it last went on."""
+    is_given_up: bool = False
 
 
 class Workers:
@@ -64,10 +70,7 @@ class Workers:
         self._change = threading.Condition()
         self._running: dict[str, _Running] = {}
         self._stopping = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"widesr-job-{n}", daemon=True)
-            for n in range(settings.at_once)
-        ]
+        self._threads = [self._thread() for _ in range(settings.at_once)]
 
     @property
     def pictures(self) -> Path:
@@ -144,14 +147,44 @@ class Workers:
                 thread.join(max(until - time.monotonic(), 0))
         for running in list(self._running.values()):
             running.stop.set()
+        until = time.monotonic() + _STOP_S
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join()
+                thread.join(max(until - time.monotonic(), 0))
+
+    def give_up_stuck(self) -> None:
+        """Fail jobs that do not go on; another thread takes the place of each one's.
+
+        What a thread does inside a library cannot be ended from outside. Should it ever come to an
+        end, its result is not kept.
+        """
+        longest = self._settings.stuck_after
+        for running in list(self._running.values()):
+            if time.monotonic() - running.seen < longest:
+                continue
+            job = running.job
+            problem = ProblemError(
+                "stuck",
+                f"{job.name}: did not go on for {longest:.0f} seconds, and was given up",
+                status=500,
+            ).problem
+            running.stop.set()
+            running.is_given_up = True
+            self._end(job, "failed", problem=problem)
+            _logger.error("job %s is stuck", job.id)
+            with self._change:
+                self._running.pop(job.id, None)
+                if not self._stopping:
+                    self._threads.append(self._thread())
+                    self._threads[-1].start()
 
     def counts(self) -> tuple[int, int]:
         """Count the jobs that run, and the bytes that are set aside for them."""
         running = list(self._running.values())
         return len(running), sum(each.job.memory for each in running)
+
+    def _thread(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name="widesr-job", daemon=True)
 
     def _work(self) -> None:
         while (running := self._next()) is not None:
@@ -163,6 +196,8 @@ class Workers:
                 with self._change:
                     self._running.pop(running.job.id, None)
                     self._change.notify_all()
+            if running.is_given_up:
+                return  # another thread has its place
 
     def _next(self) -> _Running | None:
         """Wait for the first job that there is memory for; None at the end."""
@@ -244,6 +279,7 @@ class Workers:
             out_height=made.size[0],
             out_width=made.size[1],
             made_by=made.made_by,
+            notices=json.dumps(made.notices),
         )
         if not is_kept:
             made.path.unlink(missing_ok=True)
@@ -282,7 +318,7 @@ class Workers:
                     raise PauseError  # the next server goes on with it
                 raise StopError("the job is stopped")
             running.done, running.tiles = done, tiles
-            now = time.monotonic()
+            running.seen = now = time.monotonic()
             if now - running.told >= _TELL_EACH_S:
                 running.told = now
                 self._store.progress(running.job.id, data=_as_data(self.view(running.job)))

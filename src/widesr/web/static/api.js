@@ -10,9 +10,9 @@ export function onUnauthorized(ask) {
 
 /** What went wrong, in the server's words, or ours where it does not answer. */
 export class Problem extends Error {
-  constructor({ detail, code, status = 0, retryAfter = 0 }) {
+  constructor({ detail, code, status = 0, options: ways = [], retryAfter = 0 }) {
     super(detail);
-    Object.assign(this, { code, status, retryAfter });
+    Object.assign(this, { code, status, ways, retryAfter });
   }
 }
 

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { $, announce, notify } from "./dom.js";
 import { takeClips, takeFiles } from "./files.js";
 import { showItem, showList, stateOf } from "./list.js";
-import { nextTheme, options, set, showOptions, showTheme, titleOf } from "./options.js";
+import { nextTheme, options, set, showOptions, showTheme, titleOf, wayOn } from "./options.js";
 import { Queue } from "./queue.js";
 import { Viewer } from "./viewer.js";
 import { MOST_BYTES, zipped } from "./zip.js";
@@ -94,16 +94,17 @@ async function sizeOfSource(item) {
 }
 
 function showBusy(item) {
-  const versions = [item.main, item.other].filter(Boolean);
-  const failed = versions.find((version) => version.state === "failed");
+  const { failed } = item;
   const state = stateOf(item);
   $("failed").hidden = !failed;
   const isUnseen = state.isDone && !item.main.url;
   $("busy").hidden = Boolean(failed) || (state.isDone && !isUnseen);
   $("busy-bar").hidden = state.isDone;
   if (failed) {
-    $("failed-text").textContent = failed.problem.message;
+    $("failed-title").textContent = `${item.name} did not work`;
+    $("failed-text").textContent = item.fault;
     $("failed-code").textContent = failed.problem.code ? `Code: ${failed.problem.code}` : "";
+    showWay(wayOn(failed.problem));
   } else if (isUnseen) {
     $("busy-text").textContent = `${item.name} is done`;
     $("busy-more").textContent = "This browser does not play it. Download it, and open it in a player.";
@@ -113,6 +114,15 @@ function showBusy(item) {
     if (state.share) $("busy-bar").value = state.share;
     else $("busy-bar").removeAttribute("value");
   }
+}
+
+function showWay(way) {
+  $("failed-way").hidden = !way;
+  $("failed-again").hidden = Boolean(way);  // which would fail again
+  if (!way) return;
+  const count = queue.failedFor(way).length;
+  $("failed-way").textContent = count > 1 ? `${way.title}, all ${count}` : way.title;
+  $("failed-way").onclick = () => { queue.allow(way); refresh(); };
 }
 
 function save(item) {

@@ -11,6 +11,7 @@ const TITLES = { fast: "Fast", default: "Default", best: "Best", realistic: "Rea
 const CARDS = ["fast", "default", "best", "realistic", "crisp"];
 const ABOUT = { fast: "The quickest", default: "The usual one", best: "Sharpest, slower", realistic: "JPEG and noise",
                 crisp: "Invents detail that looks real" };
+const WAYS = { "deinterlace=true": "Deinterlace", "damaged=repeat": "Repeat the frames before", "metadata=keep": "Keep metadata" };
 
 /** The choices of this browser; `set` remembers one. */
 export const options = { ...DEFAULTS, ...stored() };
@@ -48,6 +49,14 @@ export function queryOf(model, isClip) {
   if (!options.metadata) query.metadata = "strip";
   if (options.consistent) query.consistent = true;
   return query;
+}
+
+/** Ways on where a clip is refused, by the parameters that the server names; null for none. */
+export function wayOn(problem) {
+  const name = problem.ways?.find((each) => each in WAYS);
+  if (!name) return null;
+  const [key, value] = name.split("=");
+  return { name, query: { [key]: value }, title: WAYS[name] };
 }
 
 /** Fill the form, and tell of each change. */

@@ -40,6 +40,7 @@ class Item {
     this.file = file;
     this.name = file.name || "Pasted picture.png";
     this.isClip = isClip(file);
+    this.also = {};
     this.source = { url: URL.createObjectURL(file), width: 0, height: 0, isShown: true };
     this.versions = new Map();
   }
@@ -47,6 +48,23 @@ class Item {
   /** The version by the model that is chosen now; undefined where there is none yet. */
   get main() {
     return this.versions.get(options.model) ?? [...this.versions.values()][0];
+  }
+
+  /** The version that failed; undefined where all go well. */
+  get failed() {
+    return [this.main, this.other].find((version) => version?.state === "failed");
+  }
+
+  /** What went wrong, without the name, which stands above it. */
+  get fault() {
+    const { message } = this.failed.problem;
+    const text = message.startsWith(`${this.name}: `) ? message.slice(this.name.length + 2) : message;
+    return text.charAt(0).toUpperCase() + text.slice(1);
+  }
+
+  /** What is asked of the server for a version of it. */
+  queryBy(model) {
+    return { ...queryOf(model, this.isClip), ...this.also };
   }
 
   /** The version to compare with; undefined for the original. */
@@ -77,7 +95,7 @@ export class Queue extends EventTarget {
     const models = [options.model];
     if (options.compare && options.compare !== options.model) models.push(options.compare);
     for (const model of models) {
-      const query = queryOf(model, item.isClip);
+      const query = item.queryBy(model);
       const there = item.versions.get(model);
       if (there && there.state !== "failed" && same(there.query, query)) continue;
       there?.drop();
@@ -87,12 +105,25 @@ export class Queue extends EventTarget {
     this.#fill();
   }
 
+  /** Give all that failed for the same reason the way on. */
+  allow(way) {
+    for (const item of this.failedFor(way)) {
+      Object.assign(item.also, way.query);
+      this.want(item);
+    }
+  }
+
+  /** List what failed, and would not in this way. */
+  failedFor(way) {
+    return this.items.filter((item) => item.failed?.problem.ways?.includes(way.name));
+  }
+
   /** Say whether a picture is not as it would be made now. */
   isStale(item) {
     const models = [options.model, options.compare].filter(Boolean);
     return models.some((model) => {
       const there = item.versions.get(model);
-      return !there || !same(there.query, queryOf(model, item.isClip));
+      return !there || !same(there.query, item.queryBy(model));
     });
   }
 

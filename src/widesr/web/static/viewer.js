@@ -100,6 +100,7 @@ export class Viewer extends EventTarget {
       else video.pause();
     }
     if (on) requestAnimationFrame(() => this.#keepTime());
+    else if (this.isClip) this.videos.right.currentTime = this.videos.left.currentTime;  // to the frame
   }
 
   /** Go to a share of a clip. */
