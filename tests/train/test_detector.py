@@ -7,11 +7,11 @@ import onnxruntime
 import pytest
 import torch
 
+from facts import refused
 from widesr.data.opening import open_source
 from widesr.data.patches import Pair
 from widesr.data.photographs import read_rgb
 from widesr.engine import find_model
-from widesr.errors import CheckpointError, DataError
 from widesr.evaluation.detection.boxes import read_boxes
 from widesr.train.detector import Detector, Places, Sight
 from widesr.train.labels import labelled
@@ -82,7 +82,7 @@ def test_what_is_no_yolox_is_refused(tmp_path, content):
         path = find_model("fast", scale=2).path
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(CheckpointError):
+    with refused("checkpoint", path.name):
         Detector(path)
 
 
@@ -218,18 +218,18 @@ def test_true_boxes_come_from_a_file(pairs, weights, tmp_path):
 
 
 def test_boxes_of_other_photographs_or_classes_are_refused(pairs, weights, tmp_path):
-    detector = Detector(weights)
+    detector, file = Detector(weights), tmp_path / "boxes.json"
 
     def read(**changes):
-        file = coco_of(pairs, tmp_path / "boxes.json", **changes)
+        coco_of(pairs, file, **changes)
         return labelled(pairs, detector, table(weights, boxes=str(file)), folder=tmp_path)
 
     height, width = pairs[0].hr.shape[:2]
     image = {"id": 7, "file_name": pairs[0].name, "width": width, "height": height}
     read(images=[image])
-    with pytest.raises(DataError, match="names none"):
+    with refused("data", file, pairs[0].name):
         read(images=[image | {"file_name": "another.png"}])
-    with pytest.raises(DataError, match=f"{width}x{height}"):
+    with refused("data", file, f"{width}x{height}", f"{width + 2}x{height}"):
         read(images=[image | {"width": width + 2}])
-    with pytest.raises(DataError, match="3 classes"):
+    with refused("data", file, 4, N_CLASSES):
         read(categories=[{"id": n, "name": str(n)} for n in (9, 2, 5, 1)])
