@@ -5,6 +5,7 @@
 
 DETECTOR is an ONNX file of YOLOX or YuNet, BOXES a file in COCO's format, PICTURES the folder of
 what it names. The result of each set is kept by the name of the folder that PICTURES lies in.
+--models names others, such as files, and --against one that they are compared with.
 """
 
 import argparse
@@ -25,6 +26,7 @@ START, END = "<!-- table:start -->\n", "<!-- table:end -->"
 SCALE = 4
 MODELS = [alias for alias, scales in ALIASES.items() if SCALE in scales]
 COMPARED = ("ap50", "small_recall")
+GAINS = ("ap", *COMPARED)
 
 
 def main() -> int | str:
@@ -36,6 +38,7 @@ def main() -> int | str:
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--against")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if not arguments.page:
@@ -60,11 +63,13 @@ def measure(arguments: argparse.Namespace) -> None:
             boxes=arguments.boxes,
             model=model,
             scale=SCALE,
+            against=arguments.against,
             threads=arguments.threads,
         ).model_copy(update=named)
-        of_set[model] = json.loads(report.model_dump_json())
+        name = report.model.name if Path(model).suffix else model
+        of_set[name] = json.loads(report.model_dump_json())
         RESULT.write_text(json.dumps(kept, indent=1) + "\n")  # what was measured stays measured
-        print(model, report.judged[-1].measures["ap50"], flush=True)
+        print(name, report.judged[-1].measures["ap50"], flush=True)
 
 
 def page() -> str:
@@ -82,7 +87,9 @@ def as_table(kept: dict[str, object]) -> str:
     rows = {
         each.name: each for each in first.judged if each.name in ("original", "shrunk", BICUBIC)
     }
-    rows |= {f"`{name}`": report.judged[-1] for name, report in reports.items()}
+    for name, report in reports.items():
+        rows |= {f"`{each.name}`": each for each in report.judged if each.name == report.against}
+        rows[f"`{name}`"] = report.judged[-1]
     compared = [f"{COLUMNS[key]} over bicubic" for key in COMPARED]
     counts = f"{first.true_boxes} boxes, {first.small_boxes} of them small"
     lines = [
@@ -95,6 +102,10 @@ def as_table(kept: dict[str, object]) -> str:
         cells = [cell(judged.measures[key], key) for key in COLUMNS]
         cells += [gain(judged.over_bicubic[key]) for key in COMPARED]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, report in reports.items():
+        if over := report.over_against:
+            cells = ", ".join(f"{COLUMNS[key]} {gain(over[key])}" for key in GAINS)
+            lines += ["", f"`{name}` over `{report.against}`: {cells}"]
     return "\n".join(lines) + "\n"
 
 

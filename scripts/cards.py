@@ -145,6 +145,7 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
             "learned from",
             f"LR by [`{card.degradation}`](../why/degradation.md#other-ways-to-lose-detail)",
         ),
+        *([("teacher", card.teacher.partition(" sha256:")[0])] if card.teacher else []),
         ("looks as far as", f"{card.receptive_radius} LR pixels"),
         ("licence", card.licence),
         *((score.dataset, f"{score.psnr:.2f} dB, SSIM {score.ssim:.4f} (`{score.protocol}`)")

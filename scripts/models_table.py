@@ -27,9 +27,9 @@ def table() -> str:
     ]
     for model in sorted(list_shipped(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
-        alias = next(alias for alias, models in ALIASES.items() if card.name in models.values())
+        aliases = [f"`{alias}` " for alias, names in ALIASES.items() if card.name in names.values()]
         lines.append(
-            f"| `{card.name}` | `{alias}` | x{card.scale} | {card.parameters_fused:,} | "
+            f"| `{card.name}` | {''.join(aliases)}| x{card.scale} | {card.parameters_fused:,} | "
             f"{model.path.stat().st_size / 1e6:.2f} MB | {score(card, 'Set5')} | "
             f"{score(card, 'Set14')} |"
         )

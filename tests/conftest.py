@@ -43,6 +43,7 @@ NEED_TORCH = [
     "exchange/test_states.py",
     "exchange/test_temporal.py",
     "train/test_clips.py",
+    "train/test_detector.py",
     "train/test_objective.py",
     "train/test_optimizers.py",
     "train/test_parallel.py",

@@ -14,7 +14,7 @@ from PIL import Image
 from facts import names, refused
 from widesr.data import photographs
 from widesr.data.opening import open_source
-from widesr.data.patches import PatchSampler, cut_patches, turned
+from widesr.data.patches import Pair, Patch, PatchSampler, cut_patches, turned
 from widesr.data.photographs import Folder
 from widesr.data.source import hold_out, large_enough, training_data
 from widesr.degrade.bicubic import degrade
@@ -68,6 +68,32 @@ def test_turning_a_picture_and_its_lr_are_the_same_turn(turn, height, width):
     assert np.array_equal(turned(hr, turn), turned(lr, turn).repeat(2, axis=0).repeat(2, axis=1))
 
 
+def test_the_objects_of_a_patch_lie_where_it_shows_them():
+    # The oracle is paint: an object is where its own colour is.
+    random = np.random.default_rng(0)
+    hr = np.zeros((64, 96, 3), np.uint8)
+    boxes = [(10, 6, 24, 12), (40, 20, 47, 50), (60, 40, 90, 60), (4, 30, 6, 32)]
+    for n, (left, top, right, bottom) in enumerate(boxes):
+        hr[top:bottom, left:right] = 50 * (n + 1)
+    objects = np.array([(*box, 50 * (n + 1)) for n, box in enumerate(boxes)], np.float32)
+    pair = Pair("painted", hr[::2, ::2].copy(), hr, objects=objects)
+    draws = [Patch(0, random.integers(13), random.integers(29), turn) for turn in [*range(8)] * 20]
+    batch = cut_patches([pair], draws, scale=2, lr_patch=20)
+    shown = 0
+    for patch, found in zip(batch.hr, batch.objects, strict=True):
+        left_over = {50 * (n + 1) for n in range(len(boxes))}
+        for left, top, right, bottom, colour in found:
+            y, x = np.nonzero(patch[..., 0] == colour)
+            assert (x.min(), y.min(), x.max() + 1, y.max() + 1) == (left, top, right, bottom)
+            left_over.remove(colour)
+            shown += 1
+        for colour in left_over:
+            whole = (hr[..., 0] == colour).sum()
+            assert (patch[..., 0] == colour).sum() < whole / 2
+    assert 20 < shown < 4 * len(draws)
+    assert cut_patches([pair._replace(objects=None)], draws, scale=2, lr_patch=20).objects is None
+
+
 def test_the_eight_turns_differ():
     image = np.arange(27).reshape(3, 3, 3)
     assert len({turned(image, turn).tobytes() for turn in range(8)}) == 8
@@ -81,7 +107,7 @@ def test_patches_are_aligned_reproducible_and_from_everywhere(tmp_path):
     assert [pair.name for pair in pairs] == ["0.png", "1.png", "3.png"]
     sizes = [pair.lr.shape[:2] for pair in pairs]
     sampler = PatchSampler(sizes, lr_patch=12, seed=3)
-    lr, hr, _ = cut_patches(pairs, sampler.draw(40), scale=2, lr_patch=12)
+    lr, hr, *_ = cut_patches(pairs, sampler.draw(40), scale=2, lr_patch=12)
     assert lr.shape == (40, 12, 12, 3)
     assert hr.shape == (40, 24, 24, 3)
     for small, large in zip(lr, hr, strict=True):  # away from the border, shrinking is local

@@ -78,7 +78,7 @@ def test_the_shares_of_all_ranks_are_the_batch_of_one_process(world_size, batch)
         with loader(batch=batch, rank=rank, world_size=world_size) as its:
             for share in shares:
                 share.append(its.next())
-    for (lr, hr, _), share in zip(whole, shares, strict=True):
+    for (lr, hr, *_), share in zip(whole, shares, strict=True):
         assert np.array_equal(np.concatenate([part[0] for part in share]), lr)
         assert np.array_equal(np.concatenate([part[1] for part in share]), hr)
         sizes = [len(part[0]) for part in share]
@@ -139,7 +139,7 @@ def test_batches_of_another_size_go_on_with_the_same_random_sequence():
         batches.next()
         state = batches.state
         batches.rearrange(lr_patch=10, batch=3)
-        lr, hr, _ = batches.next()
+        lr, hr, *_ = batches.next()
         assert lr.shape == (3, 10, 10, 3)
         assert hr.shape == (3, 20, 20, 3)
         end = batches.state
@@ -158,7 +158,7 @@ def test_patches_with_more_to_see_are_drawn_more_often():
     def share_of_flat(candidates):
         options = {"scale": 2, "lr_patch": 4, "batch": 400, "seed": 1, "candidates": candidates}
         with Loader(pairs, **options) as batches:
-            lr, _, _ = batches.next()
+            lr, *_ = batches.next()
         return np.mean([patch.min() == patch.max() for patch in lr])
 
     plain, hard = share_of_flat(1), share_of_flat(2)

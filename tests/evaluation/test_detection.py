@@ -218,12 +218,18 @@ def test_a_report_goes_from_the_original_down_to_the_shrunk_picture(detection_fi
         boxes=tmp_path / "boxes.json",
         model="bicubic",
         scale=4,
+        against="fast",
         resamples=20,
         threads=1,
     )
     assert DetectionReport.model_validate_json(report.model_dump_json()) == report
     judged = {each.name: each for each in report.judged}
-    assert list(judged) == ["original", "shrunk", "bicubic"]
+    assert list(judged) == ["original", "shrunk", "bicubic", report.against]
+    for name, less in report.over_against.items():  # bicubic less fast is fast over bicubic, turned
+        more = judged[report.against].over_bicubic[name]
+        assert (less.value, less.low, less.high) == pytest.approx(
+            (-more.value, -more.high, -more.low), nan_ok=True
+        )
     original, bicubic = judged["original"].measures, judged["bicubic"]
     assert original["ap50"].value > 0.3
     for number in ("ap", "ap_small", "small_recall"):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from widesr.data.patches import Batch
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
 from widesr.train.checkpoint import load_newest_state, load_weights
-from widesr.train.discriminators import DISCRIMINATORS
+from widesr.train.discriminators import DiscriminatorName
 from widesr.train.dry_run import plan
 from widesr.train.features import Perceptual, SqueezeNet
 from widesr.train.guard import Guard
@@ -30,6 +31,7 @@ from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import AdversarialTable, BestTable, Scores, load_recipe
 from widesr.train.run import ExplosionError, Learned
 from widesr.train.schedule import way_at
+from yolox import tiny_yolox
 
 pytestmark = pytest.mark.train
 
@@ -73,6 +75,41 @@ def gan(recipe_file, weights):
     return write
 
 
+SEEN = """
+[loss]
+l1 = 1.0
+classification = 1e-2
+regression = 1e-2
+[loss.adversarial]
+weight = 1e-3
+kind = "vanilla"
+discriminator = "mtgan"
+n_feats = 4
+learning_rate = 1e-3
+begin = 3
+[detector]
+weights = "{detector}"
+side = 32
+score = 0.05
+[log]"""
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return tiny_yolox(tmp_path_factory.mktemp("detector") / "yolox.onnx")
+
+
+@pytest.fixture
+def mtgan(recipe_file, detector):
+    """Write the tiny recipe with the terms of a detector, and other changes."""
+
+    def write(*changes):
+        text = rewritten(SEEN.format(detector=detector), *changes)
+        return recipe_file(('loss = "l1"\n', ""), ("[log]", text))
+
+    return write
+
+
 def pictures(n, side, seed):
     return torch.rand((n, 3, side, side), generator=torch.Generator().manual_seed(seed))
 
@@ -101,8 +138,8 @@ train(load_recipe(recipe), data=Path(data), out=Path(out), threads=1, resume="au
 """
 
 
-def test_a_run_with_a_discriminator_goes_on_after_a_kill_bit_for_bit(gan, photographs, tmp_path):
-    file = gan()
+def whole_and_killed(file, photographs, tmp_path):
+    """Train a recipe at once, and again with a kill in between; give both folders."""
     train(load_recipe(file), data=photographs, out=tmp_path / "whole", threads=1)
     out = tmp_path / "killed"
     command = [sys.executable, "-c", KILLED, file, str(photographs), str(out)]
@@ -115,7 +152,12 @@ def test_a_run_with_a_discriminator_goes_on_after_a_kill_bit_for_bit(gan, photog
     assert process.returncode == -signal.SIGKILL
     assert 0 < load_newest_state(out)[1]["step"] < 12
     train(load_recipe(file), data=photographs, out=out, threads=1, resume=True)
-    assert same(tmp_path / "whole", out)
+    return tmp_path / "whole", out
+
+
+def test_a_run_with_a_discriminator_goes_on_after_a_kill_bit_for_bit(gan, photographs, tmp_path):
+    whole, out = whole_and_killed(gan(), photographs, tmp_path)
+    assert same(whole, out)
     rows = [json.loads(row) for row in (out / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [4, 8, 12]
     assert set(rows[-1]["terms"]) == {
@@ -128,12 +170,23 @@ def test_a_run_with_a_discriminator_goes_on_after_a_kill_bit_for_bit(gan, photog
     assert provenance.validation_lpips == min(row["lpips"] for row in rows)
 
 
+def test_a_run_with_a_detector_goes_on_after_a_kill_bit_for_bit(mtgan, photographs, tmp_path):
+    whole, out = whole_and_killed(mtgan(), photographs, tmp_path)
+    assert same(whole, out)
+    row = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    judged = {"adversarial", "discriminator", "real", "fake"}
+    assert row["terms"].keys() == {"l1", "colour", "classification", "regression"} | judged
+    assert row["terms"]["regression"] > 0  # some patch had an object
+    assert list(out.glob("objects-*/*.npy"))
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gan", "mtgan"])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_200_steps_with_a_discriminator_are_100_a_kill_and_100(
-    gan, photographs, tmp_path, processes
+    request, photographs, tmp_path, kind, processes
 ):
-    text = Path(gan()).read_text()
+    text = Path(request.getfixturevalue(kind)()).read_text()
     every = ("validate_every = 4", "validate_every = 100")
     longer = tmp_path / "longer.toml"
     longer.write_text(rewritten(text, ("steps = 12", "steps = 200"), every))
@@ -179,14 +232,14 @@ def test_lpips_in_torch_is_the_authors(perceptual_files, name, distance):
     assert float(network(read(name), read("ex_ref"))) == pytest.approx(distance, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize("name", get_args(DiscriminatorName))
 @pytest.mark.parametrize("kind", ["vanilla", "relativistic"])
 def test_an_adversary_learns_to_tell_pictures_apart_and_says_the_way_to_pass(name, kind):
     table = AdversarialTable(
         weight=1.0, kind=kind, discriminator=name, n_feats=4, learning_rate=1.0
     )
     torch.manual_seed(1)
-    adversary = Adversary(table, device=torch.device("cpu"), world=ALONE, ratio=1.0)
+    adversary = Adversary(table, device=torch.device("cpu"), world=ALONE, ratio=1.0, n_in=3)
     hr = pictures(4, 32, seed=0)
     flat = hr.mean(dim=(2, 3), keepdim=True).expand_as(hr)
 
@@ -454,6 +507,39 @@ def test_the_score_of_samples_needs_noise_and_features(gan, recipe_file):
         load_recipe(gan(('score = "lpips"', 'score = "space"')))
     with refused("recipe", "max_lpips", "[features]"):
         load_recipe(recipe_file(("[log]", "[best]\nmax_lpips = 0.1\n[log]")))
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        (("side = 32", "side = 40"), ["detector.side = 40", 32]),
+        (("score = 0.05", "score = 1.5"), ["detector.score = 1.5"]),
+        (("score = 0.05", "scores = 0.05"), ["detector.scores", "score"]),
+        (("classification = 1e-2", "classification = 0"), ["loss.classification = 0"]),
+        (("[detector]", "[features]"), ["[detector]"]),
+    ],
+)
+def test_mistakes_about_a_detector_are_named(mtgan, change, facts):
+    with refused("recipe", *facts):
+        load_recipe(mtgan(change))
+
+
+def test_a_network_of_several_frames_has_no_detector(mtgan):
+    text = Path(mtgan()).read_text()
+    file = Path(mtgan())
+    file.write_text(rewritten(text, ("expansion = 2", "expansion = 2\ntemporal_size = 3")))
+    with refused("recipe", "detector"):
+        load_recipe(str(file))
+
+
+def test_a_run_is_not_resumed_with_another_detector(mtgan, detector, tmp_path):
+    copy = tiny_yolox(tmp_path / "copy.onnx")
+    recipe = load_recipe(mtgan((str(detector), str(copy))))
+    tensors, plain = prepare(recipe, init=None, threads=1, device="cpu").state()
+    prepare(recipe, init=None, threads=1, device="cpu").restore(tensors, plain)
+    tiny_yolox(copy, seed=1)
+    with refused("checkpoint", "detector.weights"):
+        prepare(recipe, init=None, threads=1, device="cpu").restore(tensors, plain)
 
 
 def test_there_is_exactly_one_loss_and_its_features(recipe_file):

@@ -63,7 +63,7 @@ def test_gradients_are_clipped_to_a_norm(started):
 def test_the_loss_changes_for_the_finish(started):
     run = started(stage('steps = 11\nloss = "mse"'))
     run.advance(batch())
-    lr, hr, _ = batch()
+    lr, hr, *_ = batch()
     with torch.no_grad():
         errors = run.network(as_tensor(lr, run.device)) - as_tensor(hr, run.device)
     assert run.advance(Batch(lr, hr)).loss == pytest.approx(float(errors.square().mean()))
@@ -75,7 +75,7 @@ def test_a_step_learns_from_the_teacher_as_far_as_its_share_goes(started):
         '[teacher]\nmodel = "best"\nshare = 0.75\n[[stage]]\nsteps = 11\nteacher_share = 0\n[log]',
     )
     run = started(teacher)
-    lr, hr, taught = batch()
+    lr, hr, taught, _ = batch()
 
     def off(target):
         with torch.no_grad():

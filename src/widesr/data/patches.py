@@ -18,6 +18,8 @@ class Pair(NamedTuple):
     hr: NDArray[np.uint8]
     taught: NDArray[np.uint8] | None = None
     """A teacher's picture of LR, as large as HR."""
+    objects: NDArray[np.float32] | None = None
+    """Boxes of the objects in HR and their classes: left, top, right, bottom, class, (n, 5)."""
 
 
 class Batch(NamedTuple):
@@ -29,6 +31,8 @@ class Batch(NamedTuple):
     """(n, s*p, s*p, 3); of clips, all frames to learn."""
     taught: NDArray[np.uint8] | None = None
     """A teacher's pictures of LR, as large as HR."""
+    objects: tuple[NDArray[np.float32], ...] | None = None
+    """Boxes and classes of the objects in each patch of HR, as in `Pair`."""
 
 
 class Span(NamedTuple):
@@ -163,7 +167,7 @@ def cut_patches(
     lr_patch: int,
     span: Span = PICTURE,
 ) -> Batch:
-    """Cut patches out of their photographs, and out of the teacher's pictures if all have one."""
+    """Cut patches out of their photographs, with what lies beside these, if all have it."""
 
     def cut(
         images: Sequence[NDArray[np.uint8]], *, factor: int, learned: bool
@@ -182,11 +186,41 @@ def cut_patches(
 
     chosen = [pairs[patch.pair] for patch in patches]
     taught = [pair.taught for pair in chosen if pair.taught is not None]
+    objects = [pair.objects for pair in chosen if pair.objects is not None]
+    side = lr_patch * scale
     return Batch(
         cut([pair.lr for pair in chosen], factor=1, learned=False),
         cut([pair.hr for pair in chosen], factor=scale, learned=True),
         cut(taught, factor=scale, learned=True) if taught else None,
+        tuple(
+            _objects_in(each, left=patch.x * scale, top=patch.y * scale, side=side, turn=patch.turn)
+            for each, patch in zip(objects, patches, strict=True)
+        )
+        if objects
+        else None,
     )
+
+
+def _objects_in(
+    objects: NDArray[np.float32], *, left: int, top: int, side: int, turn: int
+) -> NDArray[np.float32]:
+    """Take the objects of which a square shows at least half, cut to it and turned with it."""
+    boxes = objects[:, :4] - np.array([left, top, left, top], np.float32)
+    shown = boxes.clip(0, side)
+    whole = _areas(boxes) <= 2 * _areas(shown)
+    boxes, classes = shown[whole], objects[whole, 4:]
+    if turn & 4:
+        boxes = boxes[:, [1, 0, 3, 2]]
+    if turn & 2:
+        boxes = np.stack([boxes[:, 0], side - boxes[:, 3], boxes[:, 2], side - boxes[:, 1]], axis=1)
+    if turn & 1:
+        boxes = np.stack([side - boxes[:, 2], boxes[:, 1], side - boxes[:, 0], boxes[:, 3]], axis=1)
+    return np.concatenate([boxes, classes], axis=1)
+
+
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    areas: NDArray[np.float32] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas
 
 
 def n_frames(pair: Pair) -> int:

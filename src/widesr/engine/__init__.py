@@ -35,6 +35,7 @@ from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
     "MAX_MEMORY",
+    "MOST_LOST",
     "NOISY",
     "RGB",
     "Backend",
@@ -67,8 +68,8 @@ _logger = logging.getLogger(__name__)
 
 _LOSSLESS = 0.01
 """The most that "auto" costs the photograph that loses most, dB."""
-_MOST_LOST = 0.1
-"""The most that int8 costs it, dB."""
+MOST_LOST = 0.1
+"""The most that int8 costs it, dB; a model that loses more is not computed in int8."""
 
 
 def load_engine(
@@ -157,9 +158,9 @@ def _check_int8(card: ModelCard) -> None:
             options=['precision="auto"'],
         )
     loss = card.loss_in("int8")
-    if loss is not None and loss.worst > _MOST_LOST:
+    if loss is not None and loss.worst > MOST_LOST:
         raise UsageError(
-            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {_MOST_LOST}",
+            f"model {card.name} loses {loss.worst:.2f} dB in int8, more than {MOST_LOST}",
             options=['precision="auto"'],
         )
 

@@ -1,8 +1,9 @@
-"""Networks that tell photographs from pictures of a network, to train against.
+"""Builds networks that tell photographs from pictures of a network, to train against.
 
 Sources: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial
 Network", 2017, figure 4; Wang et al., "Real-ESRGAN", 2021, and its code's UNetDiscriminatorSN;
-Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018.
+Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018; Bai et al.,
+"SOD-MTGAN: Small Object Detection via Multi-Task Generative Adversarial Network", 2018.
 """
 
 from itertools import pairwise
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 from torch.nn.utils.parametrizations import spectral_norm
 
-DiscriminatorName = Literal["srgan", "unet"]
+DiscriminatorName = Literal["srgan", "unet", "mtgan"]
 
 _SLOPE = 0.2
 """Slope of the leaky ReLUs below zero, as in both papers."""
@@ -81,12 +82,42 @@ class UNetDiscriminator(nn.Module):
         return logits
 
 
-DISCRIMINATORS: dict[DiscriminatorName, type[SRGANDiscriminator | UNetDiscriminator]] = {
-    "srgan": SRGANDiscriminator,
-    "unet": UNetDiscriminator,
-}
+class MTGANDiscriminator(nn.Module):
+    """Judge the regions of a detector: its features (N, n_in, h, w) to logits (N, 1, h, w).
+
+    This is the first of SOD-MTGAN's three heads on one trunk, which say whether a region is real,
+    its class, and its box. Trunk, classes and boxes are those of a trained detector here, and stay
+    as they are. In the paper, a ResNet-50 of ImageNet learns them from all of COCO; a few hundred
+    photographs do not teach that, and a detector that has learned it already is smaller, too.
+    """
+
+    def __init__(self, n_feats: int, n_in: int) -> None:
+        super().__init__()
+        self.judge = nn.Sequential(
+            nn.Conv2d(n_in, n_feats, 1),
+            nn.LeakyReLU(_SLOPE),
+            nn.Conv2d(n_feats, n_feats, 3, padding=1),
+            nn.LeakyReLU(_SLOPE),
+            nn.Conv2d(n_feats, 1, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Judge what a detector's heads read; see the class."""
+        logits: Tensor = self.judge(features)
+        return logits
 
 
-def build_discriminator(name: DiscriminatorName, n_feats: int) -> nn.Module:
-    """Build a discriminator with random weights from torch's generator."""
-    return DISCRIMINATORS[name](n_feats)
+def build_discriminator(
+    name: DiscriminatorName, n_feats: int, *, n_in: int | None = None
+) -> nn.Module:
+    """Build a discriminator with random weights from torch's generator.
+
+    Args:
+        name: Of its kind.
+        n_feats: Channels of its first layer.
+        n_in: Channels of the detector's features that `"mtgan"` judges; the others judge RGB.
+    """
+    if name == "mtgan":
+        assert n_in is not None
+        return MTGANDiscriminator(n_feats, n_in)
+    return SRGANDiscriminator(n_feats) if name == "srgan" else UNetDiscriminator(n_feats)

@@ -170,6 +170,7 @@ def _weights(recipe: Recipe) -> str:
         parts.append(f"loss.adversarial.weight ({terms.adversarial.weight:g})")
     if terms.perceptual:
         parts.append(f"loss.perceptual ({terms.perceptual:g})")
+    parts += [f"loss.{name} ({weight:g})" for name, weight in terms.region_terms().items()]
     return " or ".join(parts)
 
 

@@ -31,6 +31,7 @@ from widesr.train.checkpointer import Checkpointer, Files, Progress
 from widesr.train.device import Device, find_device
 from widesr.train.grow import load_start
 from widesr.train.guard import Guard
+from widesr.train.labels import labelled
 from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.recipe import Recipe, Scores
@@ -212,6 +213,8 @@ def train(
         world.together(lambda: _require_same(photographs, world))
         if recipe.teacher:
             photographs = _teach(run, photographs, out, on_progress=on_teacher)
+        if recipe.detector:
+            photographs = _label(run, photographs, out)
         loader = open_files.enter_context(_loader(run, photographs))
         files = Files(out, recipe.name, photographs.sources, which_commit())
 
@@ -278,10 +281,7 @@ def _loader(run: Run, photographs: Photographs) -> Loader:
 def _teach(
     run: Run, photographs: Photographs, out: Path, *, on_progress: Callable[[int, int], None]
 ) -> Photographs:
-    """Put the teacher's pictures beside the photographs that are learned from.
-
-    The main process makes them first: others on the same disk find them made.
-    """
+    """Put the teacher's pictures beside the photographs that are learned from."""
     table, world = run.recipe.teacher, run.world
     assert table is not None
 
@@ -291,21 +291,36 @@ def _teach(
     teacher = world.together(load)
     run.teacher = teacher.origin
 
-    def learn(*, now: bool) -> list[Pair]:
-        if not now:
-            return []
-        folder = photographs.pack or out
+    def learn() -> list[Pair]:
         return taught(
             photographs.training,
             teacher,
-            folder=folder,
+            folder=photographs.pack or out,
             exclude=table.exclude,
             on_progress=on_progress if world.is_main else lambda _done, _total: None,
         )
 
-    first = world.together(lambda: learn(now=world.is_main))
-    others = world.together(lambda: learn(now=not world.is_main))
-    return photographs._replace(training=first or others)
+    return photographs._replace(training=_main_first(world, learn))
+
+
+def _label(run: Run, photographs: Photographs, out: Path) -> Photographs:
+    """Put the objects beside the photographs that are learned from."""
+    table, onlooker = run.recipe.detector, run.objective.onlooker
+    assert table is not None
+    assert onlooker is not None
+
+    def label() -> list[Pair]:
+        folder = photographs.pack or out
+        return labelled(photographs.training, onlooker.detector, table, folder=folder)
+
+    return photographs._replace(training=_main_first(run.world, label))
+
+
+def _main_first(world: World, make: Callable[[], list[Pair]]) -> list[Pair]:
+    """Make what is kept on the disk in the main process: others on the same disk find it made."""
+    first = world.together(lambda: make() if world.is_main else [])
+    others = world.together(lambda: [] if world.is_main else make())
+    return first or others
 
 
 def _make_folder(out: Path) -> None:

@@ -21,6 +21,7 @@ from widesr.train.losses import LOSSES, lattice
 from widesr.train.optimizers import load_moments, moments_of
 from widesr.train.parallel import World
 from widesr.train.recipe import AdversarialTable, LossTable, Recipe
+from widesr.train.regions import Onlooker
 
 
 class Judgement(NamedTuple):
@@ -53,16 +54,33 @@ class Adversary:
     """
 
     def __init__(
-        self, table: AdversarialTable, *, device: torch.device, world: World, ratio: float
+        self,
+        table: AdversarialTable,
+        *,
+        device: torch.device,
+        world: World,
+        ratio: float,
+        n_in: int | None = None,
     ) -> None:
-        """Start from random weights; `ratio` is its learning rate by that of the schedule."""
-        self.network = build_discriminator(table.discriminator, table.n_feats).to(device)
+        """Start from random weights.
+
+        Args:
+            table: What to build.
+            device: Where it learns.
+            world: The processes that learn together.
+            ratio: Its learning rate by that of the schedule.
+            n_in: Channels of the detector's features that it judges, if it does.
+        """
+        network = build_discriminator(table.discriminator, table.n_feats, n_in=n_in)
+        self.network = network.to(device)
         self._kind: Literal["vanilla", "relativistic"] = table.kind
         self._world, self._ratio = world, ratio
         self.optimizer = Adam(self.network.parameters(), lr=0.0, betas=table.betas, fused=True)
 
     def judge(self, sr: Tensor, hr: Tensor, share: Share, *, counts: bool) -> Judgement:
-        """Judge pictures (n, 3, H, W); keep what the discriminator learns of it for `step`.
+        """Judge pictures (n, 3, H, W), or a detector's features of them, as the network reads.
+
+        What the discriminator learns of it is kept for `step`.
 
         Args:
             sr: Made by the network, with its gradient.
@@ -133,25 +151,41 @@ class Objective:
     """The terms of a recipe, with the networks that they need."""
 
     def __init__(self, recipe: Recipe, *, device: torch.device, world: World) -> None:
-        """Build the networks: a discriminator from torch's generator, features from their file.
+        """Build a discriminator from torch's generator, and read the networks of files.
 
         Raises:
-            CheckpointError: The file of the feature network is missing or of another network.
+            CheckpointError: The file of the feature network or of the detector is missing, or of
+                another network.
         """
         table = recipe.loss
         self._scale = recipe.network.scale
         self._side, self._seed = table.side if table else None, recipe.seed
         self.perceptual: Perceptual | None = None
+        self.onlooker: Onlooker | None = None
         self.adversary: Adversary | None = None
         if recipe.features:
             self.perceptual = Perceptual(Path(recipe.features.weights))
             self.perceptual.to(device)
+        if recipe.detector:
+            self.onlooker = Onlooker(recipe.detector, device=device)
         if table and table.adversarial:
-            ratio = table.adversarial.learning_rate / recipe.optim.learning_rate
-            self.adversary = Adversary(table.adversarial, device=device, world=world, ratio=ratio)
+            self.adversary = Adversary(
+                table.adversarial,
+                device=device,
+                world=world,
+                ratio=table.adversarial.learning_rate / recipe.optim.learning_rate,
+                n_in=self.onlooker.detector.n_features if self.onlooker else None,
+            )
 
     def judge(
-        self, sr: Tensor, target: Tensor, table: LossTable, share: Share, *, step: int
+        self,
+        sr: Tensor,
+        target: Tensor,
+        table: LossTable,
+        share: Share,
+        objects: Sequence[Tensor] = (),
+        *,
+        step: int,
     ) -> Judgement:
         """Add up the terms of a table.
 
@@ -160,6 +194,7 @@ class Objective:
             target: The pictures that it should have made.
             table: The terms, with their weights.
             share: The process' part of the batch.
+            objects: Those of each patch, (m, 5), as in `Batch`; empty if no one has looked.
             step: The step of the run.
         """
         terms: dict[str, Tensor] = {}
@@ -170,7 +205,14 @@ class Objective:
         if table.lattice:
             terms["lattice"] = lattice(sr, target, scale=self._scale)
             parts.append(terms["lattice"] * table.lattice)
-        if table.perceptual or table.adversarial:
+        # Samples are of one law: judging one of each patch says what judging all would.
+        n = share.n if table.samples else len(sr)
+        if table.needs_detector:
+            assert self.onlooker is not None
+            seen = self.onlooker.compare(sr[:n], target[:n], objects)
+            terms |= seen.terms
+            parts += [terms[name] * weight for name, weight in table.region_terms().items()]
+        if table.perceptual or table.adversarial or table.needs_detector:
             # By the means of the whole batch: those of a few patches lie apart by chance.
             terms["colour"] = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max() * 255
             sr, target = self._window(sr, target, step=step)
@@ -185,9 +227,10 @@ class Objective:
         if table.adversarial:
             assert self.adversary is not None
             counts = step >= table.adversarial.begin
-            # Samples are of one law: judging one of each patch says what judging all would.
-            n = share.n if table.samples else len(sr)
-            judged = self.adversary.judge(sr[:n], target[:n], share, counts=counts)
+            pair = sr[:n], target[:n]
+            if table.adversarial.discriminator == "mtgan":
+                pair = seen.sr, seen.target
+            judged = self.adversary.judge(*pair, share, counts=counts)
             terms |= judged.terms
             parts.append(judged.loss * table.adversarial.weight)
         loss = parts[0]
@@ -221,12 +264,17 @@ class Objective:
     @property
     def is_of_pixels(self) -> bool:
         """True if no network judges the pictures."""
-        return self.perceptual is None and self.adversary is None
+        return not (self.perceptual or self.adversary or self.onlooker)
 
     @property
     def features(self) -> str | None:
         """SHA-256 of the file of the feature network; None without one."""
         return self.perceptual.sha256 if self.perceptual else None
+
+    @property
+    def detector(self) -> str | None:
+        """SHA-256 of the detector's file; None without one."""
+        return self.onlooker.detector.sha256 if self.onlooker else None
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Go through all that learns here."""
@@ -238,17 +286,23 @@ class Objective:
             return {}
         return {f"adversary.{name}": tensor for name, tensor in self.adversary.state().items()}
 
-    def restore(self, state: Mapping[str, Tensor], *, features: str | None) -> None:
+    def restore(
+        self, state: Mapping[str, Tensor], *, features: str | None, detector: str | None
+    ) -> None:
         """Take over copies of what `state` gave.
 
         Raises:
-            CheckpointError: The run had another feature network.
+            CheckpointError: The run had another feature network, or another detector.
         """
-        if features != self.features:
-            raise CheckpointError(
-                "the run was started with another file in features.weights (SHA-256 "
-                f"{features}, now {self.features}); resume with that one"
-            )
+        for key, then, now in (
+            ("features.weights", features, self.features),
+            ("detector.weights", detector, self.detector),
+        ):
+            if then != now:
+                raise CheckpointError(
+                    f"the run was started with another file in {key} (SHA-256 {then}, now {now}); "
+                    "resume with that one"
+                )
         if self.adversary:
             self.adversary.restore(part_of(state, "adversary"))
 

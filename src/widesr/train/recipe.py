@@ -1,5 +1,6 @@
 """Defines the recipe: everything that decides what a training run gives, in one TOML file."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -19,6 +20,7 @@ from widesr.data.patches import Span
 from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
+from widesr.train.detector import MULTIPLE
 from widesr.train.discriminators import DiscriminatorName
 from widesr.train.features import SMALLEST
 from widesr.train.losses import LOSSES, SSIM_WINDOW
@@ -153,7 +155,8 @@ class AdversarialTable(_Table):
     kind: Literal["vanilla", "relativistic"]
     """`"vanilla"` judges each picture alone, `"relativistic"` against the mean of the others."""
     discriminator: DiscriminatorName
-    """`"srgan"` judges a patch as a whole, `"unet"` each of its pixels."""
+    """`"srgan"` judges a patch as a whole, `"unet"` each of its pixels, `"mtgan"` what the heads of
+    a detector read; the table `detector` says of which."""
     n_feats: Positive = 24
     """Channels of the discriminator's first layer; the others have multiples of it."""
     learning_rate: Annotated[float, Field(gt=0, strict=True)]
@@ -184,14 +187,20 @@ class LossTable(_Table):
     """Pictures that are made of each patch, each by other noise; at each place `perceptual` then
     counts the nearest of them alone, so that together they learn all that there may be. The
     network needs `noise`."""
+    classification: Weight | None = None
+    """Weight of how far the classes that a detector sees at each place are from those it should;
+    the table `detector` says of which detector. It sees all of the patch."""
+    regression: Weight | None = None
+    """Weight of how far its boxes of objects are from those that they should be."""
     adversarial: AdversarialTable | None = None
     side: Positive | None = None
     """Side of the square that `perceptual` and `adversarial` see of each patch, in HR pixels, at a
-    place that changes from step to step; None: all of the patch."""
+    place that changes from step to step; None: all of the patch, as `"mtgan"` always sees it."""
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Self:
-        if not (self.pixel_terms() or self.lattice or self.perceptual or self.adversarial):
+        others = self.lattice, self.perceptual, self.needs_detector, self.adversarial
+        if not (self.pixel_terms() or any(others)):
             raise ValueError("has no term; expected a weight for l1, or another")
         return self
 
@@ -202,8 +211,21 @@ class LossTable(_Table):
 
     def pixel_terms(self) -> dict[str, float]:
         """Return the weights of the terms that compare pixels, by name."""
-        named = ((name, getattr(self, name)) for name in LOSSES)
+        return self._weights(LOSSES)
+
+    def region_terms(self) -> dict[str, float]:
+        """Return the weights of the terms that compare what a detector sees, by name."""
+        return self._weights(("classification", "regression"))
+
+    def _weights(self, names: Iterable[str]) -> dict[str, float]:
+        named = ((name, getattr(self, name)) for name in names)
         return {name: weight for name, weight in named if weight is not None}
+
+    @property
+    def needs_detector(self) -> bool:
+        """True if a detector is asked for what it sees."""
+        is_judge = self.adversarial is not None and self.adversarial.discriminator == "mtgan"
+        return is_judge or bool(self.region_terms())
 
 
 class FeaturesTable(_Table):
@@ -211,6 +233,29 @@ class FeaturesTable(_Table):
 
     weights: str
     """File of the features of SqueezeNet 1.1 (`.safetensors`, or `.pth` of tensors)."""
+
+
+class DetectorTable(_Table):
+    """The detector whose sight is learned from; widesr brings and fetches none."""
+
+    weights: str
+    """File of a YOLOX (`.onnx`) as its authors publish it, without decoding."""
+    side: Positive
+    """Side to which patches are resized before it looks, a multiple of 32: their objects should
+    come out as large as those that it will be shown."""
+    boxes: str | None = None
+    """File of the objects of the photographs, in COCO's format, with the classes of the detector as
+    its categories; None: those that the detector finds in each whole photograph, in its full
+    size."""
+    score: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.3
+    """Lowest score of an object that it finds there."""
+
+    @field_validator("side")
+    @classmethod
+    def _fits_its_grids(cls, value: int) -> int:
+        if value % MULTIPLE:
+            raise ValueError(f"expected a multiple of {MULTIPLE}")
+        return value
 
 
 class TeacherTable(_Table):
@@ -320,6 +365,7 @@ class Recipe(_Table):
     optim: OptimTable
     loss: Annotated[LossTable | None, Field(validate_default=True)] = None
     features: Annotated[FeaturesTable | None, Field(validate_default=True)] = None
+    detector: Annotated[DetectorTable | None, Field(validate_default=True)] = None
     teacher: TeacherTable | None = None
     stage: Annotated[tuple[Stage, ...], Field(validate_default=True)] = ()
     """The last steps of the run; those before them are learned as the tables say."""
@@ -408,6 +454,20 @@ class Recipe(_Table):
         loss = info.data.get("loss")
         if loss and loss.perceptual and value is None:
             raise ValueError("loss.perceptual needs the table [features]")
+        return value
+
+    @field_validator("detector")
+    @classmethod
+    def _is_there_if_needed(
+        cls, value: DetectorTable | None, info: ValidationInfo
+    ) -> DetectorTable | None:
+        loss, network = info.data.get("loss"), _network_in(info)
+        if loss and loss.needs_detector and value is None:
+            raise ValueError(
+                'classification, regression and discriminator = "mtgan" need the table [detector]'
+            )
+        if value and network and (network.window > 1 or network.is_recurrent):
+            raise ValueError("a network of several frames has no detector")
         return value
 
     @field_validator("best")
@@ -549,6 +609,7 @@ def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         "loss": tuple(LossTable.model_fields),
         "loss.adversarial": tuple(AdversarialTable.model_fields),
         "features": tuple(FeaturesTable.model_fields),
+        "detector": tuple(DetectorTable.model_fields),
         "teacher": tuple(TeacherTable.model_fields),
         "stage": tuple(Stage.model_fields),
         "best": tuple(BestTable.model_fields),

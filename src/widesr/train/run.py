@@ -105,7 +105,8 @@ class Run:
             target = self._target(batch, way.teacher_share)
             target = target.repeat(len(sr) // len(target), 1, 1, 1)  # for each iteration's picture
             share = Share(len(batch.lr), way.batch)
-            judged = self.objective.judge(sr, target, way.loss, share, step=self.step)
+            objects = [torch.from_numpy(each).to(self.device) for each in batch.objects or ()]
+            judged = self.objective.judge(sr, target, way.loss, share, objects, step=self.step)
         self.optimizers.zero_grad()
         loss = judged.loss
         if self.world.size > 1:  # the mean over the whole batch is the sum of these
@@ -238,6 +239,7 @@ class Run:
             "rewinds": self.rewinds,
             "processes": self.world.size,
             "features": self.objective.features,
+            "detector": self.objective.detector,
         }
         return tensors, plain
 
@@ -248,7 +250,11 @@ class Run:
             CheckpointError: The state is of another recipe.
         """
         _refuse_another_recipe(self.recipe, plain["recipe"], step=plain["step"])
-        self.objective.restore(part_of(tensors, "objective"), features=plain.get("features"))
+        self.objective.restore(
+            part_of(tensors, "objective"),
+            features=plain.get("features"),
+            detector=plain.get("detector"),
+        )
         self.network.load_state_dict(part_of(tensors, "network"))
         self.ema.load_state_dict(part_of(tensors, "average"))
         self.optimizers.restore(part_of(tensors, "optimizer"))

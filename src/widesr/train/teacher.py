@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 
 from widesr.data.patches import Pair
 from widesr.engine import NOISY, Engine, Port, find_model
-from widesr.errors import CheckpointError, RecipeError
+from widesr.errors import RecipeError
 from widesr.models.catalog import ALIASES
 from widesr.nets import Network
-from widesr.system.files import whole_file
 from widesr.train.checkpoint import load_weights
+from widesr.train.kept import identity, keep, open_kept
 from widesr.train.recipe import TeacherTable
 from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.upscaler import Upscaler
@@ -89,7 +88,7 @@ def taught(
         CheckpointError: The folder takes no file, or is full.
     """
     kept = folder / f"teacher-{teacher.sha256[:16]}"
-    paths = [kept / f"{_identity(pair.lr)}.npy" for pair in pairs]
+    paths = [kept / f"{identity(pair.lr)}.npy" for pair in pairs]
     pictures = []
     for done, (pair, path) in enumerate(zip(pairs, paths, strict=True)):
         on_progress(done, len(pairs))
@@ -98,7 +97,7 @@ def taught(
             continue
         found = _open(path, shape=pair.hr.shape)
         if found is None:
-            _keep(path, teacher.upscaler(pair.lr))
+            keep(path, teacher.upscaler(pair.lr))
             found = _open(path, shape=pair.hr.shape)
             assert found is not None
         pictures.append(found)
@@ -106,28 +105,11 @@ def taught(
     return [pair._replace(taught=sr) for pair, sr in zip(pairs, pictures, strict=True)]
 
 
-def _identity(lr: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256(repr(lr.shape).encode())
-    digest.update(np.ascontiguousarray(lr).data)
-    return digest.hexdigest()[:32]
-
-
 def _open(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     """Map a picture that is kept; None where it is missing, or no such picture."""
-    try:
-        picture: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError):
-        return None
-    return picture if picture.dtype == np.uint8 and picture.shape == shape else None
-
-
-def _keep(path: Path, picture: NDArray[np.uint8]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path, overwrite=True) as file:
-            np.save(file, picture, allow_pickle=False)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+    picture = open_kept(path)
+    fits = picture is not None and picture.dtype == np.uint8 and picture.shape == shape
+    return picture if fits else None
 
 
 class _TorchEngine(Engine):

@@ -12,6 +12,7 @@ from widesr.data.source import hold_out
 from widesr.degrade.bicubic import cropped_to_multiple
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.engine import (
+    MOST_LOST,
     Backend,
     Precision,
     choose,
@@ -37,6 +38,10 @@ _MOST = 100
 """Photographs that ranges are found on; more change nothing."""
 _SIDE = 256
 """The side of the middle of a photograph that is taken, in LR pixels."""
+_JUDGED = 24
+"""Photographs, of those for ranges, that show which convolutions int8 spoils."""
+_NO_ERROR = 100.0
+"""PSNR in dB, above which nothing differs that 8 bits can show."""
 _HELD_OUT = 10
 """Photographs that losses are measured on, where no list names them; a quarter of few."""
 
@@ -117,11 +122,10 @@ def calibrate(
         kept = [loss for loss in card.losses if loss.precision != "int8"]
         card = card.model_copy(update={"ranges": ranges, "losses": kept})
     ways = _ways(backend, precision, has_ranges=bool(card.ranges), threads=threads)
-    bare = card.model_copy(update={"losses": ()})
-    upscalers = {
-        name: Upscaler(load_engine(ModelFile(model.path, bare), **how), card=bare)
-        for name, how in ways.items()
-    }
+    if "int8" in ways:
+        on_notice("which convolutions int8 spoils")
+        card = _spared(ModelFile(model.path, card), photographs, ways)
+    upscalers = {name: _upscaler(ModelFile(model.path, card), how) for name, how in ways.items()}
     found: dict[str, list[float]] = {name: [] for name in upscalers}
     for i, path in enumerate(held_out):
         on_notice(f"the losses, photograph {i + 1} of {len(held_out)}")
@@ -148,6 +152,38 @@ def _find_ranges(
         threads=threads,
     )
     return {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
+
+
+def _spared(
+    model: ModelFile, photographs: Sequence[Path], ways: dict[str, dict[str, Any]]
+) -> ModelCard:
+    """Take the ranges of those convolutions off the card that int8 spoils: fp32 computes them.
+
+    The one that costs most goes first, until no photograph loses more than a model may.
+    """
+    every = max(1, len(photographs) // _JUDGED)
+    pairs = [_middle(*_pair(path, model.card)) for path in photographs[::every][:_JUDGED]]
+
+    def qualities(card: ModelCard, precision: str) -> NDArray[np.float64]:
+        upscaler = _upscaler(ModelFile(model.path, card), ways[precision])
+        psnrs = [psnr(upscaler(lr), hr, protocol=PROTOCOL, scale=card.scale) for lr, hr in pairs]
+        return np.minimum(psnrs, _NO_ERROR)
+
+    def without(name: str, card: ModelCard) -> ModelCard:
+        ranges = {other: tops for other, tops in card.ranges.items() if other != name}
+        return card.model_copy(update={"ranges": ranges})
+
+    card, exact = model.card, qualities(model.card, "fp32")
+    while len(card.ranges) > 1 and (exact - qualities(card, "int8")).max() > MOST_LOST:
+        fewer = [without(name, card) for name in card.ranges]
+        card = max(fewer, key=lambda each: float(qualities(each, "int8").mean()))
+    return card
+
+
+def _upscaler(model: ModelFile, how: dict[str, Any]) -> Upscaler:
+    """Load a model in a precision, whatever its card says that this costs."""
+    bare = model.card.model_copy(update={"losses": ()})
+    return Upscaler(load_engine(ModelFile(model.path, bare), **how), card=bare)
 
 
 def _ways(
@@ -209,9 +245,18 @@ def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.ui
         raise DataError(f"{path}: {error.message}") from error
 
 
+def _middle(
+    lr: NDArray[np.uint8], hr: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Cut the middle of a photograph out, of LR and of HR."""
+    top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
+    scale = hr.shape[0] // lr.shape[0]
+    inside = np.s_[top * scale : (top + _SIDE) * scale, left * scale : (left + _SIDE) * scale]
+    return lr[top : top + _SIDE, left : left + _SIDE], hr[inside]
+
+
 def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:
     """Cut the middle of a picture out as networks take it, with so many channels of noise."""
-    top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
-    middle = lr[top : top + _SIDE, left : left + _SIDE]
+    middle, _ = _middle(lr, lr)
     beside = noise_rows(*middle.shape[:2], channels=noise, seed=0).whole() if noise else None
     return to_network(middle, beside)

@@ -80,7 +80,7 @@ class Yolox:
         scores = raw[:, 4:5] * raw[:, 5:]
         labels = scores.argmax(axis=1)
         boxes = np.concatenate([centre - side / 2, side], axis=1) / ratio
-        return _suppressed(boxes, scores.max(axis=1), labels, overlap=0.65)
+        return suppressed(boxes, scores.max(axis=1), labels, overlap=0.65)
 
 
 class YuNet:
@@ -112,7 +112,7 @@ class YuNet:
         side = np.exp(raw[:, 2:]) * strides
         sure = np.clip(joined("cls"), 0, 1) * np.clip(joined("obj"), 0, 1)
         boxes = np.concatenate([centre - side / 2, side], axis=1)
-        return _suppressed(boxes, np.sqrt(sure[:, 0]), np.zeros(len(boxes), int), overlap=0.3)
+        return suppressed(boxes, np.sqrt(sure[:, 0]), np.zeros(len(boxes), int), overlap=0.3)
 
 
 def bilinear(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -145,7 +145,7 @@ def _grid(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float6
     return np.concatenate(strides), np.concatenate(places)
 
 
-def _suppressed(
+def suppressed(
     boxes: NDArray[np.float64], scores: NDArray[np.float64], labels: NDArray[Any], *, overlap: float
 ) -> Detections:
     """Keep of each object the box with the highest score, and leave out what overlaps it."""

@@ -66,6 +66,11 @@ class DetectionReport(Frozen):
     true_boxes: int
     small_boxes: int
     judged: list[Judged]
+    """The bounds, bicubic, the model that it was held against, and the model, last."""
+    against: str | None = None
+    """Name of the model that it was held against."""
+    over_against: dict[str, Interval] | None = None
+    """The model's numbers less those of that one, on the same draws of pictures."""
     date: str
     """ISO 8601, UTC."""
     versions: dict[str, str]
@@ -79,6 +84,7 @@ def evaluate_detection(
     boxes: Path,
     model: str,
     scale: int,
+    against: str | None = None,
     min_score: float = 0.3,
     resamples: int = 200,
     options: EngineOptions | None = None,
@@ -95,6 +101,7 @@ def evaluate_detection(
             order of their ids.
         model: As for `Upscaler.load`, or "bicubic".
         scale: The factor between LR and HR.
+        against: A second model, which the first is compared with picture by picture.
         min_score: The lowest score that counts for recall and hallucinated boxes.
         resamples: Draws of pictures for the intervals.
         options: How the network is run; by default in fp32.
@@ -124,7 +131,14 @@ def evaluate_detection(
         )
     upscaler, judged = load_judged(model, scale=scale, options=options)
     bicubic, _ = load_judged(BICUBIC, scale=scale, options=EngineOptions())
-    enlarge = {BICUBIC: bicubic} | ({} if model == BICUBIC else {judged.name: upscaler})
+    enlarge = {BICUBIC: bicubic}
+    other: str | None = None
+    if against is not None:
+        rival, report = load_judged(against, scale=scale, options=options)
+        other = report.name
+        enlarge[other] = rival
+    if model != BICUBIC:
+        enlarge[judged.name] = upscaler
     found = _find_all(
         true, hr_dir, scale, eye, enlarge, max_pixels=max_pixels, on_progress=on_progress
     )
@@ -151,6 +165,8 @@ def evaluate_detection(
             )
             for name in matches
         ],
+        against=other,
+        over_against=_intervals(draws[judged.name] - draws[other]) if other else None,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
         machine=this_machine(),

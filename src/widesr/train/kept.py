@@ -1,0 +1,41 @@
+"""Keeps on the disk what is made of photographs once, to be learned from in each run."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from widesr.errors import CheckpointError
+from widesr.system.files import whole_file
+
+
+def identity(pixels: NDArray[np.uint8]) -> str:
+    """Name a picture by its size and its pixels."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()[:32]
+
+
+def open_kept(path: Path) -> NDArray[Any] | None:
+    """Map an array that is kept; None where it is missing, or damaged."""
+    try:
+        kept: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError):
+        return None
+    return kept
+
+
+def keep(path: Path, array: NDArray[Any]) -> None:
+    """Write an array, whole or not at all.
+
+    Raises:
+        CheckpointError: The folder takes no file, or is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, overwrite=True) as file:
+            np.save(file, array, allow_pickle=False)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
