@@ -249,8 +249,7 @@ class Output:
             self.notices.append(f"{what} cannot be held in {container} and is left out")
             return None
         if old.type != "audio" or container != "matroska" or not Flac.can_hold(old):
-            text = _not_held(what, container, index=old.index)
-            raise VideoFormatError(f"{clip.path}: {text}") from refused
+            raise VideoFormatError(f"{clip.path}: {_not_held(what, container)}") from refused
         self._sounds[old.index] = sound = Flac(self._container, old)
         self.notices.append(f"{what} cannot be held in {container} and became FLAC")
         return sound.stream
@@ -323,18 +322,14 @@ class Output:
             self._next = next(self._others, None)
 
 
-def _not_held(what: str, container: str, *, index: int | None = None) -> str:
+def _not_held(what: str, container: str) -> str:
     """Say of a stream that it cannot be copied, and the way out."""
     if container != "matroska":
         way_out = "write Matroska (.mkv), which holds nearly all"
         return f"{what} cannot be held in {container}; {way_out}"
     if "mov_text" in what:
         return f"{what} cannot be copied to matroska; write .mp4 or .mov, whose own it is"
-    number = "N" if index is None else index
-    return (
-        f"{what} cannot be copied to matroska; leave it out: ffmpeg -i IN -map 0 -map -0:{number} "
-        "-c copy OUT"
-    )
+    return f"{what} cannot be copied to matroska; convert it, or take it out with ffmpeg first"
 
 
 def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)
