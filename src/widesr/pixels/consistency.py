@@ -14,6 +14,7 @@ same step; the inverse is theirs in the frequency domain.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -93,28 +94,31 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     scale = whole_scale(lr.shape[:2], sr.shape[:2])
     top, n = np.float32(np.iinfo(lr.dtype).max), lr.channels
 
-    def excess(band: Band) -> Band:
-        if band.min() >= -_NEGLIGIBLE and band.max() <= top + _NEGLIGIBLE:
-            return np.zeros_like(band)
-        beyond: Band = _RELAXATION * (band - np.clip(band, 0, top))
-        return beyond
+    # Each step writes its result where what it is given first was: that is this step's alone.
+    def less(shrunk: Band, wanted: Band) -> Band:
+        return np.subtract(wanted, shrunk, out=shrunk)
 
-    def put_right(band: Band, correction: Band) -> Band:
-        return np.add(band, correction, out=correction)  # which is this step's alone
+    def put_right(correction: Band, band: Band) -> Band:
+        return np.add(band, correction, out=correction)
 
-    def made_up(band: Band, lost: Band) -> Band:
+    def clipped(band: Band) -> tuple[Band, Band]:
         kept = np.clip(band, 0, top)
-        return np.clip(np.add(kept, lost, out=kept), 0, top, out=kept) if lost.any() else kept
+        if band.min() < -_NEGLIGIBLE or band.max() > top + _NEGLIGIBLE:
+            band -= kept
+        else:
+            band.fill(0)
+        return kept, band
 
+    def made_up(lost: Band, kept: Band) -> Band:
+        return np.clip(np.add(kept, lost, out=lost), 0, top, out=lost)
+
+    # Corrections lead: they come in pieces that stay in a cache, whatever bands come.
     as_it_came, to_shrink = sr.twice()
-    # In pieces that stay in a cache, however high the bands are that come.
-    height = max(_CHUNK // (sr.width * n), 1)
-    as_it_came = Rows(as_it_came.chunks(height), shape=sr.shape, dtype=sr.dtype)
-    missing = lr.joined(_shrunk(to_shrink, scale), np.subtract, channels=n, dtype=np.float32)
-    corrected = as_it_came.joined(_enlarged(missing, scale), put_right, channels=n)
-    kept, cut = corrected.twice()
-    lost = _enlarged(_shrunk(cut.map(excess, channels=n), scale), scale)
-    return kept.joined(lost, made_up, channels=n)
+    missing = _shrunk(to_shrink, scale).joined(lr, less, channels=n)
+    corrected = _enlarged(missing, scale).joined(as_it_came, put_right, channels=n)
+    kept, cut = corrected.parted(clipped)
+    again = _shrunk(cut, scale).map(partial(np.multiply, _RELAXATION), channels=n)
+    return _enlarged(again, scale).joined(kept, made_up, channels=n)
 
 
 def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
@@ -190,23 +194,24 @@ def _check(sr: NDArray[Value], lr: NDArray[Value]) -> None:
 
 def _shrunk(sr: Rows, scale: int) -> Rows:
     """Apply H to a picture: down first, which leaves less to be turned for going across."""
-    return _across(_down(sr, _shrinking, scale), _shrinking, scale)
+    lower = _down(sr, _shrinking, scale, chunk=_CHUNK)
+    return _across(lower, _shrinking, scale, chunk=_CHUNK)
 
 
 def _enlarged(lr: Rows, scale: int) -> Rows:
     """Apply Hᵀ(HHᵀ)⁻¹ to a picture: the long filters while it is small, and across before down."""
-    for make in (_inverse, _transposed):
-        lr = _down(_across(lr, make, scale), make, scale)
-    return lr
+    few = _CHUNK // scale  # for each LR row that is read ahead, `scale` rows of SR wait
+    exact = _down(_across(lr, _inverse, scale, chunk=few), _inverse, scale, chunk=few)
+    wider = _across(exact, _transposed, scale, chunk=few)
+    return _down(wider, _transposed, scale, chunk=_CHUNK)
 
 
-def _down(rows: Rows, make: Callable[[int, int], Taps], scale: int) -> Rows:
-    taps = make(rows.height, scale)
-    return filter_down(rows, taps, edges="symmetric", chunk=_CHUNK)
+def _down(rows: Rows, make: Callable[[int, int], Taps], scale: int, *, chunk: int) -> Rows:
+    return filter_down(rows, make(rows.height, scale), edges="symmetric", chunk=chunk)
 
 
-def _across(rows: Rows, make: Callable[[int, int], Taps], scale: int) -> Rows:
-    return filter_across(rows, make(rows.width, scale), edges="symmetric", chunk=_CHUNK)
+def _across(rows: Rows, make: Callable[[int, int], Taps], scale: int, *, chunk: int) -> Rows:
+    return filter_across(rows, make(rows.width, scale), edges="symmetric", chunk=chunk)
 
 
 def _shrinking(n: int, scale: int) -> Taps:

@@ -109,12 +109,16 @@ class Rows:
 
     def twice(self) -> tuple["Rows", "Rows"]:
         """Give the rows to two readers; what one has read ahead of the other is held."""
-        bands = iter(self)
+        return self.parted(lambda band: (band, band))
+
+    def parted(self, part: Callable[[Band], tuple[Band, Band]]) -> tuple["Rows", "Rows"]:
+        """Make two pictures like this one; what is read of one ahead of the other is held."""
+        pairs = map(part, self)
         waiting: tuple[deque[Band], deque[Band]] = (deque(), deque())
 
         def reader(mine: deque[Band]) -> Iterator[Band]:
             # Not `tee`, which forgets only when both have read 57 bands.
-            while mine or _put(next(bands, None), waiting):
+            while mine or _put(next(pairs, None), waiting):
                 yield mine.popleft()
 
         first, second = (Rows(reader(each), shape=self.shape, dtype=self.dtype) for each in waiting)
@@ -184,9 +188,9 @@ class Rows:
         return pixels
 
 
-def _put(band: Band | None, queues: Iterable[deque[Band]]) -> bool:
-    """Put a band into each queue, if there is one; say if there was."""
-    if band is not None:
-        for each in queues:
-            each.append(band)
-    return band is not None
+def _put(pair: tuple[Band, Band] | None, queues: tuple[deque[Band], deque[Band]]) -> bool:
+    """Put a band into each queue, if there are any; say if there were."""
+    if pair is not None:
+        for band, queue in zip(pair, queues, strict=True):
+            queue.append(band)
+    return pair is not None

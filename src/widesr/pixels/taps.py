@@ -59,9 +59,10 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
         rows: uint8, uint16, float32 or float64.
         taps: For each row of the result.
         edges: What lies beyond the border: mirrored, or the edge pixel repeated.
-        chunk: Values that are worked on together, about; by it and the size alone.
+        chunk: Values that are read or made together, about.
     """
-    n_out, height = len(taps.start), _chunk_height(rows, taps, chunk)
+    n_out = len(taps.start)
+    height = _chunk_height(rows, taps, chunk // max(rows.height // n_out, 1))
     before, runs = b"", list[_Run]()
 
     def made(first: int) -> Band:

@@ -14,6 +14,9 @@ from widesr.system.threads import in_threads
 from widesr.upscaling.base import Progress
 from widesr.upscaling.conversion import from_network, to_network
 
+_CHUNK = 2**18
+"""Float levels that are made together: few enough to stay in a cache."""
+
 
 def upscale_bands(
     lr: Rows,
@@ -41,34 +44,58 @@ def upscale_bands(
         progress: Called after each tile.
 
     Yields:
-        All rows of the output from the top, (rows, sW, C), a row of tiles at a time.
+        All rows of the output from the top, (rows, sW, C): integers a row of tiles at a time,
+        floats in lower bands.
     """
     width, channels, top = lr.width, lr.channels, np.iinfo(lr.dtype).max
+    floats = dtype == np.float32
     inputs = [rows.pad_symmetric(margin) for rows in (lr, noise) if rows is not None]
 
-    def pieces() -> Iterator[tuple[Tile, list[Band], Band]]:
-        """Give each tile, what the network reads of it, and the band that it is a part of."""
+    def pieces() -> Iterator[tuple[Tile, list[Band], Band | None]]:
+        """Give each tile, what the network reads of it, and the band of integers for it."""
         for _, beside in groupby(tiles, key=lambda tile: tile.core_y.start):
             first, *others = beside
             rows = first.read_y.start + margin, first.read_y.stop + margin
             windows = [each.read(*rows) for each in inputs]
             height = (first.core_y.stop - first.core_y.start) * scale
-            sr = np.empty((height, width * scale, channels), dtype)
+            sr = None if floats else np.empty((height, width * scale, channels), dtype)
             for tile in (first, *others):
                 columns = slice(tile.read_x.start + margin, tile.read_x.stop + margin)
                 yield tile, [window[:, columns] for window in windows], sr
 
-    def fill(piece: tuple[Tile, list[Band], Band]) -> tuple[Tile, Band]:
+    def fill(piece: tuple[Tile, list[Band], Band | None]) -> tuple[Tile, Band | Tensor]:
         tile, read, sr = piece
         part = run(to_network(*read))[(..., *tile.kept(scale))]
+        if sr is None:
+            return tile, part
         _, columns = tile.placed(scale)
         from_network(part, top=top, into=sr[:, columns])
         return tile, sr
 
+    parts = list[Tensor]()
     filled = in_threads(pieces(), fill, threads=streams)
     with closing(filled):
-        for done, (tile, sr) in enumerate(filled, start=1):
+        for done, (tile, made) in enumerate(filled, start=1):
             if progress is not None:
                 progress(done, len(tiles))
+            parts.append(made)
             if tile.core_x.stop == width:
-                yield sr
+                yield from _levels(parts, channels, top=top) if floats else [made]
+                parts.clear()
+
+
+def _levels(parts: list[Tensor], channels: int, *, top: int) -> Iterator[Band]:
+    """Turn tiles side by side, (1, 3, H, W) each, to float levels, a few rows at a time.
+
+    What corrects them reads them at once, while they are in the cache; a whole band is not.
+    """
+    height, width = parts[0].shape[2], sum(part.shape[3] for part in parts)
+    step = max(_CHUNK // (width * channels), 1)
+    for first in range(0, height, step):
+        rows, column = slice(first, min(first + step, height)), 0
+        sr = np.empty((rows.stop - first, width, channels), np.float32)
+        for part in parts:
+            end = column + part.shape[3]
+            from_network(part[:, :, rows], top=top, into=sr[:, column:end])
+            column = end
+        yield sr
