@@ -138,7 +138,8 @@ def test_what_a_detector_finds_is_of_the_models_that_are_shipped():
     files = {model.card.name: model.path.read_bytes() for model in list_shipped()}
     for reports in kept.values():
         assert reports.keys() >= {"fast", "default", "best", "realistic", "crisp"}
-        for alias, report in reports.items():
+        for alias in reports.keys() & ALIASES.keys():  # beside them are networks that did not ship
+            report = reports[alias]
             name = ALIASES[alias][report["scale"]]
             assert report["model"]["sha256"] == hashlib.sha256(files[name]).hexdigest(), name
             assert [each["name"] for each in report["judged"]] == [
