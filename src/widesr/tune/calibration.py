@@ -174,9 +174,12 @@ def _spared(
         return card.model_copy(update={"ranges": ranges})
 
     card, exact = model.card, qualities(model.card, "fp32")
-    while len(card.ranges) > 1 and (exact - qualities(card, "int8")).max() > MOST_LOST:
+    rounded = qualities(card, "int8")
+    while len(card.ranges) > 1 and (exact - rounded).max() > MOST_LOST:
         fewer = [without(name, card) for name in card.ranges]
-        card = max(fewer, key=lambda each: float(qualities(each, "int8").mean()))
+        tried = [qualities(each, "int8") for each in fewer]
+        best = max(range(len(fewer)), key=lambda i: float(tried[i].mean()))
+        card, rounded = fewer[best], tried[best]
     return card
 
 
