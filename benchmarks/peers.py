@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.models.catalog import ALIASES, ModelCard, list_shipped
+from widesr.models.catalog import ModelCard, aliases_of, list_shipped
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pareto.json"
@@ -202,8 +202,7 @@ def rendered(lines: list[list[str]]) -> str:
 
 def named(name: str) -> str:
     """What to type for it after -n."""
-    aliases = {model: alias for alias, models in ALIASES.items() for model in models.values()}
-    alias = aliases.get(name.rstrip("+"), "by name")
+    alias = next(iter(aliases_of(name.rstrip("+"))), "by name")
     return f"{alias} -x" if name.endswith("+") else alias
 
 

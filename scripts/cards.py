@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from widesr.degrade.bicubic import cropped_to_multiple
 from widesr.degrade.named import DEGRADATIONS, Shrink, photograph_seed
-from widesr.models.catalog import ALIASES, ModelCard, ModelFile, list_shipped
+from widesr.models.catalog import ModelCard, ModelFile, aliases_of, list_shipped
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -68,7 +68,7 @@ def contents() -> str:
     """All pages, the quickest of a scale first."""
     cards = [model.card for model in list_shipped()]
     rows = "\n".join(
-        f"| [{card.name}]({card.name}.md) | {aliases_of(card)} | x{card.scale} "
+        f"| [{card.name}]({card.name}.md) | {listed(aliases_of(card.name))} | x{card.scale} "
         f"| {card.parameters_fused:,} | {card.scores[0].psnr:.2f} dB |"
         for card in sorted(cards, key=lambda card: (card.scale, card.parameters_fused))
         if card.scores
@@ -137,7 +137,7 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
     card = model.card
     size = model.path.stat().st_size / 1e6
     return [
-        ("alias", aliases_of(card)),
+        ("alias", listed(aliases_of(card.name))),
         ("scale", f"x{card.scale}"),
         ("parameters", f"{card.parameters_fused:,}, {size:.2f} MB"),
         *([("made for", card.notes)] if card.notes else []),
@@ -158,8 +158,7 @@ def facts_of(model: ModelFile) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def aliases_of(card: ModelCard) -> str:
-    aliases = [alias for alias, names in ALIASES.items() if card.name in names.values()]
+def listed(aliases: list[str]) -> str:
     return ", ".join(f"`{alias}`" for alias in aliases) or "none"
 
 

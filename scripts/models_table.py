@@ -6,7 +6,7 @@ python scripts/models_table.py [--check]
 import sys
 from pathlib import Path
 
-from widesr.models.catalog import ALIASES, ModelCard, list_shipped
+from widesr.models.catalog import ModelCard, aliases_of, list_shipped
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- models-table:start -->\n", "<!-- models-table:end -->"
@@ -27,7 +27,7 @@ def table() -> str:
     ]
     for model in sorted(list_shipped(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
-        aliases = [f"`{alias}` " for alias, names in ALIASES.items() if card.name in names.values()]
+        aliases = [f"`{alias}` " for alias in aliases_of(card.name)]
         lines.append(
             f"| `{card.name}` | {''.join(aliases)}| x{card.scale} | {card.parameters_fused:,} | "
             f"{model.path.stat().st_size / 1e6:.2f} MB | {score(card, 'Set5')} | "

@@ -279,11 +279,9 @@ def _row(model: "ModelFile") -> tuple[str, ...]:
 
 
 def _aliases(model: "ModelFile") -> list[str]:
-    from widesr.models.catalog import ALIASES
+    from widesr.models.catalog import aliases_of
 
-    if _origin(model) != "package":
-        return []
-    return [alias for alias, models in ALIASES.items() if model.card.name in models.values()]
+    return aliases_of(model.card.name) if _origin(model) == "package" else []
 
 
 def _parameters(card: "ModelCard") -> int:

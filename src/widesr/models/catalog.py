@@ -41,6 +41,12 @@ ALIASES: dict[str, dict[int, str]] = {
 pictures, those for JPEG files and noise, those that invent detail, and one that invents other
 detail for each seed."""
 
+
+def aliases_of(name: str) -> list[str]:
+    """List the aliases that stand for a model; most have one, and some none."""
+    return [alias for alias, models in ALIASES.items() if name in models.values()]
+
+
 CRISP = "crisp"
 """The alias of the models that invent detail; "crisp:0.5" goes half the way to them."""
 
