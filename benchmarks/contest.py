@@ -42,7 +42,8 @@ def runner(model: ModelFile, *, precision: str, threads: int):
 
     The guard would run networks of random weights a second time, in fp32.
     """
-    return OpenVinoEngine(model, threads=threads, streams=1, precision=precision).run
+    network = OpenVinoEngine(model, threads=threads, streams=1, precision=precision)
+    return lambda lr: network.run_all(lr)[0]
 
 
 def config_of(spec: str, *, scale: int):

@@ -333,7 +333,7 @@ def opencv(pixels, threads, *, path, model):  # noqa: ARG001
 
     cv2.setNumThreads(threads)
     name, scale = Path(path).stem.split("_x")
-    net = cv2.dnn_superres.DnnSuperResImpl_create()
+    net = cv2.dnn_superres.DnnSuperResImpl_create()  # type: ignore[attr-defined]  # in contrib
     net.readModel(path)
     net.setModel(name.lower(), int(scale))
     return lambda: net.upsample(pixels), "other"
@@ -378,7 +378,7 @@ def gemm(pixels, threads, *, dtype):  # noqa: ARG001
             speed = 2 * len(square) ** 3 / (time.perf_counter() - began) / 1e9
             found["gflop_per_second"] = max(found["gflop_per_second"], speed)
 
-    run.found = found
+    run.found = found  # type: ignore[attr-defined]  # read where answers are printed
     return run, {"float32": "fp32", "bfloat16": "bf16"}[dtype]
 
 

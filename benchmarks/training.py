@@ -38,6 +38,7 @@ from widesr.nets import WDSRConfig, build
 from widesr.nets.weight_norm import WeightNormConv2d
 from widesr.system.machine import this_machine
 from widesr.train.loop import load_photographs, which_commit
+from widesr.train.optimizers import Optimizers
 from widesr.train.recipe import load_recipe
 from widesr.train.run import Run
 
@@ -207,11 +208,14 @@ class Ours:
         self.gflop = gflop_of(run.network, options.lr_patch)
         if "our weight norm" in without:
             parametrize(run.network)
-            parametrize(run.average)
+            parametrize(run.ema)
         if "channels_last" in without:
             run.network.register_forward_pre_hook(lambda _, inputs: inputs[0].contiguous())
-        fused = None if "fused Adam" in without else True
-        run.optimizer = torch.optim.Adam(run.network.parameters(), lr=1e-4, fused=fused)
+        run.optimizers = Optimizers(recipe.optim, run.network)
+        if "fused Adam" in without:
+            for optimizer in run.optimizers:
+                for group in optimizer.param_groups:
+                    group["fused"] = None
         self.pairs, self.without = photographs.training, without
         self.patches = {"scale": SCALE, "lr_patch": options.lr_patch}
         sizes = [pair.lr.shape[:2] for pair in self.pairs]
