@@ -10,13 +10,13 @@ Convolutional Neural Network", 2016, for the transposed convolution.
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach
-from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.fold import BatchNormed
 from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.weight_norm import (
     WeightNormConv2d,
@@ -32,7 +32,6 @@ _MOST_GROUPS = 8
 class AblationConfig(NetworkConfig):
     """The configuration of `Ablation`."""
 
-    scale: Literal[2, 3, 4, 8]
     block: Literal["a", "b"]
     """Block of WDSR; A with `expansion = 1` is EDSR's."""
     n_resblocks: int
@@ -106,10 +105,6 @@ class Ablation(Network):
             return lr_reach(trunk + 1 + more, self.cfg.scale)
         # The last convolution reaches a pixel of the next 3x3; others see no farther by it.
         return trunk + 1 + (more if self.cfg.upsampler == "shuffle" else 0)
-
-    def fused(self) -> Self:
-        """Return a new network with weight and batch norm folded; other norms cannot be."""
-        return folded(self)
 
     @torch.no_grad()
     def _start_small(self) -> None:

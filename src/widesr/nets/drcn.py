@@ -5,9 +5,8 @@ Source: Kim et al., "Deeply-Recursive Convolutional Network for Image Super-Reso
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -21,7 +20,6 @@ from widesr.nets.network import Network, NetworkConfig
 class DRCNConfig(NetworkConfig):
     """The configuration of `DRCN`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_recursions: Annotated[int, Field(ge=1)] = 16
     """The paper's D. The weight of each recursion's picture is learned, so that a trained network
     runs this many and no other number."""
@@ -75,7 +73,3 @@ class DRCN(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return lr_reach(2 + self.cfg.n_recursions + 2, self.cfg.scale)
-
-    def fused(self) -> Self:
-        """Return a copy; DRCN has no normalisation to fold."""
-        return deepcopy(self)

@@ -4,9 +4,8 @@ Source: Tai et al., "Image Super-Resolution via Deep Recursive Residual Network"
 batch norm and biases, as in jt827859032/DRRN-pytorch.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +21,6 @@ class DRRNConfig(NetworkConfig):
 
     iterations: ClassVar[str | None] = "n_units"
 
-    scale: Literal[2, 3, 4, 8]
     n_blocks: Annotated[int, Field(ge=1)] = 1
     """The paper's B: blocks with weights of their own."""
     n_units: Annotated[int, Field(ge=1)] = 25
@@ -84,7 +82,3 @@ class DRRN(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return lr_reach(self.cfg.n_blocks * (1 + 2 * self.cfg.n_units) + 1, self.cfg.scale)
-
-    def fused(self) -> Self:
-        """Return a copy; DRRN has no normalisation to fold."""
-        return deepcopy(self)

@@ -6,13 +6,12 @@ is enlarged in the network, as for their results on bicubic LR.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge
-from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.fold import BatchNormed
 from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 
@@ -21,7 +20,6 @@ from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 class EDRNConfig(NetworkConfig):
     """The configuration of `EDRN`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_feats: int = 64
     """Channels on the finest grid; twice and four times as many on the coarser ones."""
     n_groups: int = 4
@@ -112,10 +110,6 @@ class EDRN(Network):
     def reach(self) -> None:
         """None: every output pixel depends on the whole picture, by the attention's means."""
         return
-
-    def fused(self) -> Self:
-        """Return a new network with plain convolutions: batch norm by its learned statistics."""
-        return folded(self)
 
 
 def _cut(x: Tensor, *, like: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ the authors' code sanghyun-son/EDSR-PyTorch, src/model/edsr.py.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,6 @@ from widesr.nets.stages import stages, tail_reach
 class EDSRConfig(NetworkConfig):
     """The configuration of `EDSR`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_resblocks: int
     n_feats: int
     res_scale: float = 1.0
@@ -73,9 +71,3 @@ class EDSR(Network):
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         trunk = 1 + 2 * self.cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
         return trunk + tail_reach(self.cfg.scale, each=1, last=1)
-
-    def fused(self) -> Self:
-        """Return a new network with the same weights; EDSR has no normalisation to fold."""
-        twin = type(self)(self.cfg)
-        twin.load_state_dict(self.state_dict())
-        return twin.to(self.rgb_mean.device)

@@ -4,9 +4,8 @@ Source: Shi et al., "Real-Time Single Image and Video Super-Resolution Using an 
 Convolutional Neural Network", 2016 (arXiv 1609.05158); tanh as in its section 3.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -18,7 +17,6 @@ from widesr.nets.network import Network, NetworkConfig
 class ESPCNConfig(NetworkConfig):
     """The configuration of `ESPCN`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_feats: int = 64
     n_mapped: int = 32
     """Channels between the second convolution and the third."""
@@ -55,7 +53,3 @@ class ESPCN(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return 2 + 1 + 1
-
-    def fused(self) -> Self:
-        """Return a copy; ESPCN has no normalisation to fold."""
-        return deepcopy(self)

@@ -4,9 +4,8 @@ Source: Dong et al., "Accelerating the Super-Resolution Convolutional Neural Net
 (arXiv 1608.00367).
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -18,7 +17,6 @@ from widesr.nets.network import Network, NetworkConfig
 class FSRCNNConfig(NetworkConfig):
     """The configuration of `FSRCNN`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_feats: int = 56
     """The paper's d."""
     n_shrunk: int = 12
@@ -70,7 +68,3 @@ class FSRCNN(Network):
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         # The last of an LR pixel's HR pixels reads through 4 more lines of the 9x9 kernel.
         return 2 + self.cfg.n_mappings + (self.cfg.scale - 1 + 4) // self.cfg.scale
-
-    def fused(self) -> Self:
-        """Return a copy; FSRCNN has no normalisation to fold."""
-        return deepcopy(self)

@@ -5,13 +5,14 @@ A base class, not a Protocol: a network is a torch module too, and no type of Py
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from widesr.nets.consistency import Consistency, mirrored
+from widesr.nets.fold import folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class NetworkConfig:
     iterations: ClassVar[str | None] = None
     """The key that says how often a network runs the same weights, where they fit any number."""
 
-    scale: int
+    scale: Literal[2, 3, 4, 8]
     """HR pixels per LR pixel, on a side."""
     consistent: bool = False
     """True if the last layer makes the picture shrink back to the input exactly."""
@@ -113,5 +114,8 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def fused(self) -> Self:
-        """Return a new network with plain convolutions that gives the same pictures."""
-        raise NotImplementedError
+        """Return a new network with plain convolutions that gives the same pictures.
+
+        Batch norm is folded by the statistics learned so far.
+        """
+        return folded(self)

@@ -4,9 +4,7 @@ Source: Zhang et al., "Residual Dense Network for Image Super-Resolution", 2018 
 with the tail of EDSR-PyTorch, src/model/rdn.py.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +17,6 @@ from widesr.nets.stages import stages, tail_reach
 class RDNConfig(NetworkConfig):
     """The configuration of `RDN`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_blocks: int = 16
     """The paper's D."""
     n_layers: int = 8
@@ -86,7 +83,3 @@ class RDN(Network):
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         trunk = 2 + self.cfg.n_blocks * self.cfg.n_layers + 1
         return trunk + tail_reach(self.cfg.scale, each=1, last=1)
-
-    def fused(self) -> Self:
-        """Return a copy; RDN has no normalisation to fold."""
-        return deepcopy(self)

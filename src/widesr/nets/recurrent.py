@@ -48,11 +48,9 @@ class RecurrentWDSR(WDSR):
 
     cfg: RecurrentWDSRConfig
 
-    def __init__(self, cfg: RecurrentWDSRConfig, *, normed: bool = True) -> None:
-        """Start from random weights; `normed=False` gives plain convolutions, for inference."""
-        super().__init__(cfg, normed=normed)
-        with_gains = normed and cfg.norm == "weight"
-        self.hidden = conv2d(cfg.n_feats, cfg.n_feats, 3, normed=with_gains)
+    def __init__(self, cfg: RecurrentWDSRConfig) -> None:
+        super().__init__(cfg)
+        self.hidden = conv2d(cfg.n_feats, cfg.n_feats, 3, normed=cfg.norm == "weight")
 
     def forward(self, lr: Tensor) -> Tensor:
         """Super-resolve all frames of a batch of clips; see the class."""

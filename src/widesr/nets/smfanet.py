@@ -4,9 +4,8 @@ Source: Zheng et al., "SMFANet: A Lightweight Self-Modulation Feature Aggregatio
 Efficient Image Super-Resolution", ECCV 2024; the authors' code Zheng-MJ/SMFANet at b3ac071.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,6 @@ _CELL = 8
 class SMFANetConfig(NetworkConfig):
     """The configuration of `SMFANet`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_resblocks: int = 8
     """The authors' SMFANet+ has 12."""
     n_feats: int = 36
@@ -115,10 +113,6 @@ class SMFANet(Network):
     def reach(self) -> None:
         """None: every output pixel depends on the whole picture, by the variances over it."""
         return
-
-    def fused(self) -> Self:
-        """Return a copy; SMFANet has nothing to fold."""
-        return deepcopy(self)
 
 
 class _Grid:

@@ -5,14 +5,12 @@ Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.nets.branches import BranchedConv2d
-from widesr.nets.fold import folded
 from widesr.nets.network import Network, NetworkConfig
 
 
@@ -20,7 +18,6 @@ from widesr.nets.network import Network, NetworkConfig
 class SPANConfig(NetworkConfig):
     """The configuration of `SPAN`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_resblocks: int = 6
     n_feats: int = 48
     branched: bool = False
@@ -79,10 +76,6 @@ class SPAN(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return 1 + 3 * self.cfg.n_resblocks + 1 + 1
-
-    def fused(self) -> Self:
-        """Return a new network whose kernels are merged, and which gives the same pictures."""
-        return folded(self)
 
 
 def _conv(n_in: int, n_out: int, *, branched: bool) -> nn.Module:

@@ -4,9 +4,8 @@ Source: Dong et al., "Image Super-Resolution Using Deep Convolutional Networks",
 (arXiv 1501.00092); edges repeated as in the authors' test code.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -18,7 +17,6 @@ from widesr.nets.network import Network, NetworkConfig
 class SRCNNConfig(NetworkConfig):
     """The configuration of `SRCNN`."""
 
-    scale: Literal[2, 3, 4, 8]
     kernels: tuple[int, int, int] = (9, 1, 5)
     """Sides of the three convolutions, odd; the authors also have 9-3-5 and 9-5-5."""
     n_feats: int = 64
@@ -61,7 +59,3 @@ class SRCNN(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return lr_reach(sum(kernel // 2 for kernel in self.cfg.kernels), self.cfg.scale)
-
-    def fused(self) -> Self:
-        """Return a copy; SRCNN has no normalisation to fold."""
-        return deepcopy(self)

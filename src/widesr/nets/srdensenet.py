@@ -4,9 +4,8 @@ Source: Tong et al., "Image Super-Resolution Using Dense Skip Connections", 2017
 it calls SRDenseNet_All.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,6 @@ from widesr.nets.stages import stages
 class SRDenseNetConfig(NetworkConfig):
     """The configuration of `SRDenseNet`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_blocks: int = 8
     n_layers: int = 8
     """Convolutions in a block."""
@@ -95,7 +93,3 @@ class SRDenseNet(Network):
             # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
             low, high = -((1 - low) // factor), (high + 1) // factor
         return 1 + self.cfg.n_blocks * self.cfg.n_layers + max(-low, high)
-
-    def fused(self) -> Self:
-        """Return a copy; SRDenseNet has no normalisation to fold."""
-        return deepcopy(self)

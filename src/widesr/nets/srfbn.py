@@ -5,9 +5,8 @@ Paper99/SRFBN_CVPR19, networks/srfbn_arch.py.
 """
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,7 +22,6 @@ class SRFBNConfig(NetworkConfig):
 
     iterations: ClassVar[str | None] = "n_steps"
 
-    scale: Literal[2, 3, 4, 8]
     n_steps: Annotated[int, Field(ge=1)] = 4
     """The paper's T: times that the block runs."""
     n_groups: Annotated[int, Field(ge=1)] = 3
@@ -152,7 +150,3 @@ class SRFBN(Network):
         # Through the last 3x3, an LR pixel's HR pixels are made of those from -1 to scale.
         tail = max((kernel - 2) // scale, (scale + 2) // scale)
         return 1 + self.cfg.n_steps * self.cfg.n_groups * up_and_down + tail
-
-    def fused(self) -> Self:
-        """Return a copy; SRFBN has no normalisation to fold."""
-        return deepcopy(self)

@@ -6,11 +6,10 @@ Network", 2017 (arXiv 1609.04802), figure 4. One slope per PReLU, as in the pape
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
 
 from torch import Tensor, nn
 
-from widesr.nets.fold import BatchNormed, folded
+from widesr.nets.fold import BatchNormed
 from widesr.nets.network import Network, NetworkConfig
 from widesr.nets.stages import stages, tail_reach
 
@@ -19,7 +18,6 @@ from widesr.nets.stages import stages, tail_reach
 class SRResNetConfig(NetworkConfig):
     """The configuration of `SRResNet`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_resblocks: int = 16
     n_feats: int = 64
 
@@ -60,7 +58,3 @@ class SRResNet(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return 4 + 2 * self.cfg.n_resblocks + 1 + tail_reach(self.cfg.scale, each=1, last=4)
-
-    def fused(self) -> Self:
-        """Return a new network with plain convolutions: batch norm by its learned statistics."""
-        return folded(self)

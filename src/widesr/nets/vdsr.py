@@ -4,10 +4,9 @@ Source: Kim et al., "Accurate Image Super-Resolution Using Very Deep Convolution
 (arXiv 1511.04587).
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -19,7 +18,6 @@ from widesr.nets.network import Network, NetworkConfig
 class VDSRConfig(NetworkConfig):
     """The configuration of `VDSR`."""
 
-    scale: Literal[2, 3, 4, 8]
     n_layers: int = 20
     """Convolutions, the first and the last among them."""
     n_feats: int = 64
@@ -56,7 +54,3 @@ class VDSR(Network):
     def reach(self) -> int:
         """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
         return lr_reach(self.cfg.n_layers, self.cfg.scale)
-
-    def fused(self) -> Self:
-        """Return a copy; VDSR has no normalisation to fold."""
-        return deepcopy(self)

@@ -5,14 +5,14 @@ Source: Yu et al., "Wide Activation for Efficient and Accurate Image Super-Resol
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from widesr.nets.network import Network, NetworkConfig
-from widesr.nets.weight_norm import WeightNormConv2d, conv2d, fuse_state
+from widesr.nets.weight_norm import WeightNormConv2d, conv2d
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,6 @@ class WDSRConfig(NetworkConfig):
 
     iterations: ClassVar[str | None] = "reuse"
 
-    scale: Literal[2, 3, 4, 8]
     block: Literal["a", "b"]
     n_resblocks: int
     n_feats: int
@@ -74,15 +73,13 @@ class WDSR(Network):
     cfg: WDSRConfig
     rgb_mean: Tensor
 
-    def __init__(self, cfg: WDSRConfig, *, normed: bool = True) -> None:
-        """Start from random weights; `normed=False` gives plain convolutions, for inference."""
+    def __init__(self, cfg: WDSRConfig) -> None:
         super().__init__(cfg)
-        with_gains = normed and cfg.norm == "weight"
         n, n_out = cfg.n_feats, 3 * cfg.scale**2
         wide, low = int(n * cfg.expansion), int(n * cfg.linear_ratio)
 
         def conv(n_in: int, n_out: int, kernel: int) -> nn.Module:
-            return conv2d(n_in, n_out, kernel, normed=with_gains)
+            return conv2d(n_in, n_out, kernel, normed=cfg.norm == "weight")
 
         def block() -> nn.Module:
             if cfg.block == "a":  # widen 3x3, ReLU, narrow 3x3
@@ -97,8 +94,7 @@ class WDSR(Network):
         self.shuffle = nn.PixelShuffle(cfg.scale)
         mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
         self.register_buffer("rgb_mean", mean, persistent=False)
-        if normed:
-            self._init_gains()
+        self._init_gains()
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -133,12 +129,6 @@ class WDSR(Network):
         per_block = 2 if self.cfg.block == "a" else 1
         depth = self.cfg.n_resblocks * self.cfg.reuse
         return max(1 + per_block * depth + 1, 2)  # the 5x5 skip reaches 2
-
-    def fused(self) -> Self:
-        """Return a new network with plain convolutions that gives the same pictures."""
-        twin = type(self)(self.cfg, normed=False)
-        twin.load_state_dict(fuse_state(self.state_dict()))
-        return twin.to(self.rgb_mean.device)
 
     @torch.no_grad()
     def _init_gains(self) -> None:
