@@ -113,7 +113,7 @@ def parse_config(family: str, values: dict[str, Any]) -> NetworkConfig:
 
 def build(cfg: NetworkConfig) -> Network:
     """Build the network of a configuration, with random weights, ready to train."""
-    network: Network = next(f.network for f in FAMILIES.values() if f.config is type(cfg))(cfg)
+    network: Network = FAMILIES[family_of(cfg)].network(cfg)
     return network
 
 

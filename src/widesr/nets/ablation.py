@@ -61,7 +61,6 @@ class Ablation(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
     cfg: AblationConfig
-    rgb_mean: Tensor
 
     def __init__(self, cfg: AblationConfig) -> None:
         super().__init__(cfg)
@@ -76,10 +75,10 @@ class Ablation(Network):
         else:
             self.tail = _upsampler(cfg, n, 3, 3)
             self.skip = _upsampler(cfg, 3, 3, 5)
-        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
-        self.register_buffer("rgb_mean", mean, persistent=False)
+        self._centre_on(cfg.rgb_mean)
         if cfg.gains == "small":
             self._start_small()
+        self.reach = _reach(cfg)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -93,18 +92,6 @@ class Ablation(Network):
         else:
             sr = self.tail(feats) + self.skip(x)
         return sr + self.rgb_mean
-
-    @property
-    def reach(self) -> int | None:
-        """LR pixels beyond its own that an output pixel depends on; None: the whole picture."""
-        if self.cfg.norm in ("layer", "instance", "group"):
-            return None
-        more = int(self.cfg.tail == "edsr")
-        trunk = 1 + (2 if self.cfg.block == "a" else 1) * self.cfg.n_resblocks + more
-        if self.cfg.upsampler == "before":  # the skip reaches 2, the trunk and its end as much
-            return lr_reach(trunk + 1 + more, self.cfg.scale)
-        # The last convolution reaches a pixel of the next 3x3; others see no farther by it.
-        return trunk + 1 + (more if self.cfg.upsampler == "shuffle" else 0)
 
     @torch.no_grad()
     def _start_small(self) -> None:
@@ -120,6 +107,17 @@ class Ablation(Network):
             assert isinstance(narrow, WeightNormConv2d)
             widen.weight_g.fill_(2.0)
             narrow.weight_g.fill_(len(self.body) ** -0.5)
+
+
+def _reach(cfg: AblationConfig) -> int | None:
+    if cfg.norm in ("layer", "instance", "group"):
+        return None
+    more = int(cfg.tail == "edsr")
+    trunk = 1 + (2 if cfg.block == "a" else 1) * cfg.n_resblocks + more
+    if cfg.upsampler == "before":  # the skip reaches 2, the trunk and its end as much
+        return lr_reach(trunk + 1 + more, cfg.scale)
+    # The last convolution reaches a pixel of the next 3x3; others see no farther by it.
+    return trunk + 1 + (more if cfg.upsampler == "shuffle" else 0)
 
 
 class _GroupNormed(nn.Module):

@@ -50,6 +50,7 @@ class DRCN(Network):
         nn.init.dirac_(self.recursion.weight)  # the identity, as the paper
         self.tail = nn.Sequential(conv(n, n), nn.ReLU(), conv(n, cfg.colours))
         self.shares = nn.Parameter(torch.full((cfg.n_recursions,), 1 / cfg.n_recursions))
+        self.reach = lr_reach(2 + cfg.n_recursions + 2, cfg.scale)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -68,8 +69,3 @@ class DRCN(Network):
             result = result + share * made
             yield with_luma(large, made) if of_luma else made
         yield with_luma(large, result) if of_luma else result
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return lr_reach(2 + self.cfg.n_recursions + 2, self.cfg.scale)

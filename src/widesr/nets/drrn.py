@@ -68,6 +68,7 @@ class DRRN(Network):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # as the paper
         with torch.no_grad():  # units add up: without this the first pictures are far too bright
             self.tail.weight.mul_((1 + cfg.n_units) ** -0.5)
+        self.reach = lr_reach(cfg.n_blocks * (1 + 2 * cfg.n_units) + 1, cfg.scale)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -77,8 +78,3 @@ class DRRN(Network):
             feats = block(feats, self.cfg.n_units)
         sr: Tensor = large + self.tail(torch.relu(feats))
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return lr_reach(self.cfg.n_blocks * (1 + 2 * self.cfg.n_units) + 1, self.cfg.scale)

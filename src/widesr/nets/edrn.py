@@ -7,7 +7,6 @@ is enlarged in the network, as for their results on bicubic LR.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge
@@ -68,7 +67,6 @@ class EDRN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
     cfg: EDRNConfig
-    rgb_mean: Tensor
 
     def __init__(self, cfg: EDRNConfig) -> None:
         super().__init__(cfg)
@@ -93,8 +91,8 @@ class EDRN(Network):
         self.full_groups = groups(n, cfg.n_groups // 4)
         self.up_to_half, self.up_to_full = up(2 * n), up(n)
         self.tail = WeightNormConv2d(n, 3, 3)
-        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
-        self.register_buffer("rgb_mean", mean, persistent=False)
+        self._centre_on(cfg.rgb_mean)
+        self.reach = None  # by the means of the attention
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -105,11 +103,6 @@ class EDRN(Network):
         fine = _cut(self.up_to_full(half + self.half_groups(coarse)), like=full)
         sr: Tensor = self.tail(full + self.full_groups(fine))
         return sr * self.cfg.rgb_std + self.rgb_mean
-
-    @property
-    def reach(self) -> None:
-        """None: every output pixel depends on the whole picture, by the attention's means."""
-        return
 
 
 def _cut(x: Tensor, *, like: Tensor) -> Tensor:

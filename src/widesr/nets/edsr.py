@@ -6,7 +6,6 @@ the authors' code sanghyun-son/EDSR-PyTorch, src/model/edsr.py.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from widesr.nets.network import Network, NetworkConfig
@@ -44,7 +43,6 @@ class EDSR(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
     cfg: EDSRConfig
-    rgb_mean: Tensor
 
     def __init__(self, cfg: EDSRConfig) -> None:
         super().__init__(cfg)
@@ -56,8 +54,9 @@ class EDSR(Network):
         for factor in stages(cfg.scale):
             upsampler += [nn.Conv2d(n, n * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 3, padding=1))
-        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
-        self.register_buffer("rgb_mean", mean, persistent=False)
+        self._centre_on(cfg.rgb_mean)
+        trunk = 1 + 2 * cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
+        self.reach = trunk + tail_reach(cfg.scale, each=1, last=1)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -65,9 +64,3 @@ class EDSR(Network):
         feats = feats + self.body(feats)
         sr: Tensor = self.tail(feats)
         return sr * self.cfg.rgb_std + self.rgb_mean
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        trunk = 1 + 2 * self.cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
-        return trunk + tail_reach(self.cfg.scale, each=1, last=1)

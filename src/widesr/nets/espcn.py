@@ -41,6 +41,7 @@ class ESPCN(Network):
         )
         if cfg.colours == 1:
             self.enlarge = Enlarge(cfg.scale)
+        self.reach = 2 + 1 + 1
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -48,8 +49,3 @@ class ESPCN(Network):
             return with_luma(self.enlarge(lr), self.body(luma(lr)))
         sr: Tensor = self.body(lr)
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return 2 + 1 + 1

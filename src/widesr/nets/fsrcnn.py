@@ -52,6 +52,8 @@ class FSRCNN(Network):
         )
         if cfg.colours == 1:
             self.enlarge = Enlarge(cfg.scale)
+        # The last of an LR pixel's HR pixels reads through 4 more lines of the 9x9 kernel.
+        self.reach = 2 + cfg.n_mappings + (cfg.scale - 1 + 4) // cfg.scale
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -62,9 +64,3 @@ class FSRCNN(Network):
     def _run(self, lr: Tensor) -> Tensor:
         sr: Tensor = self.tail(self.body(self.head(lr)))
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        # The last of an LR pixel's HR pixels reads through 4 more lines of the 9x9 kernel.
-        return 2 + self.cfg.n_mappings + (self.cfg.scale - 1 + 4) // self.cfg.scale

@@ -1,7 +1,4 @@
-"""Defines what all networks share: configuration, reach, and pictures that may be consistent.
-
-A base class, not a Protocol: a network is a torch module too, and no type of Python says both.
-"""
+"""Define what all networks share: configuration, reach, and pictures that may be consistent."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -51,6 +48,13 @@ class Network(nn.Module):
     """
 
     cfg: NetworkConfig
+    rgb_mean: Tensor
+    """The colour that some networks subtract and add back, (1, 3, 1, 1)."""
+    reach: int | None
+    """LR pixels beyond its own that a pixel of `enlarged` depends on; None: the whole picture."""
+    noise: int = 0
+    """Channels of noise that go in behind those of a picture, of normal distribution; with them
+    there are many pictures for each LR."""
     margin: int = 0
     """Mirrored LR pixels that `forward` puts around a picture, and whose enlargement it cuts off:
     for the files of others, since widesr does so itself."""
@@ -86,13 +90,10 @@ class Network(nn.Module):
         finished: Tensor = self.consistency(sr, lr[:, first : first + 3])
         return finished
 
-    @property
-    def noise(self) -> int:
-        """Channels of noise that go in beside RGB; with them there are many pictures for each LR.
-
-        They lie behind those of the picture, of normal distribution.
-        """
-        return 0
+    def _centre_on(self, rgb_mean: tuple[float, float, float]) -> None:
+        """Keep `rgb_mean` beside the weights, but out of their file: the configuration has it."""
+        mean = torch.tensor(rgb_mean).view(1, 3, 1, 1)
+        self.register_buffer("rgb_mean", mean, persistent=False)
 
     @property
     def receptive_radius(self) -> int | None:
@@ -106,11 +107,6 @@ class Network(nn.Module):
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch, not made consistent yet."""
-        raise NotImplementedError
-
-    @property
-    def reach(self) -> int | None:
-        """LR pixels beyond its own that a pixel of `enlarged` depends on; None: all."""
         raise NotImplementedError
 
     def fused(self) -> Self:

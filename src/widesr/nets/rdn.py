@@ -66,6 +66,8 @@ class RDN(Network):
             upsampler += [widen, nn.PixelShuffle(factor)]
             n_in = growth
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(growth, 3, 3, padding=1))
+        trunk = 2 + cfg.n_blocks * cfg.n_layers + 1
+        self.reach = trunk + tail_reach(cfg.scale, each=1, last=1)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -77,9 +79,3 @@ class RDN(Network):
             levels.append(feats)
         sr: Tensor = self.tail(shallow + self.fuse(torch.cat(levels, dim=1)))
         return sr * self.cfg.rgb_std
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        trunk = 2 + self.cfg.n_blocks * self.cfg.n_layers + 1
-        return trunk + tail_reach(self.cfg.scale, each=1, last=1)

@@ -98,6 +98,7 @@ class SMFANet(Network):
         self.body = nn.ModuleList(_Block(cfg) for _ in range(cfg.n_resblocks))
         self.tail = nn.Conv2d(cfg.n_feats, 3 * cfg.scale**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(cfg.scale)
+        self.reach = None  # by the variances over the picture
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -108,11 +109,6 @@ class SMFANet(Network):
             feats = block(feats, grid)
         sr: Tensor = self.shuffle(self.tail(feats + shallow))
         return sr
-
-    @property
-    def reach(self) -> None:
-        """None: every output pixel depends on the whole picture, by the variances over it."""
-        return
 
 
 class _Grid:

@@ -47,7 +47,6 @@ class SPAN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
     cfg: SPANConfig
-    rgb_mean: Tensor
 
     def __init__(self, cfg: SPANConfig) -> None:
         super().__init__(cfg)
@@ -58,8 +57,8 @@ class SPAN(Network):
         self.fuse = nn.Conv2d(4 * n, n, 1)
         self.tail = nn.Conv2d(n, 3 * cfg.scale**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(cfg.scale)
-        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
-        self.register_buffer("rgb_mean", mean, persistent=False)
+        self._centre_on(cfg.rgb_mean)
+        self.reach = 1 + 3 * cfg.n_resblocks + 1 + 1
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -71,11 +70,6 @@ class SPAN(Network):
         fused = self.fuse(torch.cat([shallow, self.end(feats), made[0], early], dim=1))
         sr: Tensor = self.shuffle(self.tail(fused))
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return 1 + 3 * self.cfg.n_resblocks + 1 + 1
 
 
 def _conv(n_in: int, n_out: int, *, branched: bool) -> nn.Module:

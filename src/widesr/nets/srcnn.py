@@ -46,6 +46,7 @@ class SRCNN(Network):
             nn.ReLU(),
             conv(cfg.n_mapped, cfg.colours, third),
         )
+        self.reach = lr_reach(sum(kernel // 2 for kernel in cfg.kernels), cfg.scale)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -54,8 +55,3 @@ class SRCNN(Network):
             return with_luma(large, self.body(luma(large)))
         sr: Tensor = self.body(large)
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return lr_reach(sum(kernel // 2 for kernel in self.cfg.kernels), self.cfg.scale)

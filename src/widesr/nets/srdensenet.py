@@ -68,6 +68,7 @@ class SRDenseNet(Network):
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, cfg.colours, 3, padding=1))
         if cfg.colours == 1:
             self.enlarge = Enlarge(cfg.scale)
+        self.reach = 1 + cfg.n_blocks * cfg.n_layers + _tail_reach(cfg.scale)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -82,14 +83,10 @@ class SRDenseNet(Network):
         sr: Tensor = self.tail(self.bottleneck(torch.cat(levels, dim=1)))
         return sr
 
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        low, high = (
-            -1,
-            int(self.cfg.scale),
-        )  # what the last 3x3 reads for the HR pixels of one LR
-        for factor in reversed(stages(self.cfg.scale)):
-            # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
-            low, high = -((1 - low) // factor), (high + 1) // factor
-        return 1 + self.cfg.n_blocks * self.cfg.n_layers + max(-low, high)
+
+def _tail_reach(scale: int) -> int:
+    low, high = -1, scale  # what the last 3x3 reads for the HR pixels of one LR pixel
+    for factor in reversed(stages(scale)):
+        # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
+        low, high = -((1 - low) // factor), (high + 1) // factor
+    return max(-low, high)

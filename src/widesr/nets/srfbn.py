@@ -102,7 +102,6 @@ class SRFBN(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
 
     cfg: SRFBNConfig
-    rgb_mean: Tensor
 
     def __init__(self, cfg: SRFBNConfig) -> None:
         super().__init__(cfg)
@@ -116,8 +115,11 @@ class SRFBN(Network):
                 assert module.bias is not None
                 nn.init.kaiming_normal_(module.weight, a=0.2)  # as the authors' code
                 nn.init.zeros_(module.bias)
-        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
-        self.register_buffer("rgb_mean", mean, persistent=False)
+        self._centre_on(cfg.rgb_mean)
+        scale, kernel = cfg.scale, _KERNELS[cfg.scale]
+        # Through the last 3x3, an LR pixel's HR pixels are made of those from -1 to scale.
+        tail_reach = max((kernel - 2) // scale, (scale + 2) // scale)
+        self.reach = 1 + cfg.n_steps * cfg.n_groups * ((kernel - 1) // scale) + tail_reach
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -141,12 +143,3 @@ class SRFBN(Network):
     def _picture(self, x: Tensor, hidden: Tensor) -> Tensor:
         sr: Tensor = self.enlarge(x) + self.tail(hidden)
         return sr * self.cfg.rgb_std + self.rgb_mean
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        scale, kernel = self.cfg.scale, _KERNELS[self.cfg.scale]
-        up_and_down = (kernel - 1) // scale
-        # Through the last 3x3, an LR pixel's HR pixels are made of those from -1 to scale.
-        tail = max((kernel - 2) // scale, (scale + 2) // scale)
-        return 1 + self.cfg.n_steps * self.cfg.n_groups * up_and_down + tail

@@ -44,6 +44,8 @@ class SRResNet(Network):
             widen = nn.Conv2d(n, n * factor**2, 3, padding=1)
             upsampler += [widen, nn.PixelShuffle(factor), nn.PReLU()]
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 9, padding=4))
+        trunk = 4 + 2 * cfg.n_resblocks + 1
+        self.reach = trunk + tail_reach(cfg.scale, each=1, last=4)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -53,8 +55,3 @@ class SRResNet(Network):
             feats = feats + block(feats)
         sr: Tensor = self.tail(shallow + self.end(feats))
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return 4 + 2 * self.cfg.n_resblocks + 1 + tail_reach(self.cfg.scale, each=1, last=4)

@@ -42,6 +42,7 @@ class VDSR(Network):
             nn.init.zeros_(conv.bias)
             layers += [conv, nn.ReLU()]
         self.body = nn.Sequential(*layers[:-1])
+        self.reach = lr_reach(cfg.n_layers, cfg.scale)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -49,8 +50,3 @@ class VDSR(Network):
         lacking: Tensor = self.body(luma(large) if self.cfg.colours == 1 else large)
         sr: Tensor = large + lacking  # of luma, it is the same for red, green and blue
         return sr
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        return lr_reach(self.cfg.n_layers, self.cfg.scale)

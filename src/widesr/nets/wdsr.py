@@ -71,7 +71,6 @@ class WDSR(Network):
     """
 
     cfg: WDSRConfig
-    rgb_mean: Tensor
 
     def __init__(self, cfg: WDSRConfig) -> None:
         super().__init__(cfg)
@@ -92,9 +91,12 @@ class WDSR(Network):
         self.tail, self.skip = conv(n, n_out, 3), conv(n_in, n_out, 5)
         self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
         self.shuffle = nn.PixelShuffle(cfg.scale)
-        mean = torch.tensor(cfg.rgb_mean).view(1, 3, 1, 1)
-        self.register_buffer("rgb_mean", mean, persistent=False)
+        self._centre_on(cfg.rgb_mean)
         self._init_gains()
+        depth = cfg.n_resblocks * cfg.reuse
+        # Head, blocks, tail; the 5x5 skip reaches 2.
+        self.reach = max(1 + (2 if cfg.block == "a" else 1) * depth + 1, 2)
+        self.noise = cfg.noise
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -117,18 +119,6 @@ class WDSR(Network):
             for block in self.body:
                 feats = feats + block(feats) * self.cfg.res_scale
         return feats
-
-    @property
-    def noise(self) -> int:
-        """Channels of noise that go in beside RGB."""
-        return self.cfg.noise
-
-    @property
-    def reach(self) -> int:
-        """LR pixels beyond its own that an output pixel depends on: the halo of exact tiles."""
-        per_block = 2 if self.cfg.block == "a" else 1
-        depth = self.cfg.n_resblocks * self.cfg.reuse
-        return max(1 + per_block * depth + 1, 2)  # the 5x5 skip reaches 2
 
     @torch.no_grad()
     def _init_gains(self) -> None:
