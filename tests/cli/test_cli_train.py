@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -169,10 +170,13 @@ def test_a_recipe_is_listed_shown_and_made_ones_own(shop, capsys):
     assert re.search(r"^wdsr-a8-x2 +x2 +[\d,]+  \w", out, re.MULTILINE)
     assert run(["recipe", "list", "--json"]) == 0
     assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(list_recipes())
-    assert run(["recipe", "show", "wdsr-a8-x2"]) == 0
-    shown = capsys.readouterr().out
-    (shop / "my.toml").write_text(shown.replace('name = "wdsr-a8-x2"\n', ""))
-    assert load_recipe("my.toml") == load_recipe("wdsr-a8-x2").model_copy(update={"name": "my"})
+    for name in ("wdsr-a8-x2", "wdsr-a6w48-x2-polish"):  # the second has a base
+        assert run(["recipe", "show", name]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith("# ")
+        assert "base" not in tomllib.loads(shown)
+        (shop / "my.toml").write_text(shown.replace(f'name = "{name}"\n', ""))
+        assert load_recipe("my.toml") == load_recipe(name).model_copy(update={"name": "my"})
     assert run(["recipe", "show", "wdsr-a8-x22"]) == 1
     assert "wdsr-a8-x2" in capsys.readouterr().err
 

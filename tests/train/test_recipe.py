@@ -9,6 +9,7 @@ from facts import refused
 from recipes import stage
 from widesr.degrade.named import DEGRADATIONS
 from widesr.train.changes import changed
+from widesr.train.named_files import as_toml, read_recipe
 from widesr.train.recipe import list_recipes, load_recipe, parse_recipe
 
 pytestmark = pytest.mark.train
@@ -19,6 +20,34 @@ def test_every_recipe_of_the_package_is_complete_and_named_as_its_file():
     for name in list_recipes():
         assert load_recipe(name).name == name
         assert load_recipe(name).network.scale in (2, 3, 4, 8)
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(tmp_path):
+    base = load_recipe("wdsr-a8-x2")
+    file = tmp_path / "mine.toml"
+    file.write_text('''base = "wdsr-a8-x2"
+        [optim]
+        steps = 5
+        [[stage]]
+        steps = 2
+        loss = "mse"''')
+    found = load_recipe(str(file))
+    assert (found.name, found.optim.steps, found.stage[0].loss) == ("mine", 5, "mse")
+    optim = found.optim.model_copy(update={"steps": base.optim.steps})
+    restored = {"name": base.name, "optim": optim, "stage": ()}
+    assert found.model_copy(update=restored) == base
+    shown = tmp_path / "mine" / "mine.toml"
+    shown.parent.mkdir()
+    shown.write_text(as_toml(read_recipe(str(file))[1]))
+    assert load_recipe(str(shown)) == found
+
+
+@pytest.mark.parametrize("base", ['"wdsr-a8-x22"', '"mine.toml"', "3"])
+def test_a_base_is_a_recipe_of_the_package(tmp_path, base):
+    file = tmp_path / "mine.toml"
+    file.write_text(f"base = {base}")
+    with refused("recipe", "base", base.strip('"')):
+        load_recipe(str(file))
 
 
 @pytest.mark.parametrize(

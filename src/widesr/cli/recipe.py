@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,20 +56,24 @@ def show_recipe(
         typer.Argument(metavar="NAME", autocompletion=offers.recipes, help="The name of a recipe."),
     ],
 ) -> None:
-    """Print a recipe; `widesr recipe show NAME > my.toml` begins one of your own."""
-    from widesr.train.named_files import RECIPES, read_named
+    """Print a recipe, whole; `widesr recipe show NAME > my.toml` begins one of your own."""
+    from widesr.train.named_files import as_toml, read_recipe
 
-    path, _ = read_named(name, folder=RECIPES, what="recipe")
-    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    path, values = read_recipe(name)
+    text = path.read_text(encoding="utf-8")
+    if "\nbase = " in text:  # what it says is not all
+        about = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
+        text = "".join(about) + as_toml(values)
+    typer.echo(text, nl=False)
     print_note("give it a name of its own, and train: widesr train my.toml --data DIR")
 
 
 def _in_package() -> "Iterator[dict[str, Any]]":
     """Give what the list says of each; the first line of a file is what it is about."""
-    from widesr.train.named_files import RECIPES, names_in, read_named
+    from widesr.train.named_files import RECIPES, names_in, read_recipe
 
     for name in names_in(RECIPES):
-        path, values = read_named(name, folder=RECIPES, what="recipe")
+        path, values = read_recipe(name)
         yield {
             "name": name,
             "scale": values["net"]["scale"],

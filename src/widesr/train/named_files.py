@@ -1,6 +1,8 @@
 """Reads TOML files that people name: by name from the package, others by path."""
 
+import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,46 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
         raise RecipeError(f"{path}: not a text file in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
+
+
+def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Read a recipe: where it is, and its keys and values, those of its `base` among them.
+
+    Raises:
+        RecipeError: As `read_named`, or its base is no recipe of the package.
+    """
+    path, values = read_named(name_or_path, folder=RECIPES, what="recipe")
+    values.setdefault("name", path.stem)
+    if "base" not in values:
+        return path, values
+    base, known = values.pop("base"), names_in(RECIPES)
+    if base not in known:
+        raise RecipeError(
+            f"{path}: base = {base!r}: expected the name of a recipe in the package"
+            f"{nearest(base, known)}"
+        )
+    return path, _over(read_recipe(base)[1], values)
+
+
+def as_toml(values: Mapping[str, Any], *, above: str = "") -> str:
+    """Write keys and values as TOML; `above` begins the names of the tables among them."""
+    keys, tables = "", ""
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, dict):
+            tables += f"\n[{name}]\n{as_toml(value, above=f'{name}.')}"
+        elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            tables += "".join(f"\n[[{name}]]\n{as_toml(each)}" for each in value)
+        else:
+            keys += f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+    return keys + tables
+
+
+def _over(below: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay keys over those of a base; tables key by key."""
+    both = {
+        key: _over(below[key], value)
+        for key, value in values.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return {**below, **values, **both}

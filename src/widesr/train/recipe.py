@@ -24,7 +24,7 @@ from widesr.train.detector import MULTIPLE
 from widesr.train.discriminators import DiscriminatorName
 from widesr.train.features import SMALLEST
 from widesr.train.losses import LOSSES, SSIM_WINDOW
-from widesr.train.named_files import RECIPES, names_in, read_named
+from widesr.train.named_files import RECIPES, names_in, read_recipe
 from widesr.train.recipe_errors import list_mistakes, nearest
 
 # Strict, because TOML has types: "8" is no number, and true is not 1.
@@ -530,8 +530,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         RecipeError: No such recipe, not TOML, or keys and values that are wrong, all of them named.
     """
-    path, values = read_named(name_or_path, folder=RECIPES, what="recipe")
-    values.setdefault("name", path.stem)
+    path, values = read_recipe(name_or_path)
     return parse_recipe(values, origin=str(path))
 
 
