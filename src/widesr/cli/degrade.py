@@ -130,14 +130,7 @@ def _by_bicubic(
         edges=edges,
         arithmetic="float" if float_arithmetic else "integer",
     )
-
-    def shrunk(picture: "Picture", _: "Job") -> "Picture":
-        alpha = picture.alpha
-        return replace(
-            picture, pixels=less(picture.pixels), alpha=None if alpha is None else less(alpha)
-        )
-
-    return shrunk
+    return lambda picture, _: picture.with_planes(less)
 
 
 def _by_name(degradation: str, *, scale: int, seed: int) -> _Shrunk:

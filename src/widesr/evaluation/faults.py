@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import WidesrError
+from widesr.pictures.jpeg import segments
 from widesr.pictures.reading import open_picture
 
 COARSE_QUALITY = 80
@@ -87,19 +89,16 @@ def jpeg_quality(path: Path) -> int | None:
 
 def _tables(head: bytes) -> Iterator[tuple[int, ...]]:
     """Give the quantisation tables for luminance of a JPEG file, number 0 by all writers."""
-    at = 2 if head.startswith(b"\xff\xd8\xff") else len(head)
-    while at + 4 <= len(head) and head[at] == 0xFF:
-        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
-        segment = head[at + 4 : at + 2 + length]
-        if marker == 0xDA or length < 2:  # the pixels begin, or the file is damaged
-            return
-        while marker == 0xDB and segment:
-            deep, number = segment[0] >> 4, segment[0] & 15
-            table = segment[1 : 1 + 64 * (1 + deep)]
+    if not head.startswith(b"\xff\xd8\xff"):
+        return
+    for marker, at, size in takewhile(lambda segment: segment.marker != 0xDA, segments(head)):
+        tables = head[at : at + size] if marker == 0xDB else b""
+        while tables:
+            deep, number = tables[0] >> 4, tables[0] & 15
+            table = tables[1 : 1 + 64 * (1 + deep)]
             if len(table) == 64 * (1 + deep) and number == 0:
                 yield struct.unpack(">64H" if deep else ">64B", table)
-            segment = segment[1 + len(table) :]
-        at += 2 + length
+            tables = tables[1 + len(table) :]
 
 
 def noise_of(levels: NDArray[np.float32]) -> float:

@@ -1,7 +1,6 @@
 """Make one place of a picture by several models."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from widesr.engine import EngineOptions
@@ -52,11 +51,8 @@ def line_up(
         WidesrError: As `load_upscaler` says.
     """
     left, top = max(window.left - _AROUND, 0), max(window.top - _AROUND, 0)
-    around = _cut(
-        picture,
-        slice(top, window.top + window.height + _AROUND),
-        slice(left, window.left + window.width + _AROUND),
-    )
+    bottom, right = window.top + window.height + _AROUND, window.left + window.width + _AROUND
+    around = picture.with_planes(lambda plane: plane[top:bottom, left:right])
     rows = slice((window.top - top) * scale, (window.top - top + window.height) * scale)
     columns = slice((window.left - left) * scale, (window.left - left + window.width) * scale)
     size = picture.height, picture.width
@@ -66,10 +62,5 @@ def line_up(
             model=model,
             made_by=upscaler.made_by(*size),
             seconds=upscaler.seconds_for(*size),
-            picture=_cut(upscaler.upscale_picture(around), rows, columns),
+            picture=upscaler.upscale_picture(around).with_planes(lambda sr: sr[rows, columns]),
         )
-
-
-def _cut(picture: Picture, rows: slice, columns: slice) -> Picture:
-    alpha = None if picture.alpha is None else picture.alpha[rows, columns]
-    return replace(picture, pixels=picture.pixels[rows, columns], alpha=alpha)

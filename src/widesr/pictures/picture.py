@@ -82,6 +82,11 @@ class Picture(About):
         """Columns."""
         return int(self.pixels.shape[1])
 
+    def with_planes(self, change: Callable[[Pixels], Pixels]) -> "Picture":
+        """Do the same to the colours, (H, W, C), and to alpha, (H, W)."""
+        alpha = None if self.alpha is None else change(self.alpha)
+        return replace(self, pixels=change(self.pixels), alpha=alpha)
+
     def stream(self) -> "PictureStream":
         """Let the picture pass row by row, as a large one comes from its file."""
         rows = Rows.of(self.pixels)

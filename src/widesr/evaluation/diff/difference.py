@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.evaluation.diff.matching import Matched, with_planes
+from widesr.evaluation.diff.matching import Matched
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
 from widesr.pixels.drawing import densest, enlarged, framed, joined, titled
@@ -215,7 +215,7 @@ def _titles(names: tuple[str, str]) -> tuple[str, str]:
 
 def _details(pair: Matched, *, window: Window, zoom: int) -> list[NDArray[np.uint8]]:
     parts = (
-        with_planes(each, lambda plane: np.ascontiguousarray(plane[window.slices]))
+        each.with_planes(lambda plane: np.ascontiguousarray(plane[window.slices]))
         for each in (pair.a, pair.b)
     )
     return [enlarged(shown(part), zoom=zoom) for part in parts]

@@ -1,6 +1,5 @@
 """Bring two pictures to one size, depth, mode and colour space, to be compared."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from math import inf, prod, sqrt
@@ -13,7 +12,6 @@ from widesr.errors import ShapeError
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
 from widesr.pixels.resize import imresize
-from widesr.pixels.rows import Pixels
 
 _BAND = 256
 """Rows that are computed at once."""
@@ -139,7 +137,7 @@ def _cropped(picture: Picture, like: Picture, name: str) -> tuple[Picture, str]:
     for n in (2, 3, 4):
         whole = tuple(side - side % n for side in (picture.height, picture.width))
         if whole == (height, width) != (picture.height, picture.width):
-            cropped = with_planes(picture, lambda plane: plane[:height, :width])
+            cropped = picture.with_planes(lambda plane: plane[:height, :width])
             return cropped, f"{name} is cropped to {width}x{height}, multiples of {n}"
     return picture, ""
 
@@ -158,13 +156,13 @@ def _enlarged(picture: Picture, like: Picture, name: str) -> tuple[Picture, str]
         )
     factor = f"{sqrt(prod(large) / prod(small)):.3f}".rstrip("0").rstrip(".")
     note = f"{name} is enlarged {factor} times by bicubic interpolation, to {large[1]}x{large[0]}"
-    return with_planes(picture, lambda plane: imresize(plane, size=large)), note
+    return picture.with_planes(lambda plane: imresize(plane, size=large)), note
 
 
 def _deepened(picture: Picture, like: Picture, name: str) -> tuple[Picture, str]:
     if picture.pixels.dtype == np.uint16 or like.pixels.dtype == np.uint8:
         return picture, ""
-    deep = with_planes(picture, lambda plane: plane * np.uint16(257))
+    deep = picture.with_planes(lambda plane: plane * np.uint16(257))
     return deep, f"{name} has 8 bits: its levels are taken times 257"
 
 
@@ -173,10 +171,3 @@ def _coloured(picture: Picture, like: Picture, name: str) -> tuple[Picture, str]
         return picture, ""
     coloured = replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
     return coloured, f"{name} is grey: its levels are taken for red, green and blue"
-
-
-def with_planes(picture: Picture, change: Callable[[Pixels], Pixels]) -> Picture:
-    """Do the same to the colours, (H, W, C), and to alpha, (H, W)."""
-    alpha = picture.alpha
-    alpha = None if alpha is None else change(alpha)
-    return replace(picture, pixels=change(picture.pixels), alpha=alpha)
