@@ -30,7 +30,7 @@ from widesr.cli.recipe import commands as recipe_commands
 from widesr.cli.samples import sample_pictures
 from widesr.cli.serve import serve_pictures
 from widesr.cli.study import run_studies
-from widesr.cli.terminal import Command, Group, logged, print_error
+from widesr.cli.terminal import Command, Group, logged, print_error, show_help
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
 from widesr.errors import InternalError, OutOfMemoryError, UsageError, WidesrError
@@ -113,9 +113,7 @@ def _main(
     _verbose: options.Verbose = 0,
 ) -> None:
     """Make photographs larger, with more detail than interpolation gives."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
+    show_help(context)
 
 
 def run(args: Sequence[str] | None = None) -> int:

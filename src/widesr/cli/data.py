@@ -9,23 +9,11 @@ from typing import Annotated
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import Command, Group, progress
+from widesr.cli.terminal import Command, group, progress, show_help
 from widesr.errors import DataError, UsageError
 
-commands = typer.Typer(
-    cls=Group,
-    help="Pack photographs to train on, verify a pack, make clips, or get a published set.",
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@commands.callback(invoke_without_command=True)
-def _main(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
-
+commands = group("Pack photographs to train on, verify a pack, make clips, or get a published set.")
+commands.callback(invoke_without_command=True)(show_help)
 
 _TOLD = 5
 """The number of damaged pictures that an error names."""

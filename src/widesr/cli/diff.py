@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from widesr.evaluation.diff.matching import Matched
     from widesr.pictures.picture import Picture
 
-_PANEL = 480
-"""Side of the crop that is found, as it is shown, in pixels."""
-
 _PROTOCOLS = "protocols benchmark-y and basicsr-rgb, but no border left out"
 
 
@@ -124,7 +121,7 @@ def _compare(
     zoom: int,
     **limit: Any,  # noqa: ANN401
 ) -> _Compared:
-    from widesr.evaluation.diff.difference import measured, most_different
+    from widesr.evaluation.diff.difference import PANEL, measured, most_different
     from widesr.evaluation.diff.matching import matched
     from widesr.pictures.reading import read_picture
 
@@ -136,7 +133,7 @@ def _compare(
     size = {"width": pair.a.width, "height": pair.a.height}
     part = crop and window.parse_crop(crop, **size, times=zoom)
     difference = measured(pair.a, pair.b)
-    part = part or most_different(difference.levels, side=_PANEL // zoom)
+    part = part or most_different(difference.levels, side=PANEL // zoom)
     return _Compared((a, b), pictures, pair, difference, part)
 
 

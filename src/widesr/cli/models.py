@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import offers, options, values
-from widesr.cli.terminal import Command, Group, print_error, progress, table
+from widesr.cli.terminal import Command, Group, group, print_error, progress, table
 from widesr.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ class _ShowFirst(Group):
         return super().parse_args(ctx, args)
 
 
-commands = typer.Typer(
+commands = group(
+    "List the models; with a NAME, print its card. The commands below get more from a mirror.",
     cls=_ShowFirst,
-    help="List the models; with a NAME, print its card. The commands below get more from a mirror.",
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _SHOWN = ("Set5", "benchmark-y")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import offers, options
-from widesr.cli.terminal import Command, Group, print_note, table
+from widesr.cli.terminal import Command, group, print_note, show_help, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,19 +17,8 @@ if TYPE_CHECKING:
 _WIDTH = 80
 """The columns of a terminal."""
 
-commands = typer.Typer(
-    cls=Group,
-    help="List the recipes of the package, or show one, to train by it or to change it.",
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@commands.callback(invoke_without_command=True)
-def _main(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
+commands = group("List the recipes of the package, or show one, to train by it or to change it.")
+commands.callback(invoke_without_command=True)(show_help)
 
 
 @commands.command("list", cls=Command)

@@ -151,6 +151,23 @@ class Group(_PlainTypes, TyperGroup):
     """Commands under one name, with the help that we want."""
 
 
+def group(text: str, *, cls: type[Group] = Group) -> typer.Typer:
+    """Make a name for commands below it, with this help."""
+    return typer.Typer(
+        cls=cls,
+        help=text,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def show_help(context: typer.Context) -> None:
+    """Print the help of a name that no command follows, and end with the code of wrong usage."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
 def print_note(note: str) -> None:
     """Print a line on stderr for someone who looks at it; nothing in a pipe or a log, or of ""."""
     if note and sys.stderr.isatty():
