@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from widesr.cli.terminal import progress, table
 from widesr.errors import UsageError
 
@@ -23,15 +21,13 @@ def judge_clips(
     scale: int,
     protocols: list[str],
     run_with: "EngineOptions",
-    json_path: Path | None,
     quiet: bool,
-) -> None:
-    """Upscale the LR of HR clips, and print or write their scores.
+) -> "tuple[ClipsReport, list[str]]":
+    """Upscale the LR of HR clips; give the report, and its lines for people.
 
     Raises:
         UsageError: There are several protocols.
     """
-    from widesr.evaluation.report import write_report
     from widesr.upscaling.upscaler import Upscaler
     from widesr.video.frames import SingleFrames
     from widesr.video.judge import evaluate_clips
@@ -42,10 +38,7 @@ def judge_clips(
     with progress(1, quiet=quiet) as show:
         show(0, str(hr))
         report = evaluate_clips(hr, upscaler=upscaler, scale=scale, protocol=protocols[0])
-    if json_path is not None:
-        write_report(json_path, report)
-    if not quiet:
-        typer.echo("\n".join(_as_lines(report)))
+    return report, _as_lines(report)
 
 
 def _as_lines(report: "ClipsReport") -> list[str]:

@@ -4,8 +4,6 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from widesr.cli import options
 from widesr.cli.terminal import progress, table
 
@@ -33,14 +31,12 @@ def judge_by_detector(
     model: str,
     scale: int,
     engine: "EngineOptions",
-    json_path: Path | None,
     max_pixels: int | None,
     quiet: bool,
-) -> None:
-    """Print what the detector found in each kind of picture, with intervals."""
+) -> "tuple[DetectionReport, list[str]]":
+    """Say what the detector finds in each kind of picture: the report, and its lines for people."""
     from widesr.evaluation.detection.boxes import read_boxes
     from widesr.evaluation.detection.judge import evaluate_detection
-    from widesr.evaluation.report import write_report
 
     names = [*(each.file_name for each in read_boxes(boxes).images), ""]
     with progress(len(names) - 1, quiet=quiet) as show:
@@ -54,10 +50,7 @@ def judge_by_detector(
             on_progress=lambda done, _: show(done, names[int(done)]),
             **options.limits(max_pixels=max_pixels),
         )
-    if json_path is not None:
-        write_report(json_path, report)
-    if not quiet:
-        typer.echo("\n".join(_as_lines(report)))
+    return report, _as_lines(report)
 
 
 def _as_lines(report: "DetectionReport") -> list[str]:

@@ -8,10 +8,13 @@ import typer
 from widesr.cli import engines, offers, options, values
 from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.detect import judge_by_detector
+from widesr.cli.space import judge_samples
 from widesr.cli.terminal import progress, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from widesr.evaluation.report import MetricReport, ProtocolReport, Report, Scores
 
 SR_SPACE = "sr-space"
@@ -162,18 +165,12 @@ def evaluate_model(
         backend=backend,
         precision=precision,
     )
+    report: BaseModel
     if any(name.startswith(CLIP_PROTOCOL) for name in protocol):
-        judge_clips(
-            hr_dir,
-            model=model,
-            scale=scale,
-            protocols=protocol,
-            run_with=engine,
-            json_path=json_path,
-            quiet=quiet,
+        report, lines = judge_clips(
+            hr_dir, model=model, scale=scale, protocols=protocol, run_with=engine, quiet=quiet
         )
-        return
-    if detector is not None or boxes is not None:
+    elif detector is not None or boxes is not None:
         if detector is None or boxes is None or lr_dir is not None or sr_dir is not None:
             alone = detector is None or boxes is None
             found = "only one of them is given" if alone else "other pictures are given too"
@@ -181,22 +178,18 @@ def evaluate_model(
                 f"a detector needs the true boxes, and LR is made by imresize; {found}",
                 options=["detector", "boxes"],
             )
-        judge_by_detector(
+        report, lines = judge_by_detector(
             hr_dir,
             detector=detector,
             boxes=boxes,
             model=model,
             scale=scale,
             engine=engine,
-            json_path=json_path,
             max_pixels=max_pixels,
             quiet=quiet,
         )
-        return
-    if SR_SPACE in protocol or sr_dir is not None:
-        from widesr.cli.space import judge_samples
-
-        judge_samples(
+    elif SR_SPACE in protocol or sr_dir is not None:
+        report, lines = judge_samples(
             hr_dir,
             sr_dir,
             model=model,
@@ -205,30 +198,30 @@ def evaluate_model(
             scale=scale,
             samples=samples,
             lpips_weights=lpips_weights,
-            json_path=json_path,
             quiet=quiet,
             **options.limits(max_pixels=max_pixels),
         )
-        return
-    asked = [name.strip() for name in metrics.split(",")]
-    names = [*(path.name for path in list_pictures(hr_dir)), ""]
-    with progress(len(names) - 1, quiet=quiet) as show:
-        report = evaluate_folder(
-            hr_dir,
-            model=model,
-            scale=scale,
-            protocol=protocol,
-            metrics=asked,
-            lpips_weights=lpips_weights,
-            lr_dir=lr_dir,
-            options=engine,
-            on_progress=lambda done, _: show(done, names[int(done)]),
-            **options.limits(max_pixels=max_pixels),
-        )
+    else:
+        asked = [name.strip() for name in metrics.split(",")]
+        names = [*(path.name for path in list_pictures(hr_dir)), ""]
+        with progress(len(names) - 1, quiet=quiet) as show:
+            report = evaluate_folder(
+                hr_dir,
+                model=model,
+                scale=scale,
+                protocol=protocol,
+                metrics=asked,
+                lpips_weights=lpips_weights,
+                lr_dir=lr_dir,
+                options=engine,
+                on_progress=lambda done, _: show(done, names[int(done)]),
+                **options.limits(max_pixels=max_pixels),
+            )
+        lines = _as_lines(report, asked)
     if json_path is not None:
         write_report(json_path, report)
     if not quiet:
-        typer.echo("\n".join(_as_lines(report, asked)))
+        typer.echo("\n".join(lines))
 
 
 def _as_lines(report: "Report", asked: list[str]) -> list[str]:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from widesr.cli.terminal import progress, table
 from widesr.errors import UsageError
 
@@ -23,17 +21,15 @@ def judge_samples(
     scale: int,
     samples: int,
     lpips_weights: Path | None,
-    json_path: Path | None,
     quiet: bool,
     max_pixels: int | None = None,
-) -> None:
-    """Judge the samples in `sr_dir`, or those of a model, and print a table or write the report.
+) -> "tuple[SamplesReport, list[str]]":
+    """Judge the samples in `sr_dir`, or those of a model: the report, and its lines for people.
 
     Raises:
         UsageError: Another protocol beside this one, or neither samples nor a model of them.
         WidesrError: As `evaluate_samples` says.
     """
-    from widesr.evaluation.report import write_report
     from widesr.evaluation.scoring import list_pictures
     from widesr.evaluation.space import evaluate_samples
     from widesr.pictures.picture import MAX_PIXELS
@@ -59,10 +55,7 @@ def judge_samples(
             max_pixels=max_pixels or MAX_PIXELS,
             on_picture=count_up,
         )
-    if json_path is not None:
-        write_report(json_path, report)
-    if not quiet:
-        typer.echo("\n".join(_as_lines(report)))
+    return report, _as_lines(report)
 
 
 def _as_lines(report: "SamplesReport") -> list[str]:
