@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from widesr.errors import UsageError
+from widesr.system.text import parse_size
 from widesr.upscaling.target import MAX_SCALE
 
 _SMALLEST_TILE = 16
@@ -54,13 +55,9 @@ def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int],
 
 def memory(text: str | int) -> int:
     """Read `--max-memory`: a number of bytes with K, M, G or T, such as 512M or 1.5G."""
-    found = re.fullmatch(
-        r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([KMGT])(?:i?B)?", str(text), re.IGNORECASE
-    )
-    if not found:
+    size = parse_size(str(text))
+    if size is None:
         raise UsageError(f"max-memory {text} is not valid; expected a size such as 512M or 2G")
-    number, unit = found.groups()
-    size = int(float(number) * 2 ** (10 * (1 + "KMGT".index(unit.upper()))))
     if size < _SMALLEST_MEMORY:
         raise UsageError(f"max-memory {text} is too little; expected at least 300M")
     return size

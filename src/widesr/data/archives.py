@@ -53,7 +53,8 @@ def unpack(
             wanted = [each for each in members if _is_in(each.name, holds)]
             if not wanted:
                 raise DataError(f"{archive}: holds no {' or '.join(holds) or 'files'}")
-            _check_space(archive, folder, wanted)
+            n_bytes = sum(each.n_bytes for each in wanted)
+            require_space(folder, n_bytes, what=f"{archive.name} unpacked")
             shutil.rmtree(part, ignore_errors=True)  # of a killed process
             part.mkdir()
             try:
@@ -122,12 +123,18 @@ def _is_in(name: PurePosixPath, holds: Sequence[str]) -> bool:
     return not holds or any(name.is_relative_to(each) for each in holds)
 
 
-def _check_space(archive: Path, folder: Path, wanted: Sequence[_Member]) -> None:
-    needed, free = sum(each.n_bytes for each in wanted), shutil.disk_usage(folder).free
+def require_space(folder: Path, needed: int, *, what: str) -> None:
+    """Look for so many free bytes before the work.
+
+    Raises:
+        DataError: There are fewer.
+        OSError: There is no such folder.
+    """
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(
-            f"{folder}: {archive.name} unpacked takes {readable_size(needed)}, "
-            f"{readable_size(free)} is free; make room, or name another place",
+            f"{folder}: {what} takes {readable_size(needed)}, {readable_size(free)} is free; make "
+            "room, or name another place",
             options=["out"],
         )
 

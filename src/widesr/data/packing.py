@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.data.archives import require_space
 from widesr.data.pack import (
     FORMAT,
     HR,
@@ -28,7 +29,6 @@ from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
 from widesr.system.locks import lock
 from widesr.system.machine import usable_cpus
-from widesr.system.text import readable_size
 from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
@@ -228,17 +228,10 @@ def _check_space(photographs: Folder, out: Path) -> None:
     """
     pixels = sum(height * width for height, width in photographs.sizes().values())
     lr = sum(3 * pixels * photographs.variants(scale) // scale**2 for scale in photographs.scales)
-    needed = 3 * pixels + lr
     try:
-        free = shutil.disk_usage(out.parent).free
+        require_space(out.parent, 3 * pixels + lr, what=f"the pack {out}")
     except OSError as error:
         raise DataError(f"{out.parent}: no folder to write to ({error.strerror})") from error
-    if needed > free:
-        raise DataError(
-            f"{out}: the pack takes {readable_size(needed)}, {readable_size(free)} is free in "
-            f"{out.parent}; make room, or name another place",
-            options=["out"],
-        )
 
 
 @contextmanager

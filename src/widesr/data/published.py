@@ -1,17 +1,15 @@
 """A published set on this disk: fetched, checked, unpacked, and remembered."""
 
-import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.data.archives import unpack
+from widesr.data.archives import require_space, unpack
 from widesr.data.sets import Archive
 from widesr.errors import DataError
 from widesr.system.download import fetch, record_hash, recorded_hash
-from widesr.system.text import readable_size
 
 Report = Callable[[int, int | None, str], None]
 """Called with bytes done, all bytes where that is known, and what is being done."""
@@ -105,10 +103,4 @@ def _check_space(archive: Archive, folder: Path) -> None:
         return
     part = folder / f"{archive.name}.part"
     needed = 2 * archive.n_bytes - (part.stat().st_size if part.exists() else 0)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DataError(
-            f"{folder}: {archive.name} and its pictures take {readable_size(needed)}, "
-            f"{readable_size(free)} is free; make room, or name another place",
-            options=["out"],
-        )
+    require_space(folder, needed, what=f"{archive.name} with its pictures")

@@ -1,6 +1,17 @@
-"""Write numbers as people read them."""
+"""Write numbers as people read them, and read those that they write."""
+
+import re
 
 
 def readable_size(n_bytes: float) -> str:
     """Write a size: "1.2 GB"."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def parse_size(text: str) -> int | None:
+    """Read a number of bytes with K, M, G or T, such as "512M" or "1.5G"; None if it is none."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([KMGT])(?:i?B)?", text, re.IGNORECASE)
+    if not found:
+        return None
+    number, unit = found.groups()
+    return int(float(number) * 2 ** (10 * (1 + "KMGT".index(unit.upper()))))

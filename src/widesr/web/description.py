@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from widesr.web.problems import Problem
 from widesr.web.views import View
 from widesr.web.wishes import Asked
 
@@ -202,5 +201,3 @@ UPSCALE_EXTRA: dict[str, Any] = {
         },
     },
 }
-
-SCHEMAS = [Problem]

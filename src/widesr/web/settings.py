@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from widesr.errors import UsageError
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.paths import cache_folder
+from widesr.system.text import parse_size
 
 _GIB = 2**30
 _LEAST_MEMORY = _GIB
@@ -32,12 +32,9 @@ _CGROUP_LIMITS = (
 
 
 def _parsed_size(value: object) -> object:
-    """Read "512M" or "2G" as the command line's `--max-memory` does; numbers are bytes."""
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([KMGT])(?:i?B)?", str(value), re.I)
-    if not found:
-        return value
-    number, unit = found.groups()
-    return int(float(number) * 2 ** (10 * (1 + "KMGT".index(unit.upper()))))
+    """Read "512M" or "2G"; numbers alone are bytes."""
+    size = parse_size(str(value))
+    return value if size is None else size
 
 
 def _split(value: object) -> object:
