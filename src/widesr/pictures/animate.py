@@ -16,6 +16,7 @@ import pyvips
 from widesr.errors import ImageFormatError, write_error
 from widesr.pictures.adapt import adapted_stream
 from widesr.pictures.apng import Control, write_apng
+from widesr.pictures.colour import image_of
 from widesr.pictures.encoding import encode_png, metadata_to_write, prepared, shallower
 from widesr.pictures.feed import Feed
 from widesr.pictures.picture import PictureStream
@@ -145,7 +146,7 @@ def _write_webp(
         times = ticks(timing.durations, per_second=1000, most=2**24 - 1)
         for part, time in zip(changes(animation.frames, even=True), times, strict=True):
             height, width, _ = part.pixels.shape
-            encoded = _image(part.pixels).webpsave_buffer(**options)
+            encoded = image_of(part.pixels).webpsave_buffer(**options)
             yield WebpFrame(part.x, part.y, width, height, time, encoded)
 
     try:
@@ -186,13 +187,6 @@ def _fraction_of_words(duration: Fraction) -> tuple[int, int]:
     """Give numerator and denominator, each of 16 bits."""
     nearest = duration.limit_denominator(int(65534 / max(duration, Fraction(1))) or 1)
     return min(nearest.numerator, 65535), nearest.denominator
-
-
-def _image(pixels: Band) -> pyvips.Image:
-    """Make an image of libvips, in memory."""
-    grey, deep = pixels.shape[2] < 3, pixels.dtype == np.uint16
-    names = {(True, False): "b-w", (True, True): "grey16", (False, True): "rgb16"}
-    return pyvips.Image.new_from_array(pixels, interpretation=names.get((grey, deep), "srgb"))
 
 
 class Part(NamedTuple):

@@ -17,6 +17,7 @@ from widesr.pictures.decoding import (
     decode_image,
     load_image,
     orientation_of,
+    whole_or_error,
 )
 from widesr.pictures.gif import is_animated_gif, read_gif
 from widesr.pictures.picture import PictureStream
@@ -82,16 +83,7 @@ def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureS
             still = PictureStream(rows=Rows((), shape=shape, dtype=dtype), **about)
     except (pyvips.Error, ValueError) as error:
         raise damaged(file, kind, error) from error
-    return PictureSequence.of_frames(
-        _whole_or_error(file, kind, frames), still=still, timing=timing
-    )
-
-
-def _whole_or_error(file: PictureFile, kind: str, frames: Iterator[Band]) -> Iterator[Band]:
-    try:
-        yield from frames
-    except (pyvips.Error, ValueError) as error:
-        raise damaged(file, kind, error) from error
+    return PictureSequence.of_frames(whole_or_error(file, frames, kind), still=still, timing=timing)
 
 
 class _Read(NamedTuple):

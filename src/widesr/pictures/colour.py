@@ -91,13 +91,19 @@ def inks_to_srgb(rows: Rows, icc: bytes | None) -> tuple[Rows, bytes]:
     return rows.map(change, channels=rows.channels - 1), srgb
 
 
+def image_of(pixels: Pixels) -> pyvips.Image:
+    """Make an image of libvips in memory: grey or RGB, with alpha or without."""
+    deep = pixels.dtype == np.uint16
+    space = ("grey16" if deep else "b-w") if pixels.shape[2] < 3 else ("rgb16" if deep else "srgb")
+    return pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=space)
+
+
 def _converted(array: Pixels, icc: bytes) -> tuple[Pixels, bytes]:
-    deep = array.dtype == np.uint16
-    space = ("grey16" if deep else "b-w") if array.shape[2] == 1 else ("rgb16" if deep else "srgb")
-    image = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=space)
+    image = image_of(array)
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     intent = {"intent": "relative", "black_point_compensation": True}
-    if deep:  # by way of floats: from 16 bits at once, LittleCMS takes a coarse table, far off
+    # From 16 bits at once, LittleCMS takes a coarse table, far off: so by way of floats.
+    if array.dtype == np.uint16:
         xyz = image.icc_import(embedded=True, pcs="xyz", **intent)
         image = xyz.icc_export(output_profile="srgb", depth=16, **intent)
     else:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from widesr.errors import ImageFormatError
-from widesr.pictures.jpeg import EXIF
+from widesr.pictures.jpeg import EXIF, segment
 from widesr.pictures.metadata import (
     IPTC_TAG,
     PHOTOSHOP,
@@ -148,18 +148,16 @@ def jpeg_segments(
     if pixels_per_mm:
         unit, dots = 1, (25.4 * pixels_per_mm[0], 25.4 * pixels_per_mm[1])
     whole = (min(max(round(n), 1), 65535) for n in dots)
-    bodies = [(b"\xe0", b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *whole))]
+    bodies = [(0xE0, b"JFIF\0\1\1" + struct.pack(">BHHxx", unit, *whole))]
     if metadata.exif:
         step = _SEGMENT - len(EXIF)
         parts = (metadata.exif[at : at + step] for at in range(0, len(metadata.exif), step))
-        bodies += [(b"\xe1", EXIF + part) for part in parts]
+        bodies += [(0xE1, EXIF + part) for part in parts]
     if metadata.xmp:
-        bodies.append((b"\xe1", _XMP_NAME + metadata.xmp))
+        bodies.append((0xE1, _XMP_NAME + metadata.xmp))
     if metadata.iptc:
-        bodies.append((b"\xed", wrapped_iptc(metadata.iptc)))
-    return b"".join(
-        b"\xff" + name + struct.pack(">H", len(body) + 2) + body for name, body in bodies
-    )
+        bodies.append((0xED, wrapped_iptc(metadata.iptc)))
+    return b"".join(segment(marker, body) for marker, body in bodies)
 
 
 def png_chunks(metadata: Metadata) -> bytes:

@@ -6,7 +6,7 @@ to read: libvips passes it through libexif, which loses maker notes, ratings and
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureSt
     rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
     if image.interpretation == "cmyk":
         rows, icc = inks_to_srgb(rows, icc)
-    rows = _whole_or_error(file, rows, kind)
+    rows = Rows(whole_or_error(file, rows, kind), shape=rows.shape, dtype=rows.dtype)
     if kind == "jpeg":
         rows = _told_of_jpeg(file, rows)
     if kind == "avif":
@@ -116,7 +116,7 @@ def decode_page_of_tiff(file: PictureFile, number: int, *, max_pixels: int) -> P
         raise damaged(file, "tiff", error) from error
     stream = _stream(
         file,
-        _whole_or_error(file, rows, "tiff"),
+        Rows(whole_or_error(file, rows, "tiff"), shape=rows.shape, dtype=rows.dtype),
         "tiff",
         scan.metadata,
         icc=icc,
@@ -177,16 +177,12 @@ def _rows(image: pyvips.Image) -> Rows:
     return Rows(bands(), shape=shape, dtype=dtype)
 
 
-def _whole_or_error(file: PictureFile, rows: Rows, kind: str) -> Rows:
-    """Turn what libraries raise while rows are read into errors of ours."""
-
-    def bands() -> Iterator[Band]:
-        try:
-            yield from rows
-        except (pyvips.Error, ValueError) as error:
-            raise damaged(file, kind, error) from error
-
-    return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
+def whole_or_error(file: PictureFile, bands: Iterable[Band], kind: str) -> Iterator[Band]:
+    """Turn what libraries raise while pixels are read into errors of ours."""
+    try:
+        yield from bands
+    except (pyvips.Error, ValueError) as error:
+        raise damaged(file, kind, error) from error
 
 
 def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:

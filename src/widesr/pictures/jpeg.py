@@ -12,6 +12,8 @@ from widesr.system.files import FileBytes
 
 EXIF = b"Exif\0\0"
 """The beginning of a segment of EXIF."""
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+"""The markers of frames, each of another coding."""
 _BLOCK = 2**20
 _MOST = 10_000
 """The most segments; a made-up file must not keep us busy."""
@@ -26,16 +28,21 @@ class Segment(NamedTuple):
     size: int
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    """Put a segment together."""
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
 def exif_of_jpeg(file: FileBytes) -> bytes | None:
     """Join the segments of the first EXIF block; another block that follows it is left out.
 
     A block of more than 64 kB goes on in further segments, which begin with the same name.
     """
     exif = b""
-    for segment in segments(file):
-        if segment.marker == 0xDA:
+    for marker, at, size in segments(file):
+        if marker == 0xDA:
             break
-        body = file[segment.at : segment.at + segment.size] if segment.marker == 0xE1 else b""
+        body = file[at : at + size] if marker == 0xE1 else b""
         if body.startswith(EXIF):
             part = body.removeprefix(EXIF)
             if exif and part[:4] in (b"II*\0", b"MM\0*"):
@@ -47,13 +54,13 @@ def exif_of_jpeg(file: FileBytes) -> bytes | None:
 def is_without_end(file: FileBytes) -> bool:
     """Say whether a file lacks the mark of its end."""
     return file[len(file) - 2 :] != b"\xff\xd9" and all(
-        segment.marker != 0xD9 for segment in segments(file)
+        each.marker != 0xD9 for each in segments(file)
     )
 
 
 def is_arithmetic(file: Sliceable) -> bool:
     """Say whether a file is coded arithmetically."""
-    return any(segment.marker in (0xC9, 0xCA) for segment in segments(file))
+    return any(each.marker in (0xC9, 0xCA) for each in segments(file))
 
 
 def segments(file: Sliceable) -> Iterator[Segment]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.pictures.jpeg import end_of_scan, segments
+from widesr.pictures.jpeg import FRAMES, end_of_scan, segment, segments
 from widesr.pictures.tiff import Sliceable
 from widesr.pixels.rows import Band, Rows
 
@@ -26,7 +26,6 @@ _MOST_LINES = 65_500
 """The most rows that libjpeg takes."""
 _NEAR, _STEP = 4096, 8
 """So many bytes before the end, data are given a few at a time, to see how far it came."""
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC, _PROGRESSIVE = {0xC9, 0xCA}, {0xC2, 0xCA}
 _FILLERS = tuple(bytes(4) + bytes(n * k % 251 for n in range(1, 200)) for k in (7, 101))
 """They replace the zeros that may follow arithmetic codes, of which four at most are used."""
@@ -193,7 +192,7 @@ def _parsed(file: Sliceable) -> _Jpeg:
     parts, length, frame, coding = [file[:2]], 2, 0, 0
     for marker, at, size in segments(file):
         body = file[at : at + size]
-        if marker in _FRAMES:
+        if marker in FRAMES:
             frame, coding = length + 4, marker
             if size < 9 or size < 6 + 3 * body[5]:
                 raise ValueError("the header of its frame is not whole")
@@ -206,7 +205,7 @@ def _parsed(file: Sliceable) -> _Jpeg:
             is_buffered = coding in _PROGRESSIVE or body[0] < n_components
             if not is_buffered and len(body) > 3:
                 body = body[:-3] + b"\0\x3f\0"  # which coefficients there are: all
-            parts.append(_segment(marker, body))
+            parts.append(segment(marker, body))
             head = b"".join(parts)
             start = at + size
             stop = _end(file) if is_buffered else end_of_scan(file, start)
@@ -215,13 +214,9 @@ def _parsed(file: Sliceable) -> _Jpeg:
             while stop > start and file[stop - 1 : stop] == b"\xff":  # fillers, or half a mark
                 stop -= 1
             return _Jpeg(head, frame, coding, (start, stop), is_buffered)
-        parts.append(_segment(marker, body))
+        parts.append(segment(marker, body))
         length += len(parts[-1])
     raise ValueError("it has no pixels")
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def _end(file: Sliceable) -> int:

@@ -6,6 +6,7 @@ Source: TIFF 6.0, section 22, and its Technical Note 2.
 import struct
 from collections.abc import Iterable, Iterator
 
+from widesr.pictures.jpeg import FRAMES, segment
 from widesr.pictures.raster import JPEG, YCBCR, OldJpeg, Raster
 from widesr.pictures.tiff import Sliceable
 
@@ -14,7 +15,6 @@ _ALONE = {0x01, *range(0xD0, 0xD9)}
 """The markers without a length."""
 _MOST_HEAD = 2**17
 """The most bytes before the first scan, more than any old-style file has."""
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 def jpeg_of_block(raster: Raster, file: Sliceable, data: bytes, *, height: int) -> bytes:
@@ -54,7 +54,7 @@ def whole_jpeg(raster: Raster, file: Sliceable) -> bytes | None:
         return None
     stop = old.start + old.size if old.size else len(file)
     parts = list(_segments(file[old.start : stop]))
-    frames = [part for part in parts if part[1] in _FRAMES and len(part) > 9]
+    frames = [part for part in parts if part[1] in FRAMES and len(part) > 9]
     if not frames or parts[-1][1] != _SCAN or _END not in parts[-1]:
         return None
     if struct.unpack_from(">HH", frames[0], 5) != (raster.height, raster.width):
@@ -77,7 +77,7 @@ def _stream(raster: Raster, parts: Iterable[bytes]) -> bytes:
 
 def _resized(part: bytes, height: int, width: int) -> bytes:
     """Set the size in a frame's header."""
-    if part[1] not in _FRAMES:
+    if part[1] not in FRAMES:
         return part
     return part[:5] + struct.pack(">HH", height, width) + part[9:]
 
@@ -91,23 +91,19 @@ def _parts_of_tags(
     parts = []
     for n in range(samples):
         at = old.quantisation[n]
-        parts.append(_segment(0xDB, bytes([n]) + file[at : at + 64]))
+        parts.append(segment(0xDB, bytes([n]) + file[at : at + 64]))
         for kind, at in ((0x00, old.dc[n]), (0x10, old.ac[n])):
             lengths = file[at : at + 16]
             codes = file[at + 16 : at + 16 + sum(lengths)]
-            parts.append(_segment(0xC4, bytes([kind | n]) + lengths + codes))
+            parts.append(segment(0xC4, bytes([kind | n]) + lengths + codes))
     across, down = old.subsampling if samples == 3 else (1, 1)
     factors = [across << 4 | down, *[0x11] * (samples - 1)]
     channels = b"".join(bytes([n + 1, factor, n]) for n, factor in enumerate(factors))
-    parts.append(_segment(0xC0, struct.pack(">BHHB", 8, height, width, samples) + channels))
+    parts.append(segment(0xC0, struct.pack(">BHHB", 8, height, width, samples) + channels))
     if old.restart:
-        parts.append(_segment(0xDD, struct.pack(">H", old.restart)))
+        parts.append(segment(0xDD, struct.pack(">H", old.restart)))
     chosen = b"".join(bytes([n + 1, n << 4 | n]) for n in range(samples))
-    return [*parts, _segment(_SCAN, bytes([samples]) + chosen + b"\0\x3f\0")]
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+    return [*parts, segment(_SCAN, bytes([samples]) + chosen + b"\0\x3f\0")]
 
 
 def _segments(stream: bytes) -> Iterator[bytes]:
