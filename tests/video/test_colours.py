@@ -11,6 +11,8 @@ from widesr import upscale_video
 from widesr.cli import run
 from widesr.video.clip import read_clip
 from widesr.video.colour import Colour, Layout
+from widesr.video.converting import Converter
+from widesr.video.planes import make_frame, views
 
 TAGS = ("color_range", "color_space", "color_transfer", "color_primaries", "chroma_location")
 FLAT = "color=c=0x{}"
@@ -63,6 +65,28 @@ def test_chroma_lies_where_the_stream_says(siting):
     ramp[..., 2] = 30000
     again = conversion.to_rgb(conversion.to_planes(ramp)).astype(int)
     assert np.abs(again - ramp)[4:-4, 4:-4].max() <= 4
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_what_rgb_cannot_hold_comes_back_in_any_size(bits):
+    # white beyond white, a blue that is twice too bright, and a black below black
+    layout = Layout(name="yuv444p" if bits == 8 else "yuv444p10le", kind="yuv", bits=bits)
+    colours = np.array([(250, 128, 128), (230, 253, 106), (4, 128, 128)]) << (bits - 8)
+    planes = [
+        np.repeat(levels.astype(np.uint8 if bits == 8 else np.uint16), 8)[:, np.newaxis]
+        * np.ones(8, np.uint8)
+        for levels in colours.T
+    ]
+    converter = Converter(Colour(matrix=1, range=1), layout, height=24)
+    rgb, beyond = converter.to_rgb(make_frame(planes, layout, layout.name))
+    assert (rgb[4], rgb[20]) == (pytest.approx(rgb.max()), pytest.approx(0))
+    assert rgb[12, :, 2].min() == rgb.max()
+    larger = rgb.repeat(2, axis=0).repeat(2, axis=1)
+    made = Converter(Colour(matrix=1, range=1), layout, height=24).to_frame(
+        larger, beyond, pixel_format=layout.name
+    )
+    for plane, levels in zip(views(made), colours.T, strict=True):
+        assert np.abs(plane[8::16].astype(int) - levels[:, np.newaxis]).max() <= 1 << (bits - 8)
 
 
 @pytest.mark.parametrize("stated", STATED)

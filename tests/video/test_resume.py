@@ -234,8 +234,11 @@ def test_tiles_that_change_are_computed_and_the_others_recalled():
     first = rng.integers(0, 256, (48, 300, 3), np.uint8)
     second = first.copy()
     second[10:14, 280:284] = 0
-    expected = [upscaler(frame) for frame in (first, second)]
-    made = list(upscale_frames([first, second], model=upscaler))
+    third = second.copy()
+    third[11, 281:283] = 255  # not all values are looked at first
+    frames = (first, second, third)
+    expected = [upscaler(frame) for frame in frames]
+    made = list(upscale_frames(frames, model=upscaler))
     assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
     assert upscaler.engine.reused > 0
 
