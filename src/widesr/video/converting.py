@@ -68,7 +68,7 @@ class Converter:
             held = views(self._down(made))
             # beyond 512 swscale overflows, and full blue becomes none
             if all(
-                _distance(*each).max() <= self._middle for each in zip(planes, held, strict=True)
+                _distance(*each).max() < self._middle for each in zip(planes, held, strict=True)
             ):
                 green, blue, red = views(made)
                 rgb = np.stack((red, green, blue)).transpose(1, 2, 0)
