@@ -172,16 +172,16 @@ def _apply(runs: list[_Run], source: NDArray[Any], *, into: NDArray[Any]) -> Non
         if count == 1:
             seen = source[_as_slice(lines)][np.newaxis]
         else:
-            seen = _windows(source[lines[0] :], len(lines), step=step, count=count)
+            seen = windows(source[lines[0] :], len(lines), step=step, count=count)
         target = into[out].reshape(count, len(matrix), -1)  # a view
         if into.dtype.kind == "u":
             for values, levels in zip(seen, target, strict=True):  # what is in the cache
                 _multiply_integers(matrix, values, into=levels)
         else:
-            _multiply(matrix, seen, into=target)
+            multiply(matrix, seen, into=target)
 
 
-def _windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDArray[Any]:
+def windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDArray[Any]:
     """View lines, (lines, values), as overlapping windows of them, (count, height, values)."""
     assert step * (count - 1) + height <= len(lines)
     down, across = lines.strides
@@ -191,14 +191,14 @@ def _windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDAr
 
 def _multiply_integers(matrix: NDArray[Any], lines: NDArray[Any], *, into: NDArray[Any]) -> None:
     values = np.empty_like(into, dtype=np.float64)
-    _multiply(matrix, lines.astype(np.float64, copy=False), into=values)
+    multiply(matrix, lines.astype(np.float64, copy=False), into=values)
     values += 0.5
     np.floor(values, out=values)
     np.clip(values, 0, np.iinfo(into.dtype).max, out=values)
     into[...] = values
 
 
-def _multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
+def multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
     """Write products of a matrix and one or several, cut into those that one thread does."""
     if len(left) > right.shape[-1]:
         left, right, into = right.swapaxes(-1, -2), left.T, into.swapaxes(-1, -2)
@@ -250,10 +250,13 @@ def _is_flat(lines: NDArray[Any]) -> bool:
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
     """Find the place of each of these lines among `n`, some of them beyond the border."""
-    if edges == "replicate":
-        return np.clip(index, 0, n - 1)
-    mirrored = index % (2 * n)
-    return np.minimum(mirrored, 2 * n - 1 - mirrored)
+    return np.clip(index, 0, n - 1) if edges == "replicate" else mirrored(index, n)
+
+
+def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Find the place of each of these lines among `n`, beyond which lies their mirror image."""
+    within = index % (2 * n)
+    return np.minimum(within, 2 * n - 1 - within)
 
 
 def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:
