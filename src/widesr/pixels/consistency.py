@@ -13,7 +13,7 @@ Source: Bahat and Michaeli, "Explorable super resolution", 2020, whose CEM wraps
 same step; the inverse is theirs in the frequency domain.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -65,7 +65,7 @@ def shrinking_kernel(scale: int) -> Kernel:
 
     They sum to 1; from x2 on there are 4 `scale` of them, one less at odd scales.
     """
-    start, weights, _ = cubic_taps(1, 1 / scale)
+    start, weights = cubic_taps(1, 1 / scale)
     used = np.flatnonzero(weights[0])
     return Kernel(int(start[0] + used[0]), weights[0, used[0] : used[-1] + 1])
 
@@ -89,8 +89,8 @@ def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.floa
 def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     """Correct SR rows as they come, so that the picture shrinks back to its input.
 
-    Corrected, the values are clipped to the range of levels, which undoes the correction there.
-    So it is made up for by what lies around, once; where nothing was clipped nothing changes.
+    At the end the values are clipped to the range of levels, which undoes the correction there.
+    So it is made up for by what lies around, once; where nothing is clipped nothing changes.
 
     Args:
         lr: The input, uint8 or uint16, (H, W, C).
@@ -211,7 +211,8 @@ def _cut_off(band: Band, top: np.float32) -> Band | None:
     if band.min() >= -_NEGLIGIBLE and band.max() <= top + _NEGLIGIBLE:
         return None
     kept = np.clip(band, 0, top)
-    return np.subtract(band, kept, out=kept)
+    lost: Band = np.subtract(band, kept, out=kept)
+    return lost
 
 
 def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:

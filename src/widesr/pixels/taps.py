@@ -22,13 +22,6 @@ class Taps(NamedTuple):
 
     start: NDArray[np.intp]
     weights: NDArray[np.float64]
-    period: int = 1
-    """Output lines after which the same weights may come again."""
-
-    @property
-    def block(self) -> int:
-        """The output lines of a matrix product: whole periods, so that blocks can be alike."""
-        return self.period * max(_BLOCK // self.period, 1)
 
     def of(self, lines: slice) -> "Taps":
         """Give those of some output lines."""
@@ -62,7 +55,7 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
         chunk: Values that are read or made together, about.
     """
     n_out = len(taps.start)
-    height = _chunk_height(rows, taps, chunk // max(rows.height // n_out, 1))
+    height = _chunk_height(rows, chunk // max(rows.height // n_out, 1))
     before, runs = b"", list[_Run]()
 
     def made(first: int) -> Band:
@@ -101,7 +94,7 @@ def filter_across(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
             _apply(runs, band.reshape(len(band), -1).T, into=out.T)
         return out.reshape(len(band), n_out, n)
 
-    bands = map(made, rows.chunks(_chunk_height(rows, taps, chunk)))
+    bands = map(made, rows.chunks(_chunk_height(rows, chunk)))
     return Rows(bands, shape=(rows.height, n_out, n), dtype=rows.dtype)
 
 
@@ -120,7 +113,7 @@ def _runs(
         dtype: Of the matrices.
         channels: The number of values that lie side by side where these lines are pixels.
     """
-    start, weights, size = taps.start, taps.weights, taps.block
+    start, weights, size = taps.start, taps.weights, _BLOCK
     n = len(start)
     tops = np.arange(0, n, size)
     firsts = start[tops] - start[0]
@@ -144,7 +137,7 @@ def _runs(
 
 def _alike(taps: Taps) -> NDArray[np.bool_]:
     """Tell of each block but the first whether it has the matrix of the one before it."""
-    (start, weights, _), size = taps, taps.block
+    (start, weights), size = taps, _BLOCK
     n = len(start)
     if n <= size:
         return np.zeros(0, bool)
@@ -223,29 +216,28 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
     """Find the lines among `n` that stand for each from the first tap to the last."""
-    start, weights, _ = taps
+    start, weights = taps
     return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
 
 
-def _chunk_height(rows: Rows, taps: Taps, chunk: int) -> int:
+def _chunk_height(rows: Rows, chunk: int) -> int:
     """Compute the number of rows to work on together.
 
     By the picture's size alone: in whatever bands it comes, the same products are made, and round
     the same way.
     """
     height = chunk // (rows.width * rows.channels)
-    return max(height // taps.block, 1) * taps.block
+    return max(height // _BLOCK, 1) * _BLOCK
 
 
 def _is_flat(lines: NDArray[Any]) -> bool:
     """Tell whether all lines are alike, so that weights are nothing to them.
 
-    Most alpha is, and most of what is put right where levels were clipped: there it is all 0. Other
-    floats are not asked, as a weighted mean of them rounds.
+    Most alpha is. Floats are not asked, as a weighted mean of them rounds.
     """
-    if lines.dtype.kind == "f":
-        return not lines[:1].any() and not lines.any()
-    return bool((lines[0] == lines[-1]).all() and (lines == lines[0]).all())
+    return lines.dtype.kind != "f" and bool(
+        (lines[0] == lines[-1]).all() and (lines == lines[0]).all()
+    )
 
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:

@@ -15,6 +15,7 @@ from widesr.system.threads import in_threads
 from widesr.upscaling.base import Progress
 from widesr.upscaling.conversion import from_network, to_network
 
+
 def upscale_bands(
     lr: Rows,
     tiles: list[Tile],
