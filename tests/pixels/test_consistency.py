@@ -96,12 +96,12 @@ def test_a_picture_that_passes_is_corrected_as_a_whole_one(height, width, scale,
     assert whole.max() <= top
 
 
-def test_a_picture_of_many_chunks_is_corrected_as_one_of_few(monkeypatch):
+def test_a_picture_of_many_pieces_is_corrected_as_one_of_few(monkeypatch):
     rng = np.random.default_rng(0)
     lr = rng.integers(0, 256, (150, 40, 3)).astype(np.uint8)
     sr = rng.uniform(-20, 280, (300, 80, 3)).astype(np.float32)
     few = consistent_rows(Rows.of(lr), Rows.of(sr)).whole()
-    monkeypatch.setattr("widesr.pixels.consistency._CHUNK", 2**12)
+    monkeypatch.setattr("widesr.pixels.consistency._SR_ROWS", 8)
     many = consistent_rows(in_bands(lr, 7), in_bands(sr, 33)).whole()
     assert_allclose(many, few, atol=1e-3)
 

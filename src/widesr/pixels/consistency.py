@@ -13,7 +13,7 @@ Source: Bahat and Michaeli, "Explorable super resolution", 2020, whose CEM wraps
 same step; the inverse is theirs in the frequency domain.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -23,19 +23,31 @@ from numpy.typing import NDArray
 from widesr.errors import ShapeError, UsageError
 from widesr.pixels.resize import cubic_taps, imresize
 from widesr.pixels.rows import Band, Rows
-from widesr.pixels.taps import Taps, filter_across, filter_down
+from widesr.pixels.taps import mirrored, multiply, windows
 
 Value = TypeVar("Value", bound=np.uint8 | np.uint16)
+Matrix = NDArray[np.float32]
 
 INVERSE_RADIUS = 13
 """Taps of the inverse on each side of its middle, in LR pixels: what is left out is 1e-6."""
+_SECOND_RADIUS = 6
+"""The same of the second correction, which is of a few levels: what is left out is 1e-3."""
 _RELAXATION = np.float32(1.6)
 """Factor of the second correction, of which some is clipped again: above 1 it gets there sooner."""
 
 _NEGLIGIBLE = 1.0
 """Levels beyond the range: a piece with no more is not corrected again; rounding costs as much."""
-_CHUNK = 2**18
-"""Values that are worked on together: few enough to stay in a cache."""
+_TOO_LITTLE = 1 / 32
+"""Levels of LR: where no more is missing, nothing is corrected."""
+
+_REACH = 2
+"""LR lines on each side whose SR lines H looks at, or has a part in."""
+_BLOCK = 8
+"""LR columns by one matrix product: enough to keep BLAS busy, with few zeros in it."""
+_FEW = 4
+"""LR rows by one matrix product, for the same reason; no fewer than two reaches."""
+_SR_ROWS = 64
+"""Rows of SR that are worked on together: so many that Python's own time does not count."""
 
 
 class Kernel(NamedTuple):
@@ -53,7 +65,7 @@ def shrinking_kernel(scale: int) -> Kernel:
 
     They sum to 1; from x2 on there are 4 `scale` of them, one less at odd scales.
     """
-    start, weights, _ = cubic_taps(1, 1 / scale)
+    start, weights = cubic_taps(1, 1 / scale)
     used = np.flatnonzero(weights[0])
     return Kernel(int(start[0] + used[0]), weights[0, used[0] : used[-1] + 1])
 
@@ -77,48 +89,40 @@ def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.floa
 def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     """Correct SR rows as they come, so that the picture shrinks back to its input.
 
-    Corrected, the values are clipped to the range of levels, which undoes the correction there.
-    So it is made up for by what lies around, once; where nothing was clipped nothing changes.
+    At the end the values are clipped to the range of levels, which undoes the correction there.
+    So it is made up for by what lies around, once; where nothing is clipped nothing changes.
 
     Args:
         lr: The input, uint8 or uint16, (H, W, C).
         sr: What was made of it, (sH, sW, C) with a whole number s, float32: levels of the same
-            range as `lr`, not clipped.
+            range as `lr`, not clipped. Bands whose channels lie apart, as planes, are not copied.
 
     Returns:
-        Float32 rows of levels in that range, not rounded.
+        Float32 rows of levels in that range, not rounded; their channels lie apart.
 
     Raises:
         UsageError: The size of `sr` is no whole multiple of that of `lr`.
     """
     scale = whole_scale(lr.shape[:2], sr.shape[:2])
-    top, n = np.float32(np.iinfo(lr.dtype).max), lr.channels
+    top = np.float32(np.iinfo(lr.dtype).max)
+    as_it_came, to_shrink = _planes(sr, piece_height(scale) * scale).twice()
+    wanted = _planes(lr, piece_height(scale))
+    missing = _shrunk(to_shrink, scale).joined(wanted, _less, channels=lr.width)
+    corrected, to_cut = _corrected(as_it_came, missing, scale, INVERSE_RADIUS).twice()
+    lost = _shrunk(to_cut, scale, top=top)
+    again = lost.map(partial(np.multiply, _RELAXATION), channels=lr.width)
+    made_up = _corrected(corrected, again, scale, _SECOND_RADIUS)
+    bands = (np.clip(band, 0, top).transpose(0, 2, 1) for band in made_up)
+    return Rows(bands, shape=sr.shape, dtype=np.float32)
 
-    # Each step writes its result where what it is given first was: that is this step's alone.
-    def less(shrunk: Band, wanted: Band) -> Band:
-        return np.subtract(wanted, shrunk, out=shrunk)
 
-    def put_right(correction: Band, band: Band) -> Band:
-        return np.add(band, correction, out=correction)
+def piece_height(scale: int) -> int:
+    """Compute the LR rows that are worked on together.
 
-    def clipped(band: Band) -> tuple[Band, Band]:
-        kept = np.clip(band, 0, top)
-        if band.min() < -_NEGLIGIBLE or band.max() > top + _NEGLIGIBLE:
-            band -= kept
-        else:
-            band.fill(0)
-        return kept, band
-
-    def made_up(lost: Band, kept: Band) -> Band:
-        return np.clip(np.add(kept, lost, out=lost), 0, top, out=lost)
-
-    # Corrections lead: they come in pieces that stay in a cache, whatever bands come.
-    as_it_came, to_shrink = sr.twice()
-    missing = _shrunk(to_shrink, scale).joined(lr, less, channels=n)
-    corrected = _enlarged(missing, scale).joined(as_it_came, put_right, channels=n)
-    kept, cut = corrected.parted(clipped)
-    again = _shrunk(cut, scale).map(partial(np.multiply, _RELAXATION), channels=n)
-    return _enlarged(again, scale).joined(kept, made_up, channels=n)
+    By the scale alone: in whatever bands a picture comes, the same products are made, and round the
+    same way. Bands of SR that stand for as many rows are not copied.
+    """
+    return max(_SR_ROWS // (scale * _FEW), 1) * _FEW
 
 
 def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
@@ -192,48 +196,154 @@ def _check(sr: NDArray[Value], lr: NDArray[Value]) -> None:
         )
 
 
-def _shrunk(sr: Rows, scale: int) -> Rows:
-    """Apply H to a picture: down first, which leaves less to be turned for going across."""
-    lower = _down(sr, _shrinking, scale, chunk=_CHUNK)
-    return _across(lower, _shrinking, scale, chunk=_CHUNK)
+def _planes(rows: Rows, height: int) -> Rows:
+    """Lay the channels of rows apart, (H, C, W), in bands of `height` rows."""
+    bands = (np.ascontiguousarray(band.transpose(0, 2, 1)) for band in rows.chunks(height))
+    return Rows(bands, shape=(rows.height, rows.channels, rows.width), dtype=rows.dtype)
 
 
-def _enlarged(lr: Rows, scale: int) -> Rows:
-    """Apply Hᵀ(HHᵀ)⁻¹ to a picture: the long filters while it is small, and across before down."""
-    few = _CHUNK // scale  # for each LR row that is read ahead, `scale` rows of SR wait
-    exact = _down(_across(lr, _inverse, scale, chunk=few), _inverse, scale, chunk=few)
-    wider = _across(exact, _transposed, scale, chunk=few)
-    return _down(wider, _transposed, scale, chunk=_CHUNK)
+def _less(shrunk: Band, wanted: Band) -> Band:
+    return np.subtract(wanted, shrunk, out=shrunk)
 
 
-def _down(rows: Rows, make: Callable[[int, int], Taps], scale: int, *, chunk: int) -> Rows:
-    return filter_down(rows, make(rows.height, scale), edges="symmetric", chunk=chunk)
+def _cut_off(band: Band, top: np.float32) -> Band | None:
+    """Give what of levels is beyond the range; None is next to nothing."""
+    if band.min() >= -_NEGLIGIBLE and band.max() <= top + _NEGLIGIBLE:
+        return None
+    kept = np.clip(band, 0, top)
+    lost: Band = np.subtract(band, kept, out=kept)
+    return lost
 
 
-def _across(rows: Rows, make: Callable[[int, int], Taps], scale: int, *, chunk: int) -> Rows:
-    return filter_across(rows, make(rows.width, scale), edges="symmetric", chunk=chunk)
+def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
+    """Apply H to planes, (sH, C, sW), or with `top` to what of their levels is beyond the range.
+
+    Each piece is read once. It gives its shares of all LR rows that look at it, to be added up.
+    """
+    n_lr, channels, width = sr.height // scale, sr.width, sr.channels
+    height = piece_height(scale)
+    # Row i is what LR row i - _REACH takes from the SR rows of a few LR rows.
+    around = 2 * _REACH * scale
+    shares = _shrinking(_FEW + 2 * _REACH, scale)[:, around:-around]
+    across = _Across(_shrinking(_BLOCK, scale), width, scale_in=scale)
+
+    def bands() -> Iterator[Band]:
+        carry: Band | None = None
+        for first in range(0, n_lr, height):
+            end = min(first + height, n_lr)
+            rows = sr.read(first * scale, end * scale)
+            piece = rows if top is None else _cut_off(rows, top)
+            done = slice(_REACH if first == 0 else 0, end - first + _REACH * (end == n_lr))
+            if piece is None and carry is None:
+                yield np.zeros((done.stop - done.start, channels, width // scale), np.float32)
+                continue
+            lower = np.zeros((height // _FEW + 1, _FEW, channels * width), np.float32)
+            if piece is not None:
+                missing = np.zeros((height * scale - len(piece), channels, width), np.float32)
+                if len(missing):
+                    piece = np.concatenate([piece, missing])
+                blocks = piece.reshape(height // _FEW, -1, channels * width)
+                shared = np.empty((len(blocks), len(shares), channels * width), np.float32)
+                multiply(shares, blocks, into=shared)
+                lower[:-1] = shared[:, :_FEW]
+                lower[1:] += shared[:, _FEW:]
+            lower = lower.reshape(-1, channels, width)
+            if carry is not None:
+                lower[: len(carry)] += carry
+            line = np.arange(first - _REACH, end + _REACH)
+            beyond = np.flatnonzero((line < 0) | (line >= n_lr))
+            for i, at in zip(beyond, mirrored(line[beyond], n_lr) - line[0], strict=True):
+                lower[at] += lower[i]
+            carry = None if piece is None else lower[end - first :][: 2 * _REACH]
+            yield across(lower[done])
+
+    return Rows(bands(), shape=(n_lr, channels, width // scale), dtype=np.float32)
 
 
-def _shrinking(n: int, scale: int) -> Taps:
-    """Apply H along an axis of `n` HR pixels."""
-    first, kernel = shrinking_kernel(scale)
-    start = np.arange(n // scale) * scale + first
-    return Taps(start, np.broadcast_to(kernel, (len(start), len(kernel))))
+def _corrected(sr: Rows, missing: Rows, scale: int, radius: int) -> Rows:
+    """Add Hᵀ(HHᵀ)⁻¹ of what is missing, (H, C, W), to planes, (sH, C, sW).
+
+    The long filters go first, while the picture is small.
+    """
+    n_lr, channels, width = missing.shape[0], missing.width, missing.channels
+    height, beyond = piece_height(scale), _REACH + radius
+    inverse = _inverse(height + 2 * _REACH, scale, radius)
+    transposed = _transposed(_FEW, scale)
+    wider = _transposed(_BLOCK, scale) @ _inverse(_BLOCK + 2 * _REACH, scale, radius)
+    across = _Across(wider, width, scale_out=scale)
+
+    def made(first: int) -> Band:
+        kept = sr.read(first * scale, min(first + height, n_lr) * scale)
+        at = mirrored(np.arange(first - beyond, first + height + beyond), n_lr)
+        window = missing.read(at.min(), at.max() + 1)
+        if window.max() < _TOO_LITTLE and window.min() > -_TOO_LITTLE:
+            return kept
+        exact = np.empty((len(inverse), channels * width), np.float32)
+        multiply(inverse, window[at - at.min()].reshape(len(at), -1), into=exact)
+        wide = across(exact.reshape(-1, channels, width)).reshape(len(exact), -1)
+        seen = windows(wide, _FEW + 2 * _REACH, step=_FEW, count=height // _FEW)
+        change = np.empty((len(seen), len(transposed), wide.shape[1]), np.float32)
+        multiply(transposed, seen, into=change)
+        change = change.reshape(-1, channels, width * scale)[: len(kept)]
+        return np.add(kept, change, out=change)
+
+    return Rows(map(made, range(0, n_lr, height)), shape=sr.shape, dtype=np.float32)
 
 
-def _inverse(n: int, scale: int) -> Taps:
-    """Apply (HHᵀ)⁻¹ along an axis of `n` LR pixels."""
-    taps = inverse_taps(scale)
-    start = np.arange(n) - len(taps) // 2
-    return Taps(start, np.broadcast_to(taps, (n, len(taps))))
+class _Across:
+    """Makes columns of columns of planes, (rows, C, W), those of some LR columns by one matrix."""
+
+    def __init__(
+        self, matrix: Matrix, width: int, *, scale_in: int = 1, scale_out: int = 1
+    ) -> None:
+        self._matrix, self._in, self._out = matrix.astype(np.float32), scale_in, scale_out
+        self._margin = (matrix.shape[1] - _BLOCK * scale_in) // 2
+        self._n = width // scale_in
+        at = mirrored(np.arange(-self._margin, width + self._margin), width)
+        self._left, self._right = at[: self._margin], at[width + self._margin :]
+
+    def __call__(self, rows: Band) -> Band:
+        height, channels, width = rows.shape
+        margin, n = self._margin, self._n
+        lines = np.empty((height, channels, width + 2 * margin), np.float32)
+        lines[..., margin : margin + width] = rows
+        lines[..., :margin] = rows[..., self._left]
+        lines[..., margin + width :] = rows[..., self._right]
+        made = np.empty((height, channels, n * self._out), np.float32)
+        source, target = lines.reshape(-1, lines.shape[2]).T, made.reshape(-1, made.shape[2]).T
+        count, rest = divmod(n, _BLOCK)
+        if count:
+            seen = windows(source, self._matrix.shape[1], step=_BLOCK * self._in, count=count)
+            whole = count * _BLOCK * self._out
+            multiply(self._matrix, seen, into=target[:whole].reshape(count, -1, target.shape[1]))
+        if rest:
+            seen = source[count * _BLOCK * self._in :]
+            matrix = self._matrix[: rest * self._out, : len(seen)]
+            multiply(matrix, seen, into=target[count * _BLOCK * self._out :])
+        return made
 
 
-def _transposed(n: int, scale: int) -> Taps:
-    """Apply Hᵀ along an axis of `n` LR pixels: those that each HR pixel has a part in."""
-    first, kernel = shrinking_kernel(scale)
-    pixels = np.arange(n * scale)
-    start = -((first + len(kernel) - 1 - pixels) // scale)
-    count = -(-len(kernel) // scale)
-    k = pixels[:, None] - scale * (start[:, None] + np.arange(count)) - first
-    weights = np.where((k >= 0) & (k < len(kernel)), kernel[np.clip(k, 0, len(kernel) - 1)], 0)
-    return Taps(start, weights, period=scale)
+def _shrinking(n: int, scale: int) -> Matrix:
+    """Give H along an axis: `n` LR lines of theirs and of `_REACH` more on each side, in SR."""
+    first, weights = shrinking_kernel(scale)
+    before, after = _REACH * scale + first, (_REACH + 1) * scale - first - len(weights)
+    return _banded(np.pad(weights, (before, after)), n, step=scale)
+
+
+def _transposed(n: int, scale: int) -> Matrix:
+    """Give Hᵀ along an axis: the SR of `n` LR lines of theirs and of `_REACH` more on each side."""
+    around = 2 * _REACH * scale
+    return _shrinking(n + 2 * _REACH, scale)[:, around:-around].T.copy()
+
+
+def _inverse(n: int, scale: int, radius: int) -> Matrix:
+    """Give (HHᵀ)⁻¹ along an axis: `n` LR lines of theirs and of `radius` more on each side."""
+    return _banded(inverse_taps(scale, radius=radius), n)
+
+
+def _banded(taps: NDArray[np.float64], n: int, *, step: int = 1) -> Matrix:
+    """Give the matrix that makes `n` lines, each `step` lines after the one before it."""
+    matrix = np.zeros((n, (n - 1) * step + len(taps)), np.float32)
+    for i, row in enumerate(matrix):
+        row[i * step : i * step + len(taps)] = taps
+    return matrix

@@ -65,7 +65,7 @@ class Rows:
         self._forget(start)
         if self._held and self._end < stop:
             # A copy: as a view it would keep those before it in memory while more are made.
-            self._held[0] = self._held[0].copy()
+            self._held[0] = self._held[0].copy(order="K")
         while self._end < stop:
             self._held.append(next(self._bands))
             self._end += len(self._held[-1])

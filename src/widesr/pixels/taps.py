@@ -22,13 +22,6 @@ class Taps(NamedTuple):
 
     start: NDArray[np.intp]
     weights: NDArray[np.float64]
-    period: int = 1
-    """Output lines after which the same weights may come again."""
-
-    @property
-    def block(self) -> int:
-        """The output lines of a matrix product: whole periods, so that blocks can be alike."""
-        return self.period * max(_BLOCK // self.period, 1)
 
     def of(self, lines: slice) -> "Taps":
         """Give those of some output lines."""
@@ -62,7 +55,7 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
         chunk: Values that are read or made together, about.
     """
     n_out = len(taps.start)
-    height = _chunk_height(rows, taps, chunk // max(rows.height // n_out, 1))
+    height = _chunk_height(rows, chunk // max(rows.height // n_out, 1))
     before, runs = b"", list[_Run]()
 
     def made(first: int) -> Band:
@@ -101,7 +94,7 @@ def filter_across(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
             _apply(runs, band.reshape(len(band), -1).T, into=out.T)
         return out.reshape(len(band), n_out, n)
 
-    bands = map(made, rows.chunks(_chunk_height(rows, taps, chunk)))
+    bands = map(made, rows.chunks(_chunk_height(rows, chunk)))
     return Rows(bands, shape=(rows.height, n_out, n), dtype=rows.dtype)
 
 
@@ -120,7 +113,7 @@ def _runs(
         dtype: Of the matrices.
         channels: The number of values that lie side by side where these lines are pixels.
     """
-    start, weights, size = taps.start, taps.weights, taps.block
+    start, weights, size = taps.start, taps.weights, _BLOCK
     n = len(start)
     tops = np.arange(0, n, size)
     firsts = start[tops] - start[0]
@@ -144,7 +137,7 @@ def _runs(
 
 def _alike(taps: Taps) -> NDArray[np.bool_]:
     """Tell of each block but the first whether it has the matrix of the one before it."""
-    (start, weights, _), size = taps, taps.block
+    (start, weights), size = taps, _BLOCK
     n = len(start)
     if n <= size:
         return np.zeros(0, bool)
@@ -172,16 +165,16 @@ def _apply(runs: list[_Run], source: NDArray[Any], *, into: NDArray[Any]) -> Non
         if count == 1:
             seen = source[_as_slice(lines)][np.newaxis]
         else:
-            seen = _windows(source[lines[0] :], len(lines), step=step, count=count)
+            seen = windows(source[lines[0] :], len(lines), step=step, count=count)
         target = into[out].reshape(count, len(matrix), -1)  # a view
         if into.dtype.kind == "u":
             for values, levels in zip(seen, target, strict=True):  # what is in the cache
                 _multiply_integers(matrix, values, into=levels)
         else:
-            _multiply(matrix, seen, into=target)
+            multiply(matrix, seen, into=target)
 
 
-def _windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDArray[Any]:
+def windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDArray[Any]:
     """View lines, (lines, values), as overlapping windows of them, (count, height, values)."""
     assert step * (count - 1) + height <= len(lines)
     down, across = lines.strides
@@ -191,14 +184,14 @@ def _windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDAr
 
 def _multiply_integers(matrix: NDArray[Any], lines: NDArray[Any], *, into: NDArray[Any]) -> None:
     values = np.empty_like(into, dtype=np.float64)
-    _multiply(matrix, lines.astype(np.float64, copy=False), into=values)
+    multiply(matrix, lines.astype(np.float64, copy=False), into=values)
     values += 0.5
     np.floor(values, out=values)
     np.clip(values, 0, np.iinfo(into.dtype).max, out=values)
     into[...] = values
 
 
-def _multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
+def multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
     """Write products of a matrix and one or several, cut into those that one thread does."""
     if len(left) > right.shape[-1]:
         left, right, into = right.swapaxes(-1, -2), left.T, into.swapaxes(-1, -2)
@@ -223,37 +216,39 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
     """Find the lines among `n` that stand for each from the first tap to the last."""
-    start, weights, _ = taps
+    start, weights = taps
     return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
 
 
-def _chunk_height(rows: Rows, taps: Taps, chunk: int) -> int:
+def _chunk_height(rows: Rows, chunk: int) -> int:
     """Compute the number of rows to work on together.
 
     By the picture's size alone: in whatever bands it comes, the same products are made, and round
     the same way.
     """
     height = chunk // (rows.width * rows.channels)
-    return max(height // taps.block, 1) * taps.block
+    return max(height // _BLOCK, 1) * _BLOCK
 
 
 def _is_flat(lines: NDArray[Any]) -> bool:
     """Tell whether all lines are alike, so that weights are nothing to them.
 
-    Most alpha is, and most of what is put right where levels were clipped: there it is all 0. Other
-    floats are not asked, as a weighted mean of them rounds.
+    Most alpha is. Floats are not asked, as a weighted mean of them rounds.
     """
-    if lines.dtype.kind == "f":
-        return not lines[:1].any() and not lines.any()
-    return bool((lines[0] == lines[-1]).all() and (lines == lines[0]).all())
+    return lines.dtype.kind != "f" and bool(
+        (lines[0] == lines[-1]).all() and (lines == lines[0]).all()
+    )
 
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
     """Find the place of each of these lines among `n`, some of them beyond the border."""
-    if edges == "replicate":
-        return np.clip(index, 0, n - 1)
-    mirrored = index % (2 * n)
-    return np.minimum(mirrored, 2 * n - 1 - mirrored)
+    return np.clip(index, 0, n - 1) if edges == "replicate" else mirrored(index, n)
+
+
+def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Find the place of each of these lines among `n`, beyond which lies their mirror image."""
+    within = index % (2 * n)
+    return np.minimum(within, 2 * n - 1 - within)
 
 
 def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from widesr.engine import Tensor
+from widesr.pixels.consistency import piece_height
 from widesr.pixels.rows import Band, Rows
 from widesr.pixels.tiling import Tile
 from widesr.system.threads import in_threads
 from widesr.upscaling.base import Progress
 from widesr.upscaling.conversion import from_network, to_network
-
-_CHUNK = 2**18
-"""Float levels that are made together: few enough to stay in a cache."""
 
 
 def upscale_bands(
@@ -80,20 +78,22 @@ def upscale_bands(
                 progress(done, len(tiles))
             parts.append(made)
             if tile.core_x.stop == width:
-                yield from _levels(parts, channels, top=top) if floats else [made]
+                yield from _levels(parts, channels, scale, top=top) if floats else [made]
                 parts.clear()
 
 
-def _levels(parts: list[Tensor], channels: int, *, top: int) -> Iterator[Band]:
+def _levels(parts: list[Tensor], channels: int, scale: int, *, top: int) -> Iterator[Band]:
     """Turn tiles side by side, (1, 3, H, W) each, to float levels, a few rows at a time.
 
-    What corrects them reads them at once, while they are in the cache; a whole band is not.
+    What corrects them reads them at once, while they are in the cache; a whole band is not. It
+    works on planes, as the network does, so the channels stay apart in memory.
     """
     height, width = parts[0].shape[2], sum(part.shape[3] for part in parts)
-    step = max(_CHUNK // (width * channels), 1)
+    step = piece_height(scale) * scale
     for first in range(0, height, step):
         rows, column = slice(first, min(first + step, height)), 0
-        sr = np.empty((rows.stop - first, width, channels), np.float32)
+        planes = np.empty((rows.stop - first, channels, width), np.float32)
+        sr = planes.transpose(0, 2, 1)
         for part in parts:
             end = column + part.shape[3]
             from_network(part[:, :, rows], top=top, into=sr[:, column:end])
