@@ -38,7 +38,7 @@ RESULT = HERE / "results" / "speed.json"
 PLOT = HERE.parent / "docs" / "benchmarks" / "speed.svg"
 MODELS = (
     "wdsr-a8-x2",
-    "wdsr-a8w16-x2",
+    "wdsr-a12w16-x2",
     "wdsr-b8w24-x2",
     "wdsr-b16-x2",
     "wdsr-a16e4-x2",

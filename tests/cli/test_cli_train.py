@@ -170,7 +170,7 @@ def test_a_recipe_is_listed_shown_and_made_ones_own(shop, capsys):
     assert re.search(r"^wdsr-a8-x2 +x2 +[\d,]+  \w", out, re.MULTILINE)
     assert run(["recipe", "list", "--json"]) == 0
     assert {each["name"] for each in json.loads(capsys.readouterr().out)} == set(list_recipes())
-    for name in ("wdsr-a8-x2", "wdsr-a6w48-x2-polish"):  # the second has a base
+    for name in ("wdsr-a8-x2", "wdsr-a12w16-x2-polish"):  # the second has a base
         assert run(["recipe", "show", name]) == 0
         shown = capsys.readouterr().out
         assert shown.startswith("# ")

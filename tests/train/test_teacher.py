@@ -40,7 +40,7 @@ def weights(tmp_path):
 
 def test_pictures_are_those_of_the_model_and_made_once(pairs, tmp_path):
     teacher = Teacher(table("fast"), scale=2, device=CPU)
-    assert "wdsr-a8w16-x2 (Apache-2.0) sha256:" in teacher.origin
+    assert "wdsr-a12w16-x2 (Apache-2.0) sha256:" in teacher.origin
     told = []
     found = taught(pairs, teacher, folder=tmp_path, on_progress=lambda *now: told.append(now))
     assert told == [(n, len(pairs)) for n in range(len(pairs) + 1)]

@@ -145,5 +145,5 @@ class _Swscale:
 
 
 def _distance(plane: Plane, other: Plane) -> Plane:
-    """How far the levels of two planes are apart."""
+    """Measure how far the levels of two planes are apart."""
     return np.maximum(plane, other) - np.minimum(plane, other)
