@@ -553,7 +553,7 @@ AVIF_KINDS = {
             "QuickTime:ChromaFormat": f"YUV {layout}",
         },
         bits=8 if bits == 8 else 12,
-        tolerance=6 if layout == "4:2:0" else 2,  # libheif repeats colours, libavif interpolates
+        tolerance=7 if layout == "4:2:0" else 2,  # libheif repeats colours, libavif interpolates
     )
     for bits, layout in ((8, "4:2:0"), (8, "4:4:4"), (10, "4:2:0"), (10, "4:4:4"), (12, "4:2:0"))
 } | {

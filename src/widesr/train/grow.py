@@ -56,7 +56,9 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         model = find_model(str(source), scale=scale if source in ALIASES else None)
         path, network = model.path, network_of_model(model)
         known = model.card.recipe in list_recipes()
-        recipe = load_recipe(model.card.recipe) if known else None
+        # By the model's name: its last recipe may be one that learned on, and is named otherwise.
+        named = {"name": model.card.name}
+        recipe = load_recipe(model.card.recipe).model_copy(update=named) if known else None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Start(network, f"{path.name} sha256:{digest}", recipe)
 
