@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from widesr.cli import options
-from widesr.cli.terminal import progress, table
+from widesr.cli.terminal import progress_over, table
 
 if TYPE_CHECKING:
     from widesr.engine import EngineOptions
@@ -38,8 +38,8 @@ def judge_by_detector(
     from widesr.evaluation.detection.boxes import read_boxes
     from widesr.evaluation.detection.judge import evaluate_detection
 
-    names = [*(each.file_name for each in read_boxes(boxes).images), ""]
-    with progress(len(names) - 1, quiet=quiet) as show:
+    names = [each.file_name for each in read_boxes(boxes).images]
+    with progress_over(names, quiet=quiet) as show:
         report = evaluate_detection(
             hr_dir,
             detector=detector,
@@ -47,7 +47,7 @@ def judge_by_detector(
             model=model,
             scale=scale,
             options=engine,
-            on_progress=lambda done, _: show(done, names[int(done)]),
+            on_progress=lambda done, _: show(done),
             **options.limits(max_pixels=max_pixels),
         )
     return report, _as_lines(report)

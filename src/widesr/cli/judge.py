@@ -9,7 +9,7 @@ from widesr.cli import engines, offers, options, values
 from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.detect import judge_by_detector
 from widesr.cli.space import judge_samples
-from widesr.cli.terminal import progress, table
+from widesr.cli.terminal import progress_over, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -203,8 +203,8 @@ def evaluate_model(
         )
     else:
         asked = [name.strip() for name in metrics.split(",")]
-        names = [*(path.name for path in list_pictures(hr_dir)), ""]
-        with progress(len(names) - 1, quiet=quiet) as show:
+        names = [path.name for path in list_pictures(hr_dir)]
+        with progress_over(names, quiet=quiet) as show:
             report = evaluate_folder(
                 hr_dir,
                 model=model,
@@ -214,7 +214,7 @@ def evaluate_model(
                 lpips_weights=lpips_weights,
                 lr_dir=lr_dir,
                 options=engine,
-                on_progress=lambda done, _: show(done, names[int(done)]),
+                on_progress=lambda done, _: show(done),
                 **options.limits(max_pixels=max_pixels),
             )
         lines = _as_lines(report, asked)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, options, window
-from widesr.cli.terminal import print_line, progress, table
+from widesr.cli.terminal import print_line, progress_over, table
 
 if TYPE_CHECKING:
     from widesr.evaluation.diff.difference import Window
@@ -61,12 +61,12 @@ def compare_models(
     picture = read_picture(source, **options.limits(max_pixels=max_pixels))
     part = _part(picture, crop, scale=scale, zoom=zoom)
     candidates = []
-    with progress(len(names), quiet=quiet or as_json) as show:
-        show(0, names[0])
+    with progress_over(names, quiet=quiet or as_json) as show:
+        show(0)
         run_by = EngineOptions(threads=threads)
         for candidate in line_up(picture, scale=scale, window=part, models=names, options=run_by):
             candidates.append(candidate)
-            show(len(candidates), ([*names, ""])[len(candidates)])
+            show(len(candidates))
     panels = [(_title(each), each.picture) for each in candidates]
     sheet = contact_sheet(picture, panels, window=part, zoom=zoom, name=source.name)
     write_picture(output, Picture(pixels=sheet), overwrite=overwrite)

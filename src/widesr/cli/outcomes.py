@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from widesr.cli.terminal import print_error, print_line, progress, said
+from widesr.cli.terminal import print_error, print_line, progress_over, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -53,16 +53,16 @@ def report_outcomes(
     counts: Counter[str] = Counter()
     ended: Counter[str] = Counter()
     begin = time.perf_counter()
-    names = [*(job.source.name for job in jobs), ""]
     reached = 0.0
     with ExitStack() as stack:
         stack.enter_context(_saying_what_is_done(ended, jobs=len(jobs), go_on=go_on, quiet=quiet))
-        show = stack.enter_context(progress(len(jobs), quiet=quiet))
+        names = [job.source.name for job in jobs]
+        show = stack.enter_context(progress_over(names, quiet=quiet))
 
         def show_computed(pictures: float, _total: float = len(jobs)) -> None:
             nonlocal reached
             reached = max(reached, pictures)  # those before it may be written only now
-            show(reached, names[int(reached)])
+            show(reached)
 
         show_computed(0)
         # Closed in any case: pictures that wait must not be begun when this ends early.

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import tomllib
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,7 +51,7 @@ def show_recipe(
 
     path, values = read_recipe(name)
     text = path.read_text(encoding="utf-8")
-    if "\nbase = " in text:  # what it says is not all
+    if "base" in tomllib.loads(text):  # what it says is not all
         about = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
         text = "".join(about) + as_toml(values)
     typer.echo(text, nl=False)

@@ -7,7 +7,7 @@ import typer
 
 from widesr.cli import engines, options, values
 from widesr.cli.outcomes import end_command
-from widesr.cli.terminal import print_error, print_line, progress, said
+from widesr.cli.terminal import print_error, print_line, progress_over, said
 
 if TYPE_CHECKING:
     from widesr.batch.sampling import Sampled
@@ -100,8 +100,8 @@ def sample_pictures(
         recursive=recursive,
     )
     sampler = load_sampler(model, scale=scale, options=engine)
-    failed, names = 0, [*(job.source.name for job in jobs), ""]
-    with progress(len(jobs), quiet=quiet) as show:
+    failed = 0
+    with progress_over([job.source.name for job in jobs], quiet=quiet) as show:
         for each in sample_many(
             jobs,
             count=count,
@@ -110,7 +110,7 @@ def sample_pictures(
             sampler=sampler,
             challenge=challenge,
             overwrite=overwrite,
-            on_progress=lambda done, _: show(done / count, names[int(done / count)]),
+            on_progress=lambda done, _: show(done / count),
         ):
             if each.error:
                 failed += 1

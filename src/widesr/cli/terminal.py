@@ -198,6 +198,19 @@ def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, st
         yield show
 
 
+@contextmanager
+def progress_over(
+    names: Sequence[str], *, quiet: bool = False
+) -> Iterator[Callable[[float], None]]:
+    """Show a bar as `progress` does, with the name of the one of these that is being done.
+
+    Yields:
+        A function to call with how many of them are done, parts of one too.
+    """
+    with progress(len(names), quiet=quiet) as show:
+        yield lambda done: show(done, names[int(done)] if done < len(names) else "")
+
+
 class _Lines(logging.Handler):
     """Prints what is logged as lines on stderr."""
 

@@ -66,21 +66,23 @@ class Converter:
         if self._is_fast and frame.format.name == self._layout.name:
             made = self._up(frame)
             held = views(self._down(made))
+            gaps = _gaps(planes, held)
             # beyond 512 swscale overflows, and full blue becomes none
-            if all(
-                _distance(*each).max() < self._middle for each in zip(planes, held, strict=True)
-            ):
+            if all(gap.max() < self._middle for gap in gaps):
                 green, blue, red = views(made)
                 rgb = np.stack((red, green, blue)).transpose(1, 2, 0)
-                return rgb, self._beyond(planes, held)
+                return rgb, self._beyond(planes, held, gaps)
         rgb = self._conversion.to_rgb(planes)
         if self._layout.kind == "rgb":
             return rgb, None
-        return rgb, self._beyond(planes, self._conversion.to_planes(rgb))
+        held = self._conversion.to_planes(rgb)
+        return rgb, self._beyond(planes, held, _gaps(planes, held))
 
-    def _beyond(self, planes: Sequence[Plane], held: Sequence[Plane]) -> Beyond | None:
+    def _beyond(
+        self, planes: Sequence[Plane], held: Sequence[Plane], gaps: Sequence[Plane]
+    ) -> Beyond | None:
         """Take what planes have and RGB does not hold, which is at most half of the levels."""
-        are_far = [_distance(*each) > 1 for each in zip(planes, held, strict=True)]
+        are_far = [gap > 1 for gap in gaps]
         if not any(each.any() for each in are_far):
             return None
         rests = [
@@ -144,6 +146,6 @@ class _Swscale:
         return self._graph.pull()
 
 
-def _distance(plane: Plane, other: Plane) -> Plane:
-    """Measure how far the levels of two planes are apart."""
-    return np.maximum(plane, other) - np.minimum(plane, other)
+def _gaps(planes: Sequence[Plane], held: Sequence[Plane]) -> list[Plane]:
+    """Measure how far the levels of planes are from those that RGB holds."""
+    return [np.maximum(a, b) - np.minimum(a, b) for a, b in zip(planes, held, strict=True)]
