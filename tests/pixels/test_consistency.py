@@ -13,6 +13,7 @@ from widesr.pixels.consistency import (
     inverse_taps,
     lr_psnr,
     make_consistent,
+    piece_height,
     shrinking_kernel,
     whole_scale,
 )
@@ -34,11 +35,8 @@ def in_bands(pixels, height):
     return Rows(bands, shape=pixels.shape, dtype=pixels.dtype)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("size", [(23, 40), (1, 3), (5, 2)])
-def test_the_correction_is_the_pseudoinverse_of_imresize(scale, size):
+def assert_is_pseudoinverse(height, width, scale):
     rng = np.random.default_rng(0)
-    (height, width) = size
     lr = rng.integers(3000, 3100, (height, width, 2)).astype(np.uint16)
     sr = rng.uniform(3000, 3200, (height * scale, width * scale, 2)).astype(np.float32)
     down, across = matrix_of_h(height, scale), matrix_of_h(width, scale)
@@ -47,6 +45,19 @@ def test_the_correction_is_the_pseudoinverse_of_imresize(scale, size):
     assert (sr + change).min() > 0  # else it would be clipped, and the oracle would not hold
     corrected = consistent_rows(Rows.of(lr), Rows.of(sr)).whole()
     assert_allclose(corrected, sr + change, atol=2e-5 * np.abs(missing).max())
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", [(23, 40), (1, 3), (5, 2)])
+def test_the_correction_is_the_pseudoinverse_of_imresize(scale, size):
+    assert_is_pseudoinverse(*size, scale)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_last_piece_may_have_any_number_of_rows(scale):
+    whole = piece_height(scale)
+    for height in range(whole + 1, 2 * whole + 2):
+        assert_is_pseudoinverse(height, 5, scale)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -46,8 +46,8 @@ _BLOCK = 8
 """LR columns by one matrix product: enough to keep BLAS busy, with few zeros in it."""
 _FEW = 4
 """LR rows by one matrix product, for the same reason; no fewer than two reaches."""
-_SR_ROWS = 64
-"""Rows of SR that are worked on together: so many that Python's own time does not count."""
+_SR_ROWS = 32
+"""Rows of SR that are worked on together: more leave the cache from step to step."""
 
 
 class Kernel(NamedTuple):
@@ -233,7 +233,8 @@ def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
             end = min(first + height, n_lr)
             rows = sr.read(first * scale, end * scale)
             piece = rows if top is None else _cut_off(rows, top)
-            done = slice(_REACH if first == 0 else 0, end - first + _REACH * (end == n_lr))
+            is_last = end == n_lr
+            done = slice(_REACH if first == 0 else 0, end - first + _REACH * is_last)
             if piece is None and carry is None:
                 yield np.zeros((done.stop - done.start, channels, width // scale), np.float32)
                 continue
@@ -250,7 +251,8 @@ def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
             lower = lower.reshape(-1, channels, width)
             if carry is not None:
                 lower[: len(carry)] += carry
-            line = np.arange(first - _REACH, end + _REACH)
+            # Beyond the lower edge only in the last piece: before it, a row is added to again.
+            line = np.arange(first - _REACH, end + _REACH * is_last)
             beyond = np.flatnonzero((line < 0) | (line >= n_lr))
             for i, at in zip(beyond, mirrored(line[beyond], n_lr) - line[0], strict=True):
                 lower[at] += lower[i]
@@ -261,33 +263,59 @@ def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
 
 
 def _corrected(sr: Rows, missing: Rows, scale: int, radius: int) -> Rows:
-    """Add Hᵀ(HHᵀ)⁻¹ of what is missing, (H, C, W), to planes, (sH, C, sW).
+    """Add Hᵀ(HHᵀ)⁻¹ of what is missing, (H, C, W), to planes, (sH, C, sW)."""
+    n_lr, height = missing.height, piece_height(scale)
+    wide = _solved(missing, scale, radius)
+    matrix = _transposed(_FEW, scale)
 
-    The long filters go first, while the picture is small.
+    def made(first: int) -> Band:
+        kept = sr.read(first * scale, min(first + height, n_lr) * scale)
+        window = _read_mirrored(wide, first, height, beyond=_REACH)
+        if not window.any():
+            return kept
+        seen = windows(_flat(window), _FEW + 2 * _REACH, step=_FEW, count=height // _FEW)
+        change = np.empty((len(seen), len(matrix), seen.shape[2]), np.float32)
+        multiply(matrix, seen, into=change)
+        change = change.reshape(-1, *kept.shape[1:])[: len(kept)]
+        return np.add(kept, change, out=change)
+
+    return Rows(map(made, range(0, n_lr, height)), shape=sr.shape, dtype=np.float32)
+
+
+def _solved(missing: Rows, scale: int, radius: int) -> Rows:
+    """Apply (HHᵀ)⁻¹ to what is missing, (H, C, W), and Hᵀ along its rows: (H, C, sW).
+
+    So the long filters go first, while the picture is small.
     """
-    n_lr, channels, width = missing.shape[0], missing.width, missing.channels
-    height, beyond = piece_height(scale), _REACH + radius
-    inverse = _inverse(height + 2 * _REACH, scale, radius)
-    transposed = _transposed(_FEW, scale)
+    n_lr, channels, width = missing.height, missing.width, missing.channels
+    height = piece_height(scale)
+    inverse = _inverse(height, scale, radius)
     wider = _transposed(_BLOCK, scale) @ _inverse(_BLOCK + 2 * _REACH, scale, radius)
     across = _Across(wider, width, scale_out=scale)
 
     def made(first: int) -> Band:
-        kept = sr.read(first * scale, min(first + height, n_lr) * scale)
-        at = mirrored(np.arange(first - beyond, first + height + beyond), n_lr)
-        window = missing.read(at.min(), at.max() + 1)
+        count = min(height, n_lr - first)
+        window = _read_mirrored(missing, first, height, beyond=radius)
         if window.max() < _TOO_LITTLE and window.min() > -_TOO_LITTLE:
-            return kept
-        exact = np.empty((len(inverse), channels * width), np.float32)
-        multiply(inverse, window[at - at.min()].reshape(len(at), -1), into=exact)
-        wide = across(exact.reshape(-1, channels, width)).reshape(len(exact), -1)
-        seen = windows(wide, _FEW + 2 * _REACH, step=_FEW, count=height // _FEW)
-        change = np.empty((len(seen), len(transposed), wide.shape[1]), np.float32)
-        multiply(transposed, seen, into=change)
-        change = change.reshape(-1, channels, width * scale)[: len(kept)]
-        return np.add(kept, change, out=change)
+            return np.zeros((count, channels, width * scale), np.float32)
+        exact = np.empty((height, channels * width), np.float32)
+        multiply(inverse, _flat(window), into=exact)
+        return across(exact.reshape(-1, channels, width)[:count])
 
-    return Rows(map(made, range(0, n_lr, height)), shape=sr.shape, dtype=np.float32)
+    shape = (n_lr, channels, width * scale)
+    return Rows(map(made, range(0, n_lr, height)), shape=shape, dtype=np.float32)
+
+
+def _read_mirrored(rows: Rows, first: int, height: int, *, beyond: int) -> Band:
+    """Read some rows and those around them; beyond the edges stands their mirror image."""
+    at = mirrored(np.arange(first - beyond, first + height + beyond), rows.height)
+    top, bottom = int(at.min()), int(at.max()) + 1
+    window = rows.read(top, bottom)
+    return window if at[-1] - at[0] == len(at) - 1 else window[at - top]
+
+
+def _flat(planes: Band) -> Band:
+    return planes.reshape(len(planes), -1)
 
 
 class _Across:

@@ -78,21 +78,25 @@ def upscale_bands(
                 progress(done, len(tiles))
             parts.append(made)
             if tile.core_x.stop == width:
-                yield from _levels(parts, channels, scale, top=top) if floats else [made]
+                row = tile.core_y.start * scale
+                yield from _levels(parts, channels, scale, row=row, top=top) if floats else [made]
                 parts.clear()
 
 
-def _levels(parts: list[Tensor], channels: int, scale: int, *, top: int) -> Iterator[Band]:
+def _levels(
+    parts: list[Tensor], channels: int, scale: int, *, row: int, top: int
+) -> Iterator[Band]:
     """Turn tiles side by side, (1, 3, H, W) each, to float levels, a few rows at a time.
 
     What corrects them reads them at once, while they are in the cache; a whole band is not. It
-    works on planes, as the network does, so the channels stay apart in memory.
+    works on planes, as the network does, so the channels stay apart in memory. They begin at SR
+    row `row`, and are cut where it cuts the picture, so that it has nothing to join.
     """
     height, width = parts[0].shape[2], sum(part.shape[3] for part in parts)
     step = piece_height(scale) * scale
-    for first in range(0, height, step):
-        rows, column = slice(first, min(first + step, height)), 0
-        planes = np.empty((rows.stop - first, channels, width), np.float32)
+    for first in range(-(row % step), height, step):
+        rows, column = slice(max(first, 0), min(first + step, height)), 0
+        planes = np.empty((rows.stop - rows.start, channels, width), np.float32)
         sr = planes.transpose(0, 2, 1)
         for part in parts:
             end = column + part.shape[3]

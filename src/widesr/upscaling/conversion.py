@@ -48,8 +48,10 @@ def from_network(sr: Tensor, *, top: int, into: Band) -> None:
         # Summed in this order always, `mean` may choose by shape: tiles must round as the whole.
         sr = (sr[:, :1] + sr[:, 1:2] + sr[:, 2:]) / np.float32(3)
     for channel, values in enumerate(sr[0]):  # one by one: NumPy takes five times as long for all
+        if into.dtype == np.float32:
+            np.multiply(values, np.float32(top), out=into[..., channel])
+            continue
         levels = values * np.float32(top)
-        if into.dtype != np.float32:
-            levels += np.float32(0.5)
-            np.clip(levels, 0, top, out=levels)
+        levels += np.float32(0.5)
+        np.clip(levels, 0, top, out=levels)
         into[..., channel] = levels
