@@ -29,10 +29,12 @@ def main() -> None:
     """Draw all, and list them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    out = parser.parse_args().out
+    parser.add_argument("--count", type=int, default=COUNT, help="pictures (default: %(default)s)")
+    args = parser.parse_args()
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for index in range(COUNT):
+    for index in range(args.count):
         chance = random.Random(index)  # noqa: S311 (no secret)
         draw = page if index % 2 == 0 else lines
         picture = draw(chance)

@@ -13,6 +13,8 @@ _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Shares of the scales of MS-SSIM, the finest first."""
 _CELL = 16
 """Side in LR pixels of the squares in which a lattice is looked for."""
+_AROUND = 2
+"""HR pixels on each side of one, within whose range it may be without being a halo."""
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM, in pixels: no picture may be smaller."""
 
@@ -72,6 +74,17 @@ def _focal_frequency(sr: Tensor, hr: Tensor) -> Tensor:
     return (weight / largest * distance).mean()
 
 
+def _overshoot(sr: Tensor, hr: Tensor) -> Tensor:
+    """Distance beyond the lightest and the darkest pixel of HR around, of 5x5: halos and rings.
+
+    Source: our own; small print gets rims that are brighter than its paper.
+    """
+    side = 2 * _AROUND + 1
+    lightest = F.max_pool2d(hr, side, stride=1, padding=_AROUND)
+    darkest = -F.max_pool2d(-hr, side, stride=1, padding=_AROUND)
+    return (F.relu(sr - lightest) + F.relu(darkest - sr)).mean()
+
+
 def lattice(sr: Tensor, hr: Tensor, *, scale: int) -> Tensor:
     """Measure the pattern that comes again at each LR pixel: the checkerboard of an upsampler.
 
@@ -104,5 +117,6 @@ LOSSES: dict[str, Loss] = {
     "mse": F.mse_loss,
     "ms_ssim": _in_fp32(_ms_ssim),
     "focal_frequency": _focal_frequency,
+    "overshoot": _overshoot,
 }
 """Losses of SR and HR, (N, 3, H, W) float32 in [0, 1], each a scalar."""

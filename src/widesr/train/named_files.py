@@ -61,7 +61,10 @@ def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:
             f"{path}: base = {base!r}: expected the name of a recipe in the package"
             f"{nearest(base, known)}"
         )
-    return path, _over(read_recipe(base)[1], values)
+    below = read_recipe(base)[1]
+    if "loss" in values:  # which stands in place of the base's only loss
+        below.get("optim", {}).pop("loss", None)
+    return path, _over(below, values)
 
 
 def as_toml(values: Mapping[str, Any], *, above: str = "") -> str:
