@@ -218,46 +218,51 @@ def _cut_off(band: Band, top: np.float32) -> Band | None:
 def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
     """Apply H to planes, (sH, C, sW), or with `top` to what of their levels is beyond the range.
 
-    Each piece is read once. It gives its shares of all LR rows that look at it, to be added up.
+    Each piece is read once. It gives its shares to all LR rows that look at it.
     """
     n_lr, channels, width = sr.height // scale, sr.width, sr.channels
     height = piece_height(scale)
     # Row i is what LR row i - _REACH takes from the SR rows of a few LR rows.
     around = 2 * _REACH * scale
-    shares = _shrinking(_FEW + 2 * _REACH, scale)[:, around:-around]
+    matrix = _shrinking(_FEW + 2 * _REACH, scale)[:, around:-around]
     across = _Across(_shrinking(_BLOCK, scale), width, scale_in=scale)
+
+    def shares(piece: Band) -> Band:
+        """Give the sums of shares of the piece's LR rows, and of `_REACH` more on each side."""
+        missing = np.zeros((height * scale - len(piece), channels, width), np.float32)
+        whole = np.concatenate([piece, missing]) if len(missing) else piece
+        blocks = whole.reshape(height // _FEW, -1, channels * width)
+        shared = np.empty((len(blocks), len(matrix), channels * width), np.float32)
+        multiply(matrix, blocks, into=shared)
+        sums = np.zeros((len(blocks) + 1, _FEW, channels * width), np.float32)
+        sums[:-1] = shared[:, :_FEW]
+        sums[1:] += shared[:, _FEW:]
+        return sums.reshape(-1, channels, width)
 
     def bands() -> Iterator[Band]:
         carry: Band | None = None
         for first in range(0, n_lr, height):
             end = min(first + height, n_lr)
-            rows = sr.read(first * scale, end * scale)
-            piece = rows if top is None else _cut_off(rows, top)
             is_last = end == n_lr
             done = slice(_REACH if first == 0 else 0, end - first + _REACH * is_last)
+            levels = sr.read(first * scale, end * scale)
+            piece = levels if top is None else _cut_off(levels, top)
             if piece is None and carry is None:
                 yield np.zeros((done.stop - done.start, channels, width // scale), np.float32)
                 continue
-            lower = np.zeros((height // _FEW + 1, _FEW, channels * width), np.float32)
-            if piece is not None:
-                missing = np.zeros((height * scale - len(piece), channels, width), np.float32)
-                if len(missing):
-                    piece = np.concatenate([piece, missing])
-                blocks = piece.reshape(height // _FEW, -1, channels * width)
-                shared = np.empty((len(blocks), len(shares), channels * width), np.float32)
-                multiply(shares, blocks, into=shared)
-                lower[:-1] = shared[:, :_FEW]
-                lower[1:] += shared[:, _FEW:]
-            lower = lower.reshape(-1, channels, width)
+            if piece is None:
+                sums = np.zeros((height + 2 * _REACH, channels, width), np.float32)
+            else:
+                sums = shares(piece)
             if carry is not None:
-                lower[: len(carry)] += carry
+                sums[: len(carry)] += carry
             # Beyond the lower edge only in the last piece: before it, a row is added to again.
             line = np.arange(first - _REACH, end + _REACH * is_last)
             beyond = np.flatnonzero((line < 0) | (line >= n_lr))
             for i, at in zip(beyond, mirrored(line[beyond], n_lr) - line[0], strict=True):
-                lower[at] += lower[i]
-            carry = None if piece is None else lower[end - first :][: 2 * _REACH]
-            yield across(lower[done])
+                sums[at] += sums[i]
+            carry = None if piece is None else sums[end - first :][: 2 * _REACH]
+            yield across(sums[done])
 
     return Rows(bands(), shape=(n_lr, channels, width // scale), dtype=np.float32)
 
