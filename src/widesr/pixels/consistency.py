@@ -35,8 +35,9 @@ _SECOND_RADIUS = 6
 _RELAXATION = np.float32(1.6)
 """Factor of the second correction, of which some is clipped again: above 1 it gets there sooner."""
 
-_NEGLIGIBLE = 1.0
-"""Levels beyond the range: a piece with no more is not corrected again; rounding costs as much."""
+_NEGLIGIBLE = 6.0
+"""Levels beyond the range: a piece with no more is not corrected again. They are few, and what they
+take from the input is less than rounding does."""
 _TOO_LITTLE = 1 / 32
 """Levels of LR: where no more is missing, nothing is corrected."""
 
@@ -89,13 +90,13 @@ def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.floa
 def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     """Correct SR rows as they come, so that the picture shrinks back to its input.
 
-    At the end the values are clipped to the range of levels, which undoes the correction there.
-    So it is made up for by what lies around, once; where nothing is clipped nothing changes.
+    The values are clipped to the range of levels before, so that little is left to clip at the end,
+    which undoes the correction there. What it undoes is made up for by what lies around, once.
 
     Args:
         lr: The input, uint8 or uint16, (H, W, C).
         sr: What was made of it, (sH, sW, C) with a whole number s, float32: levels of the same
-            range as `lr`, not clipped. Bands whose channels lie apart, as planes, are not copied.
+            range as `lr`. Bands whose channels lie apart, as planes, pass quickest.
 
     Returns:
         Float32 rows of levels in that range, not rounded; their channels lie apart.
@@ -105,7 +106,9 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     """
     scale = whole_scale(lr.shape[:2], sr.shape[:2])
     top = np.float32(np.iinfo(lr.dtype).max)
-    as_it_came, to_shrink = _planes(sr, piece_height(scale) * scale).twice()
+    planes = _planes(sr, piece_height(scale) * scale)
+    clipped = planes.map(lambda band: np.clip(band, 0, top), channels=planes.channels)
+    as_it_came, to_shrink = clipped.twice()
     wanted = _planes(lr, piece_height(scale))
     missing = _shrunk(to_shrink, scale).joined(wanted, _less, channels=lr.width)
     corrected, to_cut = _corrected(as_it_came, missing, scale, INVERSE_RADIUS).twice()
