@@ -14,7 +14,8 @@ from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
 from widesr.train import checkpoint, checkpointer, loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
-from widesr.train.loop import load_photographs, prepare, train
+from widesr.train.loop import prepare, train
+from widesr.train.photographs import load_photographs
 from widesr.train.recipe import load_recipe
 from widesr.train.validation import Validated, draw_sheet, validate
 

@@ -16,7 +16,7 @@ from widesr.evaluation.detection.boxes import read_boxes
 from widesr.evaluation.detection.detectors import suppressed
 from widesr.train.detector import MULTIPLE, PADDING, Detector, Places
 from widesr.train.kept import identity, keep, open_kept
-from widesr.train.recipe import DetectorTable
+from widesr.train.tables import DetectorTable
 
 _SAME = 0.65
 """Overlap from which two boxes of a class are of one object, as in YOLOX's evaluation."""

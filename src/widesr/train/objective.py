@@ -20,8 +20,9 @@ from widesr.train.features import Perceptual
 from widesr.train.losses import LOSSES, lattice
 from widesr.train.optimizers import load_moments, moments_of
 from widesr.train.parallel import World
-from widesr.train.recipe import AdversarialTable, LossTable, Recipe
+from widesr.train.recipe import Recipe
 from widesr.train.regions import Onlooker
+from widesr.train.tables import AdversarialTable, LossTable
 
 
 class Judgement(NamedTuple):

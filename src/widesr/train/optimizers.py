@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from widesr.errors import TrainingError
-from widesr.train.recipe import OptimTable
+from widesr.train.tables import OptimTable
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5

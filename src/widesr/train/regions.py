@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.train.detector import Detector, Places, Sight
-from widesr.train.recipe import DetectorTable
+from widesr.train.tables import DetectorTable
 
 _OVERLAP = 0.5
 """Least intersection over union of a region with its object."""

@@ -20,8 +20,9 @@ from widesr.train.grow import Start, grown
 from widesr.train.objective import Judgement, Objective, Share, part_of
 from widesr.train.optimizers import Optimizers
 from widesr.train.parallel import ALONE, World
-from widesr.train.recipe import Recipe, Scores
+from widesr.train.recipe import Recipe
 from widesr.train.schedule import Way, learning_rate_at, way_at
+from widesr.train.tables import Scores
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
