@@ -1,4 +1,4 @@
-"""`widesr bulk`: the pictures of a bucket, by many workers."""
+"""Upscale the pictures of a bucket by many workers, as `widesr bulk`."""
 
 import json
 import time
@@ -27,10 +27,10 @@ _WORKERS = (1, 10, 100, 1000)
 
 def upscale_bucket(
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="URL of the pictures, as s3://bucket/in.")
+        str, typer.Argument(metavar="SRC", help="The URL of the pictures, such as s3://bucket/in.")
     ],
     destination: Annotated[
-        str, typer.Argument(metavar="DST", help="URL of the outputs, as s3://bucket/out.")
+        str, typer.Argument(metavar="DST", help="The URL of the outputs, such as s3://bucket/out.")
     ],
     scale: sizes.Scale = None,
     width: sizes.Width = None,
@@ -59,7 +59,7 @@ def upscale_bucket(
             "--workers",
             metavar="N",
             parser=values.whole_number("workers"),
-            help="Processes of one core each; default: one for each core there is.",
+            help="The number of processes, of one core each. Default: one for each core.",
         ),
     ] = None,
     address: Annotated[
@@ -67,7 +67,7 @@ def upscale_bucket(
         typer.Option(
             "--address",
             metavar="HOST:PORT",
-            help="Of a Ray cluster to work on, or auto; default: this machine.",
+            help="The address of a Ray cluster, or auto. Default: this machine.",
         ),
     ] = None,
     batch: Annotated[
@@ -76,14 +76,16 @@ def upscale_bucket(
             "--batch",
             metavar="N",
             parser=values.whole_number("batch", most=10_000),
-            help="Pictures in one step, which a lost worker's successor does again; default: 64.",
+            help="The pictures that a worker takes at once, which are made again if it is lost. "
+            "Default: 64.",
         ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Upscale a sample, forecast the whole, and stop.")
     ] = False,
     price: Annotated[
-        float, typer.Option("--price", metavar="NUMBER", help="Of a core-hour, for --dry-run.")
+        float,
+        typer.Option("--price", metavar="NUMBER", help="The price of a core-hour, for --dry-run."),
     ] = 0.05,
     pictures: Annotated[
         int | None,
@@ -91,7 +93,8 @@ def upscale_bucket(
             "--pictures",
             metavar="N",
             parser=values.whole_number("pictures"),
-            help="How many there are, for --dry-run; default: as many as a minute lists.",
+            help="The number of pictures there are, for --dry-run. Default: as many as a minute "
+            "lists.",
         ),
     ] = None,
     backend: engines.Backend = "auto",

@@ -174,8 +174,7 @@ def get_published(
             "--lr",
             metavar="SIDE",
             help="Fetch this LR side of div2k too, such as unknown_X2, x8, mild or wild; give it "
-            "again "
-            "for more.",
+            "again for more.",
         ),
     ] = None,
     url: Annotated[

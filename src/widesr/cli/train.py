@@ -66,8 +66,7 @@ def train_network(
         typer.Option(
             "--auto-resume",
             help="Resume if there is a run in the output folder, and begin one if there is none: "
-            "for "
-            "jobs that are restarted automatically.",
+            "for jobs that are restarted automatically.",
         ),
     ] = False,
     steps: Annotated[

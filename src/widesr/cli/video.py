@@ -1,4 +1,4 @@
-"""Clips in `widesr upscale`: which inputs are clips, and what is said of each."""
+"""Find the clips among the inputs of `widesr upscale`, upscale them, and report each."""
 
 import json
 import time

@@ -24,7 +24,9 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         key, equals, text = change.partition("=")
         keys = key.strip().split(".")
         if not equals or not all(keys) or not text.strip():
-            raise RecipeError(f"{change!r} sets nothing; expected KEY=VALUE as optim.steps=2000")
+            raise RecipeError(
+                f"{change!r} sets nothing; expected KEY=VALUE, such as optim.steps=2000"
+            )
         _put(values, keys, _parsed(text.strip()), change=change)
     return parse_recipe(values, origin=f"{recipe.name} with {', '.join(changes)}")
 
