@@ -208,13 +208,13 @@ def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None
     )
 
 
-def check_opaque(path: Path, stream: PictureStream, *, format: str | None = None) -> None:  # noqa: A002
+def check_opaque(path: Path, stream: PictureStream) -> None:
     """Read a picture to see whether it is opaque, if its format has no alpha.
 
     Raises:
         ImageFormatError: It is partly transparent, and the format has no place for that.
     """
-    kind = output_format(path, format=format)
+    kind = output_format(path)
     if stream.has_alpha and not ENCODERS[kind].alpha:
         for _ in opaque(path, stream, kind):
             pass
