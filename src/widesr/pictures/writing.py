@@ -15,6 +15,7 @@ from widesr.pictures.encoding import ENCODERS, encode_stream, opaque
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Target, name_of, whole_target
+from widesr.system.progress import ignore
 
 FORMATS = {
     ".png": "png",
@@ -78,7 +79,7 @@ def write_picture(
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
+    sealed: Callable[[int], None] = ignore,
 ) -> None:
     """Write the whole file or none.
 
@@ -120,7 +121,7 @@ def write_stream(
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
+    sealed: Callable[[int], None] = ignore,
 ) -> None:
     """Write a picture while it passes; arguments and errors as for `write_picture`.
 

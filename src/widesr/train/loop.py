@@ -224,6 +224,12 @@ def _take_steps(
             at_start = _validate(checkpointer, world)
             run.psnr_at_start = at_start.psnr
         guard = Guard(run, lattice=at_start.lattice)
+
+        def go_back(error: ExplosionError) -> None:
+            on_notice(guard.rewind(error))
+            if checkpointer:
+                checkpointer.begin()
+
         while run.step < steps:
             try:
                 learned = _step(run, loader, guard)
@@ -234,9 +240,7 @@ def _take_steps(
             except ExplosionError as error:
                 if world.any(bool(interrupts)):
                     raise guard.refuse(error) from error
-                on_notice(guard.rewind(error))
-                if checkpointer:
-                    checkpointer.begin()
+                go_back(error)
                 continue
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
@@ -245,9 +249,7 @@ def _take_steps(
                 try:
                     guard.watch_lattice(scores.lattice)
                 except ExplosionError as error:
-                    on_notice(guard.rewind(error))
-                    if checkpointer:
-                        checkpointer.begin()
+                    go_back(error)
                     continue
                 run.scores = scores
                 world.together(checkpointer.report_and_keep if checkpointer else ignore)

@@ -146,6 +146,11 @@ class Optimizers:
         load_moments(self, state)
 
 
+def gradients_of(network: nn.Module) -> list[Tensor]:
+    """Return the gradients of all parameters that have one."""
+    return [p.grad for p in network.parameters() if p.grad is not None]
+
+
 def moments_of(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
     """Return all moments, by `{parameter}.{moment}`; parameters are counted through."""
     return {
