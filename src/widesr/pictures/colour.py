@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.pictures.metadata import sound_profile
+from widesr.pictures.profiles import sound_profile
 from widesr.pixels.rows import Band, Pixels, Rows
 
 

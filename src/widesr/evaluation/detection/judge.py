@@ -19,6 +19,7 @@ from widesr.evaluation.scoring import cropped_hr, load_judged
 from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
+from widesr.pixels.depth import in_8_bits
 from widesr.system.machine import MachineReport, this_machine
 from widesr.system.progress import OnProgress, ignore
 
@@ -205,10 +206,7 @@ def _find_all(
 
 def _rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Bring a picture to what detectors take, uint8 RGB, (H, W, 3)."""
-    colours = pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
-    if colours.dtype == np.uint16:
-        colours = (colours.astype(np.uint32) + 128) // 257
-    return colours.astype(np.uint8)
+    return in_8_bits(pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 
 def _draws(matches: Mapping[str, Matches], resamples: int) -> dict[str, NDArray[np.float64]]:

@@ -6,7 +6,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.evaluation.diff.difference import PANEL, Window, most_different, shown
+from widesr.evaluation.diff.difference import Window, most_different
+from widesr.evaluation.diff.sheet import PANEL, shown
 from widesr.pictures.picture import Picture
 from widesr.pixels.drawing import enlarged, framed, joined, titled
 from widesr.pixels.resize import imresize
