@@ -107,7 +107,7 @@ def bytes_to_come(
     Args:
         source: The input.
         target: The output; its name says the format.
-        header: Of the input.
+        header: The header of the input.
         size: (height, width) of the output.
         quality: 1 to 100, of an output that loses some.
     """

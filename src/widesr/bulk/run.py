@@ -71,7 +71,7 @@ def upscale_bulk(
 
     Args:
         work: What to do.
-        workers: How many processes, of one CPU each.
+        workers: The number of processes, of one CPU each.
         resume: Go on with a run that was begun in the output's place.
         retry_failed: Try also what an earlier run has set aside.
         batch: Pictures in one step, which is what is done again where a worker is lost.

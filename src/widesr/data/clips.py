@@ -167,7 +167,7 @@ def write_clips(
         out: The folder to make.
         seed: With the photograph's name and the clip's number, what a clip depends on.
         frames: Frames of a clip.
-        side: Of the square frames, in pixels.
+        side: The side of the square frames, in pixels.
         each: Clips of each photograph.
         on_progress: Called with how many clips are there, and the photograph of the last.
 

@@ -61,7 +61,7 @@ def evaluate_folder(
         model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
-        metrics: Of `METRICS`; PSNR and SSIM are measured always.
+        metrics: Names from `METRICS`; PSNR and SSIM are always measured.
         lpips_weights: As for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.

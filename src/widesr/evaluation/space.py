@@ -82,7 +82,7 @@ def evaluate_samples(
             after NAME.png. Or what `load_sampler` gave: it makes them of the originals, shrunk, by
             seeds from 0.
         scale: The factor between LR and HR.
-        samples: Of each picture, from 2.
+        samples: The number of samples of each picture, 2 or more.
         lpips_weights: As for `Lpips`.
         max_pixels: The largest picture that is read.
         on_picture: Told of every original when its samples are judged.

@@ -38,7 +38,7 @@ def to_srgb(icc: bytes, *, channels: int, dtype: np.dtype[Any]) -> Conversion:
     Grey stays grey where the profile leaves all of its levels neutral.
 
     Args:
-        icc: Of RGB, or of grey for one channel.
+        icc: A profile of RGB, or of grey for one channel.
         channels: 1 or 3.
         dtype: uint8 or uint16.
 

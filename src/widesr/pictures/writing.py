@@ -46,7 +46,7 @@ def output_format(
     """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
 
     Args:
-        target: Where the output goes; for a file object the format must be given.
+        target: The output; for a file object the format must be given.
         format: A suffix, with or without its dot.
         animated: GIF is a format too.
 

@@ -33,7 +33,7 @@ class Rows:
         Args:
             bands: All rows, from the top; of any heights.
             shape: (H, W, C) of the picture.
-            dtype: Of the bands.
+            dtype: The type of the bands.
         """
         self.height, self.width, self.channels = shape
         self.dtype: np.dtype[Any] = np.dtype(dtype)

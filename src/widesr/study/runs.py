@@ -82,7 +82,7 @@ def run_study(
         data: Folder of HR photographs, as for training.
         out: Folder for the results; made where it is missing.
         threads: CPU threads; None leaves torch's choice.
-        device: Where to train.
+        device: The device to train on.
         on_progress: Called every few steps.
         on_outcome: Called with each outcome, in the order of the grid; at once with those that
             earlier calls have left.

@@ -69,7 +69,7 @@ def fetch(
     without a published hash is held to the SHA-256 that `record_hash` wrote the first time.
 
     Args:
-        wanted: Which, and from where.
+        wanted: The file, and the places that may give it.
         folder: An existing folder.
         option: The argument by which the caller names another place, for errors.
         overwrite: Replace a file that is there; else it is only held to the hash.
@@ -120,8 +120,8 @@ def fetch_bytes(place: Place, *, most: int) -> bytes:
     """Get what a small file holds.
 
     Args:
-        place: Where it lies.
-        most: Bytes that it may have.
+        place: The place of the file.
+        most: The most bytes that it may have.
 
     Raises:
         UsageError: An address that is neither http nor https.

@@ -60,7 +60,7 @@ def open_place(place: Place, *, have: int = 0, version: str | None = None) -> St
     """Begin to read a place behind what is there already, or from its start.
 
     Args:
-        place: Where the file lies; `check_scheme` let it pass.
+        place: The place of the file; `check_scheme` let it pass.
         have: Bytes that are there already, and need not come again.
         version: `Stream.version` of the file that they are of: of any other, all is given.
 

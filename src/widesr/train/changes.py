@@ -59,8 +59,8 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
     and forget nothing of what all have in common.
 
     Args:
-        recipe: What the network was trained with.
-        photographs: How many there are; a tenth of them is held out.
+        recipe: The recipe that the network was trained with.
+        photographs: The number of photographs; a tenth of them is held out.
 
     Source: our own runs, docs/how-to/train.md.
     """

@@ -97,10 +97,10 @@ def save_state(
     """Write all that a run needs to go on, as `state-{step}.safetensors`, and keep the last few.
 
     Args:
-        folder: Of the run.
-        tensors: By name.
+        folder: The folder of the run.
+        tensors: The tensors, by name.
         plain: Numbers and text, kept as JSON.
-        step: Where the run stands; states of later steps are of a past that did not come, and go.
+        step: The step of the run. States of later steps are removed: the run was taken back.
 
     Raises:
         CheckpointError: The folder takes no file, or is full; the states in it are as they were.

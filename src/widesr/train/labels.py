@@ -35,7 +35,7 @@ def labelled(
         pairs: All photographs that are learned from.
         detector: It looks at each whole photograph once.
         table: The file, or the lowest score that counts.
-        folder: Where what was found is kept, in a folder of its own.
+        folder: The place to keep what was found, in a folder of its own.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.

@@ -61,7 +61,7 @@ def train(
     learns from its share of every batch, and the first writes, reports and notices.
 
     Args:
-        recipe: What to train, and how.
+        recipe: All that decides what is learned.
         data: A folder of HR photographs, looked through with the folders below it; one with LR
             beside HR, as DIV2K has it; or a pack. A MANIFEST.csv (columns `file`, `licence`,
             `origin`) in it names the licences for the model's card. Or what `open_photographs` or
@@ -74,7 +74,7 @@ def train(
         init: Weights, a model file or the name of a model to begin with, grown to the size
             of the recipe's network; for another scale, its tail and skip start anew.
         threads: CPU threads; None leaves torch's choice.
-        device: Where to train; what is written can be loaded anywhere.
+        device: The device to train on; what is written can be loaded anywhere.
         on_progress: Called every few steps.
         on_teacher: Called before the first step with the pictures that the teacher has made, and
             those in all. They are kept in the pack, or in `out`, and made once.

@@ -66,8 +66,8 @@ class Adversary:
         """Start from random weights.
 
         Args:
-            table: What to build.
-            device: Where it learns.
+            table: The settings of the discriminator.
+            device: The device that it learns on.
             world: The processes that learn together.
             ratio: Its learning rate by that of the schedule.
             n_in: Channels of the detector's features that it judges, if it does.

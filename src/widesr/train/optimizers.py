@@ -37,11 +37,11 @@ class Muon(Optimizer):
         """Take kernels of four dimensions.
 
         Args:
-            kernels: What is learned.
-            lr: What a step changes a matrix by, in its largest singular value.
+            kernels: The kernels that are learned.
+            lr: The change of a matrix in a step, in its largest singular value.
             momentum: Decay of the mean of the gradients.
-            precision: Of the iterations. bf16 takes half the time, and makes much of the order in
-                which gradients were summed.
+            precision: The precision of the iterations. bf16 takes half the time, but depends more
+                on the order in which gradients were summed.
         """
         super().__init__(kernels, {"lr": lr, "momentum": momentum})
         self._precision = precision

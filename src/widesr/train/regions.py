@@ -92,10 +92,10 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
     of other classes, the detector is to be as sure as it is of the photograph.
 
     Args:
-        photograph: The sight of it.
+        photograph: The detector's sight of the photograph.
         objects: Those of each picture: left, top, right, bottom, in pixels that the detector sees,
             and class, (m, 5).
-        places: Of the sight.
+        places: The places of that sight.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()
     shares, counts = torch.zeros_like(scores[..., 0]), torch.ones_like(scores[..., 0])

@@ -65,7 +65,7 @@ class MuonTable(Table):
     """Settings of Muon for the kernels that it learns."""
 
     learning_rate: Factor
-    """Learning rate at the highest of `optim.learning_rate`; the two keep their ratio."""
+    """Learning rate while `optim.learning_rate` is at its highest; the two keep their ratio."""
     momentum: Share = 0.95
     layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("body",)
     """Parts of the network, by the first part of the names of their tensors."""
@@ -81,7 +81,7 @@ class OptimTable(Table):
     faster by the others, and may end with it."""
     steps: Positive
     learning_rate: Factor
-    """The highest; each schedule says where."""
+    """The highest learning rate; the schedule says when it is reached."""
     warmup: Whole
     """Steps over which the learning rate rises, from zero, or from a 25th for `"one-cycle"`."""
     schedule: Literal["cosine", "step", "one-cycle"]

@@ -80,8 +80,8 @@ def taught(
 
     Args:
         pairs: All photographs that are learned from.
-        teacher: Whose pictures.
-        folder: Where they are kept, in a folder of the teacher's own; a kill loses one picture.
+        teacher: The model that makes the pictures.
+        folder: The place to keep them, in a folder of the teacher's own; a kill loses one picture.
         exclude: Patterns of the names of those whose own HR stands in the picture's place.
         on_progress: Called with the pictures that are there and those in all.
 

@@ -74,7 +74,7 @@ def validate(
     Args:
         network: As it is trained; it is not changed.
         pairs: At least one.
-        device: Where the networks are.
+        device: The device that the networks are on.
         perceptual: For LPIPS.
     """
     fused = network.fused().eval()

@@ -40,9 +40,9 @@ def contact_sheet(
     Args:
         picture: The input.
         panels: A title, and the window upscaled; all of one size.
-        window: In pixels of the input.
+        window: The place, in pixels of the input.
         zoom: Pixels of the sheet per pixel of a panel; nothing is smoothed.
-        name: Of the picture, for its label.
+        name: The picture's name, for its label.
 
     Returns:
         sRGB, uint8, (H, W, 3).

@@ -28,11 +28,11 @@ def drawn(
     """Draw both pictures whole and where they differ, and below them the window, enlarged.
 
     Args:
-        pair: What was compared.
-        difference: Of that pair.
-        window: Framed above, shown below.
+        pair: The pictures that were compared.
+        difference: The result of `measured` for that pair.
+        window: The place that is framed above and shown below.
         zoom: Pixels of the sheet per pixel of the window.
-        names: Of A and B, for the labels.
+        names: The names of A and B, for the labels.
 
     Returns:
         sRGB, uint8, (H, W, 3).
