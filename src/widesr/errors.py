@@ -240,6 +240,11 @@ class InternalError(WidesrError):
         )
 
 
+def first_line(error: Exception) -> str:
+    """Give what a library said first, or the name of an error that says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def last_line(error: Exception) -> str:
     """Give what a library said last, which of libvips is the nearest to the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

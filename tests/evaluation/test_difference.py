@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as hnp
 from skimage.metrics import peak_signal_noise_ratio
 
 from samples import noise, profile, smooth
-from widesr.evaluation.diff.difference import PANEL, Window, drawn, frames, measured, most_different
+from widesr.evaluation.diff.difference import Window, measured, most_different
 from widesr.evaluation.diff.matching import matched
+from widesr.evaluation.diff.sheet import PANEL, drawn, frames
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
 from widesr.pixels.drawing import GAP, enlarged, label

@@ -226,7 +226,7 @@ def test_netpbm_by_pillow_is_read(tmp_path, mode):
 
 
 def test_text_of_many_blocks_is_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("widesr.pictures.bitmaps._BLOCK", 7)
+    monkeypatch.setattr("widesr.pictures.netpbm._BLOCK", 7)
     for data, expected in (*NETPBM.values(), *NETPBM_16.values()):
         found = read(tmp_path, data)
         np.testing.assert_array_equal(found, expected.reshape(found.shape))

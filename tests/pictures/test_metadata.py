@@ -11,8 +11,9 @@ from PIL import Image, IptcImagePlugin, PngImagePlugin
 from facts import refused
 from metadata_samples import IPTC, XMP
 from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
-from widesr.pictures.metadata import Metadata, cleaned, sound_profile
+from widesr.pictures.metadata import Metadata, cleaned
 from widesr.pictures.picture import Picture
+from widesr.pictures.profiles import sound_profile
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
 

@@ -9,8 +9,7 @@ from PIL import Image, ImageCms
 
 from others import P3, srgb, with_primaries
 from samples import noise
-from widesr.pictures.metadata import sound_profile
-from widesr.pictures.profiles import SRGB, Colours, coded_colours, profile_of
+from widesr.pictures.profiles import SRGB, Colours, coded_colours, profile_of, sound_profile
 
 ADOBE = Colours((0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 563 / 256)
 

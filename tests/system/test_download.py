@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from facts import names, refused
 from server import Asked, Server, closed_port
 from widesr.errors import ModelFileError
-from widesr.system import download
+from widesr.system import download, places
 from widesr.system.download import fetch_bytes, remove_part
 
 Wanted = namedtuple("Wanted", ["name", "urls", "n_bytes", "digest"])
@@ -185,7 +185,7 @@ def test_only_the_web_is_fetched_from(tmp_path, url):
 
 
 def test_a_full_disk_keeps_what_came(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_CHUNK", 100_000)
+    monkeypatch.setattr(places, "_CHUNK", 100_000)
     came = []
 
     def report(n, _total):
@@ -233,7 +233,7 @@ def test_a_place_that_leads_to_a_file_of_this_machine_is_refused(server, tmp_pat
 
 
 def test_a_server_that_falls_silent_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(places, "_TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
         with refused("download", "a.zip", "timed out"):

@@ -12,9 +12,10 @@ from PIL import Image
 from facts import refused
 from widesr.pixels.metrics import PROTOCOLS, psnr
 from widesr.pixels.resize import imresize
-from widesr.train import checkpoint, checkpointer, loop
+from widesr.train import checkpointer, writing
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
-from widesr.train.loop import load_photographs, prepare, train
+from widesr.train.loop import prepare, train
+from widesr.train.photographs import load_photographs
 from widesr.train.recipe import load_recipe
 from widesr.train.validation import Validated, draw_sheet, validate
 
@@ -79,7 +80,7 @@ def test_a_disk_that_fills_leaves_what_was_there_and_the_run_goes_on_later(
 ):
     out = tmp_path / "run"
     train(recipe, data=photographs, out=tmp_path / "whole", threads=1)
-    real = checkpoint.whole_file
+    real = writing.whole_file
 
     def full(path, *, overwrite):
         if path.name.endswith(ends) and any(out.glob("state-*")):
@@ -87,7 +88,7 @@ def test_a_disk_that_fills_leaves_what_was_there_and_the_run_goes_on_later(
         return real(path, overwrite=overwrite)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "whole_file", full)
+        patch.setattr(writing, "whole_file", full)
         patch.setattr("widesr.pictures.sources.whole_file", full)
         with refused("checkpoint", "No space left"):
             train(recipe, data=photographs, out=out, threads=1)
@@ -124,14 +125,16 @@ def test_ctrl_c_at_a_validation_ends_the_run_after_it(
     assert load_weights(out / "tiny-x2.safetensors")[1].steps == 4
 
 
-@pytest.mark.parametrize("phase", ["prepare", "load_photographs", "list_states"])
+@pytest.mark.parametrize(
+    "phase", ["loop.prepare", "photographs.load_photographs", "loop.list_states"]
+)
 def test_ctrl_c_before_the_first_step_leaves_nothing(
     recipe, photographs, tmp_path, monkeypatch, phase
 ):
     def interrupted(*arguments, **options):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(loop, phase, interrupted)
+    monkeypatch.setattr(f"widesr.train.{phase}", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data=photographs, out=tmp_path / "run", threads=1)
     assert not (tmp_path / "run").exists()

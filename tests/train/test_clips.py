@@ -14,7 +14,8 @@ from widesr.data.clips import write_clips
 from widesr.data.photographs import Folder
 from widesr.train.checkpoint import load_newest_state, load_weights
 from widesr.train.dry_run import plan
-from widesr.train.loop import load_photographs, train
+from widesr.train.loop import train
+from widesr.train.photographs import load_photographs
 from widesr.train.recipe import list_recipes, load_recipe
 from widesr.train.validation import bicubic_psnr, validate
 

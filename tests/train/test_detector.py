@@ -15,8 +15,8 @@ from widesr.engine import find_model
 from widesr.evaluation.detection.boxes import read_boxes
 from widesr.train.detector import Detector, Places, Sight
 from widesr.train.labels import labelled
-from widesr.train.recipe import DetectorTable
 from widesr.train.regions import Onlooker, apart, wanted_of
+from widesr.train.tables import DetectorTable
 from yolox import N_CLASSES, tiny_yolox
 
 pytestmark = pytest.mark.train

@@ -14,8 +14,9 @@ from recipes import stage
 from widesr.data.loader import Loader
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.guard import Guard
-from widesr.train.loop import load_photographs, prepare, train
+from widesr.train.loop import prepare, train
 from widesr.train.losses import LOSSES
+from widesr.train.photographs import load_photographs
 from widesr.train.recipe import load_recipe
 from widesr.train.run import ExplosionError, Learned, Run
 

@@ -28,9 +28,10 @@ from widesr.train.guard import Guard
 from widesr.train.loop import prepare, train
 from widesr.train.objective import Adversary, Share
 from widesr.train.parallel import ALONE, World
-from widesr.train.recipe import AdversarialTable, BestTable, Scores, load_recipe
+from widesr.train.recipe import load_recipe
 from widesr.train.run import ExplosionError, Learned
 from widesr.train.schedule import way_at
+from widesr.train.tables import AdversarialTable, BestTable, Scores
 from yolox import tiny_yolox
 
 pytestmark = pytest.mark.train

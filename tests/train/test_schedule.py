@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from recipes import stage
-from widesr.train.recipe import LossTable, load_recipe
+from widesr.train.recipe import load_recipe
 from widesr.train.schedule import Part, Way, learning_rate_at, parts, way_at
+from widesr.train.tables import LossTable
 
 pytestmark = pytest.mark.train
 

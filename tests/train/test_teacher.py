@@ -10,7 +10,8 @@ from widesr.data.packing import write_pack
 from widesr.nets import WDSRConfig, build
 from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.loop import train
-from widesr.train.recipe import TeacherTable, load_recipe
+from widesr.train.recipe import load_recipe
+from widesr.train.tables import TeacherTable
 from widesr.train.teacher import Teacher, taught
 from widesr.upscaling.self_ensemble import ensemble
 from widesr.upscaling.tile_policy import MARGIN

@@ -11,6 +11,7 @@ from widesr.pictures.decoding import check_size
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import Header, read_header
 from widesr.pictures.writing import output_format
+from widesr.system.folders import nearest_there
 from widesr.system.text import readable_size
 
 Resize = Callable[[int, int], tuple[int, int]]
@@ -53,7 +54,7 @@ def check_space(
     folders: dict[int, Path] = {}
     for source, target in pairs:
         if not lexists(target):
-            folder = _existing(target.parent)
+            folder = nearest_there(target.parent)
             device = folder.stat().st_dev
             folders.setdefault(device, folder)
             needed[device] += _least(source, target, resize, quality, max_pixels)
@@ -106,7 +107,7 @@ def bytes_to_come(
     Args:
         source: The input.
         target: The output; its name says the format.
-        header: Of the input.
+        header: The header of the input.
         size: (height, width) of the output.
         quality: 1 to 100, of an output that loses some.
     """
@@ -118,9 +119,3 @@ def bytes_to_come(
     least = max(int(squeezed * grown / max(pixels, 1) * share), 0)
     most = grown * header.pixel_bytes
     return least, max(most if lossless else int(most * _LOSSY_MOST), least) + _NOT_PIXELS
-
-
-def _existing(folder: Path) -> Path:
-    while not lexists(folder) and folder != folder.parent:
-        folder = folder.parent
-    return folder

@@ -15,7 +15,7 @@ from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrErr
 from widesr.pictures.animation import is_animation
 from widesr.pictures.reading import closest_ending
 from widesr.pictures.writing import FORMATS, output_format
-from widesr.system.folders import is_folder, pictures_in, web_address
+from widesr.system.folders import is_folder, nearest_there, pictures_in, web_address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +188,7 @@ def _check_folder(output: Path, inputs: Sequence[Path], *, into_folder: bool) ->
     if not into_folder and not lexists(output) and output.suffix.lower() in FORMATS:
         found = f"the folder {inputs[0]}" if len(inputs) == 1 else f"{len(inputs)} inputs"
         raise UsageError(f"{found} cannot go into the one file {output}; name a folder for it")
-    ancestor = output
-    while not lexists(ancestor) and ancestor != ancestor.parent:
-        ancestor = ancestor.parent
-    _check_takes_files(ancestor, output=output)
+    _check_takes_files(nearest_there(output), output=output)
 
 
 def _check_no_address(output: Path) -> None:

@@ -110,11 +110,10 @@ def upscale_bytes(
             def change(each: PictureStream, _: int) -> PictureStream:
                 return upscaled_stream(each, settings, made_by, ignore)
 
-            sr = change(lr, 0) if isinstance(lr, PictureStream) else lr.map(change)
+            sr = lr.map(change)
             quality, lossless = settings.quality, settings.lossless
             write_pictures(output, sr, format=suffix, quality=quality, lossless=lossless)
-            count = 1 if isinstance(lr, PictureStream) else lr.count
-            return UpscaledBytes(output.getvalue(), suffix, Upscaled(lr.size, sr.size, count))
+            return UpscaledBytes(output.getvalue(), suffix, Upscaled(lr.size, sr.size, lr.count))
     except WidesrError as error:
         error.message = f"{name}: {error.message.removeprefix('<bytes>: ')}"
         raise
@@ -160,12 +159,12 @@ def check_output(output: Path, lr: PictureStream | PictureSequence, *, lossless:
     Raises:
         ImageFormatError: Its format is not written, or cannot hold them.
     """
-    if not isinstance(lr, PictureStream):
+    if isinstance(lr, PictureStream):
+        check_still(output, lossless=lossless)
+        check_opaque(output, lr)
+    else:
         check_several(output, lr, lossless=lossless)
-        return lr.count
-    check_still(output, lossless=lossless)
-    check_opaque(output, lr)
-    return 1
+    return lr.count
 
 
 def check_still(output: Path, *, lossless: bool) -> None:
@@ -189,7 +188,5 @@ def changed(
         lr: What was opened.
         change: Gets each picture and its number, from 0.
     """
-    with lr.ahead() as given:
-        made = change(given, 0) if isinstance(given, PictureStream) else given.map(change)
-        with made.ahead() as sr:
-            yield sr
+    with lr.ahead() as given, given.map(change).ahead() as sr:
+        yield sr

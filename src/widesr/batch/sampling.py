@@ -58,10 +58,10 @@ def sample_many(
 
     Args:
         jobs: The pictures, from `plan_jobs`.
-        count: The number of samples of each.
-        seed: That of the first sample; the others have the next ones.
+        count: The number of samples of each picture.
+        seed: The seed of the first sample; the others have the next ones.
         settings: How files are read and written.
-        sampler: From `load_sampler`.
+        sampler: The model, as `load_sampler` gave it.
         challenge: Name the samples as the NTIRE challenge does, 000000_sample00000.png and so on,
             by the number of the job.
         overwrite: Replace files that are there.

@@ -40,7 +40,7 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
 
     Args:
         address: As `auto` or `host:6379`; None starts a Ray of our own.
-        workers: How many there are to be; by default one for each CPU.
+        workers: The number of workers; by default one for each CPU.
 
     Yields:
         The number of workers.

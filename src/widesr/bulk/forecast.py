@@ -69,12 +69,12 @@ def plan(
     """Simulate a run.
 
     Args:
-        pictures: How many there are.
-        workers: How many processes, of one core each.
-        costs: What one worker takes.
-        weather: What goes wrong; by default nothing.
+        pictures: The number of pictures.
+        workers: The number of processes, of one core each.
+        costs: The time that one worker takes.
+        weather: The losses and delays; by default there are none.
         batch: Pictures in a batch.
-        seed: Of what is drawn: which pictures meet, which workers are slow or lost, and when.
+        seed: The seed of the draws: which pictures meet, which workers are slow or lost, and when.
     """
     weather = weather or Weather()
     rng = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ from widesr.bulk.manifest import Keys, Manifest, Row
 from widesr.bulk.worker import NO_SECONDS, Report, Seconds, Work, row_of
 from widesr.errors import ImageReadError, UsageError, WorkerLostError
 from widesr.pictures.writing import output_format
+from widesr.system.progress import ignore
 
 _APART = 2
 """Workers that are lost with a batch before each of its pictures goes alone."""
@@ -49,7 +50,7 @@ class Tally:
         self.batches += 1
 
 
-OnProgress = Callable[[Tally, tuple[Row, ...]], None]
+OnTally = Callable[[Tally, tuple[Row, ...]], None]
 """Called with the numbers so far, and the rows of the pictures that failed just now."""
 
 
@@ -60,7 +61,7 @@ def upscale_bulk(
     resume: bool = False,
     retry_failed: bool = False,
     batch: int = PICTURES,
-    on_progress: OnProgress = lambda _tally, _failed: None,
+    on_progress: OnTally = ignore,
 ) -> Tally:
     """Upscale all pictures of one place into another, on the workers of a Ray that is joined.
 
@@ -70,7 +71,7 @@ def upscale_bulk(
 
     Args:
         work: What to do.
-        workers: How many processes, of one CPU each.
+        workers: The number of processes, of one CPU each.
         resume: Go on with a run that was begun in the output's place.
         retry_failed: Try also what an earlier run has set aside.
         batch: Pictures in one step, which is what is done again where a worker is lost.
@@ -122,7 +123,7 @@ def made_by(work: Work) -> MadeBy:
 
 
 class _Run:
-    def __init__(self, manifest: Manifest, crew: Crew, on_progress: OnProgress) -> None:
+    def __init__(self, manifest: Manifest, crew: Crew, on_progress: OnTally) -> None:
         self._manifest, self._crew, self._on_progress = manifest, crew, on_progress
         self._tally = Tally()
         self._again: deque[Task] = deque()

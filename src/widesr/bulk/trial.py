@@ -58,12 +58,12 @@ def rehearse(
 
     Args:
         work: What would be done.
-        workers: For how many workers to forecast.
-        pictures: How many there are, where a minute does not list all of them.
+        workers: The numbers of workers to forecast for.
+        pictures: The number of pictures, where a minute does not list all of them.
         weather: What goes wrong meanwhile.
         batch: Pictures in a batch.
-        sample: How many pictures to upscale; more of them make it truer.
-        seed: Of what is drawn.
+        sample: The number of pictures to upscale; more of them make it truer.
+        seed: The seed of the draw.
 
     Raises:
         ImageReadError: There is no picture, or none of the sample can be upscaled.

@@ -1,7 +1,9 @@
-"""`widesr bulk`: the pictures of a bucket, by many workers."""
+"""Upscale the pictures of a bucket by many workers, as `widesr bulk`."""
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,10 +29,10 @@ _WORKERS = (1, 10, 100, 1000)
 
 def upscale_bucket(
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="URL of the pictures, as s3://bucket/in.")
+        str, typer.Argument(metavar="SRC", help="The URL of the pictures, such as s3://bucket/in.")
     ],
     destination: Annotated[
-        str, typer.Argument(metavar="DST", help="URL of the outputs, as s3://bucket/out.")
+        str, typer.Argument(metavar="DST", help="The URL of the outputs, such as s3://bucket/out.")
     ],
     scale: sizes.Scale = None,
     width: sizes.Width = None,
@@ -59,7 +61,7 @@ def upscale_bucket(
             "--workers",
             metavar="N",
             parser=values.whole_number("workers"),
-            help="Processes of one core each; default: one for each core there is.",
+            help="The number of processes, of one core each. Default: one for each core.",
         ),
     ] = None,
     address: Annotated[
@@ -67,7 +69,7 @@ def upscale_bucket(
         typer.Option(
             "--address",
             metavar="HOST:PORT",
-            help="Of a Ray cluster to work on, or auto; default: this machine.",
+            help="The address of a Ray cluster, or auto. Default: this machine.",
         ),
     ] = None,
     batch: Annotated[
@@ -76,14 +78,16 @@ def upscale_bucket(
             "--batch",
             metavar="N",
             parser=values.whole_number("batch", most=10_000),
-            help="Pictures in one step, which a lost worker's successor does again; default: 64.",
+            help="The pictures that a worker takes at once, which are made again if it is lost. "
+            "Default: 64.",
         ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Upscale a sample, forecast the whole, and stop.")
     ] = False,
     price: Annotated[
-        float, typer.Option("--price", metavar="NUMBER", help="Of a core-hour, for --dry-run.")
+        float,
+        typer.Option("--price", metavar="NUMBER", help="The price of a core-hour, for --dry-run."),
     ] = 0.05,
     pictures: Annotated[
         int | None,
@@ -91,7 +95,8 @@ def upscale_bucket(
             "--pictures",
             metavar="N",
             parser=values.whole_number("pictures"),
-            help="How many there are, for --dry-run; default: as many as a minute lists.",
+            help="The number of pictures there are, for --dry-run. Default: as many as a minute "
+            "lists.",
         ),
     ] = None,
     backend: engines.Backend = "auto",
@@ -110,8 +115,9 @@ def upscale_bucket(
     nothing twice. On one machine, widesr upscale does the same to a folder.
     """
     try:
-        import ray  # noqa: F401 (asked for before anything is done)
-
+        from widesr.bulk.crew import joined
+        from widesr.bulk.listing import PICTURES
+        from widesr.bulk.run import upscale_bulk
         from widesr.bulk.store import Store
         from widesr.bulk.worker import Work
     except ModuleNotFoundError as error:
@@ -145,48 +151,45 @@ def upscale_bucket(
             **options.limits(max_pixels=max_pixels),
         ),
     )
-    size = {} if batch is None else {"batch": batch}
+    batch = batch or PICTURES
     if dry_run:
-        _forecast(work, workers, pictures, price, size, as_json=as_json)
-    else:
-        again = {"resume": resume, "retry_failed": retry_failed}
-        _run(work, address, workers, size | again, as_json=as_json, quiet=quiet)
-
-
-def _run(
-    work: "Work",
-    address: str | None,
-    workers: int | None,
-    how: "dict[str, int]",
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from widesr.bulk.crew import joined
-    from widesr.bulk.run import upscale_bulk
-
-    telling = _Telling(quiet=quiet)
-    try:
-        with joined(address, workers=workers) as n:
-            tally = upscale_bulk(work, workers=n, on_progress=telling.tell, **how)  # type: ignore[arg-type]
-    except (KeyboardInterrupt, SystemExit):
-        if not quiet:
-            rest = "for the rest give the same command with --resume"
-            print_line(f"widesr: stopped: {telling.done:,} done; {rest}", err=True)
-        raise
+        _forecast(work, workers, batch=batch, pictures=pictures, price=price, as_json=as_json)
+        return
+    reporter = _Reporter(quiet=quiet)
+    with _saying_what_is_done(reporter), joined(address, workers=workers) as n:
+        tally = upscale_bulk(
+            work,
+            workers=n,
+            resume=resume,
+            retry_failed=retry_failed,
+            batch=batch,
+            on_progress=reporter.tell,
+        )
     failed = tally.failed.total()
     if as_json:
         print_line(json.dumps({**vars(tally), "seconds": tally.seconds._asdict()}))
     elif not quiet:
-        print_line(_summary(tally, telling.seconds))
+        print_line(_summary(tally, reporter.seconds))
     end_command(failed, of=failed + tally.done + tally.passed)
 
 
-class _Telling:
+@contextmanager
+def _saying_what_is_done(reporter: "_Reporter") -> Iterator[None]:
+    """Say, where Ctrl-C or SIGTERM ends the run, how far it came and how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if not reporter.quiet:
+            rest = "for the rest give the same command with --resume"
+            print_line(f"widesr: stopped: {reporter.done:,} done; {rest}", err=True)
+        raise
+
+
+class _Reporter:
     """Prints errors as they come, and every few seconds how far the run is."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._quiet, self._begin, self._last = quiet, time.monotonic(), time.monotonic()
+        self.quiet, self._begin, self._last = quiet, time.monotonic(), time.monotonic()
         self._errors = 0
         self.done = 0
 
@@ -203,7 +206,7 @@ class _Telling:
             elif self._errors == _MOST_LINES + 1:
                 print_line("widesr: further errors are in the manifest alone", err=True)
         now = time.monotonic()
-        if not self._quiet and now - self._last > _EVERY_S:
+        if not self.quiet and now - self._last > _EVERY_S:
             self._last = now
             rate = tally.done / self.seconds
             print_line(
@@ -228,16 +231,16 @@ def _summary(tally: "Tally", seconds: float) -> str:
 def _forecast(
     work: "Work",
     workers: int | None,
+    *,
+    batch: int,
     pictures: int | None,
     price: float,
-    size: dict[str, int],
-    *,
     as_json: bool,
 ) -> None:
     from widesr.bulk.trial import rehearse
 
     numbers = sorted({*_WORKERS, *([workers] if workers else [])})
-    trial = rehearse(work, workers=numbers, pictures=pictures, **size)  # type: ignore[arg-type]
+    trial = rehearse(work, workers=numbers, pictures=pictures, batch=batch)
     if as_json:
         print_line(json.dumps(asdict(trial) | {"price": price}))
         return

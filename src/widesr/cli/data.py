@@ -174,8 +174,7 @@ def get_published(
             "--lr",
             metavar="SIDE",
             help="Fetch this LR side of div2k too, such as unknown_X2, x8, mild or wild; give it "
-            "again "
-            "for more.",
+            "again for more.",
         ),
     ] = None,
     url: Annotated[
@@ -198,15 +197,14 @@ def get_published(
     """
     from widesr.data.published import get
     from widesr.data.sets import archives_of
-    from widesr.system.text import readable_size
+    from widesr.system.text import readable_share
 
     talks = not as_json and not quiet
     for archive in archives_of([name.lower() for name in names], lr=lr or (), url=url):
         with progress(100, quiet=quiet or as_json) as show:
 
             def tell(n: int, total: int | None, doing: str) -> None:
-                of = f" of {readable_size(total)}" if total else ""
-                show(100 * n / total if total else 0, f"{doing} {readable_size(n)}{of}")
+                show(100 * n / total if total else 0, f"{doing} {readable_share(n, total)}")
 
             got = get(archive, out, keep=keep, on_progress=tell)
         if as_json:

@@ -121,8 +121,9 @@ def _compare(
     zoom: int,
     **limit: Any,  # noqa: ANN401
 ) -> _Compared:
-    from widesr.evaluation.diff.difference import PANEL, measured, most_different
+    from widesr.evaluation.diff.difference import measured, most_different
     from widesr.evaluation.diff.matching import matched
+    from widesr.evaluation.diff.sheet import PANEL
     from widesr.pictures.reading import read_picture
 
     pictures = read_picture(a, **limit), read_picture(b, **limit)
@@ -139,7 +140,7 @@ def _compare(
 
 def _draw(output: Path, compared: _Compared, *, zoom: int, blink: bool, overwrite: bool) -> None:
     from widesr.evaluation.diff.blink import write_blinking
-    from widesr.evaluation.diff.difference import drawn, frames
+    from widesr.evaluation.diff.sheet import drawn, frames
     from widesr.pictures.picture import Picture
     from widesr.pictures.writing import write_picture
 

@@ -91,7 +91,7 @@ def _output(source: Path, output: Path | None, *, scale: int, overwrite: bool) -
 
 def _part(picture: "Picture", crop: str | None, *, scale: int, zoom: int) -> "Window":
     from widesr.evaluation.diff.contact import most_detailed
-    from widesr.evaluation.diff.difference import PANEL
+    from widesr.evaluation.diff.sheet import PANEL
 
     if crop is None:
         return most_detailed(picture, scale=scale, side=max(PANEL // (scale * zoom), 1))

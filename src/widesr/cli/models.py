@@ -139,7 +139,7 @@ def pull_models(
     stopped. Each is held to the size and hash in the mirror's index, and to its own card.
     """
     from widesr.models.mirrors import open_mirror
-    from widesr.system.text import readable_size
+    from widesr.system.text import readable_share, readable_size
 
     opened = open_mirror(mirror)
     if not names:
@@ -149,8 +149,7 @@ def pull_models(
         with progress(entry.n_bytes, quiet=quiet or as_json) as show:
 
             def tell(n: int, total: int | None, name: str = entry.name) -> None:
-                of = f" of {readable_size(total)}" if total else ""
-                show(n, f"getting {name} {readable_size(n)}{of}")
+                show(n, f"getting {name} {readable_share(n, total)}")
 
             model, was_there = opened.pull(entry, overwrite=overwrite, on_progress=tell)
         if as_json:

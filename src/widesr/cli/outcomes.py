@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from widesr.cli.terminal import print_error, print_line, progress_over, said
+from widesr.errors import WidesrError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -121,8 +122,8 @@ def _as_line(outcome: "Outcome", by: str) -> str:
     if outcome.input_size is None or outcome.output_size is None:
         return f"{job.source} -> {job.target}  {outcome.status}: the output exists"
     line = (
-        f"{job.source} -> {job.target}  {_size(outcome.input_size)} -> "
-        f"{_size(outcome.output_size)}  {by}  {outcome.seconds:.1f} s"
+        f"{job.source} -> {job.target}  "
+        f"{sides_as_line(outcome.input_size, outcome.output_size)}  {by}  {outcome.seconds:.1f} s"
     )
     if outcome.count > 1:
         line += f"  {outcome.count} {'pages' if job.target.suffix[:4] == '.tif' else 'frames'}"
@@ -132,24 +133,34 @@ def _as_line(outcome: "Outcome", by: str) -> str:
 
 
 def _as_json(outcome: "Outcome", by: str) -> dict[str, Any]:
-    (in_height, in_width), (out_height, out_width) = (
-        size or (None, None) for size in (outcome.input_size, outcome.output_size)
-    )
-    error = outcome.error
     return {
         "input": str(outcome.job.source),
         "output": str(outcome.job.target),
         "status": outcome.status,
         "model": by,
-        "input_width": in_width,
-        "input_height": in_height,
-        "output_width": out_width,
-        "output_height": out_height,
+        **sides_as_json(outcome.input_size, outcome.output_size),
         "frames": outcome.count,
         "seconds": round(outcome.seconds, 3),
-        "error": {"code": error.code, "message": said(error)} if error else None,
+        "error": error_as_json(outcome.error),
     }
 
 
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"
+def sides_as_json(
+    input_size: tuple[int, int] | None, output_size: tuple[int, int] | None
+) -> dict[str, int | None]:
+    """Give two (height, width) as the JSON of all commands that make pictures larger has them."""
+    sides: dict[str, int | None] = {}
+    for name, size in (("input", input_size), ("output", output_size)):
+        height, width = size or (None, None)
+        sides |= {f"{name}_width": width, f"{name}_height": height}
+    return sides
+
+
+def error_as_json(error: WidesrError | None) -> dict[str, str] | None:
+    """Give an error as the JSON of these commands has it; None where all went well."""
+    return {"code": error.code, "message": said(error)} if error else None
+
+
+def sides_as_line(input_size: tuple[int, int], output_size: tuple[int, int]) -> str:
+    """Give two (height, width) for people: 40x30 -> 80x60."""
+    return " -> ".join(f"{width}x{height}" for height, width in (input_size, output_size))

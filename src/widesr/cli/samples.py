@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from widesr.cli import engines, options, values
-from widesr.cli.outcomes import end_command
-from widesr.cli.terminal import print_error, print_line, progress_over, said
+from widesr.cli.outcomes import end_command, error_as_json, sides_as_json, sides_as_line
+from widesr.cli.terminal import print_error, print_line, progress_over
 
 if TYPE_CHECKING:
     from widesr.batch.sampling import Sampled
@@ -127,28 +127,19 @@ def _as_line(each: "Sampled", by: str) -> str:
     beside = f", {each.variance.name}" if each.variance else ""
     assert each.input_size is not None
     assert each.output_size is not None
-    sizes = " -> ".join(
-        f"{width}x{height}" for height, width in (each.input_size, each.output_size)
-    )
+    sizes = sides_as_line(each.input_size, each.output_size)
     return f"{each.source} -> {each.targets[0]}{last}{beside}  {sizes}  {by}  {each.seconds:.1f} s"
 
 
 def _as_json(each: "Sampled", by: str, seed: int) -> dict[str, Any]:
-    error = each.error
-    (in_height, in_width), (out_height, out_width) = (
-        size or (None, None) for size in (each.input_size, each.output_size)
-    )
     return {
         "input": str(each.source),
         "outputs": [str(target) for target in each.targets],
         "variance": str(each.variance) if each.variance else None,
         "seeds": [seed + i for i in range(len(each.targets))],
-        "status": "failed" if error else "done",
+        "status": "failed" if each.error else "done",
         "model": by,
-        "input_width": in_width,
-        "input_height": in_height,
-        "output_width": out_width,
-        "output_height": out_height,
+        **sides_as_json(each.input_size, each.output_size),
         "seconds": round(each.seconds, 3),
-        "error": {"code": error.code, "message": said(error)} if error else None,
+        "error": error_as_json(each.error),
     }

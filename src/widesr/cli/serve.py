@@ -1,4 +1,4 @@
-"""Is `widesr serve`, which offers upscaling over HTTP, and a page to drop pictures on."""
+"""Offer upscaling over HTTP, with a page to drop pictures on, as `widesr serve`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,18 +13,22 @@ from widesr.errors import MissingExtraError
 def serve_pictures(
     host: Annotated[
         str | None,
-        typer.Option("--host", metavar="ADDRESS", help="Listen here; default: 127.0.0.1."),
+        typer.Option(
+            "--host", metavar="ADDRESS", help="The address to listen on. Default: 127.0.0.1."
+        ),
     ] = None,
     port: Annotated[
         str | None,
-        typer.Option("--port", metavar="N", help="Default: 8765; 0 is any that is free."),
+        typer.Option(
+            "--port", metavar="N", help="The port; 0 takes any that is free. Default: 8765."
+        ),
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
             "--token",
             metavar="TEXT",
-            help="What clients must send; better given as $WIDESR_TOKEN.",
+            help="The token that clients must send; safer in WIDESR_TOKEN, in the environment.",
         ),
     ] = None,
     no_auth: Annotated[
@@ -34,44 +38,63 @@ def serve_pictures(
     allow_hosts: Annotated[
         str | None,
         typer.Option(
-            "--allow-hosts", metavar="NAMES", help="Names by which browsers reach it, with commas."
+            "--allow-hosts",
+            metavar="NAMES",
+            help="The names that browsers may reach it by, with commas between them.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="FOLDER", help="Jobs and results; default: in the cache folder."
+            "--data",
+            metavar="FOLDER",
+            help="The folder for jobs and results. Default: one in the cache folder.",
         ),
     ] = None,
     max_memory: Annotated[
         str | None,
-        typer.Option("--max-memory", metavar="SIZE", help="Of the process, as 2G, at most."),
+        typer.Option(
+            "--max-memory", metavar="SIZE", help="The memory that the process may use, such as 2G."
+        ),
     ] = None,
     max_body: Annotated[
-        str | None, typer.Option("--max-body", metavar="SIZE", help="Of a request, as 256M.")
+        str | None,
+        typer.Option(
+            "--max-body", metavar="SIZE", help="The largest body of a request, such as 256M."
+        ),
     ] = None,
     max_pixels: Annotated[
-        str | None, typer.Option("--max-pixels", metavar="N", help="Of a picture that is sent.")
+        str | None,
+        typer.Option(
+            "--max-pixels", metavar="N", help="The largest picture that may be sent, in pixels."
+        ),
     ] = None,
     max_queue: Annotated[
-        str | None, typer.Option("--max-queue", metavar="N", help="Pictures that may wait.")
+        str | None,
+        typer.Option("--max-queue", metavar="N", help="The number of pictures that may wait."),
     ] = None,
     at_once: Annotated[
-        str | None, typer.Option("--at-once", metavar="N", help="Pictures worked on at once.")
+        str | None,
+        typer.Option(
+            "--at-once", metavar="N", help="The number of pictures that are made at once."
+        ),
     ] = None,
     threads: engines.Threads = None,
     keep: Annotated[
         str | None,
-        typer.Option("--keep", metavar="SECONDS", help="How long results are kept; default: 3600."),
+        typer.Option("--keep", metavar="SECONDS", help="How long results are kept. Default: 3600."),
     ] = None,
     metrics_port: Annotated[
         str | None,
         typer.Option(
-            "--metrics-port", metavar="N", help="Where Prometheus asks; default: nowhere."
+            "--metrics-port", metavar="N", help="The port that Prometheus asks. Default: none."
         ),
     ] = None,
     log_format: Annotated[
-        str | None, typer.Option("--log-format", metavar="text|json", help="Of lines on stderr.")
+        str | None,
+        typer.Option(
+            "--log-format", metavar="text|json", help="The form of the lines on standard error."
+        ),
     ] = None,
     show: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser when it is ready.")
@@ -80,9 +103,9 @@ def serve_pictures(
     """Serve a page to drop pictures on, and the same for programs.
 
     The page is at http://127.0.0.1:8765/, for this machine alone; what programs may ask for is
-    told at /openapi.json. Each option can also be given as a variable, as $WIDESR_MAX_MEMORY, and
-    so can the rest of the settings, which the documentation lists. Ctrl-C finishes the pictures
-    that are being made; those that wait are made by the next server of the same folder.
+    told at /openapi.json. Each option can also be given in the environment, as WIDESR_MAX_MEMORY
+    for --max-memory, and so can the other settings, which the documentation lists. Ctrl-C finishes
+    the pictures that are being made; the next server of the same folder makes those that wait.
     """
     try:
         from widesr.web.server import serve

@@ -66,8 +66,7 @@ def train_network(
         typer.Option(
             "--auto-resume",
             help="Resume if there is a run in the output folder, and begin one if there is none: "
-            "for "
-            "jobs that are restarted automatically.",
+            "for jobs that are restarted automatically.",
         ),
     ] = False,
     steps: Annotated[
@@ -104,8 +103,9 @@ def train_network(
     """
     try:
         from widesr.train.dry_run import plan
-        from widesr.train.loop import open_photographs, train
+        from widesr.train.loop import train
         from widesr.train.parallel import PeerError, is_launched, is_main
+        from widesr.train.photographs import open_photographs
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="train", needed_for="training") from error
 
@@ -175,9 +175,9 @@ def _recipe(
     large folder takes its time.
     """
     from widesr.data.opening import open_source
-    from widesr.train.changes import changed
+    from widesr.train.changes import changed, fine_tuning
     from widesr.train.grow import load_start
-    from widesr.train.recipe import fine_tuning, load_recipe
+    from widesr.train.recipe import load_recipe
 
     photographs: Path | Source = data
     if name:

@@ -1,4 +1,4 @@
-"""Clips in `widesr upscale`: which inputs are clips, and what is said of each."""
+"""Find the clips among the inputs of `widesr upscale`, upscale them, and report each."""
 
 import json
 import time
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from widesr.cli import values
-from widesr.cli.terminal import clock, print_error, print_line, progress, said
+from widesr.cli.outcomes import error_as_json, sides_as_json, sides_as_line
+from widesr.cli.terminal import clock, print_error, print_line, progress
 from widesr.errors import UsageError, WidesrError, output_exists
 from widesr.system.folders import CLIP_SUFFIXES, PICTURE_SUFFIXES, is_folder, pictures_in
 
@@ -87,45 +88,65 @@ def find_clips(
     """
     pairs: list[tuple[Path, Path]] = []
     rest: list[Path] = []
+    names_file = (
+        output is not None
+        and bool(output.path.suffix)
+        and not (output.is_folder or is_folder(output.path))
+    )
     for each in inputs:
-        is_clip_out = output is not None and output.path.suffix.lower() in CLIP_SUFFIXES
-        if is_folder(each) and is_clip_out and output is not None and not is_folder(output.path):
-            pairs.append((each, output.path))
-        elif is_folder(each):
+        if is_folder(each):
+            is_clip_out = output is not None and output.path.suffix.lower() in CLIP_SUFFIXES
+            if output is not None and is_clip_out and not is_folder(output.path):
+                pairs.append((each, output.path))  # its pictures are the frames
+                continue
             root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
-            shut: dict[Path, WidesrError] = {}  # folders that the list of pictures will tell of
-            files = pictures_in(
-                each,
-                recursive=recursive,
-                but=root,
-                unlisted=shut.__setitem__,
-                suffixes=CLIP_SUFFIXES | PICTURE_SUFFIXES,
-            )
-            clips = [file for file in files if file.suffix.lower() in CLIP_SUFFIXES]
-            for clip in clips:
-                folder = root / clip.parent.relative_to(each)
-                pairs.append((clip, _named(clip, folder, suffix or "", format)))
-            if not clips or shut or len(clips) < len(files):
+            found, has_others = _clips_in(each, root, suffix or "", format, recursive=recursive)
+            pairs += found
+            if has_others:
                 rest.append(each)
-        elif each.suffix.lower() in CLIP_SUFFIXES:
-            if output is None:
-                end = name_end if suffix is None else suffix
-                target = _named(each, each.parent, end, format)
-            elif output.is_folder or is_folder(output.path) or not output.path.suffix:
-                target = _named(each, output.path, suffix or "", format)
-            else:
-                target = output.path
-            pairs.append((each, target))
-        else:
+        elif each.suffix.lower() not in CLIP_SUFFIXES:
             rest.append(each)
+        elif output is None:
+            end = name_end if suffix is None else suffix
+            pairs.append((each, _named(each, each.parent, end, format)))
+        elif names_file:
+            pairs.append((each, output.path))
+        else:
+            pairs.append((each, _named(each, output.path, suffix or "", format)))
     targets = Counter(target for _, target in pairs)
-    for _, target in pairs:
-        if targets[target] > 1:
-            raise UsageError(f"{targets[target]} clips would be written to {target}; give a folder")
-    is_file = output and output.path.suffix and not (output.is_folder or is_folder(output.path))
-    if pairs and rest and output and is_file:
+    for target, count in targets.items():
+        if count > 1:
+            raise UsageError(f"{count} clips would be written to {target}; give a folder")
+    if pairs and rest and output and names_file:
         raise UsageError(f"{len(inputs)} inputs cannot go into the one file {output.path}")
     return pairs, rest
+
+
+def _clips_in(
+    folder: Path,
+    root: Path,
+    end: str,
+    format: str | None,  # noqa: A002 (users' word)
+    *,
+    recursive: bool,
+) -> tuple[list[tuple[Path, Path]], bool]:
+    """Pair the clips of a folder with their outputs below `root`, and say if there is more in it.
+
+    A folder without clips, or with one in it that cannot be listed, is left to what lists pictures.
+    """
+    shut: dict[Path, WidesrError] = {}
+    files = pictures_in(
+        folder,
+        recursive=recursive,
+        but=root,
+        unlisted=shut.__setitem__,
+        suffixes=CLIP_SUFFIXES | PICTURE_SUFFIXES,
+    )
+    clips = [file for file in files if file.suffix.lower() in CLIP_SUFFIXES]
+    pairs = [
+        (clip, _named(clip, root / clip.parent.relative_to(folder), end, format)) for clip in clips
+    ]
+    return pairs, not clips or bool(shut) or len(clips) < len(files)
 
 
 def _named(clip: Path, folder: Path, end: str, format: str | None) -> Path:  # noqa: A002
@@ -185,7 +206,7 @@ def upscale_clips(
             failed += 1
             print_error(error)
             if as_json:
-                print_line(json.dumps(_failed(source, target, error)))
+                _print_not_made(source, target, "failed", error)
             continue
         done += 1
         if as_json:
@@ -238,14 +259,13 @@ def _one(
         _tell_forecast(work)
     if not target.parent.exists():
         make_folder(target.parent)
-    start, reached = time.perf_counter(), [0, 0]
+    start, reached, before = time.perf_counter(), 0, 0
     with progress(work.clip.frames or 1, quiet=quiet) as show:
 
         def frame_done(done: int, total: int) -> None:
-            if not reached[1]:
-                reached[1] = done - 1  # what an earlier run had made
-            reached[0] = done
-            fps = (done - reached[1]) / max(time.perf_counter() - start, 1e-9)
+            nonlocal reached, before
+            reached, before = done, before or done - 1  # the frames that an earlier run had made
+            fps = (done - before) / max(time.perf_counter() - start, 1e-9)
             show(done * (work.clip.frames or 1) / total, f"{done}/{total} frames  {fps:.3g} fps")
 
         try:
@@ -253,7 +273,7 @@ def _one(
         except (KeyboardInterrupt, SystemExit):
             if not quiet:
                 print_line(
-                    f"widesr: stopped: {reached[0]} frames of {source} were done; give the same "
+                    f"widesr: stopped: {reached} frames of {source} were done; give the same "
                     "command again to go on, all but the last segment is kept",
                     err=True,
                 )
@@ -274,12 +294,11 @@ def _tell_forecast(work: "Work") -> None:
 
 
 def _as_line(result: "VideoResult") -> str:
-    (in_height, in_width), (height, width) = result.input_size, result.output_size
     fps = (result.frames - result.resumed) / max(result.seconds, 1e-9)
     line = (
-        f"{result.source} -> {result.target}  {in_width}x{in_height} -> {width}x{height}  "
-        f"{result.model}  {result.codec}  {result.frames} frames  {result.seconds:.1f} s  "
-        f"{fps:.3g} fps"
+        f"{result.source} -> {result.target}  "
+        f"{sides_as_line(result.input_size, result.output_size)}  {result.model}  {result.codec}  "
+        f"{result.frames} frames  {result.seconds:.1f} s  {fps:.3g} fps"
     )
     if result.resumed:
         line += f"  (resumed at frame {result.resumed})"
@@ -292,10 +311,7 @@ def _as_json(result: "VideoResult") -> dict[str, Any]:
         "output": str(result.target),
         "status": "done",
         "model": result.model,
-        "input_width": result.input_size[1],
-        "input_height": result.input_size[0],
-        "output_width": result.output_size[1],
-        "output_height": result.output_size[0],
+        **sides_as_json(result.input_size, result.output_size),
         "frames": result.frames,
         "resumed": result.resumed,
         "codec": result.codec,
@@ -305,18 +321,16 @@ def _as_json(result: "VideoResult") -> dict[str, Any]:
     }
 
 
-def _failed(source: Path, target: Path, error: WidesrError) -> dict[str, Any]:
-    return {
-        "input": str(source),
-        "output": str(target),
-        "status": "failed",
-        "error": {"code": error.code, "message": said(error)},
-    }
+def _print_not_made(
+    source: Path, target: Path, status: str, error: WidesrError | None = None
+) -> None:
+    """Print the JSON of a clip that was not made."""
+    found = {"input": str(source), "output": str(target), "status": status}
+    print_line(json.dumps(found | {"error": error_as_json(error)}))
 
 
 def _say_skipped(source: Path, target: Path, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        skipped = {"input": str(source), "output": str(target), "status": "skipped", "error": None}
-        print_line(json.dumps(skipped))
+        _print_not_made(source, target, "skipped")
     elif not quiet:
         print_line(f"{source} -> {target}  skipped: the output exists")

@@ -41,7 +41,7 @@ def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
 
     Args:
         text: What the user wrote.
-        width: Of the picture, in pixels.
+        width: The width of the picture, in pixels.
         height: The same.
         times: Pixels along each axis that show one of them.
 

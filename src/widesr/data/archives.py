@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from widesr.errors import DataError
+from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 
 _NOT_WHOLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
@@ -30,7 +31,7 @@ def unpack(
     folder: Path,
     *,
     holds: Sequence[str] = (),
-    on_progress: Callable[[int, int], None] = lambda _n, _all: None,
+    on_progress: Callable[[int, int], None] = ignore,
 ) -> list[str]:
     """Unpack a zip or tar file into a folder, beside what is there; files of one name are replaced.
 

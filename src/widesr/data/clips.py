@@ -19,6 +19,7 @@ from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header
 from widesr.pictures.writing import write_picture
 from widesr.system.folders import is_folder, pictures_in
+from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 
 
@@ -154,7 +155,7 @@ def write_clips(
     frames: int,
     side: int,
     each: int,
-    on_progress: Callable[[int, str], None] = lambda _n, _name: None,
+    on_progress: Callable[[int, str], None] = ignore,
 ) -> int:
     """Make clips of photographs by `make_clip`, as folders of PNG frames: PHOTOGRAPH/NUMBER.
 
@@ -166,7 +167,7 @@ def write_clips(
         out: The folder to make.
         seed: With the photograph's name and the clip's number, what a clip depends on.
         frames: Frames of a clip.
-        side: Of the square frames, in pixels.
+        side: The side of the square frames, in pixels.
         each: Clips of each photograph.
         on_progress: Called with how many clips are there, and the photograph of the last.
 

@@ -32,7 +32,7 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
 
     Args:
         data: What the user named.
-        scale: Which LR is wanted, where there are several.
+        scale: The scale of the LR that is wanted, where there are several.
         degradation: The same; LR that is not there is made if that can be.
         exclude: File names of HR to leave out.
 

@@ -78,8 +78,8 @@ class Loader:
             seed: What the order depends on.
             candidates: Places that are drawn for each patch; the one with more to see is more
                 likely to be taken.
-            rank: Which share of each global batch is wanted, 0 to `world_size` - 1.
-            world_size: How many shares there are; they differ by one patch at most.
+            rank: The number of the share of each global batch, 0 to `world_size` - 1.
+            world_size: The number of shares; they differ by one patch at most.
             workers: Threads; no more than these and one batch more are ahead.
             span: The frames of a patch, where the pairs are clips.
         """

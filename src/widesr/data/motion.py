@@ -94,7 +94,7 @@ def make_clip(
     Args:
         photograph: uint8 (H, W, 3).
         frames: How many.
-        side: Of the square frames, in pixels.
+        side: The side of the square frames, in pixels.
         seed: The same seed makes the same clip.
 
     Returns:

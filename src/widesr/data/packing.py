@@ -29,6 +29,7 @@ from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
 from widesr.system.locks import lock
 from widesr.system.machine import usable_cpus
+from widesr.system.progress import ignore
 from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
@@ -40,7 +41,7 @@ def write_pack(
     photographs: Folder,
     out: Path,
     *,
-    on_progress: Callable[[int, str], None] = lambda _n, _name: None,
+    on_progress: Callable[[int, str], None] = ignore,
 ) -> Index:
     """Decode photographs on all cores, and write them and their LR into a new folder.
 
@@ -76,7 +77,7 @@ def write_pack(
 
 
 def verify_pack(
-    pack: Path, *, on_progress: Callable[[int, str], None] = lambda _n, _name: None
+    pack: Path, *, on_progress: Callable[[int, str], None] = ignore
 ) -> tuple[Index, list[str]]:
     """Read all of a pack again, and say which pictures are not what they were.
 

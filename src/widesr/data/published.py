@@ -10,6 +10,7 @@ from widesr.data.archives import require_space, unpack
 from widesr.data.sets import Archive
 from widesr.errors import DataError
 from widesr.system.download import fetch, record_hash, recorded_hash
+from widesr.system.progress import ignore
 
 Report = Callable[[int, int | None, str], None]
 """Called with bytes done, all bytes where that is known, and what is being done."""
@@ -50,7 +51,7 @@ def get(
     out: Path,
     *,
     keep: bool = False,
-    on_progress: Report = lambda _n, _all, _doing: None,
+    on_progress: Report = ignore,
 ) -> Got:
     """Have what an archive holds in a folder.
 

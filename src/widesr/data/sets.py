@@ -46,8 +46,8 @@ def archives_of(
     """Say which archives hold some sets, each of them once.
 
     Args:
-        names: Of `SETS`.
-        lr: Of `LR_SIDES`, beside the HR of DIV2K.
+        names: Names from `SETS`.
+        lr: Names from `LR_SIDES`, to fetch beside the HR of DIV2K.
         url: A mirror: the folder, with "/" at its end, where the archives lie under their own
             names, or one archive in the place of the only one that is wanted.
 

@@ -33,7 +33,7 @@ def gaussian(
     Args:
         sigmas: Standard deviations along its two axes, in pixels; one that is much smaller than a
             pixel counts as a tenth.
-        angle: Of the first axis, in radians from the rows' direction.
+        angle: The angle of the first axis, in radians from the rows' direction.
         centre: (y, x) in pixels from the kernel's middle.
     """
     first, second = (max(sigma, 0.1) for sigma in sigmas)
@@ -81,7 +81,7 @@ def resized(image: Floats, size: tuple[int, int], *, by: Resampling) -> Floats:
 
     Args:
         image: What is resized.
-        size: Of the result.
+        size: The (height, width) of the result.
         by: `"bicubic"` is `imresize`, antialiased; `"bilinear"` mixes the two nearest lines and
             lets finer detail alias, as hasty programs do; `"area"` averages what a pixel covers.
     """

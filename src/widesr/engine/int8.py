@@ -69,7 +69,7 @@ def round_convolutions(graph: Any, ranges: _Ranges) -> bool:  # noqa: ANN401
 
     Args:
         graph: `openvino.Model`; changed in place.
-        ranges: From `find_ranges`.
+        ranges: The ranges that `find_ranges` gave.
 
     Returns:
         True if each of the ranges is that of a convolution in this graph.

@@ -43,7 +43,7 @@ def line_up(
     Args:
         picture: The input.
         scale: Output pixels per input pixel.
-        window: In pixels of the input.
+        window: The place, in pixels of the input.
         models: Names or files, as for `Upscaler.load`.
         options: How the networks are run.
 

@@ -46,7 +46,7 @@ class Judge:
         """Look the metrics up, and read what they need.
 
         Args:
-            metrics: Of `METRICS`.
+            metrics: Names from `METRICS`.
             lpips_weights: As for `Lpips`; only "lpips" needs it.
 
         Raises:

@@ -61,7 +61,7 @@ def evaluate_folder(
         model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
-        metrics: Of `METRICS`; PSNR and SSIM are measured always.
+        metrics: Names from `METRICS`; PSNR and SSIM are always measured.
         lpips_weights: As for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
@@ -284,11 +284,7 @@ def _read_pair(
     hr_path: Path, lr_path: Path | None, *, scale: int, max_pixels: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Give HR, cropped to a multiple of the scale, and its LR, (H, W, C) both."""
-    picture = read_picture(hr_path, max_pixels=max_pixels)
-    try:
-        hr = cropped_to_multiple(picture.pixels, scale)
-    except ShapeError as error:
-        raise DataError(f"{hr_path}: {error.message}") from error
+    hr = cropped_hr(read_picture(hr_path, max_pixels=max_pixels).pixels, scale, path=hr_path)
     if lr_path is None:
         return hr, degrade(hr, scale=scale)
     lr = read_picture(lr_path, max_pixels=max_pixels).pixels
@@ -303,6 +299,18 @@ def _read_pair(
             f"{lr_path}: {_kind(lr)}, but {hr_path} is {_kind(hr)}; expected the same of both"
         )
     return hr, lr
+
+
+def cropped_hr(pixels: NDArray[Any], scale: int, *, path: Path) -> NDArray[Any]:
+    """Crop an original to a multiple of the scale.
+
+    Raises:
+        DataError: Nothing of it would be left.
+    """
+    try:
+        return cropped_to_multiple(pixels, scale)
+    except ShapeError as error:
+        raise DataError(f"{path}: {error.message}") from error
 
 
 def _kind(pixels: NDArray[Any]) -> str:

@@ -24,6 +24,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.resize import imresize
+from widesr.system.progress import ignore
 from widesr.upscaling.upscaler import Upscaler
 
 _MULTIPLE = 8
@@ -70,7 +71,7 @@ def evaluate_samples(
     samples: int,
     lpips_weights: Path | None,
     max_pixels: int = MAX_PIXELS,
-    on_picture: Callable[[str], None] = lambda _: None,
+    on_picture: Callable[[str], None] = ignore,
 ) -> SamplesReport:
     """Judge samples in the challenge's layout, or those that a model makes.
 
@@ -81,7 +82,7 @@ def evaluate_samples(
             after NAME.png. Or what `load_sampler` gave: it makes them of the originals, shrunk, by
             seeds from 0.
         scale: The factor between LR and HR.
-        samples: Of each picture, from 2.
+        samples: The number of samples of each picture, 2 or more.
         lpips_weights: As for `Lpips`.
         max_pixels: The largest picture that is read.
         on_picture: Told of every original when its samples are judged.

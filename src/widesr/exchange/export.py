@@ -59,8 +59,8 @@ def export_onnx(
     Args:
         weights: As for `read_source`.
         out: The `.onnx` file to write; its stem is the model's name.
-        licence: Of the weights, as an SPDX expression; "" is that of the model in `weights`.
-        source: Where the model comes from, for the card; "" as for the licence.
+        licence: The licence, as an SPDX expression; "" is that of the model in `weights`.
+        source: The origin of the model, for the card; "" as for the licence.
         notes: For the card; "" as for the licence.
         stored: `"fp16"` halves the file; the graph widens the weights again and computes in
             float32. The network compared with has the same rounded weights.

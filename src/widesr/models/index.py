@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
 from widesr.models.catalog import ALIASES, BICUBIC, CARDS_SINCE, NEAREST, read_card
-from widesr.system.download import Place, fetch_bytes
+from widesr.system.download import fetch_bytes
 from widesr.system.files import whole_file
+from widesr.system.places import Place
 
 INDEX = "models.json"
 _MOST = 4 * 2**20

@@ -19,8 +19,9 @@ from widesr.errors import (
 )
 from widesr.models.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
 from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
-from widesr.system.download import OnBytes, Place, fetch, remove_part
+from widesr.system.download import OnBytes, fetch, remove_part
 from widesr.system.paths import models_folder
+from widesr.system.places import Place
 from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 from widesr.system.version import __version__

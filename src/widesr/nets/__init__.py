@@ -129,7 +129,7 @@ def iterated(network: Network, iterations: int) -> Network:
 
     Args:
         network: A recurrent one: DRRN, SRFBN, or WDSR whose blocks are shared.
-        iterations: Of DRRN's units, SRFBN's steps, or the row of WDSR's blocks; 1 or more.
+        iterations: Runs of DRRN's units, SRFBN's steps, or the row of WDSR's blocks; 1 or more.
 
     Raises:
         UsageError: The network's weights are for one number of iterations, or it has none.

@@ -56,7 +56,7 @@ class EDSR(Network):
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 3, padding=1))
         self._centre_on(cfg.rgb_mean)
         trunk = 1 + 2 * cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
-        self.reach = trunk + tail_reach(cfg.scale, each=1, last=1)
+        self.reach = trunk + tail_reach(cfg.scale, last=1)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""

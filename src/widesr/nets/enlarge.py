@@ -58,7 +58,7 @@ def lr_reach(hr_reach: int, scale: int) -> int:
 
     Args:
         hr_reach: Pixels of the enlarged picture around its own that it reads.
-        scale: Of the enlargement.
+        scale: The scale of the enlargement.
     """
     read = [np.flatnonzero(taps) - _REACH for taps in _kernel(scale)]
     lines = range(-hr_reach, scale + hr_reach)

@@ -67,7 +67,7 @@ class RDN(Network):
             n_in = growth
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(growth, 3, 3, padding=1))
         trunk = 2 + cfg.n_blocks * cfg.n_layers + 1
-        self.reach = trunk + tail_reach(cfg.scale, each=1, last=1)
+        self.reach = trunk + tail_reach(cfg.scale, last=1)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""

@@ -45,7 +45,7 @@ class SRResNet(Network):
             upsampler += [widen, nn.PixelShuffle(factor), nn.PReLU()]
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 9, padding=4))
         trunk = 4 + 2 * cfg.n_resblocks + 1
-        self.reach = trunk + tail_reach(cfg.scale, each=1, last=4)
+        self.reach = trunk + tail_reach(cfg.scale, last=4)
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""

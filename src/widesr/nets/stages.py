@@ -6,15 +6,14 @@ def stages(scale: int) -> list[int]:
     return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
 
 
-def tail_reach(scale: int, *, each: int, last: int) -> int:
+def tail_reach(scale: int, *, last: int) -> int:
     """LR pixels beyond its own that an output pixel depends on through a tail of pixel shuffles.
 
     Args:
-        scale: Of the tail, whose steps are `stages(scale)`.
-        each: Reach of the convolution before each shuffle, on the grid that it runs on.
+        scale: The scale of the tail, of steps `stages(scale)` with a 3x3 convolution before each.
         last: Reach of the convolution that ends the tail, on the HR grid.
     """
     low, high = -last, scale - 1 + last  # of what the HR pixels of one LR pixel read
     for factor in reversed(stages(scale)):
-        low, high = low // factor - each, high // factor + each
+        low, high = low // factor - 1, high // factor + 1
     return max(-low, high)

@@ -227,7 +227,7 @@ def ticks(
     """Give durations in whole ticks that together last as long, as far as possible.
 
     Args:
-        durations: In seconds.
+        durations: The times of the frames, in seconds.
         per_second: Ticks.
         most: Ticks of a frame, at most.
         least: Ticks of a frame, unless it is shorter than that by itself.

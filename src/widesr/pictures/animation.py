@@ -60,7 +60,7 @@ def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureS
 
     Args:
         file: The file, open until the frames are read.
-        kind: By `animated_kind`.
+        kind: The kind, as `animated_kind` names it.
         max_pixels: The largest frame that is read; all together may have 16 times as many.
 
     Raises:

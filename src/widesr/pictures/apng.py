@@ -247,7 +247,7 @@ def write_apng(
         file: Empty.
         frames: Where and when each is shown, and its file. The first covers all, and its other
             chunks become those of the whole.
-        n_frames: How many there are.
+        n_frames: The number of frames.
         plays: How often they are shown; 0 is for ever.
     """
     file.append(MARK)

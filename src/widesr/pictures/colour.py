@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 
-from widesr.pictures.metadata import sound_profile
+from widesr.pictures.profiles import sound_profile
 from widesr.pixels.rows import Band, Pixels, Rows
 
 
@@ -38,7 +38,7 @@ def to_srgb(icc: bytes, *, channels: int, dtype: np.dtype[Any]) -> Conversion:
     Grey stays grey where the profile leaves all of its levels neutral.
 
     Args:
-        icc: Of RGB, or of grey for one channel.
+        icc: A profile of RGB, or of grey for one channel.
         channels: 1 or 3.
         dtype: uint8 or uint16.
 

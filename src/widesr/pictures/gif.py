@@ -89,7 +89,7 @@ class Gif(NamedTuple):
         """Draw each frame over those before it; warn if the mark of the end is missing.
 
         Args:
-            file: Where the frames lie.
+            file: The file that the frames lie in.
 
         Yields:
             (H, W, 3), or 4 if `has_alpha`.

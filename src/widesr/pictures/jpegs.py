@@ -21,8 +21,8 @@ def jpeg_of_block(raster: Raster, file: Sliceable, data: bytes, *, height: int) 
     """Put together the stream of a strip or tile.
 
     Args:
-        raster: Of the page.
-        file: Where old-style tables lie.
+        raster: The layout of the page.
+        file: The file that old-style tables lie in.
         data: Bytes of the block.
         height: Rows of it.
 

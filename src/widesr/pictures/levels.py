@@ -26,7 +26,7 @@ def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
         file: Where they come from.
         rows: As libheif gives them, (H, W, C): grey, or RGB that may be grey, then alpha if there
             is any; of 10 and 12 bits in the upper ones of 16.
-        bits: Of a channel: 8, 10 or 12.
+        bits: The bits of a channel: 8, 10 or 12.
 
     Returns:
         Rows of 1 to 4 channels, in which nothing is premultiplied.

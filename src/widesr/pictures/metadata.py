@@ -1,7 +1,5 @@
 """Corrects EXIF, XMP and IPTC of a picture that was turned upright and made larger.
 
-It also tells sound colour profiles from others.
-
 Bytes in, bytes out. All that need not change stays where it is, byte for byte.
 """
 
@@ -79,27 +77,6 @@ def orientation_of_exif(exif: bytes) -> int:
     except ValueError:
         return 1
     return orientation if orientation in range(1, 9) else 1
-
-
-def sound_profile(icc: bytes | None) -> bytes | None:
-    """Give an ICC profile without what lies behind its end; None if it is damaged.
-
-    What is asked of it is what libpng asks, which refuses to write any other.
-    """
-    if icc is None or len(icc) < 132:
-        return None
-    size, n_tags = int.from_bytes(icc[:4], "big"), int.from_bytes(icc[128:132], "big")
-    table = icc[132 : 132 + 12 * n_tags]
-    if not 132 + 12 * n_tags <= size <= len(icc) or icc[36:40] != b"acsp":
-        return None
-    if icc[8] > 3 and size % 4:  # of version 4, all is padded
-        return None
-    if icc[12:16] in (b"abst", b"link", b"nmcl") or icc[20:24] not in (b"XYZ ", b"Lab "):
-        return None
-    if int.from_bytes(icc[64:68], "big") > 0xFFFF:  # rendering intent
-        return None
-    tags = struct.iter_unpack(">4sII", table)
-    return icc[:size] if all(start + n <= size for _, start, n in tags) else None
 
 
 IPTC_TAG = 0x83BB

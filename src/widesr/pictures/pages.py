@@ -95,7 +95,7 @@ def encode_pages(path: Path, pages: PictureSequence, fd: int, *, folder: Path | 
         path: The name that messages give the file.
         pages: What to write.
         fd: The file.
-        folder: Where each page but the first lies until it is whole; None is the usual place.
+        folder: The place of each page but the first until it is whole; None is the usual one.
     """
     in_all = sum(still.rows.nbytes for still in pages.stills)
     file = FileBytes(fd)

@@ -117,6 +117,15 @@ class PictureStream(About):
         """Height and width."""
         return self.rows.shape[:2]
 
+    @property
+    def count(self) -> int:
+        """The number of pictures, as a `PictureSequence` has it."""
+        return 1
+
+    def map(self, change: Callable[["PictureStream", int], "PictureStream"]) -> "PictureStream":
+        """Change the picture, as a `PictureSequence` changes each of its own; its number is 0."""
+        return change(self, 0)
+
     @contextmanager
     def ahead(self) -> Iterator["PictureStream"]:
         """Let rows be made while those before them are used."""

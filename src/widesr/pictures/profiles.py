@@ -1,4 +1,4 @@
-"""Makes colour profiles for pictures that name their colours by codes or by a gamma."""
+"""Tells sound colour profiles from damaged ones, and makes those that a file only names."""
 
 import struct
 from typing import NamedTuple
@@ -43,6 +43,27 @@ def coded_colours(primaries: int, transfer: int) -> Colours:
     Source: ITU-T H.273, tables 2 and 3.
     """
     return Colours(_PRIMARIES.get(primaries, SRGB.primaries), _GAMMAS.get(transfer))
+
+
+def sound_profile(icc: bytes | None) -> bytes | None:
+    """Give an ICC profile without what lies behind its end; None if it is damaged.
+
+    What is asked of it is what libpng asks, which refuses to write any other.
+    """
+    if icc is None or len(icc) < 132:
+        return None
+    size, n_tags = int.from_bytes(icc[:4], "big"), int.from_bytes(icc[128:132], "big")
+    table = icc[132 : 132 + 12 * n_tags]
+    if not 132 + 12 * n_tags <= size <= len(icc) or icc[36:40] != b"acsp":
+        return None
+    if icc[8] > 3 and size % 4:  # of version 4, all is padded
+        return None
+    if icc[12:16] in (b"abst", b"link", b"nmcl") or icc[20:24] not in (b"XYZ ", b"Lab "):
+        return None
+    if int.from_bytes(icc[64:68], "big") > 0xFFFF:  # rendering intent
+        return None
+    tags = struct.iter_unpack(">4sII", table)
+    return icc[:size] if all(start + n <= size for _, start, n in tags) else None
 
 
 def profile_of(colours: Colours, *, grey: bool) -> bytes | None:

@@ -15,6 +15,7 @@ from widesr.pictures.sequence import PictureSequence
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Source, Target, name_of, opened, whole_target
 from widesr.pictures.writing import check_quality, output_format, write_stream
+from widesr.system.progress import ignore
 
 
 def holds_several(source: Source) -> bool:
@@ -93,7 +94,7 @@ def write_pictures(
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
+    sealed: Callable[[int], None] = ignore,
 ) -> None:
     """Write one picture or several into one file while they pass: the whole file or none.
 

@@ -1,14 +1,12 @@
 """Decodes still pictures that cannot pass row by row: BMP, Netpbm, GIF, HEIC."""
 
-from widesr.pictures.bitmaps import open_bitmap
+from widesr.pictures.bmp import open_bmp
 from widesr.pictures.gif import read_gif
 from widesr.pictures.heic import open_heic
+from widesr.pictures.netpbm import open_netpbm
 from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
 from widesr.pixels.rows import Pixels
-
-WHOLE = ("bmp", "netpbm", "gif", "heic")
-"""The kinds of files that `open_whole` takes."""
 
 
 def open_whole(file: PictureFile, kind: str) -> Bitmap:
@@ -19,9 +17,7 @@ def open_whole(file: PictureFile, kind: str) -> Bitmap:
         MissingExtraError: What decodes it is not installed.
         ValueError: It is damaged or cut short; the cause alone.
     """
-    if kind == "gif":
-        return _open_gif(file)
-    return open_heic(file) if kind == "heic" else open_bitmap(file, kind)
+    return _OPENERS[kind](file)
 
 
 def _open_gif(file: PictureFile) -> Bitmap:
@@ -38,3 +34,8 @@ def _open_gif(file: PictureFile) -> Bitmap:
         decode=decode,
         count=len(gif.frames),
     )
+
+
+_OPENERS = {"bmp": open_bmp, "netpbm": open_netpbm, "gif": _open_gif, "heic": open_heic}
+WHOLE = tuple(_OPENERS)
+"""The kinds of files that `open_whole` takes."""

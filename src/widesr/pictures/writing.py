@@ -15,6 +15,7 @@ from widesr.pictures.encoding import ENCODERS, encode_stream, opaque
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Target, name_of, whole_target
+from widesr.system.progress import ignore
 
 FORMATS = {
     ".png": "png",
@@ -45,7 +46,7 @@ def output_format(
     """Say which of `FORMATS` a file is written in: by `format`, else by the path's suffix.
 
     Args:
-        target: Where the output goes; for a file object the format must be given.
+        target: The output; for a file object the format must be given.
         format: A suffix, with or without its dot.
         animated: GIF is a format too.
 
@@ -78,7 +79,7 @@ def write_picture(
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
+    sealed: Callable[[int], None] = ignore,
 ) -> None:
     """Write the whole file or none.
 
@@ -120,7 +121,7 @@ def write_stream(
     quality: int = 95,
     lossless: bool = False,
     overwrite: bool = False,
-    sealed: Callable[[int], None] = lambda _fd: None,
+    sealed: Callable[[int], None] = ignore,
 ) -> None:
     """Write a picture while it passes; arguments and errors as for `write_picture`.
 
@@ -208,13 +209,13 @@ def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None
     )
 
 
-def check_opaque(path: Path, stream: PictureStream, *, format: str | None = None) -> None:  # noqa: A002
+def check_opaque(path: Path, stream: PictureStream) -> None:
     """Read a picture to see whether it is opaque, if its format has no alpha.
 
     Raises:
         ImageFormatError: It is partly transparent, and the format has no place for that.
     """
-    kind = output_format(path, format=format)
+    kind = output_format(path)
     if stream.has_alpha and not ENCODERS[kind].alpha:
         for _ in opaque(path, stream, kind):
             pass

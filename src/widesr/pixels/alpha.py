@@ -62,7 +62,7 @@ def bleed(pixels: NDArray[Value], *, alpha: NDArray[Value]) -> NDArray[Value]:
 
     Args:
         pixels: uint8 or uint16, (H, W, C).
-        alpha: Of the same type, (H, W).
+        alpha: The opacity, of the same type, (H, W).
 
     Returns:
         An array like `pixels`; where no alpha beside it is twice as large, equal to it.

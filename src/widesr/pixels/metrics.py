@@ -96,7 +96,7 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
         sr: Super-resolved picture, uint8 or uint16 (read as levels of 1/257), (H, W, 3) RGB or
             (H, W, 1) or (H, W) grey. Grey is compared as it is, under every protocol.
         hr: Ground truth, of the same shape and type.
-        protocol: Which channel, border and rounding; one of `PROTOCOLS` or your own.
+        protocol: The channel, border and rounding; one of `PROTOCOLS` or your own.
         scale: The factor between LR and HR; it sets the border.
 
     Raises:

@@ -13,8 +13,8 @@ def noise_rows(height: int, width: int, *, channels: int, seed: int) -> Rows:
     A pixel gets the same whatever the size of the picture.
 
     Args:
-        height: Of the picture.
-        width: Of the picture.
+        height: The height of the picture.
+        width: The width of the picture.
         channels: Numbers for each pixel.
         seed: 0 or more; another seed gives other noise.
     """

@@ -78,7 +78,7 @@ def resize_rows(rows: Rows, *, size: tuple[int, int], edges: Edges = "symmetric"
     """Resize a picture as it comes, to the same values as `imresize`.
 
     Args:
-        rows: Of a type that `imresize` takes.
+        rows: Rows of a type that `imresize` takes.
         size: (height, width) of the result.
         edges: As for `imresize`.
     """
@@ -90,7 +90,7 @@ def nearest_rows(rows: Rows, *, size: tuple[int, int]) -> Rows:
     """Resize a picture as it comes, each pixel being the one that its middle lies in.
 
     Args:
-        rows: Of any type.
+        rows: Rows of any type.
         size: (height, width) of the result.
     """
     height, width = size

@@ -33,7 +33,7 @@ class Rows:
         Args:
             bands: All rows, from the top; of any heights.
             shape: (H, W, C) of the picture.
-            dtype: Of the bands.
+            dtype: The type of the bands.
         """
         self.height, self.width, self.channels = shape
         self.dtype: np.dtype[Any] = np.dtype(dtype)
@@ -135,7 +135,6 @@ class Rows:
         join: Callable[[Band, Band], Band],
         *,
         channels: int,
-        dtype: DTypeLike | None = None,
     ) -> "Rows":
         """Make each pixel of those at its place in two pictures of the same size."""
         row = 0
@@ -145,7 +144,7 @@ class Rows:
             top, row = row, row + len(band)
             return join(band, other.read(top, row))
 
-        return self.map(with_other, channels=channels, dtype=dtype)
+        return self.map(with_other, channels=channels)
 
     def pad_symmetric(self, margin: int) -> "Rows":
         """Put mirrored pixels around the picture, so many on each side; the edge is repeated."""

@@ -108,9 +108,9 @@ def _runs(
     that keep `channels` apart which lie side by side: to lay a picture on its side takes longer.
 
     Args:
-        taps: Of the output lines to make.
+        taps: The taps of the output lines to make.
         lines: Those that stand for each line from the first tap to the last.
-        dtype: Of the matrices.
+        dtype: The type of the matrices.
         channels: The number of values that lie side by side where these lines are pixels.
     """
     start, weights, size = taps.start, taps.weights, _BLOCK

@@ -52,8 +52,8 @@ def plan_tiles(
     """Cut a picture into as few tiles as `tile` allows, all read in one size, row by row.
 
     Args:
-        height: Of the picture, LR pixels.
-        width: Of the picture, LR pixels.
+        height: The height of the picture, LR pixels.
+        width: The width of the picture, LR pixels.
         tile: Side of a core with a halo all around, at most, LR pixels; None is one tile, the
             whole picture.
         halo: Context read on each side of a core, LR pixels.

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from widesr.errors import CheckpointError
 from widesr.study.design import Study
 from widesr.study.runs import Outcome
-from widesr.system.files import whole_file
+from widesr.train.writing import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,11 +51,7 @@ def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
     svg = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "widesr"}):  # the same curves, the same file
         figure.savefig(svg, format="svg", metadata={"Date": None})
-    try:
-        with whole_file(path, overwrite=True) as file:
-            file.write(svg.getvalue())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+    write_whole(path, svg.getvalue())
 
 
 def _frame(ax: "Axes", psnr: Sequence[float]) -> None:

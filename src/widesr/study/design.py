@@ -15,8 +15,9 @@ from widesr.errors import RecipeError
 from widesr.nets import NetworkConfig, build
 from widesr.study import STUDIES
 from widesr.train.named_files import names_in, read_named
-from widesr.train.recipe import Recipe, Whole, parse_recipe
+from widesr.train.recipe import Recipe, parse_recipe
 from widesr.train.recipe_errors import list_mistakes, nearest
+from widesr.train.tables import Whole
 
 _BASE = ("family", "net", "data", "optim", "log")
 """Keys and tables of a study file that belong to a recipe."""

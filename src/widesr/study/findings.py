@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from widesr.errors import CheckpointError
 from widesr.study.design import Study
 from widesr.study.runs import Outcome
-from widesr.system.files import whole_file
+from widesr.train.writing import write_whole
 
 
 class Row(NamedTuple):
@@ -107,13 +106,7 @@ def write_findings(study: Study, outcomes: Sequence[Outcome], folder: Path) -> N
         "cells.jsonl": "".join(f"{outcome.model_dump_json()}\n" for outcome in outcomes),
     }
     for name, text in written.items():
-        try:
-            with whole_file(folder / name, overwrite=True) as file:
-                file.write(text.encode())
-        except OSError as error:
-            raise CheckpointError(
-                f"{folder / name}: cannot be written: {error.strerror}"
-            ) from error
+        write_whole(folder / name, text.encode())
 
 
 def read_outcomes(file: Path) -> list[Outcome]:

@@ -10,12 +10,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from widesr.errors import CheckpointError, TrainingError
 from widesr.study.design import Cell, Study, cells, size_of
-from widesr.system.files import whole_file
+from widesr.system.progress import OnNotice, ignore
 from widesr.train.checkpoint import list_states
 from widesr.train.device import Device, describe, find_device
 from widesr.train.dry_run import plan
-from widesr.train.loop import Photographs, Progress, load_photographs, train, which_commit
+from widesr.train.logs import JSON_LOG
+from widesr.train.loop import Progress, train, which_commit
+from widesr.train.photographs import Photographs, load_photographs
 from widesr.train.recipe import Recipe
+from widesr.train.writing import write_whole, writing
 
 _OUTCOME = "outcome.json"
 
@@ -65,9 +68,9 @@ def run_study(
     out: Path,
     threads: int | None = None,
     device: Device = "cpu",
-    on_progress: Callable[[Cell, Progress], None] = lambda _cell, _now: None,
-    on_outcome: Callable[[Outcome], None] = lambda _: None,
-    on_notice: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[Cell, Progress], None] = ignore,
+    on_outcome: Callable[[Outcome], None] = ignore,
+    on_notice: OnNotice = ignore,
 ) -> list[Outcome]:
     """Run each cell of a study that is not finished in `out`, and go on with one that is begun.
 
@@ -79,7 +82,7 @@ def run_study(
         data: Folder of HR photographs, as for training.
         out: Folder for the results; made where it is missing.
         threads: CPU threads; None leaves torch's choice.
-        device: Where to train.
+        device: The device to train on.
         on_progress: Called every few steps.
         on_outcome: Called with each outcome, in the order of the grid; at once with those that
             earlier calls have left.
@@ -127,7 +130,7 @@ def _run(
     threads: int | None,
     device: Device,
     on_progress: Callable[[Progress], None],
-    on_notice: Callable[[str], None],
+    on_notice: OnNotice,
 ) -> Outcome:
     """Train a cell, from its beginning or from where it was stopped."""
     diverged_at = None
@@ -188,7 +191,7 @@ def _earlier(folder: Path, cell: Cell) -> Outcome | None:
 def _outcome(
     folder: Path, cell: Cell, photographs: Photographs, diverged_at: int | None, device: Device
 ) -> Outcome:
-    log = folder / "log.jsonl"  # not there where the run diverged before its first validation
+    log = folder / JSON_LOG  # not there where the run diverged before its first validation
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     rows = [json.loads(row) for row in text.splitlines()]
     curve = tuple(Point(row["step"], row["loss"], row["psnr"]) for row in rows)
@@ -214,11 +217,8 @@ def _outcome(
 def _keep(folder: Path, outcome: Outcome) -> None:
     """Write what became of a cell, and drop the states that only a run that goes on needs."""
     file = folder / _OUTCOME
-    try:
+    with writing(file):
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(file, overwrite=True) as target:
-            target.write(outcome.model_dump_json(indent=1).encode() + b"\n")
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be written: {error.strerror}") from error
+    write_whole(file, outcome.model_dump_json(indent=1).encode() + b"\n")
     for state in list_states(folder):
         state.unlink(missing_ok=True)

@@ -4,31 +4,22 @@ Pooch, which does most of this, cannot resume: its files of 4 GB begin anew.
 """
 
 import hashlib
-import http
-import http.client
 import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import BufferedRandom, BufferedReader
+from io import BufferedRandom
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from widesr.errors import DownloadError, UsageError, WidesrError
+from widesr.errors import DownloadError, WidesrError
 from widesr.system.locks import lock
+from widesr.system.places import Place, RefusedError, check_scheme, open_place
 from widesr.system.progress import ignore
-from widesr.system.version import __version__
 
 _CHUNK = 2**20
-_TIMEOUT_S = 60.0
-"""Seconds of silence after which a connection is given up."""
 _TRIES = 3
 """Connections in turn that may bring nothing new before the next place is asked."""
-
-Place = str | Path
-"""The place of a file: an address, https:// or http://, or a path on this machine."""
 
 OnBytes = Callable[[int, int | None], None]
 """Called with the bytes that are there, and with all of them where that is known."""
@@ -63,31 +54,13 @@ class Fetched(NamedTuple):
     """The hash that it was compared with, in words for people."""
 
 
-class _RefusedError(Exception):
-    """A place that does not give the file; the next one may."""
-
-
-class _Stream(NamedTuple):
-    """The part of a file that a place gives."""
-
-    body: http.client.HTTPResponse | BufferedReader
-    start: int
-    """The offset in the file at which it begins; -1 if that is not said."""
-    total: int | None
-    """Bytes of the whole file, where that is said."""
-    is_part: bool
-    """True for the part that was asked for, False for the whole file."""
-    version: str
-    """The server's name for this state of the file."""
-
-
 def fetch(
     wanted: Wanted,
     folder: Path,
     *,
     option: str,
     overwrite: bool = False,
-    accept: Callable[[Path], object] = lambda _: None,
+    accept: Callable[[Path], object] = ignore,
     on_progress: OnBytes = ignore,
 ) -> Fetched:
     """Get a file into a folder.
@@ -96,7 +69,7 @@ def fetch(
     without a published hash is held to the SHA-256 that `record_hash` wrote the first time.
 
     Args:
-        wanted: Which, and from where.
+        wanted: The file, and the places that may give it.
         folder: An existing folder.
         option: The argument by which the caller names another place, for errors.
         overwrite: Replace a file that is there; else it is only held to the hash.
@@ -111,7 +84,7 @@ def fetch(
     """
     path = folder / wanted.name
     for place in wanted.urls:
-        _check_scheme(place)
+        check_scheme(place)
     refusals = []
     try:
         if path.exists() and not overwrite:
@@ -120,7 +93,7 @@ def fetch(
             for place in wanted.urls:
                 try:
                     fetched = _from(place, part, wanted, on_progress)
-                except _RefusedError as error:
+                except RefusedError as error:
                     refusals.append(f"{place}: {error}")
                 else:
                     _accept(part, accept)
@@ -129,7 +102,7 @@ def fetch(
                         part.close()
                     Path(part.name).replace(path)
                     return fetched._replace(path=path)
-    except _RefusedError as error:
+    except RefusedError as error:
         raise DownloadError(f"{path}: {error}; remove it") from error
     except OSError as error:
         raise DownloadError(
@@ -147,22 +120,22 @@ def fetch_bytes(place: Place, *, most: int) -> bytes:
     """Get what a small file holds.
 
     Args:
-        place: Where it lies.
-        most: Bytes that it may have.
+        place: The place of the file.
+        most: The most bytes that it may have.
 
     Raises:
         UsageError: An address that is neither http nor https.
         DownloadError: It cannot be had, or is longer.
     """
-    _check_scheme(place)
+    check_scheme(place)
     try:
-        stream = _open(place, have=0, headers={})
-    except _RefusedError as error:
+        stream = open_place(place)
+    except RefusedError as error:
         way_out = "; check the address and the connection" if isinstance(place, str) else ""
         raise DownloadError(f"{place}: {error}{way_out}") from error
     with stream.body:
         data = bytearray()
-        while len(data) <= most and (chunk := _read(stream.body)):
+        while len(data) <= most and (chunk := stream.read()):
             data += chunk
     if len(data) > most:
         raise DownloadError(f"{place}: has more than {most:,} bytes; check the address")
@@ -193,11 +166,6 @@ def remove_part(path: Path) -> bool:
     part.unlink(missing_ok=True)
     _version_file(part).unlink(missing_ok=True)
     return there
-
-
-def _check_scheme(place: Place) -> None:
-    if isinstance(place, str) and not re.match("https?://", place):
-        raise UsageError(f"{place}: is no place to fetch from; expected https:// or http://")
 
 
 @contextmanager
@@ -252,7 +220,7 @@ def _from(place: Place, part: BufferedRandom, wanted: Wanted, on_progress: OnByt
     _complete(part, place, wanted, on_progress)
     try:
         return _checked(wanted, Path(part.name))
-    except _RefusedError:
+    except RefusedError:
         if not was_begun:
             raise
     _complete(part, place, wanted, on_progress)
@@ -267,103 +235,36 @@ def _complete(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: O
         if (have and have == wanted.n_bytes) or _more(part, place, wanted, on_progress):
             return
         fruitless = 0 if part.seek(0, os.SEEK_END) > have else fruitless + 1
-    raise _RefusedError(f"the connection ends after {have:,} bytes, again and again")
+    raise RefusedError(f"the connection ends after {have:,} bytes, again and again")
 
 
 def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> bool:
     """Write what one connection brings behind what is there, and say whether that is all."""
     have = part.seek(0, os.SEEK_END)
     version = _version_file(Path(part.name))
-    headers = {}
+    known = None
     if have and wanted.digest is None:  # only the server can say whether its file is the same
         known = version.read_text(encoding="utf-8") if version.exists() else "unknown"
-        headers["If-Range"] = known
-    stream = _open(place, have=have, headers=headers)
+    stream = open_place(place, have=have, version=known)
     with stream.body:
         start, total, most = stream.start, stream.total, wanted.n_bytes
         if most is not None and total not in (None, most):
-            raise _RefusedError(f"has {total:,} bytes, {most:,} were expected")
+            raise RefusedError(f"has {total:,} bytes, {most:,} were expected")
         if start != have:
             part.truncate(start := 0)
             if stream.is_part:
                 return False
         if not start and wanted.digest is None:
             version.write_text(stream.version, encoding="utf-8")
-        while chunk := _read(stream.body):
+        while chunk := stream.read():
             if most is not None and start + len(chunk) > most:
                 part.truncate(0)
-                raise _RefusedError(f"gives more than the {most:,} bytes that were expected")
+                raise RefusedError(f"gives more than the {most:,} bytes that were expected")
             start += part.write(chunk)
             on_progress(start, total)
         part.flush()
     whole = most if total is None else total
     return chunk is not None and whole in (None, start)
-
-
-def _open(place: Place, *, have: int, headers: dict[str, str]) -> _Stream:
-    """Begin to read a place behind what is there already, or from its start."""
-    if isinstance(place, Path):
-        return _open_file(place, have=have)
-    headers = headers | {
-        "User-Agent": f"widesr/{__version__}",
-        "Accept-Encoding": "identity",
-    }
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    try:
-        request = urllib.request.Request(place, headers=headers)  # noqa: S310 (scheme is checked)
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return _open(place, have=0, headers={})  # more is there than the server has
-        phrase = http.client.responses.get(error.code, "")  # the server's own may hold anything
-        raise _RefusedError(f"{error.code} {phrase}".strip()) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _RefusedError(_why(error)) from error
-    start, total = _extent(response)
-    names = ("ETag", "Last-Modified")
-    known = [response.headers[name] for name in names if response.headers[name]]
-    is_part = response.status == http.HTTPStatus.PARTIAL_CONTENT
-    return _Stream(response, start, total, is_part, known[0] if known else "unknown")
-
-
-def _open_file(place: Path, *, have: int) -> _Stream:
-    try:
-        file = place.open("rb")
-        total = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise _RefusedError(error.strerror or str(error)) from error
-    start = have if have <= total else 0
-    file.seek(start)
-    return _Stream(file, start, total, start > 0, "unknown")
-
-
-def _read(body: http.client.HTTPResponse | BufferedReader) -> bytes | None:
-    """Read what has come by now: b"" at the end, None where the connection breaks."""
-    try:
-        return body.read1(_CHUNK)
-    except (OSError, http.client.HTTPException):
-        return None
-
-
-def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Find where what comes begins in the file, and how long the whole file is."""
-    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        found = re.match(
-            r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)$", response.headers.get("Content-Range", "")
-        )
-        if found is None:
-            return -1, None
-        return int(found[1]), None if found[2] == "*" else int(found[2])
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if re.fullmatch(r"\d{1,18}", length) else None
-
-
-def _why(error: Exception) -> str:
-    """Say what went wrong with a connection, without the number that the system has for it."""
-    cause = getattr(error, "reason", error)
-    return getattr(cause, "strerror", None) or str(cause) or "no answer"
 
 
 def _version_file(part: Path) -> Path:
@@ -385,7 +286,7 @@ def _checked(wanted: Wanted, path: Path) -> Fetched:
         if path.name != wanted.name:
             os.truncate(path, 0)
         what = "published" if published else f"of the first time, in {wanted.name}.sha256"
-        raise _RefusedError(f"its {kind or 'sha256'} is {found}, not {expected} ({what})")
+        raise RefusedError(f"its {kind or 'sha256'} is {found}, not {expected} ({what})")
     if published:
         checked = f"{kind} as published"
     elif expected:

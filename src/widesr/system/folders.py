@@ -31,6 +31,13 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def nearest_there(path: Path) -> Path:
+    """Go up from a path to the first that is there: what a folder that is to be made lies in."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
+
+
 _WEB_ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 """A `Path` has one slash where the user wrote two."""
 
@@ -95,7 +102,6 @@ def count_others(
     *,
     recursive: bool = False,
     but: Path | None = None,
-    suffixes: Collection[str] = PICTURE_SUFFIXES,
 ) -> int:
     """Count the files that `pictures_in` passes over, hidden ones left out."""
     count = 0
@@ -106,6 +112,6 @@ def count_others(
             for name in folders
             if recursive and name[0] != "." and not (but and _same(here / name, but))
         ]
-        others = (name for name in names if Path(name).suffix.lower() not in suffixes)
+        others = (name for name in names if Path(name).suffix.lower() not in PICTURE_SUFFIXES)
         count += sum(name[0] != "." for name in others)
     return count

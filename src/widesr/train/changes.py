@@ -1,4 +1,4 @@
-"""Sets other values for keys of a recipe, as people write them: optim.steps=2000."""
+"""Makes a recipe of another: with values as people write them, or to adapt a trained network."""
 
 import tomllib
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         key, equals, text = change.partition("=")
         keys = key.strip().split(".")
         if not equals or not all(keys) or not text.strip():
-            raise RecipeError(f"{change!r} sets nothing; expected KEY=VALUE as optim.steps=2000")
+            raise RecipeError(
+                f"{change!r} sets nothing; expected KEY=VALUE, such as optim.steps=2000"
+            )
         _put(values, keys, _parsed(text.strip()), change=change)
     return parse_recipe(values, origin=f"{recipe.name} with {', '.join(changes)}")
 
@@ -48,3 +50,41 @@ def _parsed(text: str) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
+    """Turn the recipe of a trained network into one that adapts it to a few photographs.
+
+    Few steps at a tenth of the learning rate: it must learn what is special about the photographs
+    and forget nothing of what all have in common.
+
+    Args:
+        recipe: The recipe that the network was trained with.
+        photographs: The number of photographs; a tenth of them is held out.
+
+    Source: our own runs, docs/how-to/train.md.
+    """
+    muon = recipe.optim.muon
+    optim = recipe.optim.model_copy(
+        update={
+            "steps": 2000,
+            "learning_rate": recipe.optim.learning_rate / 10,
+            "muon": muon and muon.model_copy(update={"learning_rate": muon.learning_rate / 10}),
+            "warmup": 100,
+            "schedule": "cosine",
+            "decay_at": (),
+            "decay": None,
+        }
+    )
+    held_out = min(recipe.data.validation, max(1, photographs // 10))
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name}-tuned",
+            "source": f"fine-tuning of {recipe.name}",
+            "data": recipe.data.model_copy(update={"validation": held_out, "exclude": ()}),
+            "optim": optim,
+            "teacher": None,
+            "stage": (),
+            "log": recipe.log.model_copy(update={"validate_every": 200}),
+        }
+    )

@@ -6,7 +6,7 @@ hash of their content that reading holds them to.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from torch import Tensor
 from widesr.errors import CheckpointError
 from widesr.models.catalog import TrainingData
 from widesr.nets import Network, build, family_of, parse_config
-from widesr.system.files import whole_file
+from widesr.system.progress import OnNotice, ignore
 from widesr.train.recipe import Recipe
+from widesr.train.writing import write_whole
 
 WEIGHTS = "model.safetensors"
 """The name of the weights in a folder for a model hub."""
@@ -96,10 +97,10 @@ def save_state(
     """Write all that a run needs to go on, as `state-{step}.safetensors`, and keep the last few.
 
     Args:
-        folder: Of the run.
-        tensors: By name.
+        folder: The folder of the run.
+        tensors: The tensors, by name.
         plain: Numbers and text, kept as JSON.
-        step: Where the run stands; states of later steps are of a past that did not come, and go.
+        step: The step of the run. States of later steps are removed: the run was taken back.
 
     Raises:
         CheckpointError: The folder takes no file, or is full; the states in it are as they were.
@@ -128,7 +129,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_newest_state(
-    folder: Path, *, on_notice: Callable[[str], None] = lambda _: None
+    folder: Path, *, on_notice: OnNotice = ignore
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the newest run state that is whole; `on_notice` is told of each that is passed over.
 
@@ -169,12 +170,7 @@ def _packed(tensors: Mapping[str, Tensor], header: str) -> bytes:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
-    data = _packed(tensors, header)
-    try:
-        with whole_file(path, overwrite=True) as file:
-            file.write(data)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+    write_whole(path, _packed(tensors, header))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:

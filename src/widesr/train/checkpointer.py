@@ -16,9 +16,9 @@ from widesr.pictures.writing import write_picture
 from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
-from widesr.train.recipe import Scores
 from widesr.train.run import Learned, Run
 from widesr.train.schedule import learning_rate_at, way_at
+from widesr.train.tables import Scores
 from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
 _REPORT_S = 2.0

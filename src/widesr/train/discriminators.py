@@ -113,7 +113,7 @@ def build_discriminator(
     """Build a discriminator with random weights from torch's generator.
 
     Args:
-        name: Of its kind.
+        name: The kind of discriminator.
         n_feats: Channels of its first layer.
         n_in: Channels of the detector's features that `"mtgan"` judges; the others judge RGB.
     """

@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from widesr.data.patches import Batch
 from widesr.data.source import Source, hold_out
 from widesr.train.device import Device, describe
-from widesr.train.loop import open_photographs, prepare
+from widesr.train.loop import prepare
+from widesr.train.photographs import open_photographs
 from widesr.train.recipe import Recipe
 from widesr.train.run import Run
 from widesr.train.schedule import Part, parts

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.errors import CheckpointError
+from widesr.errors import CheckpointError, first_line
 from widesr.evaluation.perceptual.lpips import heads
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -146,9 +146,5 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path}: no file of tensors ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: no file of tensors ({first_line(error)})") from error
     return state
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

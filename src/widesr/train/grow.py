@@ -41,7 +41,7 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
     Args:
         source: Weights (`.safetensors`), a model file (`.onnx`), or the name of a model in the
             package.
-        scale: Which model a name as "default" means; otherwise a model of any scale will do.
+        scale: The scale of the model that a name such as "default" means; None: any will do.
 
     Raises:
         CheckpointError: The file is missing, damaged, or holds no network known here.

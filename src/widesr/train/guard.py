@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from widesr.errors import TrainingError
-from widesr.train.recipe import OptimTable, Recipe
+from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.schedule import way_at
+from widesr.train.tables import OptimTable
 
 _RECENT, _BEFORE, _LEAST = 10, 100, 20
 _JUMP = 10.0

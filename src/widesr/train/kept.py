@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import CheckpointError
 from widesr.system.files import whole_file
+from widesr.train.writing import writing
 
 
 def identity(pixels: NDArray[np.uint8]) -> str:
@@ -33,9 +33,7 @@ def keep(path: Path, array: NDArray[Any]) -> None:
     Raises:
         CheckpointError: The folder takes no file, or is full.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, overwrite=True) as file:
             np.save(file, array, allow_pickle=False)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error

@@ -16,7 +16,7 @@ from widesr.evaluation.detection.boxes import read_boxes
 from widesr.evaluation.detection.detectors import suppressed
 from widesr.train.detector import MULTIPLE, PADDING, Detector, Places
 from widesr.train.kept import identity, keep, open_kept
-from widesr.train.recipe import DetectorTable
+from widesr.train.tables import DetectorTable
 
 _SAME = 0.65
 """Overlap from which two boxes of a class are of one object, as in YOLOX's evaluation."""
@@ -35,7 +35,7 @@ def labelled(
         pairs: All photographs that are learned from.
         detector: It looks at each whole photograph once.
         table: The file, or the lowest score that counts.
-        folder: Where what was found is kept, in a folder of its own.
+        folder: The place to keep what was found, in a folder of its own.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import CheckpointError, MissingExtraError
+from widesr.errors import MissingExtraError
 from widesr.system.files import append_whole, whole_file
+from widesr.train.writing import writing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -40,13 +41,13 @@ def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
     board = _open_tensorboard(out / "tensorboard", step=step) if tensorboard else None
 
     def write(values: Mapping[str, Any], sheet: NDArray[np.uint8]) -> None:
-        with _writing(path):
+        with writing(path):
             append_whole(path, (json.dumps(values) + "\n").encode())
         if board:
-            with _writing(out / "tensorboard"):
+            with writing(out / "tensorboard"):
                 _add(board, values, sheet)
 
-    with _writing(path):
+    with writing(path):
         _cut(path, step)
     try:
         yield write
@@ -63,14 +64,6 @@ def _add(board: "SummaryWriter", values: Mapping[str, Any], sheet: NDArray[np.ui
             board.add_scalar(name, value, step)
     board.add_image("validation", sheet, step, dataformats="HWC")
     board.flush()
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _open_tensorboard(folder: Path, *, step: int) -> "SummaryWriter":

@@ -1,25 +1,20 @@
 """Trains: a recipe and photographs in, weights and a log out; resumes where it stopped."""
 
-import hashlib
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 
 from widesr.data.loader import Loader
-from widesr.data.opening import open_source
-from widesr.data.pack import is_pack
-from widesr.data.patches import Pair, n_frames
-from widesr.data.source import Source, hold_out, large_enough, training_data
-from widesr.errors import CheckpointError, DataError, TrainingError
-from widesr.models.catalog import TrainingData
+from widesr.data.source import Source
+from widesr.errors import CheckpointError, TrainingError
+from widesr.system.progress import OnNotice, ignore
 from widesr.system.version import __version__
 from widesr.train.checkpoint import (
     list_states,
@@ -31,106 +26,16 @@ from widesr.train.checkpointer import Checkpointer, Files, Progress
 from widesr.train.device import Device, find_device
 from widesr.train.grow import load_start
 from widesr.train.guard import Guard
-from widesr.train.labels import labelled
 from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
-from widesr.train.recipe import Recipe, Scores
+from widesr.train.photographs import Photographs, gather, load_photographs
+from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.schedule import parts, way_at
 from widesr.train.signals import held_back
-from widesr.train.teacher import Teacher, taught
-from widesr.train.validation import centre
+from widesr.train.tables import Scores
 
-__all__ = [
-    "Photographs",
-    "Progress",
-    "load_photographs",
-    "open_photographs",
-    "prepare",
-    "train",
-    "which_commit",
-]
-
-Notice = Callable[[str], None]
-
-
-class Photographs(NamedTuple):
-    """The photographs that a run learns from and is validated on, ready in memory."""
-
-    training: list[Pair]
-    held_out: list[Pair]
-    """The middles of the photographs that are held out."""
-    sources: tuple[TrainingData, ...]
-    pack: Path | None = None
-    """The pack that they come from, if any: a teacher's pictures are kept there."""
-
-
-def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
-    """List what a recipe takes from a folder, of clips where it learns these, or from a pack.
-
-    What is open already stays as it is.
-
-    Raises:
-        DataError: Nothing that can be used.
-    """
-    if not isinstance(data, Path):
-        return data
-    scale, wanted = recipe.network.scale, recipe.data
-    return open_source(
-        data,
-        scale=scale,
-        degradation=wanted.degradation,
-        exclude=wanted.exclude,
-        clips=recipe.learns_clips,
-    )
-
-
-def load_photographs(
-    data: Path | Source, recipe: Recipe, *, on_notice: Notice = lambda _: None
-) -> Photographs:
-    """Load what a recipe takes from a folder or a pack; runs that take the same can share.
-
-    Arguments and errors are those of `train`.
-    """
-    scale, wanted = recipe.network.scale, recipe.data
-    source = open_photographs(data, recipe)
-    lr_patch = max(part.way.lr_patch for part in parts(recipe))
-    names = large_enough(source, scale=scale, lr_patch=lr_patch, on_notice=on_notice)
-    training, validation = hold_out(names, wanted.validation)
-    if len(validation) < wanted.validation:
-        on_notice(
-            f"{len(validation)} of {len(names)} photographs held out to validate on, not "
-            f"{wanted.validation}: the recipe is made for more of them"
-        )
-    return Photographs(
-        training=_long_enough(source.load(training), recipe, on_notice=on_notice),
-        held_out=[centre(pair, scale=scale, span=recipe.span) for pair in source.load(validation)],
-        sources=training_data(source, training),
-        pack=source.data if is_pack(source.data) else None,
-    )
-
-
-def _long_enough(pairs: list[Pair], recipe: Recipe, *, on_notice: Notice) -> list[Pair]:
-    """Leave out clips that are shorter than what a recurrent network learns from, and say so.
-
-    Raises:
-        DataError: None is left.
-    """
-    span = recipe.span
-    if not span.learns_all:
-        return pairs
-    found = [pair for pair in pairs if n_frames(pair) >= span.read]
-    if not found:
-        raise DataError(
-            f"no clip has the {span.read} frames of data.frames; the longest has "
-            f"{max(map(n_frames, pairs))}"
-        )
-    if len(found) < len(pairs):
-        on_notice(
-            f"{len(pairs) - len(found):,} of {len(pairs):,} clips are shorter than {span.read} "
-            "frames and left out"
-        )
-    return found
+__all__ = ["Progress", "load_photographs", "prepare", "train", "which_commit"]
 
 
 def train(
@@ -142,9 +47,9 @@ def train(
     init: str | Path | None = None,
     threads: int | None = None,
     device: Device = "cpu",
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    on_teacher: Callable[[int, int], None] = lambda _done, _total: None,
-    on_notice: Notice = lambda _: None,
+    on_progress: Callable[[Progress], None] = ignore,
+    on_teacher: Callable[[int, int], None] = ignore,
+    on_notice: OnNotice = ignore,
 ) -> Path:
     """Train a network and write weights, run states, logs and a picture sheet to `out`.
 
@@ -156,7 +61,7 @@ def train(
     learns from its share of every batch, and the first writes, reports and notices.
 
     Args:
-        recipe: What to train, and how.
+        recipe: All that decides what is learned.
         data: A folder of HR photographs, looked through with the folders below it; one with LR
             beside HR, as DIV2K has it; or a pack. A MANIFEST.csv (columns `file`, `licence`,
             `origin`) in it names the licences for the model's card. Or what `open_photographs` or
@@ -169,7 +74,7 @@ def train(
         init: Weights, a model file or the name of a model to begin with, grown to the size
             of the recipe's network; for another scale, its tail and skip start anew.
         threads: CPU threads; None leaves torch's choice.
-        device: Where to train; what is written can be loaded anywhere.
+        device: The device to train on; what is written can be loaded anywhere.
         on_progress: Called every few steps.
         on_teacher: Called before the first step with the pictures that the teacher has made, and
             those in all. They are kept in the pack, or in `out`, and made once.
@@ -189,7 +94,7 @@ def train(
         RecipeError: The teacher is of another scale.
     """
     with joined(find_device(device)) as world, ExitStack() as open_files:
-        tell = on_notice if world.is_main else _say_nothing
+        tell = on_notice if world.is_main else ignore
         run = world.together(
             lambda: prepare(
                 recipe,
@@ -203,18 +108,7 @@ def train(
             tell('fp16 is slow on a CPU; optim.precision = "bf16" is what it is quick in')
         restarted = world.any(was_restarted())  # the count is not the same on all machines
         _begin(run, out, resume=resume or (restarted and "auto"), on_notice=tell)
-        photographs = world.together(
-            lambda: (
-                data
-                if isinstance(data, Photographs)
-                else load_photographs(data, recipe, on_notice=tell)
-            )
-        )
-        world.together(lambda: _require_same(photographs, world))
-        if recipe.teacher:
-            photographs = _teach(run, photographs, out, on_progress=on_teacher)
-        if recipe.detector:
-            photographs = _label(run, photographs, out)
+        photographs = gather(data, run, out, on_teacher=on_teacher, on_notice=tell)
         loader = open_files.enter_context(_loader(run, photographs))
         files = Files(out, recipe.name, photographs.sources, which_commit())
 
@@ -278,51 +172,6 @@ def _loader(run: Run, photographs: Photographs) -> Loader:
     return loader
 
 
-def _teach(
-    run: Run, photographs: Photographs, out: Path, *, on_progress: Callable[[int, int], None]
-) -> Photographs:
-    """Put the teacher's pictures beside the photographs that are learned from."""
-    table, world = run.recipe.teacher, run.world
-    assert table is not None
-
-    def load() -> Teacher:
-        return Teacher(table, scale=run.recipe.network.scale, device=run.device)
-
-    teacher = world.together(load)
-    run.teacher = teacher.origin
-
-    def learn() -> list[Pair]:
-        return taught(
-            photographs.training,
-            teacher,
-            folder=photographs.pack or out,
-            exclude=table.exclude,
-            on_progress=on_progress if world.is_main else lambda _done, _total: None,
-        )
-
-    return photographs._replace(training=_main_first(world, learn))
-
-
-def _label(run: Run, photographs: Photographs, out: Path) -> Photographs:
-    """Put the objects beside the photographs that are learned from."""
-    table, onlooker = run.recipe.detector, run.objective.onlooker
-    assert table is not None
-    assert onlooker is not None
-
-    def label() -> list[Pair]:
-        folder = photographs.pack or out
-        return labelled(photographs.training, onlooker.detector, table, folder=folder)
-
-    return photographs._replace(training=_main_first(run.world, label))
-
-
-def _main_first(world: World, make: Callable[[], list[Pair]]) -> list[Pair]:
-    """Make what is kept on the disk in the main process: others on the same disk find it made."""
-    first = world.together(lambda: make() if world.is_main else [])
-    others = world.together(lambda: [] if world.is_main else make())
-    return first or others
-
-
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -332,7 +181,7 @@ def _make_folder(out: Path) -> None:
         ) from error
 
 
-def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: Notice) -> None:
+def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: OnNotice) -> None:
     """Take the run to where it is to begin, which the leading process decides for all.
 
     Raises:
@@ -361,23 +210,8 @@ def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: No
     world.together(lambda: None if world.is_main else run.restore(*state_from_bytes(state)))
 
 
-def _require_same(photographs: Photographs, world: World) -> None:
-    """Hold all processes to the same photographs.
-
-    Raises:
-        DataError: This one has others than the leading one.
-    """
-    names = [(pair.name, pair.lr.shape) for pair in photographs.training]
-    ours = hashlib.sha256(repr(names).encode()).digest()
-    if world.broadcast(ours) != ours:
-        raise DataError(
-            f"{len(names)} photographs on {socket.gethostname()} are not those of process 0; "
-            "copy the folder to every machine, or pack it and copy the pack"
-        )
-
-
 def _take_steps(
-    run: Run, loader: Loader, checkpointer: Checkpointer | None, *, on_notice: Notice
+    run: Run, loader: Loader, checkpointer: Checkpointer | None, *, on_notice: OnNotice
 ) -> None:
     """Learn until the recipe's last step, or until Ctrl-C.
 
@@ -390,6 +224,12 @@ def _take_steps(
             at_start = _validate(checkpointer, world)
             run.psnr_at_start = at_start.psnr
         guard = Guard(run, lattice=at_start.lattice)
+
+        def go_back(error: ExplosionError) -> None:
+            on_notice(guard.rewind(error))
+            if checkpointer:
+                checkpointer.begin()
+
         while run.step < steps:
             try:
                 learned = _step(run, loader, guard)
@@ -400,9 +240,7 @@ def _take_steps(
             except ExplosionError as error:
                 if world.any(bool(interrupts)):
                     raise guard.refuse(error) from error
-                on_notice(guard.rewind(error))
-                if checkpointer:
-                    checkpointer.begin()
+                go_back(error)
                 continue
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
@@ -411,16 +249,14 @@ def _take_steps(
                 try:
                     guard.watch_lattice(scores.lattice)
                 except ExplosionError as error:
-                    on_notice(guard.rewind(error))
-                    if checkpointer:
-                        checkpointer.begin()
+                    go_back(error)
                     continue
                 run.scores = scores
-                world.together(checkpointer.report_and_keep if checkpointer else _do_nothing)
+                world.together(checkpointer.report_and_keep if checkpointer else ignore)
                 guard.settle()
                 stops = world.any(bool(interrupts))  # it takes longer than a step
             elif stops:
-                world.together(checkpointer.keep if checkpointer else _do_nothing)
+                world.together(checkpointer.keep if checkpointer else ignore)
             if stops:
                 break
 
@@ -444,14 +280,6 @@ def _validate(checkpointer: Checkpointer | None, world: World) -> Scores:
     """Validate in the main process, and give its scores to all."""
     found = world.together(checkpointer.validate if checkpointer else Scores)
     return Scores(*json.loads(world.broadcast(json.dumps(found).encode())))
-
-
-def _do_nothing() -> None:
-    """Do nothing: the other processes wait for the main one."""
-
-
-def _say_nothing(_: str) -> None:
-    """Leave it to the main process."""
 
 
 def which_commit() -> str:

@@ -21,9 +21,9 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
     """Read a file: where it is, and its keys and values.
 
     Args:
-        name_or_path: Of one in `folder`, or the path of any, which ends in ".toml".
-        folder: Of those that come with the package.
-        what: It is called in messages: "recipe", "study".
+        name_or_path: The name of a file in `folder`, or a path, which ends in ".toml".
+        folder: The folder of the files that come with the package.
+        what: The word for such a file in messages: "recipe", "study".
 
     Raises:
         RecipeError: No such file, or not TOML.

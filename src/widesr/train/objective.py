@@ -18,10 +18,11 @@ from widesr.errors import CheckpointError
 from widesr.train.discriminators import build_discriminator
 from widesr.train.features import Perceptual
 from widesr.train.losses import LOSSES, lattice
-from widesr.train.optimizers import load_moments, moments_of
+from widesr.train.optimizers import gradients_of, load_moments, moments_of
 from widesr.train.parallel import World
-from widesr.train.recipe import AdversarialTable, LossTable, Recipe
+from widesr.train.recipe import Recipe
 from widesr.train.regions import Onlooker
+from widesr.train.tables import AdversarialTable, LossTable
 
 
 class Judgement(NamedTuple):
@@ -65,8 +66,8 @@ class Adversary:
         """Start from random weights.
 
         Args:
-            table: What to build.
-            device: Where it learns.
+            table: The settings of the discriminator.
+            device: The device that it learns on.
             world: The processes that learn together.
             ratio: Its learning rate by that of the schedule.
             n_in: Channels of the detector's features that it judges, if it does.
@@ -125,10 +126,6 @@ class Adversary:
         if self._kind == "vanilla":
             return F.softplus(-judged).mean()
         return F.softplus(others.mean() - judged).mean()
-
-    def gradients(self) -> list[Tensor]:
-        """Return the gradients that the last judgement left."""
-        return [p.grad for p in self.network.parameters() if p.grad is not None]
 
     def step(self, learning_rate: float) -> None:
         """Learn from the last judgement, at a learning rate of the schedule."""
@@ -254,7 +251,7 @@ class Objective:
 
     def gradients(self, table: LossTable) -> list[Tensor]:
         """Return the gradients of the networks that learn by a table, beside the one trained."""
-        return self.adversary.gradients() if self.adversary and table.adversarial else []
+        return gradients_of(self.adversary.network) if self.adversary and table.adversarial else []
 
     def step(self, table: LossTable, learning_rate: float) -> None:
         """Let these networks learn from the last judgement."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from widesr.errors import TrainingError
-from widesr.train.recipe import OptimTable
+from widesr.train.tables import OptimTable
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
@@ -37,11 +37,11 @@ class Muon(Optimizer):
         """Take kernels of four dimensions.
 
         Args:
-            kernels: What is learned.
-            lr: What a step changes a matrix by, in its largest singular value.
+            kernels: The kernels that are learned.
+            lr: The change of a matrix in a step, in its largest singular value.
             momentum: Decay of the mean of the gradients.
-            precision: Of the iterations. bf16 takes half the time, and makes much of the order in
-                which gradients were summed.
+            precision: The precision of the iterations. bf16 takes half the time, but depends more
+                on the order in which gradients were summed.
         """
         super().__init__(kernels, {"lr": lr, "momentum": momentum})
         self._precision = precision
@@ -144,6 +144,11 @@ class Optimizers:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take over copies of what `state` gave."""
         load_moments(self, state)
+
+
+def gradients_of(network: nn.Module) -> list[Tensor]:
+    """Return the gradients of all parameters that have one."""
+    return [p.grad for p in network.parameters() if p.grad is not None]
 
 
 def moments_of(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:

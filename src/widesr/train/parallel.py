@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from widesr.errors import TrainingError, WidesrError
+from widesr.errors import TrainingError, WidesrError, first_line
 
 Made = TypeVar("Made")
 _MEETING_S = 900
@@ -182,7 +182,7 @@ def joined(device: torch.device) -> Iterator[World]:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise TrainingError(
             f"process {os.environ['RANK']} on {socket.gethostname()} does not find the others by "
-            f"{where} ({_first_line(error)}); name the network with GLOO_SOCKET_IFNAME (CPU) or "
+            f"{where} ({_cause(error)}); name the network with GLOO_SOCKET_IFNAME (CPU) or "
             "NCCL_SOCKET_IFNAME (GPU), and see docs/how-to/train.md"
         ) from error
     try:
@@ -234,13 +234,12 @@ def _company() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise TrainingError(
-            f"another process of the run has ended or cannot be reached ({_first_line(error)}); "
+            f"another process of the run has ended or cannot be reached ({_cause(error)}); "
             "the files of the run are of before: go on with them",
             options=["resume=True"],
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    """Return what a library said first, without the place in its source and its advice."""
-    line = next(iter(str(error).splitlines()), type(error).__name__)
-    return re.sub(r"^\[[^]]*\.cc:\d+\] ", "", line).partition(". ")[0]
+def _cause(error: Exception) -> str:
+    """Return what torch said first, without the place in its source and its advice."""
+    return re.sub(r"^\[[^]]*\.cc:\d+\] ", "", first_line(error)).partition(". ")[0]

@@ -1,350 +1,33 @@
 """Defines the recipe: everything that decides what a training run gives, in one TOML file."""
 
-from collections.abc import Iterable
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from widesr.data.patches import Span
-from widesr.degrade.named import DEGRADATIONS
 from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
-from widesr.train.detector import MULTIPLE
-from widesr.train.discriminators import DiscriminatorName
 from widesr.train.features import SMALLEST
-from widesr.train.losses import LOSSES, SSIM_WINDOW
+from widesr.train.losses import SSIM_WINDOW
 from widesr.train.named_files import RECIPES, names_in, read_recipe
 from widesr.train.recipe_errors import list_mistakes, nearest
-
-# Strict, because TOML has types: "8" is no number, and true is not 1.
-Positive = Annotated[int, Field(gt=0, strict=True)]
-Whole = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Weight = Annotated[float, Field(gt=0, strict=True)]
-LossName = Literal["l1", "charbonnier", "mse"]
-
-
-def _known_degradation(name: str) -> str:
-    known = (*DEGRADATIONS, "given")
-    if name not in known:
-        raise ValueError(f"expected one of {', '.join(known)}{nearest(name, known)}")
-    return name
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
-
-
-class DataTable(_Table):
-    """The photographs to learn from, and how patches are cut."""
-
-    degradation: Annotated[str, AfterValidator(_known_degradation)]
-    """The way that makes LR of HR, four times of each photograph except by `"bicubic"`; or the LR
-    beside HR to take: a track of DIV2K, or `"given"`, which is the folder `lr/`."""
-    lr_patch: Positive
-    """Side of a training patch in LR pixels."""
-    batch: Positive
-    """Patches per optimizer step."""
-    validation: Positive = 12
-    """Photographs held out to validate on: those whose names have the smallest SHA-256."""
-    exclude: tuple[str, ...] = ()
-    """File names that are neither trained nor validated on."""
-    frames: Positive | None = None
-    """Frames of a clip that a recurrent network learns from at once; only it has them."""
-    candidates: Positive = 1
-    """Places that are drawn for each patch; one of them is taken, by chance in proportion to the
-    mean gradient of its LR, so that more is learned where there is more to see."""
-
-
-class MuonTable(_Table):
-    """Settings of Muon for the kernels that it learns."""
-
-    learning_rate: Annotated[float, Field(gt=0, strict=True)]
-    """Learning rate at the highest of `optim.learning_rate`; the two keep their ratio."""
-    momentum: Share = 0.95
-    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("body",)
-    """Parts of the network, by the first part of the names of their tensors."""
-
-
-class OptimTable(_Table):
-    """The optimizer and its schedules, which count optimizer steps."""
-
-    optimizer: Literal["adam", "adamw", "muon"] = "adam"
-    """`"muon"` learns the kernels of some layers by Muon, `muon` says how, and the rest by Adam."""
-    loss: LossName | None = None
-    """The only loss, in place of the table `loss`. `"mse"` is what PSNR measures; networks learn
-    faster by the others, and may end with it."""
-    steps: Positive
-    learning_rate: Annotated[float, Field(gt=0, strict=True)]
-    """The highest; each schedule says where."""
-    warmup: Whole
-    """Steps over which the learning rate rises, from zero, or from a 25th for `"one-cycle"`."""
-    schedule: Literal["cosine", "step", "one-cycle"]
-    """`"cosine"` falls to zero; `"one-cycle"` rises and falls by cosines, to a 250,000th."""
-    decay_at: Annotated[tuple[Positive, ...], Field(validate_default=True)] = ()
-    """Steps at which the schedule `"step"` multiplies the learning rate by `decay`."""
-    decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    """Decay rates of the moments of Adam and AdamW."""
-    muon: Annotated[MuonTable | None, Field(validate_default=True)] = None
-    weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
-    """Weight decay of AdamW, on all parameters."""
-    clip_grad_norm: Annotated[float, Field(gt=0, strict=True)] | None = None
-    """Gradients whose norm over all parameters is larger are scaled down to it."""
-    ema_decay: Share
-    """Decay of the moving average of the weights, which is validated and kept; 0: none."""
-    precision: Literal["fp32", "bf16", "fp16"]
-    """Type of the network's arithmetic; weights, losses and optimizers are always in fp32."""
-    compile: bool = Field(default=False, strict=True)
-    """True to let torch compile the network first: takes a minute, and on a CPU a C++ compiler."""
-
-    # Checked key by key, for a check of the whole table would wait until each key is right.
-    @field_validator("schedule")
-    @classmethod
-    def _one_cycle_rises(cls, value: str, info: ValidationInfo) -> str:
-        if value != "one-cycle" or not {"warmup", "steps"} <= info.data.keys():
-            return value
-        warmup, steps = info.data["warmup"], info.data["steps"]
-        if not 1 < warmup < steps:
-            raise ValueError(f"needs a warmup between 1 and steps = {steps}, not {warmup}")
-        return value
-
-    @field_validator("decay_at", "decay")
-    @classmethod
-    def _goes_with_the_step_schedule(cls, value: object, info: ValidationInfo) -> object:
-        schedule = info.data.get("schedule")
-        if schedule == "step" and not value:
-            raise ValueError('schedule = "step" needs decay_at and decay')
-        if schedule not in ("step", None) and value:
-            raise ValueError(f'only schedule = "step" has it, not "{schedule}"')
-        return value
-
-    @field_validator("weight_decay")
-    @classmethod
-    def _goes_with_adamw(cls, value: float, info: ValidationInfo) -> float:
-        if value and info.data.get("optimizer") == "adam":
-            raise ValueError('needs optimizer = "adamw"')
-        return value
-
-    @field_validator("muon")
-    @classmethod
-    def _goes_with_muon(cls, value: MuonTable | None, info: ValidationInfo) -> MuonTable | None:
-        optimizer = info.data.get("optimizer")
-        if optimizer == "muon" and value is None:
-            raise ValueError('optimizer = "muon" needs the table [optim.muon]')
-        if optimizer not in ("muon", None) and value is not None:
-            raise ValueError(f'only optimizer = "muon" has it, not "{optimizer}"')
-        return value
-
-
-class AdversarialTable(_Table):
-    """A discriminator that learns beside the network, and judges its pictures."""
-
-    weight: Weight
-    kind: Literal["vanilla", "relativistic"]
-    """`"vanilla"` judges each picture alone, `"relativistic"` against the mean of the others."""
-    discriminator: DiscriminatorName
-    """`"srgan"` judges a patch as a whole, `"unet"` each of its pixels, `"mtgan"` what the heads of
-    a detector read; the table `detector` says of which."""
-    n_feats: Positive = 24
-    """Channels of the discriminator's first layer; the others have multiples of it."""
-    learning_rate: Annotated[float, Field(gt=0, strict=True)]
-    """Learning rate of the discriminator at the highest of `optim.learning_rate`; the two keep
-    their ratio."""
-    betas: tuple[Share, Share] = (0.9, 0.99)
-    """Decay rates of the moments of the discriminator's Adam."""
-    begin: Whole = 0
-    """Steps in which the discriminator learns alone, before its judgement counts."""
-
-
-class LossTable(_Table):
-    """Terms of the loss, with their weights; those that are left out do not count."""
-
-    l1: Weight | None = None
-    charbonnier: Weight | None = None
-    mse: Weight | None = None
-    ms_ssim: Weight | None = None
-    """Weight of 1 - MS-SSIM, on as many of its scales as fit into a patch."""
-    focal_frequency: Weight | None = None
-    """Weight of the difference of spectra, which counts the frequencies that are farthest off."""
-    overshoot: Weight | None = None
-    """Weight of what is lighter or darker than all HR pixels around: the halos of print."""
-    lattice: Weight | None = None
-    """Weight of the checkerboard that comes again at each LR pixel; networks that are judged by
-    strided networks need it."""
-    perceptual: Weight | None = None
-    """Weight of the distance of features; the table `features` says of which network."""
-    samples: Annotated[int, Field(ge=2, strict=True)] | None = None
-    """Pictures that are made of each patch, each by other noise; at each place `perceptual` then
-    counts the nearest of them alone, so that together they learn all that there may be. The
-    network needs `noise`."""
-    classification: Weight | None = None
-    """Weight of how far the classes that a detector sees at each place are from those it should;
-    the table `detector` says of which detector. It sees all of the patch."""
-    regression: Weight | None = None
-    """Weight of how far its boxes of objects are from those that they should be."""
-    adversarial: AdversarialTable | None = None
-    side: Positive | None = None
-    """Side of the square that `perceptual` and `adversarial` see of each patch, in HR pixels, at a
-    place that changes from step to step; None: all of the patch, as `"mtgan"` always sees it."""
-
-    @model_validator(mode="after")
-    def _has_a_term(self) -> Self:
-        others = self.lattice, self.perceptual, self.needs_detector, self.adversarial
-        if not (self.pixel_terms() or any(others)):
-            raise ValueError("has no term; expected a weight for l1, or another")
-        return self
-
-    @classmethod
-    def of(cls, name: LossName) -> Self:
-        """Make the table of a single term."""
-        return cls.model_validate({name: 1.0})
-
-    def pixel_terms(self) -> dict[str, float]:
-        """Return the weights of the terms that compare pixels, by name."""
-        return self._weights(LOSSES)
-
-    def region_terms(self) -> dict[str, float]:
-        """Return the weights of the terms that compare what a detector sees, by name."""
-        return self._weights(("classification", "regression"))
-
-    def _weights(self, names: Iterable[str]) -> dict[str, float]:
-        named = ((name, getattr(self, name)) for name in names)
-        return {name: weight for name, weight in named if weight is not None}
-
-    @property
-    def needs_detector(self) -> bool:
-        """True if a detector is asked for what it sees."""
-        is_judge = self.adversarial is not None and self.adversarial.discriminator == "mtgan"
-        return is_judge or bool(self.region_terms())
-
-
-class FeaturesTable(_Table):
-    """The feature network that compares pictures by LPIPS; widesr brings and fetches none."""
-
-    weights: str
-    """File of the features of SqueezeNet 1.1 (`.safetensors`, or `.pth` of tensors)."""
-
-
-class DetectorTable(_Table):
-    """The detector whose sight is learned from; widesr brings and fetches none."""
-
-    weights: str
-    """File of a YOLOX (`.onnx`) as its authors publish it, without decoding."""
-    side: Positive
-    """Side to which patches are resized before it looks, a multiple of 32: their objects should
-    come out as large as those that it will be shown."""
-    boxes: str | None = None
-    """File of the objects of the photographs, in COCO's format, with the classes of the detector as
-    its categories; None: those that the detector finds in each whole photograph, in its full
-    size."""
-    score: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.3
-    """Lowest score of an object that it finds there."""
-
-    @field_validator("side")
-    @classmethod
-    def _fits_its_grids(cls, value: int) -> int:
-        if value % MULTIPLE:
-            raise ValueError(f"expected a multiple of {MULTIPLE}")
-        return value
-
-
-class TeacherTable(_Table):
-    """A trained model whose pictures are learned from, instead of or beside the photographs."""
-
-    model: str
-    """The name of a model, a model file (`.onnx`), or weights (`.safetensors`)."""
-    self_ensemble: bool = Field(default=False, strict=True)
-    """True to take the mean of its pictures over the eight flips and turns."""
-    share: Annotated[float, Field(gt=0, le=1, strict=True)]
-    """Share of the teacher's picture in the target; the rest is the photograph."""
-    exclude: tuple[str, ...] = ()
-    """Names, or patterns such as `"sketch_*"`, of photographs to learn from without the teacher."""
-
-
-class Stage(_Table):
-    """A part of the run, at its end, that is learned in another way.
-
-    What is None stays as it is in the rest of the run.
-    """
-
-    steps: Positive
-    loss: LossName | None = None
-    lr_patch: Positive | None = None
-    batch: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0, strict=True)] | None = None
-    """Learning rate from which the stage falls to zero like half a cosine; None
-    goes on with the run's."""
-    teacher_share: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
-    """`teacher.share` of this stage; 0 learns from the photographs alone."""
-
-
-class Scores(NamedTuple):
-    """A validation in numbers; all None before the first."""
-
-    psnr: float | None = None
-    """Mean PSNR-Y over the held-out photographs, `benchmark-y`, in dB."""
-    lpips: float | None = None
-    """Mean perceptual distance; None without a feature network."""
-    lr_psnr: float | None = None
-    """Mean PSNR of SR, shrunk by bicubic, against LR, in dB."""
-    lattice: float | None = None
-    """Power at the spacing of LR pixels against that beside it, in dB, the most of all photographs;
-    None where they are too small."""
-    space: float | None = None
-    """Share in percent by which the best sample at each place is nearer to the truth than the best
-    of all, as the challenge on the SR space counts it; None for networks without noise."""
-
-
-class BestTable(_Table):
-    """The choice of the best weights among those of all validations."""
-
-    score: Literal["psnr", "lpips", "space"] = "psnr"
-    """`"psnr"` and `"space"` are best when high, `"lpips"` when low; the last two need the table
-    `features`, and `"space"` a network with noise."""
-    max_lpips: float | None = None
-    """Limit to `"lpips"`: weights above it are kept only as long as none is below."""
-    min_lr_psnr: float | None = None
-    """Limit in dB: weights below it are kept only as long as none is above."""
-    max_lattice: float | None = None
-    """Limit in dB to the power at the spacing of LR pixels against that beside it. Weights above it
-    are kept only as long as none is below."""
-
-    def rank(self, scores: Scores) -> tuple[bool, float]:
-        """Give weights a rank: larger is better, whether within the limits first."""
-        assert scores.psnr is not None
-        assert scores.lr_psnr is not None
-        is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
-        is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
-        is_near = self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips
-        is_within = is_true and is_even and is_near
-        if self.score == "psnr":
-            return is_within, scores.psnr
-        if self.score == "space":
-            assert scores.space is not None
-            return is_within, scores.space
-        assert scores.lpips is not None
-        return is_within, -scores.lpips
-
-
-class LogTable(_Table):
-    """Validation and logs."""
-
-    validate_every: Positive = 1000
-    """Steps between validations, each of which also writes a checkpoint."""
-    tensorboard: bool = Field(default=False, strict=True)
-    """True to write TensorBoard's event files beside `log.jsonl`."""
+from widesr.train.tables import (
+    AdversarialTable,
+    BestTable,
+    DataTable,
+    DetectorTable,
+    FeaturesTable,
+    LogTable,
+    LossTable,
+    MuonTable,
+    OptimTable,
+    Stage,
+    Table,
+    TeacherTable,
+    Whole,
+)
 
 
 def _network_in(info: ValidationInfo) -> NetworkConfig | None:
@@ -354,7 +37,7 @@ def _network_in(info: ValidationInfo) -> NetworkConfig | None:
     return parse_config(info.data["family"], info.data["net"])
 
 
-class Recipe(_Table):
+class Recipe(Table):
     """A training run, complete."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -559,44 +242,6 @@ def _mistakes_in(values: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         return list_mistakes(error, known=_known_keys(values))
     return []
-
-
-def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
-    """Turn the recipe of a trained network into one that adapts it to a few photographs.
-
-    Few steps at a tenth of the learning rate: it must learn what is special about the photographs
-    and forget nothing of what all have in common.
-
-    Args:
-        recipe: What the network was trained with.
-        photographs: How many there are; a tenth of them is held out.
-
-    Source: our own runs, docs/how-to/train.md.
-    """
-    muon = recipe.optim.muon
-    optim = recipe.optim.model_copy(
-        update={
-            "steps": 2000,
-            "learning_rate": recipe.optim.learning_rate / 10,
-            "muon": muon and muon.model_copy(update={"learning_rate": muon.learning_rate / 10}),
-            "warmup": 100,
-            "schedule": "cosine",
-            "decay_at": (),
-            "decay": None,
-        }
-    )
-    held_out = min(recipe.data.validation, max(1, photographs // 10))
-    return recipe.model_copy(
-        update={
-            "name": f"{recipe.name}-tuned",
-            "source": f"fine-tuning of {recipe.name}",
-            "data": recipe.data.model_copy(update={"validation": held_out, "exclude": ()}),
-            "optim": optim,
-            "teacher": None,
-            "stage": (),
-            "log": recipe.log.model_copy(update={"validate_every": 200}),
-        }
-    )
 
 
 def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -28,9 +28,9 @@ def list_mistakes(error: ValidationError, *, known: Mapping[str, Collection[str]
     """Say what is wrong, a sentence for each mistake.
 
     Args:
-        error: Of a whole recipe. One that a validator let pass as its own cause is listed under
-            the key that was validated.
-        known: The keys that there are, by table; those above all tables by "".
+        error: The error of a whole recipe. An error that a validator raised for a cause is listed
+            as that cause, under the key that was validated.
+        known: The keys that there are, by table; those above all tables are under "".
     """
     return list(_sentences(error, (), known))
 

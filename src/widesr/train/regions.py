@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.train.detector import Detector, Places, Sight
-from widesr.train.recipe import DetectorTable
+from widesr.train.tables import DetectorTable
 
 _OVERLAP = 0.5
 """Least intersection over union of a region with its object."""
@@ -92,10 +92,10 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
     of other classes, the detector is to be as sure as it is of the photograph.
 
     Args:
-        photograph: The sight of it.
+        photograph: The detector's sight of the photograph.
         objects: Those of each picture: left, top, right, bottom, in pixels that the detector sees,
             and class, (m, 5).
-        places: Of the sight.
+        places: The places of that sight.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()
     shares, counts = torch.zeros_like(scores[..., 0]), torch.ones_like(scores[..., 0])

@@ -18,10 +18,11 @@ from widesr.train.device import require_compiler
 from widesr.train.extension import goes_on
 from widesr.train.grow import Start, grown
 from widesr.train.objective import Judgement, Objective, Share, part_of
-from widesr.train.optimizers import Optimizers
+from widesr.train.optimizers import Optimizers, gradients_of
 from widesr.train.parallel import ALONE, World
-from widesr.train.recipe import Recipe, Scores
+from widesr.train.recipe import Recipe
 from widesr.train.schedule import Way, learning_rate_at, way_at
+from widesr.train.tables import Scores
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -163,17 +164,14 @@ class Run:
             kept = [b for n, b in self.network.named_buffers() if n.endswith(_STATISTICS)]
             for statistic in kept:
                 statistic.div_(self.world.size)
-            self.world.all_reduce([values, *self._gradients(), *others, *kept])
+            self.world.all_reduce([values, *gradients_of(self.network), *others, *kept])
         loss, *terms = values.tolist()
         return Learned(loss, self._unscaled_norm(), dict(zip(judged.terms, terms, strict=True)))
-
-    def _gradients(self) -> list[Tensor]:
-        return [p.grad for p in self.network.parameters() if p.grad is not None]
 
     def _unscaled_norm(self) -> float:
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        return float(torch.nn.utils.get_total_norm(self._gradients()))
+        return float(torch.nn.utils.get_total_norm(gradients_of(self.network)))
 
     def _require_sound(self, learned: Learned, others: list[Tensor]) -> None:
         # fp16 overflows now and then: the scaler passes such a step over and takes a smaller scale.

@@ -3,7 +3,8 @@
 import math
 from typing import NamedTuple
 
-from widesr.train.recipe import LossTable, OptimTable, Recipe, Stage
+from widesr.train.recipe import Recipe
+from widesr.train.tables import LossTable, OptimTable, Stage
 
 _RISE, _FALL = 25.0, 1e4
 """Ratios of the one-cycle schedule: the highest rate to the first, and the first to the last."""

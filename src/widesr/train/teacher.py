@@ -15,9 +15,10 @@ from widesr.engine import NOISY, Engine, Port, find_model
 from widesr.errors import RecipeError
 from widesr.models.catalog import ALIASES
 from widesr.nets import Network
+from widesr.system.progress import ignore
 from widesr.train.checkpoint import load_weights
 from widesr.train.kept import identity, keep, open_kept
-from widesr.train.recipe import TeacherTable
+from widesr.train.tables import TeacherTable
 from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.upscaler import Upscaler
 
@@ -73,14 +74,14 @@ def taught(
     *,
     folder: Path,
     exclude: Sequence[str] = (),
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    on_progress: Callable[[int, int], None] = ignore,
 ) -> list[Pair]:
     """Put the teacher's picture beside each pair: made where it is not kept, else mapped.
 
     Args:
         pairs: All photographs that are learned from.
-        teacher: Whose pictures.
-        folder: Where they are kept, in a folder of the teacher's own; a kill loses one picture.
+        teacher: The model that makes the pictures.
+        folder: The place to keep them, in a folder of the teacher's own; a kill loses one picture.
         exclude: Patterns of the names of those whose own HR stands in the picture's place.
         on_progress: Called with the pictures that are there and those in all.
 

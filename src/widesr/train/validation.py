@@ -16,8 +16,8 @@ from widesr.pixels.noise import noise_rows
 from widesr.pixels.resize import imresize
 from widesr.pixels.spectrum import lattice_peak
 from widesr.train.features import Perceptual
-from widesr.train.recipe import Scores
 from widesr.train.run import as_tensor
+from widesr.train.tables import Scores
 
 _CROP = 128
 """Side of the centre of each held-out photograph that is validated on, in LR pixels at most."""
@@ -74,7 +74,7 @@ def validate(
     Args:
         network: As it is trained; it is not changed.
         pairs: At least one.
-        device: Where the networks are.
+        device: The device that the networks are on.
         perceptual: For LPIPS.
     """
     fused = network.fused().eval()

@@ -50,7 +50,7 @@ def split_photographs(folder: Path, *, listed: Path | None = None) -> tuple[list
     """Split the pictures of a folder, and of those in it, into (for ranges, for losses).
 
     Args:
-        folder: Of HR photographs.
+        folder: A folder of HR photographs.
         listed: A text file with the file names of those for losses, one a line, folders before
             them passed over, as lines that begin with "#"; None: those whose names have the least
             SHA-256.
@@ -95,7 +95,7 @@ def calibrate(
     the card. New ranges are found where int8 is measured, and the loss of before goes with the old.
 
     Args:
-        model: From `find_model`, with a card.
+        model: A model that `find_model` gave, with a card.
         photographs: HR, for the ranges.
         held_out: Others, for the losses: PSNR-Y against fp32's, each upscaled whole.
         backend: The runtime that computes in these precisions.

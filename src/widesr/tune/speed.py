@@ -91,7 +91,7 @@ def bench(
     """Measure a model on this machine, for about a minute.
 
     Args:
-        model: From `find_model`; one with tiles.
+        model: A model that `find_model` gave; one with tiles.
         backend: The runtime to measure; "auto" measures all.
         precision: The precision to measure; "auto" measures all.
         threads: For the runtimes; None is one per CPU that this process may use.

@@ -76,8 +76,6 @@ class Clip:
     """True if closed captions lie in the frames, as in American television; they are not kept."""
     incomplete: int
     """The bytes that the file states and does not have."""
-    video_bytes: int
-    """The size of the file, which the video has most of."""
 
 
 def is_clip(path: Path) -> bool:
@@ -243,7 +241,6 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             has_captions=any(_side_data(each, "A53_CC", "u1") is not None for each in frames),
             is_hdr10_plus=_side_data(first, "DYNAMIC_HDR_PLUS", "u1") is not None,
             incomplete=incomplete,
-            video_bytes=path.stat().st_size,
         )
 
 

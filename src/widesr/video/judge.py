@@ -4,7 +4,7 @@ A clip is a file, or a folder of pictures that are its frames in the order of th
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isinf
@@ -144,7 +144,6 @@ def evaluate_clips(
     upscaler: FrameUpscaler,
     scale: int,
     protocol: str,
-    on_clip: Callable[[ClipScores], None] = lambda _: None,
 ) -> ClipsReport:
     """Upscale the LR of HR clips, and score every frame.
 
@@ -153,7 +152,6 @@ def evaluate_clips(
         upscaler: What is judged.
         scale: The factor between LR and HR.
         protocol: One of `CLIP_PROTOCOLS`.
-        on_clip: Called with each clip's scores.
 
     Raises:
         UsageError: There is no such protocol, or it is not for this scale.
@@ -166,10 +164,7 @@ def evaluate_clips(
         )
     if asked.degradation == "BD" and scale != 4:
         raise UsageError(f"protocol {protocol} is for x4, and x{scale} was asked for")
-    clips = []
-    for each in _clips_in(hr):
-        clips.append(_judged(each, upscaler, scale=scale, protocol=asked))
-        on_clip(clips[-1])
+    clips = [_judged(each, upscaler, scale=scale, protocol=asked) for each in _clips_in(hr)]
     return ClipsReport(
         folder=str(hr),
         model=upscaler.model,

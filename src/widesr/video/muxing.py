@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from widesr.errors import VideoFormatError
 from widesr.system.files import FileBytes
 from widesr.video.clip import Clip, is_cover, opened
-from widesr.video.encoding import Encoding, Packet, stream_header
+from widesr.video.encoding import Encoding
 from widesr.video.library import load_av, reason
+from widesr.video.segments import Packet, stream_header
 from widesr.video.sound import Flac
 
 _MP4_KEYS = frozenset(

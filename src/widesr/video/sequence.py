@@ -105,7 +105,6 @@ def read_pictures(
         is_hdr10_plus=False,
         has_captions=False,
         incomplete=0,
-        video_bytes=sum(path.stat().st_size for path in paths),
     )
     return Pictures(clip=clip, paths=paths, max_pixels=max_pixels)
 

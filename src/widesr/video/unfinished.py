@@ -19,8 +19,8 @@ from typing import Any
 from widesr.errors import ImageWriteError, OutputExistsError
 from widesr.system.files import FileBytes, append_whole, give_name, whole_file
 from widesr.system.locks import lock
-from widesr.video.encoding import Packet
 from widesr.video.muxing import Kept, PartFile
+from widesr.video.segments import Packet
 
 _ENDS = 2**20
 """Bytes at both ends of an input by which it is known again, with its size and time."""

@@ -28,19 +28,12 @@ from widesr.system.version import __version__
 from widesr.video.clip import Clip, check_progressive, read_clip
 from widesr.video.converting import Converter
 from widesr.video.decoding import Damaged, Decoder, Frame
-from widesr.video.encoding import (
-    CONTAINERS,
-    Codec,
-    Encoder,
-    Encoding,
-    Packet,
-    Timeline,
-    choose_encoding,
-)
+from widesr.video.encoding import CONTAINERS, Codec, Encoding, choose_encoding
 from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
 from widesr.video.muxing import Kept, Output
 from widesr.video.passing import first_needed, upscale_marked
+from widesr.video.segments import Encoder, Packet, Timeline
 from widesr.video.sequence import Pictures, is_on_its_side, read_pictures, write_pictures
 from widesr.video.unfinished import Unfinished, fingerprint
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 _LOGGERS = ("widesr", "uvicorn.error")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -38,13 +39,8 @@ def _is_wanted(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def logging_as(kind: str, *, level: int = logging.INFO) -> Iterator[None]:
-    """Write the log of widesr and of uvicorn on standard error, and as before afterwards.
-
-    Args:
-        kind: "text" or "json".
-        level: The least that is written.
-    """
+def logging_as(kind: Literal["text", "json"]) -> Iterator[None]:
+    """Write the log of widesr and of uvicorn on standard error, and as before afterwards."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if kind == "json" else _Lines())
     handler.addFilter(_is_wanted)
@@ -53,7 +49,7 @@ def logging_as(kind: str, *, level: int = logging.INFO) -> Iterator[None]:
         logger = logging.getLogger(name)
         before.append((logger, logger.handlers[:], logger.level, logger.propagate))
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+        logger.setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         yield

@@ -141,7 +141,7 @@ def _parameter(option: str) -> str:
     return f"{name}={value}" if value else name
 
 
-def raised(problem: Problem, *, headers: Mapping[str, str] | None = None) -> ProblemError:
+def raised(problem: Problem) -> ProblemError:
     """Make an exception of a problem."""
     members: dict[str, Any] = problem.model_dump(include={"code", "detail", "status", "options"})
-    return ProblemError(headers=headers, **members)
+    return ProblemError(**members)

@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from widesr.errors import UsageError
+from widesr.system.progress import ignore
 from widesr.web.app import create_app
 from widesr.web.logs import logging_as
 from widesr.web.service import Service
@@ -101,7 +102,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: ServeSettings, *, ready: Callable[[str], None] = lambda _: None) -> None:
+def serve(settings: ServeSettings, *, ready: Callable[[str], None] = ignore) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:

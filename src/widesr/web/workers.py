@@ -141,13 +141,14 @@ class Workers:
     def stop(self, *, within: float) -> None:
         """Let the jobs that run be finished for a while; then they wait for the next server."""
         self.drain()
-        until = time.monotonic() + within
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(until - time.monotonic(), 0))
+        self._join(within)
         for running in list(self._running.values()):
             running.stop.set()
-        until = time.monotonic() + _STOP_S
+        self._join(_STOP_S)
+
+    def _join(self, seconds: float) -> None:
+        """Wait until all threads have ended, but so long at most."""
+        until = time.monotonic() + seconds
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(until - time.monotonic(), 0))

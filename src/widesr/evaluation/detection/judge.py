@@ -8,17 +8,18 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.degrade.bicubic import cropped_to_multiple, degrade
+from widesr.degrade.bicubic import degrade
 from widesr.engine import EngineOptions, EngineSettings, usable_cpus
-from widesr.errors import DataError, ShapeError, UsageError
+from widesr.errors import DataError, UsageError
 from widesr.evaluation.detection.boxes import Detections, TrueBoxes, read_boxes
 from widesr.evaluation.detection.detectors import Detector, load_detector
 from widesr.evaluation.detection.precision import Matches, Measures
 from widesr.evaluation.report import Frozen, ModelReport, versions
-from widesr.evaluation.scoring import load_judged
+from widesr.evaluation.scoring import cropped_hr, load_judged
 from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
+from widesr.pixels.depth import in_8_bits
 from widesr.system.machine import MachineReport, this_machine
 from widesr.system.progress import OnProgress, ignore
 
@@ -193,10 +194,7 @@ def _find_all(
                 f"{path}: has {pixels.shape[1]}x{pixels.shape[0]} pixels, but its boxes are for "
                 f"{each.width}x{each.height}"
             )
-        try:
-            hr = cropped_to_multiple(pixels, scale)
-        except ShapeError as error:
-            raise DataError(f"{path}: {error.message}") from error
+        hr = cropped_hr(pixels, scale, path=path)
         lr = degrade(hr, scale=scale)
         found[ORIGINAL][each.id] = eye(_rgb8(hr))
         found[SHRUNK][each.id] = eye(_rgb8(lr)).times(scale)
@@ -208,10 +206,7 @@ def _find_all(
 
 def _rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Bring a picture to what detectors take, uint8 RGB, (H, W, 3)."""
-    colours = pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2)
-    if colours.dtype == np.uint16:
-        colours = (colours.astype(np.uint32) + 128) // 257
-    return colours.astype(np.uint8)
+    return in_8_bits(pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 
 def _draws(matches: Mapping[str, Matches], resamples: int) -> dict[str, NDArray[np.float64]]:

@@ -39,7 +39,7 @@ def write_blinking(
     """Write the whole file or none.
 
     Args:
-        path: Where to; the suffix decides the format.
+        path: The file to write; its suffix decides the format.
         frames: All of one size, sRGB, (H, W, 3).
         overwrite: Replace a file that is there.
 

@@ -6,7 +6,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.evaluation.diff.difference import PANEL, Window, most_different, shown
+from widesr.evaluation.diff.difference import Window, most_different
+from widesr.evaluation.diff.sheet import PANEL, shown
 from widesr.pictures.picture import Picture
 from widesr.pixels.drawing import enlarged, framed, joined, titled
 from widesr.pixels.resize import imresize
@@ -39,9 +40,9 @@ def contact_sheet(
     Args:
         picture: The input.
         panels: A title, and the window upscaled; all of one size.
-        window: In pixels of the input.
+        window: The place, in pixels of the input.
         zoom: Pixels of the sheet per pixel of a panel; nothing is smoothed.
-        name: Of the picture, for its label.
+        name: The picture's name, for its label.
 
     Returns:
         sRGB, uint8, (H, W, 3).

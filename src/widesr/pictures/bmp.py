@@ -1,6 +1,5 @@
-"""Reads BMP and Netpbm pictures, which libvips' wheel does not: the header, then the pixels."""
+"""Reads BMP pictures, which libvips' wheel does not: the header, then the pixels."""
 
-import re
 import struct
 from typing import NamedTuple
 
@@ -11,174 +10,8 @@ from widesr.errors import ImageFormatError
 from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Sliceable
-from widesr.system.files import FileBytes
-
-Array = NDArray[np.uint8 | np.uint16]
-
-
-def open_bitmap(file: PictureFile, kind: str) -> Bitmap:
-    """Read the header of a file that is of the kind "bmp" or "netpbm" by its first bytes.
-
-    Raises:
-        ValueError: It is damaged or cut short; also while its pixels are decoded.
-        ImageFormatError: A variant that is not read.
-    """
-    return _open_bmp(file) if kind == "bmp" else _open_netpbm(file)
-
-
-def _scaled(values: NDArray[np.unsignedinteger], top: int) -> Array:
-    """Stretch values from 0 to `top` over 8 bits, or over 16 where 8 would lose some."""
-    full, dtype = (255, np.uint8) if top < 256 else (65535, np.uint16)
-    if top == full:
-        return values.astype(dtype)
-    return ((values.astype(np.uint32) * full + top // 2) // top).astype(dtype)
-
-
-# Netpbm
-
-_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
-_NETPBM_HEADER = re.compile(
-    rb"P(?:([14])%b(\d{1,9})%b(\d{1,9})|([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,9}))\s"
-    % ((_GAP,) * 5)
-)
-
-
-_PAM_HEADER = re.compile(rb"P7\s(?:[^\n]*\n){1,64}?\s*ENDHDR[^\S\n]*\n")
-
-
-def _open_pam(file: PictureFile) -> Bitmap:
-    """Open PAM as PGM or PPM, with or without alpha; its tuple type says no more than its depth."""
-    found = _PAM_HEADER.match(file[:65536])
-    if found is None:
-        raise ValueError("its header is not whole")
-    lines = (line.split(None, 1) for line in found[0].split(b"\n") if line[:1] != b"#")
-    said = {line[0]: line[1].strip() for line in lines if len(line) == 2}
-    names = (b"HEIGHT", b"WIDTH", b"DEPTH", b"MAXVAL")
-    numbers = [said.get(name, b"") for name in names]
-    if not all(re.fullmatch(rb"\d{1,9}", number) for number in numbers):
-        raise ValueError("its header has no number for each of its sides")
-    height, width, channels, top = map(int, numbers)
-    if not (width and height and channels and 0 < top < 65536):
-        raise ValueError(f"it claims {width}x{height}x{channels} values up to {top}")
-    if channels > 4:
-        raise ImageFormatError(
-            f"{file.path}: has {channels} channels, expected grey or RGB, with or without alpha; "
-            "save it as RGB"
-        )
-    shape = (height, width, channels)
-
-    def decode() -> Array:
-        values, end = _raw_numbers(file, found.end(), shape, top)
-        _check_last(file, end)
-        return _checked(values, top)
-
-    pixel_bytes = channels * (2 if top > 255 else 1)
-    return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)
-
-
-def _check_last(file: PictureFile, end: int) -> None:
-    if re.match(rb"\s*P[1-7]\s", file[end : end + 64]):
-        raise ImageFormatError(
-            f"{file.path}: holds more than one picture, one was expected; save the one that you "
-            "want as PNG"
-        )
-
-
-def _checked(values: NDArray[np.unsignedinteger], top: int) -> Array:
-    if values.max() > top:
-        raise ValueError(f"a value is above {top}, its maximum")
-    return _scaled(values, top)
-
-
-def _open_netpbm(file: PictureFile) -> Bitmap:
-    if file[:2] == b"P7":
-        return _open_pam(file)
-    found = _NETPBM_HEADER.match(file[:65536])
-    if found is None:
-        raise ValueError("its header is not whole")
-    variant, width, height, top = (
-        (*map(int, found.group(1, 2, 3)), 1) if found[1] else map(int, found.group(4, 5, 6, 7))
-    )
-    if not (width and height and 0 < top < 65536):
-        raise ValueError(f"it claims {width}x{height} pixels up to {top}")
-    shape = (height, width, 3 if variant in (3, 6) else 1)
-
-    def decode() -> Array:
-        read = {1: _plain_bits, 2: _plain_numbers, 3: _plain_numbers, 4: _raw_bits}
-        values, end = read.get(variant, _raw_numbers)(file, found.end(), shape, top)
-        _check_last(file, end)
-        return _checked(1 - values if variant in (1, 4) else values, top)
-
-    pixel_bytes = shape[2] * (2 if top > 255 else 1)
-    return Bitmap(width=width, height=height, pixel_bytes=pixel_bytes, decode=decode)
-
-
-_Shape = tuple[int, int, int]
-_Values = tuple[NDArray[np.unsignedinteger], int]
-"""The values of a picture, and where they end in the file."""
-
-
-def _taken(file: FileBytes, at: int, size: int) -> bytes:
-    if len(file) - at < size:
-        raise ValueError("its pixels are not all there")
-    return file[at : at + size]
-
-
-def _raw_bits(file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
-    height, width, _ = shape
-    row = -(-width // 8)
-    data = np.frombuffer(_taken(file, at, row * height), np.uint8).reshape(height, row)
-    return np.unpackbits(data, axis=1, count=width)[..., None], at + row * height
-
-
-def _raw_numbers(file: FileBytes, at: int, shape: _Shape, top: int) -> _Values:
-    dtype = np.dtype(">u2" if top > 255 else "u1")
-    size = shape[0] * shape[1] * shape[2] * dtype.itemsize
-    return np.frombuffer(_taken(file, at, size), dtype).reshape(shape), at + size
-
-
-_BLOCK = 2**20
-"""Bytes of text that are read at once: a list of all numbers would take 20 times the file."""
-_LONGEST = 20
-
-
-def _plain_bits(file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
-    count, parts = shape[0] * shape[1], []
-    _taken(file, at, count)
-    while count > 0 and (block := file[at : at + _BLOCK]):
-        digits = np.frombuffer(block.translate(None, b" \t\n\r\v\f"), np.uint8) - 48
-        parts.append(digits[:count])
-        count -= len(digits)
-        at += len(block)
-    return _joined(parts, shape), len(file)
-
-
-def _plain_numbers(file: FileBytes, at: int, shape: _Shape, _: int) -> _Values:
-    count, parts, rest = shape[0] * shape[1] * shape[2], [], b""
-    _taken(file, at, 2 * count - 1)
-    while count > 0:
-        block = file[at : at + _BLOCK]
-        at += len(block)
-        numbers = (rest + block).split()
-        rest = numbers.pop() if numbers and block and not block[-1:].isspace() else b""
-        if len(rest) > _LONGEST or any(
-            len(each) > _LONGEST or not each.isdigit() for each in numbers
-        ):
-            raise ValueError("a value is not a number")
-        parts.append(np.array([min(int(each), 65536) for each in numbers[:count]], np.uint32))
-        count -= len(numbers)
-        if not block:
-            break
-    return _joined(parts, shape), len(file)
-
-
-def _joined(parts: list[NDArray[np.unsignedinteger]], shape: _Shape) -> NDArray[np.unsignedinteger]:
-    if sum(map(len, parts)) < shape[0] * shape[1] * shape[2]:
-        raise ValueError("its pixels are not all there")
-    return np.concatenate(parts).reshape(shape)
-
-
-# BMP
+from widesr.pixels.depth import stretched
+from widesr.pixels.rows import Pixels
 
 
 class _Dib(NamedTuple):
@@ -220,7 +53,13 @@ class _Headed:
         return self._head[start:stop] + self._file[max(start - 14, 0) : max(stop - 14, 0)]
 
 
-def _open_bmp(given: PictureFile) -> Bitmap:
+def open_bmp(given: PictureFile) -> Bitmap:
+    """Read the header of a file that is BMP by its first bytes.
+
+    Raises:
+        ValueError: It is damaged or cut short; also while its pixels are decoded.
+        ImageFormatError: A variant that is not read.
+    """
     file = given if given[:2] == b"BM" else _Headed(given)
     head = file[: 14 + max(_DIB_SIZES) + 16]
     try:
@@ -238,11 +77,9 @@ def _open_bmp(given: PictureFile) -> Bitmap:
             "is not read; open it in another program and save it as PNG or TIFF"
         )
 
-    def decode() -> Array:
-        if dib.packing in (1, 2):
-            numbers = _unpacked(file[start:], dib)
-        else:
-            numbers = _bmp_rows(file, start, dib)
+    def decode() -> Pixels:
+        is_packed = dib.packing in (1, 2)
+        numbers = _unpacked(file[start:], dib) if is_packed else _plain(file, start, dib)
         if dib.bits > 8:
             return _channels(numbers, dib, masks)
         palette = _palette(file, dib)
@@ -258,7 +95,7 @@ def _open_bmp(given: PictureFile) -> Bitmap:
         height=dib.height,
         pixel_bytes=len(masks) * (2 if max(map(int.bit_count, masks)) > 8 else 1),
         decode=decode,
-        icc=_bmp_profile(dib, file, head),
+        icc=_profile(dib, file, head),
         pixels_per_mm=(across / 1000, down / 1000) if across > 0 and down > 0 else None,
     )
 
@@ -285,7 +122,7 @@ def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
     return (0x7C00, 0x3E0, 0x1F) if dib.bits == 16 else (0xFF0000, 0xFF00, 0xFF)
 
 
-def _bmp_rows(file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
+def _plain(file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
     """Read a number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
     row = (dib.width * dib.bits + 31) // 32 * 4
     if len(file) - start < row * (dib.height - 1) + (dib.width * dib.bits + 7) // 8:
@@ -304,7 +141,7 @@ def _bmp_rows(file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinte
     return numbers
 
 
-def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int, ...]) -> Array:
+def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int, ...]) -> Pixels:
     """Take pixels apart: (H, W, 3), or 4 with alpha."""
     if dib.bits == 24:
         return numbers[..., ::-1].astype(np.uint8)
@@ -313,7 +150,7 @@ def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int,
         unused = (mask & -mask).bit_length() - 1 if mask else 0
         shift = max(unused, mask.bit_length() - 16)
         values = (numbers & np.uint32(mask)) >> np.uint32(shift)
-        planes.append(_scaled(values, max(mask >> shift, 1)))
+        planes.append(stretched(values, max(mask >> shift, 1)))
     if any(plane.dtype == np.uint16 for plane in planes):
         planes = [p if p.dtype == np.uint16 else p.astype(np.uint16) * 257 for p in planes]
     return np.stack(planes, axis=2)
@@ -329,7 +166,7 @@ def _palette(file: Sliceable, dib: _Dib) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(n, step)[:, 2::-1]
 
 
-def _bmp_profile(dib: _Dib, file: Sliceable, head: bytes) -> bytes | None:
+def _profile(dib: _Dib, file: Sliceable, head: bytes) -> bytes | None:
     if dib.size < 124 or head[70:74] != b"DEBM":  # "MBED" as a little-endian number
         return None
     offset, size = struct.unpack_from("<II", head, 126)

@@ -1,0 +1,21 @@
+"""Changes the depth of pixels: from 16 bits to 8, and from any range to 8 or 16."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def in_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round uint16 levels to those of 8 bits, half up; uint8 stays as it is."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    return ((pixels + np.uint32(128)) // 257).astype(np.uint8)
+
+
+def stretched(values: NDArray[np.unsignedinteger], top: int) -> NDArray[np.uint8 | np.uint16]:
+    """Stretch values from 0 to `top` over 8 bits, or over 16 where 8 would lose some."""
+    full, dtype = (255, np.uint8) if top < 256 else (65535, np.uint16)
+    if top == full:
+        return values.astype(dtype)
+    return ((values.astype(np.uint32) * full + top // 2) // top).astype(dtype)

@@ -1,0 +1,186 @@
+"""Gathers what a run learns from: photographs, a teacher's pictures of them, their objects."""
+
+import hashlib
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from widesr.data.opening import open_source
+from widesr.data.pack import is_pack
+from widesr.data.patches import Pair, n_frames
+from widesr.data.source import Source, hold_out, large_enough, training_data
+from widesr.errors import DataError
+from widesr.models.catalog import TrainingData
+from widesr.system.progress import OnNotice, ignore
+from widesr.train.labels import labelled
+from widesr.train.parallel import World
+from widesr.train.recipe import Recipe
+from widesr.train.run import Run
+from widesr.train.schedule import parts
+from widesr.train.teacher import Teacher, taught
+from widesr.train.validation import centre
+
+
+class Photographs(NamedTuple):
+    """The photographs that a run learns from and is validated on, ready in memory."""
+
+    training: list[Pair]
+    held_out: list[Pair]
+    """The middles of the photographs that are held out."""
+    sources: tuple[TrainingData, ...]
+    pack: Path | None = None
+    """The pack that they come from, if any: a teacher's pictures are kept there."""
+
+
+def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
+    """List what a recipe takes from a folder, of clips where it learns these, or from a pack.
+
+    What is open already stays as it is.
+
+    Raises:
+        DataError: Nothing that can be used.
+    """
+    if not isinstance(data, Path):
+        return data
+    scale, wanted = recipe.network.scale, recipe.data
+    return open_source(
+        data,
+        scale=scale,
+        degradation=wanted.degradation,
+        exclude=wanted.exclude,
+        clips=recipe.learns_clips,
+    )
+
+
+def load_photographs(
+    data: Path | Source, recipe: Recipe, *, on_notice: OnNotice = ignore
+) -> Photographs:
+    """Load what a recipe takes from a folder or a pack; runs that take the same can share.
+
+    Arguments and errors are those of `train`.
+    """
+    scale, wanted = recipe.network.scale, recipe.data
+    source = open_photographs(data, recipe)
+    lr_patch = max(part.way.lr_patch for part in parts(recipe))
+    names = large_enough(source, scale=scale, lr_patch=lr_patch, on_notice=on_notice)
+    training, validation = hold_out(names, wanted.validation)
+    if len(validation) < wanted.validation:
+        on_notice(
+            f"{len(validation)} of {len(names)} photographs held out to validate on, not "
+            f"{wanted.validation}: the recipe is made for more of them"
+        )
+    return Photographs(
+        training=_long_enough(source.load(training), recipe, on_notice=on_notice),
+        held_out=[centre(pair, scale=scale, span=recipe.span) for pair in source.load(validation)],
+        sources=training_data(source, training),
+        pack=source.data if is_pack(source.data) else None,
+    )
+
+
+def _long_enough(pairs: list[Pair], recipe: Recipe, *, on_notice: OnNotice) -> list[Pair]:
+    """Leave out clips that are shorter than what a recurrent network learns from, and say so.
+
+    Raises:
+        DataError: None is left.
+    """
+    span = recipe.span
+    if not span.learns_all:
+        return pairs
+    found = [pair for pair in pairs if n_frames(pair) >= span.read]
+    if not found:
+        raise DataError(
+            f"no clip has the {span.read} frames of data.frames; the longest has "
+            f"{max(map(n_frames, pairs))}"
+        )
+    if len(found) < len(pairs):
+        on_notice(
+            f"{len(pairs) - len(found):,} of {len(pairs):,} clips are shorter than {span.read} "
+            "frames and left out"
+        )
+    return found
+
+
+def gather(
+    data: Path | Source | Photographs,
+    run: Run,
+    out: Path,
+    *,
+    on_teacher: Callable[[int, int], None],
+    on_notice: OnNotice,
+) -> Photographs:
+    """Load all that the processes of a run learn from; see `train` for the arguments and errors."""
+    recipe, world = run.recipe, run.world
+    photographs = world.together(
+        lambda: (
+            data
+            if isinstance(data, Photographs)
+            else load_photographs(data, recipe, on_notice=on_notice)
+        )
+    )
+    world.together(lambda: _require_same(photographs, world))
+    if recipe.teacher:
+        photographs = _teach(run, photographs, out, on_progress=on_teacher)
+    if recipe.detector:
+        photographs = _label(run, photographs, out)
+    return photographs
+
+
+def _require_same(photographs: Photographs, world: World) -> None:
+    """Hold all processes to the same photographs.
+
+    Raises:
+        DataError: This one has others than the leading one.
+    """
+    names = [(pair.name, pair.lr.shape) for pair in photographs.training]
+    ours = hashlib.sha256(repr(names).encode()).digest()
+    if world.broadcast(ours) != ours:
+        raise DataError(
+            f"{len(names)} photographs on {socket.gethostname()} are not those of process 0; "
+            "copy the folder to every machine, or pack it and copy the pack"
+        )
+
+
+def _teach(
+    run: Run, photographs: Photographs, out: Path, *, on_progress: Callable[[int, int], None]
+) -> Photographs:
+    """Put the teacher's pictures beside the photographs that are learned from."""
+    table, world = run.recipe.teacher, run.world
+    assert table is not None
+
+    def load() -> Teacher:
+        return Teacher(table, scale=run.recipe.network.scale, device=run.device)
+
+    teacher = world.together(load)
+    run.teacher = teacher.origin
+
+    def learn() -> list[Pair]:
+        return taught(
+            photographs.training,
+            teacher,
+            folder=photographs.pack or out,
+            exclude=table.exclude,
+            on_progress=on_progress if world.is_main else ignore,
+        )
+
+    return photographs._replace(training=_main_first(world, learn))
+
+
+def _label(run: Run, photographs: Photographs, out: Path) -> Photographs:
+    """Put the objects beside the photographs that are learned from."""
+    table, onlooker = run.recipe.detector, run.objective.onlooker
+    assert table is not None
+    assert onlooker is not None
+
+    def label() -> list[Pair]:
+        folder = photographs.pack or out
+        return labelled(photographs.training, onlooker.detector, table, folder=folder)
+
+    return photographs._replace(training=_main_first(run.world, label))
+
+
+def _main_first(world: World, make: Callable[[], list[Pair]]) -> list[Pair]:
+    """Make what is kept on the disk in the main process: others on the same disk find it made."""
+    first = world.together(lambda: make() if world.is_main else [])
+    others = world.together(lambda: [] if world.is_main else make())
+    return first or others

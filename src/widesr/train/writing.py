@@ -1,0 +1,31 @@
+"""Writes the files of a run, whole or not at all, and says of one that cannot be written why."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from widesr.errors import CheckpointError
+from widesr.system.files import whole_file
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file of which the system says that it cannot be written.
+
+    Raises:
+        CheckpointError: The folder takes no file, or is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole, or leave the one that is there.
+
+    Raises:
+        CheckpointError: The folder takes no file, or is full.
+    """
+    with writing(path), whole_file(path, overwrite=True) as file:
+        file.write(data)
