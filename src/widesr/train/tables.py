@@ -172,6 +172,8 @@ class LossTable(Table):
     """Weight of 1 - MS-SSIM, on as many of its scales as fit into a patch."""
     focal_frequency: Factor | None = None
     """Weight of the difference of spectra, which counts the frequencies that are farthest off."""
+    overshoot: Factor | None = None
+    """Weight of what is lighter or darker than all HR pixels around: the halos of print."""
     lattice: Factor | None = None
     """Weight of the checkerboard that comes again at each LR pixel; networks that are judged by
     strided networks need it."""
