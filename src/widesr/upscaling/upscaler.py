@@ -124,7 +124,7 @@ class Upscaler(ScaleUpscaler):
         """Load a model file; what `widesr bench` found for it on this machine counts for "auto".
 
         Raises:
-            As `load`.
+            WidesrError: As `load`.
         """
         engine, fastest = load_tuned(model, options)
         upscaler = cls(engine, options, card=model.card, fastest_tile=fastest)
