@@ -24,8 +24,8 @@ def compare_models(
             "-n",
             "--model",
             metavar="NAME",
-            help="A model; give it again for more. Default: bicubic, fast, default, best, "
-            "realistic.",
+            help="A model; give it again for more. Default: bicubic and all that have a short "
+            "name, such as fast.",
         ),
     ] = None,
     output: Annotated[

@@ -30,7 +30,7 @@ def run_studies(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", metavar="DIR", help="A folder of HR photographs, and of folders of them."
+            "--data", metavar="DIR", help="A folder of HR photographs; its subfolders count too."
         ),
     ] = None,
     out: Annotated[

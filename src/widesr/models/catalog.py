@@ -37,9 +37,9 @@ ALIASES: dict[str, dict[int, str]] = {
     "crisp": {2: "wdsr-a16-crisp-x2", 4: "wdsr-a16-crisp-x4"},
     "samples": {4: "wdsr-a16-samples-x4"},
 }
-"""Other names of models, by scale: the quickest, the usual ones and the sharpest, all for clean
-pictures, those for JPEG files and noise, those that invent detail, and one that invents other
-detail for each seed."""
+"""Other names of models, by scale. `fast`, `default` and `best` are for clean pictures, `realistic`
+is for JPEG files and noise, `crisp` invents detail, and `samples` invents other detail for each
+seed."""
 
 
 def aliases_of(name: str) -> list[str]:

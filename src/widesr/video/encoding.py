@@ -264,7 +264,7 @@ def check_codec(codec: Codec | None, out: Path, *, crf: int | None, lossless: bo
         )
         raise UsageError(f"{codec} {why} takes no crf; leave it out")
     if crf is not None and not 0 <= crf <= kind.most:
-        raise UsageError(f"crf {crf} cannot be meant for {codec}; expected 0 to {kind.most}")
+        raise UsageError(f"crf {crf} is not valid for {codec}; expected 0 to {kind.most}")
 
 
 def container_of(out: Path) -> str:

@@ -49,7 +49,7 @@ def _problem(text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
 _UNAUTHORIZED = _problem("The token is missing or another.")
 _FORBIDDEN = _problem("The request comes from another site, or by a name that is not known.")
 _NOT_FOUND = _problem("There is no such job, or not any more.")
-_NOT_MEANT = _problem("The request cannot be meant.")
+_NOT_MEANT = _problem("The request is not valid.")
 _BUSY = _problem("The server stops, or is too busy.", headers=_RETRY)
 PROBLEMS: dict[int | str, dict[str, Any]] = {401: _UNAUTHORIZED, 403: _FORBIDDEN, 503: _BUSY}
 

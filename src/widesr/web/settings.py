@@ -158,7 +158,7 @@ def load_settings(**given: Any) -> ServeSettings:  # noqa: ANN401 - checked by p
         **given: Fields of `ServeSettings`; None stands for one that was not given.
 
     Raises:
-        UsageError: A value that cannot be meant, by its name and by its variable.
+        UsageError: A value that is not valid, by its name and by its variable.
     """
     try:
         return ServeSettings(**{name: value for name, value in given.items() if value is not None})

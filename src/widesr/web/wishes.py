@@ -23,18 +23,22 @@ class Wishes(BaseModel):
 
     scale: Annotated[
         float | None,
-        Field(gt=0, le=MAX_SCALE, description="Times larger; 2 where no size is given."),
+        Field(gt=0, le=MAX_SCALE, description="How many times larger; 2 where no size is given."),
     ] = None
     width: Annotated[
-        Side | None, Field(description="Of the result in pixels, instead of a scale.")
+        Side | None, Field(description="The width of the result in pixels, instead of a scale.")
     ] = None
-    height: Annotated[Side | None, Field(description="The same.")] = None
-    longest: Annotated[Side | None, Field(description="The same for the longer side.")] = None
+    height: Annotated[
+        Side | None, Field(description="The height of the result in pixels, instead of a scale.")
+    ] = None
+    longest: Annotated[
+        Side | None, Field(description="The longer side of the result in pixels.")
+    ] = None
     fit: Annotated[
         str | None,
         Field(
             pattern=r"^[1-9][0-9]{0,5}x[1-9][0-9]{0,5}$",
-            description="The same: the largest that fits inside, as 1920x1080.",
+            description="The box that the result must fit into, such as 1920x1080.",
         ),
     ] = None
     model: Annotated[
@@ -46,9 +50,13 @@ class Wishes(BaseModel):
     ] = "default"
     format: Annotated[
         Literal["png", "jpg", "webp", "tiff", "avif", "gif", "mp4", "mov", "mkv", "webm"] | None,
-        Field(description="Of the result; by default that of the input, or the nearest."),
+        Field(
+            description="The format of the result; by default that of the input, or the nearest."
+        ),
     ] = None
-    quality: Annotated[int, Field(ge=1, le=100, description="Of JPEG, WebP and AVIF.")] = 95
+    quality: Annotated[
+        int, Field(ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
+    ] = 95
     lossless: Annotated[bool, Field(description="Every value is kept, or the picture refused.")] = (
         False
     )
@@ -64,7 +72,7 @@ class Wishes(BaseModel):
     ] = "keep"
     codec: Annotated[
         Literal["h264", "hevc", "av1", "vp9", "ffv1", "prores"] | None,
-        Field(description="Of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
+        Field(description="The codec of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
     ] = None
     crf: Annotated[
         int | None,
@@ -129,7 +137,7 @@ def read_asked(query: Mapping[str, Any], form: Mapping[str, Any]) -> Asked:
     """Join query and form; a parameter in both is refused.
 
     Raises:
-        UsageError: A parameter that is not known, or a value that cannot be meant.
+        UsageError: A parameter that is not known, or a value that is not valid.
     """
     if twice := sorted(set(query) & set(form)):
         raise UsageError(f"{', '.join(twice)}: given in the address and in the form; give it once")
