@@ -39,12 +39,12 @@ class Guard:
     """
 
     def __init__(self, run: Run, *, lattice: float | None = None) -> None:
-        """Take where the run stands for well; `lattice` is that of its last validation."""
+        """Take the run, as it stands, for sound; `lattice` is the one of its last validation."""
         self._run, self._lattice = run, lattice
         self.settle()
 
     def settle(self) -> None:
-        """Take where the run stands for well, from now on."""
+        """Take the run, as it stands, for sound from now on."""
         tensors, plain = self._run.state()
         self._tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         copies = {name: list(values) for name, values in self._run.watched.items()}

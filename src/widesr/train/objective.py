@@ -69,7 +69,7 @@ class Adversary:
             table: The settings of the discriminator.
             device: The device that it learns on.
             world: The processes that learn together.
-            ratio: Its learning rate by that of the schedule.
+            ratio: Its learning rate, as a multiple of the schedule's.
             n_in: Channels of the detector's features that it judges, if it does.
         """
         network = build_discriminator(table.discriminator, table.n_feats, n_in=n_in)

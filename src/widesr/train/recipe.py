@@ -60,7 +60,7 @@ class Recipe(Table):
     @model_validator(mode="before")
     @classmethod
     def _finish_is_a_stage(cls, values: Any) -> Any:  # noqa: ANN401 (of any kind)
-        """Read recipes of weights and runs of before there were stages."""
+        """Read recipes of weights and runs that are older than stages."""
         optim = values.get("optim") if isinstance(values, dict) else None
         if not isinstance(optim, dict):
             return values

@@ -72,7 +72,7 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.scores = Scores()
-        """Those of the last validation."""
+        """The scores of the last validation."""
         self.psnr_at_start: float | None = None
         self.best: tuple[bool, float] | None = None
         """Rank of the best weights so far, as `BestTable.rank` gives it."""
@@ -260,7 +260,7 @@ class Run:
         self.step, self.seconds = plain["step"], plain["seconds"]
         self.psnr_at_start = plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
-        # States of before these keys came have none of them.
+        # States that are older than these keys have none of them.
         self.scores = Scores(*plain.get("scores", [plain.get("psnr")]))
         best = plain.get("best_psnr")
         self.best = (True, best) if best is not None else None

@@ -259,7 +259,7 @@ def _middle(
 
 
 def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:
-    """Cut the middle of a picture out as networks take it, with so many channels of noise."""
+    """Cut the middle of a picture out as networks take it, with channels of noise if they do."""
     middle, _ = _middle(lr, lr)
     beside = noise_rows(*middle.shape[:2], channels=noise, seed=0).whole() if noise else None
     return to_network(middle, beside)
