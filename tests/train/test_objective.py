@@ -20,13 +20,13 @@ from recipes import rewritten
 from widesr.data.patches import Batch
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
+from widesr.train.adversary import Adversary, Share
 from widesr.train.checkpoint import load_newest_state, load_weights
 from widesr.train.discriminators import DiscriminatorName
 from widesr.train.dry_run import plan
 from widesr.train.features import Perceptual, SqueezeNet
 from widesr.train.guard import Guard
 from widesr.train.loop import prepare, train
-from widesr.train.objective import Adversary, Share
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import load_recipe
 from widesr.train.run import ExplosionError, Learned

@@ -14,10 +14,12 @@ from widesr.data.loader import share_of
 from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
+from widesr.train.adversary import Judgement, Share
+from widesr.train.checkpoint import part_of
 from widesr.train.device import require_compiler
 from widesr.train.extension import goes_on
 from widesr.train.grow import Start, grown
-from widesr.train.objective import Judgement, Objective, Share, part_of
+from widesr.train.objective import Objective
 from widesr.train.optimizers import Optimizers, gradients_of
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import Recipe
