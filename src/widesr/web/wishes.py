@@ -23,18 +23,18 @@ class Wishes(BaseModel):
 
     scale: Annotated[
         float | None,
-        Field(gt=0, le=MAX_SCALE, description="Times larger; 2 where no size is given."),
+        Field(gt=0, le=MAX_SCALE, description="How many times larger; 2 where no size is given."),
     ] = None
     width: Annotated[
-        Side | None, Field(description="Of the result in pixels, instead of a scale.")
+        Side | None, Field(description="Width of the result in pixels, instead of a scale.")
     ] = None
-    height: Annotated[Side | None, Field(description="The same.")] = None
+    height: Annotated[Side | None, Field(description="The same for the height.")] = None
     longest: Annotated[Side | None, Field(description="The same for the longer side.")] = None
     fit: Annotated[
         str | None,
         Field(
             pattern=r"^[1-9][0-9]{0,5}x[1-9][0-9]{0,5}$",
-            description="The same: the largest that fits inside, as 1920x1080.",
+            description="A box that the result fills as far as its aspect allows: 1920x1080.",
         ),
     ] = None
     model: Annotated[
@@ -46,15 +46,13 @@ class Wishes(BaseModel):
     ] = "default"
     format: Annotated[
         Literal["png", "jpg", "webp", "tiff", "avif", "gif", "mp4", "mov", "mkv", "webm"] | None,
-        Field(description="Of the result; by default that of the input, or the nearest."),
+        Field(description="Format of the result; by default the input's, or the nearest."),
     ] = None
-    quality: Annotated[int, Field(ge=1, le=100, description="Of JPEG, WebP and AVIF.")] = 95
-    lossless: Annotated[bool, Field(description="Every value is kept, or the picture refused.")] = (
-        False
-    )
+    quality: Annotated[int, Field(ge=1, le=100, description="Quality of JPEG, WebP and AVIF.")] = 95
+    lossless: Annotated[bool, Field(description="True to keep every value, or refuse.")] = False
     consistent: Annotated[
         bool,
-        Field(description="The result shrinks back to the picture; for scales of whole numbers."),
+        Field(description="True if the result shrinks back to the picture; needs a whole scale."),
     ] = False
     icc: Annotated[
         Literal["keep", "srgb", "strip"], Field(description="What becomes of the colour profile.")
@@ -64,18 +62,18 @@ class Wishes(BaseModel):
     ] = "keep"
     codec: Annotated[
         Literal["h264", "hevc", "av1", "vp9", "ffv1", "prores"] | None,
-        Field(description="Of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
+        Field(description="Codec of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
     ] = None
     crf: Annotated[
         int | None,
         Field(ge=0, le=63, description="The quality of a clip; less is better. H.264: 17."),
     ] = None
     deinterlace: Annotated[
-        bool, Field(description="Both fields of an interlaced clip are made one picture.")
+        bool, Field(description="True to make one picture of both fields of an interlaced clip.")
     ] = False
     damaged: Annotated[
         Literal["refuse", "repeat"],
-        Field(description="Clips with frames that cannot be decoded: the last good one stands in."),
+        Field(description="'repeat' lets the last good frame stand in for those that are damaged."),
     ] = "refuse"
 
     @property
