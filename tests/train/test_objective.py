@@ -424,7 +424,7 @@ def test_colours_that_drift_take_the_run_back_and_name_the_knob(guarded):
     steps(guarded, 49, colour=9.0)
     with pytest.raises(ExplosionError, match="colours") as caught:
         steps(guarded, 1, colour=9.0)
-    assert names(caught.value.knobs, "loss.adversarial.weight (0.01)", "loss.perceptual (0.1)")
+    assert names(caught.value.advice, "loss.adversarial.weight (0.01)", "loss.perceptual (0.1)")
 
 
 def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, monkeypatch):

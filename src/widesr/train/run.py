@@ -36,11 +36,11 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class ExplosionError(TrainingError):
-    """A run that is no longer well; `knobs` names the keys of the recipe that may help."""
+    """A run that is no longer sound; `advice` names the keys of the recipe that may help."""
 
-    def __init__(self, message: str, *, knobs: str | None = None) -> None:
+    def __init__(self, message: str, *, advice: str | None = None) -> None:
         super().__init__(message)
-        self.knobs = knobs
+        self.advice = advice
 
 
 class Learned(NamedTuple):

@@ -92,7 +92,7 @@ def calibrate(
     """Find the ranges of a model's convolutions, and what bf16, fp16 and int8 cost it.
 
     The loss in a precision that is not measured, or that this CPU does not have, stays as it was on
-    the card. New ranges are found where int8 is measured, and the loss of before goes with the old.
+    the card. Where int8 is measured, new ranges are found; the old ones and their loss go.
 
     Args:
         model: A model that `find_model` gave, with a card.
