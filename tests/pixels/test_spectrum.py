@@ -15,7 +15,7 @@ def grey(values):
 def test_a_wave_is_in_the_ring_of_its_frequency():
     across = np.arange(256)
     wave = grey(128 + 50 * np.sin(2 * np.pi * across / 8)) * np.ones((256, 1), np.uint8)
-    spectrum = radial_spectrum(wave, bins=64)
+    spectrum = radial_spectrum(wave)
     assert np.argmax(spectrum) in (15, 16)  # 1/8 cycles per pixel is 16 of 128 rings
     assert spectrum.shape == (64,)
 

@@ -150,7 +150,7 @@ def test_a_run_that_went_back_and_is_killed_ends_with_the_same_weights(
 
 
 @pytest.mark.parametrize("rate", ["1e30", "1e4"])
-def test_a_loss_that_explodes_again_and_again_stops_the_run_and_names_the_knobs(
+def test_a_loss_that_explodes_again_and_again_stops_the_run_and_says_what_may_help(
     photographs, recipe_file, tmp_path, rate
 ):
     change = ("learning_rate = 1e-2", f"learning_rate = {rate}")

@@ -20,13 +20,13 @@ from recipes import rewritten
 from widesr.data.patches import Batch
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
+from widesr.train.adversary import Adversary, Share
 from widesr.train.checkpoint import load_newest_state, load_weights
 from widesr.train.discriminators import DiscriminatorName
 from widesr.train.dry_run import plan
 from widesr.train.features import Perceptual, SqueezeNet
 from widesr.train.guard import Guard
 from widesr.train.loop import prepare, train
-from widesr.train.objective import Adversary, Share
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import load_recipe
 from widesr.train.run import ExplosionError, Learned
@@ -424,7 +424,7 @@ def test_colours_that_drift_take_the_run_back_and_name_the_knob(guarded):
     steps(guarded, 49, colour=9.0)
     with pytest.raises(ExplosionError, match="colours") as caught:
         steps(guarded, 1, colour=9.0)
-    assert names(caught.value.knobs, "loss.adversarial.weight (0.01)", "loss.perceptual (0.1)")
+    assert names(caught.value.advice, "loss.adversarial.weight (0.01)", "loss.perceptual (0.1)")
 
 
 def test_a_lattice_that_comes_takes_the_run_back(gan, photographs, tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def forecast(
     What will be refused, as far as its header tells, is left out.
 
     Args:
-        jobs: What is to be done; of many pictures, some are looked at.
+        jobs: The pictures to be made; only some of many are looked at.
         settings: How pictures are read and written.
         upscaler: Makes the outputs.
         overwrite: Outputs that are there already are made again.

@@ -31,7 +31,7 @@ class Job:
     """The output folder, whose manifest lists the target; None if no input was a folder."""
 
     becomes_png: bool = False
-    """True if the format changes because that of the source is not written."""
+    """True if the format changes, because the source's is not written."""
     refused: WidesrError | None = None
     """Why it cannot be done, though the others can."""
 
@@ -72,10 +72,10 @@ def plan_jobs(
 
     Args:
         inputs: Files and folders.
-        name_end: As "_x2": ends the names of files made beside their inputs, and the name of the
+        name_end: The end, such as "_x2", of the names of files made beside their inputs, and of the
             folder made beside an input folder. In an `output` folder the names stay.
         output: A file for one file, a folder for more.
-        into_folder: Whether `output` is meant as a folder, be it there or not.
+        into_folder: True if `output` is meant as a folder, even where it is not there yet.
         suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
         format: One of `FORMATS`, by its suffix, or "gif"; by default each format stays, and
             becomes PNG where it cannot be written, as GIF of a still picture; HEIC becomes JPEG,

@@ -183,7 +183,7 @@ class Manifest:
         """Bring a line to the disk; one of a failure waits until there is a folder for it.
 
         Raises:
-            ImageWriteError: It cannot be written; nothing of it is left.
+            ImageWriteError: It cannot be written; no part of it is left.
         """
         self._waiting.append(entry.model_dump_json().encode() + b"\n")
         if entry.status == "failed" and not self.path.parent.is_dir():

@@ -94,7 +94,7 @@ def upscale_bytes(
     """Upscale the bytes of a picture file; what is decoded passes row by row.
 
     Args:
-        settings: All that decides the output; without a format it is that of the name.
+        settings: All that decides the output; without a format, the name's suffix decides it.
         data: A file of any format that is read.
         name: The name of the file, which errors begin with, and whose suffix says the format.
         upscaler: As for `upscale_one`.

@@ -20,7 +20,7 @@ def judge_clips(
     model: str,
     scale: int,
     protocols: list[str],
-    run_with: "EngineOptions",
+    engine: "EngineOptions",
     quiet: bool,
 ) -> "tuple[ClipsReport, list[str]]":
     """Upscale the LR of HR clips; give the report, and its lines for people.
@@ -34,7 +34,7 @@ def judge_clips(
 
     if len(protocols) > 1:
         raise UsageError("one protocol of clips is judged at a time; give one")
-    upscaler = SingleFrames(Upscaler.load(model, scale=scale, options=run_with))
+    upscaler = SingleFrames(Upscaler.load(model, scale=scale, options=engine))
     with progress(1, quiet=quiet) as show:
         show(0, str(hr))
         report = evaluate_clips(hr, upscaler=upscaler, scale=scale, protocol=protocols[0])

@@ -134,7 +134,7 @@ def _by_bicubic(
 
 
 def _by_name(degradation: str, *, scale: int, seed: int) -> _Shrunk:
-    """Shrink 8-bit colours as training does; of opacity, nothing is spoilt."""
+    """Shrink 8-bit colours as training does; opacity is shrunk by bicubic alone."""
     import numpy as np
 
     from widesr.degrade.bicubic import degrade

@@ -138,6 +138,6 @@ def _state(
 
 
 def _beside(weights: Path, suffix: str) -> Path:
-    """Name the output after the weights; of a model's name, whose dots are no suffix, all stays."""
+    """Name the output after the weights; a model's name stays whole, for its dots are no suffix."""
     known = weights.suffix in (".safetensors", ".onnx")
     return weights.with_suffix(suffix) if known else weights.with_name(weights.name + suffix)

@@ -168,7 +168,7 @@ def evaluate_model(
     report: BaseModel
     if any(name.startswith(CLIP_PROTOCOL) for name in protocol):
         report, lines = judge_clips(
-            hr_dir, model=model, scale=scale, protocols=protocol, run_with=engine, quiet=quiet
+            hr_dir, model=model, scale=scale, protocols=protocol, engine=engine, quiet=quiet
         )
     elif detector is not None or boxes is not None:
         if detector is None or boxes is None or lr_dir is not None or sr_dir is not None:

@@ -282,7 +282,7 @@ def _aliases(model: "ModelFile") -> list[str]:
 
 
 def _parameters(card: "ModelCard") -> int:
-    return card.parameters_fused or card.parameters  # cards of before have none fused
+    return card.parameters_fused or card.parameters  # older cards have none fused
 
 
 def _card(model: "ModelFile") -> str:

@@ -169,13 +169,13 @@ def show_help(context: typer.Context) -> None:
 
 
 def print_note(note: str) -> None:
-    """Print a line on stderr for someone who looks at it; nothing in a pipe or a log, or of ""."""
+    """Print a line on stderr for someone who looks at it; nothing in a pipe, a log, or for ""."""
     if note and sys.stderr.isatty():
         print_line(f"widesr: note: {note}", err=True)
 
 
 def print_advice(advice: str) -> None:
-    """Print a line on stderr wherever that goes, for it is on the result; nothing of ""."""
+    """Print a line on stderr, even into a pipe, for it is about the result; nothing for ""."""
     if advice:
         print_line(f"widesr: note: {advice}", err=True)
 

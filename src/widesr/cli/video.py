@@ -160,7 +160,7 @@ def upscale_clips(
     pairs: list[tuple[Path, Path]],
     model: str,
     asked: ClipOptions,
-    run_with: "EngineOptions",
+    engine: "EngineOptions",
     *,
     is_all: bool,
     as_json: bool,
@@ -172,7 +172,7 @@ def upscale_clips(
         pairs: The inputs and outputs.
         model: The model's name.
         asked: What is done to them.
-        run_with: How the network is run.
+        engine: The settings by which the network is run.
         is_all: No other inputs follow.
         as_json: Print JSON instead of text.
         quiet: Print errors only.
@@ -186,7 +186,7 @@ def upscale_clips(
     from widesr.video.frames import load_frame_upscaler
 
     try:
-        upscaler = load_frame_upscaler(model, target=asked.target, options=run_with)
+        upscaler = load_frame_upscaler(model, target=asked.target, options=engine)
     except WidesrError as error:  # pictures may be among the inputs, which need no decoder of clips
         print_error(error)
         return len(pairs)
@@ -199,7 +199,7 @@ def upscale_clips(
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
                     continue
                 raise output_exists(target)
-            result = _one(source, target, upscaler, asked, run_with, quiet=quiet)
+            result = _one(source, target, upscaler, asked, engine, quiet=quiet)
         except WidesrError as error:
             if is_all and len(pairs) == 1 and not as_json:
                 raise
@@ -224,7 +224,7 @@ def _one(
     target: Path,
     upscaler: "FrameUpscaler",
     asked: ClipOptions,
-    run_with: "EngineOptions",
+    engine: "EngineOptions",
     *,
     quiet: bool,
 ) -> "VideoResult":
@@ -252,7 +252,7 @@ def _one(
         deinterlace=asked.deinterlace,
         damaged=asked.damaged,
         fps=asked.fps,
-        run_with=run_with,
+        run_with=engine,
         **asked.max_pixels,
     )
     if not quiet:

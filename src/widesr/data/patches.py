@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     lr: NDArray[np.uint8]
     """(n, p, p, 3), of clips (n, p, p, 3T)."""
     hr: NDArray[np.uint8]
-    """(n, s*p, s*p, 3); of clips, all frames to learn."""
+    """(n, s*p, s*p, 3); for clips, all frames to learn."""
     taught: NDArray[np.uint8] | None = None
     """A teacher's pictures of LR, as large as HR."""
     objects: tuple[NDArray[np.float32], ...] | None = None

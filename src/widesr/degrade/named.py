@@ -331,7 +331,7 @@ DEGRADATIONS: dict[str, Degradation] = {
 
 
 def photograph_seed(name: str, *, variant: int = 0) -> int:
-    """Give a photograph its seed: that of its file name, so that no other photograph matters."""
+    """Derive the seed of a photograph from its file name, so that no other photograph matters."""
     file = PurePath(name).name.encode(errors="surrogateescape")
     digest = hashlib.sha256(file + (b"/%d" % variant if variant else b"")).digest()
     return int.from_bytes(digest[:8], "big")

@@ -72,7 +72,7 @@ def round_convolutions(graph: Any, ranges: _Ranges) -> bool:  # noqa: ANN401
         ranges: The ranges that `find_ranges` gave.
 
     Returns:
-        True if each of the ranges is that of a convolution in this graph.
+        True if each of the ranges belongs to a convolution in this graph.
     """
     convs = [(_name(conv), conv) for conv in _inner_convolutions(graph)]
     for name, conv in convs:

@@ -89,7 +89,7 @@ class ModelReport(Frozen):
     engine: str
     """The runtime; "imresize" for bicubic."""
     precision: str = "fp32"
-    """The precision of computing; reports of before are of fp32."""
+    """The precision of computing; older reports, which do not say it, are of fp32."""
     card_name: str | None
     """The name on the card inside the model file; None for bicubic, as `sha256`."""
     sha256: str | None

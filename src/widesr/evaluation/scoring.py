@@ -196,7 +196,7 @@ def score(
 def load_judged(
     model: str, *, scale: int, options: EngineOptions
 ) -> tuple[ScaleUpscaler, ModelReport]:
-    """Load the model that is judged, and say which it is.
+    """Load the model that is judged, and describe it for the report.
 
     Raises:
         ModelNotFoundError: No such model at this scale.

@@ -5,7 +5,6 @@ import logging
 import warnings
 from collections.abc import Sequence, Set
 from copy import deepcopy
-from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,10 +128,12 @@ def write_onnx(
         weights_sha256=hashlib.sha256(model.graph.SerializeToString()).hexdigest(),
         **facts,
     )
-    _set_card(model, card)
+    helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
+    onnx.checker.check_model(model, full_check=True)
     try:
         with whole_file(out, overwrite=overwrite) as file:
-            _write(file, model)
+            file.write(model.SerializeToString())
+            file.flush()  # so that it can be opened by name
             _compare(Path(file.name), plain, out=out)
     except OSError as error:
         raise write_error(out, error) from error
@@ -215,16 +216,6 @@ def _store_fp16(model: ModelProto, *, weights: Set[str]) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _set_card(model: ModelProto, card: ModelCard) -> None:
-    helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
-
-
-def _write(file: BufferedRandom, model: ModelProto) -> None:
-    onnx.checker.check_model(model, full_check=True)
-    file.write(model.SerializeToString())
-    file.flush()  # so that it can be opened by name
 
 
 def write_error(out: Path, error: OSError) -> WidesrError:

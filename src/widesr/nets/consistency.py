@@ -78,7 +78,7 @@ class Consistency(nn.Module):
 
 
 def _blocks_beyond(scale: int, n_taps: int) -> int:
-    """LR lines on each side whose HR lines a filter of so many taps reads."""
+    """LR lines on each side whose HR lines a filter with this many taps reads."""
     return -(-(n_taps - scale) // 2 // scale)
 
 

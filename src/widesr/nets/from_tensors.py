@@ -91,7 +91,7 @@ def edsr(
 
 
 def frames_of(n_in: int) -> Literal[1, 2, 3, 5]:
-    """Return the number of RGB frames that so many channels are.
+    """Return the number of RGB frames in a number of channels.
 
     Raises:
         CheckpointError: No network reads so many.

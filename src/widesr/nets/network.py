@@ -44,7 +44,7 @@ class Network(nn.Module):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
 
     One with a window reads the frames of a clip side by side in the channels, (N, 3T, H, W), and
-    gives the picture of the one in the middle; of an even number, of the one behind the middle.
+    gives the picture of the one in the middle, or behind the middle where their number is even.
     """
 
     cfg: NetworkConfig
@@ -75,7 +75,7 @@ class Network(nn.Module):
     def supervised(self, lr: Tensor) -> Tensor:
         """Return the pictures that a loss is to judge, (K N, 3, sH, sW): K times the whole batch.
 
-        K is 1, and the picture that of `forward`, but for networks that learn from every iteration.
+        K is 1 and the picture is `forward`'s, except where every iteration is learned from.
         """
         return torch.cat([self._finished(sr, lr) for sr in self.predictions(lr)])
 

@@ -243,10 +243,10 @@ class _Inflate:
         self._left = b""
 
     def read(self, size: int) -> bytes:
-        """Give exactly so many bytes.
+        """Give exactly this many bytes.
 
         Raises:
-            ValueError: There are none so many, or they are damaged.
+            ValueError: There are fewer, or they are damaged.
         """
         parts = [self._left[:size]]
         missing = size - len(parts[0])

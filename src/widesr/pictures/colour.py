@@ -26,7 +26,7 @@ def space_of(icc: bytes | None) -> bytes:
 
 
 def meant_profile(icc: bytes | None, *, channels: int) -> bytes | None:
-    """Keep a sound profile that fits so many channels; any other is as good as none."""
+    """Keep a sound profile that fits the number of channels; any other is as good as none."""
     icc = sound_profile(icc)
     space = space_of(icc)
     return icc if space == b"RGB " or (space, channels) == (b"GRAY", 1) else None

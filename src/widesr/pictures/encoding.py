@@ -54,8 +54,8 @@ ENCODERS = {
     "png": Encoder({}, 2**31 - 1, bits=16),
     "jpeg": Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
     "webp": Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
-    # Deflate's level 3 gains nearly all that its default 6 does, in about half the time, which is a
-    # good part of that of a network.
+    # Deflate's level 3 gains nearly all that its default of 6 does, in about half the time. That
+    # counts: it is a good part of what a network takes.
     "tiff": Encoder(
         {"compression": "deflate", "level": 3, "predictor": "horizontal", "resunit": "inch"},
         2**31 - 1,

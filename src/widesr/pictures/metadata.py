@@ -24,7 +24,7 @@ class Metadata(NamedTuple):
 def cleaned(metadata: Metadata) -> Metadata:
     """Say that the picture is upright and has no thumbnail; leave out what is no metadata.
 
-    EXIF has no "Exif" before it then, and IPTC nothing of Photoshop's around it.
+    EXIF then has no "Exif" before it, and IPTC no Photoshop resources around it.
     """
     exif, xmp, iptc = metadata
     return Metadata(

@@ -136,7 +136,7 @@ class PictureStream(About):
     def with_colours(
         self, change: Callable[[Band], Band], *, channels: int, icc: bytes | None
     ) -> "PictureStream":
-        """Change the colours, pixel by pixel, to so many channels of another profile."""
+        """Change the colours, pixel by pixel, to channels of another profile."""
         n = self.colours
 
         def changed(band: Band) -> Band:

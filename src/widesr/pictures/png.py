@@ -29,7 +29,7 @@ _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PIECE = 2**18
 """The approximate bytes that are filtered together: with what they become they fit in a cache."""
 _SAMPLE = 16
-"""One in so many of the rows of a piece is compressed by every filter."""
+"""The rows of a piece of which one is compressed by every filter."""
 _LEVEL = 2
 """The level of ISA-L, 0 to 3: photographs are smallest by it, and 3 takes half as long again."""
 

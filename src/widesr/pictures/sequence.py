@@ -51,7 +51,7 @@ class PictureSequence:
 
     @property
     def still(self) -> PictureStream:
-        """The first picture without its pixels; of an animation, any."""
+        """The first picture without its pixels; in an animation all are alike."""
         return self.stills[0]
 
     @property

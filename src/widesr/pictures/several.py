@@ -69,7 +69,7 @@ def check_several(
     Args:
         target: The output, with `format` as for `output_format`.
         pictures: What is to be written.
-        format: A suffix; by default that of the path.
+        format: A suffix; by default the path's.
         lossless: Whether every value is to be kept.
 
     Raises:
@@ -104,7 +104,7 @@ def write_pictures(
     Args:
         target: As for `write_picture`, with `format`, `overwrite` and `sealed`.
         pictures: What to write.
-        format: A suffix; by default that of the path.
+        format: A suffix; by default the path's.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the pictures are refused; pages always are kept.
         overwrite: Replace a file that is there.

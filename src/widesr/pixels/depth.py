@@ -1,4 +1,4 @@
-"""Changes the depth of pixels: from 16 bits to 8, and from any range to 8 or 16."""
+"""Changes the depth of pixels: from 16 bits to levels of 8, and from any range to 8 or 16."""
 
 from typing import Any
 
@@ -11,6 +11,12 @@ def in_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8, copy=False)
     return ((pixels + np.uint32(128)) // 257).astype(np.uint8)
+
+
+def in_levels(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Give uint8 or uint16 values as levels of 255, not rounded: 16 bits have 257 steps in each."""
+    levels: NDArray[np.float64] = pixels / (257.0 if pixels.dtype == np.uint16 else 1.0)
+    return levels
 
 
 def stretched(values: NDArray[np.unsignedinteger], top: int) -> NDArray[np.uint8 | np.uint16]:

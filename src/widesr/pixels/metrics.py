@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
+from widesr.pixels.depth import in_levels
 
 Channel = Literal["y", "rgb"]
 
@@ -172,7 +173,7 @@ def _bands(
     """
 
     def seen(rows: NDArray[Any]) -> NDArray[np.float64]:
-        levels = rows / (257.0 if rows.dtype == np.uint16 else 1.0)
+        levels = in_levels(rows)
         if protocol.channel == "y" and levels.shape[2] == 3:
             return luma(levels, rounded=protocol.y_rounded)
         return levels

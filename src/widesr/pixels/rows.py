@@ -31,7 +31,7 @@ class Rows:
         """Take bands in order, each as soon as a row of it is asked for.
 
         Args:
-            bands: All rows, from the top; of any heights.
+            bands: All rows from the top, in bands of any height.
             shape: (H, W, C) of the picture.
             dtype: The type of the bands.
         """
@@ -147,7 +147,7 @@ class Rows:
         return self.map(with_other, channels=channels)
 
     def pad_symmetric(self, margin: int) -> "Rows":
-        """Put mirrored pixels around the picture, so many on each side; the edge is repeated."""
+        """Put `margin` mirrored pixels on each side of the picture; the edge is repeated."""
         if margin == 0:
             return self
         n = self.height

@@ -6,26 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
+from widesr.pixels.depth import in_levels
 from widesr.pixels.metrics import luma
 
 _SMALLEST = 32
 """Shortest side of a picture whose spectrum says something, pixels."""
+_RINGS = 64
+"""Rings of frequencies whose mean power is taken."""
 _NEAR, _FAR = 4, 16
 """Steps along an axis, to both sides, to the frequencies that one is compared with."""
 _FLOOR = 1e-6
 """Power below which there is nothing, in squared levels: flat pictures have no lattice."""
 
 
-def radial_spectrum(picture: NDArray[Any], *, bins: int = 64) -> NDArray[np.float64]:
+def radial_spectrum(picture: NDArray[Any]) -> NDArray[np.float64]:
     """Measure the power of a picture's luma by frequency, in dB.
 
     Args:
         picture: uint8 or uint16 (read as levels of 1/257), (H, W, 3) RGB, or grey (H, W, 1) or
             (H, W).
-        bins: Rings between frequency 0 and 0.5 cycles per pixel, all of one width.
 
     Returns:
-        (bins,): ten times the decimal logarithm of the mean power in each ring, squared levels.
+        Ten times the decimal logarithm of the mean power, squared levels, in each of 64 rings of
+        one width between frequency 0 and 0.5 cycles per pixel.
 
     Raises:
         ShapeError: The picture is smaller than 32 pixels on a side.
@@ -33,21 +36,21 @@ def radial_spectrum(picture: NDArray[Any], *, bins: int = 64) -> NDArray[np.floa
     power = _power(picture)
     height, width = power.shape
     down, across = np.fft.fftfreq(height)[:, np.newaxis], np.fft.fftfreq(width)
-    ring = (np.hypot(down, across) * 2 * bins).astype(np.intp)
-    inside = ring < bins
-    total = np.bincount(ring[inside], weights=power[inside], minlength=bins)
-    count = np.bincount(ring[inside], minlength=bins)
+    ring = (np.hypot(down, across) * 2 * _RINGS).astype(np.intp)
+    inside = ring < _RINGS
+    total = np.bincount(ring[inside], weights=power[inside], minlength=_RINGS)
+    count = np.bincount(ring[inside], minlength=_RINGS)
     spectrum: NDArray[np.float64] = 10 * np.log10(total / np.maximum(count, 1) + _FLOOR)
     return spectrum
 
 
-def spectral_distance(sr: NDArray[Any], hr: NDArray[Any], *, bins: int = 64) -> float:
+def spectral_distance(sr: NDArray[Any], hr: NDArray[Any]) -> float:
     """Measure how far the radial spectra of two pictures are apart, RMS over the rings, in dB.
 
     A picture that is too soft lacks power in the outer rings, one that is too crisp has too much
     there. Arguments and errors as for `radial_spectrum`.
     """
-    apart = radial_spectrum(sr, bins=bins) - radial_spectrum(hr, bins=bins)
+    apart = radial_spectrum(sr) - radial_spectrum(hr)
     return float(np.sqrt(np.mean(apart**2)))
 
 
@@ -91,7 +94,7 @@ def lattice_peak(picture: NDArray[Any], *, scale: int) -> float:
 
 def _power(picture: NDArray[Any]) -> NDArray[np.float64]:
     """The power of luma at each frequency, without its mean, squared levels, (H, W)."""
-    levels = np.atleast_3d(picture) / (257.0 if picture.dtype == np.uint16 else 1.0)
+    levels = np.atleast_3d(in_levels(picture))
     if min(levels.shape[:2]) < _SMALLEST:
         raise ShapeError(
             f"a spectrum needs a picture of at least {_SMALLEST}x{_SMALLEST} pixels, got "

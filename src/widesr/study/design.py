@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from torch.utils.flop_counter import FlopCounterMode
 
 from widesr.errors import RecipeError
@@ -16,31 +16,27 @@ from widesr.nets import NetworkConfig, build
 from widesr.study import STUDIES
 from widesr.train.named_files import names_in, read_named
 from widesr.train.recipe import Recipe, parse_recipe
-from widesr.train.recipe_errors import list_mistakes, nearest
-from widesr.train.tables import Whole
+from widesr.train.recipe_errors import list_mistakes, nearest, recipe_error
+from widesr.train.tables import Table, Whole
 
 _BASE = ("family", "net", "data", "optim", "log")
 """Keys and tables of a study file that belong to a recipe."""
 _HD_PIXELS = 1280 * 720
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Equal(_Table):
+class Equal(Table):
     """Networks made alike in size, so that a comparison is fair."""
 
     what: Literal["parameters", "gflop"]
     """The size to make equal, as nearly as a whole number allows."""
     by: str
-    """The key that is chosen for it, as "net.n_feats"."""
+    """The key that is chosen for it, such as "net.n_feats"."""
     axis: str
     to: str
     """The value of `axis` whose networks stay as they are."""
 
 
-class Study(_Table):
+class Study(Table):
     """A study, complete: the keys of a recipe, and what is taken in turn."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -148,8 +144,7 @@ def parse_study(values: dict[str, Any], *, origin: str) -> Study:
         mistakes += list_mistakes(error, known=tables)
     mistakes += _mistakes_of_cells(values)
     if mistakes:
-        count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
-        raise RecipeError(f"{origin}: {count}{'; '.join(mistakes)}")
+        raise recipe_error(origin, mistakes)
     return study
 
 

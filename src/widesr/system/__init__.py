@@ -1,1 +1,1 @@
-"""Files, folders, threads, downloads and the machine: what knows nothing of pictures."""
+"""Files, folders, threads, downloads and the machine: all that does not know of pictures."""

@@ -214,7 +214,7 @@ def _accept(part: BufferedRandom, accept: Callable[[Path], object]) -> None:
 def _from(place: Place, part: BufferedRandom, wanted: Wanted, on_progress: OnBytes) -> Fetched:
     """Make the file whole from a place; once more from its beginning, if it was begun elsewhere.
 
-    What was there may be of another state of the file, which shows only when it is whole.
+    The bytes that were there may come from an older state of the file; only the whole shows it.
     """
     was_begun = part.seek(0, os.SEEK_END) > 0
     _complete(part, place, wanted, on_progress)
@@ -273,7 +273,7 @@ def _version_file(part: Path) -> Path:
 
 
 def _checked(wanted: Wanted, path: Path) -> Fetched:
-    """Hold a file to its published hash, else to that of the first time."""
+    """Hold a file to its published hash, or else to the one that was kept the first time."""
     kind, _, published = (wanted.digest or "").partition(":")
     expected = published or recorded_hash(path.parent, wanted.name)
     sha256, other = hashlib.sha256(), hashlib.md5(usedforsecurity=False)

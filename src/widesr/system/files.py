@@ -146,7 +146,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def append_whole(path: Path, lines: bytes) -> None:
-    """Add lines to a file that may be missing, on the disk when this returns, or nothing of them.
+    """Add lines to a file that may be missing: all are on the disk when this returns, or none.
 
     What a killed process left of a last line is cut off first. Several processes may add at once.
 

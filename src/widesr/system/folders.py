@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from widesr.errors import ImageReadError
@@ -77,41 +77,33 @@ def pictures_in(
             raise refusal from error
         unlisted(Path(error.filename), refusal)
 
-    pictures: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    files = _visible(folder, recursive=recursive, but=but, on_error=refuse)
+    return [file for file in files if file.suffix.lower() in suffixes]
+
+
+def count_others(folder: Path, *, recursive: bool = False, but: Path | None = None) -> int:
+    """Count the files that `pictures_in` passes over, hidden ones left out."""
+    files = _visible(folder, recursive=recursive, but=but, on_error=None)
+    return sum(file.suffix.lower() not in PICTURE_SUFFIXES for file in files)
+
+
+def _visible(
+    folder: Path,
+    *,
+    recursive: bool,
+    but: Path | None,
+    on_error: Callable[[OSError], None] | None,
+) -> Iterator[Path]:
+    """List the files of a folder that are not hidden, in the order of their names."""
+    for parent, folders, names in os.walk(folder, onerror=on_error):
         here = Path(parent)
         folders[:] = sorted(
             name
             for name in folders
             if recursive and name[0] != "." and not (but and _same(here / name, but))
         )
-        pictures += (
-            here / name
-            for name in sorted(names)
-            if name[0] != "." and Path(name).suffix.lower() in suffixes
-        )
-    return pictures
+        yield from (here / name for name in sorted(names) if name[0] != ".")
 
 
 def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
-
-
-def count_others(
-    folder: Path,
-    *,
-    recursive: bool = False,
-    but: Path | None = None,
-) -> int:
-    """Count the files that `pictures_in` passes over, hidden ones left out."""
-    count = 0
-    for parent, folders, names in os.walk(folder):
-        here = Path(parent)
-        folders[:] = [
-            name
-            for name in folders
-            if recursive and name[0] != "." and not (but and _same(here / name, but))
-        ]
-        others = (name for name in names if Path(name).suffix.lower() not in PICTURE_SUFFIXES)
-        count += sum(name[0] != "." for name in others)
-    return count

@@ -7,16 +7,12 @@ from pathlib import Path
 
 def cache_folder() -> Path:
     """Name the folder of what can be made again; $WIDESR_CACHE names another."""
-    return _named("WIDESR_CACHE") or _platform(
-        windows="LOCALAPPDATA", mac="Caches", xdg="XDG_CACHE_HOME", home=".cache"
-    )
+    return _named("WIDESR_CACHE") or _platform(mac="Caches", xdg="XDG_CACHE_HOME", home=".cache")
 
 
 def models_folder() -> Path:
     """Name the folder of models that were pulled; $WIDESR_MODELS names another."""
-    data = _platform(
-        windows="LOCALAPPDATA", mac="Application Support", xdg="XDG_DATA_HOME", home=".local/share"
-    )
+    data = _platform(mac="Application Support", xdg="XDG_DATA_HOME", home=".local/share")
     return _named("WIDESR_MODELS") or data / "models"
 
 
@@ -25,9 +21,9 @@ def _named(variable: str) -> Path | None:
     return Path(folder) if folder else None
 
 
-def _platform(*, windows: str, mac: str, xdg: str, home: str) -> Path:
+def _platform(*, mac: str, xdg: str, home: str) -> Path:
     if sys.platform == "win32":
-        base = os.environ.get(windows) or "~/AppData/Local"
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
     elif sys.platform == "darwin":
         base = f"~/Library/{mac}"
     else:

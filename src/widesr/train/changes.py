@@ -56,7 +56,7 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
     """Turn the recipe of a trained network into one that adapts it to a few photographs.
 
     Few steps at a tenth of the learning rate: it must learn what is special about the photographs
-    and forget nothing of what all have in common.
+    and not forget what all photographs have in common.
 
     Args:
         recipe: The recipe that the network was trained with.

@@ -163,6 +163,12 @@ def state_from_bytes(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return load(data), json.loads(header[_KEY])
 
 
+def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Take what belongs to one part of a run state, by its names there."""
+    prefix = f"{name}."
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
 def _packed(tensors: Mapping[str, Tensor], header: str) -> bytes:
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     data: bytes = save(plain, metadata={_KEY: header, _HASH_KEY: _hash(plain, header)})

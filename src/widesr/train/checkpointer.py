@@ -103,11 +103,6 @@ class Checkpointer:
         self._since, self._reported = time.perf_counter(), self._run.step
         self._waited = self._loader.waited
 
-    def _validate(self) -> Validated:
-        run = self._run
-        perceptual = run.objective.perceptual
-        return validate(run.ema, self._held_out, device=run.device, perceptual=perceptual)
-
     def note(self, learned: Learned, *, reports: bool) -> None:
         """Take note of a step, and report if there was no report for a while and none follows."""
         self._learned.append(learned)
@@ -118,9 +113,9 @@ class Checkpointer:
 
     def validate(self) -> Scores:
         """Validate the run; `report_and_keep` is to follow where it is well."""
-        # The time that validation takes is not the steps'.
-        self._at = time.perf_counter()
-        self._found = self._validate()
+        self._at = time.perf_counter()  # the time that validation takes is not the steps'
+        run, perceptual = self._run, self._run.objective.perceptual
+        self._found = validate(run.ema, self._held_out, device=run.device, perceptual=perceptual)
         return self._found.scores
 
     def report_and_keep(self) -> None:

@@ -145,7 +145,7 @@ def _ends_a_block(name: str, cfg: Growing) -> bool:
 
 
 def _first_input(name: str, small: NetworkConfig, large: NetworkConfig) -> int:
-    """Return the channel at which a convolution of `large` reads what that of `small` reads first.
+    """Return the channel where a convolution of `large` reads what `small`'s reads first.
 
     The frame that is enlarged is in the middle of those that are read.
     """

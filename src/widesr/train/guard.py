@@ -39,12 +39,12 @@ class Guard:
     """
 
     def __init__(self, run: Run, *, lattice: float | None = None) -> None:
-        """Take where the run stands for well; `lattice` is that of its last validation."""
+        """Take the run, as it stands, for sound; `lattice` is the one of its last validation."""
         self._run, self._lattice = run, lattice
         self.settle()
 
     def settle(self) -> None:
-        """Take where the run stands for well, from now on."""
+        """Take the run, as it stands, for sound from now on."""
         tensors, plain = self._run.state()
         self._tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         copies = {name: list(values) for name, values in self._run.watched.items()}
@@ -84,7 +84,7 @@ class Guard:
             raise ExplosionError(
                 f"a lattice of every {run.recipe.network.scale} pixels shows in the pictures of "
                 f"step {run.step}, {lattice:.1f} dB above what is beside it",
-                knobs=f"raise loss.lattice or lower {_weights(run.recipe)}",
+                advice=f"raise loss.lattice or lower {_weights(run.recipe)}",
             )
 
     def _watch_terms(self, terms: Mapping[str, float]) -> None:
@@ -103,7 +103,7 @@ class Guard:
                 f"the discriminator has won: D(real) - D(fake) is "
                 f"{terms['real'] - terms['fake']:.1f}, and its loss is below {_WON:g} for "
                 f"{_WATCHED} steps before step {run.step}",
-                knobs=f"lower loss.adversarial.learning_rate ({adversarial.learning_rate:g}) or "
+                advice=f"lower loss.adversarial.learning_rate ({adversarial.learning_rate:g}) or "
                 f"loss.adversarial.n_feats ({adversarial.n_feats})",
             )
         off = run.watched.get("colour", [])
@@ -111,7 +111,7 @@ class Guard:
             raise ExplosionError(
                 f"the colours drift: their mean is off by more than {_FAR_OFF:g} levels of 255 for "
                 f"{_WATCHED} steps before step {run.step}",
-                knobs=f"set net.consistent = true or lower {_weights(recipe)}",
+                advice=f"set net.consistent = true or lower {_weights(recipe)}",
             )
 
     def _watch_loss(self, loss: float) -> None:
@@ -147,20 +147,20 @@ class Guard:
         run.rewinds = rewinds
         return (
             f"{error.message}; back to step {run.step} and on with other photographs "
-            f"({self._tries} of {_TRIES}); if it comes again, {self._knobs(error)}"
+            f"({self._tries} of {_TRIES}); if it comes again, {self._advice(error)}"
         )
 
     def refuse(self, error: ExplosionError) -> TrainingError:
         """Make the error of a run that is not taken back any more."""
         tried = f", taken back {self._tries} times to step {self._plain['step']}"
         return TrainingError(
-            f"{error.message}{tried if self._tries else ''}; the files of the run are of before; "
-            + self._knobs(error),
+            f"{error.message}{tried if self._tries else ''}; the files of the run are older; "
+            + self._advice(error),
             diverged_at=self._run.step,
         )
 
-    def _knobs(self, error: ExplosionError) -> str:
-        return error.knobs or knobs(self._run.recipe.optim)
+    def _advice(self, error: ExplosionError) -> str:
+        return error.advice or _usual_advice(self._run.recipe.optim)
 
 
 def _weights(recipe: Recipe) -> str:
@@ -175,7 +175,7 @@ def _weights(recipe: Recipe) -> str:
     return " or ".join(parts)
 
 
-def knobs(optim: OptimTable) -> str:
+def _usual_advice(optim: OptimTable) -> str:
     """Name what to turn so that a run does not explode, and where it stands."""
     clip = "set optim.clip_grad_norm"
     if optim.clip_grad_norm is not None:

@@ -112,7 +112,7 @@ def train(
         loader = open_files.enter_context(_loader(run, photographs))
         files = Files(out, recipe.name, photographs.sources, which_commit())
 
-        def keep() -> Checkpointer | None:
+        def open_checkpointer() -> Checkpointer | None:
             if not world.is_main:
                 return None
             _make_folder(out)
@@ -122,7 +122,7 @@ def train(
                 run, loader, photographs.held_out, files=files, on_progress=on_progress, log=log
             )
 
-        _take_steps(run, loader, world.together(keep), on_notice=tell)
+        _take_steps(run, loader, world.together(open_checkpointer), on_notice=tell)
     return files.weights
 
 

@@ -98,7 +98,7 @@ def orthogonalized(matrices: Tensor) -> Tensor:
 class Optimizers:
     """The optimizers of a run as one: each parameter belongs to exactly one of them.
 
-    The learning rate of the schedule is that of the first; that of Muon keeps its ratio to it.
+    The first has the learning rate of the schedule; Muon's keeps its ratio to it.
     """
 
     def __init__(self, optim: OptimTable, network: nn.Module) -> None:

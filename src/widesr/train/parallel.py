@@ -235,7 +235,7 @@ def _company() -> Iterator[None]:
     except RuntimeError as error:
         raise TrainingError(
             f"another process of the run has ended or cannot be reached ({_cause(error)}); "
-            "the files of the run are of before: go on with them",
+            "the files of the run are older: go on with them",
             options=["resume=True"],
         ) from error
 

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from widesr.data.patches import Span
-from widesr.errors import RecipeError
 from widesr.nets import FAMILIES, NetworkConfig, parse_config
 from widesr.train.features import SMALLEST
 from widesr.train.losses import SSIM_WINDOW
 from widesr.train.named_files import RECIPES, names_in, read_recipe
-from widesr.train.recipe_errors import list_mistakes, nearest
+from widesr.train.recipe_errors import list_mistakes, nearest, recipe_error
 from widesr.train.tables import (
     AdversarialTable,
     BestTable,
@@ -60,7 +59,7 @@ class Recipe(Table):
     @model_validator(mode="before")
     @classmethod
     def _finish_is_a_stage(cls, values: Any) -> Any:  # noqa: ANN401 (of any kind)
-        """Read recipes of weights and runs of before there were stages."""
+        """Read recipes of weights and runs that are older than stages."""
         optim = values.get("optim") if isinstance(values, dict) else None
         if not isinstance(optim, dict):
             return values
@@ -232,8 +231,7 @@ def parse_recipe(values: dict[str, Any], *, origin: str) -> Recipe:
     if near := get_close_matches(family, FAMILIES, n=1):  # or [net] would wait for its name
         more = _mistakes_in({**values, "family": near[0]})
         mistakes = [*mistakes, *(each for each in more if each not in mistakes)]
-    count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
-    raise RecipeError(f"{origin}: {count}{'; '.join(mistakes)}")
+    raise recipe_error(origin, mistakes)
 
 
 def _mistakes_in(values: dict[str, Any]) -> list[str]:

@@ -1,11 +1,13 @@
 """Words the mistakes of a recipe: each key, its value, what is allowed, the nearest name."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
+
+from widesr.errors import RecipeError
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -33,6 +35,12 @@ def list_mistakes(error: ValidationError, *, known: Mapping[str, Collection[str]
         known: The keys that there are, by table; those above all tables are under "".
     """
     return list(_sentences(error, (), known))
+
+
+def recipe_error(origin: str, mistakes: Sequence[str]) -> RecipeError:
+    """Refuse a recipe or a study, which messages call `origin`, for all of its mistakes at once."""
+    count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
+    return RecipeError(f"{origin}: {count}{'; '.join(mistakes)}")
 
 
 def nearest(found: object, allowed: Collection[str]) -> str:

@@ -14,10 +14,12 @@ from widesr.data.loader import share_of
 from widesr.data.patches import Batch
 from widesr.errors import CheckpointError, TrainingError
 from widesr.nets import build
+from widesr.train.adversary import Judgement, Share
+from widesr.train.checkpoint import part_of
 from widesr.train.device import require_compiler
 from widesr.train.extension import goes_on
 from widesr.train.grow import Start, grown
-from widesr.train.objective import Judgement, Objective, Share, part_of
+from widesr.train.objective import Objective
 from widesr.train.optimizers import Optimizers, gradients_of
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import Recipe
@@ -34,11 +36,11 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class ExplosionError(TrainingError):
-    """A run that is no longer well; `knobs` names the keys of the recipe that may help."""
+    """A run that is no longer sound; `advice` names the keys of the recipe that may help."""
 
-    def __init__(self, message: str, *, knobs: str | None = None) -> None:
+    def __init__(self, message: str, *, advice: str | None = None) -> None:
         super().__init__(message)
-        self.knobs = knobs
+        self.advice = advice
 
 
 class Learned(NamedTuple):
@@ -72,7 +74,7 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.scores = Scores()
-        """Those of the last validation."""
+        """The scores of the last validation."""
         self.psnr_at_start: float | None = None
         self.best: tuple[bool, float] | None = None
         """Rank of the best weights so far, as `BestTable.rank` gives it."""
@@ -260,7 +262,7 @@ class Run:
         self.step, self.seconds = plain["step"], plain["seconds"]
         self.psnr_at_start = plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
-        # States of before these keys came have none of them.
+        # States that are older than these keys have none of them.
         self.scores = Scores(*plain.get("scores", [plain.get("psnr")]))
         best = plain.get("best_psnr")
         self.best = (True, best) if best is not None else None

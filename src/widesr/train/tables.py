@@ -35,7 +35,7 @@ def _known_degradation(name: str) -> str:
 
 
 class Table(BaseModel):
-    """A table of a recipe: it does not change, and has no other keys."""
+    """A table of a recipe or a study: it does not change, and has no other keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 

@@ -92,7 +92,7 @@ def calibrate(
     """Find the ranges of a model's convolutions, and what bf16, fp16 and int8 cost it.
 
     The loss in a precision that is not measured, or that this CPU does not have, stays as it was on
-    the card. New ranges are found where int8 is measured, and the loss of before goes with the old.
+    the card. Where int8 is measured, new ranges are found; the old ones and their loss go.
 
     Args:
         model: A model that `find_model` gave, with a card.
@@ -259,7 +259,7 @@ def _middle(
 
 
 def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:
-    """Cut the middle of a picture out as networks take it, with so many channels of noise."""
+    """Cut the middle of a picture out as networks take it, with channels of noise if they do."""
     middle, _ = _middle(lr, lr)
     beside = noise_rows(*middle.shape[:2], channels=noise, seed=0).whole() if noise else None
     return to_network(middle, beside)

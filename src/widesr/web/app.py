@@ -28,7 +28,7 @@ STATIC = Path(__file__).parent / "static"
 
 _Id = Annotated[
     str,
-    InPath(pattern=r"^[A-Za-z0-9_-]{22}$", description="Of a job, as its `Location` says."),
+    InPath(pattern=r"^[A-Za-z0-9_-]{22}$", description="The id of a job, as its `Location` says."),
 ]
 
 

@@ -87,7 +87,7 @@ class Problem(BaseModel):
     code: str
     """Stable, for programs; listed in the reference of errors."""
     options: list[str] = Field(default_factory=list)
-    """Parameters that help, as `format=png`."""
+    """Parameters that help, such as `format=png`."""
 
 
 class ProblemError(Exception):

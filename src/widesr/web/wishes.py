@@ -26,19 +26,19 @@ class Wishes(BaseModel):
         Field(gt=0, le=MAX_SCALE, description="How many times larger; 2 where no size is given."),
     ] = None
     width: Annotated[
-        Side | None, Field(description="The width of the result in pixels, instead of a scale.")
+        Side | None, Field(description="Width of the result in pixels, instead of a scale.")
     ] = None
     height: Annotated[
-        Side | None, Field(description="The height of the result in pixels, instead of a scale.")
+        Side | None, Field(description="Height of the result in pixels, instead of a scale.")
     ] = None
     longest: Annotated[
-        Side | None, Field(description="The longer side of the result in pixels.")
+        Side | None, Field(description="Longer side of the result in pixels, instead of a scale.")
     ] = None
     fit: Annotated[
         str | None,
         Field(
             pattern=r"^[1-9][0-9]{0,5}x[1-9][0-9]{0,5}$",
-            description="The box that the result must fit into, such as 1920x1080.",
+            description="A box that the result fills as far as its aspect allows: 1920x1080.",
         ),
     ] = None
     model: Annotated[
@@ -50,19 +50,13 @@ class Wishes(BaseModel):
     ] = "default"
     format: Annotated[
         Literal["png", "jpg", "webp", "tiff", "avif", "gif", "mp4", "mov", "mkv", "webm"] | None,
-        Field(
-            description="The format of the result; by default that of the input, or the nearest."
-        ),
+        Field(description="Format of the result; by default the input's, or the nearest."),
     ] = None
-    quality: Annotated[
-        int, Field(ge=1, le=100, description="The quality of JPEG, WebP and AVIF.")
-    ] = 95
-    lossless: Annotated[bool, Field(description="Every value is kept, or the picture refused.")] = (
-        False
-    )
+    quality: Annotated[int, Field(ge=1, le=100, description="Quality of JPEG, WebP and AVIF.")] = 95
+    lossless: Annotated[bool, Field(description="True to keep every value exactly.")] = False
     consistent: Annotated[
         bool,
-        Field(description="The result shrinks back to the picture; for scales of whole numbers."),
+        Field(description="True if the result shrinks back to the picture; needs a whole scale."),
     ] = False
     icc: Annotated[
         Literal["keep", "srgb", "strip"], Field(description="What becomes of the colour profile.")
@@ -72,18 +66,18 @@ class Wishes(BaseModel):
     ] = "keep"
     codec: Annotated[
         Literal["h264", "hevc", "av1", "vp9", "ffv1", "prores"] | None,
-        Field(description="The codec of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
+        Field(description="Codec of a clip; by default HEVC for HEVC, VP9 in WebM, or H.264."),
     ] = None
     crf: Annotated[
         int | None,
         Field(ge=0, le=63, description="The quality of a clip; less is better. H.264: 17."),
     ] = None
     deinterlace: Annotated[
-        bool, Field(description="Both fields of an interlaced clip are made one picture.")
+        bool, Field(description="True to make one picture of both fields of an interlaced clip.")
     ] = False
     damaged: Annotated[
         Literal["refuse", "repeat"],
-        Field(description="Clips with frames that cannot be decoded: the last good one stands in."),
+        Field(description="'repeat' lets the last good frame stand in for those that are damaged."),
     ] = "refuse"
 
     @property
@@ -137,7 +131,7 @@ def read_asked(query: Mapping[str, Any], form: Mapping[str, Any]) -> Asked:
     """Join query and form; a parameter in both is refused.
 
     Raises:
-        UsageError: A parameter that is not known, or a value that is not valid.
+        UsageError: A parameter that is not known, or a value that cannot be meant.
     """
     if twice := sorted(set(query) & set(form)):
         raise UsageError(f"{', '.join(twice)}: given in the address and in the form; give it once")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
+from widesr.pixels.depth import in_levels
 from widesr.pixels.metrics import luma
 from widesr.pixels.resize import imresize
 
@@ -44,7 +45,7 @@ def niqe(picture: NDArray[Any]) -> float:
     Raises:
         ShapeError: Fewer than two blocks fit into it, or all but one are flat.
     """
-    levels = np.atleast_3d(picture) / (257.0 if picture.dtype == np.uint16 else 1.0)
+    levels = np.atleast_3d(in_levels(picture))
     y = luma(levels, rounded=True) if levels.shape[2] == 3 else np.floor(levels + 0.5)
     y = y[..., 0]
     rows, columns = y.shape[0] // BLOCK, y.shape[1] // BLOCK
