@@ -23,6 +23,7 @@ from widesr.errors import (
     write_error,
 )
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.files import refuse_special
 from widesr.system.threads import ahead
 from widesr.system.version import __version__
 from widesr.video.clip import Clip, check_progressive, read_clip
@@ -182,6 +183,10 @@ def upscale_clip(
     start = time.perf_counter()
     if not overwrite and lexists(work.out):
         raise output_exists(work.out)
+    try:
+        refuse_special(work.out)
+    except OSError as error:
+        raise write_error(work.out, error) from error
     unfinished = Unfinished(work.out, made_by=work.made_by)
     try:
         run = _Run(work, unfinished, progress)
