@@ -289,6 +289,34 @@ def test_an_output_that_cannot_be_written_is_one_line_and_leaves_nothing(
     assert files_under(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["upscale", ""],
+        ["upscale", "photo.png", ""],
+        ["samples", "-i", ""],
+        ["evaluate", "", "-s", 2],
+        ["train", "wdsr-a8-x2", "--data", "", "--out", "run"],
+    ],
+)
+def test_an_empty_path_is_not_the_folder_one_is_in(cli, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(noise(8, 8, 3)).save("photo.png")
+    ran = cli(*command)
+    assert ran.code == 2
+    ran.refused("usage")
+    assert [each.name for each in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize(("given", "at"), [(".", "in"), ("..", "in/below")])
+def test_a_folder_by_its_dots_becomes_a_folder_beside_it(cli, tmp_path, monkeypatch, given, at):
+    (tmp_path / "in/below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / at)
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in/photo.png")
+    assert cli("upscale", given, "-n", "nearest").code == 0
+    assert (tmp_path / "in_x2_nearest/photo.png").exists()
+
+
 @pytest.mark.parametrize("output", ["/proc/new", "file.txt", "file.txt/new"])
 def test_an_output_folder_that_cannot_be_made_is_refused(cli, tmp_path, output):
     save(tmp_path / "in" / "a.png")

@@ -85,6 +85,8 @@ def find_clips(
     Raises:
         UsageError: Several clips for one output file, or a format that no clip is written in.
     """
+    from widesr.batch.jobs import folder_beside
+
     pairs: list[tuple[Path, Path]] = []
     rest: list[Path] = []
     for each in inputs:
@@ -92,7 +94,7 @@ def find_clips(
         if is_folder(each) and is_clip_out and output is not None and not is_folder(output.path):
             pairs.append((each, output.path))
         elif is_folder(each):
-            root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
+            root = output.path if output else folder_beside(each, name_end)
             shut: dict[Path, WidesrError] = {}  # folders that the list of pictures will tell of
             files = pictures_in(
                 each,
