@@ -163,6 +163,17 @@ def test_when_some_of_several_fail_the_others_are_done_and_the_exit_code_is_3(cl
     assert files_under(tmp_path / "in_x2_bicubic") == {"a.png", "c.png", "manifest.jsonl"}
 
 
+def test_a_name_with_control_characters_stays_in_its_line(cli, tmp_path):
+    path = tmp_path / "a\nb\x1b[2J\x9b.png"
+    Image.fromarray(noise(8, 8, 3)).save(path)
+    ran = cli("upscale", path, "-n", "bicubic")
+    assert ran.code == 0
+    (line,) = ran.out.splitlines()
+    assert names(line, r"a\nb\x1b[2J\x9b.png")
+    again = cli("upscale", path, "-n", "bicubic").refused("output-exists")
+    assert again.isprintable()
+
+
 def test_when_all_of_several_fail_the_exit_code_is_1(cli, tmp_path):
     ran = cli("upscale", tmp_path / "a.png", tmp_path / "b.png", "-n", "bicubic")
     assert ran.code == 1

@@ -87,6 +87,8 @@ class _Terminal:
 
 _FLAGS = {"init": "from"}
 """The names of flags, where those differ from the library's options."""
+_ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
+"""The control characters as Python writes them, such as \\n."""
 _terminal = _Terminal()
 """The only one, since there is one stdout and one stderr."""
 
@@ -99,8 +101,11 @@ def _is_pipe(stream: object) -> bool:
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Print a line on stdout, or on stderr, whole, beside whatever bar there is."""
-    _terminal.line(text, err=err)
+    """Print a line on stdout, or on stderr, whole, beside whatever bar there is.
+
+    Names of files may hold ends of lines, and codes that a terminal would obey.
+    """
+    _terminal.line(text.translate(_ESCAPED), err=err)
 
 
 def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
