@@ -91,6 +91,19 @@ def test_nothing_is_overwritten_and_nothing_half_done(photo, capsys):
     assert photo.with_name("a_x4_1.png").read_bytes() == before
 
 
+def test_two_pictures_do_not_share_a_map(photo, tmp_path, capsys):
+    other = photo.with_suffix(".tif")
+    Image.new("RGB", (20, 20)).save(other)
+    single = tmp_path / "single.png"
+    Image.new("RGB", (20, 20)).save(single)
+    told = ["--count", "2", "--overwrite", "--quiet", "-o", f"{tmp_path / 'out'}/"]
+    assert run(["samples", str(photo), str(other), str(single), *told]) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1] for line in lines] == [" error[usage]"] * 2
+    assert all("photo_variance.png" in line for line in lines)
+    assert names(tmp_path / "out") == ["single_1.png", "single_2.png", "single_variance.png"]
+
+
 def test_what_is_no_single_picture_is_one_line_each(photo, capsys):
     frames = [Image.new("RGB", (20, 20), (i, 0, 0)) for i in (0, 99)]
     clip = photo.with_name("clip.gif")

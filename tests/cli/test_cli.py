@@ -163,6 +163,17 @@ def test_when_some_of_several_fail_the_others_are_done_and_the_exit_code_is_3(cl
     assert files_under(tmp_path / "in_x2_bicubic") == {"a.png", "c.png", "manifest.jsonl"}
 
 
+def test_a_name_with_control_characters_stays_in_its_line(cli, tmp_path):
+    path = tmp_path / "a\nb\x1b[2J\x9b.png"
+    Image.fromarray(noise(8, 8, 3)).save(path)
+    ran = cli("upscale", path, "-n", "bicubic")
+    assert ran.code == 0
+    (line,) = ran.out.splitlines()
+    assert names(line, r"a\nb\x1b[2J\x9b.png")
+    again = cli("upscale", path, "-n", "bicubic").refused("output-exists")
+    assert again.isprintable()
+
+
 def test_when_all_of_several_fail_the_exit_code_is_1(cli, tmp_path):
     ran = cli("upscale", tmp_path / "a.png", tmp_path / "b.png", "-n", "bicubic")
     assert ran.code == 1
@@ -287,6 +298,34 @@ def test_an_output_that_cannot_be_written_is_one_line_and_leaves_nothing(
     ran = cli("upscale", tmp_path / "whole.png", "-o", tmp_path / output, "-n", "bicubic")
     assert found in ran.refused("image-write")
     assert files_under(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["upscale", ""],
+        ["upscale", "photo.png", ""],
+        ["samples", "-i", ""],
+        ["evaluate", "", "-s", 2],
+        ["train", "wdsr-a8-x2", "--data", "", "--out", "run"],
+    ],
+)
+def test_an_empty_path_is_not_the_folder_one_is_in(cli, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(noise(8, 8, 3)).save("photo.png")
+    ran = cli(*command)
+    assert ran.code == 2
+    ran.refused("usage")
+    assert [each.name for each in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize(("given", "at"), [(".", "in"), ("..", "in/below")])
+def test_a_folder_by_its_dots_becomes_a_folder_beside_it(cli, tmp_path, monkeypatch, given, at):
+    (tmp_path / "in/below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / at)
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "in/photo.png")
+    assert cli("upscale", given, "-n", "nearest").code == 0
+    assert (tmp_path / "in_x2_nearest/photo.png").exists()
 
 
 @pytest.mark.parametrize("output", ["/proc/new", "file.txt", "file.txt/new"])

@@ -146,8 +146,11 @@ def test_an_original_is_cropped_as_it_is_for_scores():
 
 @pytest.mark.parametrize("size", [(56, 40), (40, 60), (20, 31), (1, 56)])
 def test_other_aspects_are_refused_with_the_way_out(size):
-    with refused("shape", "56x40"):
+    other = f"{size[1]}x{size[0]}"
+    with refused("shape", f"56x40 and {other}"):
         matched(RGB, Picture(pixels=smooth(*size)))
+    with refused("shape", f"{other} and 56x40"):
+        matched(Picture(pixels=smooth(*size)), RGB)
 
 
 def test_profiles_that_differ_are_both_converted_to_srgb():

@@ -148,6 +148,13 @@ def test_a_file_that_differs_from_its_network_is_not_kept(exported, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_no_command_would_take_for_a_model_is_refused(exported, tmp_path):
+    out = tmp_path / "model.safetensors"
+    with refused("export", out, ".onnx"):
+        export_onnx(exported["edsr"].with_suffix(".safetensors"), out, licence="CC0-1.0")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_exported_is_refused_and_nothing_is_left(exported, tmp_path):
     weights = exported["wdsr-a"].with_suffix(".safetensors")
     with refused("checkpoint", tmp_path / "none.safetensors"):

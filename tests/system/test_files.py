@@ -238,6 +238,25 @@ def test_the_longest_name_that_a_file_can_have_is_taken(tmp_path):
     assert content(tmp_path) == {"x" * 255: NEW}
 
 
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a device"])
+def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path, kind):
+    special, path = tmp_path / "special", tmp_path / "file"
+    os.mkfifo(special)
+    if kind != "pipe":
+        path.symlink_to(special if kind == "link to a pipe" else "/dev/null")
+    else:
+        path = special
+    before = path.lstat()
+    with pytest.raises(OSError, match="device") as caught:
+        write(path, NEW, overwrite=True)
+    assert caught.value.errno == errno.EINVAL
+    (tmp_path / "part").write_bytes(NEW)
+    with pytest.raises(OSError, match="device"):
+        files.give_name(tmp_path / "part", path, overwrite=True)
+    assert os.path.samestat(path.lstat(), before)
+    assert not list(tmp_path.glob(".widesr-*"))
+
+
 def test_a_link_that_leads_nowhere_is_no_free_name(tmp_path):
     (tmp_path / "file").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(FileExistsError):

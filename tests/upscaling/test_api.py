@@ -114,6 +114,39 @@ def test_a_model_that_is_loaded_takes_no_other_options(option):
         upscale(smooth(), model=upscaler, **option)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"scale": "2"}, "scale"),
+        ({"scale": True}, "scale"),
+        ({"width": 12.5}, "width"),
+        ({"height": "12"}, "height"),
+        ({"fit": (12,)}, "fit"),
+        ({"fit": "12x8"}, "fit"),
+        ({"fit": (12.5, 8)}, "fit"),
+        ({"scale": 2, "model": TINY, "tile": "64"}, "tile"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_its_name(wrong, name):
+    with refused("usage", name):
+        upscale(np.zeros((4, 6, 3), np.uint8), **({"model": "bicubic"} | wrong))
+
+
+def test_a_model_file_may_be_a_path_object():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    expected = upscale(pixels, model=TINY)
+    assert np.array_equal(upscale(pixels, model=Path(TINY)), expected)
+    assert np.array_equal(Upscaler.load(Path(TINY), scale=2)(pixels), expected)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("size", [{"scale": 1.5, "model": "bicubic"}, {"scale": 2, "model": TINY}])
+def test_the_order_of_the_bytes_in_memory_does_not_matter(channels, size):
+    array = np.random.default_rng(0).integers(0, 2**16, (20, 24, channels)).astype("<u2")
+    assert np.array_equal(upscale(array.astype(">u2"), **size), upscale(array, **size))
+
+
 def test_pillow_is_not_needed():
     program = (
         "import sys; sys.modules['PIL'] = None; import numpy as np, widesr\n"

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from clips import ffmpeg, frame_times, make_clip, streams, video
-from facts import refusal
-from widesr import Upscaler, upscale_frames
+from facts import refusal, refused
+from widesr import Upscaler, upscale_frames, upscale_video
 from widesr.cli import run
 from widesr.video.scenes import CutDetector
 
@@ -44,6 +44,25 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert {path.name for path in (tmp_path / "in_x2_nearest").iterdir()} >= {"a.mkv", "c.png"}
     assert not list((tmp_path / "in_x2_nearest").glob("*b.mp4*"))
     assert capfd.readouterr().err.count("error[video-read]") == 1
+
+
+@pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 300 + ".mp4", "."])
+def test_what_is_no_name_of_a_clip_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with refused("usage" if name == "." else "video-read"):
+        upscale_video(name, model="nearest")
+    with refused("usage", "bytes"):
+        upscale_video(b"clip.mp4", model="nearest")
+
+
+def test_the_folder_one_is_in_is_a_clip_of_pictures_too(tmp_path, monkeypatch):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(2):
+        Image.new("RGB", (32, 32), (90 * i, 9, 9)).save(folder / f"{i}.png")
+    monkeypatch.chdir(folder)
+    upscale_video(".", fps=24, model="nearest")
+    assert video(tmp_path / "frames_x2.mkv")["width"] == 64
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "photo.png"])

@@ -114,7 +114,7 @@ def plan_jobs(
     jobs: list[Job] = []
     for given in inputs:
         if is_folder(given):
-            root = output or _folder_beside(given, name_end)
+            root = output or folder_beside(given, name_end)
             pictures, refused = _pictures_in(given, recursive=recursive, but=root)
             jobs += [
                 job(source, root / source.parent.relative_to(given), suffix or "", root=root)
@@ -209,7 +209,12 @@ def _check_takes_files(folder: Path, *, output: Path) -> None:
         )
 
 
-def _folder_beside(folder: Path, name_end: str) -> Path:
+def folder_beside(folder: Path, name_end: str) -> Path:
+    """Name the folder of the outputs of a folder; `.` and `..` go by their real names.
+
+    Raises:
+        UsageError: It is the root, which has no name.
+    """
     named = folder if folder.name not in ("", "..") else Path(os.path.realpath(folder))
     if not named.name:
         raise UsageError(

@@ -1,7 +1,8 @@
 """Make several samples of each of many picture files, and a map of where they differ."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from os.path import lexists, realpath  # Path's fail at some names: too long, or links in a ring
@@ -11,7 +12,13 @@ from widesr.batch.disk_space import check_space
 from widesr.batch.jobs import Job, make_folder
 from widesr.batch.one import upscale_one
 from widesr.batch.settings import UpscaleSettings
-from widesr.errors import ImageFormatError, OutputExistsError, WidesrError, output_exists
+from widesr.errors import (
+    ImageFormatError,
+    OutputExistsError,
+    UsageError,
+    WidesrError,
+    output_exists,
+)
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.reading import open_picture
 from widesr.pictures.several import holds_several
@@ -85,11 +92,15 @@ def sample_many(
         max_pixels=settings.max_pixels,
     )
     inputs = {realpath(job.source) for job in jobs}
+    owners: defaultdict[str, list[Path]] = defaultdict(list)
+    for job, plan in zip(jobs, planned, strict=True):
+        for target in () if job.refused else _files(plan):
+            owners[realpath(target)].append(job.source)
 
     def made(number: int, job: Job, plan: Sampled) -> Sampled:
         if job.refused:
             raise job.refused
-        _check_targets(plan, inputs, overwrite=overwrite)
+        _check_targets(plan, inputs, owners, overwrite=overwrite)
         if holds_several(job.source):
             raise ImageFormatError(
                 f"{job.source}: holds several pictures; samples are made of single ones"
@@ -137,13 +148,26 @@ def _plan(job: Job, number: int, count: int, *, challenge: bool) -> Sampled:
     )
 
 
-def _check_targets(plan: Sampled, inputs: set[str], *, overwrite: bool) -> None:
+def _files(plan: Sampled) -> list[Path]:
+    """List all that is made of a picture."""
+    return [*plan.targets, *filter(None, [plan.variance])]
+
+
+def _check_targets(
+    plan: Sampled, inputs: set[str], owners: Mapping[str, list[Path]], *, overwrite: bool
+) -> None:
     """Refuse to write over what is there, before anything is computed.
 
     Raises:
         OutputExistsError: Something is, or it is an input.
+        UsageError: It would be written of another picture too.
     """
-    for target in (*plan.targets, *filter(None, [plan.variance])):
+    for target in _files(plan):
+        if others := [str(each) for each in owners[realpath(target)] if each != plan.source]:
+            raise UsageError(
+                f"{plan.source}: would be written to {target}, and so would "
+                f"{' and '.join(others)}; rename one, or give each an output of its own"
+            )
         if realpath(target) in inputs:
             raise OutputExistsError(
                 f"{target}: is an input too; name another output", options=["output"]

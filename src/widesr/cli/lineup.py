@@ -75,7 +75,8 @@ def compare_models(
     elif not quiet:
         head = ("model", "by", "s for the whole picture")
         rows = [(each.model, each.made_by, f"{each.seconds:.1f}") for each in candidates]
-        print_line("\n".join(table([head, *rows], left=frozenset({0, 1}))))
+        for line in table([head, *rows], left=frozenset({0, 1})):
+            print_line(line)
         print_line(f"{output}: {part} of {source} at x{scale}, {zoom}x")
 
 

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from widesr.errors import WidesrError, with_options
+from widesr.errors import UsageError, WidesrError, with_options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -86,6 +87,8 @@ class _Terminal:
 
 _FLAGS = {"init": "from"}
 """The names of flags, where those differ from the library's options."""
+_ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
+"""The control characters as Python writes them, such as \\n."""
 _terminal = _Terminal()
 """The only one, since there is one stdout and one stderr."""
 
@@ -98,8 +101,11 @@ def _is_pipe(stream: object) -> bool:
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Print a line on stdout, or on stderr, whole, beside whatever bar there is."""
-    _terminal.line(text, err=err)
+    """Print a line on stdout, or on stderr, whole, beside whatever bar there is.
+
+    Names of files may hold ends of lines, and codes that a terminal would obey.
+    """
+    _terminal.line(text.translate(_ESCAPED), err=err)
 
 
 def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
@@ -145,6 +151,18 @@ def _show_values(params: list[Any]) -> None:
 
 class Command(_PlainTypes, TyperCommand):
     """A command, with the help that we want."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's own)
+        """Refuse a path that is empty, as "$UNSET" is: it would be the folder that one is in."""
+        given: dict[str, Any] = {}
+        if not ctx.resilient_parsing:  # as for completion, where much is unfinished
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for param in self.params:
+            kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+            value = given.get(str(param.name))
+            if value == "" if kind is Path else kind == list[Path] and "" in (value or ()):
+                raise UsageError(f"{param.name} is empty; expected the name of a file or folder")
+        return super().parse_args(ctx, args)
 
 
 class Group(_PlainTypes, TyperGroup):

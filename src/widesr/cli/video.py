@@ -86,6 +86,8 @@ def find_clips(
     Raises:
         UsageError: Several clips for one output file, or a format that no clip is written in.
     """
+    from widesr.batch.jobs import folder_beside
+
     pairs: list[tuple[Path, Path]] = []
     rest: list[Path] = []
     names_file = (
@@ -99,7 +101,7 @@ def find_clips(
             if output is not None and is_clip_out and not is_folder(output.path):
                 pairs.append((each, output.path))  # its pictures are the frames
                 continue
-            root = output.path if output else each.with_name(f"{each.resolve().name}{name_end}")
+            root = output.path if output else folder_beside(each, name_end)
             found, has_others = _clips_in(each, root, suffix or "", format, recursive=recursive)
             pairs += found
             if has_others:

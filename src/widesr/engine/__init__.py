@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from numbers import Integral
 from typing import Literal, Unpack
 
 import numpy as np
@@ -23,7 +24,7 @@ from widesr.engine.foreign import FOREIGN
 from widesr.engine.forks import Forkable
 from widesr.engine.guard import Guarded
 from widesr.engine.interface import NOISY, describe_ports, is_rgb, noise_channels
-from widesr.engine.lookup import find_model, native_scales
+from widesr.engine.lookup import find_model, model_name, native_scales
 from widesr.engine.options import MAX_MEMORY, EngineOptions, EngineSettings
 from widesr.engine.peak import measure_peak
 from widesr.engine.protocol import RGB, Backend, Device, Engine, Port, Precision, Runtime, Tensor
@@ -59,6 +60,7 @@ __all__ = [
     "load_engine",
     "load_tuned",
     "measure_peak",
+    "model_name",
     "native_scales",
     "noise_channels",
     "usable_cpus",
@@ -101,8 +103,8 @@ def load_engine(
     path, model = model.path, replace(model, path=model.path.absolute())  # for another folder too
     again = partial(load_engine, model, options, streams=streams)
     threads = usable_cpus() if options.threads is None else options.threads
-    if threads < 1:
-        raise UsageError(f"expected at least 1 thread, got {threads}")
+    if not isinstance(threads, Integral) or threads < 1:
+        raise UsageError(f"expected at least 1 thread, got {threads!r}")
     if streams != "auto" and not 1 <= streams <= threads:
         raise UsageError(f"expected 1 to {threads} streams, as there are threads, got {streams}")
     choice = choose(

@@ -1,5 +1,7 @@
 """Find the model that a user names: ours by name, alias or file, other makers' by their file."""
 
+import os
+
 from widesr.engine.foreign import probe
 from widesr.errors import ModelNotFoundError, UsageError
 from widesr.models.blend import blend
@@ -16,7 +18,20 @@ from widesr.models.catalog import (
 )
 
 
-def find_model(name: str, *, scale: int | None) -> ModelFile:
+def model_name(name: object) -> str:
+    """Take the name or the path of a model as text.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(name, str | os.PathLike):
+        return str(name)
+    raise UsageError(
+        f"{type(name).__name__} was given as the model, expected its name or the path of its file"
+    )
+
+
+def find_model(name: str | os.PathLike[str], *, scale: int | None) -> ModelFile:
     """Find the model that a user names; nothing is fetched.
 
     Args:
@@ -32,7 +47,7 @@ def find_model(name: str, *, scale: int | None) -> ModelFile:
         ModelNotFoundError: There is no such model or file, or it has another scale.
         ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
     """
-    name, share = parted(name)
+    name, share = parted(model_name(name))
     if share is not None:
         return _blend(name, share, scale=scale)
     path = locate(name, scale=scale)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from widesr.errors import ImageWriteError
 from widesr.pixels.metrics import Channel, Protocol
-from widesr.system.files import whole_file
+from widesr.system.files import refuse_special, whole_file
 from widesr.system.folders import is_folder
 from widesr.system.machine import MachineReport
 from widesr.system.version import __version__
@@ -146,6 +146,10 @@ def check_report_path(path: Path) -> None:
     if not (is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)):
         found = "may not be written to" if is_folder(folder) else "is not a folder"
         raise ImageWriteError(f"{path}: {folder} {found}; name another file for the report")
+    try:
+        refuse_special(path)
+    except OSError as error:
+        raise ImageWriteError(f"{path}: {error.strerror}; name another file") from error
 
 
 def write_report(path: Path, report: BaseModel) -> None:

@@ -77,6 +77,8 @@ def export_onnx(
         OutputExistsError: `out` is there already.
         UsageError: The network takes no other number of iterations.
     """
+    if out.suffix.lower() != ".onnx":
+        raise ExportError(f"{out}: is no name of an ONNX file; expected one that ends in .onnx")
     if out.exists() and not overwrite:
         raise output_exists(out)
     read = read_source(weights, iterations=iterations)

@@ -145,6 +145,8 @@ def whole_target(target: Target, *, overwrite: bool) -> Iterator[io.BufferedRand
     path = name_of(target)
     try:
         if isinstance(target, str | os.PathLike):
+            if "\0" in str(path):
+                raise ImageWriteError(f"{str(path)!r}: not a file name (embedded null byte)")
             with whole_file(path, overwrite=overwrite) as file:
                 yield file
             return

@@ -102,6 +102,11 @@ def write_picture(
         OutputExistsError: `path` is there, and `overwrite` is not set.
         ImageWriteError: The folder is missing, full, or takes no file.
     """
+    if not isinstance(picture, Picture):
+        raise UsageError(
+            f"{type(picture).__name__} was given to write, expected a Picture; "
+            "Picture(pixels=...) makes one of an array"
+        )
     write_stream(
         target,
         picture.stream(),

@@ -6,7 +6,7 @@ Set5 and Set14, value for value.
 """
 
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, inf
 from typing import TypeVar
 
 import numpy as np
@@ -57,7 +57,7 @@ def imresize(
         raise ShapeError("give either scale= or size=")
     height, width = image.shape[:2]
     if scale is not None:
-        if not scale > 0:
+        if not 0 < scale < inf:
             raise ShapeError(f"expected a scale above 0, got {scale}")
         # The tiny step back keeps 3 * (1 / 3) from becoming 2 pixels.
         size = ceil(height * scale - 1e-9), ceil(width * scale - 1e-9)

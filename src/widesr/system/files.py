@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,12 +34,13 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
         FileExistsError: `path` is there, and `overwrite` is False.
         IsADirectoryError: `path` is a folder.
         FileNotFoundError: The folder is missing.
-        OSError: The folder takes no file, or is full.
+        OSError: The folder takes no file, or is full; or `path` is a device, a pipe or a socket.
     """
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     if os.path.isdir(path):  # noqa: PTH112 (False, not an error, for a name that is too long)
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    refuse_special(path)
     part = path.parent / f".widesr-{secrets.token_hex(8)}.part"
     try:  # around `open` too: Ctrl-C may come between the file and its name in `file`
         file = _open_locked(part)
@@ -61,14 +63,29 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
             part.unlink()
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse a name that a file would take from a device: under root, even /dev/null goes.
+
+    Raises:
+        OSError: `path` is a device, a pipe or a socket, or a link to one, as /dev/stdout is.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (follows links)
+    except (OSError, ValueError):
+        return  # nothing is there, or the caller's own call says what is wrong with the name
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a device or a pipe and not a file", str(path))
+
+
 def give_name(part: Path, path: Path, *, overwrite: bool) -> None:
     """Give a file that is whole and on the disk its name, in the same file system.
 
     Raises:
         FileExistsError: `path` is there, and `overwrite` is False.
-        OSError: The folder takes no file.
+        OSError: The folder takes no file, or `path` is a device, a pipe or a socket.
     """
     if overwrite:
+        refuse_special(path)
         part.replace(path)
     else:
         _take_name(part, path)

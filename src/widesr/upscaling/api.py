@@ -1,11 +1,12 @@
 """Upscale in one call: a picture in, a larger one of the same kind out."""
 
+import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.engine import EngineOptions
+from widesr.engine import EngineOptions, model_name
 from widesr.errors import UsageError
 from widesr.pictures.picture import Picture
 from widesr.pictures.pil import changed_image, is_pil_image
@@ -30,7 +31,7 @@ def upscale(
     height: int | None = ...,
     longest: int | None = ...,
     fit: tuple[int, int] | None = ...,
-    model: str | AnyUpscaler = ...,
+    model: str | os.PathLike[str] | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
     consistent: bool = ...,
@@ -46,7 +47,7 @@ def upscale(
     height: int | None = ...,
     longest: int | None = ...,
     fit: tuple[int, int] | None = ...,
-    model: str | AnyUpscaler = ...,
+    model: str | os.PathLike[str] | AnyUpscaler = ...,
     tile: int | Literal["auto"] | None = ...,
     self_ensemble: bool = ...,
     consistent: bool = ...,
@@ -61,7 +62,7 @@ def upscale(
     height: int | None = None,
     longest: int | None = None,
     fit: tuple[int, int] | None = None,
-    model: str | AnyUpscaler = "default",
+    model: str | os.PathLike[str] | AnyUpscaler = "default",
     tile: int | Literal["auto"] | None = "auto",
     self_ensemble: bool = False,
     consistent: bool = False,
@@ -99,12 +100,12 @@ def upscale(
         ImageFormatError: A PIL image of a mode that is not taken.
     """
     sizes = (scale, width, height, longest, fit)
-    if isinstance(model, str):
+    if not isinstance(model, AnyUpscaler):
         if sizes == (None,) * 5:
             scale = 2
         target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
         options = EngineOptions(tile=tile, self_ensemble=self_ensemble, consistent=consistent)
-        upscaler = load_upscaler(model, target=target, options=options)
+        upscaler = load_upscaler(model_name(model), target=target, options=options)
     elif sizes == (None,) * 5 and tile == "auto" and not (self_ensemble or consistent):
         upscaler = model
     else:
@@ -122,6 +123,7 @@ def upscale(
 
 
 def _upscaled_array(array: NDArray[Any], upscaler: AnyUpscaler) -> NDArray[Any]:
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # as TIFF readers give them
     if array.ndim != 3 or array.shape[2] not in (2, 4):
         return upscaler(array)
     pixels, alpha = (np.ascontiguousarray(part) for part in (array[..., :-1], array[..., -1]))

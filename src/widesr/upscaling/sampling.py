@@ -1,6 +1,8 @@
 """Make many pictures that all shrink back to one input, and show where they differ."""
 
+import os
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -33,7 +35,7 @@ def samples(
     count: int = 5,
     seed: int = 0,
     temperature: float = 1.0,
-    model: str = "samples",
+    model: str | os.PathLike[str] = "samples",
     tile: int | Literal["auto"] | None = "auto",
 ) -> Iterator[Any]:
     """Make several pictures of one, each with other detail that it may have had.
@@ -57,8 +59,8 @@ def samples(
         UsageError: The model makes but one picture, or a value is not valid.
         WidesrError: As `upscale` says.
     """
-    if count < 1:
-        raise UsageError(f"expected at least 1 sample, got {count}", options=["count"])
+    if not isinstance(count, Integral) or count < 1:
+        raise UsageError(f"expected at least 1 sample, got {count!r}", options=["count"])
     options = EngineOptions(tile=tile, seed=seed, temperature=temperature)
     sampler = load_sampler(model, scale=scale, options=options)
     if not isinstance(picture, Picture | np.ndarray) and not is_pil_image(picture):
@@ -67,7 +69,7 @@ def samples(
 
 
 def load_sampler(
-    model: str = "samples", *, scale: int, options: EngineOptions | None = None
+    model: str | os.PathLike[str] = "samples", *, scale: int, options: EngineOptions | None = None
 ) -> Upscaler:
     """Load a model that reads noise, to make samples that shrink back to their input.
 
@@ -120,6 +122,10 @@ def variance_rows(samples: Sequence[Rows]) -> Rows:
     if len(samples) < 2:
         raise ShapeError(f"expected at least 2 samples to compare, got {len(samples)}")
     first = samples[0]
+    if first.dtype not in (np.uint8, np.uint16) or 0 in first.shape:
+        raise ShapeError(
+            f"expected uint8 or uint16 samples with pixels, got {first.dtype} {first.shape}"
+        )
     kinds = {(each.shape, each.dtype) for each in samples}
     if len(kinds) > 1:
         raise ShapeError(

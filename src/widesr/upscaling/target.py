@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import floor
+from numbers import Integral, Real
 
 from widesr.errors import UsageError
 
@@ -43,12 +44,19 @@ class Target:
             found = " and ".join(given) or "none"
             raise UsageError(f"expected one of scale, width, height, longest and fit, got {found}")
         if self.scale is not None:
+            if isinstance(self.scale, bool) or not isinstance(self.scale, Real):
+                raise UsageError(f"expected a number as the scale, got {self.scale!r}")
             if not 0 < self.scale <= MAX_SCALE:
                 found = f"{float(self.scale):.15g}"
                 raise UsageError(f"expected a scale above 0 and at most {MAX_SCALE}, got {found}")
             return
         ((name, value),) = given.items()
-        if min(self.fit or (value,)) < 1:
+        sides = value if name == "fit" else (value,)
+        if name == "fit" and not (isinstance(sides, tuple | list) and len(sides) == 2):
+            raise UsageError(f"expected fit as (width, height), got {value!r}")
+        if any(isinstance(side, bool) or not isinstance(side, Integral) for side in sides):
+            raise UsageError(f"expected {name} in whole pixels, got {value!r}")
+        if min(sides) < 1:
             raise UsageError(f"expected {name} of at least 1 pixel, got {value}")
 
     def factor(self, height: int, width: int) -> Fraction:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import isqrt
+from numbers import Integral
 from typing import Literal
 
 from widesr.engine import MAX_MEMORY, Engine
@@ -60,8 +61,8 @@ class TilePolicy:
             tile = min(most, self.fastest) if self.fastest else most
         if tile is None:
             return None
-        if tile < MIN_TILE:
-            raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile}")
+        if not isinstance(tile, Integral) or tile < MIN_TILE:
+            raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile!r}")
         return max(tile, least)
 
     def plan(self, lr: Rows, engine: Engine) -> list[Tile]:

@@ -1,9 +1,11 @@
 """Upscale pictures by one network, in tiles, to the same values as the whole picture at once."""
 
+import os
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from math import isfinite
+from numbers import Integral
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,6 +18,7 @@ from widesr.engine import (
     find_model,
     is_rgb,
     load_tuned,
+    model_name,
     noise_channels,
 )
 from widesr.errors import ModelFileError, UsageError
@@ -91,7 +94,7 @@ class Upscaler(ScaleUpscaler):
     @classmethod
     def load(
         cls,
-        name: str = "default",
+        name: str | os.PathLike[str] = "default",
         *,
         scale: int,
         options: EngineOptions | None = None,
@@ -115,6 +118,7 @@ class Upscaler(ScaleUpscaler):
             UsageError: A value is not valid.
         """
         options = (options or EngineOptions()).but(**settings)
+        name = model_name(name)
         if name == BICUBIC:
             return Bicubic(scale, consistent=options.consistent)
         return cls.of_model(find_model(name, scale=scale), options)
@@ -214,8 +218,8 @@ def _checked_noise(options: EngineOptions) -> tuple[int, float]:
         UsageError: One of them means nothing.
     """
     seed, temperature = options.seed, options.temperature
-    if seed < 0:
-        raise UsageError(f"expected a seed from 0, got {seed}")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise UsageError(f"expected a seed from 0, got {seed!r}")
     if not (isfinite(temperature) and temperature >= 0):
         raise UsageError(f"expected a temperature from 0, got {temperature:g}")
     return seed, temperature

@@ -1,10 +1,11 @@
 """Upscale a clip in one call, or frames that someone else decodes."""
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
-from widesr.engine import EngineOptions, EngineSettings
+from widesr.engine import EngineOptions, EngineSettings, model_name
 from widesr.errors import ShapeError, UsageError
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.upscaling.base import AnyUpscaler
@@ -26,7 +27,7 @@ def upscale_video(
     height: int | None = None,
     longest: int | None = None,
     fit: tuple[int, int] | None = None,
-    model: str | AnyUpscaler | FrameUpscaler = "default",
+    model: str | os.PathLike[str] | AnyUpscaler | FrameUpscaler = "default",
     codec: Codec | None = None,
     crf: int | None = None,
     lossless: bool = False,
@@ -74,11 +75,13 @@ def upscale_video(
         MissingExtraError: The extra `video` is not installed.
         WidesrError: As `Upscaler.load`.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{type(path).__name__} was given, expected the path of a clip")
     path = Path(path)
     upscaler: FrameUpscaler
     run_with: EngineOptions | None
     sizes = (scale, width, height, longest, fit)
-    if isinstance(model, str):
+    if isinstance(model, str | os.PathLike):
         target = Target(
             scale=2 if sizes == (None,) * 5 else scale,
             width=width,
@@ -87,7 +90,7 @@ def upscale_video(
             fit=fit,
         )
         run_with = EngineOptions(max_memory=MAX_MEMORY).but(**settings)
-        upscaler = load_frame_upscaler(model, target=target, options=run_with)
+        upscaler = load_frame_upscaler(model_name(model), target=target, options=run_with)
         name_end = target.name_end
     elif sizes == (None,) * 5 and not settings:
         run_with = None

@@ -249,6 +249,8 @@ def _check_there(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise VideoReadError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise VideoReadError(f"{str(path)!r}: not a file name ({error})") from error
     if path.is_dir():
         raise VideoReadError(f"{path}: is a folder, expected a clip")
     if not size:

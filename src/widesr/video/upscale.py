@@ -23,6 +23,8 @@ from widesr.errors import (
     write_error,
 )
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.files import refuse_special
+from widesr.system.folders import is_folder
 from widesr.system.threads import ahead
 from widesr.system.version import __version__
 from widesr.video.clip import Clip, check_progressive, read_clip
@@ -120,7 +122,7 @@ def plan_work(
     if lexists(out) and realpath(out) == realpath(path):
         raise OutputExistsError(f"{out}: is the input too; name another output")
     decoder: Decoder | Pictures
-    if path.is_dir():
+    if is_folder(path):
         if fps is None:
             raise UsageError(
                 f"{path}: pictures have no times; say how many frames a second has",
@@ -132,7 +134,7 @@ def plan_work(
     else:
         clip = read_clip(path, max_pixels=max_pixels)
     check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
-    if not path.is_dir():
+    if not is_folder(path):
         decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
     size = upscaler.output_size(clip.height, clip.width)
     encoding = choose_encoding(clip, out, size=size, codec=codec, crf=crf, lossless=lossless)
@@ -150,6 +152,10 @@ def plan_work(
 
 def output_beside(path: Path, name_end: str) -> Path:
     """Name the output of a clip: in its own container if that is written, or else in Matroska."""
+    if path.name in ("", ".."):  # the folder itself, of pictures
+        path = path.resolve()
+    if not path.name:
+        raise UsageError(f"{path}: has no name to call the output by; name the output")
     ending = path.suffix if path.suffix.lower() in CONTAINERS else ".mkv"
     return path.with_name(f"{path.stem}{name_end}{ending}")
 
@@ -175,6 +181,10 @@ def upscale_clip(
     start = time.perf_counter()
     if not overwrite and lexists(work.out):
         raise output_exists(work.out)
+    try:
+        refuse_special(work.out)
+    except OSError as error:
+        raise write_error(work.out, error) from error
     unfinished = Unfinished(work.out, made_by=work.made_by)
     try:
         run = _Run(work, unfinished, progress)

@@ -150,8 +150,9 @@ def _enlarged(picture: Picture, like: Picture, name: str) -> tuple[Picture, str]
     least = max(n / (m + 1) for m, n in zip(small, large, strict=True))
     most = min(n / (m - 1) if m > 1 else inf for m, n in zip(small, large, strict=True))
     if least >= most:
+        a, b = (small, large) if name == "A" else (large, small)
         raise ShapeError(
-            f"the sizes are {small[1]}x{small[0]} and {large[1]}x{large[0]}, of different aspect; "
+            f"the sizes are {a[1]}x{a[0]} and {b[1]}x{b[0]}, of different aspect; "
             "crop or turn one of them, or bring it to the size of the other"
         )
     factor = f"{sqrt(prod(large) / prod(small)):.3f}".rstrip("0").rstrip(".")
