@@ -95,6 +95,27 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
 
 
+def test_frames_go_by_their_numbers(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for n in range(12):
+        Image.new("RGB", (32, 32), (20 * n, 20 * n, 20 * n)).save(frames / f"shot {n}.png")
+    out = tmp_path / "out.mkv"
+    upscale_video(frames, out, fps=24, model="nearest", lossless=True)
+    (tmp_path / "back").mkdir()
+    ffmpeg("-i {} {}", out, tmp_path / "back/%02d.png")
+    back = sorted((tmp_path / "back").iterdir())
+    assert [np.asarray(Image.open(each))[0, 0, 0] // 20 for each in back] == list(range(12))
+
+
+def test_frames_that_are_partly_transparent_are_refused(tmp_path):
+    for n in range(2):
+        Image.new("RGBA", (32, 32), (9, 9, 9, 255 - n)).save(tmp_path / f"{n}.png")
+    with refused("video-format", tmp_path / "1.png"):
+        upscale_video(tmp_path, tmp_path / "out.mkv", fps=24, model="nearest")
+    assert not (tmp_path / "out.mkv").exists()
+
+
 @pytest.mark.parametrize("turn", ["90", "180", "270"])
 def test_pictures_of_a_turned_clip_are_upright(tmp_path, turn):
     make_clip(tmp_path / "v.mp4", frames=1, options="-c:v libx264 -qp 0 -pix_fmt yuv444p")

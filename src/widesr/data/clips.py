@@ -18,7 +18,7 @@ from widesr.errors import DataError
 from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_header
 from widesr.pictures.writing import write_picture
-from widesr.system.folders import is_folder, pictures_in
+from widesr.system.folders import frames_in, is_folder
 from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 
@@ -140,10 +140,10 @@ class ClipFolder:
 
 def _clips_of(scene: Path) -> list[list[Path]]:
     """List the frames of each clip of a scene: its own, or those of the folders in it."""
-    if frames := pictures_in(scene):
+    if frames := frames_in(scene):
         return [frames]
     within = [each for each in sorted(scene.iterdir()) if is_folder(each)]
-    clips = [pictures_in(each) for each in within if not each.name.startswith(".")]
+    clips = [frames_in(each) for each in within if not each.name.startswith(".")]
     return [frames for frames in clips if frames]
 
 

@@ -50,6 +50,20 @@ def web_address(path: Path) -> str | None:
     return f"{found[1]}://{str(path)[found.end() :]}"
 
 
+def frames_in(folder: Path) -> list[Path]:
+    """List the pictures of a folder as frames of a clip: by their names, 9.png before 10.png.
+
+    Raises:
+        ImageReadError: As `pictures_in`.
+    """
+    return sorted(pictures_in(folder), key=_by_number)
+
+
+def _by_number(path: Path) -> tuple[list[str | int], str]:
+    parts = re.split("([0-9]+)", path.name)  # numbers are every second part, in any name
+    return [int(part) if n % 2 else part for n, part in enumerate(parts)], path.name
+
+
 def pictures_in(
     folder: Path,
     *,

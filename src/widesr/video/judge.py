@@ -1,6 +1,7 @@
 """Judge models on clips: PSNR and SSIM of every frame under a named protocol, flicker, and TCC.
 
-A clip is a file, or a folder of pictures that are its frames in the order of their names.
+A clip is a file, or a folder of pictures that are its frames, in the order of the numbers in their
+names.
 """
 
 import time
@@ -20,7 +21,7 @@ from widesr.degrade.named import blur_down
 from widesr.errors import DataError, UsageError
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import Protocol, luma, psnr, ssim
-from widesr.system.folders import CLIP_SUFFIXES, is_folder, pictures_in
+from widesr.system.folders import CLIP_SUFFIXES, frames_in, is_folder, pictures_in
 from widesr.video.clip import read_clip
 from widesr.video.decoding import Decoder
 from widesr.video.frames import FrameUpscaler
@@ -260,7 +261,7 @@ def _clips_in(hr: Path) -> list[Path]:
 def _frames(clip: Path) -> Iterator[NDArray[Any]]:
     """The frames of a clip, uint8 RGB."""
     if is_folder(clip):
-        for path in pictures_in(clip):
+        for path in frames_in(clip):
             yield _rgb(read_picture(path).pixels, path)
         return
     with Decoder(clip=read_clip(clip)).frames() as frames:

@@ -15,7 +15,7 @@ from widesr.errors import UsageError, VideoFormatError, VideoReadError
 from widesr.pictures.picture import MAX_PIXELS, Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
-from widesr.system.folders import pictures_in
+from widesr.system.folders import frames_in
 from widesr.system.threads import ahead
 from widesr.video.clip import Clip
 from widesr.video.colour import Colour, Layout, Plane
@@ -49,6 +49,12 @@ class Pictures:
                     f"{path}: is {picture.width}x{picture.height} and the first frame is "
                     f"{clip.width}x{clip.height}; expected one size throughout"
                 )
+            alpha = picture.alpha
+            if alpha is not None and bool((alpha != np.iinfo(alpha.dtype).max).any()):
+                raise VideoFormatError(
+                    f"{path}: is partly transparent, for which clips have no place; expected "
+                    "opaque frames"
+                )
             pixels = picture.pixels
             if pixels.shape[2] == 1:
                 pixels = np.repeat(pixels, 3, axis=2)
@@ -72,7 +78,7 @@ def read_pictures(
         VideoReadError: There are no pictures.
         WidesrError: As `read_picture`, of the first.
     """
-    paths = pictures_in(folder)
+    paths = frames_in(folder)
     if not paths:
         raise VideoReadError(f"{folder}: holds no pictures that could be frames")
     first = read_picture(paths[0], max_pixels=max_pixels)
