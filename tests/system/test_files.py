@@ -238,21 +238,23 @@ def test_the_longest_name_that_a_file_can_have_is_taken(tmp_path):
     assert content(tmp_path) == {"x" * 255: NEW}
 
 
-@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a device"])
+@pytest.mark.parametrize("kind", ["pipe", "pipe-link", "device-link"])
 def test_a_device_or_a_pipe_is_never_replaced_by_a_file(tmp_path, kind):
     special, path = tmp_path / "special", tmp_path / "file"
     os.mkfifo(special)
     if kind != "pipe":
-        path.symlink_to(special if kind == "link to a pipe" else "/dev/null")
+        path.symlink_to(special if kind == "pipe-link" else "/dev/null")
     else:
         path = special
     before = path.lstat()
-    with pytest.raises(OSError, match="device") as caught:
-        write(path, NEW, overwrite=True)
-    assert caught.value.errno == errno.EINVAL
     (tmp_path / "part").write_bytes(NEW)
-    with pytest.raises(OSError, match="device"):
-        files.give_name(tmp_path / "part", path, overwrite=True)
+    for call in (
+        lambda: write(path, NEW, overwrite=True),
+        lambda: files.give_name(tmp_path / "part", path, overwrite=True),
+    ):
+        with pytest.raises(OSError) as caught:  # noqa: PT011 (its number is looked at)
+            call()
+        assert caught.value.errno == errno.EINVAL
     assert os.path.samestat(path.lstat(), before)
     assert not list(tmp_path.glob(".widesr-*"))
 
