@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.system.files import whole_file
-from widesr.train.writing import writing
+from widesr.train.writing import named_errors
 
 
 def identity(pixels: NDArray[np.uint8]) -> str:
@@ -33,7 +33,7 @@ def keep(path: Path, array: NDArray[Any]) -> None:
     Raises:
         CheckpointError: The folder takes no file, or is full.
     """
-    with writing(path):
+    with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path, overwrite=True) as file:
             np.save(file, array, allow_pickle=False)

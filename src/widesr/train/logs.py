@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from widesr.errors import MissingExtraError
 from widesr.system.files import append_whole, whole_file
-from widesr.train.writing import writing
+from widesr.train.writing import named_errors
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -41,13 +41,13 @@ def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
     board = _open_tensorboard(out / "tensorboard", step=step) if tensorboard else None
 
     def write(values: Mapping[str, Any], sheet: NDArray[np.uint8]) -> None:
-        with writing(path):
+        with named_errors(path):
             append_whole(path, (json.dumps(values) + "\n").encode())
         if board:
-            with writing(out / "tensorboard"):
+            with named_errors(out / "tensorboard"):
                 _add(board, values, sheet)
 
-    with writing(path):
+    with named_errors(path):
         _cut(path, step)
     try:
         yield write

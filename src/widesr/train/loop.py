@@ -28,14 +28,14 @@ from widesr.train.grow import load_start
 from widesr.train.guard import Guard
 from widesr.train.logs import open_logs
 from widesr.train.parallel import ALONE, World, joined, was_restarted
-from widesr.train.photographs import Photographs, gather, load_photographs
+from widesr.train.photographs import Photographs, gather
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
 from widesr.train.schedule import parts, way_at
 from widesr.train.signals import held_back
 from widesr.train.tables import Scores
 
-__all__ = ["Progress", "load_photographs", "prepare", "train", "which_commit"]
+__all__ = ["Progress", "prepare", "train", "which_commit"]
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Writes the files of a run, whole or not at all, and says of one that cannot be written why."""
+"""Writes the files of a run, whole or not at all, and says why one cannot be written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from widesr.system.files import whole_file
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Name the file of which the system says that it cannot be written.
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of the system into one that names the file.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.
@@ -27,5 +27,5 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         CheckpointError: The folder takes no file, or is full.
     """
-    with writing(path), whole_file(path, overwrite=True) as file:
+    with named_errors(path), whole_file(path, overwrite=True) as file:
         file.write(data)
