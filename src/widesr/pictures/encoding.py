@@ -83,7 +83,7 @@ def encode_stream(
         fd: The file.
         kind: The format, a key of `ENCODERS`.
         quality: 1 to 100, of JPEG, WebP and AVIF.
-        lossless: Whether WebP and AVIF keep every value.
+        lossless: True if WebP and AVIF are to keep every value.
         in_all: The decoded bytes of all that comes into one TIFF file; None is this alone.
     """
     options = dict(ENCODERS[kind].options)

@@ -89,7 +89,7 @@ def write_picture(
     Args:
         target: A path whose folder exists, or a file object that is open for writing in binary
             mode: nothing is written to it before the picture is complete.
-        picture: What to write.
+        picture: The picture to write.
         format: A key or a value of `FORMATS`; by default the path's suffix decides.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the picture refused.
