@@ -67,7 +67,7 @@ def sample_many(
         jobs: The pictures, from `plan_jobs`.
         count: The number of samples of each picture.
         seed: The seed of the first sample; the others have the next ones.
-        settings: How files are read and written.
+        settings: The settings by which files are read and written.
         sampler: The model, as `load_sampler` gave it.
         challenge: Name the samples as the NTIRE challenge does, 000000_sample00000.png and so on,
             by the number of the job.

@@ -39,7 +39,7 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
     A Ray that the caller has started is used and left as it is.
 
     Args:
-        address: As `auto` or `host:6379`; None starts a Ray of our own.
+        address: The address of a cluster, `auto` or `host:6379`; None starts a Ray of our own.
         workers: The number of workers; by default one for each CPU.
 
     Yields:
@@ -148,7 +148,7 @@ class Crew:
             again: Tasks that come up meanwhile; they go first.
 
         Raises:
-            WidesrError: What a worker says of which no task can be done.
+            WidesrError: An error in a worker by which no task can be done.
         """
         coming = iter(tasks)
         while True:

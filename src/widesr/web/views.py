@@ -94,12 +94,12 @@ def view_of(
     """Show a job.
 
     Args:
-        job: As the store has it.
-        keep: Seconds after its end for which it is kept.
-        tiles_done: Of a job that runs.
-        tiles: The same.
-        ahead: Jobs before one that waits.
-        seconds_before: When it is forecast to begin.
+        job: The job, as the store has it.
+        keep: Seconds for which it is kept after its end.
+        tiles_done: Tiles that are done, of a job that runs.
+        tiles: Tiles in all, of the same.
+        ahead: The number of jobs before one that waits.
+        seconds_before: Seconds until it is forecast to begin, of a job that waits.
     """
     at, share = address(job.id), tiles_done / tiles if tiles else 0.0
     left = None
