@@ -31,9 +31,9 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
     """Recognise HR alone, HR with LR as DIV2K and the benchmarks lie, or `hr/` with `lr/`.
 
     Args:
-        data: What the user named.
+        data: The folder that the user named.
         scale: The scale of the LR that is wanted, where there are several.
-        degradation: The same; LR that is not there is made if that can be.
+        degradation: The name of its degradation; LR that is not there is made if that can be.
         exclude: File names of HR to leave out.
 
     Raises:

@@ -47,7 +47,7 @@ class Judge:
 
         Args:
             metrics: Names from `METRICS`.
-            lpips_weights: As for `Lpips`; only "lpips" needs it.
+            lpips_weights: File of weights, as for `Lpips`; only "lpips" needs it.
 
         Raises:
             UsageError: An unknown metric, or LPIPS without weights.

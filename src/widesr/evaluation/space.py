@@ -83,7 +83,7 @@ def evaluate_samples(
             seeds from 0.
         scale: The factor between LR and HR.
         samples: The number of samples of each picture, 2 or more.
-        lpips_weights: As for `Lpips`.
+        lpips_weights: File of weights, as for `Lpips`.
         max_pixels: The largest picture that is read.
         on_picture: Told of every original when its samples are judged.
 

@@ -133,7 +133,7 @@ class Guard:
         """Take the run back.
 
         Returns:
-            What to tell the user.
+            The text to show to the user.
 
         Raises:
             TrainingError: It has been taken back to this place too often.
