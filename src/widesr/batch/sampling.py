@@ -44,7 +44,7 @@ class Sampled:
     """(height, width); None where it failed, as `output_size`."""
     output_size: tuple[int, int] | None = None
     error: WidesrError | None = None
-    """Why there are no samples."""
+    """The reason why there are no samples."""
 
 
 def sample_many(

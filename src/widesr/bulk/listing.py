@@ -18,7 +18,7 @@ class Item(NamedTuple):
     """One picture to do."""
 
     number: int
-    """In the order of the listing, from 0."""
+    """Its number in the order of the listing, from 0."""
     key: bytes
     found: Found
 

@@ -59,7 +59,7 @@ class Row(NamedTuple):
     """A picture that is done or that failed; as `SCHEMA`."""
 
     number: int
-    """In the order of the listing, from 0."""
+    """Its number in the order of the listing, from 0."""
     key: bytes
     source: str
     source_bytes: int

@@ -25,7 +25,7 @@ class Tally:
 
     done: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    """By the error's code."""
+    """Pictures that failed, by the error's code."""
     passed: int = 0
     """Pictures that were settled in an earlier run."""
     others: int = 0

@@ -12,9 +12,9 @@ from widesr.errors import DataError, ImageReadError
 from widesr.system.folders import is_folder, pictures_in
 
 _REAL = ("mild", "difficult", "wild")
-"""Those that exist at x4 only, in a folder without `X4`."""
+"""Degradations of DIV2K that exist at x4 only, in a folder without `X4`."""
 _TRACKS = ("unknown", *_REAL)
-"""Those whose published LR is other than what is made here."""
+"""Degradations whose published LR is other than what is made here."""
 
 
 class Files(NamedTuple):

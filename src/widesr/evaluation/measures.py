@@ -24,7 +24,7 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "spectrum": ("lower", "dB, RMS distance of the radial spectra of SR and HR, Y"),
     "lattice": ("lower", "dB, power at the multiples of 1/scale against its neighbours, Y"),
 }
-"""By name: what is better, and what it is."""
+"""Measures by name: what is better, and what it is."""
 METRICS = (*BY_PROTOCOL, *_ABOUT)
 """All that can be asked for."""
 

@@ -59,7 +59,7 @@ class SamplesReport(Frozen):
     """The one that LPIPS looked with, such as "lpips-squeeze"."""
     weights_sha256: str
     pictures: dict[str, SamplesScore]
-    """By the file name of the original."""
+    """Scores by the file name of the original."""
     mean: SamplesScore
 
 

@@ -33,7 +33,7 @@ _WRITERS: Mapping[str, Mapping[str, _Writer]] = {
     },
     "basicsr": {"edsr": as_basicsr_edsr},
 }
-"""By program and family."""
+"""Writers by program and family."""
 _TOLERANCE = 1e-5
 """Largest difference of the network that is read back, of a range of 1."""
 

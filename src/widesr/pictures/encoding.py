@@ -144,7 +144,8 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
     """Bring a picture to channels, depth and a profile that the format can hold.
 
     Raises:
-        ImageFormatError: When rows are read: it is partly transparent, and the format has no alpha.
+        ImageFormatError: The picture is partly transparent, and the format has no alpha; raised
+            when rows are read.
     """
     encoder = ENCODERS[kind]
     stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
@@ -167,7 +168,7 @@ def opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
     """Take the colours alone, as long as nothing shines through.
 
     Raises:
-        ImageFormatError: When rows are read: something shines through.
+        ImageFormatError: Something shines through; raised when rows are read.
     """
     top = np.iinfo(stream.rows.dtype).max
 

@@ -131,7 +131,7 @@ def write_stream(
     """Write a picture while it passes; arguments and errors as for `write_picture`.
 
     Raises:
-        Exception: Also what comes while its rows are made; no file is left then.
+        Exception: Any exception that comes while its rows are made; no file is left then.
     """
     path, kind = name_of(target), output_format(target, format=format)
     check_quality(quality)

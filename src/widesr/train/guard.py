@@ -58,7 +58,7 @@ class Guard:
         """Look at what the step that was just taken has found.
 
         Raises:
-            ExplosionError: For several steps, the loss has been far above those before it, a
+            ExplosionError: The loss has been far above those before it for several steps, a
                 discriminator has won, or the colours have been off.
         """
         run = self._run

@@ -127,7 +127,7 @@ class _Distances(NamedTuple):
     mean: float
     best: float
     nearest: float
-    """With the nearest sample at each place."""
+    """The distance with the nearest sample at each place."""
 
 
 def _distances(

@@ -41,7 +41,7 @@ class Shares:
     network: int
     """The most that each network is told to take."""
     pictures: int
-    """For pictures, all together."""
+    """The most that all pictures together may take."""
 
     @classmethod
     def of(cls, max_memory: int) -> Self:

@@ -55,7 +55,7 @@ TITLES = {
     "stuck": "The job did not go on",
     "internal": "A defect of widesr",
 }
-"""By code; what stands below "missing-extra" is the server's own."""
+"""Titles by code; what stands below "missing-extra" is the server's own."""
 
 
 class Problem(BaseModel):

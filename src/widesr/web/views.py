@@ -45,7 +45,7 @@ class View(BaseModel):
     started: float | None = None
     ended: float | None = None
     expires: float | None = None
-    """When the job and its result are forgotten."""
+    """The time at which the job and its result are forgotten."""
     width: int
     """The size of the picture, in pixels."""
     height: int
@@ -60,7 +60,7 @@ class View(BaseModel):
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the computing that is done."""
     seconds_left: float | None = None
-    """Until the result is there, as forecast."""
+    """Seconds until the result is there, as forecast."""
     made_by: str | None = None
     """The models that it went through."""
     notices: list[str] | None = None
@@ -74,7 +74,7 @@ class View(BaseModel):
     events: str
     """The address of its events."""
     problem: Problem | None = None
-    """Why it failed."""
+    """The reason why it failed."""
 
 
 def address(job: str) -> str:

@@ -41,7 +41,7 @@ class Judged(Frozen):
     name: str
     """"original", "shrunk", "bicubic", or the model's name."""
     measures: dict[str, Interval]
-    """By the name of the number, as in `precision.Measures`."""
+    """Intervals by the name of the number, as in `precision.Measures`."""
     over_bicubic: dict[str, Interval]
     """The same less bicubic's, on the same draws of pictures."""
     boxes: int
