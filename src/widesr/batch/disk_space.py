@@ -45,7 +45,7 @@ def check_space(
         pairs: Inputs and outputs; outputs that are there already are left out.
         resize: Gives the size of the output for that of an input.
         quality: The quality of lossy outputs, 1 to 100.
-        max_pixels: Larger inputs are left out: they will be refused.
+        max_pixels: The largest picture that is read; larger inputs are left out.
 
     Raises:
         ImageWriteError: The least that the outputs may take is more than is free.

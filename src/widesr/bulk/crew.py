@@ -144,7 +144,7 @@ class Crew:
         """Have tasks done, and give each as it ends, in any order.
 
         Args:
-            tasks: Taken one by one, as workers have time.
+            tasks: The tasks, taken one by one as workers have time.
             again: Tasks that come up meanwhile; they go first.
 
         Raises:

@@ -60,7 +60,7 @@ def rehearse(
         work: The run to rehearse.
         workers: The numbers of workers to forecast for.
         pictures: The number of pictures, where a minute does not list all of them.
-        weather: The losses and delays to expect; None is none.
+        weather: The losses and delays to expect; by default there are none.
         batch: Pictures in a batch.
         sample: The number of pictures to upscale; more of them make it truer.
         seed: The seed of the draw.

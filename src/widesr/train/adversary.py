@@ -77,7 +77,7 @@ class Adversary:
         What the discriminator learns of it is kept for `step`.
 
         Args:
-            sr: Made by the network, with its gradient.
+            sr: The pictures that the network made, with their gradient.
             hr: Real ones.
             share: The process' part of the batch.
             counts: False to let the discriminator learn alone.

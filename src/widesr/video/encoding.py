@@ -199,7 +199,7 @@ def choose_encoding(
         clip: The input.
         out: The output; its ending names the container.
         size: (height, width) of the output.
-        codec: None is HEVC for HEVC and HDR, VP9 in WebM, and H.264 for all others.
+        codec: The codec; None is HEVC for HEVC and HDR, VP9 in WebM, and H.264 for all others.
         crf: The quality by which the encoder aims, as it counts: less is better.
         lossless: Lose nothing.
 
