@@ -35,7 +35,7 @@ class WidesrError(Exception):
     """Anything that the caller can mend; `str()` is one line for people.
 
     Args:
-        message: What was found, and what was expected.
+        message: The sentence for the user: what was found, and what was expected.
         options: The arguments that help, as Python writes them: `"overwrite=True"`, `"tile=128"`,
             or `"max_pixels"` alone where the value is the caller's to choose. Each face (command
             line, HTTP) words them in its own way.

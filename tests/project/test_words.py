@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from functools import cache
 from pathlib import Path
 
@@ -142,3 +143,27 @@ def test_what_is_refused_is_held_to_its_code_and_its_facts():
             check(code, fact)
     with pytest.raises(AssertionError):
         refusal("widesr: error[usage]: one\nline more\n", "usage")
+
+
+# ---- what docstrings and notes begin with --------------------------------------------------
+
+SCRIPT = runpy.run_path(str(TESTS.parent / "scripts" / "words.py"))
+
+
+def test_a_note_on_an_argument_begins_with_a_noun():
+    note = 'def f(a, *b):\n    """Do it.\n\n    Args:\n        a: {}\n        *b: {}\n    """\n'
+    lines = [line for line, _ in SCRIPT["refused"](note.format("Of the bands.", "As for `g`."))]
+    assert lines == [5, 6]
+    assert not list(SCRIPT["refused"](note.format("The bands.", "Offsets, (n,).")))
+
+
+def test_what_is_returned_or_raised_begins_with_a_noun():
+    said = '"""Do it.\n\n{}:\n    {}\n"""\n'
+    for section, text, lines in (
+        ("Returns", "How many failed.", [4]),
+        ("Raises", "Error: As `load`.", [4]),
+        ("Raises", "As `load`.", [4]),
+        ("Returns", "The errors: What is that?", []),
+        ("Yields", "Each item.", []),
+    ):
+        assert [line for line, _ in SCRIPT["refused"](said.format(section, text))] == lines

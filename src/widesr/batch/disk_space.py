@@ -43,9 +43,9 @@ def check_space(
 
     Args:
         pairs: Inputs and outputs; outputs that are there already are left out.
-        resize: How large an input becomes.
-        quality: 1 to 100, of outputs that lose some.
-        max_pixels: Larger inputs are left out: they will be refused.
+        resize: Gives the size of the output for that of an input.
+        quality: The quality of lossy outputs, 1 to 100.
+        max_pixels: The largest picture that is read; larger inputs are left out.
 
     Raises:
         ImageWriteError: The least that the outputs may take is more than is free.
@@ -73,7 +73,7 @@ def header_of(source: Path, *, max_pixels: int) -> Header:
     """Read the header of a picture that will not be refused by it.
 
     Raises:
-        WidesrError: As `read_picture`, as far as a header tells.
+        WidesrError: The errors of `read_picture`, as far as a header tells.
     """
     header = read_header(source)
     check_size(source, header.width, header.height, max_pixels=max_pixels)

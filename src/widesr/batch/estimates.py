@@ -38,7 +38,7 @@ def forecast(
 
     Args:
         jobs: The pictures to be made; only some of many are looked at.
-        settings: How pictures are read and written.
+        settings: The settings by which pictures are read and written.
         upscaler: Makes the outputs.
         overwrite: Outputs that are there already are made again.
 

@@ -33,7 +33,7 @@ class Job:
     becomes_png: bool = False
     """True if the format changes, because the source's is not written."""
     refused: WidesrError | None = None
-    """Why it cannot be done, though the others can."""
+    """The reason why it cannot be done, though the others can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Outcome:
     count: int = 1
     """Frames or pages, where there are several; the sizes are those of the first."""
     error: WidesrError | None = None
-    """Why it failed: its `code` is for programs, its text for people."""
+    """The error: its `code` is for programs, its text for people."""
 
 
 def plan_jobs(

@@ -47,7 +47,7 @@ def upscale_many(
         jobs: The pictures, from `plan_jobs`.
         settings: All that decides the outputs.
         upscaler: Makes the outputs; by default what `settings.load()` gives.
-        existing: What to do with an output that is there already.
+        existing: The choice for an output that is there: "refuse", "overwrite" or "skip".
         resume: Pass over an output that the manifest lists, if its input, the model and the
             settings are still the same; `existing` says what to do with another.
         on_progress: Told, in another thread, how many pictures are computed, parts of one too.
@@ -119,8 +119,8 @@ def transform_many(
     Args:
         jobs: The pictures, from `plan_jobs`.
         transform: Makes the output from the input of a job; called in another thread.
-        settings: How pictures are read and written.
-        existing: What to do with an output that is there already.
+        settings: The settings by which pictures are read and written.
+        existing: The choice for an output that is there: "refuse", "overwrite" or "skip".
         on_outcome: Told, in another thread, of each outcome as soon as it is there.
     """
     _remove_leftovers(jobs)

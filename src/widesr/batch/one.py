@@ -65,11 +65,11 @@ def upscale_one(
         source: A picture, an animation, or a TIFF file of several pages.
         output: The file to be; its suffix decides the format.
         overwrite: Replace a file that is there.
-        upscaler: What `settings.load()` gave; by default it is loaded once in each process.
+        upscaler: The upscaler from `settings.load()`; by default loaded once in each process.
         on_progress: Told of the pictures done, parts of one too, and of all of them.
 
     Raises:
-        WidesrError: As `read_picture`, `Upscaler` and `write_picture` say.
+        WidesrError: The errors of `read_picture`, `Upscaler` and `write_picture`.
     """
     made_by = upscaler or loaded(settings)
     quality, lossless = settings.quality, settings.lossless
@@ -97,10 +97,10 @@ def upscale_bytes(
         settings: All that decides the output; without a format, the name's suffix decides it.
         data: A file of any format that is read.
         name: The name of the file, which errors begin with, and whose suffix says the format.
-        upscaler: As for `upscale_one`.
+        upscaler: The upscaler, as for `upscale_one`.
 
     Raises:
-        WidesrError: As `upscale_one` says.
+        WidesrError: The errors of `upscale_one`.
     """
     made_by, output = upscaler or loaded(settings), BytesIO()
     try:
@@ -185,7 +185,7 @@ def changed(
     """Change pictures as they pass; each step works while the one behind it uses what it made.
 
     Args:
-        lr: What was opened.
+        lr: The pictures that were opened.
         change: Gets each picture and its number, from 0.
     """
     with lr.ahead() as given, given.map(change).ahead() as sr:

@@ -18,7 +18,7 @@ class Records:
     """The manifests of a run; none for jobs whose output folder has none."""
 
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
-    """By `Job.root`."""
+    """Manifests by `Job.root`."""
     made_by: MadeBy = _NOBODY
     """All that decides an output in a lossless format, beside its input."""
     lossy: MadeBy = _NOBODY

@@ -44,7 +44,7 @@ class Sampled:
     """(height, width); None where it failed, as `output_size`."""
     output_size: tuple[int, int] | None = None
     error: WidesrError | None = None
-    """Why there are no samples."""
+    """The reason why there are no samples."""
 
 
 def sample_many(
@@ -67,7 +67,7 @@ def sample_many(
         jobs: The pictures, from `plan_jobs`.
         count: The number of samples of each picture.
         seed: The seed of the first sample; the others have the next ones.
-        settings: How files are read and written.
+        settings: The settings by which files are read and written.
         sampler: The model, as `load_sampler` gave it.
         challenge: Name the samples as the NTIRE challenge does, 000000_sample00000.png and so on,
             by the number of the job.

@@ -38,6 +38,6 @@ class UpscaleSettings(FileSettings):
         """Load the networks.
 
         Raises:
-            WidesrError: As `load_upscaler` says.
+            WidesrError: The errors of `load_upscaler`.
         """
         return load_upscaler(self.model, target=self.target, options=self.engine)

@@ -39,7 +39,7 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
     A Ray that the caller has started is used and left as it is.
 
     Args:
-        address: As `auto` or `host:6379`; None starts a Ray of our own.
+        address: The address of a cluster, `auto` or `host:6379`; None starts a Ray of our own.
         workers: The number of workers; by default one for each CPU.
 
     Yields:
@@ -144,11 +144,11 @@ class Crew:
         """Have tasks done, and give each as it ends, in any order.
 
         Args:
-            tasks: Taken one by one, as workers have time.
+            tasks: The tasks, taken one by one as workers have time.
             again: Tasks that come up meanwhile; they go first.
 
         Raises:
-            WidesrError: What a worker says of which no task can be done.
+            WidesrError: An error in a worker by which no task can be done.
         """
         coming = iter(tasks)
         while True:

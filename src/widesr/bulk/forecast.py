@@ -20,11 +20,11 @@ class Costs:
     """Seconds that one worker takes, as measured."""
 
     pictures: tuple[float, ...]
-    """For each of some pictures, all that is done for it; others are taken to be like these."""
+    """All that is done for each of some pictures; others are taken to be like these."""
     batch: float = 0.0
-    """For each batch beside its pictures: claim and part."""
+    """Claim and part of each batch, beside its pictures."""
     start: float = 0.0
-    """Until a new worker is at its first batch: its process, and its networks."""
+    """Time until a new worker is at its first batch: its process, and its networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Plan:
 
     workers: int
     hours: float
-    """From the start to the last picture."""
+    """Time from the start to the last picture."""
     core_hours: float
     """The hours that are paid for: all workers, until the last picture."""
     lost: float

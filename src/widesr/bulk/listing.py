@@ -18,7 +18,7 @@ class Item(NamedTuple):
     """One picture to do."""
 
     number: int
-    """In the order of the listing, from 0."""
+    """Its number in the order of the listing, from 0."""
     key: bytes
     found: Found
 
@@ -58,8 +58,8 @@ class Listing:
         """List pictures; nothing is read yet.
 
         Args:
-            inputs: Any files, those in folders too.
-            outputs: What is in it is no input, if it lies within the inputs.
+            inputs: The place of the files to list, those in its folders too.
+            outputs: The place for outputs; files in it are no inputs, if it lies within the inputs.
         """
         self._inputs = inputs
         inside = outputs.root.removeprefix(f"{inputs.root}/")
@@ -86,8 +86,8 @@ class Listing:
         """Group the pictures that are to be done; a batch is made when it is asked for.
 
         Args:
-            settled: What needs nothing any more.
-            most: Pictures in one batch.
+            settled: The keys of pictures that are passed over, as they were settled before.
+            most: The most pictures in one batch.
         """
         return in_batches(self._unsettled(settled), most=most)
 

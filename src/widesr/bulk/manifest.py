@@ -59,7 +59,7 @@ class Row(NamedTuple):
     """A picture that is done or that failed; as `SCHEMA`."""
 
     number: int
-    """In the order of the listing, from 0."""
+    """Its number in the order of the listing, from 0."""
     key: bytes
     source: str
     source_bytes: int
@@ -115,9 +115,9 @@ class Manifest:
         """Note what the run does, or hold it to what was noted.
 
         Args:
-            source: URL of the pictures.
-            made_by: What decides the outputs beside their inputs.
-            resume: Whether to go on with a run that was begun; where there is none, it begins.
+            source: The URL of the pictures.
+            made_by: The model and settings that decide the outputs beside their inputs.
+            resume: Go on with a run that was begun; where there is none, begin it.
 
         Raises:
             OutputExistsError: A run was begun here, and `resume` is False.

@@ -25,7 +25,7 @@ class Tally:
 
     done: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    """By the error's code."""
+    """Pictures that failed, by the error's code."""
     passed: int = 0
     """Pictures that were settled in an earlier run."""
     others: int = 0
@@ -70,7 +70,7 @@ def upscale_bulk(
     which three are lost is set aside.
 
     Args:
-        work: What to do.
+        work: The places and settings of the run.
         workers: The number of processes, of one CPU each.
         resume: Go on with a run that was begun in the output's place.
         retry_failed: Try also what an earlier run has set aside.
@@ -80,7 +80,7 @@ def upscale_bulk(
     Raises:
         OutputExistsError: A run was begun there, and `resume` is False.
         UsageError: It was begun otherwise, or a place is another one in each process.
-        ModelNotFoundError: As `Upscaler.load`, which raises others too.
+        ModelNotFoundError: There is no such model; other errors of `Upscaler.load` may come too.
         ImageReadError: The inputs cannot be listed, or there are none.
         ImageWriteError: Nothing can be written in the output's place.
         WorkerLostError: No worker can begin.
@@ -109,7 +109,7 @@ def made_by(work: Work) -> MadeBy:
 
     Raises:
         ImageFormatError: The format is not one that is written.
-        WidesrError: As `UpscaleSettings.load` says.
+        WidesrError: The errors of `UpscaleSettings.load`.
     """
     settings = work.settings
     if settings.format:

@@ -45,7 +45,7 @@ class Store:
         """Name a folder; nothing is opened yet.
 
         Args:
-            url: As `s3://bucket/folder`, or the path of a folder on this disk.
+            url: An address such as `s3://bucket/folder`, or the path of a folder on this disk.
         """
         self.url = url.rstrip("/") or "/"
 

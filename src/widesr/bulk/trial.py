@@ -57,17 +57,17 @@ def rehearse(
     Writing is taken to be as fast as reading, for each byte, and does not overlap with computing.
 
     Args:
-        work: What would be done.
+        work: The run to rehearse.
         workers: The numbers of workers to forecast for.
         pictures: The number of pictures, where a minute does not list all of them.
-        weather: What goes wrong meanwhile.
+        weather: The losses and delays to expect; by default there are none.
         batch: Pictures in a batch.
         sample: The number of pictures to upscale; more of them make it truer.
         seed: The seed of the draw.
 
     Raises:
         ImageReadError: There is no picture, or none of the sample can be upscaled.
-        WidesrError: As `Upscaler.load`.
+        WidesrError: The errors of `Upscaler.load`.
     """
     drawn, found, n_bytes, complete = _drawn(work, sample=sample, seed=seed)
     begin = time.perf_counter()

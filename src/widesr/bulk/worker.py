@@ -82,7 +82,7 @@ class Report:
 class _Ready(NamedTuple):
     row: Row
     start: int = 0
-    """In the file of outputs that wait."""
+    """The place of its output in the file of those that wait, in bytes."""
 
 
 class Worker:

@@ -24,7 +24,7 @@ _EVERY_S = 10.0
 _MOST_LINES = 100
 """Errors that are printed; the manifest has them all."""
 _WORKERS = (1, 10, 100, 1000)
-"""For which the forecast is made, beside the number that was asked for."""
+"""Numbers of workers to forecast for, beside the one that was asked for."""
 
 
 def upscale_bucket(

@@ -39,17 +39,17 @@ def report_outcomes(
     Args:
         start: Gives the outcomes of `jobs`, in order; what it gets is to be told how many pictures
             are computed, parts of one too, and of each outcome as soon as it is there.
-        jobs: All that is to do.
-        by: What makes the pictures, as a user calls it.
-        made_by: What makes a picture of this height and width, if it is not the same for all.
-        go_on: What to say to the same command for what a stopped run has left.
+        jobs: All jobs that are to be done.
+        by: The name of what makes the pictures, as a user calls it.
+        made_by: Gives that name for a picture of a height and width, if it is not the same for all.
+        go_on: The flag by which the same command does what a stopped run has left.
         worded: Gives a line in the user's words.
-        as_json: One JSON object per picture on stdout instead of text.
-        quiet: Errors only.
+        as_json: Print one JSON object per picture on stdout instead of text.
+        quiet: Print errors only.
         passed_over: Files of the folders that are no pictures by their names.
 
     Raises:
-        typer.Exit: With the exit code, if anything failed.
+        typer.Exit: Something failed; with the exit code.
     """
     counts: Counter[str] = Counter()
     ended: Counter[str] = Counter()

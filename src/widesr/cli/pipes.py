@@ -43,7 +43,7 @@ def piped(
     """Put stdin into a file, and what was made on stdout, once all has gone well.
 
     Yields:
-        What is to be worked on; what the user named where no `-` is among it.
+        The inputs and output to work with: those that the user named, if none is `-`.
 
     Raises:
         UsageError: `-` is not valid here.

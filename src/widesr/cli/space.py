@@ -28,7 +28,7 @@ def judge_samples(
 
     Raises:
         UsageError: Another protocol beside this one, or neither samples nor a model of them.
-        WidesrError: As `evaluate_samples` says.
+        WidesrError: The errors of `evaluate_samples`.
     """
     from widesr.evaluation.scoring import list_pictures
     from widesr.evaluation.space import evaluate_samples

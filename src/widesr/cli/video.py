@@ -69,7 +69,7 @@ class ClipOptions:
     fps: float | None
     existing: Literal["refuse", "overwrite", "skip"]
     max_pixels: dict[str, int]
-    """None or one, as arguments of the library."""
+    """The limit as a keyword argument `max_pixels` for the library; empty for its default."""
 
 
 def find_clips(
@@ -173,7 +173,7 @@ def upscale_clips(
     Args:
         pairs: The inputs and outputs.
         model: The model's name.
-        asked: What is done to them.
+        asked: The user's wishes for the clips.
         engine: The settings by which the network is run.
         is_all: No other inputs follow.
         as_json: Print JSON instead of text.
@@ -183,7 +183,7 @@ def upscale_clips(
         WidesrError: The only input failed.
 
     Returns:
-        How many failed.
+        The number of clips that failed.
     """
     from widesr.video.frames import load_frame_upscaler
 

@@ -40,13 +40,13 @@ def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
     """Read `--crop`: left, top, width x height, within a picture of this size.
 
     Args:
-        text: What the user wrote.
+        text: The text that the user wrote.
         width: The width of the picture, in pixels.
-        height: The same.
-        times: Pixels along each axis that show one of them.
+        height: The height of the picture, in pixels.
+        times: Pixels along each axis that show one pixel of the picture.
 
     Raises:
-        UsageError: It is not valid, reaches beyond the picture, or is too large to be shown.
+        UsageError: The crop is not valid, reaches beyond the picture, or is too large to be shown.
     """
     from widesr.evaluation.diff.difference import Window
 

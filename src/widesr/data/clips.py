@@ -165,14 +165,14 @@ def write_clips(
     Args:
         photographs: The photographs.
         out: The folder to make.
-        seed: With the photograph's name and the clip's number, what a clip depends on.
+        seed: The seed; a clip depends on it, its photograph's name and its own number.
         frames: Frames of a clip.
         side: The side of the square frames, in pixels.
         each: Clips of each photograph.
         on_progress: Called with how many clips are there, and the photograph of the last.
 
     Returns:
-        How many clips are there.
+        The number of clips that are there.
 
     Raises:
         DataError: A photograph cannot be read, or the folder takes no file.

@@ -12,9 +12,9 @@ from widesr.errors import DataError, ImageReadError
 from widesr.system.folders import is_folder, pictures_in
 
 _REAL = ("mild", "difficult", "wild")
-"""Those that exist at x4 only, in a folder without `X4`."""
+"""Degradations of DIV2K that exist at x4 only, in a folder without `X4`."""
 _TRACKS = ("unknown", *_REAL)
-"""Those whose published LR is other than what is made here."""
+"""Degradations whose published LR is other than what is made here."""
 
 
 class Files(NamedTuple):
@@ -31,9 +31,9 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
     """Recognise HR alone, HR with LR as DIV2K and the benchmarks lie, or `hr/` with `lr/`.
 
     Args:
-        data: What the user named.
+        data: The folder that the user named.
         scale: The scale of the LR that is wanted, where there are several.
-        degradation: The same; LR that is not there is made if that can be.
+        degradation: The name of its degradation; LR that is not there is made if that can be.
         exclude: File names of HR to leave out.
 
     Raises:

@@ -75,7 +75,7 @@ class Loader:
             scale: HR pixels per LR pixel, on a side.
             lr_patch: Side of a patch in LR pixels.
             batch: Patches of a global batch.
-            seed: What the order depends on.
+            seed: The seed of the order.
             candidates: Places that are drawn for each patch; the one with more to see is more
                 likely to be taken.
             rank: The number of the share of each global batch, 0 to `world_size` - 1.

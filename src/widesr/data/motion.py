@@ -93,7 +93,7 @@ def make_clip(
 
     Args:
         photograph: uint8 (H, W, 3).
-        frames: How many.
+        frames: The number of frames.
         side: The side of the square frames, in pixels.
         seed: The same seed makes the same clip.
 

@@ -18,7 +18,7 @@ def open_source(
         data: A pack, a folder of HR alone, or one with LR beside HR as DIV2K and the benchmarks
             have it, or as `hr/` with `lr/` or `lr_x2/`.
         scale: HR pixels per LR pixel, on a side.
-        degradation: How LR is made, or which given LR is wanted.
+        degradation: The name of the way in which LR is made, or of the given LR that is wanted.
         exclude: File names of HR, or the names of scenes, to leave out.
         clips: Take folders of frames.
 

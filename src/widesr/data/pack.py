@@ -181,7 +181,7 @@ class Pack:
         """Read the index.
 
         Raises:
-            DataError: As `read_index`, or the pack has no LR of this scale and degradation.
+            DataError: No LR of this scale and degradation, or the reasons of `read_index`.
         """
         index = read_index(pack)
         if degradation != index.degradation or scale not in index.scales:

@@ -49,7 +49,7 @@ def write_pack(
     killed process left there is removed by the next that makes the same pack.
 
     Args:
-        photographs: What to pack, at which scales.
+        photographs: The photographs to pack, with their scales.
         out: The folder to be.
         on_progress: Called with how many are done, and the name of the last.
 
@@ -83,7 +83,7 @@ def verify_pack(
 
     Args:
         pack: The folder.
-        on_progress: As in `write_pack`.
+        on_progress: Called with how many are done, and the name of the last.
 
     Returns:
         The index, and the damaged pictures, each as "name (HR)" or "name (LR x2)".

@@ -106,9 +106,9 @@ class PatchSampler:
         """Take the (height, width) of each LR picture.
 
         Args:
-            sizes: None is smaller than a patch.
+            sizes: The sizes, none smaller than a patch.
             lr_patch: Side of a patch in LR pixels.
-            seed: What the sequence depends on.
+            seed: The seed of the sequence.
             candidates: Patches that are drawn for each that is given.
             weigh: The weight of a candidate, not negative; asked only where there are several.
             span: The frames of a patch.

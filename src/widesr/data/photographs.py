@@ -38,7 +38,7 @@ class Folder:
         """List the files, of which none is opened.
 
         Raises:
-            DataError: As `find_files`.
+            DataError: The reasons of `find_files`.
         """
         exclude = list(exclude)
         self.data, self.scales, self.degradation = data, tuple(scales), degradation

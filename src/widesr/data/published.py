@@ -58,10 +58,10 @@ def get(
     Beside the pictures lies `{archive}.sha256`; while it and they are there, nothing is fetched.
 
     Args:
-        archive: Which.
+        archive: The archive to fetch.
         out: The folder that the user named; made where it is missing.
         keep: Leave the archive beside the pictures.
-        on_progress: Told of the bytes.
+        on_progress: Told of the bytes that are fetched.
 
     Raises:
         DownloadError: It cannot be had, or is another file than the published one.

@@ -124,7 +124,7 @@ def training_data(source: Source, names: Sequence[str]) -> tuple[TrainingData, .
     """Count photographs by origin and licence, for the cards of what learns from them.
 
     Raises:
-        DataError: As `require_licences`.
+        DataError: MANIFEST.csv leaves some of the photographs out.
     """
     known = source.licences
     if known is None:

@@ -37,7 +37,7 @@ def degrade(
     Args:
         hr: uint8 or uint16, (H, W) or (H, W, C); first cropped to a multiple of `scale`.
         scale: The factor, 2 or more.
-        edges: What lies beyond the border, as in `imresize`.
+        edges: The rule for pixels beyond the border, as in `imresize`.
         arithmetic: `"integer"` made Set5's X2, X3 and X4, `"float"` its X8.
 
     Returns:

@@ -80,7 +80,7 @@ def resized(image: Floats, size: tuple[int, int], *, by: Resampling) -> Floats:
     """Resize to (height, width), at least one pixel each.
 
     Args:
-        image: What is resized.
+        image: The picture to resize, float32 (H, W, C).
         size: The (height, width) of the result.
         by: `"bicubic"` is `imresize`, antialiased; `"bilinear"` mixes the two nearest lines and
             lets finer detail alias, as hasty programs do; `"area"` averages what a pixel covers.
@@ -149,10 +149,10 @@ def through_jpeg(pixels: NDArray[np.uint8], *, quality: int, subsampled: bool) -
     Args:
         pixels: uint8 (H, W, 1 or 3).
         quality: 1 to 100.
-        subsampled: Whether colour is kept at half the resolution (4:2:0), as most files have it.
+        subsampled: True keeps colour at half the resolution (4:2:0), as most files have it.
 
     Raises:
-        ShapeError: Longer than JPEG can hold.
+        ShapeError: A side is longer than JPEG can hold.
     """
     height, width, channels = pixels.shape
     if max(height, width) > _LONGEST_JPEG:

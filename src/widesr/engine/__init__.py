@@ -140,7 +140,7 @@ def load_tuned(model: ModelFile, options: EngineOptions) -> tuple[Engine, int | 
         The engine, and the side of the tiles that was found to be fastest, None if none was.
 
     Raises:
-        As `load_engine`.
+        WidesrError: The errors of `load_engine`.
     """
     best = recall_best(model.card.weights_sha256)
     streams: Literal["auto", 1] = 1 if options.tile is None else "auto"

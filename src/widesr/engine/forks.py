@@ -69,7 +69,7 @@ class Forkable(Wrapper):
 
 _alive: WeakSet[Forkable] = WeakSet()
 _forking: list[Forkable] = []
-"""Those that `_before` has unloaded; one thread forks at a time."""
+"""Objects that `_before` has unloaded; one thread forks at a time."""
 
 
 def _before() -> None:

@@ -41,7 +41,7 @@ def find_ranges(
     Args:
         graph: `openvino.Model`, as read from a file.
         pictures: LR, (1, 3, H, W) in [0, 1], as different as what is to be upscaled.
-        threads: For OpenVINO.
+        threads: Threads of OpenVINO.
 
     Returns:
         The largest magnitude that int8 is to hold of each channel, by the tensor's name in the

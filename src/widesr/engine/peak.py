@@ -19,7 +19,7 @@ def measure_peak(precision: str, *, threads: int) -> float:
     Args:
         precision: "fp32" is by NumPy's BLAS, with as many threads as that takes; "bf16", "fp16"
             and "int8" by OpenVINO, which must be installed.
-        threads: For OpenVINO.
+        threads: Threads of OpenVINO.
     """
     square = np.random.default_rng(0).random((_SIDE, _SIDE), np.float32)
     square /= np.float32(_SIDE)  # powers of it stay finite

@@ -45,10 +45,10 @@ def line_up(
         scale: Output pixels per input pixel.
         window: The place, in pixels of the input.
         models: Names or files, as for `Upscaler.load`.
-        options: How the networks are run.
+        options: The settings by which the networks are run.
 
     Raises:
-        WidesrError: As `load_upscaler` says.
+        WidesrError: The errors of `load_upscaler`.
     """
     left, top = max(window.left - _AROUND, 0), max(window.top - _AROUND, 0)
     bottom, right = window.top + window.height + _AROUND, window.left + window.width + _AROUND

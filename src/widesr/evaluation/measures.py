@@ -24,7 +24,7 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "spectrum": ("lower", "dB, RMS distance of the radial spectra of SR and HR, Y"),
     "lattice": ("lower", "dB, power at the multiples of 1/scale against its neighbours, Y"),
 }
-"""By name: what is better, and what it is."""
+"""Measures by name: what is better, and what it is."""
 METRICS = (*BY_PROTOCOL, *_ABOUT)
 """All that can be asked for."""
 
@@ -47,7 +47,7 @@ class Judge:
 
         Args:
             metrics: Names from `METRICS`.
-            lpips_weights: As for `Lpips`; only "lpips" needs it.
+            lpips_weights: File of weights, as for `Lpips`; only "lpips" needs it.
 
         Raises:
             UsageError: An unknown metric, or LPIPS without weights.

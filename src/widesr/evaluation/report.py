@@ -43,9 +43,9 @@ class ImageReport(Frozen):
     seconds: float
     """The time of upscaling alone, without reading and scoring."""
     scores: dict[str, Scores]
-    """By the protocol's name."""
+    """Scores by the protocol's name."""
     measures: dict[str, float] = {}
-    """By the metric's name: what was asked for beside PSNR and SSIM."""
+    """Values by the metric's name: those that were asked for beside PSNR and SSIM."""
 
 
 class MetricReport(Frozen):
@@ -79,7 +79,7 @@ class Comparison(Frozen):
     scale: int
     protocols: list[ProtocolReport]
     scores: dict[str, Scores]
-    """By the protocol's name."""
+    """Scores by the protocol's name."""
 
 
 class ModelReport(Frozen):

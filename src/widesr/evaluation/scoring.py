@@ -57,16 +57,16 @@ def evaluate_folder(
     are scored as grey; an alpha channel is left out.
 
     Args:
-        hr_dir: Its pictures, not those of folders in it.
-        model: As for `Upscaler.load`: a name, a model file, an ONNX file of others, or "bicubic".
+        hr_dir: The folder whose pictures are scored, without those of folders in it.
+        model: A name, a model file, an ONNX file of others, or "bicubic", as for `Upscaler.load`.
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
         metrics: Names from `METRICS`; PSNR and SSIM are always measured.
-        lpips_weights: As for `Lpips`, where `metrics` has "lpips".
+        lpips_weights: File of weights, as for `Lpips`, where `metrics` has "lpips".
         lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
             "baby.png" at x2); by default `degrade` makes them.
-        options: How the network is run; by default in fp32, in which the figures are the same on
-            any machine.
+        options: The settings by which the network is run; by default in fp32, in which the figures
+            are the same on any machine.
         max_pixels: The largest picture that is read.
         on_progress: Told of the pictures that are scored, and of all of them.
         **settings: The same as `options`, one by one.

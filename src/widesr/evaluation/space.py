@@ -59,7 +59,7 @@ class SamplesReport(Frozen):
     """The one that LPIPS looked with, such as "lpips-squeeze"."""
     weights_sha256: str
     pictures: dict[str, SamplesScore]
-    """By the file name of the original."""
+    """Scores by the file name of the original."""
     mean: SamplesScore
 
 
@@ -83,7 +83,7 @@ def evaluate_samples(
             seeds from 0.
         scale: The factor between LR and HR.
         samples: The number of samples of each picture, 2 or more.
-        lpips_weights: As for `Lpips`.
+        lpips_weights: File of weights, as for `Lpips`.
         max_pixels: The largest picture that is read.
         on_picture: Told of every original when its samples are judged.
 

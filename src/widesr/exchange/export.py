@@ -56,11 +56,11 @@ def export_onnx(
     at first, and comes out beside the picture.
 
     Args:
-        weights: As for `read_source`.
+        weights: Trained weights or a model, as for `read_source`.
         out: The `.onnx` file to write; its stem is the model's name.
         licence: The licence, as an SPDX expression; "" is that of the model in `weights`.
-        source: The origin of the model, for the card; "" as for the licence.
-        notes: For the card; "" as for the licence.
+        source: The origin of the model, for the card; "" is that of the model in `weights`.
+        notes: Text for the card; "" is that of the model in `weights`.
         stored: `"fp16"` halves the file; the graph widens the weights again and computes in
             float32. The network compared with has the same rounded weights.
         iterations: Times that a recurrent network runs its weights in the file; None takes the
@@ -100,12 +100,12 @@ def write_onnx(
     """Write a network as `export_onnx` does.
 
     Args:
-        network: As trained.
+        network: The network as it was trained.
         out: The `.onnx` file to write; its stem is the model's name.
         facts: The fields of the card that the network does not tell.
-        stored: As for `export_onnx`, as all below.
-        margin: As there.
-        overwrite: As there.
+        stored: The type of the weights in the file, as for `export_onnx`.
+        margin: Put the mirrored pixels into the graph, as for `export_onnx`.
+        overwrite: Replace a file that is there.
 
     Raises:
         ExportError: The file's pictures differ from the network's, or it cannot be written.

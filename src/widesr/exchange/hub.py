@@ -41,13 +41,13 @@ def export_hub(
     has licence and figures. Other files in the folder stay.
 
     Args:
-        weights: As for `read_source`.
-        folder: Made where it is missing; its parent must be there.
-        licence: As for `export_onnx`, as all below.
-        source: As there.
-        notes: As there.
-        stored: As there, for the ONNX file.
-        iterations: As there.
+        weights: Trained weights or a model, as for `read_source`.
+        folder: The folder to write, made where it is missing; its parent must be there.
+        licence: The licence, as an SPDX expression, as for `export_onnx`.
+        source: The origin of the model, as for `export_onnx`.
+        notes: Text for the card, as for `export_onnx`.
+        stored: The type of the weights in the ONNX file, as for `export_onnx`.
+        iterations: Times that a recurrent network runs its weights, as for `export_onnx`.
         overwrite: Replace files of these names.
 
     Raises:

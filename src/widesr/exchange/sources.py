@@ -35,9 +35,9 @@ def read_source(weights: Path, *, iterations: int | None = None) -> Source:
     """Read the network that is to be written.
 
     Args:
-        weights: What `widesr train` wrote, or the folder that `export_hub` made; else the name or
-            the file of a model of WDSR or EDSR, whose weights are read back from its graph.
-        iterations: As for `export_onnx`.
+        weights: A file that `widesr train` wrote, or a folder that `export_hub` made; else the name
+            or the file of a model of WDSR or EDSR, whose weights are read back from its graph.
+        iterations: Times that a recurrent network runs its weights, as for `export_onnx`.
 
     Raises:
         CheckpointError: The weights cannot be loaded.

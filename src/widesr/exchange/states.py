@@ -33,7 +33,7 @@ _WRITERS: Mapping[str, Mapping[str, _Writer]] = {
     },
     "basicsr": {"edsr": as_basicsr_edsr},
 }
-"""By program and family."""
+"""Writers by program and family."""
 _TOLERANCE = 1e-5
 """Largest difference of the network that is read back, of a range of 1."""
 
@@ -51,7 +51,7 @@ def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = Fals
     """Write weights under the names of another program, for pictures in 0..255.
 
     Args:
-        weights: As for `read_source`.
+        weights: Trained weights or a model, as for `read_source`.
         out: `.pth` or `.pt`, which `torch.load` reads with `weights_only=True`, or `.safetensors`.
         keys: "edsr-pytorch" takes EDSR, RDN, and WDSR as JiahuiYu's fork of that program has it;
             "basicsr" takes EDSR, under the key "params".

@@ -258,7 +258,7 @@ def read_card(path: Path) -> ModelCard:
     """Read a model file's card, and hold the file to the hash in it.
 
     Raises:
-        ModelFileError: As `read_header`, or the file has no card.
+        ModelFileError: The file has no card, or the reasons of `read_header`.
     """
     card, _ = read_header(path)
     if card is None:

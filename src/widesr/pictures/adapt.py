@@ -16,7 +16,7 @@ def adapted(picture: Picture, *, icc: Icc = "keep", metadata: Kept = "keep") -> 
     """Change the profile, and leave out metadata, as users asked.
 
     Args:
-        picture: What was read.
+        picture: The picture that was read.
         icc: "srgb" converts the colours to sRGB and says so with its profile, which a picture
             that is grey does not need; a damaged profile is dropped. "strip" drops any and leaves
             the numbers, so that viewers take them for sRGB.

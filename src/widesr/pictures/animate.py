@@ -39,9 +39,9 @@ def check_animation(path: Path, animation: PictureSequence, kind: str, *, lossle
 
     Args:
         path: The name that messages give the output.
-        animation: What is to be written.
+        animation: The animation to be written.
         kind: The format, as `output_format` names it.
-        lossless: Whether every value is to be kept.
+        lossless: True if every value is to be kept.
 
     Raises:
         ImageFormatError: The format cannot hold it.
@@ -77,11 +77,11 @@ def encode_animation(
 
     Args:
         path: The name that messages give the file.
-        animation: What to write; `check_animation` found that it fits.
+        animation: The animation to write; `check_animation` found that it fits.
         fd: The file.
         kind: "gif", "webp" or "png".
         quality: 1 to 100, of WebP.
-        lossless: Whether WebP keeps every value.
+        lossless: True if WebP is to keep every value.
     """
     assert animation.timing is not None, "pages have no durations"
     file, timing = FileBytes(fd), animation.timing

@@ -244,11 +244,11 @@ def write_apng(
     """Put PNG files together to one, each as the pixels of a frame.
 
     Args:
-        file: Empty.
-        frames: Where and when each is shown, and its file. The first covers all, and its other
-            chunks become those of the whole.
+        file: An empty file, which is filled.
+        frames: The place and time of each frame, and its PNG file. The first covers the canvas, and
+            its other chunks become those of the whole.
         n_frames: The number of frames.
-        plays: How often they are shown; 0 is for ever.
+        plays: Times that the frames are shown; 0 is for ever.
     """
     file.append(MARK)
     number = 0  # of fcTL and fdAT, counted together

@@ -83,7 +83,7 @@ def encode_stream(
         fd: The file.
         kind: The format, a key of `ENCODERS`.
         quality: 1 to 100, of JPEG, WebP and AVIF.
-        lossless: Whether WebP and AVIF keep every value.
+        lossless: True if WebP and AVIF are to keep every value.
         in_all: The decoded bytes of all that comes into one TIFF file; None is this alone.
     """
     options = dict(ENCODERS[kind].options)
@@ -144,7 +144,8 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
     """Bring a picture to channels, depth and a profile that the format can hold.
 
     Raises:
-        ImageFormatError: When rows are read: it is partly transparent, and the format has no alpha.
+        ImageFormatError: The picture is partly transparent, and the format has no alpha; raised
+            when rows are read.
     """
     encoder = ENCODERS[kind]
     stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
@@ -167,7 +168,7 @@ def opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
     """Take the colours alone, as long as nothing shines through.
 
     Raises:
-        ImageFormatError: When rows are read: something shines through.
+        ImageFormatError: Something shines through; raised when rows are read.
     """
     top = np.iinfo(stream.rows.dtype).max
 

@@ -19,8 +19,8 @@ def coloured(numbers: Rows, raster: Raster) -> Rows:
     """Turn the numbers of blocks into channels of 8 or 16 bits.
 
     Args:
-        numbers: (H, W, C) as they are in the file.
-        raster: What they mean.
+        numbers: The numbers as they are in the file, (H, W, C).
+        raster: The meaning of the numbers.
 
     Returns:
         Grey, RGB or CMYK of the raster's `dtype`, then opacity or another band if there is any.

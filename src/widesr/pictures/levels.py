@@ -23,8 +23,8 @@ def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
     """Bring rows to the full range of their type, and grey to one channel.
 
     Args:
-        file: Where they come from.
-        rows: As libheif gives them, (H, W, C): grey, or RGB that may be grey, then alpha if there
+        file: The file that the rows come from.
+        rows: Rows that libheif gave, (H, W, C): grey, or RGB that may be grey, then alpha if there
             is any; of 10 and 12 bits in the upper ones of 16.
         bits: The bits of a channel: 8, 10 or 12.
 
@@ -33,7 +33,7 @@ def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
 
     Raises:
         ImageFormatError: The colours are coded in a way that libheif takes for another.
-        ImageReadError: When they are read: the file says that it is grey, and has colours.
+        ImageReadError: The file says that it is grey, and has colours; raised when rows are read.
     """
     heif = file.heif
     has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and is_monochrome(heif)

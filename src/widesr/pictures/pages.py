@@ -93,9 +93,9 @@ def encode_pages(path: Path, pages: PictureSequence, fd: int, *, folder: Path | 
 
     Args:
         path: The name that messages give the file.
-        pages: What to write.
+        pages: The pages to write.
         fd: The file.
-        folder: The place of each page but the first until it is whole; None is the usual one.
+        folder: The folder for each page but the first until it is whole; None is the system's.
     """
     in_all = sum(still.rows.nbytes for still in pages.stills)
     file = FileBytes(fd)

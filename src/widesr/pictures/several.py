@@ -68,9 +68,9 @@ def check_several(
 
     Args:
         target: The output, with `format` as for `output_format`.
-        pictures: What is to be written.
+        pictures: The pictures to be written.
         format: A suffix; by default the path's.
-        lossless: Whether every value is to be kept.
+        lossless: True if every value is to be kept.
 
     Raises:
         ImageFormatError: It cannot hold them, or not all of them.
@@ -102,8 +102,8 @@ def write_pictures(
     keeps hundredths of a second, sRGB of 256 colours a frame, and what is transparent by half.
 
     Args:
-        target: As for `write_picture`, with `format`, `overwrite` and `sealed`.
-        pictures: What to write.
+        target: The output: a path or a file object, as for `write_picture`.
+        pictures: The picture or pictures to write.
         format: A suffix; by default the path's.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the pictures are refused; pages always are kept.
@@ -111,7 +111,7 @@ def write_pictures(
         sealed: Called with the descriptor of the whole file just before it takes its name.
 
     Raises:
-        Exception: As `write_stream`, with what comes while the pictures are made.
+        Exception: The errors of `write_stream`, and any that comes while the pictures are made.
     """
     if isinstance(pictures, PictureStream):
         write_stream(

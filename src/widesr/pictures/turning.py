@@ -20,7 +20,7 @@ def upright(path: Path, rows: Rows, orientation: int) -> Rows:
     """Apply an EXIF orientation, 1 to 8.
 
     Raises:
-        ImageReadError: When they are read: the file by way of which they are turned failed.
+        ImageReadError: The file by way of which rows are turned failed; raised when they are read.
     """
     if orientation == 2:
         return rows.map(lambda band: band[:, ::-1], channels=rows.channels)

@@ -39,11 +39,11 @@ def write_webp(
     """Put WebP files together to an animation.
 
     Args:
-        file: Empty.
-        frames: The first covers all.
-        size: (height, width).
-        has_alpha: Whether any frame has.
-        plays: How often they are shown; 0 is for ever.
+        file: An empty file, which is filled.
+        frames: The frames, of which the first covers the canvas.
+        size: The (height, width) of the canvas, in pixels.
+        has_alpha: True if any frame has alpha.
+        plays: Times that the frames are shown; 0 is for ever.
         icc: The profile of all.
         metadata: EXIF and XMP of all.
 

@@ -14,7 +14,7 @@ def open_whole(file: PictureFile, kind: str) -> Bitmap:
 
     Raises:
         ImageFormatError: A variant that is not read.
-        MissingExtraError: What decodes it is not installed.
+        MissingExtraError: The decoder of this format is not installed.
         ValueError: It is damaged or cut short; the cause alone.
     """
     return _OPENERS[kind](file)

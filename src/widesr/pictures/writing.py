@@ -89,7 +89,7 @@ def write_picture(
     Args:
         target: A path whose folder exists, or a file object that is open for writing in binary
             mode: nothing is written to it before the picture is complete.
-        picture: What to write.
+        picture: The picture to write.
         format: A key or a value of `FORMATS`; by default the path's suffix decides.
         quality: 1 to 100, of JPEG, WebP and AVIF.
         lossless: Every value is kept, or the picture refused.
@@ -131,7 +131,7 @@ def write_stream(
     """Write a picture while it passes; arguments and errors as for `write_picture`.
 
     Raises:
-        Exception: Also what comes while its rows are made; no file is left then.
+        Exception: Any exception that comes while its rows are made; no file is left then.
     """
     path, kind = name_of(target), output_format(target, format=format)
     check_quality(quality)

@@ -95,8 +95,8 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
 
     Args:
         lr: The input, uint8 or uint16, (H, W, C).
-        sr: What was made of it, (sH, sW, C) with a whole number s, float32: levels of the same
-            range as `lr`. Bands whose channels lie apart, as planes, pass quickest.
+        sr: The picture that was made of it, float32 (sH, sW, C) with a whole number s: levels of
+            the same range as `lr`. Bands whose channels lie apart, as planes, pass quickest.
 
     Returns:
         Float32 rows of levels in that range, not rounded; their channels lie apart.

@@ -40,8 +40,8 @@ def imresize(
         image: (H, W) or (H, W, C), uint8, uint16, float32 or float64, of any range.
         scale: Factor for both axes; the result is (ceil(H * scale), ceil(W * scale)).
         size: (height, width) of the result instead; each axis gets its own factor.
-        edges: What lies beyond the border: `"symmetric"` mirrors (MATLAB today), `"replicate"`
-            repeats the edge pixel (older MATLAB, and the widespread copies of Set14).
+        edges: The rule for pixels beyond the border: `"symmetric"` mirrors (MATLAB today),
+            `"replicate"` repeats the edge pixel (older MATLAB, and the widespread copies of Set14).
 
     Returns:
         A new array of the same type and channels.
@@ -80,7 +80,7 @@ def resize_rows(rows: Rows, *, size: tuple[int, int], edges: Edges = "symmetric"
     Args:
         rows: Rows of a type that `imresize` takes.
         size: (height, width) of the result.
-        edges: As for `imresize`.
+        edges: The rule for pixels beyond the border, as for `imresize`.
     """
     factors = (size[0] / rows.height, size[1] / rows.width)
     return _resized(rows, size=size, factors=factors, edges=edges)

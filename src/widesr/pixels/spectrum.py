@@ -62,8 +62,8 @@ def lattice_peak(picture: NDArray[Any], *, scale: int) -> float:
     pixel that those beside them do not have. Photographs have 0 to 6 dB by chance.
 
     Args:
-        picture: As for `radial_spectrum`.
-        scale: The factor by which it was enlarged, 2 or more.
+        picture: A picture, uint8 or uint16, as for `radial_spectrum`.
+        scale: The factor by which the picture was enlarged, 2 or more.
 
     Returns:
         The largest over those frequencies of its power against the median beside it along an axis.

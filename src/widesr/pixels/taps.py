@@ -50,9 +50,9 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
 
     Args:
         rows: uint8, uint16, float32 or float64.
-        taps: For each row of the result.
-        edges: What lies beyond the border: mirrored, or the edge pixel repeated.
-        chunk: Values that are read or made together, about.
+        taps: The taps of each row of the result.
+        edges: The rule for pixels beyond the border: mirrored, or the edge pixel repeated.
+        chunk: About the number of values that are read or made together.
     """
     n_out = len(taps.start)
     height = _chunk_height(rows, chunk // max(rows.height // n_out, 1))
@@ -109,7 +109,7 @@ def _runs(
 
     Args:
         taps: The taps of the output lines to make.
-        lines: Those that stand for each line from the first tap to the last.
+        lines: Numbers of the input lines that stand for each line from the first tap to the last.
         dtype: The type of the matrices.
         channels: The number of values that lie side by side where these lines are pixels.
     """

@@ -124,7 +124,7 @@ def load_study(name_or_path: str) -> Study:
 
     Raises:
         RecipeError: No such study, not TOML, or keys and values that are wrong, all of them named,
-            also those of which only some cells would be made.
+            even those that only some of the cells have.
     """
     path, values = read_named(name_or_path, folder=STUDIES, what="study")
     return parse_study(values, origin=str(path))

@@ -54,7 +54,7 @@ def frames_in(folder: Path) -> list[Path]:
     """List the pictures of a folder as frames of a clip: by their names, 9.png before 10.png.
 
     Raises:
-        ImageReadError: As `pictures_in`.
+        ImageReadError: The folder may not be listed.
     """
     return sorted(pictures_in(folder), key=_by_number)
 
@@ -76,7 +76,7 @@ def pictures_in(
 
     Args:
         folder: An existing folder.
-        recursive: Also those of the folders in it; a folder's own pictures come first.
+        recursive: List the pictures of the folders in it too; a folder's own pictures come first.
         but: A folder that is left out, with all that is in it.
         unlisted: Told of a folder that may not be listed, and why; the others are. None raises.
         suffixes: The endings of what is listed, in lower case.

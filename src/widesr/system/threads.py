@@ -34,19 +34,19 @@ def overlapped(
     caller, waits for the stages that are at work and begins no other; no thread stays behind.
 
     Args:
-        items: What to do.
+        items: The items to work on.
         read: First stage.
         make: Second stage.
         write: Third stage.
-        weigh: How much of the budget an item takes from its start to its end.
-        budget: What all items under way may take together; an item beyond it goes alone.
+        weigh: Gives the part of the budget that an item takes from its start to its end.
+        budget: The most that all items under way may take together; an item beyond it goes alone.
         stop: Set when the end comes early, so that a long stage may look at it.
 
     Yields:
         Each item's result, in order, as soon as it is there.
 
     Raises:
-        Exception: What a stage raises.
+        Exception: Any exception that a stage raises.
     """
     with ExitStack() as stack:
         stages = [ThreadPoolExecutor(1, thread_name_prefix="widesr") for _ in range(3)]
@@ -75,10 +75,10 @@ def in_threads(
     Closing the generator waits for the items that are being made; no thread stays behind.
 
     Yields:
-        What becomes of each item, in order, as soon as it is there.
+        The result of each item, in order, as soon as it is there.
 
     Raises:
-        Exception: What `make` raises.
+        Exception: Any exception that `make` raises.
     """
     with ExitStack() as stack:
         makers = ThreadPoolExecutor(threads, thread_name_prefix="widesr")
@@ -98,7 +98,7 @@ def ahead(items: Iterable[Item]) -> Generator[Item]:
     Closing the generator waits for the item that is being made.
 
     Raises:
-        Exception: What comes while an item is made, when its turn comes.
+        Exception: Any exception from the making of an item, raised when its turn comes.
     """
     each, end = iter(items), object()
     with ThreadPoolExecutor(1, thread_name_prefix="widesr") as maker:

@@ -77,8 +77,8 @@ class Adversary:
         What the discriminator learns of it is kept for `step`.
 
         Args:
-            sr: Made by the network, with its gradient.
-            hr: Real ones.
+            sr: Pictures that the network made, or their features, with their gradient.
+            hr: Real pictures, or their features.
             share: The process' part of the batch.
             counts: False to let the discriminator learn alone.
         """

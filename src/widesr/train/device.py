@@ -47,7 +47,7 @@ def require_compiler(device: torch.device) -> None:
     """Look for what `torch.compile` needs before it is needed.
 
     Raises:
-        TrainingError: On a CPU, no C++ compiler.
+        TrainingError: There is no C++ compiler, which a CPU needs.
     """
     names = (os.environ.get("CXX", ""), "g++", "clang++")
     if device.type == "cpu" and not any(shutil.which(name) for name in names if name):

@@ -58,7 +58,7 @@ class Guard:
         """Look at what the step that was just taken has found.
 
         Raises:
-            ExplosionError: For several steps, the loss has been far above those before it, a
+            ExplosionError: The loss has been far above those before it for several steps, a
                 discriminator has won, or the colours have been off.
         """
         run = self._run
@@ -133,7 +133,7 @@ class Guard:
         """Take the run back.
 
         Returns:
-            What to tell the user.
+            The text to show to the user.
 
         Raises:
             TrainingError: It has been taken back to this place too often.

@@ -49,7 +49,7 @@ def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:
     """Read a recipe: where it is, and its keys and values, those of its `base` among them.
 
     Raises:
-        RecipeError: As `read_named`, or its base is no recipe of the package.
+        RecipeError: No such file, not TOML, or its base is no recipe of the package.
     """
     path, values = read_named(name_or_path, folder=RECIPES, what="recipe")
     values.setdefault("name", path.stem)

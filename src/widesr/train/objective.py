@@ -86,11 +86,11 @@ class Objective:
         """Add up the terms of a table.
 
         Args:
-            sr: Made by the network, (n, 3, H, W) float32 around [0, 1].
+            sr: The pictures that the network made, (n, 3, H, W) float32 around [0, 1].
             target: The pictures that it should have made.
             table: The terms, with their weights.
             share: The process' part of the batch.
-            objects: Those of each patch, (m, 5), as in `Batch`; empty if no one has looked.
+            objects: The objects of each patch, (m, 5), as in `Batch`; empty if no one has looked.
             step: The step of the run.
         """
         terms = _Terms()

@@ -94,8 +94,8 @@ class World:
         None goes on before all are done.
 
         Raises:
-            WidesrError: What `make` raised here.
-            PeerError: What it raised elsewhere.
+            WidesrError: The error that `make` raised here.
+            PeerError: It failed in another process.
         """
         failed: WidesrError | None = None
         made: list[Made] = []

@@ -28,7 +28,7 @@ class Comparison(NamedTuple):
     sr: Tensor
     """Features of SR, (N, C, h, w), with their gradient."""
     target: Tensor
-    """Those of the target."""
+    """Features of the target, (N, C, h, w)."""
     terms: dict[str, Tensor]
     """Findings of `apart`."""
 
@@ -40,7 +40,7 @@ class Onlooker:
         """Read the detector.
 
         Raises:
-            CheckpointError: As `Detector`.
+            CheckpointError: The detector's file cannot be used, as for `Detector`.
         """
         self.detector = Detector(Path(table.weights)).requires_grad_(requires_grad=False).to(device)
         self._side = table.side
@@ -50,9 +50,9 @@ class Onlooker:
         """Look at patches.
 
         Args:
-            sr: Made by the network, (n, 3, H, H) in [0, 1], with its gradient.
+            sr: The patches that the network made, (n, 3, H, H) in [0, 1], with their gradient.
             target: The patches that it should have made.
-            objects: Those of each target, (m, 5), as in `Batch`; empty if no one has looked.
+            objects: The objects of each target, (m, 5), as in `Batch`; empty if no one has looked.
         """
         zoom = self._side / target.shape[3]
         zooms = target.new_tensor([zoom, zoom, zoom, zoom, 1.0])
@@ -93,8 +93,8 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
 
     Args:
         photograph: The detector's sight of the photograph.
-        objects: Those of each picture: left, top, right, bottom, in pixels that the detector sees,
-            and class, (m, 5).
+        objects: The objects of each picture, (m, 5): left, top, right, bottom, in pixels that the
+            detector sees, and class.
         places: The places of that sight.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()

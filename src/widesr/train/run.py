@@ -93,7 +93,7 @@ class Run:
         """Take one optimizer step on this process' share of a batch.
 
         Args:
-            batch: With a teacher's pictures, where the step is to learn from them.
+            batch: The batch, with a teacher's pictures where the step is to learn from them.
 
         Raises:
             ExplosionError: The loss or a gradient is not finite; nothing was learned.

@@ -72,10 +72,10 @@ def validate(
     """Make the HR of each pair from its LR, rounded to 8 bits, and score it.
 
     Args:
-        network: As it is trained; it is not changed.
-        pairs: At least one.
+        network: The network as it is trained; it is not changed.
+        pairs: The pairs of LR and HR, at least one.
         device: The device that the networks are on.
-        perceptual: For LPIPS.
+        perceptual: The network of LPIPS; None leaves LPIPS out.
     """
     fused = network.fused().eval()
     sets = [_samples(fused, pair.lr, device=device) for pair in pairs]
@@ -127,7 +127,7 @@ class _Distances(NamedTuple):
     mean: float
     best: float
     nearest: float
-    """With the nearest sample at each place."""
+    """The distance with the nearest sample at each place."""
 
 
 def _distances(

@@ -100,7 +100,7 @@ def calibrate(
         held_out: Others, for the losses: PSNR-Y against fp32's, each upscaled whole.
         backend: The runtime that computes in these precisions.
         precision: The precision whose loss is measured; "auto" measures all that this CPU has.
-        threads: For the runtimes; None is one per CPU that this process may use.
+        threads: Threads of the runtimes; None is one per CPU that this process may use.
         on_notice: Told what is being measured.
 
     Returns:

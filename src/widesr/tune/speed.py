@@ -94,7 +94,7 @@ def bench(
         model: A model that `find_model` gave; one with tiles.
         backend: The runtime to measure; "auto" measures all.
         precision: The precision to measure; "auto" measures all.
-        threads: For the runtimes; None is one per CPU that this process may use.
+        threads: Threads of the runtimes; None is one per CPU that this process may use.
         on_notice: Told what is being measured.
 
     Raises:

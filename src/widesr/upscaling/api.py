@@ -82,12 +82,12 @@ def upscale(
         width: The width of the output in pixels, instead of a scale; the aspect is kept.
         height: The height of the output, in the same way.
         longest: The longer side of the output, in the same way.
-        fit: (width, height), as Pillow's sizes, of a box that the output fills as far as its
-                aspect allows.
-        model: As for `Upscaler.load`, with `tile` and `self_ensemble`; or what was loaded, for many
-            pictures: then nothing else is given.
-        tile: Side of the tiles, LR pixels; None is the whole picture at once.
-        self_ensemble: Mean over eight flips and turns.
+        fit: The (width, height), as in Pillow's sizes, of a box that the output fills as far as its
+            aspect allows.
+        model: A name or a path, as for `Upscaler.load`; or a loaded upscaler, for many pictures:
+            then nothing else is given.
+        tile: Side of the tiles, in LR pixels; None is the whole picture at once.
+        self_ensemble: Take the mean over eight flips and turns.
         consistent: Correct the output so that it shrinks back to the input, by MATLAB's bicubic;
             the output must be a whole number of times as large as the input.
 
@@ -96,7 +96,7 @@ def upscale(
         is written.
 
     Raises:
-        WidesrError: As `Upscaler.load`, `read_picture` and `Upscaler` say.
+        WidesrError: The errors of `Upscaler.load`, `read_picture` and `Upscaler`.
         ImageFormatError: A PIL image of a mode that is not taken.
     """
     sizes = (scale, width, height, longest, fit)

@@ -37,8 +37,9 @@ def upscale_bands(
         scale: Output pixels per input pixel.
         margin: Mirrored pixels beyond the border that tiles may read.
         streams: The number of calls of `run` that are under way at once.
-        dtype: That of the bands: integers as in `lr`, clipped and rounded, or float32, neither.
-        noise: What a network that reads noise is given beside each pixel, float32.
+        dtype: Type of the values in the bands: that of `lr`, clipped and rounded, or float32,
+            neither clipped nor rounded.
+        noise: Rows of float32 noise, given beside the pixels to a network that reads noise.
         progress: Called after each tile.
 
     Yields:

@@ -15,13 +15,13 @@ def correct_rows(lr: Rows, upscale: Callable[[Rows], Rows]) -> Rows:
 
     Args:
         lr: The input, uint8 or uint16.
-        upscale: Makes float32 levels of it, in the input's range but not clipped.
+        upscale: Makes float32 levels of the input, in its range but not clipped.
 
     Returns:
         Rows of the input's type, of the size that `upscale` gives.
 
     Raises:
-        UsageError: That size is no whole multiple of the input's.
+        UsageError: The output's size is no whole multiple of the input's.
     """
     dtype = lr.dtype
     first, second = lr.twice()

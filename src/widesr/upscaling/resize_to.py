@@ -42,7 +42,7 @@ class SizedUpscaler(AnyUpscaler):
                 networks are not to be.
 
         Raises:
-            UsageError: To be consistent, the scale must be a whole number.
+            UsageError: The scale is no whole number, which consistency needs.
         """
         if consistent:
             check_whole_scale(target)
@@ -61,7 +61,7 @@ class SizedUpscaler(AnyUpscaler):
         """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
 
         Raises:
-            UsageError: Also if the scale is more than the model called `name` gives.
+            UsageError: The scale is more than the model called `name` gives, among other reasons.
         """
         native = native_scales(name)
         if target.scale is not None:  # the same for every picture, so refused before the first

@@ -43,21 +43,22 @@ def samples(
     All of them shrink back to the picture, by MATLAB's bicubic, but for the rounding.
 
     Args:
-        picture: As for `upscale`.
+        picture: The input: a path, bytes, an array or another kind that `upscale` takes.
         scale: Output pixels per input pixel, along each axis; 4, as the model has it.
         count: The number of samples.
-        seed: That of the first sample; the others have the next ones. A seed always gives the same
-            picture.
-        temperature: How much the samples differ: 0 is not at all, 1 as much as the model learned.
+        seed: The seed of the first sample; the others have the next ones. A seed always gives the
+            same picture.
+        temperature: The spread of the samples: at 0 they are equal, at 1 they differ as the model
+            learned.
         model: A model that reads noise: "samples", a name or a path, as for `Upscaler.load`.
-        tile: Side of the tiles, LR pixels; None is the whole picture at once.
+        tile: Side of the tiles, in LR pixels; None is the whole picture at once.
 
     Returns:
         One sample after another, of the kind that `upscale` gives.
 
     Raises:
-        UsageError: The model makes but one picture, or a value is not valid.
-        WidesrError: As `upscale` says.
+        UsageError: The model makes only one picture, or a value is not valid.
+        WidesrError: The errors of `upscale`.
     """
     if not isinstance(count, Integral) or count < 1:
         raise UsageError(f"expected at least 1 sample, got {count!r}", options=["count"])
@@ -76,13 +77,13 @@ def load_sampler(
     With precision "auto" it computes in fp32, so that a seed gives one picture on every machine.
 
     Args:
-        model: As for `Upscaler.load`.
+        model: A name or a path, as for `Upscaler.load`.
         scale: Output pixels per input pixel, along each axis.
         options: The settings by which the network is run.
 
     Raises:
-        UsageError: The model reads no noise, and so makes but one picture.
-        WidesrError: As `Upscaler.load` says.
+        UsageError: The model reads no noise, and so makes only one picture.
+        WidesrError: The errors of `Upscaler.load`.
     """
     options = (options or EngineOptions()).but(consistent=True)
     if options.precision == "auto":
@@ -117,7 +118,7 @@ def variance_rows(samples: Sequence[Rows]) -> Rows:
     """Make the map of `variance_map`, (H, W, 1), while the samples pass.
 
     Raises:
-        ShapeError: As `variance_map` says.
+        ShapeError: The same reasons as in `variance_map`.
     """
     if len(samples) < 2:
         raise ShapeError(f"expected at least 2 samples to compare, got {len(samples)}")

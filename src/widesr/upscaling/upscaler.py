@@ -128,7 +128,7 @@ class Upscaler(ScaleUpscaler):
         """Load a model file; what `widesr bench` found for it on this machine counts for "auto".
 
         Raises:
-            WidesrError: As `load`.
+            WidesrError: The errors of `load`.
         """
         engine, fastest = load_tuned(model, options)
         upscaler = cls(engine, options, card=model.card, fastest_tile=fastest)

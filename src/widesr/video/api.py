@@ -64,7 +64,7 @@ def upscale_video(
         fps: The frames in a second, of a folder of pictures.
         max_pixels: The largest picture that is decoded.
         on_progress: Called after each frame with those that are done and those in all, about.
-        **settings: As for `Upscaler.load`: `tile`, `threads`, `precision` and others.
+        **settings: The settings of `Upscaler.load`: `tile`, `threads`, `precision` and others.
 
     Raises:
         VideoReadError: The clip is missing, damaged, encrypted, or holds no video.
@@ -73,7 +73,7 @@ def upscale_video(
         OutputExistsError: The output is there already.
         ImageWriteError: The output cannot be written.
         MissingExtraError: The extra `video` is not installed.
-        WidesrError: As `Upscaler.load`.
+        WidesrError: The errors of `Upscaler.load`.
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"{type(path).__name__} was given, expected the path of a clip")
@@ -127,7 +127,7 @@ def upscale_frames(
 
     Args:
         frames: uint8 or uint16, RGB (H, W, 3) or grey (H, W, 1), all of one size and type.
-        model: What was loaded, by `Upscaler.load` perhaps.
+        model: A loaded upscaler, such as `Upscaler.load` gives.
 
     Raises:
         ShapeError: A frame is unlike the first.

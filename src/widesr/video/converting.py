@@ -96,7 +96,7 @@ class Converter:
 
         Args:
             rgb: (H, W, C), uint8 or uint16.
-            beyond: From `to_rgb`, of the same layout.
+            beyond: The rest that `to_rgb` gave, of the same layout.
             pixel_format: One that holds the values of the layout.
         """
         if self._is_fast and rgb.dtype == np.uint8 and rgb.shape[2] == 3:

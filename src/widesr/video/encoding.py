@@ -38,7 +38,7 @@ class _Kind(NamedTuple):
 # macroblock trees for fewer of these. Few frames are looked ahead at, each of which takes memory.
 _X264 = {"preset": "superfast", "bf": "2", "rc-lookahead": "8", "threads": "2"}
 _X264_LEAN = {"bf": "0", "rc-lookahead": "3", "threads": "1"}
-"""For large pictures: 250 MiB at 3840x2160, where reordered frames would take 410."""
+"""Options for large pictures: 250 MiB at 3840x2160, where reordered frames would take 410."""
 LARGE = 2**22
 """Pixels of a large picture."""
 _X265 = (
@@ -199,7 +199,7 @@ def choose_encoding(
         clip: The input.
         out: The output; its ending names the container.
         size: (height, width) of the output.
-        codec: None is HEVC for HEVC and HDR, VP9 in WebM, and H.264 for all others.
+        codec: The codec; None is HEVC for HEVC and HDR, VP9 in WebM, and H.264 for all others.
         crf: The quality by which the encoder aims, as it counts: less is better.
         lossless: Lose nothing.
 

@@ -149,8 +149,8 @@ def evaluate_clips(
     """Upscale the LR of HR clips, and score every frame.
 
     Args:
-        hr: A clip, a folder of frames, or a folder of such.
-        upscaler: What is judged.
+        hr: A clip, a folder of frames, or a folder of several of these.
+        upscaler: The upscaler that is judged.
         scale: The factor between LR and HR.
         protocol: One of `CLIP_PROTOCOLS`.
 

@@ -129,7 +129,7 @@ class Output:
 
         Args:
             clip: The clip that other streams are copied from; None if there are none.
-            encoding: Of the video.
+            encoding: The encoding of the video.
             part: The file that is written.
 
         Raises:

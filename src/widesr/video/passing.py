@@ -53,7 +53,7 @@ def upscale_marked(
         frames: The frames from number `first` on.
         upscaler: Makes the frames.
         segment: Frames of a segment.
-        first: What `first_needed` says of `wanted`, or less.
+        first: The number of the first frame in `frames`: what `first_needed` gives, or less.
         wanted: The number of the first frame to give.
     """
     if not upscaler.has_state:

@@ -26,7 +26,7 @@ _PACKED = {
 _SAME = frozenset(name for name in _PACKED if name.startswith("yuvj"))
 """Formats whose planes are those of another name."""
 HAS_ALPHA = "has transparency, which is not kept; lay it over a background first"
-"""Why a clip is refused, whose picture would change where it is transparent."""
+"""The reason to refuse a clip whose picture would change where it is transparent."""
 
 
 def layout_of(pixel_format: Any, *, found: str) -> Layout:  # noqa: ANN401 (av's VideoFormat)

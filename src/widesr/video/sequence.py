@@ -69,14 +69,14 @@ def read_pictures(
     """Take the pictures of a folder, in the order of their names, for the frames of a clip.
 
     Args:
-        folder: Its pictures, all of one size and depth.
+        folder: The folder of the pictures, all of one size and depth.
         fps: The frames in a second.
         lossless: Keep RGB; else the clip is BT.709 with chroma halved, as players expect.
         max_pixels: The largest picture that is read.
 
     Raises:
         VideoReadError: There are no pictures.
-        WidesrError: As `read_picture`, of the first.
+        WidesrError: The errors of `read_picture`, for the first picture.
     """
     paths = frames_in(folder)
     if not paths:
@@ -139,7 +139,7 @@ def write_pictures(
 
     Raises:
         UsageError: The pattern is not valid.
-        WidesrError: As `Decoder.frames` and `write_picture`.
+        WidesrError: The errors of `Decoder.frames` and `write_picture`.
     """
     if len(_NUMBER.findall(pattern.name)) != 1:
         raise UsageError(f"{pattern}: expected one number in the name, as in frame_%06d.png")

@@ -102,7 +102,7 @@ class TemporalFrames:
 
         Raises:
             ModelFileError: The file cannot be used.
-            UsageError: As the class, or as `load_engine`.
+            UsageError: The same reasons as in the class and in `load_engine`.
         """
         engine, fastest = load_tuned(model, options)
         return cls(engine, options, target=target, card=model.card, fastest_tile=fastest)

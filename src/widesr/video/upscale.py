@@ -57,7 +57,7 @@ class VideoResult(NamedTuple):
     """(height, width)"""
     output_size: tuple[int, int]
     frames: int
-    """Those of the output."""
+    """The number of frames in the output."""
     resumed: int
     """Frames that an earlier run had made."""
     codec: str
@@ -169,14 +169,14 @@ def upscale_clip(
     had finished, but for one segment at most, is not made again.
 
     Args:
-        work: From `plan_work`.
+        work: The plan that `plan_work` made.
         overwrite: Replace an output that is there.
         progress: Called after each frame.
 
     Raises:
         WidesrError: The clip cannot be read to its end, or the output cannot be written; nothing
             is left behind. Only a full disk leaves what is needed to resume.
-        KeyboardInterrupt: What is needed to resume is left, in a hidden folder.
+        KeyboardInterrupt: The run was stopped; a hidden folder keeps what is needed to resume.
     """
     start = time.perf_counter()
     if not overwrite and lexists(work.out):
@@ -375,12 +375,12 @@ def upscale_into_pictures(
         pattern: The names of the pictures: frames/%06d.png.
         upscaler: Makes the frames.
         deinterlace: Make one picture of both fields.
-        damaged: What to do with frames that cannot be decoded.
+        damaged: "refuse" a clip with frames that cannot be decoded, or "repeat" the last good one.
         overwrite: Replace pictures that are there.
         max_pixels: The largest picture that is decoded.
 
     Raises:
-        WidesrError: As `upscale_clip`; pictures that were made stay.
+        WidesrError: The errors of `upscale_clip`; pictures that were made stay.
     """
     start = time.perf_counter()
     clip = read_clip(path, max_pixels=max_pixels)

@@ -132,15 +132,15 @@ def upscale_clip_file(
 
     Args:
         source: The clip.
-        folder: Where the result goes.
-        wishes: What is asked for.
-        options: How networks are run.
-        watch: Told after each frame of the frames that are done and all.
-        max_pixels: Of a frame.
-        most: Pixels of the result, all frames together.
+        folder: The folder for the result.
+        wishes: The options that the client asked for.
+        options: The settings by which networks are run.
+        watch: Called after each frame with the frames that are done, and those in all.
+        max_pixels: The largest frame that is read, in pixels.
+        most: The most pixels of the result, all frames together.
 
     Raises:
-        WidesrError: What is wrong with the clip, or what `watch` raised.
+        WidesrError: A fault of the clip, or an error that `watch` raised.
     """
     from widesr.video.frames import load_frame_upscaler
     from widesr.video.upscale import plan_work, upscale_clip

@@ -132,7 +132,7 @@ def route_of(path: str) -> str:
 
 
 def _names_of(settings: ServeSettings) -> frozenset[str]:
-    """By which names a browser may know the server; none is any.
+    """Give the names by which a browser may know the server; none is any.
 
     Without a token a page elsewhere could give its own name this address (DNS rebinding), and its
     scripts would read what is here.

@@ -89,14 +89,14 @@ def take_in(
     """Look at a whole picture; nothing is decoded.
 
     Args:
-        path: Its file, which gets the suffix of its kind.
-        name: What the client calls it.
-        wishes: What is asked for.
+        path: The picture's file, which gets the suffix of its kind.
+        name: The client's name for the picture.
+        wishes: The options that the client asked for.
         settings: The limits.
-        networks: Tell how long it takes.
+        networks: The networks, which forecast the time.
 
     Raises:
-        ProblemError: It cannot be worked on, and why; its file is gone.
+        ProblemError: The picture cannot be worked on; its file is removed.
     """
     try:
         kind = _kind(path)

@@ -41,7 +41,7 @@ class Shares:
     network: int
     """The most that each network is told to take."""
     pictures: int
-    """For pictures, all together."""
+    """The most that all pictures together may take."""
 
     @classmethod
     def of(cls, max_memory: int) -> Self:
@@ -54,9 +54,9 @@ def bytes_held(header: Header, *, kind: str, output: str, size: tuple[int, int])
     """Forecast what a picture takes beside tiles and bands.
 
     Args:
-        header: Of the picture.
-        kind: Of its file, of `sniff.KINDS`.
-        output: The kind that is written.
+        header: The header of the picture.
+        kind: The kind of its file, one of `sniff.KINDS`.
+        output: The kind of file that is written.
         size: (height, width) of the output.
     """
     pixels, made = header.height * header.width, size[0] * size[1]

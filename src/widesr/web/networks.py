@@ -49,8 +49,8 @@ class Networks:
         """Load nothing yet.
 
         Args:
-            max_memory: Of each network, as for `Upscaler`.
-            threads: As for `load_engine`.
+            max_memory: Bytes that each network may take, as in `EngineOptions`.
+            threads: The number of threads, as for `load_engine`; None is one for each CPU.
             pace: Seconds for a pixel and a parameter, where they are known; else measured.
         """
         self.options = EngineOptions(max_memory=max_memory, threads=threads)

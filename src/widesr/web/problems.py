@@ -55,7 +55,7 @@ TITLES = {
     "stuck": "The job did not go on",
     "internal": "A defect of widesr",
 }
-"""By code; what stands below "missing-extra" is the server's own."""
+"""Titles by code; what stands below "missing-extra" is the server's own."""
 
 
 class Problem(BaseModel):
@@ -120,10 +120,10 @@ def problem_of(
     """Say an error of the library to a client.
 
     Args:
-        error: What the library raised.
-        known: Parameters of a request; other options are the server's, not the client's.
-        folder: The server's own; paths in it are not told.
-        name: What the client calls the picture, which stands in their place.
+        error: The error that the library raised.
+        known: The parameters of a request; other options are the server's, not the client's.
+        folder: The server's own folder; paths in it are not told.
+        name: The client's name for the picture, which stands in place of those paths.
     """
     detail = " ".join(error.message.split())
     if folder is not None:

@@ -34,8 +34,8 @@ class Service:
         """Open the data folder.
 
         Args:
-            settings: All that decides how it behaves.
-            pace: As for `Networks`.
+            settings: The settings of the server.
+            pace: Seconds for a pixel and a parameter, as for `Networks`.
 
         Raises:
             UsageError: It cannot be used.
@@ -110,7 +110,7 @@ class Service:
         """Make room for a picture that is going to be sent.
 
         Args:
-            n_bytes: Of its body, where the client says so.
+            n_bytes: Length of its body in bytes, where the client gives it.
 
         Raises:
             ProblemError: There is none: in the queue, or on the disk.

@@ -185,8 +185,8 @@ class Store:
         """Accept a job, unless its key has one already; then that one is given back.
 
         Args:
-            job: New, "queued".
-            data: What the first event says.
+            job: A new job in the state "queued".
+            data: The data of the first event.
         """
         names = [name for name in _COLUMNS if name != "number"]
         marks = ", ".join(f":{name}" for name in names)

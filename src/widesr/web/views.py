@@ -45,7 +45,7 @@ class View(BaseModel):
     started: float | None = None
     ended: float | None = None
     expires: float | None = None
-    """When the job and its result are forgotten."""
+    """The time at which the job and its result are forgotten."""
     width: int
     """The size of the picture, in pixels."""
     height: int
@@ -60,7 +60,7 @@ class View(BaseModel):
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the computing that is done."""
     seconds_left: float | None = None
-    """Until the result is there, as forecast."""
+    """Seconds until the result is there, as forecast."""
     made_by: str | None = None
     """The models that it went through."""
     notices: list[str] | None = None
@@ -74,7 +74,7 @@ class View(BaseModel):
     events: str
     """The address of its events."""
     problem: Problem | None = None
-    """Why it failed."""
+    """The reason why it failed."""
 
 
 def address(job: str) -> str:
@@ -94,12 +94,12 @@ def view_of(
     """Show a job.
 
     Args:
-        job: As the store has it.
-        keep: Seconds after its end for which it is kept.
-        tiles_done: Of a job that runs.
-        tiles: The same.
-        ahead: Jobs before one that waits.
-        seconds_before: When it is forecast to begin.
+        job: The job, as the store has it.
+        keep: Seconds for which it is kept after its end.
+        tiles_done: Tiles that are done, of a job that runs.
+        tiles: Tiles in all, of the same.
+        ahead: The number of jobs before one that waits.
+        seconds_before: Seconds until it is forecast to begin, of a job that waits.
     """
     at, share = address(job.id), tiles_done / tiles if tiles else 0.0
     left = None

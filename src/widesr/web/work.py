@@ -120,16 +120,16 @@ def upscale_file(
 
     Args:
         source: The picture; its suffix is that of its kind.
-        folder: Where the result goes, under the picture's name.
-        upscaler: What makes it.
+        folder: The folder for the result, which has the picture's name.
+        upscaler: The upscaler that makes the result.
         wishes: The other options.
         pages: Frames or pages that the picture has.
         watch: Told of each tile.
         max_pixels: The largest picture that is read.
-        max_memory: As for `upscale_many`.
+        max_memory: Bytes that the program may take, as in `EngineOptions`.
 
     Raises:
-        WidesrError: What is wrong with the picture, or what `watch` raised.
+        WidesrError: A fault of the picture, or an error that `watch` raised.
     """
     jobs = plan_jobs([source], output=folder, into_folder=True, name_end="", format=wishes.format)
     outcomes = upscale_many(

@@ -47,7 +47,7 @@ class _Running:
     tiles: float = 0.0
     told: float = 0.0
     seen: float = field(default_factory=time.monotonic)
-    """When it last went on."""
+    """The monotonic time at which it last went on, in seconds."""
     is_given_up: bool = False
 
 

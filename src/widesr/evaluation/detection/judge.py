@@ -41,7 +41,7 @@ class Judged(Frozen):
     name: str
     """"original", "shrunk", "bicubic", or the model's name."""
     measures: dict[str, Interval]
-    """By the name of the number, as in `precision.Measures`."""
+    """Intervals by the name of the number, as in `precision.Measures`."""
     over_bicubic: dict[str, Interval]
     """The same less bicubic's, on the same draws of pictures."""
     boxes: int
@@ -100,12 +100,12 @@ def evaluate_detection(
         detector: An ONNX file of YOLOX or YuNet.
         boxes: The true boxes, in COCO's format; the detector's classes are its categories in the
             order of their ids.
-        model: As for `Upscaler.load`, or "bicubic".
+        model: A name or a path, as for `Upscaler.load`, or "bicubic".
         scale: The factor between LR and HR.
         against: A second model, which the first is compared with picture by picture.
         min_score: The lowest score that counts for recall and hallucinated boxes.
         resamples: Draws of pictures for the intervals.
-        options: How the network is run; by default in fp32.
+        options: The settings by which the network is run; by default in fp32.
         max_pixels: The largest picture that is read.
         on_progress: Told of the pictures that are done, and of all of them.
         **settings: The same as `options`, one by one.

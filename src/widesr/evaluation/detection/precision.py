@@ -62,7 +62,7 @@ class Matches:
         order = [images.index(each.id) for each in true.images]
         entries = evaluator.evalImgs
         self._cells: list[list[list[dict[str, Any] | None]]] = []
-        """By category, area and picture."""
+        """Matches by category, area and picture."""
         for kind in range(len(kinds)):
             areas = []
             for area in range(len(AREAS)):
