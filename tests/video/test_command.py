@@ -6,12 +6,16 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from clips import ffmpeg, frame_times, make_clip, streams, video
-from facts import refusal, refused
+from facts import names, refusal, refused
+from samples import noise, profile, smooth
 from widesr import Upscaler, upscale_frames, upscale_video
 from widesr.cli import run
+from widesr.pictures.adapt import adapted
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
 from widesr.video.scenes import CutDetector
 
 WITHOUT = """
@@ -114,6 +118,37 @@ def test_frames_that_are_partly_transparent_are_refused(tmp_path):
     with refused("video-format", tmp_path / "1.png"):
         upscale_video(tmp_path, tmp_path / "out.mkv", fps=24, model="nearest")
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_frames_of_another_colour_space_become_srgb(tmp_path, dtype, lossless):
+    picture = Picture(pixels=smooth(dtype=dtype), icc=profile())  # Adobe RGB
+    expected = adapted(picture, icc="srgb").pixels
+    made = []
+    for name, each in [("adobe", picture), ("srgb", Picture(pixels=expected))]:
+        (tmp_path / name).mkdir()
+        write_picture(tmp_path / name / "1.png", each)
+        out = tmp_path / f"{name}.mkv"
+        result = upscale_video(tmp_path / name, out, fps=24, model="nearest", lossless=lossless)
+        assert any(names(each, "sRGB") for each in result.notices) == (name == "adobe")
+        ffmpeg("-i {} -pix_fmt rgb24 {}", out, tmp_path / f"{name}.png")
+        made.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
+    assert np.array_equal(*made)
+    assert np.abs(expected.astype(int) - picture.pixels).max() > 8 * (np.iinfo(dtype).max // 255)
+
+
+def test_frames_that_say_srgb_stay_exact(tmp_path):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = noise(32, 40)
+    for n, icc in enumerate((srgb, None)):
+        write_picture(tmp_path / f"{n}.png", Picture(pixels=pixels, icc=icc))
+    out = tmp_path / "out.mkv"
+    assert not upscale_video(tmp_path, out, fps=24, model="nearest", lossless=True).notices
+    (tmp_path / "back").mkdir()
+    ffmpeg("-i {} {}", out, tmp_path / "back/%d.png")
+    for each in (tmp_path / "back").iterdir():
+        assert np.array_equal(np.asarray(Image.open(each))[::2, ::2], pixels)
 
 
 @pytest.mark.parametrize("turn", ["90", "180", "270"])

@@ -337,6 +337,8 @@ class _Run:
 def _notices(work: Work) -> list[str]:
     clip, encoding = work.clip, work.encoding
     notices = []
+    if isinstance(work.decoder, Pictures) and not work.decoder.is_srgb:
+        notices.append("the colours of the frames are converted from their profile to sRGB")
     if guesses := clip.colour.guesses(clip.layout, clip.height):
         notices.append(f"not stated, taken as {guesses}")
     size = work.upscaler.output_size(clip.height, clip.width)
