@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from widesr.cli import run
 from widesr.pictures.adapt import adapted
 from widesr.pictures.picture import Picture
 from widesr.pictures.writing import write_picture
+from widesr.video.frames import SingleFrames
 from widesr.video.scenes import CutDetector
+from widesr.video.upscale import plan_work
 
 WITHOUT = """
 import sys
@@ -110,6 +113,39 @@ def test_frames_go_by_their_numbers(tmp_path):
     ffmpeg("-i {} {}", out, tmp_path / "back/%02d.png")
     back = sorted((tmp_path / "back").iterdir())
     assert [np.asarray(Image.open(each))[0, 0, 0] // 20 for each in back] == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [
+        *((text, (24000, 1001)) for text in ("23.976", "23.98", "23.97", "23.976024")),
+        ("29.97", (30000, 1001)),
+        ("47.952", (48000, 1001)),
+        ("59.94", (60000, 1001)),
+        ("119.88", (120000, 1001)),
+        ("24", (24, 1)),
+        ("12.5", (25, 2)),
+        ("23.9", (239, 10)),
+        (30000 / 1001, (30000, 1001)),
+        (Fraction(24000, 1001), (24000, 1001)),
+    ],
+)
+def test_rates_of_ntsc_are_those_that_people_mean(tmp_path, fps, rate):
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.png")
+    out, upscaler = tmp_path / "out.mkv", SingleFrames(Upscaler.load("bicubic", scale=2))
+    fps = float(fps) if isinstance(fps, str) else fps
+    work = plan_work(tmp_path, out, upscaler=upscaler, fps=fps)
+    assert work.clip.rate.as_integer_ratio() == rate
+
+
+@pytest.mark.parametrize("fps", ["nan", "inf", "0", "-24"])
+def test_a_rate_that_no_clip_has_is_refused(tmp_path, capfd, fps):
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.png")
+    with refused("usage", "fps"):
+        upscale_video(tmp_path, tmp_path / "out.mkv", fps=float(fps), model="nearest")
+    given = [str(tmp_path), "-o", str(tmp_path / "out.mkv"), "-n", "nearest", "--fps", fps]
+    assert run(["upscale", *given]) == 2
+    refusal(capfd.readouterr().err, "usage")
 
 
 def test_frames_that_are_partly_transparent_are_refused(tmp_path):
