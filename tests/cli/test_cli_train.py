@@ -181,6 +181,14 @@ def test_a_recipe_is_listed_shown_and_made_ones_own(shop, capsys):
     assert "wdsr-a8-x2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["my.txt", "my", "my.TOML", "{}/my.txt"])
+def test_a_recipe_of_another_ending_is_told_from_none(shop, capsys, name):
+    path = Path(name.format(shop))
+    (shop / path.name).write_bytes((shop / "shop.toml").read_bytes())
+    assert run(["recipe", "show", str(path)]) == 1
+    assert "no such" not in refusal(capsys.readouterr().err, "recipe", path, ".toml", "rename")
+
+
 def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--dry-run"]
     assert run(command) == 0
