@@ -506,7 +506,18 @@ def test_degrade_names_pictures_that_a_degradation_cannot_take(cli, tmp_path):
     for name, code, fact in (("deep", "image-format", "deep.png"), ("small", "shape", "1x5")):
         words = ["-s", 2, "--degradation", "mild"]
         ran = cli("degrade", tmp_path / f"{name}.png", "-o", tmp_path / "lr.png", *words)
-        ran.refused(code, fact)
+        ran.refused(code, fact, f"{name}.png")
+    ran = cli("degrade", tmp_path / "small.png", "-o", tmp_path / "lr.png", "-s", 2)
+    ran.refused("shape", "1x5", tmp_path / "small.png")
+
+
+@pytest.mark.parametrize("output", ["there.png", "none/lr.png", "lr.xyz"])
+def test_degrade_says_that_the_input_is_missing_before_what_is_wrong_with_the_output(
+    cli, tmp_path, output
+):
+    save(tmp_path / "there.png", width=20, height=20)
+    ran = cli("degrade", tmp_path / "none.png", "-o", tmp_path / output, "-s", 2)
+    ran.refused("image-read", tmp_path / "none.png")
 
 
 # ---- compare and evaluate ------------------------------------------------------------------
