@@ -53,6 +53,14 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert capfd.readouterr().err.count("error[video-read]") == 1
 
 
+@pytest.mark.parametrize("into", ["dir/", "out.mp4", None])
+def test_a_clip_that_is_named_twice_is_one_job(tmp_path, capfd, into):
+    clip = str(make_clip(tmp_path / "clip.mp4", frames=2))
+    output = [] if into is None else ["-o", f"{tmp_path}/{into}"]
+    assert run(["upscale", clip, clip, *output, "-n", "nearest", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["status"] == "done"
+
+
 @pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 300 + ".mp4", "."])
 def test_what_is_no_name_of_a_clip_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -115,6 +115,7 @@ def find_clips(
             pairs.append((each, output.path))
         else:
             pairs.append((each, _named(each, output.path, suffix or "", format)))
+    pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
     targets = Counter(target for _, target in pairs)
     for target, count in targets.items():
         if count > 1:
