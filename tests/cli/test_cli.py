@@ -174,6 +174,36 @@ def test_a_name_with_control_characters_stays_in_its_line(cli, tmp_path):
     assert again.isprintable()
 
 
+@pytest.mark.parametrize("command", ["diff", "evaluate", "degrade"])
+def test_every_command_keeps_a_name_with_control_characters_in_its_line(cli, tmp_path, command):
+    folder = tmp_path / "a\nb\x1b[2J\x9b\x7f"
+    folder.mkdir()
+    path = folder / "c\n\x1b[2J\x9b\x7f.png"
+    Image.fromarray(noise(16, 16, 3)).save(path)
+    Image.fromarray(noise(16, 16, 3) // 2).save(folder / "d.png")
+    words = {
+        "diff": [path, folder / "d.png"],
+        "evaluate": [folder, "-s", 2, "-n", "bicubic"],
+        "degrade": [path, "-s", 2, "-o", folder / "e.png"],
+    }[command]
+    ran = cli(command, *words)
+    assert ran.code == 0
+    assert all(line.isprintable() for line in ran.out.split("\n"))
+    assert names(ran.out, r"c\n\x1b[2J\x9b\x7f.png")
+    assert r"a\nb\x1b[2J\x9b\x7f" in ran.out
+
+
+def test_json_stays_json_whatever_a_name_holds(cli, tmp_path):
+    path = tmp_path / "a\nb\x1b\x9b\x7f.png"
+    Image.fromarray(noise(8, 8, 3)).save(path)
+    for words in (["upscale", path, "-n", "bicubic"], ["diff", path, path]):
+        ran = cli(*words, "--json")
+        assert ran.code == 0
+        assert ran.out.rstrip("\n").isprintable()
+        told = json.loads(ran.out)
+        assert (told["input"] if words[0] == "upscale" else told["a"]["path"]) == str(path)
+
+
 def test_when_all_of_several_fail_the_exit_code_is_1(cli, tmp_path):
     ran = cli("upscale", tmp_path / "a.png", tmp_path / "b.png", "-n", "bicubic")
     assert ran.code == 1
@@ -506,7 +536,18 @@ def test_degrade_names_pictures_that_a_degradation_cannot_take(cli, tmp_path):
     for name, code, fact in (("deep", "image-format", "deep.png"), ("small", "shape", "1x5")):
         words = ["-s", 2, "--degradation", "mild"]
         ran = cli("degrade", tmp_path / f"{name}.png", "-o", tmp_path / "lr.png", *words)
-        ran.refused(code, fact)
+        ran.refused(code, fact, f"{name}.png")
+    ran = cli("degrade", tmp_path / "small.png", "-o", tmp_path / "lr.png", "-s", 2)
+    ran.refused("shape", "1x5", tmp_path / "small.png")
+
+
+@pytest.mark.parametrize("output", ["there.png", "none/lr.png", "lr.xyz"])
+def test_degrade_says_that_the_input_is_missing_before_what_is_wrong_with_the_output(
+    cli, tmp_path, output
+):
+    save(tmp_path / "there.png", width=20, height=20)
+    ran = cli("degrade", tmp_path / "none.png", "-o", tmp_path / output, "-s", 2)
+    ran.refused("image-read", tmp_path / "none.png")
 
 
 # ---- compare and evaluate ------------------------------------------------------------------

@@ -19,7 +19,8 @@ from widesr.cli import run
 from widesr.data.layout import find_files
 from widesr.data.loader import Loader
 from widesr.models.catalog import list_models
-from widesr.train.checkpoint import load_weights
+from widesr.nets.wdsr import WDSR, WDSRConfig
+from widesr.train.checkpoint import load_weights, save_weights
 from widesr.train.recipe import list_recipes, load_recipe
 
 pytestmark = pytest.mark.train
@@ -181,6 +182,14 @@ def test_a_recipe_is_listed_shown_and_made_ones_own(shop, capsys):
     assert "wdsr-a8-x2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["my.txt", "my", "my.TOML", "{}/my.txt"])
+def test_a_recipe_of_another_ending_is_told_from_none(shop, capsys, name):
+    path = Path(name.format(shop))
+    (shop / path.name).write_bytes((shop / "shop.toml").read_bytes())
+    assert run(["recipe", "show", str(path)]) == 1
+    assert "no such" not in refusal(capsys.readouterr().err, "recipe", path, ".toml", "rename")
+
+
 def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--dry-run"]
     assert run(command) == 0
@@ -284,6 +293,13 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(shop, capsys, argume
     assert run(arguments) == (2 if code == "usage" else 1)
     refusal(capsys.readouterr().err, code, fact)
     assert sorted(p.name for p in shop.iterdir()) == ["photos", "shop.toml"]
+
+
+def test_export_keeps_a_name_with_control_characters_in_its_line(shop, capsys):
+    net = WDSR(WDSRConfig(scale=2, block="a", expansion=2, n_resblocks=1, n_feats=4))
+    save_weights(shop / "a\nb\x1b.safetensors", net, None)
+    assert run(["export", "a\nb\x1b.safetensors", "-o", "c\n.onnx"]) == 0
+    assert capsys.readouterr().out.rstrip("\n").isprintable()
 
 
 def test_a_gpu_that_is_not_there_is_one_line(shop, capsys):

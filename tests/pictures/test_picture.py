@@ -542,6 +542,33 @@ def test_a_picture_says_which_shapes_it_wants():
         Picture(pixels=np.zeros((2, 2, 3), np.uint8), alpha=np.zeros((2, 2), np.uint16))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("icc", "sRGB"),
+        ("exif", 1),
+        ("xmp", "<x/>"),
+        ("iptc", [b"\x1c"]),
+        ("aspect", (0, 0)),
+        ("aspect", (1, float("nan"))),
+        ("aspect", (2, -1)),
+        ("aspect", 1.5),
+        ("pixels_per_mm", 10),
+        ("pixels_per_mm", ("10", "10")),
+    ],
+)
+def test_a_picture_refuses_by_its_name_what_no_file_could_say(name, value):
+    with refused("usage", name):
+        Picture(pixels=np.zeros((2, 2, 3), np.uint8), **{name: value})
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("aspect", [(2**32 - 1, 1), (1, 2**32 - 1), (1e300, 1e-300)])
+def test_an_aspect_however_long_is_written(tmp_path, suffix, aspect):
+    write_picture(tmp_path / f"a{suffix}", Picture(pixels=RGB, aspect=aspect))
+    assert read_picture(tmp_path / f"a{suffix}").pixels.shape == RGB.shape
+
+
 def test_a_photograph_survives_by_pixels_and_profile(bench, tmp_path):
     files = sorted((bench / "Set5").rglob("*.png"))
     assert files

@@ -321,6 +321,12 @@ def test_a_tile_below_16_and_a_scale_below_1_are_refused():
         Upscaler.load(scale=7)
 
 
+@pytest.mark.parametrize("wrong", ["1G", 0, -1, 2.5, True, None])
+def test_memory_is_a_number_of_bytes(wrong):
+    with refused("usage", "max_memory"):
+        Upscaler.load("bicubic", scale=2, max_memory=wrong)
+
+
 # Pictures with alpha.
 
 

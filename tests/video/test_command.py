@@ -3,16 +3,23 @@
 import json
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from clips import ffmpeg, frame_times, make_clip, streams, video
-from facts import refusal, refused
+from facts import names, refusal, refused
+from samples import noise, profile, smooth
 from widesr import Upscaler, upscale_frames, upscale_video
 from widesr.cli import run
+from widesr.pictures.adapt import adapted
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
+from widesr.video.frames import SingleFrames
 from widesr.video.scenes import CutDetector
+from widesr.video.upscale import plan_work
 
 WITHOUT = """
 import sys
@@ -44,6 +51,14 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert {path.name for path in (tmp_path / "in_x2_nearest").iterdir()} >= {"a.mkv", "c.png"}
     assert not list((tmp_path / "in_x2_nearest").glob("*b.mp4*"))
     assert capfd.readouterr().err.count("error[video-read]") == 1
+
+
+@pytest.mark.parametrize("into", ["dir/", "out.mp4", None])
+def test_a_clip_that_is_named_twice_is_one_job(tmp_path, capfd, into):
+    clip = str(make_clip(tmp_path / "clip.mp4", frames=2))
+    output = [] if into is None else ["-o", f"{tmp_path}/{into}"]
+    assert run(["upscale", clip, clip, *output, "-n", "nearest", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["status"] == "done"
 
 
 @pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 300 + ".mp4", "."])
@@ -108,12 +123,76 @@ def test_frames_go_by_their_numbers(tmp_path):
     assert [np.asarray(Image.open(each))[0, 0, 0] // 20 for each in back] == list(range(12))
 
 
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [
+        *((text, (24000, 1001)) for text in ("23.976", "23.98", "23.97", "23.976024")),
+        ("29.97", (30000, 1001)),
+        ("47.952", (48000, 1001)),
+        ("59.94", (60000, 1001)),
+        ("119.88", (120000, 1001)),
+        ("24", (24, 1)),
+        ("12.5", (25, 2)),
+        ("23.9", (239, 10)),
+        (30000 / 1001, (30000, 1001)),
+        (Fraction(24000, 1001), (24000, 1001)),
+    ],
+)
+def test_rates_of_ntsc_are_those_that_people_mean(tmp_path, fps, rate):
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.png")
+    out, upscaler = tmp_path / "out.mkv", SingleFrames(Upscaler.load("bicubic", scale=2))
+    fps = float(fps) if isinstance(fps, str) else fps
+    work = plan_work(tmp_path, out, upscaler=upscaler, fps=fps)
+    assert work.clip.rate.as_integer_ratio() == rate
+
+
+@pytest.mark.parametrize("fps", ["nan", "inf", "0", "-24"])
+def test_a_rate_that_no_clip_has_is_refused(tmp_path, capfd, fps):
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.png")
+    with refused("usage", "fps"):
+        upscale_video(tmp_path, tmp_path / "out.mkv", fps=float(fps), model="nearest")
+    given = [str(tmp_path), "-o", str(tmp_path / "out.mkv"), "-n", "nearest", "--fps", fps]
+    assert run(["upscale", *given]) == 2
+    refusal(capfd.readouterr().err, "usage")
+
+
 def test_frames_that_are_partly_transparent_are_refused(tmp_path):
     for n in range(2):
         Image.new("RGBA", (32, 32), (9, 9, 9, 255 - n)).save(tmp_path / f"{n}.png")
     with refused("video-format", tmp_path / "1.png"):
         upscale_video(tmp_path, tmp_path / "out.mkv", fps=24, model="nearest")
     assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_frames_of_another_colour_space_become_srgb(tmp_path, dtype, lossless):
+    picture = Picture(pixels=smooth(dtype=dtype), icc=profile())  # Adobe RGB
+    expected = adapted(picture, icc="srgb").pixels
+    made = []
+    for name, each in [("adobe", picture), ("srgb", Picture(pixels=expected))]:
+        (tmp_path / name).mkdir()
+        write_picture(tmp_path / name / "1.png", each)
+        out = tmp_path / f"{name}.mkv"
+        result = upscale_video(tmp_path / name, out, fps=24, model="nearest", lossless=lossless)
+        assert any(names(each, "sRGB") for each in result.notices) == (name == "adobe")
+        ffmpeg("-i {} -pix_fmt rgb24 {}", out, tmp_path / f"{name}.png")
+        made.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
+    assert np.array_equal(*made)
+    assert np.abs(expected.astype(int) - picture.pixels).max() > 8 * (np.iinfo(dtype).max // 255)
+
+
+def test_frames_that_say_srgb_stay_exact(tmp_path):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = noise(32, 40)
+    for n, icc in enumerate((srgb, None)):
+        write_picture(tmp_path / f"{n}.png", Picture(pixels=pixels, icc=icc))
+    out = tmp_path / "out.mkv"
+    assert not upscale_video(tmp_path, out, fps=24, model="nearest", lossless=True).notices
+    (tmp_path / "back").mkdir()
+    ffmpeg("-i {} {}", out, tmp_path / "back/%d.png")
+    for each in (tmp_path / "back").iterdir():
+        assert np.array_equal(np.asarray(Image.open(each))[::2, ::2], pixels)
 
 
 @pytest.mark.parametrize("turn", ["90", "180", "270"])

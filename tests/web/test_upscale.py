@@ -138,6 +138,22 @@ def test_a_result_has_a_strong_tag_and_comes_in_parts(client):
     assert (part.status_code, part.content) == (206, response.content[10:20])
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"), [("bytes", 400), ("lines=1-2", 400), ("bytes=-", 400),
+                          ("bytes=9-3", 400), ("bytes=99999999-", 416)],
+)  # fmt: skip
+def test_a_range_that_cannot_be_given_is_a_problem(client, asked, status):
+    result = post(client)
+    for address in (result.headers["content-location"], "/", "/static/app.js"):
+        refused = client.get(address, headers={"Range": asked})
+        problem(refused, status, "range")
+        assert int(refused.headers["content-length"]) == len(refused.content)
+        size = client.get(address).headers["content-length"]
+        assert refused.headers.get("content-range") == (
+            f"bytes */{size}" if status == 416 else None
+        )
+
+
 def claims(width, height):
     """A PNG whose header says so, with nothing behind it."""
     data = bytearray(encoded(smooth(4, 4)))

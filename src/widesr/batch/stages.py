@@ -20,6 +20,7 @@ from widesr.errors import (
     InternalError,
     OutOfMemoryError,
     OutputExistsError,
+    ShapeError,
     UsageError,
     WidesrError,
 )
@@ -176,8 +177,9 @@ class Work:
 
         try:
             return self.transform(stream, task.job, on_tile)
-        except UsageError as error:  # one picture may be too small for what suits the others
-            raise UsageError(
+        except (ShapeError, UsageError) as error:
+            # One picture may be too small for what suits the others.
+            raise type(error)(
                 f"{task.job.source}: {error.message}", options=error.options
             ) from error
 

@@ -11,7 +11,7 @@ import typer
 
 from widesr.cli import engines, options, sizes, values
 from widesr.cli.outcomes import end_command
-from widesr.cli.terminal import clock, print_line, table
+from widesr.cli.terminal import clock, print_json, print_line, table
 from widesr.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def upscale_bucket(
         )
     failed = tally.failed.total()
     if as_json:
-        print_line(json.dumps({**vars(tally), "seconds": tally.seconds._asdict()}))
+        print_json(json.dumps({**vars(tally), "seconds": tally.seconds._asdict()}))
     elif not quiet:
         print_line(_summary(tally, reporter.seconds))
     end_command(failed, of=failed + tally.done + tally.passed)
@@ -242,7 +242,7 @@ def _forecast(
     numbers = sorted({*_WORKERS, *([workers] if workers else [])})
     trial = rehearse(work, workers=numbers, pictures=pictures, batch=batch)
     if as_json:
-        print_line(json.dumps(asdict(trial) | {"price": price}))
+        print_json(json.dumps(asdict(trial) | {"price": price}))
         return
     for line in _forecast_lines(trial, price):
         print_line(line)

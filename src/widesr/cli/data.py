@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import Command, group, progress, show_help
+from widesr.cli.terminal import Command, group, print_json, print_line, progress, show_help
 from widesr.errors import DataError, UsageError
 
 commands = group("Pack photographs to train on, verify a pack, make clips, or get a published set.")
@@ -66,16 +66,16 @@ def pack_photographs(
     photographs = Folder(data, scales=parse_scales(scale), degradation=degradation)
     talks = not as_json and not quiet
     if talks:
-        typer.echo(f"{data}: {photographs.what}")
+        print_line(f"{data}: {photographs.what}")
     with progress(len(photographs.names), quiet=quiet or as_json) as show:
         index = write_pack(photographs, out, on_progress=show)
     n_bytes = sum(index.n_bytes.values())
     if as_json:
         found = {"pack": str(out), "photographs": len(index.photographs), "bytes": n_bytes}
-        typer.echo(json.dumps(found | {"scales": index.scales, "sha256": index.sha256}))
+        print_json(json.dumps(found | {"scales": index.scales, "sha256": index.sha256}))
     elif talks:
         scales = " ".join(f"x{each}" for each in index.scales)
-        typer.echo(
+        print_line(
             f"{out}: {len(index.photographs):,} photographs, {scales} {degradation}, "
             f"{readable_size(n_bytes)}, {time.perf_counter() - began:.1f} s  "
             f"(next: widesr train RECIPE --data {out})"
@@ -99,7 +99,7 @@ def verify_photographs(
     with progress(total, quiet=quiet or as_json) as show:
         index, damaged = verify_pack(pack, on_progress=show)
     if as_json:
-        typer.echo(json.dumps({"pack": str(pack), "sha256": index.sha256, "damaged": damaged}))
+        print_json(json.dumps({"pack": str(pack), "sha256": index.sha256, "damaged": damaged}))
     if damaged:
         more = f" and {len(damaged) - _TOLD} more" if damaged[_TOLD:] else ""
         raise DataError(
@@ -108,7 +108,7 @@ def verify_photographs(
         )
     if not as_json and not quiet:
         n_bytes = readable_size(sum(index.n_bytes.values()))
-        typer.echo(f"{pack}: whole, {total:,} photographs, {n_bytes}, sha256 {index.sha256}")
+        print_line(f"{pack}: whole, {total:,} photographs, {n_bytes}, sha256 {index.sha256}")
 
 
 @commands.command("clips", cls=Command)
@@ -146,9 +146,9 @@ def make_clips(
             photographs, out, seed=seed, frames=frames, side=side, each=each, on_progress=show
         )
     if as_json:
-        typer.echo(json.dumps({"clips": made, "frames": made * frames, "folder": str(out)}))
+        print_json(json.dumps({"clips": made, "frames": made * frames, "folder": str(out)}))
     elif not quiet:
-        typer.echo(
+        print_line(
             f"{out}: {made:,} clips of {frames} frames, {side}x{side}, "
             f"{time.perf_counter() - began:.1f} s  (next: widesr train RECIPE --data {out})"
         )
@@ -208,6 +208,6 @@ def get_published(
 
             got = get(archive, out, keep=keep, on_progress=tell)
         if as_json:
-            typer.echo(json.dumps(got.as_json()))
+            print_json(json.dumps(got.as_json()))
         elif talks:
-            typer.echo(f"{archive.name}: {got}")
+            print_line(f"{archive.name}: {got}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from os.path import lexists
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -76,6 +77,7 @@ def degrade_pictures(
     from widesr.batch.jobs import plan_jobs
     from widesr.batch.many import transform_many
     from widesr.batch.settings import FileSettings
+    from widesr.pictures.reading import read_header
 
     if degradation == "bicubic":
         shrunk = _by_bicubic(scale, edges=edges, float_arithmetic=float_arithmetic)
@@ -90,6 +92,8 @@ def degrade_pictures(
         sources, into = pictures.inputs, pictures.output or output
         one_file = len(sources) == 1 and not is_folder(sources[0])
         one_file = one_file and not (into.is_folder or is_folder(into.path))
+        if one_file and not skip_existing and not lexists(sources[0]):
+            read_header(sources[0])  # says so, before anything is said of the output
         jobs = plan_jobs(
             sources,
             output=into.path,

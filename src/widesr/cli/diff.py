@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from widesr.cli import options, values, window
-from widesr.cli.terminal import table
+from widesr.cli.terminal import print_json, print_line, table
 from widesr.errors import DataError, ShapeError, UsageError
 
 if TYPE_CHECKING:
@@ -80,13 +80,14 @@ def show_difference(
         _draw(output, compared, zoom=zoom, blink=blink, overwrite=overwrite)
     identical = are_identical(*compared.pictures)
     if as_json:
-        typer.echo(json.dumps(_as_json(compared, output=output, identical=identical)))
+        print_json(json.dumps(_as_json(compared, output=output, identical=identical)))
     elif not quiet:
         lines = _as_lines(compared, identical=identical)
         if output is not None:
             shown = "in turn" if blink else "beside each other"
             lines.append(f"{output}: {shown}, {compared.part} at {zoom}x")
-        typer.echo("\n".join(lines))
+        for line in lines:
+            print_line(line)
     if (exit_code and not identical) or (fail_above is not None and greatest > fail_above):
         raise typer.Exit(1)
 

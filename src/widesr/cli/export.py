@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from widesr.cli import options
+from widesr.cli.terminal import print_line
 from widesr.errors import MissingExtraError, UsageError
 
 _FOR_A_CARD = "for the model's card."
@@ -100,7 +101,7 @@ def export_model(
         card = export_hub(
             weights, hub, **for_cards, stored=stored, iterations=iterations, overwrite=overwrite
         )
-        typer.echo(f"{weights} -> {hub}  {card.name}  {card.family} x{card.scale}")
+        print_line(f"{weights} -> {hub}  {card.name}  {card.family} x{card.scale}")
         return
     output = output or _beside(weights, ".onnx")
     card = export_onnx(
@@ -112,7 +113,7 @@ def export_model(
         margin=margin,
         overwrite=overwrite,
     )
-    typer.echo(
+    print_line(
         f"{weights} -> {output}  {card.family} x{card.scale}  "
         f"{card.parameters_fused:,} parameters  {output.stat().st_size:,} bytes"
     )
@@ -130,11 +131,11 @@ def _state(
     output = output or _beside(weights, ".pth")
     state = export_state(weights, output, keys=keys, overwrite=overwrite)
     if state.res_scale != 1.0:
-        typer.echo(
+        print_line(
             f"no tensor shows the factor on residual branches, {state.res_scale:g}: name it there",
             err=True,
         )
-    typer.echo(f"{weights} -> {output}  {state.family} x{state.scale}  keys of {keys}")
+    print_line(f"{weights} -> {output}  {state.family} x{state.scale}  keys of {keys}")
 
 
 def _beside(weights: Path, suffix: str) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from widesr.cli import options
+from widesr.cli.terminal import print_line
 from widesr.errors import MissingExtraError, OutputExistsError, UsageError
 
 _SUFFIX = ".safetensors"
@@ -63,9 +64,9 @@ def import_network(
     network, origin, assumed = import_file(file, res_scale=res_scale)
     save_weights(output, network, None)
     for line in assumed:
-        typer.echo(line, err=True)
+        print_line(line, err=True)
     parameters = sum(p.numel() for p in network.parameters())
-    typer.echo(
+    print_line(
         f"{file} -> {output}  {origin}  {family_of(network.cfg)} x{network.cfg.scale}  "
         f"{parameters:,} parameters"
     )

@@ -9,7 +9,7 @@ from widesr.cli import engines, offers, options, values
 from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.detect import judge_by_detector
 from widesr.cli.space import judge_samples
-from widesr.cli.terminal import progress_over, table
+from widesr.cli.terminal import print_json, print_line, progress_over, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def compare_pictures(
         sr, hr, scale=scale, protocol=protocol, **options.limits(max_pixels=max_pixels)
     )
     if as_json:
-        typer.echo(comparison.model_dump_json())
+        print_json(comparison.model_dump_json())
         return
     for each in comparison.protocols:
         scores, channel = comparison.scores[each.name], each.channel.upper()
@@ -221,7 +221,8 @@ def evaluate_model(
     if json_path is not None:
         write_report(json_path, report)
     if not quiet:
-        typer.echo("\n".join(lines))
+        for line in lines:
+            print_line(line)
 
 
 def _as_lines(report: "Report", asked: list[str]) -> list[str]:

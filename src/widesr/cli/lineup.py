@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, options, window
-from widesr.cli.terminal import print_line, progress_over, table
+from widesr.cli.terminal import print_json, print_line, progress_over, table
 
 if TYPE_CHECKING:
     from widesr.evaluation.diff.difference import Window
@@ -71,7 +71,7 @@ def compare_models(
     sheet = contact_sheet(picture, panels, window=part, zoom=zoom, name=source.name)
     write_picture(output, Picture(pixels=sheet), overwrite=overwrite)
     if as_json:
-        print_line(json.dumps(_as_json(source, candidates, scale, part, output)))
+        print_json(json.dumps(_as_json(source, candidates, scale, part, output)))
     elif not quiet:
         head = ("model", "by", "s for the whole picture")
         rows = [(each.model, each.made_by, f"{each.seconds:.1f}") for each in candidates]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from widesr.cli.terminal import print_error, print_line, progress_over, said
+from widesr.cli.terminal import print_error, print_json, print_line, progress_over, said
 from widesr.errors import WidesrError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def report_outcomes(
             size = outcome.input_size
             name = made_by(*size) if made_by and size else by
             if as_json:
-                print_line(worded(json.dumps(_as_json(outcome, name))))
+                print_json(worded(json.dumps(_as_json(outcome, name))))
             elif not quiet and not outcome.error:
                 print_line(worded(_as_line(outcome, name)))
     if (len(jobs) > 1 or passed_over) and not as_json and not quiet:

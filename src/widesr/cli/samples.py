@@ -7,7 +7,7 @@ import typer
 
 from widesr.cli import engines, options, values
 from widesr.cli.outcomes import end_command, error_as_json, sides_as_json, sides_as_line
-from widesr.cli.terminal import print_error, print_line, progress_over
+from widesr.cli.terminal import print_error, print_json, print_line, progress_over
 
 if TYPE_CHECKING:
     from widesr.batch.sampling import Sampled
@@ -116,7 +116,7 @@ def sample_pictures(
                 failed += 1
                 print_error(each.error)
             if as_json:
-                print_line(json.dumps(_as_json(each, sampler.model, seed)))
+                print_json(json.dumps(_as_json(each, sampler.model, seed)))
             elif not quiet and not each.error:
                 print_line(_as_line(each, sampler.model))
     end_command(failed, of=len(jobs))

@@ -89,6 +89,8 @@ _FLAGS = {"init": "from"}
 """The names of flags, where those differ from the library's options."""
 _ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
 """The control characters as Python writes them, such as \\n."""
+_ESCAPED_IN_JSON = {n: f"\\u{n:04x}" for n in range(127, 160)}
+"""The same as JSON does, of those that its writers leave as they are."""
 _terminal = _Terminal()
 """The only one, since there is one stdout and one stderr."""
 
@@ -105,7 +107,17 @@ def print_line(text: str, *, err: bool = False) -> None:
 
     Names of files may hold ends of lines, and codes that a terminal would obey.
     """
-    _terminal.line(text.translate(_ESCAPED), err=err)
+    _terminal.line(escaped(text), err=err)
+
+
+def print_json(text: str) -> None:
+    """Print JSON on stdout, of one line or of more, so that it stays JSON and no terminal obeys."""
+    _terminal.line(text.translate(_ESCAPED_IN_JSON), err=False)
+
+
+def escaped(text: str) -> str:
+    """Write the control characters of a name as `print_line` does."""
+    return text.translate(_ESCAPED)
 
 
 def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
@@ -213,7 +225,7 @@ def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, st
         yield lambda _done, _doing: None
         return
     with _terminal.bar(total) as show:
-        yield show
+        yield lambda done, doing: show(done, escaped(doing))
 
 
 @contextmanager
@@ -269,6 +281,7 @@ def be_quiet(quiet: bool) -> bool:
 
 def table(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset({0})) -> list[str]:
     """Align rows of cells: columns in `left` to the left, numbers to the right."""
+    rows = [tuple(map(escaped, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import engines, offers, options, values
-from widesr.cli.terminal import clock, progress, table
+from widesr.cli.terminal import clock, print_line, progress, table
 from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def train_network(
     parsed, photographs = _recipe(recipe, init=init, data=data, changes=changes)
     if not as_json and not quiet:
         photographs = open_photographs(photographs, parsed)
-        typer.echo(f"{data}: {photographs.what}")
+        print_line(f"{data}: {photographs.what}")
     run: dict[str, Any] = {
         "data": photographs,
         "init": init,
@@ -143,7 +143,7 @@ def train_network(
                 resume="auto" if auto_resume else resume,
                 on_progress=reporter,
                 on_teacher=show_teacher,
-                on_notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+                on_notice=lambda sentence: print_line(f"widesr: {sentence}", err=True),
                 **run,
             )
         except PeerError as error:  # that process says why
@@ -151,7 +151,7 @@ def train_network(
     if not quiet and not reporter.reported:
         _say_finished(parsed, weights)
     if not as_json and not quiet:
-        typer.echo(f"{weights}  (next: widesr export {weights})")
+        print_line(f"{weights}  (next: widesr export {weights})")
 
 
 def _say_finished(recipe: "Recipe", weights: Path) -> None:
@@ -159,7 +159,7 @@ def _say_finished(recipe: "Recipe", weights: Path) -> None:
     from widesr.train.extension import how_to_extend
 
     how = how_to_extend(recipe, weights=str(weights))
-    typer.echo(
+    print_line(
         f"widesr: nothing was left to learn: the run has taken all of its "
         f"{recipe.optim.steps:,} steps; {how}",
         err=True,
@@ -217,7 +217,7 @@ class _Reporter:
             typer.echo(json.dumps(now._asdict()))
         elif not self._quiet and (now.validated or self._is_due()):
             self._said = time.monotonic()
-            typer.echo(
+            print_line(
                 f"step {now.step}/{now.steps}  loss {now.loss:.5f}  {_validated(now)}"
                 f"{self._beside(now)}  {_speed(now)}  {clock(now.seconds_left)} left"
             )

@@ -12,7 +12,7 @@ import typer
 
 from widesr.cli import values
 from widesr.cli.outcomes import error_as_json, sides_as_json, sides_as_line
-from widesr.cli.terminal import clock, print_error, print_line, progress
+from widesr.cli.terminal import clock, print_error, print_json, print_line, progress
 from widesr.errors import UsageError, WidesrError, output_exists
 from widesr.system.folders import CLIP_SUFFIXES, PICTURE_SUFFIXES, is_folder, pictures_in
 
@@ -115,6 +115,7 @@ def find_clips(
             pairs.append((each, output.path))
         else:
             pairs.append((each, _named(each, output.path, suffix or "", format)))
+    pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
     targets = Counter(target for _, target in pairs)
     for target, count in targets.items():
         if count > 1:
@@ -212,7 +213,7 @@ def upscale_clips(
             continue
         done += 1
         if as_json:
-            print_line(json.dumps(_as_json(result)))
+            print_json(json.dumps(_as_json(result)))
         elif not quiet:
             print_line(_as_line(result))
     if len(pairs) > 1 and not as_json and not quiet:
@@ -328,7 +329,7 @@ def _print_not_made(
 ) -> None:
     """Print the JSON of a clip that was not made."""
     found = {"input": str(source), "output": str(target), "status": status}
-    print_line(json.dumps(found | {"error": error_as_json(error)}))
+    print_json(json.dumps(found | {"error": error_as_json(error)}))
 
 
 def _say_skipped(source: Path, target: Path, *, as_json: bool, quiet: bool) -> None:

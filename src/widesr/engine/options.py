@@ -1,10 +1,12 @@
 """Hold all that a user may say of how networks are run, as one record."""
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Literal, TypedDict, Unpack
 
 from widesr.engine.protocol import Backend, Device, Precision
 from widesr.engine.tuned import Best
+from widesr.errors import UsageError
 
 MAX_MEMORY = 2**30
 """Bytes that a program with one upscaler takes at most, about."""
@@ -60,6 +62,11 @@ class EngineOptions:
     """The strength of that noise, from 0; above 1 is more than the network learned with."""
     max_memory: int = MAX_MEMORY
     """Bytes that the program may take, about, when a picture passes row by row."""
+
+    def __post_init__(self) -> None:
+        most = self.max_memory
+        if isinstance(most, bool) or not isinstance(most, Integral) or most < 1:
+            raise UsageError(f"expected max_memory in bytes, such as 2**30, got {most!r}")
 
     def but(self, **settings: Unpack[EngineSettings]) -> "EngineOptions":
         """Return the same options with some of them changed."""

@@ -1,11 +1,13 @@
 """Leaves out a profile or metadata that users do not want to go along."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import pyvips
 
-from widesr.pictures.colour import to_srgb
+from widesr.pictures.colour import space_of, to_srgb
 from widesr.pictures.picture import Picture, PictureStream
 
 Icc = Literal["keep", "srgb", "strip"]
@@ -37,6 +39,18 @@ def adapted_stream(
         stream = replace(stream, exif=None, xmp=None, iptc=None, place=None)
         stream = replace(stream, pixels_per_mm=None, aspect=None)
     return stream
+
+
+@lru_cache
+def means_srgb(icc: bytes | None) -> bool:
+    """Say whether a profile means what no profile means, up to one level of rounding."""
+    if icc is None:
+        return True
+    steps = np.arange(0, 256, 17).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 16, 3)
+    colours = cube[..., :1] if space_of(icc) == b"GRAY" else cube
+    converted = adapted(Picture(pixels=np.ascontiguousarray(colours), icc=icc), icc="srgb").pixels
+    return bool(np.abs(converted.astype(int) - colours).max() <= 1)
 
 
 def _in_srgb(stream: PictureStream, icc: bytes) -> PictureStream:

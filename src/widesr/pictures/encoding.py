@@ -34,6 +34,8 @@ from widesr.system.files import FileBytes
 _log = logging.getLogger(__name__)
 
 
+_MOST_ASPECT = 10_000
+_LARGEST_IN_JFIF = 65535
 _RESOLUTION = (282, 283, 296)
 """Tags of the resolution, which libvips states even where there is none."""
 
@@ -109,7 +111,7 @@ def encode_stream(
     try:
         if kind == "jpeg":
             dots = _stated_resolution(stream)
-            segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=stream.aspect)
+            segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=_stated_aspect(stream))
             _encode_jpeg(image, fd, segments, options)
         else:
             _encode(image, fd, kind, metadata, options)
@@ -121,7 +123,7 @@ def encode_stream(
 
 def _own_tags(stream: PictureStream) -> Tree:
     """Make the tags of a TIFF file that libvips cannot write: they go before its own."""
-    tags = tags_of_resolution(_stated_resolution(stream), stream.aspect)
+    tags = tags_of_resolution(_stated_resolution(stream), _stated_aspect(stream))
     if stream.has_band:
         tags[338] = (3, b"\0\0")
     if stream.place:
@@ -135,7 +137,7 @@ def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
         stream.rows,
         icc=stream.icc,
         pixels_per_mm=_stated_resolution(stream),
-        aspect=stream.aspect,
+        aspect=_stated_aspect(stream),
         chunks=png_chunks(metadata),
     )
 
@@ -213,7 +215,7 @@ def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
 def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
     """Set the picture's size in its metadata; where EXIF alone can tell, the resolution too."""
     metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
-    dots = tags_of_resolution(_stated_resolution(stream), stream.aspect)
+    dots = tags_of_resolution(_stated_resolution(stream), _stated_aspect(stream))
     if not metadata.exif and dots and kind in ("webp", "avif"):
         metadata = metadata._replace(exif=exif_of(dots))
     return sized(metadata, width=stream.rows.width, height=stream.rows.height)
@@ -223,6 +225,18 @@ def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
     """Give the resolution, unless it is one that no picture has: files claim anything."""
     dots = stream.pixels_per_mm
     return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
+
+
+def _stated_aspect(stream: PictureStream) -> tuple[float, float] | None:
+    """Give the aspect in numbers that every format holds, unless it is one that no picture has."""
+    if stream.aspect is None:
+        return None
+    across, down = stream.aspect
+    least, most = min(across, down), max(across, down)
+    if not 0 < least <= most <= _MOST_ASPECT * least:
+        return None
+    times = min(max(1 / least, 1), _LARGEST_IN_JFIF / most)
+    return across * times, down * times
 
 
 def _encode_jpeg(image: pyvips.Image, fd: int, segments: bytes, options: dict[str, Any]) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from widesr.errors import ShapeError
+from widesr.errors import ShapeError, UsageError
 from widesr.pictures.geo import Place
 from widesr.pixels.rows import Band, Pixels, Rows
 from widesr.system.threads import ahead
@@ -59,6 +61,7 @@ class Picture(About):
     With `has_band` it is no opacity, but a band that has nothing to do with the colours."""
 
     def __post_init__(self) -> None:
+        self._check_about()
         shape, dtype = self.pixels.shape, self.pixels.dtype
         if dtype not in (np.uint8, np.uint16) or len(shape) != 3 or shape[2] not in (1, 3):
             raise ShapeError(
@@ -71,6 +74,22 @@ class Picture(About):
             raise ShapeError(
                 f"alpha is {alpha.dtype} {alpha.shape}, expected {dtype} {shape[:2]} as the pixels"
             )
+
+    def _check_about(self) -> None:
+        """Refuse values that would be dropped, or fail, only where they are written."""
+        for name in ("icc", "exif", "xmp", "iptc"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, bytes):
+                raise UsageError(f"{name} is of type {type(value).__name__}, expected bytes")
+        for name in ("pixels_per_mm", "aspect"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            is_pair = isinstance(value, tuple | list) and len(value) == 2
+            if not is_pair or not all(isinstance(number, Real) for number in value):
+                raise UsageError(f"{name} is {value!r}, expected two numbers")
+        if self.aspect and not all(isfinite(number) and number > 0 for number in self.aspect):
+            raise UsageError(f"aspect is {self.aspect!r}, expected two numbers above 0")
 
     @property
     def height(self) -> int:

@@ -26,7 +26,7 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
         what: The word for such a file in messages: "recipe", "study".
 
     Raises:
-        RecipeError: No such file, or not TOML.
+        RecipeError: No such file, one of another ending, or not TOML.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -34,6 +34,10 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
     try:
         return path, tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        if Path(name_or_path).suffix != ".toml" and Path(name_or_path).is_file():
+            raise RecipeError(
+                f"{name_or_path}: is there, but the name of a {what} ends in .toml; rename it"
+            ) from error
         names = names_in(folder)
         raise RecipeError(
             f"{name_or_path}: no such {what} ({error.strerror or error}); expected a path to a "

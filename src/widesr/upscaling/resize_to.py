@@ -68,7 +68,7 @@ class SizedUpscaler(AnyUpscaler):
             native = plan_scales(target.factor(1, 1), native=native)
         options = options or EngineOptions()
         # What a runtime has held it keeps, so the networks share.
-        memory = options.max_memory // max(len(native), 1)
+        memory = max(options.max_memory // max(len(native), 1), 1)
         shared = replace(options, max_memory=memory, consistent=False)
         networks = {scale: Upscaler.load(name, scale=scale, options=shared) for scale in native}
         return cls(target, networks=networks, consistent=options.consistent)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from widesr.errors import UsageError, VideoFormatError, VideoReadError
+from widesr.pictures.adapt import adapted, means_srgb
 from widesr.pictures.picture import MAX_PIXELS, Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
@@ -33,6 +34,8 @@ class Pictures:
     clip: Clip
     paths: Sequence[Path]
     max_pixels: int
+    is_srgb: bool = True
+    """False if the colours of the first are others, and converted."""
     damage: Damage = field(default_factory=Damage)
 
     @contextmanager
@@ -55,6 +58,8 @@ class Pictures:
                     f"{path}: is partly transparent, for which clips have no place; expected "
                     "opaque frames"
                 )
+            if not means_srgb(picture.icc):  # the others stay exact
+                picture = adapted(picture, icc="srgb")
             pixels = picture.pixels
             if pixels.shape[2] == 1:
                 pixels = np.repeat(pixels, 3, axis=2)
@@ -67,6 +72,8 @@ def read_pictures(
     folder: Path, *, fps: Fraction, lossless: bool = False, max_pixels: int = MAX_PIXELS
 ) -> Pictures:
     """Take the pictures of a folder, in the order of their names, for the frames of a clip.
+
+    Colours of a profile other than sRGB are converted to it: the clip has no place for profiles.
 
     Args:
         folder: The folder of the pictures, all of one size and depth.
@@ -112,7 +119,8 @@ def read_pictures(
         has_captions=False,
         incomplete=0,
     )
-    return Pictures(clip=clip, paths=paths, max_pixels=max_pixels)
+    is_srgb = means_srgb(first.icc)
+    return Pictures(clip=clip, paths=paths, max_pixels=max_pixels, is_srgb=is_srgb)
 
 
 def is_pattern(out: Path) -> bool:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC
 from fractions import Fraction
+from math import floor
 from os.path import lexists, realpath
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +44,10 @@ _logger = logging.getLogger(__name__)
 
 SEGMENT = 96
 """Frames of a segment: so many, with what is under way, are computed again after a kill."""
+
+_NTSC = (24, 30, 48, 60, 120, 240)
+"""Frames a second that NTSC makes slower by 1000/1001."""
+_SLOWEST, _FASTEST = Fraction(1, 100), 1000
 
 Progress = Callable[[int, int], None]
 """Called after each frame with the frames that are done, and those in all, about."""
@@ -128,8 +133,7 @@ def plan_work(
                 f"{path}: pictures have no times; say how many frames a second has",
                 options=["fps=24"],
             )
-        rate = Fraction(str(fps)).limit_denominator(1001)
-        decoder = read_pictures(path, fps=rate, lossless=lossless, max_pixels=max_pixels)
+        decoder = read_pictures(path, fps=_rate(fps), lossless=lossless, max_pixels=max_pixels)
         clip = decoder.clip
     else:
         clip = read_clip(path, max_pixels=max_pixels)
@@ -148,6 +152,26 @@ def plan_work(
         deinterlace=deinterlace,
         run_with=run_with,
     )
+
+
+def _rate(fps: float) -> Fraction:
+    """Give the rate that people mean: 23.976, 23.98 and 23.97 are 24000/1001, as in NTSC.
+
+    Raises:
+        UsageError: No clip has that rate.
+    """
+    try:
+        rate = Fraction(str(fps))
+    except ValueError:  # NaN, infinity, or no number
+        rate = Fraction(0)
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise UsageError(f"expected fps from {float(_SLOWEST)} to {_FASTEST}, got {fps!r}")
+    for whole in _NTSC:
+        exact = Fraction(1000 * whole, 1001)
+        for unit in (10**digits for digits in range(2, 7)):
+            if rate in (Fraction(floor(exact * unit), unit), Fraction(round(exact * unit), unit)):
+                return exact
+    return rate.limit_denominator(1001)
 
 
 def output_beside(path: Path, name_end: str) -> Path:
@@ -337,6 +361,8 @@ class _Run:
 def _notices(work: Work) -> list[str]:
     clip, encoding = work.clip, work.encoding
     notices = []
+    if isinstance(work.decoder, Pictures) and not work.decoder.is_srgb:
+        notices.append("the colours of the frames are converted from their profile to sRGB")
     if guesses := clip.colour.guesses(clip.layout, clip.height):
         notices.append(f"not stated, taken as {guesses}")
     size = work.upscaler.output_size(clip.height, clip.width)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from widesr.web.metrics import Metrics
@@ -147,6 +147,7 @@ class _Answer:
 
     def __init__(self, send: Callable[[Message], Awaitable[None]], path: str) -> None:
         self._send, self.status, self.n_bytes = send, 0, 0
+        self._is_replaced = False
         is_page = path == "/" or path.startswith("/static/")
         extra = dict(_HEADERS)
         extra["Content-Security-Policy"] = _CSP if is_page else _CSP_OF_DATA
@@ -155,7 +156,12 @@ class _Answer:
         self._headers = _encoded(extra.items())
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
+        if self._is_replaced:  # the body of what was answered as a problem
+            return
         if message["type"] == "http.response.start":
+            if (error := _bad_range(message)) is not None:
+                await self._replace(problem_response(error))
+                return
             self.status = message["status"]
             there = {name.lower() for name, _ in message.get("headers", ())}
             added = [each for each in self._headers if each[0] not in there]
@@ -164,10 +170,34 @@ class _Answer:
             self.n_bytes += len(message.get("body", b""))
         await self._send(message)
 
+    async def _replace(self, response: Response) -> None:
+        await self.send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": response.raw_headers,
+            }
+        )
+        await self.send({"type": "http.response.body", "body": response.body})
+        self._is_replaced = True
+
     async def problem(self, error: ProblemError, scope: Scope, receive: Receive) -> None:
         if self.status:
             raise error
         await problem_response(error)(scope, receive, self.send)
+
+
+def _bad_range(message: MutableMapping[str, Any]) -> ProblemError | None:
+    """Give the problem in place of the plain text with which Starlette refuses a `Range`."""
+    status, headers = message["status"], dict(message.get("headers", ()))
+    if status not in (400, 416) or not headers.get(b"content-type", b"").startswith(b"text/plain"):
+        return None
+    if status == 400:
+        found = "the header Range cannot be read; expected bytes=FIRST-LAST"
+        return ProblemError("range", found, status=status)
+    size = headers.get(b"content-range", b"").decode("latin-1")
+    found = f"the header Range asks for bytes beyond the end, {size.rpartition('/')[2]}"
+    return ProblemError("range", found, status=status, headers={"Content-Range": size})
 
 
 def problem_response(error: ProblemError) -> JSONResponse:

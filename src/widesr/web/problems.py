@@ -51,6 +51,7 @@ TITLES = {
     "method": "This method is not allowed here",
     "not-done": "The job is not done",
     "cancelled": "The job was stopped",
+    "range": "This part cannot be given",
     "key-reused": "The key was used for another picture",
     "stuck": "The job did not go on",
     "internal": "A defect of widesr",

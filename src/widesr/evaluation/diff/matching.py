@@ -1,7 +1,6 @@
 """Bring two pictures to one size, depth, mode and colour space, to be compared."""
 
 from dataclasses import replace
-from functools import cache
 from math import inf, prod, sqrt
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ShapeError
-from widesr.pictures.adapt import adapted
+from widesr.pictures.adapt import adapted, means_srgb
 from widesr.pictures.picture import Picture
 from widesr.pixels.resize import imresize
 
@@ -85,23 +84,11 @@ def matched(a: Picture, b: Picture) -> Matched:
 def _in_one_colour_space(a: Picture, b: Picture) -> tuple[Picture, Picture, str]:
     if a.icc == b.icc:
         return a, b, ""
-    if _is_srgb(a.icc) and _is_srgb(b.icc):
+    if means_srgb(a.icc) and means_srgb(b.icc):
         note = "the profiles differ, but both mean sRGB"
         return replace(a, icc=None), replace(b, icc=None), note
     a, b = (replace(adapted(each, icc="srgb"), icc=None) for each in (a, b))
     return a, b, "the profiles differ: the colours of both are converted to sRGB"
-
-
-@cache
-def _is_srgb(icc: bytes | None) -> bool:
-    """Say whether a profile means what no profile means, up to one level of rounding."""
-    if icc is None:
-        return True
-    steps = np.arange(0, 256, 17).astype(np.uint8)
-    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 16, 3)
-    colours = cube[..., :1] if icc[16:20] == b"GRAY" else cube
-    converted = adapted(Picture(pixels=np.ascontiguousarray(colours), icc=icc), icc="srgb").pixels
-    return bool(np.abs(converted.astype(int) - colours).max() <= 1)
 
 
 def _over_black(a: Picture, b: Picture) -> tuple[Picture, Picture, str]:
