@@ -18,7 +18,7 @@ from widesr.train.logs import JSON_LOG
 from widesr.train.loop import Progress, train, which_commit
 from widesr.train.photographs import Photographs, load_photographs
 from widesr.train.recipe import Recipe
-from widesr.train.writing import write_whole, writing
+from widesr.train.writing import named_errors, write_whole
 
 _OUTCOME = "outcome.json"
 
@@ -217,7 +217,7 @@ def _outcome(
 def _keep(folder: Path, outcome: Outcome) -> None:
     """Write what became of a cell, and drop the states that only a run that goes on needs."""
     file = folder / _OUTCOME
-    with writing(file):
+    with named_errors(file):
         folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, outcome.model_dump_json(indent=1).encode() + b"\n")
     for state in list_states(folder):
