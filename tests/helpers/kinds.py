@@ -22,6 +22,8 @@ from studio import PICTURES, Kind, Studio
 
 GREY = "magick {rgb} -channel G -separate +channel"
 TO_GREY = "magick {rgba} -colorspace gray"
+PALETTED = 3
+"""Levels that a smooth picture of a palette may be off: its steps are edges, which networks draw."""
 FEW_COLOURS = "magick {rgb} +dither -colors 250"
 PPM = "magick {rgb} -depth 8 {folder}/a.ppm\n"
 PNG = "magick {rgb} PNG24:{folder}/a.png\n"
@@ -135,6 +137,7 @@ PNG_KINDS = {
         pictures=BLOCKS,
     ),
     "png palette 8 bit": Kind(
+        tolerance=PALETTED,
         make=FEW_COLOURS + " PNG8:{sample}",
         found={"PNG:ColorType": "Palette", "PNG:BitDepth": 8},
     ),
@@ -456,6 +459,7 @@ TIFF_KINDS = {
         pictures=BLOCKS,
     ),
     "tiff palette": Kind(
+        tolerance=PALETTED,
         make=FEW_COLOURS + " -type palette -compress none {sample}",
         found={"IFD0:PhotometricInterpretation": "RGB Palette"},
     ),
@@ -629,10 +633,12 @@ OTHER_KINDS = {
         make="magick {rgb} -colors 16 BMP3:{sample}", found={"File:BitDepth": 4}, pictures=BLOCKS
     ),
     "bmp 8 bit": Kind(
+        tolerance=PALETTED,
         make=FEW_COLOURS + " -compress none BMP3:{sample}",
         found={"File:BitDepth": 8, "File:Compression": "None"},
     ),
     "bmp run lengths": Kind(
+        tolerance=PALETTED,
         make=FEW_COLOURS + " -compress RLE BMP3:{sample}",
         found={"File:BitDepth": 8, "File:Compression": "8-Bit RLE"},
     ),
@@ -674,9 +680,15 @@ OTHER_KINDS = {
     "ppm raw 16 bit": Kind(
         make="magick {rgb} PPM:{sample}", found={"File:MaxVal": 65535}, holds=b"P6\n", bits=16
     ),
-    "gif": Kind(make=FEW_COLOURS + " {sample}", found={"GIF:HasColorMap": "Yes"}),
+    "gif": Kind(
+        make=FEW_COLOURS + " {sample}",
+        found={"GIF:HasColorMap": "Yes"},
+        tolerance=PALETTED,
+    ),
     "gif interlaced": Kind(
-        make=FEW_COLOURS + " -interlace GIF {sample}", found={"GIF:HasColorMap": "Yes"}
+        tolerance=PALETTED,
+        make=FEW_COLOURS + " -interlace GIF {sample}",
+        found={"GIF:HasColorMap": "Yes"},
     ),
     "gif with a clear colour": Kind(
         make="magick {rgba} +dither -colors 250 {sample}",

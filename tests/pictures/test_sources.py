@@ -121,7 +121,7 @@ def test_nothing_is_written_of_a_picture_that_cannot_be_whole():
 
 def test_only_a_picture_is_written_and_only_to_a_name(tmp_path):
     with refused("usage", "ndarray", "Picture"):
-        write_picture(tmp_path / "a.png", PIXELS)
+        write_picture(tmp_path / "a.png", PICTURE.pixels)
     with refused("image-write"):
         write_picture(f"{tmp_path}/a\0.png", PICTURE)
     assert not list(tmp_path.iterdir())
