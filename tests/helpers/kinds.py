@@ -23,7 +23,7 @@ from studio import PICTURES, Kind, Studio
 GREY = "magick {rgb} -channel G -separate +channel"
 TO_GREY = "magick {rgba} -colorspace gray"
 PALETTED = 3
-"""Levels that a smooth picture of a palette may be off: its steps are edges, which networks draw."""
+"""Levels that a smooth picture of a palette may be off: networks draw its steps as edges."""
 FEW_COLOURS = "magick {rgb} +dither -colors 250"
 PPM = "magick {rgb} -depth 8 {folder}/a.ppm\n"
 PNG = "magick {rgb} PNG24:{folder}/a.png\n"
