@@ -146,4 +146,4 @@ def test_the_same_pictures_have_another_score_under_each_protocol(tmp_path, monk
     crisp, best = (names["measures"][name] for name in ("crisp", "best"))
     assert crisp["psnr"] < best["psnr"]
     assert crisp["spectrum"] < best["spectrum"]
-    assert crisp["lr-psnr"] > best["lr-psnr"]
+    assert crisp["lr-psnr"] > 55  # as the page on it promises

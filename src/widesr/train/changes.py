@@ -64,12 +64,16 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
 
     Source: our own runs, docs/how-to/train.md.
     """
-    muon = recipe.optim.muon
-    optim = recipe.optim.model_copy(
-        update={
+    optim = recipe.optim
+    rates: dict[str, object] = {"learning_rate": optim.learning_rate / 10}
+    if optim.muon:
+        # Tenths of what networks learn by with Muon; the last run may have been at lower rates.
+        muon = optim.muon.model_copy(update={"learning_rate": 4e-4})
+        rates = {"learning_rate": 2e-4, "muon": muon}
+    optim = optim.model_copy(
+        update=rates
+        | {
             "steps": 2000,
-            "learning_rate": recipe.optim.learning_rate / 10,
-            "muon": muon and muon.model_copy(update={"learning_rate": muon.learning_rate / 10}),
             "warmup": 100,
             "schedule": "cosine",
             "decay_at": (),
