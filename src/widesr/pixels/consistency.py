@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from widesr.errors import ShapeError, UsageError
 from widesr.pixels.resize import cubic_taps, imresize
-from widesr.pixels.rows import Band, Rows
-from widesr.pixels.taps import mirrored, multiply, windows
+from widesr.pixels.rows import Band, Rows, mirrored
+from widesr.pixels.taps import multiply, windows
 
 Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 Matrix = NDArray[np.float32]
@@ -278,7 +278,7 @@ def _corrected(sr: Rows, missing: Rows, scale: int, radius: int) -> Rows:
 
     def made(first: int) -> Band:
         kept = sr.read(first * scale, min(first + height, n_lr) * scale)
-        window = _read_mirrored(wide, first, height, beyond=_REACH)
+        window = wide.read_mirrored(first - _REACH, first + height + _REACH)
         if not window.any():
             return kept
         seen = windows(_flat(window), _FEW + 2 * _REACH, step=_FEW, count=height // _FEW)
@@ -303,7 +303,7 @@ def _solved(missing: Rows, scale: int, radius: int) -> Rows:
 
     def made(first: int) -> Band:
         count = min(height, n_lr - first)
-        window = _read_mirrored(missing, first, height, beyond=radius)
+        window = missing.read_mirrored(first - radius, first + height + radius)
         if window.max() < _TOO_LITTLE and window.min() > -_TOO_LITTLE:
             return np.zeros((count, channels, width * scale), np.float32)
         exact = np.empty((height, channels * width), np.float32)
@@ -312,14 +312,6 @@ def _solved(missing: Rows, scale: int, radius: int) -> Rows:
 
     shape = (n_lr, channels, width * scale)
     return Rows(map(made, range(0, n_lr, height)), shape=shape, dtype=np.float32)
-
-
-def _read_mirrored(rows: Rows, first: int, height: int, *, beyond: int) -> Band:
-    """Read some rows and those around them; beyond the edges stands their mirror image."""
-    at = mirrored(np.arange(first - beyond, first + height + beyond), rows.height)
-    top, bottom = int(at.min()), int(at.max()) + 1
-    window = rows.read(top, bottom)
-    return window if at[-1] - at[0] == len(at) - 1 else window[at - top]
 
 
 def _flat(planes: Band) -> Band:

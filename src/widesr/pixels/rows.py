@@ -80,6 +80,14 @@ class Rows:
                 break
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def read_mirrored(self, start: int, stop: int) -> Band:
+        """Read rows like `read`; beyond the edges stands their mirror image."""
+        at = mirrored(np.arange(start, stop), self.height)
+        top, bottom = int(at.min()), int(at.max()) + 1
+        band = self.read(top, bottom)
+        is_in_order = at[-1] - at[0] == len(at) - 1  # and then it is a view, where it can be
+        return band if is_in_order else band[at - top]
+
     def _forget(self, start: int) -> None:
         """Let go of the rows before `start`."""
         while self._held and self._first < start:
@@ -154,18 +162,11 @@ class Rows:
         step = max(_CHUNK // max(self.nbytes // n, 1), margin, 1)
 
         def bands() -> Iterator[Band]:
-            def rows(first: int, last: int) -> Band:
-                at = np.arange(first, last) % (2 * n)
-                at = np.minimum(at, 2 * n - 1 - at)
-                top: int = at.min()
-                band: Band = self.read(top, at.max() + 1)[at - top]
-                return band
-
-            yield rows(-margin, 0)
+            yield self.read_mirrored(-margin, 0)
             starts = range(0, max(n - margin, 1), step)  # the last rows are read once more
             for start in starts:
                 yield self.read(start, start + step if start != starts[-1] else n)
-            yield rows(n, n + margin)
+            yield self.read_mirrored(n, n + margin)
 
         sides = ((0, 0), (margin, margin), (0, 0))
         wide = (np.pad(band, sides, mode="symmetric") for band in bands())
@@ -185,6 +186,12 @@ class Rows:
             pixels[row : row + len(band)] = band
             row += len(band)
         return pixels
+
+
+def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Find the place of each of these lines among `n`, beyond which lies their mirror image."""
+    within = index % (2 * n)
+    return np.minimum(within, 2 * n - 1 - within)
 
 
 def _put(pair: tuple[Band, Band] | None, queues: tuple[deque[Band], deque[Band]]) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
-from widesr.pixels.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows, mirrored
 
 Edges = Literal["symmetric", "replicate"]
 
@@ -243,12 +243,6 @@ def _is_flat(lines: NDArray[Any]) -> bool:
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
     """Find the place of each of these lines among `n`, some of them beyond the border."""
     return np.clip(index, 0, n - 1) if edges == "replicate" else mirrored(index, n)
-
-
-def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
-    """Find the place of each of these lines among `n`, beyond which lies their mirror image."""
-    within = index % (2 * n)
-    return np.minimum(within, 2 * n - 1 - within)
 
 
 def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:
