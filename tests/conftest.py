@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -136,6 +137,13 @@ def detection_files() -> Path:
     if not (SHARED / "detect").is_dir():
         pytest.skip("needs the detectors and pictures in ../shared/detect")
     return SHARED / "detect"
+
+
+@pytest.fixture
+def new_threads():
+    """Return the threads begun since the test began; those of other tests may still run."""
+    before = set(threading.enumerate())
+    return lambda: set(threading.enumerate()) - before
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 import time
 
 import numpy as np
@@ -94,7 +93,7 @@ def test_all_ranks_stand_at_the_same_place():
     assert states[0] == states[1]
 
 
-def test_batches_come_ahead_but_only_so_many_and_no_thread_stays(monkeypatch):
+def test_batches_come_ahead_but_only_so_many_and_no_thread_stays(monkeypatch, new_threads):
     drawn = []
     with loader(workers=2) as ahead:
         draw = ahead._sampler.draw
@@ -105,7 +104,7 @@ def test_batches_come_ahead_but_only_so_many_and_no_thread_stays(monkeypatch):
             time.sleep(0.01)
         time.sleep(0.05)
         assert len(drawn) == 4  # the one taken, and workers + 1
-    assert not [t for t in threading.enumerate() if t.name.startswith("widesr")]
+    assert not new_threads()
 
 
 def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_is_wanted():

@@ -29,10 +29,6 @@ def run(items, *, read=same, make=same, write=same, weigh=lambda _: 0, budget=0,
     )
 
 
-def threads() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("widesr")]
-
-
 def test_the_next_is_read_while_one_is_made_and_the_one_before_is_written():
     begun = {(stage, n): threading.Event() for stage in ("read", "make") for n in range(3)}
 
@@ -88,7 +84,7 @@ def test_what_is_under_way_stays_within_the_budget_or_goes_alone(weights, budget
     assert not under_way
 
 
-def test_what_a_stage_raises_comes_out_and_ends_it():
+def test_what_a_stage_raises_comes_out_and_ends_it(new_threads):
     def make(n):
         if n == 2:
             raise ZeroDivisionError
@@ -98,10 +94,10 @@ def test_what_a_stage_raises_comes_out_and_ends_it():
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
-    assert not threads()
+    assert not new_threads()
 
 
-def test_an_early_end_waits_for_what_is_at_work_and_begins_no_more():
+def test_an_early_end_waits_for_what_is_at_work_and_begins_no_more(new_threads):
     stop, at_work, log = threading.Event(), threading.Event(), []
 
     def make(n):
@@ -116,12 +112,12 @@ def test_an_early_end_waits_for_what_is_at_work_and_begins_no_more():
     assert at_work.wait(WAIT_S)
     results.close()
     assert log == [0, "written 0", 1]
-    assert not threads()
+    assert not new_threads()
 
 
-def test_no_items_are_no_work():
+def test_no_items_are_no_work(new_threads):
     assert list(run([])) == []
-    assert not threads()
+    assert not new_threads()
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
@@ -148,7 +144,7 @@ def test_as_many_are_made_at_once_as_there_are_threads_and_one_more_waits(n):
     assert len(taken) == 3 * n
 
 
-def test_what_a_thread_raises_comes_in_its_turn_and_no_thread_stays():
+def test_what_a_thread_raises_comes_in_its_turn_and_no_thread_stays(new_threads):
     def make(item):
         if item == 3:
             raise ValueError("the fourth")
@@ -158,10 +154,10 @@ def test_what_a_thread_raises_comes_in_its_turn_and_no_thread_stays():
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="the fourth"):
         next(results)
-    assert threads() == []
+    assert not new_threads()
 
 
-def test_threads_that_are_at_work_are_waited_for_when_no_more_is_wanted():
+def test_threads_that_are_at_work_are_waited_for_when_no_more_is_wanted(new_threads):
     begun, made = [], []
 
     def make(item):
@@ -174,4 +170,4 @@ def test_threads_that_are_at_work_are_waited_for_when_no_more_is_wanted():
     results.close()
     assert begun == made
     assert len(made) < 5
-    assert threads() == []
+    assert not new_threads()

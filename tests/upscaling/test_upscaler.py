@@ -247,7 +247,7 @@ def test_every_stream_has_a_tile_to_the_end_and_all_are_of_one_size(size, stream
     assert len(engine.sizes) == 1
 
 
-def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind():
+def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind(new_threads):
     class Bad(Nearest):
         streams = 2
 
@@ -256,10 +256,9 @@ def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind():
                 raise UsageError("fourth")
             return super().run(lr)
 
-    before = set(threading.enumerate())  # of other tests
     with refused("usage", "fourth"):
         Upscaler(Bad(), tile=16)(_pixels(0, (200, 90, 3)))
-    assert set(threading.enumerate()) <= before
+    assert not new_threads()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

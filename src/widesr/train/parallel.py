@@ -18,11 +18,16 @@ from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # see below
 from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from widesr.errors import TrainingError, WidesrError, first_line
+
+# torch.distributed.nn.functional, which an optimizer's first step imports, has the group of that
+# moment as a default of its functions. Imported while there is none, it keeps no group alive: else
+# gloo's threads would outlive `joined`, and could abort a process at its very end (torch 2.13).
 
 Made = TypeVar("Made")
 _MEETING_S = 900
