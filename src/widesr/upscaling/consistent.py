@@ -28,9 +28,10 @@ def correct_rows(lr: Rows, upscale: Callable[[Rows], Rows]) -> Rows:
     corrected = consistent_rows(second, upscale(first))
 
     def rounded(band: Band) -> Band:
+        apart = (band + np.float32(0.5)).astype(dtype)  # cut off, from 0 on; planes, as they came
         levels = np.empty(band.shape, dtype)
         for channel in range(band.shape[2]):  # one by one: NumPy takes three times as long for all
-            levels[..., channel] = band[..., channel] + np.float32(0.5)  # cut off, from 0 on
+            levels[..., channel] = apart[..., channel]
         return levels
 
     return corrected.map(rounded, channels=lr.channels, dtype=dtype)
