@@ -1,26 +1,26 @@
-"""Name all that can go wrong, each with a stable code and a message that names the way out.
+"""Names every error of widesr, each with a stable code and a message that names the way out.
 
 ```text
 WidesrError
 ├── UsageError             usage             an argument that is not valid (exit code 2)
 ├── ImageReadError         image-read        missing, empty, truncated, or not an image
-├── ImageFormatError       image-format      an image of a kind not read or written
+├── ImageFormatError       image-format      a kind of image that is not read or written
 ├── ImageTooLargeError     image-too-large   more pixels than the caller allows
 ├── ImageWriteError        image-write       the output cannot be written
-├── OutputExistsError      output-exists     the output is there already, or is the input
-├── OutOfMemoryError       memory            a picture that the free memory is not enough for
+├── OutputExistsError      output-exists     the output exists already, or is the input
+├── OutOfMemoryError       memory            a picture too large for the free memory
 ├── VideoReadError         video-read        a clip that is missing, damaged, or holds no video
-├── VideoFormatError       video-format      a clip of a kind, or with streams, not read or written
+├── VideoFormatError       video-format      a clip or stream of a kind that is not read or written
 ├── ShapeError             shape             arrays that do not fit one another
-├── ModelNotFoundError     model-not-found   no model of that name and scale
+├── ModelNotFoundError     model-not-found   no model has that name and scale
 ├── ModelFileError         model-file        a model file that cannot be used
 ├── RecipeError            recipe            a recipe with mistakes, all of them listed
 ├── DataError              data              training or test pictures that cannot be used
-├── DownloadError          download          a file that no mirror gives, or not as it is expected
+├── DownloadError          download          a file that no mirror has, or not the expected one
 ├── CheckpointError        checkpoint        weights or run state that cannot be loaded
 ├── TrainingError          training          a run that cannot go on
 ├── ExportError            export            an exported file that disagrees with its network
-├── WorkerLostError        worker-lost       a worker that ended in the middle, again and again
+├── WorkerLostError        worker-lost       a worker that ended early, again and again
 ├── MissingExtraError      missing-extra     a part of widesr that is not installed
 └── InternalError          internal          a defect of widesr itself
 ```
@@ -32,17 +32,17 @@ from typing import ClassVar
 
 
 class WidesrError(Exception):
-    """Anything that the caller can mend; `str()` is one line for people.
+    """An error that the caller can fix; `str()` gives one line for people.
 
     Args:
         message: The sentence for the user: what was found, and what was expected.
         options: The arguments that help, as Python writes them: `"overwrite=True"`, `"tile=128"`,
-            or `"max_pixels"` alone where the value is the caller's to choose. Each face (command
-            line, HTTP) words them in its own way.
+            or `"max_pixels"` alone where the caller chooses the value. Each face (command line,
+            HTTP) words them in its own way.
     """
 
     code: ClassVar[str] = "widesr"
-    """Stable name, for programs and for the anchor in `docs/reference/errors.md`."""
+    """Stable name for programs; also the anchor in `docs/reference/errors.md`."""
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, options: Sequence[str] = ()) -> None:
@@ -54,7 +54,7 @@ class WidesrError(Exception):
         return with_options(self.message, self.options)
 
     def __reduce__(self) -> tuple[Callable[..., "WidesrError"], tuple[object, ...]]:
-        """Pickle by what it holds, for the arguments of the classes below differ."""
+        """Pickle by attributes, because the subclasses take different arguments."""
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -67,7 +67,7 @@ def _restored(
 
 
 def with_options(message: str, options: Sequence[str]) -> str:
-    """Append to a message the options that help, in brackets."""
+    """Append the options that help to a message, in brackets."""
     return f"{message} ({' or '.join(options)})" if options else message
 
 
@@ -110,20 +110,20 @@ class ImageWriteError(WidesrError):
 
 
 class OutputExistsError(WidesrError):
-    """An output that is there already, or that would replace its own input."""
+    """An output that exists already, or that would replace its own input."""
 
     code = "output-exists"
 
 
 def output_exists(path: Path, *, options: Sequence[str] = ("overwrite=True",)) -> OutputExistsError:
-    """Say that an output is there already, and which arguments help."""
+    """Make the error for an output that exists already, with the arguments that help."""
     return OutputExistsError(
         f"{path}: exists already; name another output, or allow it to be replaced", options=options
     )
 
 
 class OutOfMemoryError(WidesrError):
-    """A picture that the free memory is not enough for."""
+    """A picture that is too large for the free memory."""
 
     code = "memory"
 
@@ -144,7 +144,7 @@ class VideoReadError(WidesrError):
 
 
 class VideoFormatError(WidesrError):
-    """A clip whose video or other streams widesr does not read or write."""
+    """A clip with video or other streams that widesr does not read or write."""
 
     code = "video-format"
 
@@ -156,7 +156,7 @@ class ShapeError(WidesrError):
 
 
 class ModelNotFoundError(WidesrError):
-    """No model of that name, or none of that name at that scale."""
+    """No model has that name, or none of that name has that scale."""
 
     code = "model-not-found"
 
@@ -180,7 +180,7 @@ class DataError(WidesrError):
 
 
 class DownloadError(WidesrError):
-    """A file that no mirror gives, or that is another than the one that is expected."""
+    """A file that no mirror has, or that is not the expected one."""
 
     code = "download"
 
@@ -201,7 +201,7 @@ class TrainingError(WidesrError):
     ) -> None:
         super().__init__(message, options=options)
         self.diverged_at = diverged_at
-        """The step at which numbers were no longer finite, where that is what ended the run."""
+        """Step at which numbers were no longer finite, if that ended the run."""
 
 
 class ExportError(WidesrError):
@@ -211,7 +211,7 @@ class ExportError(WidesrError):
 
 
 class WorkerLostError(WidesrError):
-    """A worker of a bulk run that ended again and again at the same place."""
+    """A worker of a bulk run that ended repeatedly at the same place."""
 
     code = "worker-lost"
 
@@ -228,7 +228,7 @@ class MissingExtraError(WidesrError):
 
 
 class InternalError(WidesrError):
-    """A defect of widesr: an exception that none of the classes above foresaw."""
+    """A defect of widesr: an exception that none of the classes above covers."""
 
     code = "internal"
 
@@ -241,18 +241,18 @@ class InternalError(WidesrError):
 
 
 def first_line(error: Exception) -> str:
-    """Give what a library said first, or the name of an error that says nothing."""
+    """Return the first line of a library's error, or the error's name if it has no message."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def last_line(error: Exception) -> str:
-    """Give what a library said last, which of libvips is the nearest to the cause."""
+    """Return the last line of a library's error: with libvips, the one nearest to the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown cause"
 
 
 def write_error(path: Path, error: Exception) -> WidesrError:
-    """Say why a file cannot be written."""
+    """Make the error that says why a file cannot be written."""
     match error:
         case FileExistsError():
             return output_exists(path)
