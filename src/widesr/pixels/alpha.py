@@ -1,9 +1,9 @@
-"""Replaces colours that no one sees by those beside them, before a picture is resampled.
+"""Replaces invisible colours by those of neighbouring pixels before a picture is resampled.
 
-Under transparent pixels lies any colour, often black or white, which a resampler or a network would
-draw into the seen pixels as a fringe. Of what is nearly transparent the same is nearly true: beside
-an opaque edge its colour would be seen at the edge's opacity and not at its own. So a colour has
-weight by its alpha, as compared with the alpha beside it.
+Transparent pixels may hold any colour, often black or white, and a resampler or a network would
+draw it into the visible pixels as a fringe. Nearly transparent pixels are nearly as harmful: beside
+an opaque edge, their colour would be seen at the edge's opacity and not at their own. Each colour
+is therefore weighted by its alpha relative to the alpha beside it.
 """
 
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ from widesr.pixels.rows import Band, Rows
 Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 
 REACH = 16
-"""The distance that seen colours grow, in pixels, beyond which a network hardly looks."""
+"""Distance in pixels over which visible colours grow; a network hardly looks farther."""
 _CHUNK = 2**22
-"""The number of values that are worked on together."""
+"""Number of values that are processed together."""
 _OUTSHONE = 0.5
-"""The share of the alpha beside it below which a colour changes: as sharp as edges are drawn, alpha
-halves from pixel to pixel, and no colour of such an edge may change."""
+"""Share of the neighbouring alpha below which a colour changes. Along the sharpest drawn edges,
+alpha halves from pixel to pixel, and no colour of such an edge may change."""
 _POWER = 5
-"""The power of a colour's weight by its share: 0.04 at 1/128, 0.41 at 1/10, 0.97 at 1/2.
+"""Exponent in a colour's weight, 1 - (1 - share)**5: 0.04 at 1/128, 0.41 at 1/10, 0.97 at 1/2.
 
-So the errors that the colour makes, where the edge beside it is drawn, and those that its
-replacement makes, where it is seen itself, are least together under bicubic interpolation."""
+It minimises, under bicubic interpolation, the sum of two errors: that of the colour where the edge
+beside it is drawn, and that of its replacement where the pixel itself is seen."""
 
 
 def bled(rows: Rows) -> Rows:
-    """Give the colours of a picture whose last channel is alpha, those hardly seen replaced."""
+    """Return the colours of a picture whose last channel is alpha, hardly visible ones replaced."""
     colours = rows.channels - 1
     height = max(_CHUNK // (rows.width * rows.channels), 2 * REACH)
 
@@ -47,30 +47,30 @@ def bled(rows: Rows) -> Rows:
 
 
 def straight(band: Band) -> Band:
-    """Divide colours by the alpha that they were multiplied by, the last channel."""
+    """Undo premultiplication: divide the colours by the last channel, their alpha."""
     top, alpha = np.iinfo(band.dtype).max, band[..., -1:].astype(np.uint32)
     colours = (band[..., :-1].astype(np.uint32) * top + alpha // 2) // np.maximum(alpha, 1)
     return np.concatenate([np.minimum(colours, top).astype(band.dtype), band[..., -1:]], axis=2)
 
 
 def bleed(pixels: NDArray[Value], *, alpha: NDArray[Value]) -> NDArray[Value]:
-    """Replace colours, as far as they are outshone, by those of the pixels beside them.
+    """Replace outshone colours, more or less, by those of the neighbouring pixels.
 
-    Colours grow `REACH` pixels, one by one, into those that have less than half of their alpha:
-    each becomes a mean of its own colour and of those around it, which count by their alpha. What
-    is hidden farther off stays as it is, so that no pixel depends on any beyond that reach.
+    Colours grow by `REACH` pixels, one at a time, into pixels with less than half of their alpha.
+    Each such pixel gets a mean of its own colour and of those around it, weighted by alpha. Hidden
+    pixels farther away keep their colour, so that no pixel depends on any beyond that reach.
 
     Args:
         pixels: uint8 or uint16, (H, W, C).
         alpha: The opacity, of the same type, (H, W).
 
     Returns:
-        An array like `pixels`; where no alpha beside it is twice as large, equal to it.
+        An array like `pixels`, equal to it wherever no alpha within reach is twice as large.
     """
     if alpha.min() == alpha.max():
         return pixels
     height, width, channels = pixels.shape
-    # A border that is never seen spares every test for the picture's edge.
+    # A transparent border makes tests for the picture's edge unnecessary.
     weight = np.zeros((height + 2, width + 2), np.float32)
     weight[1:-1, 1:-1] = alpha
     colour = np.zeros((height + 2, width + 2, channels), np.float32)

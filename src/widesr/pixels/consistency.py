@@ -1,16 +1,15 @@
-"""Moves SR pictures the least way to those that shrink back to their input, to the pixel.
+"""Changes SR pictures as little as possible, so that they shrink back to their input exactly.
 
-With H for MATLAB's antialiased bicubic (`imresize`, symmetric edges), x + Hᵀ(HHᵀ)⁻¹(y - Hx) is the
-picture nearest to x that H shrinks to y. If y is H of the true picture, it is no farther from that
-than x was: the step is a projection onto a plane that the true picture lies in.
+Let H be MATLAB's antialiased bicubic (`imresize`, symmetric edges). Then x + Hᵀ(HHᵀ)⁻¹(y - Hx) is
+the picture nearest to x that H shrinks to y. If y is H of the true picture, the result is no
+farther from the true picture than x was: the step is a projection onto a plane that contains it.
 
-H works along one axis and then along the other, so HHᵀ does too, and along each axis it is a
-filter of seven taps on pictures that are mirrored at their edges, exactly. So is its inverse, whose
-taps shrink by three from one to the next: it is cut where they no longer matter, which bounds how
-many rows are held.
+H is separable, and so is HHᵀ. Along each axis, HHᵀ is exactly a filter of seven taps on pictures
+that are mirrored at their edges. Its inverse is such a filter too; its taps shrink by a factor of
+three from one to the next. It is cut where they no longer matter, which bounds the rows held.
 
 Source: Bahat and Michaeli, "Explorable super resolution", 2020, whose CEM wraps a network in the
-same step; the inverse is theirs in the frequency domain.
+same step, with the inverse in the frequency domain.
 """
 
 from collections.abc import Iterator
@@ -29,32 +28,33 @@ Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 Matrix = NDArray[np.float32]
 
 INVERSE_RADIUS = 13
-"""Taps of the inverse on each side of its middle, in LR pixels: what is left out is 1e-6."""
+"""Taps of the inverse on each side of its centre, in LR pixels; the omitted ones come to 1e-6."""
 _SECOND_RADIUS = 6
-"""The same of the second correction, which is of a few levels: what is left out is 1e-3."""
+"""Radius for the second correction, which is only a few levels; the omitted taps come to 1e-3."""
 _RELAXATION = np.float32(1.6)
-"""Factor of the second correction, of which some is clipped again: above 1 it gets there sooner."""
+"""Factor on the second correction: part of it is clipped again, so above 1 it converges sooner."""
 
 _NEGLIGIBLE = 6.0
-"""Levels beyond the range: a piece with no more is not corrected again. They are few, and what they
-take from the input is less than rounding does."""
+"""Overshoot in levels up to which a piece is not corrected again: such values are few, and clipping
+them changes the shrunk picture less than rounding does."""
 _TOO_LITTLE = 1 / 32
-"""Levels of LR: where no more is missing, nothing is corrected."""
+"""LR levels below which a difference is not corrected."""
 
 _REACH = 2
-"""LR lines on each side whose SR lines H looks at, or has a part in."""
+"""LR lines on each side of an LR line from whose SR lines H computes it."""
 _BLOCK = 8
-"""LR columns by one matrix product: enough to keep BLAS busy, with few zeros in it."""
+"""LR columns per matrix product: enough to keep BLAS busy, with few zeros in the matrix."""
 _FEW = 4
-"""LR rows by one matrix product, for the same reason; no fewer than two reaches."""
+"""LR rows per matrix product, for the same reason; at least two reaches."""
 _SR_ROWS = 32
-"""Rows of SR that are worked on together: more leave the cache from step to step."""
+"""SR rows that are processed together; more would leave the cache between steps."""
 
 
 class Kernel(NamedTuple):
     """Along one axis: LR pixel i is the sum over k of weights[k] * HR pixel[scale * i + start + k].
 
-    The same at every pixel, as the scale is a whole number; it is symmetric around the pixel.
+    The kernel is the same at every pixel, because the scale is a whole number, and is symmetric
+    around the pixel.
     """
 
     start: int
@@ -62,9 +62,9 @@ class Kernel(NamedTuple):
 
 
 def shrinking_kernel(scale: int) -> Kernel:
-    """Give H along one axis: the weights that make an LR pixel of HR ones, `scale` a whole number.
+    """Return H along one axis: the weights of HR pixels in an LR pixel, at a whole `scale`.
 
-    They sum to 1; from x2 on there are 4 `scale` of them, one less at odd scales.
+    The weights sum to 1. From x2 on there are 4 * `scale` of them, one fewer at odd scales.
     """
     start, weights = cubic_taps(1, 1 / scale)
     used = np.flatnonzero(weights[0])
@@ -72,15 +72,15 @@ def shrinking_kernel(scale: int) -> Kernel:
 
 
 def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.float64]:
-    """Give (HHᵀ)⁻¹ along one axis, a symmetric filter of LR pixels, 2 `radius` + 1 taps.
+    """Return (HHᵀ)⁻¹ along one axis: a symmetric filter on LR pixels with 2 * `radius` + 1 taps.
 
-    It is exact on pictures that are mirrored at their edges (`"symmetric"`), except for the taps
-    beyond `radius`.
+    Apart from the omitted taps beyond `radius`, the filter is exact on pictures that are mirrored
+    at their edges (`"symmetric"`).
     """
     _, weights = shrinking_kernel(scale)
     products = np.correlate(weights, weights, mode="full")
-    lags = products[(len(weights) - 1) % scale :: scale]  # of HHᵀ, some seven
-    n = 256  # so long a period that its two ends do not meet
+    lags = products[(len(weights) - 1) % scale :: scale]  # the taps of HHᵀ, about seven
+    n = 256  # a period so long that the two ends of the inverse do not meet
     period = np.zeros(n)
     period[np.arange(len(lags)) - len(lags) // 2] = lags
     inverse = np.fft.irfft(1 / np.fft.rfft(period).real, n)
@@ -88,21 +88,22 @@ def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.floa
 
 
 def consistent_rows(lr: Rows, sr: Rows) -> Rows:
-    """Correct SR rows as they come, so that the picture shrinks back to its input.
+    """Correct SR rows as they arrive, so that the picture shrinks back to its input.
 
-    The values are clipped to the range of levels before, so that little is left to clip at the end,
-    which undoes the correction there. What it undoes is made up for by what lies around, once.
+    The final clipping to the range of levels undoes the correction where it clips. Values are
+    therefore clipped beforehand as well, which leaves little to clip at the end, and a second
+    correction lets the surrounding pixels make up for the rest.
 
     Args:
         lr: The input, uint8 or uint16, (H, W, C).
-        sr: The picture that was made of it, float32 (sH, sW, C) with a whole number s: levels of
-            the same range as `lr`. Bands whose channels lie apart, as planes, pass quickest.
+        sr: The picture made from `lr`, float32 (sH, sW, C) with a whole number s, in levels of
+            the same range as `lr`. Bands whose channels lie apart, as planes, are the fastest.
 
     Returns:
-        Float32 rows of levels in that range, not rounded; their channels lie apart.
+        Float32 rows of levels in that range, not rounded; their channels lie apart, as planes.
 
     Raises:
-        UsageError: The size of `sr` is no whole multiple of that of `lr`.
+        UsageError: The size of `sr` is not a whole multiple of that of `lr`.
     """
     scale = whole_scale(lr.shape[:2], sr.shape[:2])
     top = np.float32(np.iinfo(lr.dtype).max)
@@ -120,27 +121,27 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
 
 
 def piece_height(scale: int) -> int:
-    """Compute the LR rows that are worked on together.
+    """Compute the number of LR rows that are processed together.
 
-    By the scale alone: in whatever bands a picture comes, the same products are made, and round the
-    same way. Bands of SR that stand for as many rows are not copied.
+    The number depends on the scale alone. Whatever bands a picture comes in, the same products are
+    computed, and they round the same way. SR bands of exactly these rows are not copied.
     """
     return max(_SR_ROWS // (scale * _FEW), 1) * _FEW
 
 
 def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
-    """Correct a picture in memory, so that it shrinks back to its input but for its rounding.
+    """Correct a picture in memory so that, apart from rounding, it shrinks back to its input.
 
     Args:
         sr: (sH, sW) or (sH, sW, C), uint8 or uint16; s is a whole number.
-        lr: (H, W) or (H, W, C) of the same type: what `sr` is to shrink to.
+        lr: (H, W) or (H, W, C) of the same type: the picture that `sr` should shrink to.
 
     Returns:
-        A new array as `sr`, rounded half up.
+        A new array like `sr`, rounded half up.
 
     Raises:
-        ShapeError: The two are not pictures of one kind.
-        UsageError: The size of `sr` is no whole multiple of that of `lr`.
+        ShapeError: The two arrays are not pictures of the same kind.
+        UsageError: The size of `sr` is not a whole multiple of that of `lr`.
     """
     _check(sr, lr)
     rows = Rows.of(np.atleast_3d(sr).astype(np.float32))
@@ -150,10 +151,10 @@ def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
 
 
 def lr_psnr(sr: NDArray[Value], lr: NDArray[Value]) -> float:
-    """Measure how true a picture is to its input: PSNR in dB of SR, shrunk, against LR.
+    """Measure how true a picture is to its input: the PSNR of shrunk SR against LR, in dB.
 
-    SR is shrunk by `imresize` with its rounding, as the LR pictures of the field are made. All
-    channels count alike and no border is left out. `inf` is a picture that shrinks to the input
+    `imresize` shrinks SR, with its rounding, as it made the field's LR pictures. All channels
+    count alike, and no border is left out. The result is `inf` if the picture shrinks to the input
     exactly.
 
     Args:
@@ -161,8 +162,8 @@ def lr_psnr(sr: NDArray[Value], lr: NDArray[Value]) -> float:
         lr: (H, W) or (H, W, C) of the same type.
 
     Raises:
-        ShapeError: The two are not pictures of one kind.
-        UsageError: The size of `sr` is no whole multiple of that of `lr`.
+        ShapeError: The two arrays are not pictures of the same kind.
+        UsageError: The size of `sr` is not a whole multiple of that of `lr`.
 
     Source: the NTIRE challenges on learning the super-resolution space, 2021 and 2022.
     """
@@ -176,10 +177,10 @@ def lr_psnr(sr: NDArray[Value], lr: NDArray[Value]) -> float:
 
 
 def whole_scale(lr: tuple[int, int], sr: tuple[int, int]) -> int:
-    """Say how many times larger `sr` is than `lr`, (height, width) both.
+    """Return how many times larger `sr` is than `lr`; both are (height, width).
 
     Raises:
-        UsageError: It is not a whole number, the same along both axes.
+        UsageError: The factor is not a whole number, or not the same along both axes.
     """
     scale = max(1, sr[0] // lr[0])
     if (lr[0] * scale, lr[1] * scale) != sr:
@@ -200,7 +201,7 @@ def _check(sr: NDArray[Value], lr: NDArray[Value]) -> None:
 
 
 def _planes(rows: Rows, height: int) -> Rows:
-    """Lay the channels of rows apart, (H, C, W), in bands of `height` rows."""
+    """Separate the channels of rows into planes, (H, C, W), in bands of `height` rows."""
     bands = (np.ascontiguousarray(band.transpose(0, 2, 1)) for band in rows.chunks(height))
     return Rows(bands, shape=(rows.height, rows.channels, rows.width), dtype=rows.dtype)
 
@@ -210,7 +211,7 @@ def _less(shrunk: Band, wanted: Band) -> Band:
 
 
 def _cut_off(band: Band, top: np.float32) -> Band | None:
-    """Give what of levels is beyond the range; None is next to nothing."""
+    """Return the part of the levels beyond the range; None if it is negligible."""
     if band.min() >= -_NEGLIGIBLE and band.max() <= top + _NEGLIGIBLE:
         return None
     kept = np.clip(band, 0, top)
@@ -219,19 +220,19 @@ def _cut_off(band: Band, top: np.float32) -> Band | None:
 
 
 def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
-    """Apply H to planes, (sH, C, sW), or with `top` to what of their levels is beyond the range.
+    """Apply H to planes, (sH, C, sW); with `top`, to the part of their levels beyond the range.
 
-    Each piece is read once. It gives its shares to all LR rows that look at it.
+    Each piece is read once and contributes to all LR rows that depend on it.
     """
     n_lr, channels, width = sr.height // scale, sr.width, sr.channels
     height = piece_height(scale)
-    # Row i is what LR row i - _REACH takes from the SR rows of a few LR rows.
+    # Row i holds the weights that LR row i - _REACH gives to the SR rows of `_FEW` LR rows.
     around = 2 * _REACH * scale
     matrix = _shrinking(_FEW + 2 * _REACH, scale)[:, around:-around]
     across = _Across(_shrinking(_BLOCK, scale), width, scale_in=scale)
 
     def shares(piece: Band) -> Band:
-        """Give the sums of shares of the piece's LR rows, and of `_REACH` more on each side."""
+        """Return the piece's contributions to its LR rows and to `_REACH` more on each side."""
         missing = np.zeros((height * scale - len(piece), channels, width), np.float32)
         whole = np.concatenate([piece, missing]) if len(missing) else piece
         blocks = whole.reshape(height // _FEW, -1, channels * width)
@@ -259,7 +260,7 @@ def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
                 sums = shares(piece)
             if carry is not None:
                 sums[: len(carry)] += carry
-            # Beyond the lower edge only in the last piece: before it, a row is added to again.
+            # Rows beyond the lower edge wait for the last piece: until then, the next adds to them.
             line = np.arange(first - _REACH, end + _REACH * is_last)
             beyond = np.flatnonzero((line < 0) | (line >= n_lr))
             for i, at in zip(beyond, mirrored(line[beyond], n_lr) - line[0], strict=True):
@@ -271,7 +272,7 @@ def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
 
 
 def _corrected(sr: Rows, missing: Rows, scale: int, radius: int) -> Rows:
-    """Add Hᵀ(HHᵀ)⁻¹ of what is missing, (H, C, W), to planes, (sH, C, sW)."""
+    """Add Hᵀ(HHᵀ)⁻¹ of the missing levels, (H, C, W), to planes, (sH, C, sW)."""
     n_lr, height = missing.height, piece_height(scale)
     wide = _solved(missing, scale, radius)
     matrix = _transposed(_FEW, scale)
@@ -291,9 +292,9 @@ def _corrected(sr: Rows, missing: Rows, scale: int, radius: int) -> Rows:
 
 
 def _solved(missing: Rows, scale: int, radius: int) -> Rows:
-    """Apply (HHᵀ)⁻¹ to what is missing, (H, C, W), and Hᵀ along its rows: (H, C, sW).
+    """Apply (HHᵀ)⁻¹ to the missing levels, (H, C, W), and Hᵀ along their rows: (H, C, sW).
 
-    So the long filters go first, while the picture is small.
+    The long filters thus run first, while the picture is small.
     """
     n_lr, channels, width = missing.height, missing.width, missing.channels
     height = piece_height(scale)
@@ -319,7 +320,7 @@ def _flat(planes: Band) -> Band:
 
 
 class _Across:
-    """Makes columns of columns of planes, (rows, C, W), those of some LR columns by one matrix."""
+    """Filters planes, (rows, C, W), along their rows: one matrix for each block of LR columns."""
 
     def __init__(
         self, matrix: Matrix, width: int, *, scale_in: int = 1, scale_out: int = 1
@@ -352,25 +353,34 @@ class _Across:
 
 
 def _shrinking(n: int, scale: int) -> Matrix:
-    """Give H along an axis: `n` LR lines of theirs and of `_REACH` more on each side, in SR."""
+    """Return the matrix of H along one axis that makes `n` LR lines.
+
+    Its input is the SR lines of those LR lines and of `_REACH` more on each side.
+    """
     first, weights = shrinking_kernel(scale)
     before, after = _REACH * scale + first, (_REACH + 1) * scale - first - len(weights)
     return _banded(np.pad(weights, (before, after)), n, step=scale)
 
 
 def _transposed(n: int, scale: int) -> Matrix:
-    """Give Hᵀ along an axis: the SR of `n` LR lines of theirs and of `_REACH` more on each side."""
+    """Return the matrix of Hᵀ along one axis that makes the SR lines of `n` LR lines.
+
+    Its input is those LR lines and `_REACH` more on each side.
+    """
     around = 2 * _REACH * scale
     return _shrinking(n + 2 * _REACH, scale)[:, around:-around].T.copy()
 
 
 def _inverse(n: int, scale: int, radius: int) -> Matrix:
-    """Give (HHᵀ)⁻¹ along an axis: `n` LR lines of theirs and of `radius` more on each side."""
+    """Return the matrix of (HHᵀ)⁻¹ along one axis that makes `n` LR lines.
+
+    Its input is those lines and `radius` more on each side.
+    """
     return _banded(inverse_taps(scale, radius=radius), n)
 
 
 def _banded(taps: NDArray[np.float64], n: int, *, step: int = 1) -> Matrix:
-    """Give the matrix that makes `n` lines, each `step` lines after the one before it."""
+    """Return the matrix that applies `taps` `n` times, `step` lines farther on each time."""
     matrix = np.zeros((n, (n - 1) * step + len(taps)), np.float32)
     for i, row in enumerate(matrix):
         row[i * step : i * step + len(taps)] = taps

@@ -1,4 +1,4 @@
-"""Draws pictures beside one another under labels, for a person to compare."""
+"""Draws labelled pictures beside one another, for a person to compare."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ Drawing = NDArray[np.uint8]
 """A drawing in RGB, (H, W, 3)."""
 
 GAP = 8
-"""The black pixels between the parts of a sheet."""
+"""Width of the black gap between the parts of a sheet, in pixels."""
 
-# The letters from space to "~", 5x7 pixels: a byte per column, its lowest bit on top. Drawn here,
-# because a fresh machine may have no font, and a sheet is to look the same everywhere.
+# The letters from space to "~", 5x7 pixels: a byte per column, its lowest bit on top. They are
+# drawn here because a fresh machine may have no font, and a sheet should look the same everywhere.
 _LETTERS = bytes.fromhex(
     "0000000000 00005f0000 0007000700 147f147f14 242a7f2a12 2313086462 3649552250 0000070000"
     "001c224100 0041221c00 082a1c2a08 08083e0808 0050300000 0808080808 0060600000 2010080402"
@@ -30,14 +30,14 @@ _LETTERS = bytes.fromhex(
 )
 _COLUMNS = 5
 _SIZE = 2
-"""The pixels of the sheet per pixel of a letter."""
+"""Pixels of the sheet per pixel of a letter."""
 _LABEL_HEIGHT = 16 * _SIZE
 
 
 def label(text: str, *, width: int) -> Drawing:
     """Write white letters on black, (32, `width`, 3).
 
-    Letters lose their accents, and others than Latin become "?". A text that is too long loses its
+    Accents are dropped, and letters other than Latin become "?". A text that is too long loses its
     middle.
     """
     letters = _fitted(_as_ascii(text), (width - 2 * GAP) // ((_COLUMNS + 1) * _SIZE))
@@ -73,13 +73,13 @@ def enlarged(pixels: Drawing, *, zoom: int) -> Drawing:
 
 
 def titled(text: str, pixels: Drawing, *, width: int) -> Drawing:
-    """Put a label of `width` pixels, at least the picture's, over a picture."""
+    """Put a label above a picture; both become `width` wide, or as wide as a wider picture."""
     width = max(width, pixels.shape[1])
     return np.concatenate([label(text, width=width), _padded(pixels, axis=1, length=width)])
 
 
 def joined(parts: Sequence[Drawing], *, axis: int) -> Drawing:
-    """Put pictures below (axis 0) or beside (axis 1) one another, `GAP` between them."""
+    """Put pictures below (axis 0) or beside (axis 1) one another, with `GAP` pixels between."""
     across = 1 - axis
     length = max(part.shape[across] for part in parts)
     shape = (GAP, length, 3) if axis == 0 else (length, GAP, 3)
@@ -94,7 +94,7 @@ def _padded(pixels: Drawing, *, axis: int, length: int) -> Drawing:
 
 
 def framed(pixels: Drawing, rows: slice, columns: slice) -> Drawing:
-    """Draw a yellow frame, two pixels thick, around a window; beyond the picture it is cut off."""
+    """Draw a yellow frame, two pixels thick, around a window, cut off at the picture's edge."""
     drawn = pixels.copy()
     outer = (slice(max(span.start - 2, 0), span.stop + 2) for span in (rows, columns))
     drawn[*outer] = (255, 220, 0)
@@ -105,7 +105,8 @@ def framed(pixels: Drawing, rows: slice, columns: slice) -> Drawing:
 def densest(values: NDArray[np.generic], *, height: int, width: int) -> tuple[int, int]:
     """Find the window of this size with the greatest sum of `values`, (H, W).
 
-    Where several are greatest, the one nearest to their middle: what stands alone is centred.
+    Of several such windows, the result is the one nearest to their middle, which centres a part
+    that stands alone.
     """
     sums = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     windows = (

@@ -16,7 +16,7 @@ _PEAK = 255.0
 _WINDOW = 11
 """The side of SSIM's Gaussian window, in pixels; its sigma is 1.5."""
 _BAND = 256
-"""The rows that are compared at once: memory does not grow with the height."""
+"""Rows that are compared at once, so that memory does not grow with the height."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,13 @@ class Protocol:
 
     name: str
     channel: Channel
-    """`"y"`: luma in MATLAB's studio range [16, 235], as BT.601 has it; `"rgb"`: all three."""
+    """`"y"` is BT.601 luma in MATLAB's studio range [16, 235]; `"rgb"` is all three channels."""
     border_per_scale: int
     """The border left out on each side, in HR pixels, for each unit of scale."""
     border_extra: int
-    """The border left out on each side beside that, in HR pixels."""
+    """The border left out on each side in addition to that, in HR pixels."""
     y_rounded: bool
-    """True if luma is rounded to whole levels, as MATLAB's rgb2ycbcr of uint8 gives it."""
+    """True if luma is rounded to whole levels, as by MATLAB's rgb2ycbcr of uint8."""
     source: str
 
     def shave(self, scale: int) -> int:
@@ -101,7 +101,8 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
         scale: The factor between LR and HR; it sets the border.
 
     Raises:
-        ShapeError: Shapes or types differ or are not of pictures, or the border leaves no pixel.
+        ShapeError: The shapes or types differ or are not a picture's, or the border leaves no
+            pixel.
     """
     squares, count = 0.0, 0
     for x, y in _bands(*_inside_border(sr, hr, protocol, scale), protocol):
@@ -111,10 +112,10 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
 
 
 def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
-    """Compute the structural similarity, 1 for equal pictures, in whole 11x11 Gaussian windows.
+    """Compute the structural similarity over whole 11x11 Gaussian windows; 1 for equal pictures.
 
-    Colour is the mean over the channels. Arguments and errors as for `psnr`; the picture inside
-    the border must hold the window.
+    The value of a colour picture is the mean over its channels. Arguments and errors are those of
+    `psnr`; the picture inside the border must also be large enough for the window.
 
     Source: Wang et al., "Image quality assessment: from error visibility to structural
     similarity", 2004, and the authors' ssim_index.m with K = [0.01 0.03], L = 255.
@@ -146,7 +147,7 @@ def luma(rgb: NDArray[Any], *, rounded: bool) -> NDArray[np.float64]:
 def _inside_border(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, scale: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Cut off the protocol's border of both pictures, if they can be compared: (h, w, channels)."""
+    """Cut the protocol's border off two comparable pictures: (h, w, channels) each."""
     if sr.shape != hr.shape or sr.dtype != hr.dtype:
         raise ShapeError(
             f"pictures to compare must be alike, got {sr.shape} {sr.dtype} "
@@ -167,7 +168,7 @@ def _inside_border(
 def _bands(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, *, overlap: int = 0
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Give both pictures as the protocol sees them, float64, some rows at a time.
+    """Yield bands of rows of both pictures as the protocol sees them, float64.
 
     Each band but the first begins with the last `overlap` rows of the one before.
     """
@@ -184,7 +185,7 @@ def _bands(
 
 
 def _ssim_index(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute SSIM where the window fits whole: (H, W, C) to (H - 10, W - 10, C)."""
+    """Compute SSIM wherever the whole window fits: (H, W, C) to (H - 10, W - 10, C)."""
     c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
     mean_x, mean_y = _blurred(x), _blurred(y)
     variance_x = _blurred(x * x) - mean_x**2
@@ -197,7 +198,7 @@ def _ssim_index(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def _blurred(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weigh (H, W, C) by the Gaussian window, where it fits whole: (H - 10, W - 10, C)."""
+    """Blur (H, W, C) by the Gaussian window wherever it fits whole: (H - 10, W - 10, C)."""
     taps = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * 1.5**2))
     taps /= taps.sum()
     height, width = (side - _WINDOW + 1 for side in image.shape[:2])

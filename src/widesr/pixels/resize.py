@@ -1,8 +1,8 @@
-"""Resizes as MATLAB's bicubic `imresize`, in NumPy: it made the field's LR pictures.
+"""Resizes in NumPy as MATLAB's bicubic `imresize` does, which made the field's LR pictures.
 
 Source: MATLAB R2023b documentation of `imresize` and `doc cubic`; R. Keys, "Cubic convolution
-interpolation for digital image processing", 1981 (a = -1/2). Held to the published LR pictures of
-Set5 and Set14, value for value.
+interpolation for digital image processing", 1981 (a = -1/2). Tests hold it to the published LR
+pictures of Set5 and Set14, value for value.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ Value = TypeVar("Value", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
 
 _KERNEL_RADIUS = 2.0
 _CHUNK = 2**23
-"""Values that are worked on together: enough that the blocks are few and long."""
+"""Values that are processed together: enough that the blocks are few and long."""
 
 
 def imresize(
@@ -47,7 +47,8 @@ def imresize(
         A new array of the same type and channels.
 
     Raises:
-        ShapeError: Not an image, not exactly one of `scale` and `size`, or a result without pixels.
+        ShapeError: The array is not an image, not exactly one of `scale` and `size` is given, or
+            the result would have no pixels.
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ShapeError(f"expected an image (H, W) or (H, W, C) with pixels, got {image.shape}")
@@ -75,7 +76,7 @@ def imresize(
 
 
 def resize_rows(rows: Rows, *, size: tuple[int, int], edges: Edges = "symmetric") -> Rows:
-    """Resize a picture as it comes, to the same values as `imresize`.
+    """Resize a picture as its rows arrive, to the same values as `imresize`.
 
     Args:
         rows: Rows of a type that `imresize` takes.
@@ -87,7 +88,7 @@ def resize_rows(rows: Rows, *, size: tuple[int, int], edges: Edges = "symmetric"
 
 
 def nearest_rows(rows: Rows, *, size: tuple[int, int]) -> Rows:
-    """Resize a picture as it comes, each pixel being the one that its middle lies in.
+    """Resize a picture as its rows arrive; each new pixel copies the one that its centre lies in.
 
     Args:
         rows: Rows of any type.
@@ -120,14 +121,14 @@ def _resized(
     def horizontally(rows: Rows) -> Rows:
         return filter_across(rows, cubic_taps(width, factors[1]), edges=edges, chunk=_CHUNK)
 
-    # MATLAB resizes the axis that shrinks most first, and rows first when both are alike.
+    # MATLAB first resizes the axis that shrinks most, and the rows if both shrink alike.
     if factors[0] <= factors[1]:
         return horizontally(vertically(rows))
     return vertically(horizontally(rows))
 
 
 def cubic_taps(n_out: int, factor: float) -> Taps:
-    """Weights of the cubic kernel at each output line, stretched by 1/factor when shrinking."""
+    """Compute the cubic kernel's taps for each output line, stretched by 1/factor if it shrinks."""
     stretch = max(1.0, 1.0 / factor)
     radius = _KERNEL_RADIUS * stretch
     centre = (np.arange(n_out) + 0.5) / factor - 0.5
@@ -140,7 +141,7 @@ def cubic_taps(n_out: int, factor: float) -> Taps:
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -1/2; zero from distance 2 on."""
+    """Evaluate Keys' cubic convolution kernel with a = -1/2, which is zero from distance 2 on."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2

@@ -1,8 +1,8 @@
-"""Passes pictures from top to bottom, and holds only the rows that are still needed.
+"""Streams pictures from top to bottom, holding only the rows that are still needed.
 
-A step from picture to picture takes `Rows` and gives `Rows`; nothing happens before the last one
-is read. So a picture of any height goes through any number of steps in bounded memory, and one
-that is whole in memory goes the same way.
+Each step from picture to picture takes `Rows` and gives `Rows`, and computes nothing until the last
+of them is read. A picture of any height thus passes through any number of steps in bounded memory,
+and a picture that is whole in memory takes the same path.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8 | np.uint16]
 
 
 _CHUNK = 2**16
-"""The approximate number of bytes that are copied at once."""
+"""Approximate number of bytes that are copied at once."""
 
 
 class Rows:
@@ -28,7 +28,7 @@ class Rows:
     def __init__(
         self, bands: Iterable[Band], *, shape: tuple[int, int, int], dtype: DTypeLike
     ) -> None:
-        """Take bands in order, each as soon as a row of it is asked for.
+        """Take bands in order, each as soon as one of its rows is read.
 
         Args:
             bands: All rows from the top, in bands of any height.
@@ -39,11 +39,11 @@ class Rows:
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._bands = iter(bands)
         self._held: deque[Band] = deque()
-        self._first = self._end = 0  # numbers of the first row that is held, and of that after all
+        self._first = self._end = 0  # row numbers: of the first held, of the next to come
 
     @classmethod
     def of(cls, pixels: Band) -> Self:
-        """Take a picture in memory, (H, W, C); what is read of it are views."""
+        """Take a picture in memory, (H, W, C); reads give views of it."""
         height, width, channels = pixels.shape
         return cls((pixels,), shape=(height, width, channels), dtype=pixels.dtype)
 
@@ -60,11 +60,11 @@ class Rows:
     def read(self, start: int, stop: int) -> Band:
         """Read rows `start` to `stop`, and forget those before `start`.
 
-        No read may begin before an earlier one.
+        No read may begin before the start of an earlier one.
         """
         self._forget(start)
         if self._held and self._end < stop:
-            # A copy: as a view it would keep those before it in memory while more are made.
+            # A view would keep the forgotten rows in memory while more bands are made.
             self._held[0] = self._held[0].copy(order="K")
         while self._end < stop:
             self._held.append(next(self._bands))
@@ -81,11 +81,11 @@ class Rows:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def read_mirrored(self, start: int, stop: int) -> Band:
-        """Read rows like `read`; beyond the edges stands their mirror image."""
+        """Read rows as `read` does; beyond the edges, the rows are mirrored."""
         at = mirrored(np.arange(start, stop), self.height)
         top, bottom = int(at.min()), int(at.max()) + 1
         band = self.read(top, bottom)
-        is_in_order = at[-1] - at[0] == len(at) - 1  # and then it is a view, where it can be
+        is_in_order = at[-1] - at[0] == len(at) - 1  # so that a view stays a view
         return band if is_in_order else band[at - top]
 
     def _forget(self, start: int) -> None:
@@ -98,34 +98,34 @@ class Rows:
                 self._held.appendleft(kept)
 
     def __iter__(self) -> Iterator[Band]:
-        """Give the rows that were never read, in bands as they come."""
+        """Yield the rows of a picture not read before, in bands as they come."""
         while self._held:
             yield self._held.popleft()
         yield from self._bands
 
     def chunks(self, height: int) -> Iterator[Band]:
-        """Give the rows that were never read in bands of `height` rows; the last may be lower."""
+        """Yield the rows of a picture not read before, `height` at a time, or fewer at the end."""
         for start in range(0, self.height, height):
             yield self.read(start, min(start + height, self.height))
 
     def map(
         self, change: Callable[[Band], Band], *, channels: int, dtype: DTypeLike | None = None
     ) -> "Rows":
-        """Change each pixel on its own: `change` may be given any rows together."""
+        """Apply `change` to each band; it must treat each pixel alone, as bands hold any rows."""
         shape = (self.height, self.width, channels)
         return Rows(map(change, self), shape=shape, dtype=dtype or self.dtype)
 
     def twice(self) -> tuple["Rows", "Rows"]:
-        """Give the rows to two readers; what one has read ahead of the other is held."""
+        """Give the rows to two readers; rows that one reads ahead of the other are held."""
         return self.parted(lambda band: (band, band))
 
     def parted(self, part: Callable[[Band], tuple[Band, Band]]) -> tuple["Rows", "Rows"]:
-        """Make two pictures like this one; what is read of one ahead of the other is held."""
+        """Make two pictures of this size; rows of one that are read ahead of the other are held."""
         pairs = map(part, self)
         waiting: tuple[deque[Band], deque[Band]] = (deque(), deque())
 
         def reader(mine: deque[Band]) -> Iterator[Band]:
-            # Not `tee`, which forgets only when both have read 57 bands.
+            # `tee` would let go of bands only after both readers have read 57 of them.
             while mine or _put(next(pairs, None), waiting):
                 yield mine.popleft()
 
@@ -144,7 +144,7 @@ class Rows:
         *,
         channels: int,
     ) -> "Rows":
-        """Make each pixel of those at its place in two pictures of the same size."""
+        """Combine two pictures of the same size, pixel by pixel."""
         row = 0
 
         def with_other(band: Band) -> Band:
@@ -155,7 +155,7 @@ class Rows:
         return self.map(with_other, channels=channels)
 
     def pad_symmetric(self, margin: int) -> "Rows":
-        """Put `margin` mirrored pixels on each side of the picture; the edge is repeated."""
+        """Pad the picture by `margin` mirrored pixels on each side; the edge pixel is repeated."""
         if margin == 0:
             return self
         n = self.height
@@ -163,7 +163,7 @@ class Rows:
 
         def bands() -> Iterator[Band]:
             yield self.read_mirrored(-margin, 0)
-            starts = range(0, max(n - margin, 1), step)  # the last rows are read once more
+            starts = range(0, max(n - margin, 1), step)  # the last rows are read twice
             for start in starts:
                 yield self.read(start, start + step if start != starts[-1] else n)
             yield self.read_mirrored(n, n + margin)
@@ -189,13 +189,13 @@ class Rows:
 
 
 def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
-    """Find the place of each of these lines among `n`, beyond which lies their mirror image."""
+    """Map line numbers to those of `n` lines, which are mirrored beyond their edges."""
     within = index % (2 * n)
     return np.minimum(within, 2 * n - 1 - within)
 
 
 def _put(pair: tuple[Band, Band] | None, queues: tuple[deque[Band], deque[Band]]) -> bool:
-    """Put a band into each queue, if there are any; say if there were."""
+    """Put the bands of a pair into the two queues; return False if there is no pair."""
     if pair is not None:
         for band, queue in zip(pair, queues, strict=True):
             queue.append(band)

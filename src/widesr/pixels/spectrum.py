@@ -1,4 +1,4 @@
-"""Find how much of each frequency a picture holds, and an upsampler's lattice where it shows."""
+"""Measures a picture's power at each frequency, and how far an upsampler's lattice shows there."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from widesr.pixels.depth import in_levels
 from widesr.pixels.metrics import luma
 
 _SMALLEST = 32
-"""Shortest side of a picture whose spectrum says something, pixels."""
+"""Shortest side of a picture with a meaningful spectrum, in pixels."""
 _RINGS = 64
-"""Rings of frequencies whose mean power is taken."""
+"""Rings of frequencies over each of which the power is averaged."""
 _NEAR, _FAR = 4, 16
 """Steps along an axis, to both sides, to the frequencies that one is compared with."""
 _FLOOR = 1e-6
-"""Power below which there is nothing, in squared levels: flat pictures have no lattice."""
+"""Power that counts as none, in squared levels, so that flat pictures have no lattice."""
 
 
 def radial_spectrum(picture: NDArray[Any]) -> NDArray[np.float64]:
@@ -27,8 +27,8 @@ def radial_spectrum(picture: NDArray[Any]) -> NDArray[np.float64]:
             (H, W).
 
     Returns:
-        Ten times the decimal logarithm of the mean power, squared levels, in each of 64 rings of
-        one width between frequency 0 and 0.5 cycles per pixel.
+        Ten times the decimal logarithm of the mean power, in squared levels, in each of 64 rings
+        of equal width between 0 and 0.5 cycles per pixel.
 
     Raises:
         ShapeError: The picture is smaller than 32 pixels on a side.
@@ -45,28 +45,29 @@ def radial_spectrum(picture: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def spectral_distance(sr: NDArray[Any], hr: NDArray[Any]) -> float:
-    """Measure how far the radial spectra of two pictures are apart, RMS over the rings, in dB.
+    """Measure the distance between the radial spectra of two pictures: RMS over the rings, in dB.
 
-    A picture that is too soft lacks power in the outer rings, one that is too crisp has too much
-    there. Arguments and errors as for `radial_spectrum`.
+    A picture that is too soft lacks power in the outer rings; one that is too crisp has too much
+    there. Arguments and errors are those of `radial_spectrum`.
     """
     apart = radial_spectrum(sr) - radial_spectrum(hr)
     return float(np.sqrt(np.mean(apart**2)))
 
 
 def lattice_peak(picture: NDArray[Any], *, scale: int) -> float:
-    """Measure how far the lattice of an upsampler stands out of a picture's spectrum, in dB.
+    """Measure how far an upsampler's lattice stands out from a picture's spectrum, in dB.
 
-    An upsampler that treats the pixels of a block differently leaves a pattern that comes again
-    every `scale` pixels: a checkerboard. It is power at the multiples of 1 / `scale` cycles per
-    pixel that those beside them do not have. Photographs have 0 to 6 dB by chance.
+    An upsampler that treats the pixels of a block differently leaves a pattern that repeats every
+    `scale` pixels: a checkerboard. It shows as power at the multiples of 1 / `scale` cycles per
+    pixel that the frequencies beside them lack. Photographs have 0 to 6 dB by chance.
 
     Args:
         picture: A picture, uint8 or uint16, as for `radial_spectrum`.
         scale: The factor by which the picture was enlarged, 2 or more.
 
     Returns:
-        The largest over those frequencies of its power against the median beside it along an axis.
+        The largest ratio, over those frequencies, of the power there to the median power beside
+        it along an axis.
 
     Raises:
         ShapeError: The picture is too small.
@@ -93,7 +94,7 @@ def lattice_peak(picture: NDArray[Any], *, scale: int) -> float:
 
 
 def _power(picture: NDArray[Any]) -> NDArray[np.float64]:
-    """The power of luma at each frequency, without its mean, squared levels, (H, W)."""
+    """Compute the power of luma, its mean removed, at each frequency, in squared levels, (H, W)."""
     levels = np.atleast_3d(in_levels(picture))
     if min(levels.shape[:2]) < _SMALLEST:
         raise ShapeError(

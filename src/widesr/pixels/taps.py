@@ -1,4 +1,4 @@
-"""Makes weighted sums of lines along one axis of a picture that passes, as resizing needs."""
+"""Computes weighted sums of lines along one axis of a streamed picture, as resizing needs."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -11,8 +11,8 @@ from widesr.pixels.rows import Band, Rows, mirrored
 Edges = Literal["symmetric", "replicate"]
 
 _MOST_PRODUCTS = 2**18
-"""Multiplications of one matrix product. Above it OpenBLAS spreads them over all cores, where
-they would wait for those that a network is busy on."""
+"""Most multiplications in one matrix product. Above this number, OpenBLAS spreads a product over
+all cores, where it would wait for those that a network keeps busy."""
 _BLOCK = 8
 """About the output lines per matrix product: enough to keep BLAS busy, with few zeros in it."""
 
@@ -24,27 +24,27 @@ class Taps(NamedTuple):
     weights: NDArray[np.float64]
 
     def of(self, lines: slice) -> "Taps":
-        """Give those of some output lines."""
+        """Return the taps of some output lines."""
         return self._replace(start=self.start[lines], weights=self.weights[lines])
 
 
 class _Run(NamedTuple):
-    """Blocks of output lines that the same matrix makes, each of the lines at its own place."""
+    """Blocks of output lines that the same matrix makes, each from its own input lines."""
 
     out: slice
     """The output lines of all blocks."""
     matrix: NDArray[Any]
-    """(output lines of a block, lines that it looks at)."""
+    """The weights of a block, (output lines, input lines)."""
     lines: NDArray[np.intp]
-    """The lines that the first block looks at; those of several blocks lie one after another."""
+    """The input lines of the first block; with several blocks, they are consecutive."""
     step: int
-    """Lines from where a block looks to where the next does."""
+    """Lines from the first input line of a block to that of the next."""
     n_blocks: int
-    """The number of blocks; it is not `count`, which tuples have."""
+    """The number of blocks; it is not named `count`, which is a method of tuples."""
 
 
 def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
-    """Make each row a weighted sum of rows.
+    """Compute each row of the result as a weighted sum of rows.
 
     Integers are rounded half up and clipped to their range; floats are not.
 
@@ -52,7 +52,7 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
         rows: uint8, uint16, float32 or float64.
         taps: The taps of each row of the result.
         edges: The rule for pixels beyond the border: mirrored, or the edge pixel repeated.
-        chunk: About the number of values that are read or made together.
+        chunk: Approximate number of values that are read or made together.
     """
     n_out = len(taps.start)
     height = _chunk_height(rows, chunk // max(rows.height // n_out, 1))
@@ -76,12 +76,12 @@ def filter_down(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
             _apply(runs, flat, into=out)
         return out.reshape(-1, rows.width, rows.channels)
 
-    bands = map(made, range(0, n_out, height))  # which holds no chunk that was given
+    bands = map(made, range(0, n_out, height))  # `map` keeps no chunk that it has given
     return Rows(bands, shape=(n_out, rows.width, rows.channels), dtype=rows.dtype)
 
 
 def filter_across(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
-    """Make each column a weighted sum of columns; arguments as for `filter_down`."""
+    """Compute each column as a weighted sum of columns; arguments as for `filter_down`."""
     n_out, n = len(taps.start), rows.channels
     looked_at = _looked_at(taps, rows.width, edges)
     runs = _runs(taps, looked_at, _working(rows.dtype), channels=n)
@@ -101,17 +101,17 @@ def filter_across(rows: Rows, taps: Taps, *, edges: Edges, chunk: int) -> Rows:
 def _runs(
     taps: Taps, lines: NDArray[np.intp], dtype: DTypeLike, *, channels: int = 1
 ) -> list[_Run]:
-    """Cut the work into banded matrix products, those by one matrix together.
+    """Cut the work into banded matrix products, grouping those with the same matrix.
 
-    A dense product over a block multiplies some zeros, but runs in BLAS on what is in the cache:
-    several times faster than adding up weighted slices, which is bound by memory. So do the zeros
-    that keep `channels` apart which lie side by side: to lay a picture on its side takes longer.
+    A dense product over a block multiplies some zeros, but it runs in BLAS on cached data: several
+    times faster than adding up weighted slices, which is bound by memory. Zeros also keep
+    interleaved `channels` apart, because transposing the picture would take longer.
 
     Args:
         taps: The taps of the output lines to make.
-        lines: Numbers of the input lines that stand for each line from the first tap to the last.
+        lines: Number of the input line that stands for each line from the first tap to the last.
         dtype: The type of the matrices.
-        channels: The number of values that lie side by side where these lines are pixels.
+        channels: The number of interleaved values per line, where the lines are pixels.
     """
     start, weights, size = taps.start, taps.weights, _BLOCK
     n = len(start)
@@ -136,7 +136,7 @@ def _runs(
 
 
 def _alike(taps: Taps) -> NDArray[np.bool_]:
-    """Tell of each block but the first whether it has the matrix of the one before it."""
+    """Tell for each block but the first whether it has the same matrix as the one before it."""
     (start, weights), size = taps, _BLOCK
     n = len(start)
     if n <= size:
@@ -152,7 +152,7 @@ def _alike(taps: Taps) -> NDArray[np.bool_]:
 def _banded(
     offset: NDArray[np.intp], weights: NDArray[np.float64], dtype: DTypeLike
 ) -> NDArray[Any]:
-    """Spread the weights of some lines over the columns of all lines that they look at."""
+    """Make the matrix of some output lines, with a column for each input line that they use."""
     n, count = weights.shape
     band = np.zeros((n, offset[-1] + count), dtype)
     band[np.arange(n)[:, None], offset[:, None] + np.arange(count)] = weights
@@ -160,7 +160,7 @@ def _banded(
 
 
 def _apply(runs: list[_Run], source: NDArray[Any], *, into: NDArray[Any]) -> None:
-    """Make lines of lines, (lines, values), as integers rounded and clipped to their range."""
+    """Compute output lines, (lines, values), from input lines; integers are rounded and clipped."""
     for out, matrix, lines, step, count in runs:
         if count == 1:
             seen = source[_as_slice(lines)][np.newaxis]
@@ -168,14 +168,14 @@ def _apply(runs: list[_Run], source: NDArray[Any], *, into: NDArray[Any]) -> Non
             seen = windows(source[lines[0] :], len(lines), step=step, count=count)
         target = into[out].reshape(count, len(matrix), -1)  # a view
         if into.dtype.kind == "u":
-            for values, levels in zip(seen, target, strict=True):  # what is in the cache
+            for values, levels in zip(seen, target, strict=True):  # so that it stays in the cache
                 _multiply_integers(matrix, values, into=levels)
         else:
             multiply(matrix, seen, into=target)
 
 
 def windows(lines: NDArray[Any], height: int, *, step: int, count: int) -> NDArray[Any]:
-    """View lines, (lines, values), as overlapping windows of them, (count, height, values)."""
+    """View lines, (lines, values), as overlapping windows, (count, height, values)."""
     assert step * (count - 1) + height <= len(lines)
     down, across = lines.strides
     shape, strides = (count, height, lines.shape[1]), (step * down, down, across)
@@ -192,7 +192,7 @@ def _multiply_integers(matrix: NDArray[Any], lines: NDArray[Any], *, into: NDArr
 
 
 def multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> None:
-    """Write products of a matrix and one or several, cut into those that one thread does."""
+    """Multiply a matrix by one or several, in products so small that BLAS uses one thread."""
     if len(left) > right.shape[-1]:
         left, right, into = right.swapaxes(-1, -2), left.T, into.swapaxes(-1, -2)
     rows, n = left.shape[-2], right.shape[-1]
@@ -206,7 +206,7 @@ def multiply(left: NDArray[Any], right: NDArray[Any], *, into: NDArray[Any]) -> 
 
 
 def _parts(matrix: NDArray[Any], width: int) -> NDArray[Any]:
-    """Cut columns: (..., K, n) to (..., parts, K, width)."""
+    """Cut columns into parts: (..., K, n) to (..., parts, K, width)."""
     return matrix.reshape(*matrix.shape[:-1], -1, width).swapaxes(-2, -3)
 
 
@@ -215,25 +215,25 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 
 
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
-    """Find the lines among `n` that stand for each from the first tap to the last."""
+    """Find which of `n` input lines stands for each line from the first tap to the last."""
     start, weights = taps
     return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
 
 
 def _chunk_height(rows: Rows, chunk: int) -> int:
-    """Compute the number of rows to work on together.
+    """Compute the number of rows to process together.
 
-    By the picture's size alone: in whatever bands it comes, the same products are made, and round
-    the same way.
+    The number depends on the picture's size alone. Whatever bands the picture comes in, the same
+    products are computed, and they round the same way.
     """
     height = chunk // (rows.width * rows.channels)
     return max(height // _BLOCK, 1) * _BLOCK
 
 
 def _is_flat(lines: NDArray[Any]) -> bool:
-    """Tell whether all lines are alike, so that weights are nothing to them.
+    """Tell whether all lines are equal, so that weighted means leave them unchanged.
 
-    Most alpha is. Floats are not asked, as a weighted mean of them rounds.
+    Most alpha is flat. Floats never count as flat, because their weighted means are rounded.
     """
     return lines.dtype.kind != "f" and bool(
         (lines[0] == lines[-1]).all() and (lines == lines[0]).all()
@@ -241,14 +241,14 @@ def _is_flat(lines: NDArray[Any]) -> bool:
 
 
 def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
-    """Find the place of each of these lines among `n`, some of them beyond the border."""
+    """Map line numbers, some of them beyond the border, to those of `n` lines."""
     return np.clip(index, 0, n - 1) if edges == "replicate" else mirrored(index, n)
 
 
 def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-    """Turn lines one after another into a slice, which gives a view and no copy.
+    """Turn consecutive lines into a slice, which gives a view and no copy.
 
-    From one of them to the next is one line at most, so they are in order if the last is as far
+    Neighbouring numbers differ by at most one, so the lines are consecutive if the last is as far
     from the first as it can be.
     """
     first, last = int(index[0]), int(index[-1])

@@ -1,11 +1,12 @@
 """Cuts a picture into tiles, and says what to keep of each.
 
-A tile is read with a halo around its core, clipped a margin beyond the picture's border: there the
-network must see its own zero padding, as it does in the whole picture. With a halo of at least the
-network's receptive radius every kept pixel depends on the same input as in the whole picture.
+A tile is read with a halo around its core. The halo ends `margin` pixels beyond the picture's
+border: there the network must see its own zero padding, as it does in the whole picture. With a
+halo of at least the network's receptive radius, every kept pixel depends on the same input as in
+the whole picture.
 
-All tiles of a picture are read in one size, since runtimes get memory anew for each size that
-comes; a tile at the border, with no halo outside, has the larger core.
+All tiles of a picture are read in one size, because runtimes allocate memory anew for each new
+size. A tile at the border has no halo outside the picture, and so has a larger core.
 """
 
 from dataclasses import dataclass
@@ -17,14 +18,14 @@ from widesr.errors import ShapeError, UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One piece of work; all in LR pixels of the whole picture."""
+    """A piece of work; all its fields are in LR pixels of the whole picture."""
 
     core_y: slice
     core_x: slice
     """The part that is kept; the cores of all tiles cover the picture, each pixel once."""
     read_y: slice
     read_x: slice
-    """The core and its halo, which the network sees; in the margin below 0 or above the end."""
+    """The core and its halo, which the network sees; in the margin, below 0 or past the end."""
 
     def kept(self, scale: int) -> tuple[slice, slice]:
         """Find the rows and columns of the core within the network's output for this tile."""
@@ -54,14 +55,14 @@ def plan_tiles(
     Args:
         height: The height of the picture, LR pixels.
         width: The width of the picture, LR pixels.
-        tile: Side of a core with a halo all around, at most, LR pixels; None is one tile, the
-            whole picture.
+        tile: Largest side of a core with a halo on every side, LR pixels; None makes the whole
+            picture one tile.
         halo: Context read on each side of a core, LR pixels.
         margin: Pixels beyond the picture's border that can be read.
-        highest: The same as `tile` for rows alone, where that is less.
-        least: Side of a core below which none is cut for `streams`.
-        streams: Tiles that are computed at once: the longer side is cut a little finer where that
-            leaves none of them idle at the end.
+        highest: Largest height of such a core, where that is less than `tile`.
+        least: Smallest side of a core that is cut for the sake of `streams`.
+        streams: Number of tiles that are computed at once; the longer side is cut a little finer
+            where that leaves no stream idle at the end.
 
     Raises:
         ShapeError: The picture has no pixels.
@@ -74,7 +75,7 @@ def plan_tiles(
         raise UsageError(f"expected a tile of at least 1 pixel, got {min(limits)}")
     if halo < 0:
         raise UsageError(f"expected a halo of at least 0 pixels, got {halo}")
-    margin = min(margin, halo)  # farther out nothing is looked at
+    margin = min(margin, halo)  # nothing farther out is read
     inner = [max(1, side + 2 * margin - 2 * halo) for side in (height, width)]
     most = min(limits, default=inner[0]), inner[1] if tile is None else tile
     n = [ceil(side / core) for side, core in zip(inner, most, strict=True)]
@@ -89,11 +90,11 @@ def plan_tiles(
 
 
 def _cut(length: int, n: int, halo: int, margin: int) -> list[tuple[slice, slice]]:
-    """Cut an axis into n pieces, each with its core and what is read."""
+    """Cut an axis into `n` pieces; return the core of each and the part that is read."""
     read = length + 2 * margin
     side = read if n == 1 else ceil((read - 2 * halo) / n) + 2 * halo
-    # The last one ends with the picture. Those between are never farther apart than `side` less
-    # two halos, so that each core ends where the next one's halo does, or after it.
+    # The last piece ends with the picture. The starts are never farther apart than `side` less two
+    # halos, so each core ends where the leading halo of the next piece ends, or after it.
     starts = [(read - side) * i // max(1, n - 1) - margin for i in range(n)]
     edges = [0, *(start + side - halo for start in starts[:-1]), length]
     return [
