@@ -1,1 +1,1 @@
-"""Make one picture larger: by a network in tiles, to any size, in one call."""
+"""Makes one picture larger, to any size, in one call: by a network, tile by tile."""

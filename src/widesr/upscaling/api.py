@@ -1,4 +1,4 @@
-"""Upscale in one call: a picture in, a larger one of the same kind out."""
+"""Upscales in one call: a picture goes in, and a larger one of the same kind comes out."""
 
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -67,37 +67,37 @@ def upscale(
     self_ensemble: bool = False,
     consistent: bool = False,
 ) -> Any:
-    """Upscale one picture and give back the same kind.
+    """Upscale one picture and return a larger one of the same kind.
 
-    At x2, x3 and x4 the picture goes through one network. Any other size takes the nearest network
-    at or above it, above x4 that of x4 and then that of x2, and is shrunk to the pixel by
-    `imresize`, which alone does what is x1 or less.
+    At x2, x3 and x4 the picture goes through one network. For any other size it goes through the
+    nearest network at or above that size (above x4, through the x4 network and then the x2 one),
+    and `imresize` shrinks the result to the exact size. At x1 or less, `imresize` works alone.
 
     Args:
         picture: A path, the bytes of a file, or a file object in binary mode; a `Picture`; an
             array, uint8 or uint16, (H, W) or (H, W, C) with 1 channel for grey, 3 for RGB, and 2
-            and 4 for the same with alpha; or a PIL image of any mode of at most 16 bits. The mode
-            stays, a palette is made anew, EXIF's orientation is applied.
+            or 4 for the same with alpha; or a PIL image of any mode of at most 16 bits. A PIL
+            image keeps its mode, its palette is made anew, and its EXIF orientation is applied.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
-        width: The width of the output in pixels, instead of a scale; the aspect is kept.
+        width: The width of the output in pixels, instead of a scale; the aspect ratio is kept.
         height: The height of the output, in the same way.
         longest: The longer side of the output, in the same way.
-        fit: The (width, height), as in Pillow's sizes, of a box that the output fills as far as its
-            aspect allows.
-        model: A name or a path, as for `Upscaler.load`; or a loaded upscaler, for many pictures:
-            then nothing else is given.
-        tile: Side of the tiles, in LR pixels; None is the whole picture at once.
-        self_ensemble: Take the mean over eight flips and turns.
-        consistent: Correct the output so that it shrinks back to the input, by MATLAB's bicubic;
-            the output must be a whole number of times as large as the input.
+        fit: The (width, height), in the order of Pillow's sizes, of a box that the output fills as
+            far as its aspect ratio allows.
+        model: A name or a path, as for `Upscaler.load`; or, for many pictures, a loaded upscaler,
+            with which no other argument may be given.
+        tile: Side of the tiles, in LR pixels; None upscales the whole picture at once.
+        self_ensemble: Average over eight flips and turns.
+        consistent: Correct the output so that MATLAB's bicubic shrinks it back to the input; the
+            output must be a whole number of times as large as the input.
 
     Returns:
-        A new `Picture` for a path, bytes or a file object, else what was given, larger; nothing
-        is written.
+        A new `Picture` for a path, bytes or a file object; otherwise a larger picture of the kind
+        that was given. Nothing is written to disk.
 
     Raises:
         WidesrError: The errors of `Upscaler.load`, `read_picture` and `Upscaler`.
-        ImageFormatError: A PIL image of a mode that is not taken.
+        ImageFormatError: The PIL image has a mode that is not supported.
     """
     sizes = (scale, width, height, longest, fit)
     if not isinstance(model, AnyUpscaler):
@@ -123,7 +123,7 @@ def upscale(
 
 
 def _upscaled_array(array: NDArray[Any], upscaler: AnyUpscaler) -> NDArray[Any]:
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # as TIFF readers give them
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # TIFF readers give both orders
     if array.ndim != 3 or array.shape[2] not in (2, 4):
         return upscaler(array)
     pixels, alpha = (np.ascontiguousarray(part) for part in (array[..., :-1], array[..., -1]))

@@ -1,4 +1,4 @@
-"""Run a network over a picture as it passes: tile by tile, one band of finished rows at a time."""
+"""Runs a network over a streamed picture: tile by tile, one band of finished rows at a time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,25 +33,25 @@ def upscale_bands(
     Args:
         lr: The rows of the picture, integers.
         tiles: All tiles of the picture, from a `TilePolicy`.
-        run: The network, (1, 3, H, W) to (1, 3, sH, sW), in [0, 1]; noise is in more channels.
+        run: The network, (1, 3, H, W) to (1, 3, sH, sW), in [0, 1]; noise takes extra channels.
         scale: Output pixels per input pixel.
         margin: Mirrored pixels beyond the border that tiles may read.
-        streams: The number of calls of `run` that are under way at once.
+        streams: The number of concurrent calls of `run`.
         dtype: Type of the values in the bands: that of `lr`, clipped and rounded, or float32,
             neither clipped nor rounded.
-        noise: Rows of float32 noise, given beside the pixels to a network that reads noise.
+        noise: Rows of float32 noise, passed with the pixels to a network that reads noise.
         progress: Called after each tile.
 
     Yields:
-        All rows of the output from the top, (rows, sW, C): integers a row of tiles at a time,
-        floats in lower bands.
+        All rows of the output from the top, (rows, sW, C): one row of tiles at a time for
+        integers, bands of fewer rows for floats.
     """
     width, channels, top = lr.width, lr.channels, np.iinfo(lr.dtype).max
     floats = dtype == np.float32
     inputs = [rows.pad_symmetric(margin) for rows in (lr, noise) if rows is not None]
 
     def pieces() -> Iterator[tuple[Tile, list[Band], Band | None]]:
-        """Give each tile, what the network reads of it, and the band of integers for it."""
+        """Yield each tile with its network inputs and the integer band that it is written to."""
         for _, beside in groupby(tiles, key=lambda tile: tile.core_y.start):
             first, *others = beside
             rows = first.read_y.start + margin, first.read_y.stop + margin
@@ -87,11 +87,12 @@ def upscale_bands(
 def _levels(
     parts: list[Tensor], channels: int, scale: int, *, row: int, top: int
 ) -> Iterator[Band]:
-    """Turn tiles side by side, (1, 3, H, W) each, to float levels, a few rows at a time.
+    """Convert tiles side by side, (1, 3, H, W) each, to float levels, a few rows at a time.
 
-    What corrects them reads them at once, while they are in the cache; a whole band is not. It
-    works on planes, as the network does, so the channels stay apart in memory. They begin at SR
-    row `row`, and are cut where it cuts the picture, so that it has nothing to join.
+    The consistency correction reads these rows at once, while they are in the cache; a whole band
+    would not fit. Like the network, the correction works on planes, so the channels stay apart in
+    memory. The tiles begin at SR row `row`. They are cut at the same rows as the correction cuts
+    the picture, so that it has nothing to join.
     """
     height, width = parts[0].shape[2], sum(part.shape[3] for part in parts)
     step = piece_height(scale) * scale

@@ -1,4 +1,4 @@
-"""Define what every upscaler can do: arrays, pictures with alpha, rows that pass."""
+"""Defines what every upscaler takes: arrays, pictures with alpha, and streamed rows."""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,34 +17,34 @@ from widesr.pixels.rows import Rows
 from widesr.upscaling.conversion import Value, check_pixels
 
 Progress = Callable[[float, float], None]
-"""Called after each tile with the work done and the work in all, in tiles or shares of them."""
+"""Callback after each tile, with the work done and the total work, in tiles or shares of them."""
 
 
 CONSISTENT = " (consistent)"
-"""The end of the name of what makes its outputs consistent."""
+"""Suffix to the name of an upscaler whose outputs are made consistent."""
 
 
 class AnyUpscaler(ABC):
-    """Makes larger pictures of arrays, of pictures, and of rows as they pass."""
+    """Upscales arrays, pictures, and rows as they arrive."""
 
     model: str
-    """The name for reports; a "+" at its end is the self-ensemble."""
+    """The name for reports; a "+" at its end stands for the self-ensemble."""
 
     @abstractmethod
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the (height, width) that a picture of this size gets."""
+        """Return the (height, width) of the output for a picture of this size."""
 
     @abstractmethod
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale grey or RGB rows as they come, to the same values as a whole picture."""
+        """Upscale grey or RGB rows as they arrive, to the same values as a whole picture."""
 
     @abstractmethod
     def seconds_for(self, height: int, width: int) -> float:
-        """Estimate how long a picture of this size takes, by measuring a small one once."""
+        """Estimate the seconds that a picture of this size takes, by timing a small one once."""
 
     @abstractmethod
     def made_by(self, height: int, width: int) -> str:
-        """Name what a picture of this size goes through, for reports."""
+        """Name the steps that a picture of this size goes through, for reports."""
 
     @property
     @abstractmethod
@@ -56,7 +56,7 @@ class AnyUpscaler(ABC):
     ) -> NDArray[Value]:
         """Upscale a picture.
 
-        Beside the result, only a row of tiles is held in memory.
+        Apart from the result, only one row of tiles is held in memory.
 
         Args:
             pixels: uint8 or uint16; RGB (H, W, 3), or grey (H, W, 1) or (H, W).
@@ -67,7 +67,7 @@ class AnyUpscaler(ABC):
 
         Raises:
             ShapeError: `pixels` is not such an array.
-            UsageError: This picture is too small for the size that was asked for.
+            UsageError: The picture is too small for the size that was asked for.
         """
         check_pixels(pixels)
         if pixels.ndim == 2:
@@ -75,18 +75,19 @@ class AnyUpscaler(ABC):
         return self.rows(Rows.of(pixels), progress=progress).whole()
 
     def upscale_picture(self, picture: Picture, *, progress: Progress | None = None) -> Picture:
-        """Upscale a picture with its alpha; profile and metadata go along unchanged.
+        """Upscale a picture with its alpha; profile and metadata are kept unchanged.
 
-        Alpha goes by `imresize`, at once to the last size, not through the network. Colours that
-        no one sees (alpha 0) are first replaced by those beside them, so that they do not shine
-        through at the edges. A band that is no alpha goes through the network as grey does.
+        Alpha does not go through the network: `imresize` takes it to the final size in one step.
+        Colours that no one sees (alpha 0) are first replaced by those beside them, so that they do
+        not shine through at the edges. A fourth band that is not alpha goes through the network as
+        grey does.
         """
         return self.upscale_stream(picture.stream(), progress=progress).whole()
 
     def upscale_stream(
         self, stream: PictureStream, *, progress: Progress | None = None
     ) -> PictureStream:
-        """Upscale a picture as it passes, to the same values as `upscale_picture`."""
+        """Upscale a picture as its rows arrive, to the same values as `upscale_picture`."""
         if not stream.has_alpha:
             return replace(stream, rows=self.rows(stream.rows, progress=progress))
         first, second = stream.rows.twice()
@@ -103,7 +104,7 @@ class AnyUpscaler(ABC):
 
 
 class ScaleUpscaler(AnyUpscaler):
-    """Makes every picture the same whole number of times as large."""
+    """Upscales every picture by the same whole number."""
 
     scale: int
     card: ModelCard | None = None
@@ -119,7 +120,7 @@ class ScaleUpscaler(AnyUpscaler):
 
     @property
     def tile(self) -> int | None:
-        """The largest side of a tile's core, LR pixels; None is the whole picture at once."""
+        """The largest side of a tile's core, LR pixels; None means the whole picture at once."""
         return None
 
     @property
@@ -132,14 +133,14 @@ class ScaleUpscaler(AnyUpscaler):
         return self.model
 
     def seconds_for(self, height: int, width: int) -> float:
-        """Estimate how long a picture takes: each of its pixels as long as those of a small one."""
+        """Estimate the seconds for a picture, at the same time per pixel as for a small one."""
         return height * width * self._seconds_per_pixel
 
     @cached_property
     def _seconds_per_pixel(self) -> float:
         side = 256
         noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-        self(noise)  # the first takes longer
+        self(noise)  # the first run takes longer
         start = time.perf_counter()
         self(noise)
         return (time.perf_counter() - start) / side**2

@@ -1,4 +1,4 @@
-"""Make the output of any upscaler shrink back to its input: corrected in floats, rounded once."""
+"""Makes any upscaler's output shrink back to its input: corrects it in floats, rounds it once."""
 
 from collections.abc import Callable
 
@@ -11,24 +11,24 @@ from widesr.upscaling.target import Target
 
 
 def correct_rows(lr: Rows, upscale: Callable[[Rows], Rows]) -> Rows:
-    """Upscale rows as they come, and correct what comes before it is rounded.
+    """Upscale rows as they arrive, and correct the result before it is rounded.
 
     Args:
         lr: The input, uint8 or uint16.
-        upscale: Makes float32 levels of the input, in its range but not clipped.
+        upscale: Function that upscales the input to float32 levels in its range, not clipped.
 
     Returns:
         Rows of the input's type, of the size that `upscale` gives.
 
     Raises:
-        UsageError: The output's size is no whole multiple of the input's.
+        UsageError: The output's size is not a whole multiple of the input's.
     """
     dtype = lr.dtype
     first, second = lr.twice()
     corrected = consistent_rows(second, upscale(first))
 
     def rounded(band: Band) -> Band:
-        apart = (band + np.float32(0.5)).astype(dtype)  # cut off, from 0 on; planes, as they came
+        apart = (band + np.float32(0.5)).astype(dtype)  # truncates values >= 0; still planes
         levels = np.empty(band.shape, dtype)
         for channel in range(band.shape[2]):  # one by one: NumPy takes three times as long for all
             levels[..., channel] = apart[..., channel]
@@ -38,10 +38,10 @@ def correct_rows(lr: Rows, upscale: Callable[[Rows], Rows]) -> Rows:
 
 
 def check_whole_scale(target: Target) -> None:
-    """Refuse a scale at which nothing can be consistent, before the first picture.
+    """Refuse a scale at which no output can be consistent, before the first picture.
 
     Raises:
-        UsageError: The scale is not a whole number. Other targets are judged with each picture.
+        UsageError: The scale is not a whole number. Other targets are checked with each picture.
     """
     if target.scale is not None and target.factor(1, 1).denominator != 1:
         raise UsageError(

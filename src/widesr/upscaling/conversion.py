@@ -1,4 +1,4 @@
-"""Convert pixels to what networks take, and what networks give to pixels."""
+"""Converts pixels to the inputs of networks, and the outputs of networks to pixels."""
 
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ def check_pixels(pixels: NDArray[Value]) -> None:
     """Check that an array is a grey or RGB picture.
 
     Raises:
-        ShapeError: It is not.
+        ShapeError: The array is not such a picture.
     """
     is_shape = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
     if not is_shape or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16):
@@ -27,9 +27,9 @@ def check_pixels(pixels: NDArray[Value]) -> None:
 
 
 def to_network(pixels: Band, noise: Band | None = None) -> Tensor:
-    """Turn (H, W, 1 or 3) integers into (1, 3, H, W) in [0, 1]; grey fills all three channels.
+    """Convert (H, W, 1 or 3) integers to (1, 3, H, W) in [0, 1]; grey fills all three channels.
 
-    Noise, float32 (H, W, C), goes unchanged into C channels behind them.
+    Noise, float32 (H, W, C), goes unchanged into C more channels after these.
     """
     lr = pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
     lr /= np.float32(np.iinfo(pixels.dtype).max)
@@ -42,10 +42,11 @@ def to_network(pixels: Band, noise: Band | None = None) -> Tensor:
 def from_network(sr: Tensor, *, top: int, into: Band) -> None:
     """Write (1, 3, H, W) in [0, 1] as levels (H, W, 1 or 3) up to `top`.
 
-    Integers are clipped and rounded half up, floats are neither.
+    Integers are clipped and rounded half up; floats are neither clipped nor rounded.
     """
     if into.shape[2] == 1:
-        # Summed in this order always, `mean` may choose by shape: tiles must round as the whole.
+        # The order of this sum is fixed; that of `mean` may depend on the shape, and tiles must
+        # round as the whole picture does.
         sr = (sr[:, :1] + sr[:, 1:2] + sr[:, 2:]) / np.float32(3)
     for channel, values in enumerate(sr[0]):  # one by one: NumPy takes five times as long for all
         if into.dtype == np.float32:

@@ -1,4 +1,4 @@
-"""Upscale without a network: by `imresize`, the baseline of every table, and by repeated pixels."""
+"""Upscales without a network: by `imresize`, every table's baseline, or by repeating pixels."""
 
 from dataclasses import replace
 
@@ -15,13 +15,13 @@ from widesr.upscaling.target import Target
 
 
 class Bicubic(ScaleUpscaler):
-    """Upscales by MATLAB's bicubic, under the face of a model."""
+    """Upscales by MATLAB's bicubic, with the interface of a model."""
 
     def __init__(self, scale: int, *, consistent: bool = False) -> None:
         """Take a scale.
 
         Raises:
-            UsageError: It is below 1.
+            UsageError: The scale is below 1.
         """
         if scale < 1:
             raise UsageError(f"expected a scale of at least 1, got {scale}")
@@ -29,7 +29,7 @@ class Bicubic(ScaleUpscaler):
         self.model = BICUBIC + (CONSISTENT if consistent else "")
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale rows as they come."""
+        """Upscale rows as they arrive."""
         if self._consistent:
             return correct_rows(lr, lambda each: self.float_rows(each, progress=progress))
         sr = resize_rows(lr, size=self.output_size(lr.height, lr.width))
@@ -42,7 +42,7 @@ class Bicubic(ScaleUpscaler):
 
 
 class Nearest(AnyUpscaler):
-    """Repeats pixels, alpha too, so that no colour comes in that was not there."""
+    """Repeats pixels, including alpha, so that no new colours appear."""
 
     model, weights_sha256 = NEAREST, None
 
@@ -51,21 +51,21 @@ class Nearest(AnyUpscaler):
         self._target = target
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the (height, width) of the target; raises as `Target.size`."""
+        """Return the (height, width) of the target, or raise the errors of `Target.size`."""
         return self._target.size(height, width)
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale rows as they come."""
+        """Upscale rows as they arrive."""
         return count_rows(nearest_rows(lr, size=self.output_size(lr.height, lr.width)), progress)
 
     def upscale_stream(
         self, stream: PictureStream, *, progress: Progress | None = None
     ) -> PictureStream:
-        """Upscale a picture as it passes, alpha in the same way as colours."""
+        """Upscale a picture as its rows arrive, alpha in the same way as colours."""
         return replace(stream, rows=self.rows(stream.rows, progress=progress))
 
     def seconds_for(self, _height: int, _width: int) -> float:
-        """Return 0: it takes next to no time."""
+        """Return 0: repeating pixels takes next to no time."""
         return 0.0
 
     def made_by(self, _height: int, _width: int) -> str:
@@ -74,12 +74,12 @@ class Nearest(AnyUpscaler):
 
 
 def as_floats(rows: Rows) -> Rows:
-    """Turn integers into float32 levels."""
+    """Convert integers to float32 levels."""
     return rows.map(lambda band: band.astype(np.float32), channels=rows.channels, dtype=np.float32)
 
 
 def count_rows(rows: Rows, progress: Progress | None) -> Rows:
-    """Report the progress of rows that no network makes."""
+    """Report the progress of rows that are made without a network."""
     if progress is None:
         return rows
     done = 0

@@ -1,4 +1,4 @@
-"""Make pictures of the size that was asked for: by networks in turn, and then by `imresize`."""
+"""Brings pictures to the requested size: by networks in turn, and then by `imresize`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,9 +18,9 @@ from widesr.upscaling.upscaler import Upscaler
 
 
 class SizedUpscaler(AnyUpscaler):
-    """Gives each picture the size that a `Target` asks for: networks in turn, then `imresize`.
+    """Brings each picture to the size of a `Target`: by networks in turn, then by `imresize`.
 
-    It is used as an `Upscaler`, but the scale is each picture's own.
+    It is used like an `Upscaler`, but each picture has its own scale.
     """
 
     networks: Mapping[int, ScaleUpscaler]
@@ -37,12 +37,12 @@ class SizedUpscaler(AnyUpscaler):
 
         Args:
             target: The size to reach.
-            networks: The networks by their scale; none is interpolation alone.
-            consistent: The last size shrinks back to the input; as in `EngineOptions`, but the
-                networks are not to be.
+            networks: The networks by their scale; without any, the picture is only interpolated.
+            consistent: Make the final output shrink back to the input, as in `EngineOptions`; the
+                networks themselves must not be consistent.
 
         Raises:
-            UsageError: The scale is no whole number, which consistency needs.
+            UsageError: `consistent` is set, and the scale is not a whole number.
         """
         if consistent:
             check_whole_scale(target)
@@ -58,16 +58,17 @@ class SizedUpscaler(AnyUpscaler):
         target: Target,
         options: EngineOptions | None = None,
     ) -> "SizedUpscaler":
-        """Load the networks that `target` may need; arguments and errors as `Upscaler.load`.
+        """Load the networks that `target` may need; arguments and errors as for `Upscaler.load`.
 
         Raises:
-            UsageError: The scale is more than the model called `name` gives, among other reasons.
+            UsageError: The scale is larger than the model called `name` reaches, among other
+                reasons.
         """
         native = native_scales(name)
-        if target.scale is not None:  # the same for every picture, so refused before the first
+        if target.scale is not None:  # the same for every picture: refused before the first
             native = plan_scales(target.factor(1, 1), native=native)
         options = options or EngineOptions()
-        # What a runtime has held it keeps, so the networks share.
+        # A runtime keeps the memory that it once took, so the networks share the limit.
         memory = max(options.max_memory // max(len(native), 1), 1)
         shared = replace(options, max_memory=memory, consistent=False)
         networks = {scale: Upscaler.load(name, scale=scale, options=shared) for scale in native}
@@ -75,16 +76,16 @@ class SizedUpscaler(AnyUpscaler):
 
     @property
     def weights_sha256(self) -> str | None:
-        """The SHA-256 of all the networks that it may run; None if none."""
+        """The SHA-256 of every network that may run; None if there is none."""
         hashes = (network.weights_sha256 for network in self.networks.values())
         return ", ".join(each for each in hashes if each) or None
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the (height, width) of the target; raises as `Target.size`."""
+        """Return the (height, width) of the target, or raise the errors of `Target.size`."""
         return self._target.size(height, width)
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale, or shrink, rows as they come; as `Upscaler.rows`."""
+        """Upscale or shrink rows as they arrive, as `Upscaler.rows` does."""
         if self._consistent:
             return correct_rows(lr, lambda each: self._made(each, progress, floats=True))
         return self._made(lr, progress, floats=False)
@@ -95,7 +96,7 @@ class SizedUpscaler(AnyUpscaler):
         on_tiles = _shares(progress, scales) if progress else [None] * len(scales)
         for step, (scale, on_tile) in enumerate(zip(scales, on_tiles, strict=True), start=1):
             network = self.networks[scale]
-            # Only what the last one gives can stay in floats: networks take levels.
+            # Only the last network's output can stay in floats: networks take integer levels.
             make = network.float_rows if floats and step == len(scales) else network.rows
             rows = make(rows, progress=on_tile)
         if floats and not scales:
@@ -106,13 +107,13 @@ class SizedUpscaler(AnyUpscaler):
         return rows if scales else count_rows(rows, progress)
 
     def seconds_for(self, height: int, width: int) -> float:
-        """Estimate how long the networks take; the resize beside them is left out."""
+        """Estimate the seconds that the networks take, without the final resize."""
         scales = self._scales(height, width)
         steps = [(self.networks[scale], prod(scales[:i])) for i, scale in enumerate(scales)]
         return sum(each.seconds_for(height * grown, width * grown) for each, grown in steps)
 
     def made_by(self, height: int, width: int) -> str:
-        """Name what a picture goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
+        """Name the steps a picture goes through: "wdsr-a8-x4 then wdsr-a8-x2 then bicubic"."""
         scales = self._scales(height, width)
         reached = (height * prod(scales), width * prod(scales))
         names = [self.networks[scale].model for scale in scales]
@@ -127,7 +128,7 @@ class SizedUpscaler(AnyUpscaler):
 def load_upscaler(
     name: str = "default", *, target: Target, options: EngineOptions | None = None
 ) -> AnyUpscaler:
-    """Load what gives the size asked for: at the model's own scales one network, nothing after it.
+    """Load an upscaler to the requested size; at the model's own scales it is one network alone.
 
     Arguments and errors are those of `Upscaler.load` and `SizedUpscaler.load`; "nearest" repeats
     pixels.
@@ -142,16 +143,16 @@ def load_upscaler(
         return Nearest(target)
     if target.scale is not None and target.scale in ALIASES["default"]:
         native = native_scales(name)
-        # A larger scale than a model has is refused by the model, which says what there is.
+        # `Upscaler.load` refuses a scale larger than any of the model's, and names those it has.
         if target.scale in native or target.scale > max(native, default=0):
             return Upscaler.load(name, scale=int(target.scale), options=options)
     return SizedUpscaler.load(name, target=target, options=options)
 
 
 def _shares(progress: Progress, scales: tuple[int, ...]) -> list[Progress]:
-    """Report each step's tiles as a share of the work of all steps, which grows with the area.
+    """Report each step's tiles as a share of the total work, which grows with the area.
 
-    The steps take turns: one begins as soon as the one before has made some rows.
+    The steps take turns: each begins as soon as the one before it has made some rows.
     """
     costs = [prod(scales[:step]) ** 2 for step in range(len(scales))]
     done = [0.0] * len(scales)

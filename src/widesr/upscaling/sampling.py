@@ -1,4 +1,4 @@
-"""Make many pictures that all shrink back to one input, and show where they differ."""
+"""Makes many pictures that all shrink back to one input, and shows where they differ."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
 
 _BRIGHTER = 8
-"""Times that a map shows the deviation: it is seldom more than an eighth of the range."""
+"""Factor on the deviation in a map: the deviation seldom exceeds an eighth of the range."""
 _CHUNK = 2**22
-"""Values of all samples that are compared at once."""
+"""Values, of all samples together, that are compared at once."""
 
 
 def samples(
@@ -38,26 +38,26 @@ def samples(
     model: str | os.PathLike[str] = "samples",
     tile: int | Literal["auto"] | None = "auto",
 ) -> Iterator[Any]:
-    """Make several pictures of one, each with other detail that it may have had.
+    """Make several large pictures of one input, each with different plausible detail.
 
-    All of them shrink back to the picture, by MATLAB's bicubic, but for the rounding.
+    MATLAB's bicubic shrinks each of them back to the input, apart from rounding.
 
     Args:
         picture: The input: a path, bytes, an array or another kind that `upscale` takes.
-        scale: Output pixels per input pixel, along each axis; 4, as the model has it.
+        scale: Output pixels per input pixel, along each axis; the default is the model's.
         count: The number of samples.
-        seed: The seed of the first sample; the others have the next ones. A seed always gives the
-            same picture.
+        seed: The seed of the first sample; the others use the seeds after it. A seed always gives
+            the same picture.
         temperature: The spread of the samples: at 0 they are equal, at 1 they differ as the model
             learned.
         model: A model that reads noise: "samples", a name or a path, as for `Upscaler.load`.
-        tile: Side of the tiles, in LR pixels; None is the whole picture at once.
+        tile: Side of the tiles, in LR pixels; None upscales the whole picture at once.
 
     Returns:
         One sample after another, of the kind that `upscale` gives.
 
     Raises:
-        UsageError: The model makes only one picture, or a value is not valid.
+        UsageError: The model makes only one picture per input, or a value is not valid.
         WidesrError: The errors of `upscale`.
     """
     if not isinstance(count, Integral) or count < 1:
@@ -74,15 +74,15 @@ def load_sampler(
 ) -> Upscaler:
     """Load a model that reads noise, to make samples that shrink back to their input.
 
-    With precision "auto" it computes in fp32, so that a seed gives one picture on every machine.
+    With precision "auto" the model runs in fp32, so that a seed gives one picture on every machine.
 
     Args:
         model: A name or a path, as for `Upscaler.load`.
         scale: Output pixels per input pixel, along each axis.
-        options: The settings by which the network is run.
+        options: The settings for running the network.
 
     Raises:
-        UsageError: The model reads no noise, and so makes only one picture.
+        UsageError: The model reads no noise, and so makes only one picture per input.
         WidesrError: The errors of `Upscaler.load`.
     """
     options = (options or EngineOptions()).but(consistent=True)
@@ -98,24 +98,24 @@ def load_sampler(
 
 
 def variance_map(pictures: Sequence[Picture | NDArray[Any]]) -> NDArray[np.uint8]:
-    """Show where samples of one picture differ: there detail is invented.
+    """Show where samples of one picture differ: their detail there is invented.
 
     Args:
-        pictures: Two or more of one size and type; alpha does not count.
+        pictures: Two or more samples of the same size and type; alpha is ignored.
 
     Returns:
         Grey levels, (H, W): eight times the standard deviation over the samples, in levels of 255,
-        by the mean variance of the channels. Black is where all are alike.
+        from the variance averaged over the channels. Black marks places where all are alike.
 
     Raises:
-        ShapeError: Fewer than two, or of several sizes or types.
+        ShapeError: There are fewer than two samples, or they differ in size or type.
     """
     arrays = [each.pixels if isinstance(each, Picture) else each for each in pictures]
     return variance_rows([Rows.of(np.atleast_3d(each)) for each in arrays]).whole()[..., 0]
 
 
 def variance_rows(samples: Sequence[Rows]) -> Rows:
-    """Make the map of `variance_map`, (H, W, 1), while the samples pass.
+    """Make the map of `variance_map`, (H, W, 1), as the rows of the samples arrive.
 
     Raises:
         ShapeError: The same reasons as in `variance_map`.

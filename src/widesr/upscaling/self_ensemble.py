@@ -1,4 +1,4 @@
-"""Average a network over the eight flips and turns of a picture: the self-ensemble."""
+"""Averages a network over the eight flips and turns of a picture: the self-ensemble."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""(1, 3, H, W) to (1, 3, sH, sW), as `Engine.run`."""
+"""A function from (1, 3, H, W) to (1, 3, sH, sW), as `Engine.run`."""
 
 _AS_IS, _MIRRORED = slice(None), slice(None, None, -1)
 
 
 def ensemble(run: Network) -> Network:
-    """Average a network over the eight flips and turns of its input, each turned back."""
+    """Average a network over the eight flips and turns of its input, each output turned back."""
 
     def turned(lr: NDArray[np.float32]) -> NDArray[np.float32]:
         def one(turns: int, flip: slice) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
-"""Compute the size of the output, and the networks that lead there, in exact arithmetic.
+"""Computes the size of the output, and the networks that lead there, in exact arithmetic.
 
-Rounding, in one rule: both sides are the input's times one exact factor, rounded half up, and at
-least 1. So a side that was asked for comes out exactly, the other keeps the aspect to half a pixel,
-and a picture on its side comes out on its side.
+One rule rounds all sizes: each side is the input's times one exact factor, rounded half up, and at
+least 1. A requested side thus comes out exactly, the other side keeps the aspect ratio to within
+half a pixel, and a picture turned on its side gets the same size, turned.
 """
 
 from collections.abc import Collection
@@ -14,10 +14,10 @@ from numbers import Integral, Real
 from widesr.errors import UsageError
 
 MAX_SCALE = 8
-"""Beyond it only interpolation is left, and a typing error would fill the memory."""
+"""Largest scale: beyond it only interpolation is left, and a typing error would fill the memory."""
 
 _TWICE = (4, 2)
-"""The scales that are run in turn for more than the largest network gives."""
+"""Scales that are run in turn where the largest network alone does not reach the size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +25,17 @@ class Target:
     """The size that was asked for, given in exactly one of these ways.
 
     Raises:
-        UsageError: None or several of them, or a value that is not valid.
+        UsageError: None or several of them are given, or a value is not valid.
     """
 
     scale: float | Fraction | None = None
-    """Output pixels per input pixel, above 0; a float is the decimal that it prints as."""
+    """Output pixels per input pixel, above 0; a float counts as the decimal that it prints as."""
     width: int | None = None
     height: int | None = None
     longest: int | None = None
     """The longer side."""
     fit: tuple[int, int] | None = None
-    """(width, height) of a box to fill as far as the aspect allows."""
+    """The (width, height) of a box to fill as far as the aspect ratio allows."""
 
     def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -63,7 +63,7 @@ class Target:
         """Compute output pixels per input pixel, before rounding, for a picture of this size.
 
         Raises:
-            UsageError: It is above `MAX_SCALE`.
+            UsageError: The factor is above `MAX_SCALE`.
         """
         factor = self._factor(height, width)
         if factor > MAX_SCALE:
@@ -86,7 +86,7 @@ class Target:
         return min(Fraction(self.fit[0], width), Fraction(self.fit[1], height))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Compute the (height, width) of the output for a picture; raises as `factor`."""
+        """Compute the (height, width) of the output, or raise the errors of `factor`."""
         factor = self.factor(height, width)
         return _rounded(height * factor), _rounded(width * factor)
 
@@ -103,17 +103,17 @@ class Target:
 
 
 def plan_scales(factor: Fraction | float, *, native: Collection[int]) -> tuple[int, ...]:
-    """Choose the networks to run in turn, so that what is left to do is to shrink, or nothing.
+    """Choose the networks to run in turn, so that their output has the target size or is larger.
 
-    It is the nearest network at or above the factor; none where nothing is enlarged; x4 and then
-    x2 above the largest.
+    The choice is the nearest network at or above the factor, or x4 and then x2 if the factor is
+    above the largest network. If nothing is enlarged, no network is chosen.
 
     Args:
         factor: Output pixels per input pixel.
-        native: Scales of the networks there are; empty is interpolation alone.
+        native: Scales of the available networks; if empty, only interpolation is left.
 
     Raises:
-        UsageError: These networks do not get there.
+        UsageError: These networks do not reach the factor.
     """
     if factor <= 1 or not native:
         return ()

@@ -1,4 +1,4 @@
-"""Choose tiles: as large as memory allows and as is fastest, and none that would show."""
+"""Chooses tiles: as large as memory and speed suggest, and none that would show in the picture."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -11,22 +11,22 @@ from widesr.pixels.rows import Rows
 from widesr.pixels.tiling import Tile, plan_tiles
 
 MIN_TILE = 16
-"""LR pixels; below it nearly all the work is halo."""
+"""Smallest side of a tile, LR pixels; below it, nearly all the work is halo."""
 
 MARGIN = 4
-"""Mirrored LR pixels around a picture. Our networks have learned with zeros around their patches,
-and draw what they see there, darkness, into the corners of bright pictures; from behind so many
-pixels next to nothing of it arrives. Chosen on held-out photographs and on flat colours."""
+"""Mirrored LR pixels around a picture. Our networks were trained with zero padding, and would draw
+its darkness into the corners of bright pictures; through this margin, next to none of it reaches
+the picture. The width was chosen on held-out photographs and on flat colours."""
 
 _FOR_ENGINE = 0.4
 """Share of the memory that the engine may hold at once with tile="auto"."""
 _FOR_BAND = 1 / 32
-"""Share for a band of finished rows; some of them are under way at once."""
+"""Share of the memory for one band of finished rows; several bands are in progress at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TilePolicy:
-    """The tiles that were asked for, and the limits that they are held to."""
+    """The requested tiles, and the limits on them."""
 
     model: str
     """The name of the model, for messages."""
@@ -35,18 +35,18 @@ class TilePolicy:
     max_memory: int = MAX_MEMORY
     """See `EngineOptions.max_memory`."""
     margin: int = MARGIN
-    """Mirrored LR pixels around a picture that the network is shown; 0 if its graph makes them."""
+    """Mirrored LR pixels around the picture for the network; 0 if its graph adds them itself."""
     fastest: int | None = None
-    """The side that was found to be fastest here, LR pixels; "auto" is at most that."""
+    """The side found to be fastest on this machine, LR pixels; "auto" is at most this large."""
 
     def side(self, engine: Engine) -> int | None:
-        """Return the largest side of a core with which an engine gives the picture as a whole.
+        """Return the largest side of a core, such that tiles give the same picture as the whole.
 
         Returns:
-            LR pixels; None is the whole picture at once.
+            LR pixels; None means the whole picture at once.
 
         Raises:
-            UsageError: The tile is below 16, or given for an engine that takes whole pictures only.
+            UsageError: The tile is below 16, or the engine takes whole pictures only.
         """
         tile, least = self.tile, engine.smallest_tile
         if least is None:
@@ -66,11 +66,11 @@ class TilePolicy:
         return max(tile, least)
 
     def plan(self, lr: Rows, engine: Engine) -> list[Tile]:
-        """Cut a picture into tiles; no row of it is read."""
+        """Cut a picture into tiles, without reading any of its rows."""
         tile = self.side(engine)
         least = max(MIN_TILE, engine.smallest_tile or 0)
         row_bytes = lr.nbytes // lr.height * engine.scale**2
-        # Of a wide picture cores are low, so that not all too much is held at once.
+        # In a wide picture cores are low, which bounds the memory for a band.
         highest = max(int(self.max_memory * _FOR_BAND) // row_bytes, least)
         return plan_tiles(
             lr.height,
@@ -84,7 +84,7 @@ class TilePolicy:
         )
 
     def _within_memory(self, engine: Engine) -> int:
-        """Return the side of the largest core with all streams together within their share."""
+        """Return the largest side of a core that keeps all streams together within their share."""
         share = int(self.max_memory * _FOR_ENGINE)
         read = isqrt(share // (engine.bytes_per_pixel * engine.streams))
         return max(read - 2 * engine.receptive_radius, 128)

@@ -1,4 +1,4 @@
-"""Upscale pictures by one network, in tiles, to the same values as the whole picture at once."""
+"""Upscales pictures by one network, in tiles, to the same values as the whole picture at once."""
 
 import os
 from copy import copy
@@ -35,10 +35,10 @@ from widesr.upscaling.tile_policy import MARGIN, TilePolicy
 
 
 class Upscaler(ScaleUpscaler):
-    """Upscales pictures by a network, `upscaler(pixels)`; tiled and whole give the same picture.
+    """Upscales pictures by a network: `upscaler(pixels)`. Tiled and whole give the same picture.
 
-    Pictures pass row by row, in bands as high as a tile; those that are whole in memory too, so
-    that they come out the same.
+    Pictures are streamed row by row, in bands as high as a tile. A picture that is whole in memory
+    takes the same path, so that the result is the same.
     """
 
     engine: Engine
@@ -57,17 +57,17 @@ class Upscaler(ScaleUpscaler):
 
         Args:
             engine: The network.
-            options: The settings; of them `tile`, `self_ensemble`, `consistent`, `seed`,
-                `temperature` and `max_memory` count here.
+            options: The settings, of which `tile`, `self_ensemble`, `consistent`, `seed`,
+                `temperature` and `max_memory` apply here.
             card: The card of the network, if it has one.
-            fastest_tile: The side that was found to be fastest, LR pixels; with tile="auto" none
-                is larger.
-            **settings: The same as `options`, one by one.
+            fastest_tile: The side that was found to be fastest, LR pixels; with tile="auto", no
+                tile is larger.
+            **settings: Single fields of `options`, by keyword.
 
         Raises:
             UsageError: `tile` is below 16, or given for an engine that takes whole pictures only;
                 or `seed` or `temperature` is below 0.
-            ModelFileError: The engine does not go from one RGB picture to one.
+            ModelFileError: The engine does not map one RGB picture to one RGB picture.
         """
         options = (options or EngineOptions()).but(**settings)
         self.model = (card.name if card else engine.name) + ("+" if options.self_ensemble else "")
@@ -103,11 +103,11 @@ class Upscaler(ScaleUpscaler):
         """Load a model by name: "default", one of `list_models()`, a path, or "bicubic".
 
         Args:
-            name: The name as `find_model` takes it; "bicubic" is `imresize`, to which of the
-                options only `consistent` means something.
+            name: The name, as for `find_model`; "bicubic" is `imresize`, which heeds only
+                `consistent` of the options.
             scale: Output pixels per input pixel, along each axis.
-            options: The settings by which the network is run.
-            **settings: The same as `options`, one by one: `tile`, `self_ensemble`, `threads`,
+            options: The settings for running the network.
+            **settings: Single fields of `options`: `tile`, `self_ensemble`, `threads`,
                 `consistent`, `seed`, `temperature`, `backend`, `precision`, `device`,
                 `max_memory`.
 
@@ -125,7 +125,7 @@ class Upscaler(ScaleUpscaler):
 
     @classmethod
     def of_model(cls, model: ModelFile, options: EngineOptions) -> "Upscaler":
-        """Load a model file; what `widesr bench` found for it on this machine counts for "auto".
+        """Load a model file; "auto" uses the findings of `widesr bench` on this machine.
 
         Raises:
             WidesrError: The errors of `load`.
@@ -137,11 +137,11 @@ class Upscaler(ScaleUpscaler):
 
     @property
     def reads_noise(self) -> bool:
-        """True if the network has many pictures for each input, one for each seed."""
+        """True if the network makes a different picture of each input for each seed."""
         return self._noise > 0
 
     def sample(self, seed: int) -> "Upscaler":
-        """Return an upscaler by the same network that makes the picture of another seed.
+        """Return an upscaler with the same network and another seed.
 
         Raises:
             UsageError: The seed is below 0.
@@ -155,7 +155,7 @@ class Upscaler(ScaleUpscaler):
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        """Keep the file's name and the options: another machine may have to run it otherwise."""
+        """Keep the file's name and the options: another machine may have to run it differently."""
         return vars(self) if self._loaded_from is None else {"_loaded_from": self._loaded_from}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -165,15 +165,15 @@ class Upscaler(ScaleUpscaler):
 
     @property
     def tile(self) -> int | None:
-        """The largest side of a tile's core, LR pixels; None is the whole picture at once."""
+        """The largest side of a tile's core, LR pixels; None means the whole picture at once."""
         return self._policy.side(self.engine)
 
     def plan(self, lr: Rows) -> list[Tile]:
-        """Cut a picture into tiles; no row of it is read."""
+        """Cut a picture into tiles, without reading any of its rows."""
         return self._policy.plan(lr, self._engine_for(lr.dtype))
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:
-        """Upscale rows as they come, tile by tile."""
+        """Upscale rows as they arrive, tile by tile."""
         if self._consistent:
             return correct_rows(lr, lambda each: self.float_rows(each, progress=progress))
         return self.network_rows(lr, dtype=lr.dtype, progress=progress)
@@ -185,7 +185,7 @@ class Upscaler(ScaleUpscaler):
     def network_rows(
         self, lr: Rows, *, dtype: np.dtype[Any], progress: Progress | None = None
     ) -> Rows:
-        """Upscale rows to integers, or to float32 levels for steps between network and rounding."""
+        """Upscale rows to integers, or to float32 levels for steps before the rounding."""
         engine = self._engine_for(lr.dtype)
         bands = upscale_bands(
             lr,
@@ -202,12 +202,12 @@ class Upscaler(ScaleUpscaler):
         return Rows(bands, shape=shape, dtype=dtype)
 
     def _noise_beside(self, lr: Rows) -> Rows:
-        """Draw the noise that the network reads beside a picture."""
+        """Draw the noise that the network reads along with a picture."""
         noise = noise_rows(lr.height, lr.width, channels=self._noise, seed=self._seed)
         return noise.map(partial(np.multiply, np.float32(self._temperature)), channels=self._noise)
 
     def _engine_for(self, dtype: np.dtype[Any]) -> Engine:
-        """Return the engine for pixels of a type: 16 bits are more than bf16 can tell apart."""
+        """Return the engine for pixels of a type: bf16 cannot tell 16-bit levels apart."""
         return self.engine if dtype == np.uint8 else self.engine.fp32
 
 
@@ -215,7 +215,7 @@ def _checked_noise(options: EngineOptions) -> tuple[int, float]:
     """Return the seed and the temperature.
 
     Raises:
-        UsageError: One of them means nothing.
+        UsageError: One of them is not valid.
     """
     seed, temperature = options.seed, options.temperature
     if not isinstance(seed, Integral) or seed < 0:
