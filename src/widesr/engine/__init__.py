@@ -1,12 +1,12 @@
-"""Run a model file on a batch of pictures; the only package that knows the inference runtimes.
+"""Runs a model file on a batch of pictures; the only package that knows the inference runtimes.
 
-`find_model` finds the file, ours by name or other makers' (`foreign`). `load_engine` settles what
-"auto" means on this machine (`choice`), loads the network into a runtime (`ort`, `vino`), makes it
-take any size (`windows`) and survive forks (`forks`), and looks at what it makes (`guard`).
-`EngineOptions` holds what a user may say of all this.
+`find_model` finds the file: one of ours by name, or another maker's (`foreign`). `load_engine`
+settles what "auto" means on this machine (`choice`), loads the network into a runtime (`ort`,
+`vino`), makes it take any size (`windows`) and survive forks (`forks`), and checks its output
+(`guard`). `EngineOptions` holds all that a user can set.
 
-Both runtimes are in the base install on x86-64, ONNX Runtime everywhere. In fp32 they take the same
-time, and ONNX Runtime is ready three times as fast; all below 32 bits is OpenVINO's.
+The base install has both runtimes on x86-64, and ONNX Runtime everywhere. In fp32 both take the
+same time, and ONNX Runtime is ready three times as fast; OpenVINO runs all that is below 32 bits.
 """
 
 import logging
@@ -69,9 +69,9 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 
 _LOSSLESS = 0.01
-"""The most that "auto" costs the photograph that loses most, dB."""
+"""Largest loss that "auto" accepts, in dB, on the photograph that loses most."""
 MOST_LOST = 0.1
-"""The most that int8 costs it, dB; a model that loses more is not computed in int8."""
+"""Largest loss in int8, in dB, on that photograph; a model that loses more does not run in int8."""
 
 
 def load_engine(
@@ -83,24 +83,25 @@ def load_engine(
 ) -> Engine:
     """Load a model into a runtime.
 
-    What is loaded can be used after a fork, by parent and child, and pickled: it is loaded anew.
+    The engine can be used after a fork, by parent and child, and can be pickled; in both cases the
+    model is loaded anew.
 
     Args:
         model: The model, from `find_model`.
-        options: The settings; of them `backend`, `precision`, `device` and `threads` count here.
-        streams: The number of calls of `run` that may be under way at once; they share the
-            threads. "auto" is what is fastest where there are tiles for all of them, two or three.
-        **settings: The same as `options`, one by one.
+        options: The settings, of which `backend`, `precision`, `device` and `threads` apply here.
+        streams: The number of concurrent calls of `run`, which share the threads. "auto" is the
+            fastest number where there are tiles for all of them: two or three.
+        **settings: Single fields of `options`, by keyword.
 
     Raises:
-        ModelFileError: The runtime refuses the file, or it is no network of pictures.
+        ModelFileError: The runtime refuses the file, or the file is not a network of pictures.
         MissingExtraError: The back end is not installed.
-        UsageError: `threads` is below 1, `streams` is below 1 or above `threads`, or there is no
-            such back end, precision or device, or they do not go together, with this machine or
-            with this model.
+        UsageError: `threads` is below 1; or `streams` is below 1 or above `threads`; or the back
+            end, precision or device does not exist, or does not go with the others, with this
+            machine or with this model.
     """
     options = (options or EngineOptions()).but(**settings)
-    path, model = model.path, replace(model, path=model.path.absolute())  # for another folder too
+    path, model = model.path, replace(model, path=model.path.absolute())  # valid from any folder
     again = partial(load_engine, model, options, streams=streams)
     threads = usable_cpus() if options.threads is None else options.threads
     if not isinstance(threads, Integral) or threads < 1:
@@ -134,10 +135,10 @@ def load_engine(
 
 
 def load_tuned(model: ModelFile, options: EngineOptions) -> tuple[Engine, int | None]:
-    """Load a model for tiles; what `widesr bench` found for it on this machine counts for "auto".
+    """Load a model for tiles; "auto" uses the findings of `widesr bench` on this machine.
 
     Returns:
-        The engine, and the side of the tiles that was found to be fastest, None if none was.
+        The engine, and the side of the fastest tiles; None if it was not measured.
 
     Raises:
         WidesrError: The errors of `load_engine`.
@@ -149,10 +150,10 @@ def load_tuned(model: ModelFile, options: EngineOptions) -> tuple[Engine, int | 
 
 
 def _check_int8(card: ModelCard) -> None:
-    """Refuse a model that int8 would spoil, as far as its card knows.
+    """Refuse a model that int8 would spoil, as far as its card tells.
 
     Raises:
-        UsageError: It has no ranges, or has lost too much when it was calibrated.
+        UsageError: The card has no ranges, or records too large a loss.
     """
     if not card.ranges:
         raise UsageError(
@@ -168,10 +169,11 @@ def _check_int8(card: ModelCard) -> None:
 
 
 def is_lossless(card: ModelCard, precision: str) -> bool:
-    """Say whether "auto" may take a precision: it costs photographs at most 0.01 dB.
+    """Tell whether "auto" may take a precision: whether photographs lose at most 0.01 dB in it.
 
-    By the card; where that says nothing, every WDSR is in bf16: its skip is kept in fp32. int8
-    never is, whatever photographs lose: it is farther off where a picture is no photograph.
+    The card decides. Where it says nothing, bf16 counts as lossless for every WDSR, whose skip is
+    kept in fp32. int8 never counts as lossless, whatever photographs lose, because its errors are
+    larger on pictures that are not photographs.
     """
     loss = card.loss_in(precision)
     if precision in ("fp32", "int8") or loss is None:
@@ -182,11 +184,11 @@ def is_lossless(card: ModelCard, precision: str) -> bool:
 def find_ranges(
     model: ModelFile, pictures: Iterable[NDArray[np.float32]], *, threads: int
 ) -> dict[str, tuple[float, ...]]:
-    """Find what int8 needs to know of a model; see `int8.find_ranges`.
+    """Find the ranges that int8 needs for a model; see `int8.find_ranges`.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
-        ModelFileError: It refuses the file.
+        ModelFileError: OpenVINO refuses the file.
     """
     from widesr.engine import int8
     from widesr.engine.graph import read_graph
@@ -202,7 +204,7 @@ def devices() -> list[str]:
 
 
 def _load_runtime(model: ModelFile, choice: Choice, *, threads: int, streams: int) -> Runtime:
-    """Load a network that takes any size; only here is a runtime imported."""
+    """Load a network so that it takes any size; runtimes are imported only here."""
     runtime: FixedRuntime
     if choice.backend == "openvino":
         from widesr.engine.vino import OpenVinoEngine

@@ -1,9 +1,9 @@
-"""Choose back end and precision: what was asked for, if this machine has it, or the fastest.
+"""Chooses back end and precision: the requested ones if this machine has them, else the fastest.
 
-Measured by `benchmarks/engines.py`: on a CPU with AMX, OpenVINO computes our networks in bf16
-some five times as fast as any runtime in fp32. AMD's CPUs with AVX-512's bf16 multiply twice as
-much of it as of fp32; Intel's without AMX do not, and OpenVINO takes longer there than in fp32.
-fp16 is slower everywhere. In fp32 both back ends take the same time.
+The times are measured by `benchmarks/engines.py`. On a CPU with AMX, OpenVINO runs our networks in
+bf16 about five times as fast as any runtime in fp32. AMD's CPUs with AVX-512 bf16 multiply twice as
+fast in bf16 as in fp32; Intel's CPUs without AMX do not, and OpenVINO is slower on them in bf16
+than in fp32. fp16 is slower everywhere. In fp32 both back ends take the same time.
 """
 
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ _CPU_FLAGS = {
     "fp16": {"avx512_fp16", "amx_fp16"},
     "int8": {"amx_int8", "avx512_vnni", "avx_vnni"},
 }
-"""A CPU with one of these computes in a precision; without, OpenVINO would imitate it, slowly."""
+"""CPU flags, one of which a precision needs; without any, OpenVINO emulates it slowly."""
 
 
 class Choice(NamedTuple):
@@ -36,17 +36,16 @@ def choose(
     device: Device = "auto",
     lossless_bf16: bool = True,
 ) -> Choice:
-    """Settle what "auto" means here.
+    """Settle what "auto" means on this machine.
 
     Args:
-        backend: The back end that was asked for.
-        precision: The precision that was asked for.
-        device: The device that was asked for; "auto" is the CPU.
+        backend: The requested back end.
+        precision: The requested precision.
+        device: The requested device; "auto" is the CPU.
         lossless_bf16: True if this network is known to lose at most 0.01 dB in bf16.
 
     Raises:
-        UsageError: There is no such word, or what was asked for does not go together or with this
-            CPU.
+        UsageError: A value is unknown, or the values do not go together or with this CPU.
         MissingExtraError: OpenVINO is needed and not installed.
     """
     for what, word, known in (
@@ -83,16 +82,16 @@ def choose(
 
 
 def fastest_precision() -> Precision:
-    """Name what is fastest here, where a tenth of a decibel may be lost.
+    """Name the fastest precision on this CPU, if a tenth of a decibel may be lost.
 
-    With AMX int8 takes a sixth longer than bf16, since what it is rounded from is in fp32; without,
-    it takes a third of the time of fp32.
+    With AMX, int8 takes a sixth longer than bf16, because its inputs are rounded from fp32. Without
+    AMX, it takes a third of the time of fp32.
     """
     return "auto" if "amx_bf16" in cpu().flags else "int8"
 
 
 def advice() -> str:
-    """Say in one line how this machine could be faster; "" if it is as fast as it can be."""
+    """Say in one line how to make this machine faster; "" if it is as fast as it can be."""
     if not has_fast_bf16() or is_openvino_installed():
         return ""
     times = "5 times" if "amx_bf16" in cpu().flags else "twice"
@@ -100,14 +99,14 @@ def advice() -> str:
 
 
 def has_fast_bf16() -> bool:
-    """Tell whether the CPU multiplies more of bf16 than of fp32 in the same time."""
+    """Tell whether the CPU multiplies faster in bf16 than in fp32."""
     if "amx_bf16" in cpu().flags:
         return True
     return "avx512_bf16" in cpu().flags and cpu().vendor == "AuthenticAMD"
 
 
 def is_openvino_installed() -> bool:
-    """Tell whether OpenVINO could be imported, without importing it."""
+    """Tell whether OpenVINO can be imported, without importing it."""
     return find_spec("openvino") is not None
 
 

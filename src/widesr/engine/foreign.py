@@ -1,9 +1,9 @@
-"""Find out by trial the scale and reach of other makers' ONNX files, which have no card.
+"""Finds by trial the scale and reach of other makers' ONNX files, which have no card.
 
-A network is run on noise, once as it is and then with one pixel changed beyond all measure: as far
-as the output changes, so far it looks. Where that is to the border of the largest trial picture, or
-where crops come out unlike the whole (windows of attention, unshuffled inputs), it is for whole
-pictures only.
+The network is run on noise, once as it is and then with one pixel changed to extreme values: it
+looks as far as its output changes. If that is up to the border of the largest trial picture, or if
+crops come out different from the whole (attention windows, unshuffled inputs), the network is run
+on whole pictures only.
 """
 
 from collections.abc import Callable
@@ -19,22 +19,22 @@ from widesr.models.catalog import ModelCard, ModelFile
 from widesr.system.machine import usable_cpus
 
 FOREIGN = "foreign"
-"""The family of networks of other makers."""
+"""The family name of other makers' networks."""
 
 _SIDES = (48, 96, 192)
 """Sides of the trial pictures, LR pixels: multiples of 16, which some networks insist on."""
 _TOLERANCE = 1e-4
-"""Between crops and the whole, range 1: a fortieth of an 8-bit level."""
+"""Largest difference between crops and the whole, range 1: a fortieth of an 8-bit level."""
 _UNHEARD_OF = (1e3, -1e3, float("nan"))
-"""Values of the changed pixel. NaN goes through all that is linear, but not through every ReLU."""
+"""Values of the changed pixel. NaN passes through every linear layer, but not every ReLU."""
 
 
 @lru_cache(maxsize=8)
 def probe(path: Path, graph_sha256: str) -> ModelFile:
-    """Find out by trial what a card would say of a file without one.
+    """Find by trial what the card of a file without one would say.
 
     Raises:
-        ModelFileError: The file is no ONNX network from RGB to larger RGB.
+        ModelFileError: The file is not an ONNX network from RGB to larger RGB.
     """
     from widesr.engine.ort import OnnxRuntimeEngine
 
@@ -75,7 +75,7 @@ class _Trial:
         Args:
             path: The path of its file, for messages.
             run: The network.
-            size: The one (height, width) that it takes; None: any.
+            size: The only (height, width) that it takes; None if it takes any.
 
         Raises:
             ModelFileError: The output is not a whole number of times the input.
@@ -91,13 +91,13 @@ class _Trial:
             )
 
     def reach(self) -> int | None:
-        """Measure how far the network looks, LR pixels; None: beyond the largest trial picture."""
+        """Measure how far the network looks, LR pixels; None if past the largest trial picture."""
         for size in [(side, side) for side in _SIDES] if self._size is None else [self._size]:
             lr = _noise(*size)
             middle = (lr.shape[2] // 2, lr.shape[3] // 2)
             base = self._run(lr)
             reach = max(self._changed(lr, base, middle, value) for value in _UNHEARD_OF)
-            if reach <= min(middle) * 3 // 4:  # close to the border, what is beyond may be cut off
+            if reach <= min(middle) * 3 // 4:  # nearer the border, it may be cut off
                 return reach
         return None
 
@@ -117,9 +117,9 @@ class _Trial:
         return int(max((part.max(initial=0) for part in far), default=0))
 
     def is_the_same_in_crops(self, radius: int) -> bool:
-        """Tell whether crops, with the radius around them, come out as in the whole."""
+        """Tell whether crops, with the radius around them, come out as in the whole picture."""
         height, width = self._size or (2 * radius + 40, 2 * radius + 40)
-        # Of another size too, where it takes any: odd, and not a multiple of anything.
+        # If the network takes any size, crops get another: odd, and not a multiple of anything.
         less = (0, 0) if self._size else (3, 6)
         picture = _noise(height + 8, width + 8)
         one = self._run(picture[:, :, :height, :width])
@@ -138,7 +138,7 @@ class _Trial:
     def _part(
         self, sr: NDArray[np.float32], y: int, x: int, size: tuple[int, int]
     ) -> NDArray[np.float32]:
-        """Cut out of the output what is at these LR pixels."""
+        """Cut the part at these LR pixels out of the output."""
         s = self.scale
         return sr[:, :, y * s : (y + size[0]) * s, x * s : (x + size[1]) * s]
 

@@ -1,7 +1,7 @@
-"""Let runtimes outlive a fork: unload them before it, and load them where they are next needed.
+"""Lets runtimes survive a fork: unloads them before it, and reloads them where they are needed.
 
-A fork takes the memory of a process along and only one of its threads. A runtime whose threads are
-gone waits for them for ever, in its next picture or when it is freed; so none is there at a fork.
+A fork copies the memory of a process, but only one of its threads. A runtime whose threads are gone
+waits for them for ever, at its next picture or when it is freed; so none is loaded during a fork.
 """
 
 import logging
@@ -19,14 +19,14 @@ _logger = logging.getLogger(__name__)
 class Forkable(Wrapper):
     """A runtime that can be used before and after a fork, by the parent and by the child.
 
-    A fork waits for the pictures, or tiles, that are being computed.
+    A fork waits until the pictures or tiles in progress are done.
     """
 
     def __init__(self, load: Callable[[], Runtime]) -> None:
         """Load a runtime.
 
         Args:
-            load: Gives the same one each time.
+            load: Function that loads the same runtime each time.
         """
         runtime = load()
         super().__init__(runtime)
@@ -53,17 +53,17 @@ class Forkable(Wrapper):
                 self._changed.notify_all()
 
     def before_fork(self) -> None:
-        """Unload, and let nothing be loaded until `after_fork`."""
+        """Unload the runtime, and block loading until `after_fork`."""
         self._changed.acquire()
         self._changed.wait_for(lambda: not self._running)
         self._runtime = None
 
     def after_fork(self) -> None:
-        """Let it be loaded again."""
+        """Allow loading again."""
         self._changed.release()
 
     def after_fork_in_child(self) -> None:
-        """Let it be loaded again in the child, where the threads that waited are no more."""
+        """Allow loading again in the child, where the waiting threads no longer exist."""
         self._changed = Condition(Lock())
 
 

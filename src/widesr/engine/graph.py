@@ -1,4 +1,4 @@
-"""Read networks as OpenVINO's graphs, by the one OpenVINO of this process."""
+"""Reads networks as OpenVINO graphs, by the one OpenVINO of this process."""
 
 import sys
 import threading
@@ -29,10 +29,10 @@ _started = _Started()
 
 
 def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
-    """Start the one OpenVINO of this process, which is let go before a fork only.
+    """Start the one OpenVINO of this process, which is stopped only before a fork.
 
-    Where the CPU has AMX each core sets up a stack for signals and on its end takes it back, also
-    from under another: after that the next signal, Ctrl-C too, would kill the process.
+    On a CPU with AMX, each `Core` sets up a stack for signals. It removes the stack when it ends,
+    even while another one uses it; the next signal, such as Ctrl-C, would then kill the process.
 
     Raises:
         UsageError: This process was forked while OpenVINO could not be stopped.
@@ -44,8 +44,8 @@ def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
             options=['backend="onnxruntime"'],
         )
     if _started.core is None:
-        # OpenVINO imports its model converter along, which reports that over the network, and
-        # takes twice as long as all the rest. It does without where there is none.
+        # OpenVINO would import its model converter too, which reports the import over the network
+        # and takes twice as long as all the rest. OpenVINO works without it.
         sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type]
         try:
             import openvino as ov
@@ -58,9 +58,10 @@ def start_openvino() -> Any:  # noqa: ANN401 - the import is in here
 
 
 def stop_openvino() -> None:
-    """End OpenVINO with all its threads, once its networks are gone; it can be started again.
+    """Stop OpenVINO and all its threads, once its networks are gone; it can be started again.
 
-    The stack for signals is that of the thread that started it, so no other can while it lives.
+    The stack for signals belongs to the thread that started OpenVINO, so no other thread can stop
+    it while that thread lives.
     """
     thread = _started.thread
     if thread is threading.current_thread() or (thread and not thread.is_alive()):
@@ -68,7 +69,7 @@ def stop_openvino() -> None:
 
 
 def after_fork_in_child() -> None:
-    """Take note that an OpenVINO that could not be stopped has no threads any more."""
+    """Note that an OpenVINO which could not be stopped has lost its threads."""
     _started.is_lost = _started.core is not None
 
 
@@ -77,7 +78,7 @@ def read_graph(model: ModelFile) -> Any:  # noqa: ANN401
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
-        ModelFileError: It refuses the file.
+        ModelFileError: OpenVINO refuses the file.
     """
     try:
         core = start_openvino()
@@ -90,7 +91,7 @@ def read_graph(model: ModelFile) -> Any:  # noqa: ANN401
 
 
 def values(port: Any) -> Any:  # noqa: ANN401
-    """Return the constant that a port is made of, through casts and reshapes, as float32."""
+    """Return the constant behind a port, through casts and reshapes, as float32."""
     node = port.get_node()
     while node.get_type_name() != "Constant":
         node = node.input_value(0).get_node()

@@ -1,4 +1,4 @@
-"""Detect what no network may make of a picture, and compute it again in fp32."""
+"""Detects output that no network may make of a picture, and computes it again in fp32."""
 
 import logging
 import os
@@ -14,21 +14,22 @@ from widesr.errors import ModelFileError
 _logger = logging.getLogger(__name__)
 
 _LEAST_SIDE = 8
-"""LR pixels; in a smaller tile most of the picture is a network's border, of any brightness."""
+"""Smallest side that is checked, LR pixels; most of a smaller tile is a network's border, which may
+have any brightness."""
 _MEAN_TOLERANCE = 0.2
-"""The most that a channel's mean may change, range 1. Our models stay within 0.07 on checkerboards
-and noise."""
+"""Largest change of a channel's mean, range 1. Our models stay within 0.07 on checkerboards and
+noise."""
 _CONTRAST = 4 / 255
-"""A tile with less may come out constant; also 16-bit pictures have noise below this."""
+"""Contrast up to which a tile may come out constant; 16-bit pictures too have noise below this."""
 _NO_NUMBERS = "values that are no numbers"
 
 
 class Guarded(Wrapper, Engine):
-    """An engine that looks at each tile it makes, and makes a bad one again in fp32.
+    """An engine that checks each tile it makes, and makes bad ones again in fp32.
 
-    A tile is bad if it holds NaN or infinity, is of one colour where the picture has many, or
-    is far brighter or darker than the picture. The last happens with networks whose values are not
-    in [0, 1], or which do no super-resolution at all.
+    A tile is bad if it holds NaN or infinity, has one colour where the picture has many, or is far
+    brighter or darker than the picture. The last happens with networks whose values are not in
+    [0, 1], or which do no super-resolution at all.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class Guarded(Wrapper, Engine):
         Args:
             runtime: The network.
             path: The path of its file, for messages.
-            fp32: Loads the same network in fp32, when it is first needed; None if `runtime` is
-                that.
-            is_trusted: Take numbers of any kind from fp32: the file is known to be undamaged and
-                in [0, 1], but its training may have only begun.
-            again: Loads all this anew; it is what a pickle holds.
+            fp32: Function that loads the same network in fp32, when it is first needed; None if
+                `runtime` is in fp32 itself.
+            is_trusted: Accept any finite output in fp32: the file is known to be undamaged and in
+                [0, 1], but its training may have only begun.
+            again: Function that loads the engine anew; a pickle holds it in place of the engine.
         """
         super().__init__(runtime)
         self._runtime, self._path, self._load_fp32 = runtime, path, fp32
@@ -66,7 +67,8 @@ class Guarded(Wrapper, Engine):
         """Run the network; see `Runtime.run_all`.
 
         Raises:
-            ModelFileError: The network fails, or what it makes is bad in fp32 too and must not be.
+            ModelFileError: The network fails, or its output is bad even in fp32 and it is not
+                trusted.
         """
         outputs = self._runtime.run_all(*inputs)
         wrong = _what_is_wrong(inputs[0], outputs)
@@ -104,20 +106,20 @@ def _fp32_of(load: Callable[[], Engine]) -> Engine:
 
 
 def _what_is_wrong(lr: Tensor, outputs: tuple[Tensor, ...]) -> str | None:
-    """Name what no network may make of this picture; None if all is well."""
+    """Name what is wrong with the output for this picture; None if all is well."""
     sr = outputs[0]
     with np.errstate(invalid="ignore", over="ignore"):
-        # NaN and infinity show in the means: one pass over each output
+        # The means show NaN and infinity in one pass over each output.
         means, *others = (each.mean(axis=(2, 3)) for each in outputs)
     if not all(np.isfinite(each).all() for each in (means, *others)):
         return _NO_NUMBERS
     height, width = lr.shape[2:]
     if min(height, width) < _LEAST_SIDE:
         return None
-    few = sr[:, :, ::7, ::7]  # a sample first: it differs in all but the rarest picture
+    few = sr[:, :, ::7, ::7]  # a sample first, which is nearly never constant
     if few.min() == few.max() and np.ptp(sr) == 0 and np.ptp(lr) > _CONTRAST:
         return "one colour"
-    if lr.shape[1] != sr.shape[1]:  # several frames, say: no channel is that of an input
+    if lr.shape[1] != sr.shape[1]:  # such as several frames: channels do not match
         return None
     if np.abs(means - lr.mean(axis=(2, 3))).max() > _MEAN_TOLERANCE:
         return "another brightness"

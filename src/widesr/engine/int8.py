@@ -1,14 +1,14 @@
-"""Compute all but the first and last convolutions in int8, by ranges on the card.
+"""Computes all but the first and last convolutions in int8, by ranges on the card.
 
-Weights are rounded to 255 levels for each output channel, and what goes into a convolution to 256
-over a range that was found on photographs: from 0 where a ReLU comes before, else alike on both
-sides, since OpenVINO falls back on fp32 where zero is no level of its own. The rest stays in fp32:
-the first and last convolutions carry the picture itself and cost little, and the sums between the
-blocks are kept exact, so that what is rounded away in one block is not lost to the next.
+Weights are rounded to 255 levels per output channel. The input of a convolution is rounded to 256
+levels over a range that was found on photographs. The range begins at 0 after a ReLU; otherwise it
+is symmetric, because OpenVINO falls back on fp32 where zero is not a level of its own. The rest
+stays in fp32: the first and last convolutions carry the picture itself and cost little, and the
+sums between the blocks are kept exact, so that what one block rounds away is not lost to the next.
 
-A convolution adds up all its input channels, so one step must do for them all. Channels of small
-values are made larger before they are rounded, and their weights smaller by as much: half the way,
-since weights too have but one step (SmoothQuant, arXiv:2211.10438).
+A convolution adds up all its input channels, so they must share one step size. Channels of small
+values are therefore scaled up before they are rounded, and their weights scaled down by as much:
+half the way, because the weights also share one step size (SmoothQuant, arXiv:2211.10438).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from widesr.engine.graph import start_openvino, values
 
 _ROOM = 1.75
-"""Ranges by the largest value in photographs. Letters and drawings reach farther: without this room
-they would come out up to 80 levels of 255 off. Much more would cost photographs over 0.1 dB."""
+"""Ratio of a range to the largest value in photographs. Letters and drawings reach farther: without
+this room they would be up to 80 levels of 255 off. Much more would cost photographs over 0.1 dB."""
 _SMOOTH = 0.5
-"""The share by which channels are evened out: 0 is not at all, 1 until all fill the range.
-Measured: more is better for photographs, and worse for what reaches farther."""
+"""Share by which channels are evened out: 0 leaves them as they are, 1 makes all fill the range.
+By measurement, more is better for photographs, and worse for pictures that reach farther."""
 _LEAST = 0.05
-"""A share of the largest channel's range: smaller ones are not enlarged further."""
+"""Share of the largest channel's range below which a channel is not scaled up further."""
 _Ranges = Mapping[str, Sequence[float]]
 
 
@@ -36,16 +36,16 @@ def find_ranges(
     *,
     threads: int,
 ) -> dict[str, tuple[float, ...]]:
-    """Find the range of what goes into each inner convolution.
+    """Find the range of the input of each inner convolution.
 
     Args:
         graph: `openvino.Model`, as read from a file.
-        pictures: LR, (1, 3, H, W) in [0, 1], as different as what is to be upscaled.
+        pictures: LR pictures, (1, 3, H, W) in [0, 1], as diverse as those to be upscaled.
         threads: Threads of OpenVINO.
 
     Returns:
-        The largest magnitude that int8 is to hold of each channel, by the tensor's name in the
-        file; empty where a network has no inner convolutions.
+        The largest magnitude that int8 must hold in each channel, by the tensor's name in the
+        file; empty if the network has no inner convolutions.
     """
     from openvino import Model
     from openvino import opset13 as op
@@ -65,11 +65,11 @@ def find_ranges(
 
 
 def round_convolutions(graph: Any, ranges: _Ranges) -> bool:  # noqa: ANN401
-    """Say in a graph what is to be computed in int8.
+    """Mark in a graph what OpenVINO should compute in int8.
 
     Args:
         graph: `openvino.Model`; changed in place.
-        ranges: The ranges that `find_ranges` gave.
+        ranges: The ranges from `find_ranges`.
 
     Returns:
         True if each of the ranges belongs to a convolution in this graph.
@@ -83,7 +83,7 @@ def round_convolutions(graph: Any, ranges: _Ranges) -> bool:  # noqa: ANN401
 
 
 def _round(conv: Any, tops: NDArray[np.float32]) -> None:  # noqa: ANN401
-    """Put the levels before both inputs of a convolution."""
+    """Insert the rounding to levels before both inputs of a convolution."""
     from openvino import opset13 as op
 
     tensor = conv.input_value(0)
@@ -103,7 +103,7 @@ def _round(conv: Any, tops: NDArray[np.float32]) -> None:  # noqa: ANN401
 
 
 def _inner_convolutions(graph: Any) -> list[Any]:  # noqa: ANN401
-    """Return the convolutions that have others before and behind them, in order."""
+    """Return the convolutions that have others both before and after them, in order."""
     first = _reached(graph.get_parameters(), _behind)
     last = _reached(graph.get_results(), _before)
     convs = [node for node in graph.get_ordered_ops() if _is_convolution(node)]
@@ -111,7 +111,7 @@ def _inner_convolutions(graph: Any) -> list[Any]:  # noqa: ANN401
 
 
 def _reached(nodes: list[Any], step: Callable[[Any], list[Any]]) -> set[str]:
-    """Name the convolutions that one comes to without passing another."""
+    """Name the convolutions that can be reached without passing through another."""
     to_do, seen, found = list(nodes), set(), set()
     while to_do:
         node = to_do.pop()
@@ -136,5 +136,5 @@ def _is_convolution(node: Any) -> bool:  # noqa: ANN401
 
 
 def _name(conv: Any) -> str:  # noqa: ANN401
-    """Name what goes into a convolution, as in the file."""
+    """Return the name of a convolution's input tensor, as in the file."""
     return str(min(conv.input_value(0).get_names()))

@@ -1,4 +1,4 @@
-"""Hold a network to what both runtimes need, and word their refusals."""
+"""Checks that a network fits both runtimes, and words the errors of runtimes."""
 
 import os
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from widesr.errors import ModelFileError, ShapeError
 from widesr.models.catalog import ModelFile
 
 NOISY = "lr_and_noise"
-"""The name of the input of our networks that read noise in channels behind those of RGB."""
+"""Name of the input of our networks that read noise in channels after those of RGB."""
 
 
 class GraphPort(NamedTuple):
@@ -18,7 +18,7 @@ class GraphPort(NamedTuple):
     is_float: bool
     """True if it is float32."""
     shape: list[Any]
-    """Each axis; one that is not an int is free."""
+    """The length of each axis; an axis that is not an int is free."""
 
 
 class Interface(NamedTuple):
@@ -27,16 +27,16 @@ class Interface(NamedTuple):
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     fixed_size: tuple[int, int] | None
-    """The one (height, width) that it takes, LR pixels; None if it takes any."""
+    """The only (height, width) that the network takes, LR pixels; None if it takes any."""
 
 
 def read_interface(
     model: ModelFile, *, inputs: list[GraphPort], outputs: list[GraphPort]
 ) -> Interface:
-    """Check that a graph goes from pictures of one size to pictures.
+    """Check that a graph maps pictures of one size to pictures, and describe it.
 
     Raises:
-        ModelFileError: It does not, or it takes several pictures at once only.
+        ModelFileError: The graph does not, or it only takes several pictures at once.
     """
     if not (inputs and outputs and all(map(_is_picture, [*inputs, *outputs]))):
         raise ModelFileError(
@@ -59,7 +59,7 @@ def read_interface(
 
 
 def is_rgb(network: Runtime) -> bool:
-    """Tell whether a network goes from one RGB picture to one RGB picture."""
+    """Tell whether a network maps one RGB picture to one RGB picture."""
     return all(
         len(ports) == 1 and ports[0].channels in (3, None)
         for ports in (network.inputs, network.outputs)
@@ -67,13 +67,13 @@ def is_rgb(network: Runtime) -> bool:
 
 
 def noise_channels(network: Runtime) -> int:
-    """Return how many channels of noise a network reads behind RGB; 0 for the usual ones."""
+    """Return the number of noise channels that a network reads after RGB; usually 0."""
     first = network.inputs[0]
     return (first.channels or 3) - 3 if first.name == NOISY else 0
 
 
 def describe_ports(network: Runtime) -> str:
-    """Say what goes in and out of a network: "9 + 32 channels to 3 + 32"."""
+    """Describe the inputs and outputs of a network: "9 + 32 channels to 3 + 32"."""
     there, back = (
         " + ".join("any" if port.channels is None else str(port.channels) for port in ports)
         for ports in (network.inputs, network.outputs)
@@ -101,12 +101,12 @@ def _shapes(ports: list[GraphPort]) -> str:
 
 
 def refused(path: os.PathLike[str], error: Exception) -> ModelFileError:
-    """Say that a runtime cannot load a file."""
+    """Make the error that says that a runtime cannot load a file."""
     return ModelFileError(f"{path}: the runtime refuses this model: {_one_line(error)}")
 
 
 def failed(path: os.PathLike[str], lr: Tensor, error: Exception) -> ModelFileError:
-    """Say that a runtime failed on a picture."""
+    """Make the error that says that a runtime failed on a picture."""
     height, width = lr.shape[2:]
     return ModelFileError(
         f"{path}: failed on {width}x{height} pixels, a smaller tile may help: {_one_line(error)}",
@@ -119,10 +119,10 @@ def _one_line(error: Exception) -> str:
 
 
 def check_inputs(path: os.PathLike[str], network: Runtime, inputs: tuple[Tensor, ...]) -> None:
-    """Check that there is an array for each input, all of one N, H and W.
+    """Check that there is an array for each input, all of the same N, H and W.
 
     Raises:
-        ShapeError: There is not, or they differ.
+        ShapeError: There are too many or too few arrays, or their sizes differ.
     """
     sizes = {(each.shape[0], *each.shape[2:]) for each in inputs}
     if len(inputs) != len(network.inputs) or len(sizes) > 1:
@@ -137,7 +137,7 @@ def check_outputs(
     """Return the outputs if the first is `scale` times as large as `lr`.
 
     Raises:
-        ModelFileError: It is not.
+        ModelFileError: The first output has another size.
     """
     n, channels, height, width = lr.shape
     channels = network.outputs[0].channels or channels

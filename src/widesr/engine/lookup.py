@@ -1,4 +1,4 @@
-"""Find the model that a user names: ours by name, alias or file, other makers' by their file."""
+"""Finds the model that a user names: ours by name, alias or file, another maker's by its file."""
 
 import os
 
@@ -19,10 +19,10 @@ from widesr.models.catalog import (
 
 
 def model_name(name: object) -> str:
-    """Take the name or the path of a model as text.
+    """Return the name or the path of a model as text.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: The value is neither a name nor a path.
     """
     if isinstance(name, str | os.PathLike):
         return str(name)
@@ -35,17 +35,17 @@ def find_model(name: str | os.PathLike[str], *, scale: int | None) -> ModelFile:
     """Find the model that a user names; nothing is fetched.
 
     Args:
-        name: An alias ("fast", "default", "best", "realistic"), the name of a model in the package
-            or of one that was pulled, or the path of an `.onnx` file, known by its suffix or by a
-            separator in it, or of a folder with one such file. A file without a card, of another
-            maker, is found out by trial.
-            "crisp:0.5" lies half-way between the faithful model of the same network and "crisp".
-        scale: The scale that the model must have; None takes a model of any scale, by its own name
-            or path.
+        name: An alias ("fast", "default", "best", "realistic"); the name of a model in the package
+            or of one that was pulled; or the path of an `.onnx` file, recognised by its suffix or
+            by a separator in it, or of a folder with one such file. A file without a card, from
+            another maker, is probed by trial. "crisp:0.5" lies half-way between "crisp" and the
+            faithful model of the same network.
+        scale: The scale that the model must have; with None, a model of any scale is found, by its
+            own name or path.
 
     Raises:
         ModelNotFoundError: There is no such model or file, or it has another scale.
-        ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
+        ModelFileError: The file is damaged, or is not an ONNX network from RGB to larger RGB.
     """
     name, share = parted(model_name(name))
     if share is not None:
@@ -67,7 +67,7 @@ def native_scales(name: str) -> tuple[int, ...]:
 
     Raises:
         ModelNotFoundError: There is no such model or file.
-        ModelFileError: The file is damaged, or is no ONNX network from RGB to larger RGB.
+        ModelFileError: The file is damaged, or is not an ONNX network from RGB to larger RGB.
     """
     if name in (BICUBIC, NEAREST):
         return ()
@@ -78,7 +78,7 @@ def native_scales(name: str) -> tuple[int, ...]:
 
 
 def parted(name: str) -> tuple[str, float | None]:
-    """Part "crisp:0.5" into the model and its share; None for what is no blend.
+    """Split "crisp:0.5" into the model and its share; the share is None if the name is no blend.
 
     Raises:
         UsageError: There is no number after the colon.

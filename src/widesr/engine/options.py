@@ -1,4 +1,4 @@
-"""Hold all that a user may say of how networks are run, as one record."""
+"""Holds all that a user can set about running networks, as one record."""
 
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -9,7 +9,7 @@ from widesr.engine.tuned import Best
 from widesr.errors import UsageError
 
 MAX_MEMORY = 2**30
-"""Bytes that a program with one upscaler takes at most, about."""
+"""Approximate limit on the bytes that a program with one upscaler takes."""
 
 
 class EngineSettings(TypedDict, total=False):
@@ -29,39 +29,39 @@ class EngineSettings(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """The settings by which networks are run.
+    """The settings for running networks.
 
-    The record goes unchanged from each face down to the runtime. It holds only plain values, so
-    that another process can be given it and load the same networks.
+    The record passes unchanged from each face down to the runtime. It holds only plain values, so
+    that another process can receive it and load the same networks.
     """
 
     backend: Backend = "auto"
-    """The runtime; "auto" is the fastest here: OpenVINO where it computes in bf16, else ONNX
-    Runtime."""
+    """The runtime; "auto" is the fastest on this machine: OpenVINO where it computes in bf16, else
+    ONNX Runtime."""
     precision: Precision = "auto"
-    """The precision; "auto" is bf16 where that is fast, OpenVINO is installed and the model loses
-    at most 0.01 dB in it, else fp32. "int8" takes a model that was calibrated, and loses at most
-    0.1 dB. Pictures of 16 bits are computed in fp32 whatever the precision."""
+    """The precision; "auto" is bf16 if that is fast here, OpenVINO is installed and the model loses
+    at most 0.01 dB, else fp32. "int8" needs a calibrated model that loses at most 0.1 dB. Pictures
+    of 16 bits are computed in fp32 whatever the precision."""
     device: Device = "auto"
     """The device; "auto" is the CPU. On others tiles may differ from the whole in the last bits."""
     threads: int | None = None
-    """The threads of the runtime; None is one per CPU that this process may use."""
+    """The threads of the runtime; None means one per CPU that this process may use."""
     tile: int | Literal["auto"] | None = "auto"
-    """The largest side of a tile's core in LR pixels, from 16; None is the whole picture at once.
-    "auto" is the size that `widesr bench` found to be fastest, at most what `max_memory` allows
-    with the models in the package. A network whose pictures smaller tiles would change gets its
-    smallest."""
+    """The largest side of a tile's core in LR pixels, at least 16; None upscales the whole picture
+    at once. "auto" is the size that `widesr bench` found to be fastest, or the largest that
+    `max_memory` allows with the models in the package, if that is less. A network whose output
+    smaller tiles would change gets its smallest valid tile."""
     self_ensemble: bool = False
-    """The mean over the eight flips and turns is taken: eight times the work."""
+    """Average over the eight flips and turns, at eight times the work."""
     consistent: bool = False
-    """The output is corrected so that it shrinks back to the input by MATLAB's bicubic, to the
-    pixel but for its rounding; the scale must be a whole number."""
+    """Correct the output so that, apart from its rounding, MATLAB's bicubic shrinks it back to the
+    input to the pixel; the scale must be a whole number."""
     seed: int = 0
-    """The seed of the noise that some networks read: each has a picture for every seed."""
+    """The seed of the noise that some networks read; each seed gives another picture."""
     temperature: float = 1.0
-    """The strength of that noise, from 0; above 1 is more than the network learned with."""
+    """The strength of that noise, from 0; above 1, it is more than the network was trained with."""
     max_memory: int = MAX_MEMORY
-    """Bytes that the program may take, about, when a picture passes row by row."""
+    """Approximate bytes that the program may take while a picture is streamed row by row."""
 
     def __post_init__(self) -> None:
         most = self.max_memory
@@ -73,9 +73,9 @@ class EngineOptions:
         return replace(self, **settings)
 
     def tuned(self, best: Best | None) -> "EngineOptions":
-        """Settle what "auto" is by what was found to be fastest here, where nothing else is asked.
+        """Replace "auto" by the settings found to be fastest, if all else is "auto" too.
 
-        The tile stays: `Upscaler` holds what was found to its limit of memory.
+        The tile stays as it is: `Upscaler` holds the fastest tile to its memory limit.
         """
         if best is None or not self.backend == self.precision == self.device == "auto":
             return self

@@ -1,9 +1,9 @@
-"""Run networks by ONNX Runtime, in fp32, on the CPU or another device.
+"""Runs networks by ONNX Runtime, in fp32, on the CPU or another device.
 
 On the CPU a pixel gets the same bits wherever it lies in a tile, whatever the tile's size and the
-number of threads. This holds for the blocked (NCHWc) kernels, which every convolution of our WDSR
-runs in. A foreign network's convolutions may fall back on a matrix product whose order of summation
-depends on the picture's size: some 3e-7 between tiled and whole, and slower.
+number of threads. This holds for the blocked (NCHWc) kernels, in which every convolution of our
+WDSR runs. A foreign network's convolutions may fall back on a matrix product, which is slower and
+whose summation order depends on the picture's size: tiled and whole then differ by about 3e-7.
 """
 
 import os
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-# Else it would keep an identifier in the user's home, report, and have a thread for that, without
-# which a process that was forked ends by a signal.
+# Otherwise ONNX Runtime would keep an identifier in the user's home and report from a thread of its
+# own; a forked process lacks that thread and would end by a signal.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
@@ -36,7 +36,7 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
-"""ONNX Runtime's names, by ours."""
+"""ONNX Runtime's names of devices, by ours."""
 
 _PACKAGES = {
     "cuda": "onnxruntime-gpu",
@@ -44,7 +44,7 @@ _PACKAGES = {
     "coreml": "onnxruntime on macOS",
 }
 _EXACT: dict[str, dict[str, str]] = {"cuda": {"use_tf32": "0"}}
-"""Without it the GPU would round every factor to 11 bits, and call it fp32."""
+"""Provider options without which the GPU would round every factor to 11 bits, and call it fp32."""
 
 _ERRORS = tuple(
     getattr(ort.capi.onnxruntime_pybind11_state, name)
@@ -53,7 +53,7 @@ _ERRORS = tuple(
         "ModelLoaded", "NoModel", "NoSuchFile", "NotImplemented", "RuntimeException",
     )
 )  # fmt: skip
-"""The runtime's exceptions have no common ancestor below Exception."""
+"""The runtime's exceptions, which have no common ancestor below Exception."""
 
 
 def devices() -> list[str]:
@@ -63,12 +63,12 @@ def devices() -> list[str]:
 
 
 class OnnxRuntimeEngine:
-    """ONNX Runtime, fp32. Safe to call from several threads at once."""
+    """ONNX Runtime in fp32, safe to call from several threads at once."""
 
     name = "onnxruntime"
     precision = "fp32"
     bytes_per_pixel = 1536
-    """Measured at its worst with WDSR-A of 24 features, expansion 4."""
+    """The worst that was measured: WDSR-A with 24 features, expansion 4."""
 
     def __init__(
         self, model: ModelFile, *, threads: int, streams: int = 1, device: str = "cpu"
@@ -76,7 +76,7 @@ class OnnxRuntimeEngine:
         """Load a model.
 
         Raises:
-            ModelFileError: The runtime refuses the file, or it is no network of pictures.
+            ModelFileError: The runtime refuses the file, or the file is not a network of pictures.
             UsageError: This ONNX Runtime, or this machine, has no such device.
         """
         if device not in devices():
@@ -105,7 +105,7 @@ class OnnxRuntimeEngine:
         return check_outputs(self._path, self, inputs[0], self.infer(*inputs))
 
     def infer(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run the network, whatever size comes out.
+        """Run the network, and accept outputs of any size.
 
         Raises:
             ModelFileError: The network failed on this picture.
@@ -127,7 +127,7 @@ class Graph:
     """Any network that reads one array of floats and has no card, such as a detector."""
 
     input_shape: tuple[int | None, ...]
-    """The sides of the input; None is any number."""
+    """The sides of the input; None means any length."""
     outputs: dict[str, tuple[int | None, ...]]
     """The shapes of the outputs, by name."""
 
@@ -135,7 +135,8 @@ class Graph:
         """Load a file, on the CPU.
 
         Raises:
-            ModelFileError: The runtime refuses the file, or it reads another number of arrays.
+            ModelFileError: The runtime refuses the file, or the network does not read one array of
+                floats.
         """
         self._path = path
         self._session = _session(path, threads=threads, streams=1, device="cpu")
@@ -147,7 +148,7 @@ class Graph:
         self.outputs = {each.name: _sides(each.shape) for each in self._session.get_outputs()}
 
     def run(self, x: Tensor) -> dict[str, Tensor]:
-        """Run the network; its outputs by name.
+        """Run the network, and return its outputs by name.
 
         Raises:
             ModelFileError: The network failed on this picture.
@@ -166,11 +167,11 @@ def _sides(shape: Any) -> tuple[int | None, ...]:  # noqa: ANN401 - untyped
 def _session(path: Path, *, threads: int, streams: int, device: str) -> Any:  # noqa: ANN401 - untyped
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors come as exceptions, not on stderr too
-    # All calls share one pool, and each brings the thread that it comes from.
+    # All calls share one pool, and each also works in the thread that calls.
     options.intra_op_num_threads = threads - streams + 1
-    # Idle threads sleep: spinning gains nothing here and burns the cores of others.
+    # Idle threads sleep, as spinning gains nothing here and takes cores from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A memory plan is made per input shape and kept beside the arena: twice the peak.
+    # A memory plan would be kept for each input shape beside the arena, which doubles the peak.
     options.enable_mem_pattern = False
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     provider = (PROVIDERS[device], _EXACT.get(device, {}))

@@ -1,4 +1,4 @@
-"""Measure the fastest matrix product of this machine, to hold a network's speed against."""
+"""Measures the fastest matrix product of this machine, to compare a network's speed with."""
 
 import time
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 _SIDE = 1536
 _TIMES = 8
-"""Products in a row, so that casts and layout at the ends weigh little."""
+"""Products in a row, so that casts and layout changes at the ends weigh little."""
 _ROUNDS = 4
 
 
 def measure_peak(precision: str, *, threads: int) -> float:
-    """Measure operations per second of a product of large matrices, on the CPU.
+    """Measure the operations per second of a product of large matrices on the CPU.
 
     Args:
-        precision: "fp32" is by NumPy's BLAS, with as many threads as that takes; "bf16", "fp16"
-            and "int8" by OpenVINO, which must be installed.
+        precision: "fp32" is measured by NumPy's BLAS, with its own number of threads; "bf16",
+            "fp16" and "int8" by OpenVINO, which must be installed.
         threads: Threads of OpenVINO.
     """
     square = np.random.default_rng(0).random((_SIDE, _SIDE), np.float32)
-    square /= np.float32(_SIDE)  # powers of it stay finite
+    square /= np.float32(_SIDE)  # so that its powers stay finite
     run = _by_numpy(square) if precision == "fp32" else _by_openvino(square, precision, threads)
     run()
     seconds = []

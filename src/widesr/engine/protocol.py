@@ -1,4 +1,4 @@
-"""Define what an engine is, and what may be asked of one."""
+"""Defines what an engine is, and what can be asked of one."""
 
 from typing import Literal, NamedTuple, Protocol
 
@@ -9,7 +9,7 @@ Backend = Literal["auto", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt", "coreml"]
 Tensor = NDArray[np.float32]
-"""(N, C, H, W)."""
+"""Array of pictures, (N, C, H, W)."""
 
 
 class Port(NamedTuple):
@@ -17,11 +17,11 @@ class Port(NamedTuple):
 
     name: str
     channels: int | None
-    """None if the network takes any number of them."""
+    """The number of channels; None if the network takes any number."""
 
 
 RGB = (Port("rgb", 3),)
-"""The ports of a network that takes a picture, or gives one."""
+"""The ports of a network that takes or gives a single picture."""
 
 
 class Runtime(Protocol):
@@ -34,32 +34,33 @@ class Runtime(Protocol):
     scale: int
     """Output pixels per input pixel, along each axis."""
     receptive_radius: int
-    """The smallest halo with tiled == whole, LR pixels: as far as the network looks."""
+    """The smallest halo with tiled == whole, LR pixels: how far the network looks."""
     smallest_tile: int | None
-    """The least side of a tile with tiled == whole, LR pixels; None: the whole picture at once."""
+    """The smallest side of a tile with tiled == whole, LR pixels; None if the network needs the
+    whole picture at once."""
     streams: int
-    """The number of calls that may be under way at once, from as many threads."""
+    """The number of concurrent calls, from as many threads."""
     bytes_per_pixel: int
-    """The memory that a call takes for each LR pixel, about."""
+    """The approximate memory that a call takes per LR pixel."""
     inputs: tuple[Port, ...] = RGB
-    """The LR picture first, then what goes in beside it: a state, a noise map."""
+    """The LR picture first, then any further inputs, such as a state or a noise map."""
     outputs: tuple[Port, ...] = RGB
-    """The SR picture first, then what comes out beside it."""
+    """The SR picture first, then any further outputs."""
 
     def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the network once, and return all its outputs.
 
         Args:
-            *inputs: One for each of `inputs`, in their order, all of the same N, H and W; the
-                picture in [0, 1].
+            *inputs: One array for each of `inputs`, in their order, all of the same N, H and W;
+                the picture in [0, 1].
 
         Returns:
-            One for each of `outputs`. The first is (N, C, sH, sW), around [0, 1], not clipped;
-            any other has the size that the network gives it.
+            One array for each of `outputs`. The first is (N, C, sH, sW), around [0, 1], not
+            clipped; any other has the size that the network gives it.
 
         Raises:
-            ModelFileError: The network failed on this picture or gave another size than its card
-                says.
+            ModelFileError: The network failed on this picture, or its output does not have the
+                size on its card.
             ShapeError: There are too many or too few inputs, or they differ in size.
         """
 
@@ -68,7 +69,7 @@ class Wrapper(Runtime):
     """A runtime around another one, with the same description."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Describe a runtime as another one."""
+        """Copy the description of a runtime."""
         self.name, self.precision, self.scale = runtime.name, runtime.precision, runtime.scale
         self.receptive_radius, self.smallest_tile = runtime.receptive_radius, runtime.smallest_tile
         self.streams, self.bytes_per_pixel = runtime.streams, runtime.bytes_per_pixel
@@ -76,17 +77,17 @@ class Wrapper(Runtime):
 
 
 class Engine(Runtime, Protocol):
-    """A super-resolution network that is ready to run; a class of its own may inherit from it."""
+    """A super-resolution network that is ready to run; users' engines may inherit from it."""
 
     def run(self, lr: Tensor, *beside: Tensor) -> Tensor:
         """Upscale (N, 3, H, W), RGB in [0, 1], to (N, 3, sH, sW), around [0, 1], not clipped.
 
-        It gives the first output of `run_all`; the usual network has no other, and takes nothing
-        beside the picture.
+        The result is the first output of `run_all`. The usual network has no other output, and no
+        input beside the picture.
         """
         return self.run_all(lr, *beside)[0]
 
     @property
     def fp32(self) -> "Engine":
-        """The same network in fp32, for more than 8 bits; itself where that is its precision."""
+        """The same network in fp32, for more than 8 bits; the engine itself if it is in fp32."""
         return self

@@ -1,9 +1,9 @@
-"""Keep the linear skip of WDSR, which carries nearly all of the picture, in fp32 beside bf16.
+"""Keeps WDSR's linear skip, which carries nearly all of the picture, in fp32 beside bf16.
 
-OpenVINO rounds what goes into and out of every convolution to bf16, which has 8 bits. What follows
-the last convolutions it leaves in fp32, and to this it counts transposed ones. With a stride of 1
-and its kernel turned, a transposed convolution is a convolution; so the skip becomes one. The
-biases and the mean, three passes over the large picture, become one bias on the way.
+OpenVINO rounds the inputs and outputs of every convolution to bf16, which has 8 bits. It leaves
+whatever follows the last convolutions in fp32, and counts transposed convolutions among this. A
+transposed convolution with a stride of 1 and a turned kernel equals a convolution, so the skip is
+rewritten as one. The biases and the mean, three passes over the large picture, become one bias.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from widesr.engine.graph import values
 
 
 class _Ending(NamedTuple):
-    """The end of a WDSR: shuffle(tail + skip) + mean. All are nodes of OpenVINO's graph."""
+    """The end of a WDSR, shuffle(tail + skip) + mean, as nodes of OpenVINO's graph."""
 
     result: Any
     shuffle: Any
@@ -26,13 +26,13 @@ class _Ending(NamedTuple):
 
 
 def keep_skip_fp32(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
-    """Rewrite a graph that ends as a WDSR does; others stay as they are.
+    """Rewrite a graph that ends as a WDSR does; leave others as they are.
 
     Args:
         graph: `openvino.Model`; changed in place.
 
     Returns:
-        True if it was rewritten.
+        True if the graph was rewritten.
     """
     from openvino import opset13 as op
 
@@ -60,7 +60,7 @@ def keep_skip_fp32(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
 
 
 def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
-    """Find the parts, from the end backwards; None where there is another kind of node."""
+    """Find the parts from the end backwards; return None if the graph ends in another way."""
     result, *others = graph.get_results()
     if others:
         return None
@@ -88,6 +88,6 @@ def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
 
 
 def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401
-    """Return the node that feeds an input, if it is of this kind; else None."""
+    """Return the node that feeds an input if it is of this kind, else None."""
     source = node.input_value(port).get_node()
     return source if source.get_type_name() == kind else None

@@ -1,7 +1,8 @@
-"""Remember what `widesr bench` found to be fastest on this machine, so that "auto" goes by it.
+"""Remembers what `widesr bench` found to be fastest on this machine, so that "auto" can use it.
 
-One JSON file in the user's cache folder. It holds for the CPU, the number of CPUs and the versions
-of the runtimes that it was measured with; a file that is of others, damaged or absent is none.
+The findings are in one JSON file in the user's cache folder. They are valid for the CPU, the number
+of CPUs and the runtime versions that they were measured with. A file that was measured with others,
+is damaged or is absent counts as empty.
 """
 
 import importlib.metadata
@@ -45,18 +46,18 @@ def best_path() -> Path:
 
 
 def recall_best(weights_sha256: str) -> Best | None:
-    """Return what was found for a model on this machine; None if nothing was."""
+    """Return the findings for a model on this machine; None if there are none."""
     return _models(best_path()).get(weights_sha256)
 
 
 def keep_best(weights_sha256: str, best: Best) -> Path:
-    """Keep what was found for a model, beside what is known of others.
+    """Save the findings for a model, and keep those for other models.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        OSError: The folder takes no file.
+        OSError: The file cannot be written.
     """
     path = best_path()
     models = {**_models(path), weights_sha256: best}
@@ -80,7 +81,7 @@ def _models(path: Path) -> dict[str, Best]:
 
 @cache
 def _machine() -> dict[str, str]:
-    """Describe what the findings hold for."""
+    """Describe the machine and the runtimes that the findings are valid for."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = {
         name: next(iter(found)).version

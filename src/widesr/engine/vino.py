@@ -1,9 +1,9 @@
-"""Run networks by OpenVINO: in fp32, or bf16, fp16 and int8 where the CPU computes in them.
+"""Runs networks by OpenVINO: in fp32, or in bf16, fp16 and int8 where the CPU computes in them.
 
 In fp32, fp16 and int8 a pixel gets the same bits wherever it lies in a tile, as in ONNX Runtime. In
 bf16 this holds for inputs at least `_EXACT_SIDE` wide: narrower ones go through other kernels,
-which add in another order, and 0.3 % of their values differ by up to 0.008. `smallest_tile` keeps
-tiles above that.
+which add in another order, so that 0.3 % of the values differ by up to 0.008. `smallest_tile` keeps
+tiles from being that narrow.
 """
 
 from queue import SimpleQueue
@@ -27,13 +27,14 @@ from widesr.errors import ModelFileError
 from widesr.models.catalog import ModelFile
 
 _OF_THE_REST = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
-"""OpenVINO's words for what all that is not marked for int8 is computed in."""
+"""OpenVINO's name for the precision of everything that is not marked for int8."""
 _EXACT_SIDE = 64
-"""LR pixels. Found by `benchmarks/engines.py`: no difference from 48 on, many below."""
+"""Smallest exact width in bf16, LR pixels. `benchmarks/engines.py` found no difference from 48 on,
+and many below."""
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU. Safe to call from as many threads at once as it has streams."""
+    """OpenVINO on the CPU, safe to call from as many threads at once as it has streams."""
 
     name = "openvino"
 
@@ -49,28 +50,28 @@ class OpenVinoEngine:
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
-            ModelFileError: The runtime refuses the file, or it is no network of pictures.
+            ModelFileError: The runtime refuses the file, or the file is not a network of pictures.
         """
         graph = read_graph(model)
         self.precision, self.streams = precision, streams
         self.scale = model.card.scale
-        # Measured: 380 to 930 at x2 for WDSR-A and -B of 16 to 64 features, 1270 at x4. Tiles that
-        # are larger than by this were slower, though there is memory for them.
+        # Measured: 380 to 930 at x2 for WDSR-A and -B with 16 to 64 features, 1270 at x4. Tiles
+        # larger than this formula allows were slower, though there was memory for them.
         self.bytes_per_pixel = 640 + 80 * self.scale**2
         self.receptive_radius = model.card.receptive_radius
-        # Cores are cut even, so half a tile and two halos is the narrowest that is read.
+        # Cores are cut evenly, so the narrowest input that is read is half a tile and two halos.
         narrow = 2 * (_EXACT_SIDE - 2 * self.receptive_radius) if precision == "bf16" else 1
         self.smallest_tile = max(1, narrow) if model.card.tiles else None
         self._path = model.path
         options = {
-            # Without the hint OpenVINO computes in bf16 where the CPU can.
+            # Without this hint, OpenVINO computes in bf16 where the CPU can.
             "INFERENCE_PRECISION_HINT": _OF_THE_REST.get(precision, precision),
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
-            # Pinned, the threads of several processes would crowd on the same cores.
+            # If pinned, the threads of several processes would crowd onto the same cores.
             "ENABLE_CPU_PINNING": False,
-            # Kernels are kept for each size that was seen, one MiB a size and without a practical
-            # bound: these are for the sizes of one picture's tiles.
+            # By default, kernels are kept for every size seen, at one MiB per size, with no
+            # practical bound. This capacity is enough for the tile sizes of one picture.
             "CPU_RUNTIME_CACHE_CAPACITY": 256,
         }
         try:

@@ -1,4 +1,4 @@
-"""Make a network of one fixed input size take any, in windows of exactly that size."""
+"""Makes a network of one fixed input size take any size, in windows of exactly that size."""
 
 import os
 from typing import Protocol
@@ -11,11 +11,11 @@ from widesr.errors import ModelFileError
 
 
 class FixedRuntime(Runtime, Protocol):
-    """A runtime whose network may take one size only."""
+    """A runtime whose network may take only one size."""
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """The one (height, width) that it takes, LR pixels; None if it takes any."""
+        """The only (height, width) that the network takes, LR pixels; None if it takes any."""
 
 
 class Windowed(Wrapper):
@@ -30,7 +30,7 @@ class Windowed(Wrapper):
             path: The path of its file, for messages.
 
         Raises:
-            ModelFileError: It looks farther than its own windows are wide.
+            ModelFileError: The network looks farther than its own windows are wide.
         """
         super().__init__(runtime)
         self._runtime, self._size, self._path = runtime, size, path
@@ -40,7 +40,7 @@ class Windowed(Wrapper):
                 f"{2 * self.receptive_radius + 1} that each of its pixels depends on; export it "
                 "with free height and width"
             )
-        # A smaller picture is filled up, which must not happen to a tile of a larger one.
+        # A picture smaller than a window is padded; a tile of a larger picture must not be.
         least = max(1, 2 * (max(size) - 2 * self.receptive_radius))
         if runtime.smallest_tile is not None:
             self.smallest_tile = least
@@ -48,11 +48,11 @@ class Windowed(Wrapper):
     def run_all(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see `Runtime.run_all`.
 
-        What a window lacks repeats the picture's last pixels.
+        A window larger than the picture is filled up by repeating the picture's last pixels.
 
         Raises:
-            ModelFileError: The network fails, or the picture is more than one that it looks at
-                all of.
+            ModelFileError: The network fails; or it needs whole pictures, and this one is larger
+                than its window.
         """
         check_inputs(self._path, self, inputs)
         n, _, height, width = inputs[0].shape
@@ -73,7 +73,7 @@ class Windowed(Wrapper):
         )
 
     def _whole(self, inputs: list[Tensor]) -> list[Tensor]:
-        """Put the outputs for one picture, at least as large as a window, together."""
+        """Assemble the outputs for one picture that is at least as large as a window."""
         window_h, window_w = self._size
         height, width = inputs[0].shape[2:]
         wholes: list[Tensor] = []
@@ -92,9 +92,9 @@ class Windowed(Wrapper):
         return wholes
 
     def _cuts(self, length: int, window: int) -> list[tuple[int, int]]:
-        """Return where each window starts along an axis, and how much of its start is left out.
+        """Return the start of each window along an axis, and the part at its start to leave out.
 
-        The next window writes over what is wrong at the end of one.
+        The wrong pixels at the end of a window are overwritten by the next one.
         """
         radius = self.receptive_radius
         starts = [*range(0, length - window, max(1, window - 2 * radius)), length - window]
