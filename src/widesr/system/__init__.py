@@ -1,1 +1,1 @@
-"""Files, folders, threads, downloads and the machine: all that does not know of pictures."""
+"""Handles files, folders, threads, downloads and the machine, and knows nothing of pictures."""

@@ -1,6 +1,6 @@
-"""Fetch a file from one of several places: resumed where it stopped, and taken only if whole.
+"""Fetches a file from one of several places, resumes where it stopped, and takes only whole files.
 
-Pooch, which does most of this, cannot resume: its files of 4 GB begin anew.
+Pooch does most of this but cannot resume: with it, a file of 4 GB begins anew.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ from widesr.system.progress import ignore
 
 _CHUNK = 2**20
 _TRIES = 3
-"""Connections in turn that may bring nothing new before the next place is asked."""
+"""Consecutive connections that may bring nothing new before the next place is tried."""
 
 OnBytes = Callable[[int, int | None], None]
-"""Called with the bytes that are there, and with all of them where that is known."""
+"""Callback with the number of bytes so far, and of the whole file (None if unknown)."""
 
 
 class Wanted(Protocol):
-    """A file to fetch, and how to know it for whole."""
+    """A file to fetch, and what tells that it is whole."""
 
     @property
     def name(self) -> str:
-        """Name the file in the folder that it comes into."""
+        """Name the file in the destination folder."""
 
     @property
     def urls(self) -> Sequence[Place]:
-        """List where it lies; the first place that gives the right file is taken."""
+        """List the places of the file; the first one that gives the right file is used."""
 
     @property
     def n_bytes(self) -> int | None:
-        """Count its bytes, where that is known; never more are written."""
+        """Give the size of the file, if it is known; no more bytes are ever written."""
 
     @property
     def digest(self) -> str | None:
@@ -46,12 +46,12 @@ class Wanted(Protocol):
 
 
 class Fetched(NamedTuple):
-    """A whole file, and how it is known to be."""
+    """A whole file, and the check that it passed."""
 
     path: Path
     sha256: str
     checked: str
-    """The hash that it was compared with, in words for people."""
+    """The hash that the file was compared with, in words for people."""
 
 
 def fetch(
@@ -63,24 +63,25 @@ def fetch(
     accept: Callable[[Path], object] = ignore,
     on_progress: OnBytes = ignore,
 ) -> Fetched:
-    """Get a file into a folder.
+    """Fetch a file into a folder.
 
-    Until it is whole it is called `{name}.part`; what is there of it is not fetched again. A file
-    without a published hash is held to the SHA-256 that `record_hash` wrote the first time.
+    Until it is whole, the file is called `{name}.part`, and the bytes in it are not fetched again.
+    A file without a published hash is held to the SHA-256 that `record_hash` wrote the first time.
 
     Args:
         wanted: The file, and the places that may give it.
         folder: An existing folder.
         option: The argument by which the caller names another place, for errors.
-        overwrite: Replace a file that is there; else it is only held to the hash.
-        accept: Called with the whole file before it takes its name; if it raises, the file goes.
-        on_progress: Told of the bytes.
+        overwrite: Replace an existing file; otherwise it is only held to the hash.
+        accept: Called with the whole file before it takes its name; if it raises, the file is
+            removed.
+        on_progress: Told of the number of bytes.
 
     Raises:
-        UsageError: An address that is neither http nor https.
-        DownloadError: No place gives the file, it is another than the published one, the disk is
-            full, or another process gets it. What came of it stays, to be resumed, unless it is
-            wrong.
+        UsageError: An address is neither http nor https.
+        DownloadError: No place gives the file, it is not the published one, the disk is full, or
+            another process is fetching it. The bytes that arrived are kept for resuming, unless
+            they are wrong.
     """
     path = folder / wanted.name
     for place in wanted.urls:
@@ -117,15 +118,15 @@ def fetch(
 
 
 def fetch_bytes(place: Place, *, most: int) -> bytes:
-    """Get what a small file holds.
+    """Fetch the content of a small file.
 
     Args:
         place: The place of the file.
-        most: The most bytes that it may have.
+        most: The largest number of bytes that it may have.
 
     Raises:
-        UsageError: An address that is neither http nor https.
-        DownloadError: It cannot be had, or is longer.
+        UsageError: The address is neither http nor https.
+        DownloadError: The file cannot be fetched, or is longer.
     """
     check_scheme(place)
     try:
@@ -145,7 +146,7 @@ def fetch_bytes(place: Place, *, most: int) -> bytes:
 
 
 def recorded_hash(folder: Path, name: str) -> str | None:
-    """Give the SHA-256 that was written the first time."""
+    """Give the SHA-256 that was recorded the first time; None if there is none."""
     try:
         text = (folder / f"{name}.sha256").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -155,12 +156,12 @@ def recorded_hash(folder: Path, name: str) -> str | None:
 
 
 def record_hash(folder: Path, name: str, sha256: str) -> None:
-    """Write it beside the file, in the form of `sha256sum`."""
+    """Write a file's SHA-256 beside it, in the format of `sha256sum`."""
     (folder / f"{name}.sha256").write_text(f"{sha256}  {name}\n", encoding="utf-8")
 
 
 def remove_part(path: Path) -> bool:
-    """Remove what is there of a file that was not fetched whole; False: there is nothing."""
+    """Remove the part of a file that was not fetched whole; return False if there is none."""
     part = path.with_name(f"{path.name}.part")
     there = part.exists()
     part.unlink(missing_ok=True)
@@ -170,13 +171,13 @@ def remove_part(path: Path) -> bool:
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[BufferedRandom]:
-    """Open what there is of a file, for one process at a time."""
+    """Open the part file of a file, for one process at a time."""
     part = path.with_name(f"{path.name}.part")
     with _locked(part) as file:
         try:
             yield file
         finally:
-            # Seeking flushes too, what was written up to Ctrl-C.
+            # Seeking also flushes what was written before Ctrl-C.
             if not file.closed and not file.seek(0, os.SEEK_END):
                 if os.name == "nt":  # which removes no open file
                     file.close()
@@ -199,11 +200,11 @@ def _locked(part: Path) -> BufferedRandom:
         with suppress(FileNotFoundError):
             if os.path.samestat(part.stat(), os.fstat(file.fileno())):
                 return file
-        file.close()  # it became whole, or went, between the two calls
+        file.close()  # it was completed or removed between the two calls
 
 
 def _accept(part: BufferedRandom, accept: Callable[[Path], object]) -> None:
-    """Ask about the whole file, and empty it if it is not welcome."""
+    """Pass the whole file to `accept`, and empty it if that refuses it."""
     try:
         accept(Path(part.name))
     except WidesrError:
@@ -212,9 +213,9 @@ def _accept(part: BufferedRandom, accept: Callable[[Path], object]) -> None:
 
 
 def _from(place: Place, part: BufferedRandom, wanted: Wanted, on_progress: OnBytes) -> Fetched:
-    """Make the file whole from a place; once more from its beginning, if it was begun elsewhere.
+    """Complete the file from a place; start once more if the bytes that were there prove wrong.
 
-    The bytes that were there may come from an older state of the file; only the whole shows it.
+    Those bytes may come from an older state of the file, which only the whole file can show.
     """
     was_begun = part.seek(0, os.SEEK_END) > 0
     _complete(part, place, wanted, on_progress)
@@ -228,7 +229,7 @@ def _from(place: Place, part: BufferedRandom, wanted: Wanted, on_progress: OnByt
 
 
 def _complete(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> None:
-    """Connect until the file is whole, as long as the connections bring something."""
+    """Connect again and again until the file is whole, as long as connections bring new bytes."""
     fruitless = 0
     while fruitless < _TRIES:
         have = part.seek(0, os.SEEK_END)
@@ -239,7 +240,7 @@ def _complete(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: O
 
 
 def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> bool:
-    """Write what one connection brings behind what is there, and say whether that is all."""
+    """Append the bytes from one connection, and return whether the file is whole."""
     have = part.seek(0, os.SEEK_END)
     version = _version_file(Path(part.name))
     known = None
@@ -268,12 +269,12 @@ def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnByt
 
 
 def _version_file(part: Path) -> Path:
-    """Name the file that keeps the server's name for this state, while only a part is here."""
+    """Name the file that keeps the server's version of the file, as long as it is not whole."""
     return part.with_name(f"{part.name}.version")
 
 
 def _checked(wanted: Wanted, path: Path) -> Fetched:
-    """Hold a file to its published hash, or else to the one that was kept the first time."""
+    """Check a file against its published hash, or else against the one recorded the first time."""
     kind, _, published = (wanted.digest or "").partition(":")
     expected = published or recorded_hash(path.parent, wanted.name)
     sha256, other = hashlib.sha256(), hashlib.md5(usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and take open files as byte strings."""
+"""Writes files whole or not at all, and treats open files as byte strings."""
 
 import errno
 import os
@@ -16,25 +16,26 @@ from widesr.system.locks import lock
 
 @contextmanager
 def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
-    """Open a hidden file beside `path` that takes its name when all has gone well, and else goes.
+    """Open a hidden file beside `path` that is renamed to it on success, and removed otherwise.
 
-    What has the name is on the disk before it has it, so that not even a loss of power leaves half
-    a file. Only a process that is killed may leave `.widesr-*.part` behind; `remove_leftovers`
-    tells it from that of a live one.
+    The content is on the disk before the file gets its name, so that not even a loss of power
+    leaves half a file. Only a killed process may leave `.widesr-*.part` behind; `remove_leftovers`
+    tells such a file from that of a live process.
 
     Args:
-        path: The file to be; a symbolic link is replaced, not followed.
-        overwrite: Replace a file that is there. If False, none is replaced, not even one that
-            comes there while this one is written.
+        path: The file to write; a symbolic link is replaced, not followed.
+        overwrite: Replace an existing file. If False, none is replaced, not even one that appears
+            while this one is written.
 
     Yields:
         The hidden file, empty, for writing and reading back; its `name` is its path.
 
     Raises:
-        FileExistsError: `path` is there, and `overwrite` is False.
+        FileExistsError: `path` exists, and `overwrite` is False.
         IsADirectoryError: `path` is a folder.
         FileNotFoundError: The folder is missing.
-        OSError: The folder takes no file, or is full; or `path` is a device, a pipe or a socket.
+        OSError: No file can be written to the folder, or the disk is full; or `path` is a device, a
+            pipe or a socket.
     """
     if not overwrite and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -55,7 +56,7 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
             else:
                 _take_name(part, path)
         finally:
-            with suppress(OSError):  # of what a failed write left over; that failure is raised
+            with suppress(OSError):  # closing after a failed write; that failure is raised
                 file.close()
         _sync_folder(path.parent)
     finally:
@@ -64,7 +65,7 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse a name that a file would take from a device: under root, even /dev/null goes.
+    """Refuse the name of a device, which a file would replace: root could even lose /dev/null.
 
     Raises:
         OSError: `path` is a device, a pipe or a socket, or a link to one, as /dev/stdout is.
@@ -78,11 +79,11 @@ def refuse_special(path: Path) -> None:
 
 
 def give_name(part: Path, path: Path, *, overwrite: bool) -> None:
-    """Give a file that is whole and on the disk its name, in the same file system.
+    """Rename a file that is whole and on the disk to `path`, in the same file system.
 
     Raises:
-        FileExistsError: `path` is there, and `overwrite` is False.
-        OSError: The folder takes no file, or `path` is a device, a pipe or a socket.
+        FileExistsError: `path` exists, and `overwrite` is False.
+        OSError: No file can be written to the folder, or `path` is a device, a pipe or a socket.
     """
     if overwrite:
         refuse_special(path)
@@ -99,8 +100,8 @@ _PART = re.compile(r"\.widesr-[0-9a-f]{16}\.part")
 def remove_leftovers(folder: Path) -> None:
     """Remove the hidden files of `whole_file` that killed processes left; live ones keep theirs.
 
-    A live process holds a lock on its file, which ends with the process, however that ends. What
-    cannot be locked or removed stays.
+    A live process holds a lock on its file, which ends with the process, however that ends. A file
+    that cannot be locked or removed stays.
     """
     with suppress(OSError):  # no such folder, or not ours to look into
         for part in folder.iterdir():
@@ -116,7 +117,7 @@ def _remove_unlocked(part: Path) -> None:
     fd = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         lock(fd, wait=False)
-        # Of files that have this name only who holds the lock removes it, so it stays this one.
+        # Only the holder of the lock removes a file of this name, so it stays the same file.
         if os.path.samestat(os.fstat(fd), part.lstat()):
             part.unlink()
     finally:
@@ -135,7 +136,7 @@ def _open_locked(part: Path) -> BufferedRandom:
 
 
 def _take_name(part: Path, path: Path) -> None:
-    """Give the file its name, unless another has it by now."""
+    """Give the file its name, unless another file has it by now."""
     try:
         os.link(part, path)
     except OSError as error:
@@ -153,7 +154,7 @@ def _take_name(part: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk; where that is not possible, the file is there anyhow."""
+    """Write the new name to the disk; where that is not possible, the file exists all the same."""
     with suppress(OSError):  # Windows opens no folder at all
         fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
@@ -163,12 +164,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def append_whole(path: Path, lines: bytes) -> None:
-    """Add lines to a file that may be missing: all are on the disk when this returns, or none.
+    """Append lines to a file, which may be missing: all of them are written to the disk, or none.
 
-    What a killed process left of a last line is cut off first. Several processes may add at once.
+    An incomplete last line from a killed process is cut off first. Several processes may append at
+    once.
 
     Raises:
-        OSError: The file takes nothing more; it is as it was.
+        OSError: Nothing could be appended; the file is as it was.
     """
     is_new = not os.path.lexists(path)
     with path.open("a+b", buffering=0) as file:
@@ -190,7 +192,7 @@ def append_whole(path: Path, lines: bytes) -> None:
 
 
 def _end_of_lines(file: FileIO) -> int:
-    """Find where the last whole line ends."""
+    """Find the end of the last whole line."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(end - _STEP, 0)
@@ -206,7 +208,7 @@ _STEP = 2**16
 
 
 class FileBytes:
-    """An open file as a byte string: read slice by slice, changed in places, made longer."""
+    """An open file as a byte string, to be read by slices, overwritten in places, and extended."""
 
     def __init__(self, fd: int) -> None:
         self.fd, self._moving = fd, threading.Lock()
@@ -223,10 +225,10 @@ class FileBytes:
             return os.read(self.fd, n)
 
     def put(self, at: int, data: bytes) -> None:
-        """Overwrite what lies at an offset, or write there, all of it."""
+        """Write all of the data at an offset."""
         if hasattr(os, "pwrite"):
             view = memoryview(data)
-            while view:  # a disk that fills up takes a part, and then says why
+            while view:  # a full disk takes a part, and fails at the next write
                 written = os.pwrite(self.fd, view, at)
                 view, at = view[written:], at + written
             return
@@ -235,7 +237,7 @@ class FileBytes:
 
     @contextmanager
     def _at(self, offset: int) -> Iterator[None]:
-        """Move to an offset and back, on Windows, which reads and writes only where it stands."""
+        """Move to an offset and back: Windows reads and writes only at the file's position."""
         with self._moving:
             before = os.lseek(self.fd, 0, os.SEEK_CUR)
             os.lseek(self.fd, offset, os.SEEK_SET)
@@ -245,7 +247,7 @@ class FileBytes:
                 os.lseek(self.fd, before, os.SEEK_SET)
 
     def append(self, data: bytes) -> None:
-        """Write behind the end, all of it."""
+        """Write all of the data at the end."""
         os.lseek(self.fd, 0, os.SEEK_END)
         view = memoryview(data)
         while view:

@@ -1,4 +1,4 @@
-"""Find folders, and the pictures in them by their names; no file is opened."""
+"""Finds folders, and the pictures in them by name; no file is opened."""
 
 import os
 import re
@@ -15,7 +15,8 @@ PICTURE_SUFFIXES = frozenset(
         *(".arw", ".avifs", ".cr2", ".cr3", ".dng", ".jp2", ".nef", ".pfm", ".psd"),
     )
 )
-"""Includes kinds that are not read: those are refused by name, where a text file is passed over."""
+"""Endings of pictures, including kinds that are not read: such files are refused by name, while
+other files, such as text, are passed over."""
 
 CLIP_SUFFIXES = frozenset(
     (
@@ -27,23 +28,23 @@ CLIP_SUFFIXES = frozenset(
 
 
 def is_folder(path: Path) -> bool:
-    """Say whether this is a folder; unlike `Path.is_dir`, also of a name too long for any file."""
+    """Tell whether a path is a folder; unlike `Path.is_dir`, also if the name is too long."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def nearest_there(path: Path) -> Path:
-    """Go up from a path to the first that is there: what a folder that is to be made lies in."""
+    """Go up from a path to the first one that exists: the place where a new folder is made."""
     while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return path
 
 
 _WEB_ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
-"""A `Path` has one slash where the user wrote two."""
+"""Pattern of a web address in a `Path`, which has one slash where the user wrote two."""
 
 
 def web_address(path: Path) -> str | None:
-    """The web address that a path was meant as; None if it is none, or a file has that name."""
+    """Return the web address that a path was meant as; None if it is not one, or is a file."""
     found = _WEB_ADDRESS.match(str(path))
     if not found or os.path.lexists(path):
         return None
@@ -51,10 +52,10 @@ def web_address(path: Path) -> str | None:
 
 
 def frames_in(folder: Path) -> list[Path]:
-    """List the pictures of a folder as frames of a clip: by their names, 9.png before 10.png.
+    """List the pictures of a folder as frames of a clip, by name, 9.png before 10.png.
 
     Raises:
-        ImageReadError: The folder may not be listed.
+        ImageReadError: The folder cannot be listed.
     """
     return sorted(pictures_in(folder), key=_by_number)
 
@@ -72,17 +73,18 @@ def pictures_in(
     unlisted: Callable[[Path, ImageReadError], None] | None = None,
     suffixes: Collection[str] = PICTURE_SUFFIXES,
 ) -> list[Path]:
-    """List the pictures of a folder in the order of their names, hidden ones left out.
+    """List the pictures of a folder in the order of their names, without hidden ones.
 
     Args:
         folder: An existing folder.
-        recursive: List the pictures of the folders in it too; a folder's own pictures come first.
-        but: A folder that is left out, with all that is in it.
-        unlisted: Told of a folder that may not be listed, and why; the others are. None raises.
-        suffixes: The endings of what is listed, in lower case.
+        recursive: Also list the pictures of its subfolders; a folder's own pictures come first.
+        but: A folder to leave out, with everything in it.
+        unlisted: Called with each folder that cannot be listed, and the reason, while the others
+            are listed; if None, an error is raised.
+        suffixes: The endings of the files to list, in lower case.
 
     Raises:
-        ImageReadError: A folder may not be listed.
+        ImageReadError: A folder cannot be listed, and `unlisted` is None.
     """
 
     def refuse(error: OSError) -> None:
@@ -96,7 +98,7 @@ def pictures_in(
 
 
 def count_others(folder: Path, *, recursive: bool = False, but: Path | None = None) -> int:
-    """Count the files that `pictures_in` passes over, hidden ones left out."""
+    """Count the files that `pictures_in` passes over, without hidden ones."""
     files = _visible(folder, recursive=recursive, but=but, on_error=None)
     return sum(file.suffix.lower() not in PICTURE_SUFFIXES for file in files)
 
@@ -108,7 +110,7 @@ def _visible(
     but: Path | None,
     on_error: Callable[[OSError], None] | None,
 ) -> Iterator[Path]:
-    """List the files of a folder that are not hidden, in the order of their names."""
+    """Yield the files of a folder that are not hidden, in the order of their names."""
     for parent, folders, names in os.walk(folder, onerror=on_error):
         here = Path(parent)
         folders[:] = sorted(

@@ -1,4 +1,4 @@
-"""Lock open files against other processes, by what the standard library has on this platform.
+"""Locks open files against other processes, with the standard library of each platform.
 
 A lock ends when its file is closed, or with the process, however that ends.
 """
@@ -16,11 +16,11 @@ except ImportError:  # everywhere else
     msvcrt = None  # type: ignore[assignment]
 
 _FAR = 2**40
-"""Offset of the byte that stands for the file on Windows, where what is locked cannot be read."""
+"""Offset of the byte that stands for the file on Windows, where locked bytes cannot be read."""
 
 
 def lock(fd: int, *, wait: bool) -> None:
-    """Take the lock of an open file; it belongs to the process that has opened it.
+    """Take the lock of an open file; it belongs to the process that opened the file.
 
     Args:
         fd: The descriptor of the file.
@@ -48,7 +48,7 @@ def _lock_far_byte(fd: int, *, wait: bool) -> None:
             except OSError as error:
                 if not wait:
                     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
-                if error.errno != errno.EDEADLK:  # ten seconds went by: go on waiting
+                if error.errno != errno.EDEADLK:  # ten seconds have passed: keep waiting
                     raise
             else:
                 return

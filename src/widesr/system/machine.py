@@ -1,4 +1,4 @@
-"""Describe this machine: its CPU, and how much of it this process may use."""
+"""Describes this machine: its CPU, and how much of it this process may use."""
 
 import os
 import platform
@@ -15,16 +15,16 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 class Cpu(NamedTuple):
-    """The CPU, in the words of Linux; nothing is known on other systems."""
+    """The CPU as Linux describes it; on other systems the fields are empty."""
 
     vendor: str
     flags: frozenset[str]
-    """The names of what it can do."""
+    """The names of its features."""
 
 
 @cache
 def cpu() -> Cpu:
-    """Look at the CPU."""
+    """Read the description of the CPU."""
     lines = dict.fromkeys(("vendor_id", "flags"), "")
     for line in reversed(_text(_CPUINFO).splitlines()):  # the first CPU is read last
         name, _, value = line.partition(":")
@@ -45,19 +45,19 @@ def _allowed_cpus() -> int:
 
 
 def streams_of(threads: int) -> int:
-    """Say into how many groups to part threads, each of which computes a tile of its own.
+    """Choose the number of groups to divide threads into; each group computes its own tile.
 
-    Two groups wait less for one another than the threads of one do for the last of them, and while
-    one is at what only one thread can do the other goes on. More would hold more tiles in memory.
+    Two groups lose less time waiting than one group does for its slowest thread, and while one runs
+    a part that only one thread can do, the other goes on. More would hold more tiles in memory.
     """
     return next((n for n in (2, 3) if threads % n == 0), 1)
 
 
 def _quotas() -> list[float]:
-    """List how many CPUs' time each control group around this process grants, version 2 or 1.
+    """List the quota, in CPUs, of each control group around this process, version 2 or 1.
 
-    A thread for each CPU of the machine would use the quota up at once, and all would then be
-    stopped for the rest of each tenth of a second.
+    With one thread for each CPU of the machine, the quota would be used up at once, and all threads
+    would be stopped for the rest of each tenth of a second.
     """
     found = []
     for line in _text(_OWN_CGROUP).splitlines():
@@ -68,7 +68,8 @@ def _quotas() -> list[float]:
             root, files = _CGROUPS / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
         else:
             continue
-        # In a container the path is that outside, and not there; its root is its own group.
+        # In a container, the path is that of the host and does not exist; the container's own group
+        # is the root.
         own = root / path.lstrip("/")
         for folder in (own, *own.parents):
             words = " ".join(_text(folder / file) for file in files).split()
@@ -78,7 +79,7 @@ def _quotas() -> list[float]:
 
 
 def _text(path: Path) -> str:
-    """Read a file of the kernel; "" if it is not there."""
+    """Read a file of the kernel; return "" if it does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -107,7 +108,7 @@ class MachineReport(BaseModel):
 
 
 def this_machine() -> MachineReport:
-    """Say what this runs on."""
+    """Describe the machine that this process runs on."""
     return MachineReport(
         cpu=cpu_name(),
         cores=_allowed_cpus(),

@@ -1,4 +1,4 @@
-"""Name the folders of a user's own files of widesr, by the customs of the platform."""
+"""Names the folders of a user's own widesr files, by the conventions of the platform."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Name the folder of what can be made again; $WIDESR_CACHE names another."""
+    """Name the folder of files that can be made again; $WIDESR_CACHE names another."""
     return _named("WIDESR_CACHE") or _platform(mac="Caches", xdg="XDG_CACHE_HOME", home=".cache")
 
 

@@ -1,4 +1,4 @@
-"""Read a file where it lies, at an address of the web or in a folder, from any byte of it on."""
+"""Reads a file at a web address or in a folder, from any byte on."""
 
 import http
 import http.client
@@ -15,14 +15,14 @@ from widesr.system.version import __version__
 
 _CHUNK = 2**20
 _TIMEOUT_S = 60.0
-"""Seconds of silence after which a connection is given up."""
+"""Seconds of silence after which a connection is abandoned."""
 
 Place = str | Path
 """The place of a file: an address, https:// or http://, or a path on this machine."""
 
 
 class RefusedError(Exception):
-    """A place that does not give the file; the next one may."""
+    """A place does not give the file; the next place may."""
 
 
 class Stream(NamedTuple):
@@ -30,16 +30,16 @@ class Stream(NamedTuple):
 
     body: http.client.HTTPResponse | BufferedReader
     start: int
-    """The offset in the file at which it begins; -1 if that is not said."""
+    """The offset in the file at which the stream begins; -1 if the server does not say."""
     total: int | None
-    """Bytes of the whole file, where that is said."""
+    """The number of bytes of the whole file; None if the server does not say."""
     is_part: bool
-    """True for the part that was asked for, False for the whole file."""
+    """True for the requested part, False for the whole file."""
     version: str
     """The server's name for this state of the file."""
 
     def read(self) -> bytes | None:
-        """Read what has come by now: b"" at the end, None where the connection breaks."""
+        """Read the bytes that have arrived: b"" at the end, None if the connection breaks."""
         try:
             return self.body.read1(_CHUNK)
         except (OSError, http.client.HTTPException):
@@ -47,25 +47,26 @@ class Stream(NamedTuple):
 
 
 def check_scheme(place: Place) -> None:
-    """Refuse an address that leads elsewhere than to the web.
+    """Refuse an address that is not on the web.
 
     Raises:
-        UsageError: It is neither http nor https.
+        UsageError: The address is neither http nor https.
     """
     if isinstance(place, str) and not re.match("https?://", place):
         raise UsageError(f"{place}: is no place to fetch from; expected https:// or http://")
 
 
 def open_place(place: Place, *, have: int = 0, version: str | None = None) -> Stream:
-    """Begin to read a place behind what is there already, or from its start.
+    """Open a file at a place, after the bytes that are already here or from its start.
 
     Args:
-        place: The place of the file; `check_scheme` let it pass.
-        have: Bytes that are there already, and need not come again.
-        version: `Stream.version` of the file that they are of: of any other, all is given.
+        place: The place of the file, which `check_scheme` has let pass.
+        have: Number of bytes that are already here and need not be sent again.
+        version: `Stream.version` of the file that these bytes are from; if the file has another
+            version now, the whole file is sent.
 
     Raises:
-        RefusedError: The place does not give the file, and why.
+        RefusedError: The place does not give the file; the message says why.
     """
     if isinstance(place, Path):
         return _open_file(place, have=have)
@@ -80,7 +81,7 @@ def open_place(place: Place, *, have: int = 0, version: str | None = None) -> St
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return open_place(place)  # more is there than the server has
+            return open_place(place)  # there are more bytes here than there
         phrase = http.client.responses.get(error.code, "")  # the server's own may hold anything
         raise RefusedError(f"{error.code} {phrase}".strip()) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -104,7 +105,7 @@ def _open_file(place: Path, *, have: int) -> Stream:
 
 
 def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Find where what comes begins in the file, and how long the whole file is."""
+    """Find the offset in the file at which a response begins, and the size of the whole file."""
     if response.status == http.HTTPStatus.PARTIAL_CONTENT:
         found = re.match(
             r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)$", response.headers.get("Content-Range", "")
@@ -117,6 +118,6 @@ def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
 
 
 def _why(error: Exception) -> str:
-    """Say what went wrong with a connection, without the number that the system has for it."""
+    """Say what went wrong with a connection, without the system's error number."""
     cause = getattr(error, "reason", error)
     return getattr(cause, "strerror", None) or str(cause) or "no answer"

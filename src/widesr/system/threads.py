@@ -1,4 +1,4 @@
-"""Overlap work, each part of it in a thread of its own; results come in order."""
+"""Overlaps work, each part in a thread of its own; results come in order."""
 
 import threading
 from collections import deque
@@ -15,7 +15,7 @@ Given = TypeVar("Given")
 Taken = TypeVar("Taken")
 
 MOST = 4
-"""Items under way at once: one in each stage, and one that waits."""
+"""Largest number of items in progress at once: one in each stage, and one that waits."""
 
 
 def overlapped(
@@ -30,20 +30,21 @@ def overlapped(
 ) -> Generator[Result]:
     """Read the next items while one is made and the one before it is written.
 
-    Each stage does one item at a time, in order. Closing the generator, or an exception in its
-    caller, waits for the stages that are at work and begins no other; no thread stays behind.
+    Each stage handles one item at a time, in order. If the generator is closed, or its caller
+    raises, it waits for the running stages and starts no other; no thread stays behind.
 
     Args:
         items: The items to work on.
         read: First stage.
         make: Second stage.
         write: Third stage.
-        weigh: Gives the part of the budget that an item takes from its start to its end.
-        budget: The most that all items under way may take together; an item beyond it goes alone.
-        stop: Set when the end comes early, so that a long stage may look at it.
+        weigh: Function that returns the part of the budget that an item takes, from its start to
+            its end.
+        budget: The most that all items in progress may take together; a heavier item runs alone.
+        stop: Event that is set if the work ends early, so that a long stage can check it.
 
     Yields:
-        Each item's result, in order, as soon as it is there.
+        Each item's result, in order, as soon as it is ready.
 
     Raises:
         Exception: Any exception that a stage raises.
@@ -62,7 +63,7 @@ def overlapped(
             was_read = reading.submit(read, item)
             was_made = making.submit(_after, was_read, make, stop)
             under_way.append((weight, writing.submit(_after, was_made, write, stop)))
-            del was_read, was_made  # else they would hold a picture longer than its stages do
+            del was_read, was_made  # otherwise they would hold a picture longer than its stages do
         while under_way:
             yield under_way.popleft()[1].result()
 
@@ -70,12 +71,12 @@ def overlapped(
 def in_threads(
     items: Iterable[Item], make: Callable[[Item], Made], *, threads: int
 ) -> Generator[Made]:
-    """Make several items at once, each in one of some threads; one more waits to be begun.
+    """Make several items at once, each in a thread; one more item waits to be started.
 
     Closing the generator waits for the items that are being made; no thread stays behind.
 
     Yields:
-        The result of each item, in order, as soon as it is there.
+        The result of each item, in order, as soon as it is ready.
 
     Raises:
         Exception: Any exception that `make` raises.
@@ -93,7 +94,7 @@ def in_threads(
 
 
 def ahead(items: Iterable[Item]) -> Generator[Item]:
-    """Make each item while the one before it is used; one thread makes them all.
+    """Make each item while the one before it is in use; one thread makes all of them.
 
     Closing the generator waits for the item that is being made.
 
@@ -106,7 +107,7 @@ def ahead(items: Iterable[Item]) -> Generator[Item]:
         while (item := coming.result()) is not end:
             coming = maker.submit(next, each, end)
             yield cast("Item", item)
-            del item  # else it would be held while the next one is waited for
+            del item  # otherwise it would be held while the next one is awaited
 
 
 def _after(before: Future[Given], stage: Callable[[Given], Taken], stop: threading.Event) -> Taken:
