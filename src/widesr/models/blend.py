@@ -1,4 +1,4 @@
-"""Blend two models of the same network: a dial between the faithful and the crisp.
+"""Blends two models of the same network: a dial between the faithful and the crisp.
 
 The weights are interpolated, so a blend takes no longer than either model. It works because one of
 the two was fine-tuned from the other.
@@ -23,9 +23,10 @@ _TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 10: np.dtype("<f2")}
 
 
 def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
-    """Make the model that lies between two.
+    """Make a model between two models.
 
-    It is kept in the cache folder by what it is made of, so that another process finds it.
+    The blend is kept in the cache folder under a name made from the two models and the share, so
+    that another process finds it.
 
     Args:
         start: The model at share 0.
@@ -36,7 +37,7 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
         The blend, with a card that names both and has no scores.
 
     Raises:
-        UsageError: The share is out of range, or the two are not of the same network.
+        UsageError: The share is out of range, or the two models are not of the same network.
         ModelFileError: A file cannot be read, or the blend cannot be written.
     """
     if not 0 <= share <= 1:
@@ -46,7 +47,7 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
     key = f"{start.card.weights_sha256} {end.card.weights_sha256} {share!r}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = cache_folder() / "blends" / f"{end.card.name}-{share:g}-{digest}.onnx"
-    with suppress(ModelFileError):  # it is missing or damaged: make it
+    with suppress(ModelFileError):  # the blend is missing or damaged: make it
         return ModelFile(path, read_card(path))
     model = memoryview(_blended(start, end, share))
     card = end.card.model_copy(
@@ -70,7 +71,7 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
 
 
 def _blended(start: ModelFile, end: ModelFile, share: float) -> bytes:
-    """Give the file of `end` with blended weights: all else stays, byte for byte."""
+    """Return the file of `end` with blended weights; all else stays, byte for byte."""
     try:
         first, model = start.path.read_bytes(), bytearray(end.path.read_bytes())
         theirs, ours = initializers(memoryview(first)), initializers(memoryview(bytes(model)))

@@ -1,7 +1,7 @@
-"""List the models that there are, and read what is known about each: its card.
+"""Lists the available models, and reads what is known about each: its card.
 
 A model is one `.onnx` file; its card is JSON in the file's `metadata_props["widesr"]`. Cards are
-read by a scan of the protobuf's top fields, so listing models starts no runtime.
+read by scanning the top-level protobuf fields, so listing models starts no runtime.
 """
 
 import difflib
@@ -23,7 +23,8 @@ from widesr.system.paths import models_folder
 _logger = logging.getLogger(__name__)
 
 MODELS_DIR = Path(__file__).parent
-"""The models in the package; a file is named as its model. Others are in `models_folder()`."""
+"""Folder of the models in the package; each file has its model's name. Other models are in
+`models_folder()`."""
 
 ALIASES: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a12w16-x2", 3: "wdsr-a12w16-x3", 4: "wdsr-a12w16-x4"},
@@ -38,17 +39,17 @@ ALIASES: dict[str, dict[int, str]] = {
     "samples": {4: "wdsr-a16-samples-x4"},
 }
 """Other names of models, by scale. `fast`, `default` and `best` are for clean pictures, `realistic`
-is for JPEG files and noise, `crisp` invents detail, and `samples` invents other detail for each
+is for JPEG files and noise, `crisp` invents detail, and `samples` invents different detail for each
 seed."""
 
 
 def aliases_of(name: str) -> list[str]:
-    """List the aliases that stand for a model; most have one, and some none."""
+    """List the aliases that stand for a model; most models have one, and some have none."""
     return [alias for alias, models in ALIASES.items() if name in models.values()]
 
 
 CRISP = "crisp"
-"""The alias of the models that invent detail; "crisp:0.5" goes half the way to them."""
+"""The alias of the models that invent detail; "crisp:0.5" goes half-way to them."""
 
 FAITHFUL = {"wdsr-a16-crisp-x2": "wdsr-a16-x2", "wdsr-a16-crisp-x4": "wdsr-a16-x4"}
 """The models that the crisp ones were fine-tuned from, at the other end of the dial."""
@@ -57,7 +58,7 @@ BICUBIC = "bicubic"
 """The name of `imresize` everywhere a model is named: any scale, no file."""
 
 NEAREST = "nearest"
-"""The name of repeated pixels in upscaling, for pixel art: any size, no file."""
+"""The name of upscaling by repeated pixels, for pixel art: any size, no file."""
 
 CARD_KEY = "widesr"
 """The key of the card in a model file's `metadata_props`."""
@@ -66,7 +67,7 @@ CARDS_SINCE = "0.1.0"
 """The first version of widesr that reads a card as this one writes it."""
 
 LowPrecision = Literal["bf16", "fp16", "int8"]
-"""All that is less than fp32."""
+"""Precisions below fp32."""
 
 _Count = Annotated[int, Field(ge=0)]
 _Magnitude = Annotated[float, Field(ge=0)]
@@ -77,7 +78,7 @@ class _Record(BaseModel):
 
 
 class Score(_Record):
-    """Quality over one test set, by one named protocol; meaningless without it."""
+    """Quality over one test set by one named protocol, without which it is meaningless."""
 
     dataset: str
     protocol: str
@@ -94,7 +95,7 @@ class Loss(_Record):
     worst: float
     """The cost on the photograph that loses most."""
     n: _Count
-    """Photographs, none of which the ranges were found on."""
+    """The number of photographs, none of which was used to find the ranges."""
 
 
 class TrainingData(_Record):
@@ -103,7 +104,7 @@ class TrainingData(_Record):
     name: str
     licence: str
     n: _Count
-    """Pictures."""
+    """The number of pictures."""
 
 
 class ModelCard(_Record):
@@ -113,21 +114,21 @@ class ModelCard(_Record):
     family: str
     scale: Annotated[int, Field(ge=1)]
     receptive_radius: _Count
-    """LR pixels; a tile with this halo comes out as in the whole picture."""
+    """Halo in LR pixels with which a tile comes out as in the whole picture."""
     frames: Annotated[int, Field(ge=1)] = 1
-    """Frames that go in side by side for each picture; above 1 the model is for clips alone."""
+    """Input frames, side by side, for each picture; above 1, the model is for clips only."""
     tiles: bool = True
-    """False if tiles never do, because every pixel depends on the whole picture."""
+    """False if no tile comes out as in the whole picture, on which every pixel depends."""
     margin: _Count = 0
-    """Mirrored LR pixels that the graph itself puts around a picture; around those of other graphs
-    widesr puts them."""
+    """Mirrored LR pixels that the graph itself adds around a picture; for other graphs, widesr adds
+    them."""
     parameters: _Count
-    """The count as trained, with the gains of weight norm, as papers count them."""
+    """The number of parameters in training, with the gains of weight norm, as papers count them."""
     parameters_fused: _Count = 0
-    """The count as run, weight norm folded."""
+    """The number of parameters at run time, with weight norm folded in."""
     licence: str
     degradation: str
-    """The way that HR became LR in training: "bicubic", "realistic"."""
+    """The degradation from HR to LR in training: "bicubic", "realistic"."""
     recipe: str = ""
     commit: str = ""
     steps: _Count = 0
@@ -135,30 +136,30 @@ class ModelCard(_Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     machine: str = ""
     started_from: str = ""
-    """The weights that training began with, and their SHA-256; empty: random."""
+    """The weights that training began with, and their SHA-256; empty if they were random."""
     teacher: str = ""
-    """The model whose pictures were learned from, beside the photographs or instead of them: its
-    name, licence and SHA-256; empty: none."""
+    """The model whose output was a training target, beside the photographs or instead of them: its
+    name, licence and SHA-256; empty if there was none."""
     training_data: tuple[TrainingData, ...] = ()
     scores: tuple[Score, ...] = ()
     losses: tuple[Loss, ...] = ()
     """The costs of precisions, as `widesr calibrate` measured them."""
     ranges: dict[str, Annotated[tuple[_Magnitude, ...], Field(min_length=1)]] = {}
-    """Largest magnitudes that int8 holds of what goes into a convolution, for each channel, by its
-    name in the graph; convolutions without them are not computed in int8."""
+    """The largest magnitudes that int8 holds in each channel of a convolution's input, by the
+    input's name in the graph; convolutions without ranges are not computed in int8."""
     weights_sha256: str
-    """The SHA-256 of the file's graph, structure and weights; it is checked at each reading."""
+    """The SHA-256 of the file's graph, structure and weights; it is checked whenever it is read."""
     source: str = ""
     notes: str = ""
 
     def loss_in(self, precision: str) -> Loss | None:
-        """Return what a precision costs; None where it was not measured."""
+        """Return the cost of a precision; None if it was not measured."""
         return next((loss for loss in self.losses if loss.precision == precision), None)
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model on disk, its card read and valid; its graph not looked at yet."""
+    """A model on disk whose card is read and valid; its graph has not been looked at yet."""
 
     path: Path
     card: ModelCard
@@ -183,7 +184,7 @@ def list_shipped() -> list[ModelFile]:
 
 
 def model_paths() -> dict[str, Path]:
-    """Return the files behind the names; one in the package goes before one that was pulled."""
+    """Return the files of models by name; the package takes precedence over pulled models."""
     shipped = models_in(MODELS_DIR)
     return shipped | {n: path for n, path in models_in(models_folder()).items() if n not in shipped}
 
@@ -194,7 +195,7 @@ def locate(name: str, *, scale: int | None) -> Path:
     Args:
         name: An alias, the name of a model, or the path of an `.onnx` file or of a folder that
             holds one such file, as model hubs have them.
-        scale: The scale that an alias is asked for at.
+        scale: The scale at which to look up an alias.
 
     Raises:
         ModelNotFoundError: There is no such model or file, or the alias has none at this scale.
@@ -217,10 +218,10 @@ def locate(name: str, *, scale: int | None) -> Path:
 
 
 def read_header(path: Path) -> tuple[ModelCard | None, str]:
-    """Read a model file's card, and the SHA-256 of its graph, to which the card is held.
+    """Read a model file's card, and compute the SHA-256 of its graph, which the card must match.
 
     Returns:
-        The card, None where the file has none, and the hash in hexadecimal.
+        The card, or None if the file has none; and the hash in hexadecimal.
 
     Raises:
         ModelFileError: The file cannot be read, is not ONNX, holds no valid card, or is damaged.
@@ -255,10 +256,10 @@ def read_header(path: Path) -> tuple[ModelCard | None, str]:
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read a model file's card, and hold the file to the hash in it.
+    """Read a model file's card, and check the file against the hash in it.
 
     Raises:
-        ModelFileError: The file has no card, or the reasons of `read_header`.
+        ModelFileError: The file has no card, or is refused by `read_header`.
     """
     card, _ = read_header(path)
     if card is None:
@@ -269,15 +270,15 @@ def read_card(path: Path) -> ModelCard:
 
 
 def write_card(model: ModelFile, card: ModelCard, *, out: Path) -> None:
-    """Give a model file another card; all else in it stays, byte for byte.
+    """Write a model file with another card; all else in it stays, byte for byte.
 
     Args:
         model: The file, as read.
         card: A card for the same graph.
-        out: The file to write or replace; may be the model's own.
+        out: The file to write or replace, which may be the model's own.
 
     Raises:
-        ModelFileError: The file cannot be read any more, or the new one cannot be written.
+        ModelFileError: The file can no longer be read, or the new one cannot be written.
     """
     try:
         message = memoryview(model.path.read_bytes())
@@ -307,7 +308,7 @@ def _model_of_alias(alias: str, scale: int | None) -> str:
 
 
 def models_in(folder: Path) -> dict[str, Path]:
-    """Return the model files in a folder by their models' names; none if it cannot be read."""
+    """Return the model files in a folder by their models' names; empty if it cannot be read."""
     try:
         return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
     except OSError as error:  # the home of another user

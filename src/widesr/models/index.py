@@ -1,4 +1,4 @@
-"""Write the index of a mirror, `models.json`, from cards, and read it from anywhere."""
+"""Writes the index of a mirror, `models.json`, from cards, and reads it from anywhere."""
 
 import hashlib
 import re
@@ -17,27 +17,27 @@ from widesr.system.places import Place
 
 INDEX = "models.json"
 _MOST = 4 * 2**20
-"""Bytes of an index, some ten thousand models."""
+"""Largest index in bytes, enough for about ten thousand models."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_+-]*(?:\.[A-Za-z0-9_+-]+)*"
-"""The pattern of a model's name: a file name everywhere, and never a path."""
+"""The pattern of a model's name: valid as a file name everywhere, and never a path."""
 
 
 class Entry(BaseModel):
-    """A model in an index; keys of later versions are passed over."""
+    """A model in an index; keys of later versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     name: Annotated[str, Field(pattern=f"^{_NAME}$", max_length=100)]
     scale: Annotated[int, Field(ge=1)]
     file: Annotated[str, Field(pattern=rf"^{_NAME}\.onnx$", max_length=105)]
-    """Its name beside the index."""
+    """The name of the file beside the index."""
     n_bytes: Annotated[int, Field(alias="bytes", ge=1, le=2**31)]
-    """The size; at most what ONNX can hold in one file."""
+    """The size of the file; at most what ONNX can hold in one file."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     licence: Annotated[str, Field(pattern=r"^\P{C}*$", max_length=200)]
-    """The licence as on the card, without what moves the cursor of a terminal."""
+    """The licence as on the card; it has no characters that could move a terminal's cursor."""
     needs: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,3}$")]
-    """The version of widesr from which on the model can be used."""
+    """The first version of widesr that can use the model."""
 
 
 class Index(BaseModel):
@@ -65,10 +65,10 @@ def read_index(base: Place) -> Index:
     """Read the index of a mirror.
 
     Args:
-        base: Its address or folder.
+        base: The address or folder of the mirror.
 
     Raises:
-        DownloadError: It cannot be fetched, or is no index.
+        DownloadError: The index cannot be fetched, or is not an index of models.
     """
     if isinstance(base, Path) and not base.is_dir():
         raise DownloadError(f"{base}: no such folder; a mirror on the web begins with https://")
@@ -83,7 +83,7 @@ def read_index(base: Place) -> Index:
 
 
 def beside(base: Place, file: str) -> Place:
-    """Return where a file of a mirror lies; a key behind "?" in its address stays at the end."""
+    """Return the place of a file on a mirror; a key after "?" in the address stays at the end."""
     if isinstance(base, Path):
         return base / file
     parts = urlsplit(base)
@@ -92,13 +92,13 @@ def beside(base: Place, file: str) -> Place:
 
 
 def write_index(folder: Path) -> Index:
-    """Make a mirror of a folder of model files: write `models.json` from their cards.
+    """Make a folder of model files a mirror: write `models.json` from their cards.
 
     Raises:
-        UsageError: It is no folder.
-        ModelFileError: It holds no model file, or one that is damaged, foreign, or not named as
-            its card says; or the index cannot be written.
-        OutputExistsError: There is a `models.json` of something else.
+        UsageError: There is no such folder.
+        ModelFileError: The folder holds no model file, or one that is damaged, foreign, or not
+            named as its card says; or the index cannot be written.
+        OutputExistsError: There is a `models.json` that is not an index of models.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder, expected one with model files (.onnx)")
@@ -122,13 +122,13 @@ def write_index(folder: Path) -> Index:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a whole file, in hexadecimal."""
+    """Compute the SHA-256 of a whole file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _entry_of(path: Path) -> Entry:
-    """Say of a model file what an index holds."""
+    """Make the index entry of a model file."""
     card = read_card(path)
     if card.name != path.stem:
         raise ModelFileError(

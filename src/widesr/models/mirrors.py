@@ -1,4 +1,4 @@
-"""Bring models from a mirror into the user's folder, and take them out again."""
+"""Fetches models from a mirror into the user's folder, and removes them again."""
 
 import difflib
 import os
@@ -37,18 +37,18 @@ class Pulled(NamedTuple):
 
 @dataclass(frozen=True)
 class Mirror:
-    """A folder, on the web or on a disk, that models may be pulled from."""
+    """A folder, on the web or on a disk, from which models can be pulled."""
 
     base: Place
-    """Its address or its path."""
+    """The address or the path of the folder."""
     entries: dict[str, Entry]
-    """The models that it has, by their names."""
+    """The models on the mirror, by name."""
 
     def find(self, name: str) -> Entry:
-        """Return what the index says of a model.
+        """Return the index entry of a model.
 
         Raises:
-            ModelNotFoundError: The mirror does not have it.
+            ModelNotFoundError: The mirror does not have the model.
         """
         if name in self.entries:
             return self.entries[name]
@@ -65,7 +65,7 @@ class Mirror:
         Args:
             entry: The model, from `find`.
             overwrite: Replace another model of this name that was pulled before.
-            on_progress: Called with the bytes that are there and those in all.
+            on_progress: Called with the number of bytes so far and in total.
         """
         there = _there_already(entry, overwrite=overwrite)
         if there is not None:
@@ -93,12 +93,12 @@ def open_mirror(mirror: str | Path | None) -> Mirror:
     """Read the index of a mirror.
 
     Args:
-        mirror: Its address (https:// or http://) or its folder; None: the one that the environment
-            variable WIDESR_MIRROR names.
+        mirror: The mirror's address (https:// or http://) or folder; with None, the environment
+            variable WIDESR_MIRROR names it.
 
     Raises:
-        UsageError: There is none, or it is not valid.
-        DownloadError: It gives no index.
+        UsageError: No mirror is given, or it is not valid.
+        DownloadError: The mirror gives no index.
     """
     named = str(mirror or os.environ.get("WIDESR_MIRROR", ""))
     if not named.strip():
@@ -116,21 +116,22 @@ def pull_model(
 ) -> ModelFile:
     """Fetch a model from a mirror into the user's folder, where its name finds it from then on.
 
-    What is there already is not fetched again, and a download that was cut goes on where it
-    stopped. The file is held to the size and the hash in the mirror's index and to its own card.
+    A model that is already there is not fetched again, and an interrupted download resumes where it
+    stopped. The file is checked against the size and hash in the mirror's index, and against its
+    own card.
 
     Args:
-        name: The name, as the mirror's index has it.
-        mirror: Its address (https:// or http://) or its folder; None: the one that the environment
-            variable WIDESR_MIRROR names.
+        name: The name in the mirror's index.
+        mirror: The mirror's address (https:// or http://) or folder; with None, the environment
+            variable WIDESR_MIRROR names it.
         overwrite: Replace another model of this name that was pulled before.
 
     Raises:
-        UsageError: There is no mirror, or it is not valid.
+        UsageError: No mirror is given, or it is not valid.
         ModelNotFoundError: The mirror does not have the model.
-        DownloadError: The model cannot be fetched, or is not the one that the index means.
-        ModelFileError: The file is no widesr model, another one than the index says, or of a newer
-            version of widesr.
+        DownloadError: The model cannot be fetched, or is not the one in the index.
+        ModelFileError: The file is not a widesr model, is not the model that the index describes,
+            or needs a newer version of widesr.
         OutputExistsError: Another model has the name, in the user's folder or in the package.
     """
     opened = open_mirror(mirror)
@@ -138,7 +139,7 @@ def pull_model(
 
 
 def standing(entry: Entry) -> str:
-    """Say of a model on a mirror whether it is here, or why it cannot be; "" if it may come."""
+    """Say whether a mirror's model is already here or cannot be pulled; "" if it can be."""
     try:
         there = _there_already(entry, overwrite=False)
     except OutputExistsError:
@@ -149,14 +150,14 @@ def standing(entry: Entry) -> str:
 
 
 def remove_model(name: str) -> Path:
-    """Remove a model that was pulled, and what is left of one that was not fetched whole.
+    """Remove a pulled model, or the part of one that was not fetched whole.
 
     Returns:
-        The file that is gone.
+        The path of the removed file.
 
     Raises:
-        ModelNotFoundError: None of that name was pulled.
-        ModelFileError: The folder does not let it go.
+        ModelNotFoundError: No model of that name was pulled.
+        ModelFileError: The file cannot be removed.
     """
     pulled = models_in(models_folder())
     parts = {path.name.removesuffix(".onnx.part") for path in models_folder().glob("*.onnx.part")}
@@ -182,7 +183,7 @@ class _Wanted(NamedTuple):
 
 
 def _base(word: str) -> Place:
-    """Read where a mirror lies, as a user names it."""
+    """Parse the address or the folder of a mirror, as a user names it."""
     if "://" not in word:
         folder = Path(os.path.expanduser(word))  # noqa: PTH111 (no error where there is no home)
         return folder.parent if folder.name == INDEX else folder
@@ -205,7 +206,7 @@ def _file_of(name: str) -> Path:
 
 
 def _there_already(entry: Entry, *, overwrite: bool) -> Path | None:
-    """Return the file of this model on this machine; None if it is to be fetched."""
+    """Return the file of this model on this machine; None if it must be fetched."""
     if is_reserved(entry.name):
         raise OutputExistsError(
             f"{entry.name} means something else everywhere; the mirror must give the model "
@@ -233,7 +234,7 @@ def _is_too_new(entry: Entry) -> bool:
 
 
 def _numbers(version: str) -> list[int]:
-    """Read the numbers of a version, without what follows: "0.1.0.dev0" is a 0.1."""
+    """Read the numbers of a version without its suffix: "0.1.0.dev0" counts as 0.1."""
     found = re.match(r"\d+(?:\.\d+)*", version)
     numbers = [int(number) for number in found[0].split(".")] if found else []
     while numbers and not numbers[-1]:
@@ -242,7 +243,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _make_room(entry: Entry, path: Path) -> None:
-    """Make the folder, and check for enough free space, before anything is fetched."""
+    """Make the folder and check that there is enough free space, before anything is fetched."""
     other = "or name another folder for models in the environment variable WIDESR_MODELS"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +262,7 @@ def _make_room(entry: Entry, path: Path) -> None:
 
 
 def _check_card(entry: Entry, part: Path) -> None:
-    """Hold a file to what the index says of the model."""
+    """Check a file's card against the index entry of the model."""
     try:
         card = read_card(part)
     except ModelFileError as error:

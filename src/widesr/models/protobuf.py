@@ -1,11 +1,11 @@
-"""Parse as much of protobuf as a card in an ONNX file needs."""
+"""Parses as much of protobuf as a card in an ONNX file needs."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class NotProtobufError(Exception):
-    """The bytes are no message, or end before it does."""
+    """The bytes are not a message, or end before it does."""
 
 
 class Field(NamedTuple):
@@ -14,15 +14,15 @@ class Field(NamedTuple):
     number: int
     content: memoryview
     start: int
-    """The byte in the message at which its tag starts."""
+    """The byte of the message at which the field's tag starts."""
     stop: int
 
 
 def fields(message: memoryview) -> Iterator[Field]:
-    """Give each length-delimited field, and pass over others.
+    """Yield each length-delimited field, and pass over the others.
 
     Raises:
-        NotProtobufError: The bytes are no message, which shows where it does.
+        NotProtobufError: The bytes are not a message; this is raised only where parsing fails.
     """
     at = 0
     while at < len(message):
@@ -45,23 +45,23 @@ def fields(message: memoryview) -> Iterator[Field]:
                 raise NotProtobufError
 
 
-# Of ONNX's ModelProto two fields count: the graph, 7, and metadata_props, 14, whose entries are of
-# key 1 and value 2.
+# Two fields of ONNX's ModelProto matter: 7 is the graph, and 14 is metadata_props, whose entries
+# have the key in field 1 and the value in field 2.
 
 
 def graph(model: memoryview) -> memoryview:
-    """Return the graph of an ONNX file, structure and weights; empty if it has none."""
+    """Return the graph of an ONNX file, structure and weights; empty if the file has none."""
     return next((field.content for field in fields(model) if field.number == 7), memoryview(b""))
 
 
 def metadata(model: memoryview, key: str) -> bytes | None:
-    """Return the value of a key in the metadata of an ONNX file; None if it is not there."""
+    """Return the value of a key in the metadata of an ONNX file; None if the key is missing."""
     entries = (_entry(field.content) for field in fields(model) if field.number == 14)
     return {bytes(e.get(1, b"")): bytes(e.get(2, b"")) for e in entries}.get(key.encode())
 
 
 def with_metadata(model: memoryview, key: str, value: str) -> Iterator[bytes | memoryview]:
-    """Give an ONNX file piece by piece, with another value for a key in its metadata."""
+    """Yield an ONNX file piece by piece, with a new value for a key in its metadata."""
     at = 0
     for field in fields(model):
         if field.number == 14 and _entry(field.content).get(1, b"") == key.encode():
@@ -86,7 +86,7 @@ def _as_varint(value: int) -> bytes:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Read the number that starts at byte `at`, and return where the next thing starts."""
+    """Read the number that starts at byte `at`; return it and the offset after it."""
     value = 0
     for i in range(10):
         if at + i >= len(message):
@@ -99,10 +99,10 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 class Weights(NamedTuple):
-    """The values of an initializer of an ONNX graph, where they lie in the file."""
+    """The place of an initializer's values in an ONNX file."""
 
     data_type: int
-    """ONNX's number: 1 is float32, 10 is float16."""
+    """ONNX's number of the type: 1 is float32, 10 is float16."""
     start: int
     stop: int
 
@@ -111,7 +111,7 @@ def initializers(model: memoryview) -> dict[str, Weights]:
     """Find the raw values of each initializer of an ONNX file, by its name.
 
     Raises:
-        NotProtobufError: The bytes are no message.
+        NotProtobufError: The bytes are not a message.
     """
     at = next((field for field in fields(model) if field.number == 7), None)
     found: dict[str, Weights] = {}
@@ -132,7 +132,7 @@ def initializers(model: memoryview) -> dict[str, Weights]:
 
 
 def _number(message: memoryview, number: int) -> int:
-    """Read the last varint field of a number; 0 if there is none."""
+    """Read the last varint field with this number; return 0 if there is none."""
     at = value = 0
     while at < len(message):
         tag, at = _varint(message, at)
