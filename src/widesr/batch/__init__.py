@@ -1,6 +1,6 @@
-"""Upscales files and folders of pictures, and keeps what became of each.
+"""Upscales files and folders of pictures, and records the outcome of each.
 
 Begin with `jobs` (which input becomes which output), `settings` (all that decides an output), `one`
-(do one file) and `many` (do them all). `estimates` tells how long that takes, and `manifest` keeps
-what was done, so that a run that was killed can be resumed.
+(make one file) and `many` (make all of them). `estimates` predicts how long that takes, and
+`manifest` records what was done, so that a killed run can be resumed.
 """

@@ -1,4 +1,4 @@
-"""Tell before hours of work, and not after, whether the disk has room for what is to be made."""
+"""Tells whether the disk has room for the outputs, before hours of work and not after."""
 
 import shutil
 from collections import defaultdict
@@ -15,19 +15,18 @@ from widesr.system.folders import nearest_there
 from widesr.system.text import readable_size
 
 Resize = Callable[[int, int], tuple[int, int]]
-"""Gives the (height, width) of an output from that of its input."""
+"""Function from the (height, width) of an input to that of its output."""
 
 _LOSSLESS = 1 / 4
-"""Bytes per pixel of an output in those of its input's file, at the least. Measured on photographs
-and scans by bicubic x4, which is smoothest: from 0.5 in PNG and TIFF."""
+"""Smallest ratio of an output's bytes per pixel to those of its input's file. Photographs and scans
+measured at least 0.5 in PNG and TIFF by bicubic x4, which is smoothest."""
 _LOSSY = 1 / 40
-"""The same at quality 100, and less in proportion; measured in JPEG and WebP: from 0.08 at 95, from
-0.009 at 1."""
+"""Smallest ratio of a lossy output at quality 100, reduced in proportion at lower qualities. JPEG
+and WebP measured at least 0.08 at 95, and 0.009 at 1."""
 _LOSSY_MOST = 1 / 2
-"""Bytes of an output that loses some, in those of its pixels, at the most; noise at 95 takes so
-much."""
+"""Largest ratio of a lossy output's bytes to those of its pixels, which noise reaches at 95."""
 _SQUEEZED = 1 / 4
-"""The share that counts of an input that is hardly compressed, in its decoded bytes."""
+"""Largest share of its decoded bytes that an input counts for, if it is hardly compressed."""
 _NOT_PIXELS = 2**16
 """Bytes of an input that may be its header, profile and metadata, which do not grow."""
 
@@ -39,16 +38,16 @@ def check_space(
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
 ) -> None:
-    """Refuse a run whose outputs surely do not fit on their disks.
+    """Refuse a run whose outputs certainly do not fit on their disks.
 
     Args:
-        pairs: Inputs and outputs; outputs that are there already are left out.
-        resize: Gives the size of the output for that of an input.
+        pairs: Inputs and outputs; outputs that exist already are left out.
+        resize: Function from the size of an input to that of its output.
         quality: The quality of lossy outputs, 1 to 100.
         max_pixels: The largest picture that is read; larger inputs are left out.
 
     Raises:
-        ImageWriteError: The least that the outputs may take is more than is free.
+        ImageWriteError: Even by the lowest estimate, the outputs take more than the free space.
     """
     needed: defaultdict[int, int] = defaultdict(int)
     folders: dict[int, Path] = {}
@@ -60,7 +59,7 @@ def check_space(
             needed[device] += _least(source, target, resize, quality, max_pixels)
     for device, folder in folders.items():
         disk = shutil.disk_usage(folder)
-        if disk.total and needed[device] > disk.free:  # some file systems do not count
+        if disk.total and needed[device] > disk.free:  # some file systems report no sizes
             least, free = readable_size(needed[device]), readable_size(disk.free)
             raise ImageWriteError(
                 f"{folder}: the outputs need at least {least}, and {free} is free there; make "
@@ -70,10 +69,10 @@ def check_space(
 
 
 def header_of(source: Path, *, max_pixels: int) -> Header:
-    """Read the header of a picture that will not be refused by it.
+    """Read the header of a picture, and refuse it if the header already shows that it must be.
 
     Raises:
-        WidesrError: The errors of `read_picture`, as far as a header tells.
+        WidesrError: The errors of `read_picture` that a header shows.
     """
     header = read_header(source)
     check_size(source, header.width, header.height, max_pixels=max_pixels)
@@ -81,12 +80,12 @@ def header_of(source: Path, *, max_pixels: int) -> Header:
 
 
 def decoded_bytes(source: Path, *, resize: Resize, max_pixels: int = MAX_PIXELS) -> int:
-    """Give the memory that a picture and its output take, decoded; 0 if the file does not tell."""
+    """Return the decoded bytes of a picture and its output; 0 if the header is not readable."""
     try:
         header = header_of(source, max_pixels=max_pixels)
         height, width = resize(header.height, header.width)
     except WidesrError:
-        return 0  # its error is told when its turn comes
+        return 0  # its error is reported when its turn comes
     return (header.height * header.width + height * width) * header.pixel_bytes
 
 
@@ -96,20 +95,20 @@ def _least(source: Path, target: Path, resize: Resize, quality: int, max_pixels:
         size = resize(header.height, header.width)
         return bytes_to_come(source, target, header, size=size, quality=quality)[0]
     except (WidesrError, OSError):
-        return 0  # its error is told when its turn comes
+        return 0  # its error is reported when its turn comes
 
 
 def bytes_to_come(
     source: Path, target: Path, header: Header, *, size: tuple[int, int], quality: int
 ) -> tuple[int, int]:
-    """Say how much an output takes at the least, and at the most.
+    """Estimate the smallest and the largest size of an output file, in bytes.
 
     Args:
         source: The input.
-        target: The output; its name says the format.
+        target: The output; its name decides the format.
         header: The header of the input.
         size: (height, width) of the output.
-        quality: 1 to 100, of an output that loses some.
+        quality: The quality of a lossy output, 1 to 100.
     """
     pixels, grown = header.height * header.width, size[0] * size[1]
     decoded = pixels * header.pixel_bytes

@@ -1,4 +1,4 @@
-"""Estimate how long a run will take and how much it will write, before it starts."""
+"""Estimates how long a run will take and how much it will write, before it starts."""
 
 from collections.abc import Sequence
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
@@ -11,18 +11,18 @@ from widesr.errors import WidesrError
 from widesr.upscaling.base import AnyUpscaler
 
 _SAMPLE = 200
-"""Pictures whose headers are read; what more there are is taken to be like them."""
+"""Largest number of pictures whose headers are read; the others are assumed to be like them."""
 _WORTH_MEASURING = 2**21
-"""Input pixels below which a run is over before a forecast would be read."""
+"""Input pixels below which a run ends before anyone would read a forecast."""
 
 
 class Forecast(NamedTuple):
-    """The time and the room that a run is likely to take."""
+    """The time and the disk space that a run is likely to take."""
 
     pictures: int
     seconds: float
     most_bytes: int
-    """The size of all outputs together."""
+    """The largest likely size of all outputs together."""
 
 
 def forecast(
@@ -32,18 +32,18 @@ def forecast(
     upscaler: AnyUpscaler,
     overwrite: bool = False,
 ) -> Forecast | None:
-    """Look at the headers, and measure the networks' speed on a small sample.
+    """Forecast a run from the headers of pictures and the speed of the networks on a small sample.
 
-    What will be refused, as far as its header tells, is left out.
+    Pictures that will be refused, as far as their headers show, are left out.
 
     Args:
-        jobs: The pictures to be made; only some of many are looked at.
-        settings: The settings by which pictures are read and written.
-        upscaler: Makes the outputs.
-        overwrite: Outputs that are there already are made again.
+        jobs: The pictures to make; if they are many, only a sample is looked at.
+        settings: The settings for reading and writing pictures.
+        upscaler: The upscaler that makes the outputs.
+        overwrite: True if existing outputs are made again.
 
     Returns:
-        None for a run that is not worth it.
+        The forecast; None for a run too short to need one.
     """
     to_do = [job for job in jobs if not job.refused and (overwrite or not lexists(job.target))]
     sample = to_do[:: -(-len(to_do) // _SAMPLE)] if to_do else []
@@ -56,7 +56,7 @@ def forecast(
                 job.source, job.target, header, size=size, quality=settings.quality
             )[1]
         except (WidesrError, OSError):
-            continue  # its error is told when its turn comes
+            continue  # its error is reported when its turn comes
         sizes.append((header.height, header.width, header.pages))
         n_bytes += most * header.pages
     share = len(to_do) / max(len(sample), 1)

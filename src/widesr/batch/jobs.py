@@ -1,6 +1,6 @@
-"""Pair what the user named: which file becomes which.
+"""Pairs the files and folders that a user names with their outputs.
 
-What is not valid is refused here, before any picture is computed.
+Invalid inputs and outputs are refused here, before any picture is computed.
 """
 
 import os
@@ -23,17 +23,17 @@ class Job:
     """One picture to make."""
 
     source: Path
-    """A picture; or a folder that cannot be listed, then `refused` says why."""
+    """A picture; or a folder that cannot be listed or holds no picture, as `refused` says."""
     target: Path
     makes_folder: bool = False
-    """True if the target's folder is made where it is missing."""
+    """True if the target's folder is created where it is missing."""
     root: Path | None = None
     """The output folder, whose manifest lists the target; None if no input was a folder."""
 
     becomes_png: bool = False
-    """True if the format changes, because the source's is not written."""
+    """True if the output is PNG because the source's format is not written."""
     refused: WidesrError | None = None
-    """The reason why it cannot be done, though the others can."""
+    """The reason why this job cannot be done, though the others can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +43,14 @@ class Outcome:
     job: Job
     status: Literal["done", "skipped", "failed"]
     seconds: float = 0.0
-    """Reading, computing and writing together."""
+    """The time for reading, computing and writing together."""
     input_size: tuple[int, int] | None = None
-    """(height, width) of what was read; None unless done, as `output_size`."""
+    """The (height, width) of the input; None unless done. The same holds for `output_size`."""
     output_size: tuple[int, int] | None = None
     count: int = 1
-    """Frames or pages, where there are several; the sizes are those of the first."""
+    """The number of frames or pages; if there are several, the sizes are those of the first."""
     error: WidesrError | None = None
-    """The error: its `code` is for programs, its text for people."""
+    """The error; its `code` is for programs, its text for people."""
 
 
 def plan_jobs(
@@ -65,27 +65,27 @@ def plan_jobs(
 ) -> list[Job]:
     """Pair each input picture with its output file; nothing is written yet.
 
-    A file goes to `output` if that is a file name, into it if it is a folder, else beside the
-    input. The pictures of a folder go, with their tree, into the folder `output`, which is made.
-    Inputs that cannot be done beside the others (two for one output, a folder that cannot be listed
-    or holds no picture) become jobs that are refused.
+    The output of a file is `output` if that is a file name, goes into `output` if that is a folder,
+    and is otherwise made beside the input. The pictures of a folder go, with their tree, into the
+    folder `output`, which is created. Inputs that cannot be done, while others can, become refused
+    jobs: two inputs for one output, or a folder that cannot be listed or holds no picture.
 
     Args:
         inputs: Files and folders.
-        name_end: The end, such as "_x2", of the names of files made beside their inputs, and of the
+        name_end: The end, such as "_x2", of the names of files made beside their inputs, and of a
             folder made beside an input folder. In an `output` folder the names stay.
         output: A file for one file, a folder for more.
-        into_folder: True if `output` is meant as a folder, even where it is not there yet.
-        suffix: Ends every file name, wherever it goes; None is the rule of `name_end`.
-        format: One of `FORMATS`, by its suffix, or "gif"; by default each format stays, and
-            becomes PNG where it cannot be written, as GIF of a still picture; HEIC becomes JPEG,
-            or AVIF where it has alpha or more than 8 bits.
-        recursive: Take the folders in a folder too.
+        into_folder: True if `output` is meant as a folder, even if it does not exist yet.
+        suffix: The end of every output's file name, wherever it goes; None leaves it to `name_end`.
+        format: One of `FORMATS`, by its suffix, or "gif". By default each picture keeps its format,
+            or becomes PNG if that cannot be written, such as GIF for a still picture; HEIC becomes
+            JPEG, or AVIF if it has alpha or more than 8 bits.
+        recursive: Include the folders in a folder.
 
     Raises:
-        UsageError: Several inputs for one output file, or an unknown `format`.
-        ImageFormatError: The name `output` is of no format that can be written.
-        ImageWriteError: The output's folder is missing or takes no file.
+        UsageError: Several inputs have one output file, or `format` is unknown.
+        ImageFormatError: The name `output` has no format that can be written.
+        ImageWriteError: The output's folder is missing, or no file can be written to it.
     """
     ending = _ending(format)
     if (
@@ -134,10 +134,10 @@ def plan_jobs(
 
 
 def make_folder(folder: Path) -> None:
-    """Make a target's folder, with those that it lies in.
+    """Make a target's folder, and its parents if they are missing.
 
     Raises:
-        ImageWriteError: It cannot be made.
+        ImageWriteError: The folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _kept_ending(source: Path) -> str | None:
-    """Give the ending of a picture whose format is written too; GIF is, of animations."""
+    """Return a picture's ending if its format can be written; GIF can be for animations only."""
     ending = source.suffix.lower()
     stays = ending in FORMATS or (ending == ".gif" and is_animation(source))
     return source.suffix if stays else None
@@ -163,7 +163,7 @@ def _ending(format: str | None) -> str | None:  # noqa: A002
 
 
 def _checked_file(output: Path, *, format: str | None) -> Path:  # noqa: A002
-    """Refuse a file name before the work and not after it."""
+    """Return a valid file name; refuse any other before the work and not after it."""
     _check_no_address(output)
     if not output.suffix:
         raise ImageWriteError(
@@ -210,10 +210,10 @@ def _check_takes_files(folder: Path, *, output: Path) -> None:
 
 
 def folder_beside(folder: Path, name_end: str) -> Path:
-    """Name the folder of the outputs of a folder; `.` and `..` go by their real names.
+    """Name the folder for the outputs of a folder; `.` and `..` count by their real names.
 
     Raises:
-        UsageError: It is the root, which has no name.
+        UsageError: The folder is the root, which has no name.
     """
     named = folder if folder.name not in ("", "..") else Path(os.path.realpath(folder))
     if not named.name:
@@ -228,7 +228,10 @@ def folder_beside(folder: Path, name_end: str) -> Path:
 def _pictures_in(
     folder: Path, *, recursive: bool, but: Path
 ) -> tuple[list[Path], dict[Path, WidesrError]]:
-    """List the pictures of a folder, and what in it cannot be looked into; never nothing at all."""
+    """Return the pictures of a folder, and an error for each folder that cannot be listed.
+
+    A folder with neither gets an error of its own.
+    """
     refused: dict[Path, WidesrError] = {}
     pictures = pictures_in(folder, recursive=recursive, but=but, unlisted=refused.__setitem__)
     if not pictures and not refused:
@@ -241,7 +244,7 @@ def _pictures_in(
 
 
 def _without_shared_targets(jobs: Sequence[Job]) -> list[Job]:
-    """Refuse all that would be written to one file: none of them has more right to the name."""
+    """Refuse all jobs that would write to the same file: none has more right to the name."""
     sharing: defaultdict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
         if not job.refused:

@@ -1,7 +1,7 @@
-"""Record what a run over a folder has done: a line for each picture, which no kill takes back.
+"""Records what a run over a folder has done: a line for each picture, which survives any kill.
 
-The line of an output is on the disk before the output has its name. So an output that is there and
-not listed is not ours, and one that is listed and not there is still to be made.
+The line of an output is on the disk before the output gets its name. An output that exists but is
+not listed is therefore not ours, and one that is listed but does not exist must still be made.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ class _Record(BaseModel):
 
 
 class FileState(_Record):
-    """The content of a file; a copy of it has the same."""
+    """The content of a file, which a copy shares."""
 
     bytes: int
     modified_ns: int
-    """Nanoseconds since 1970; another time alone does not make another file."""
+    """The time of the last change, in nanoseconds since 1970; a new time alone is no change."""
     sha256: str
 
     @classmethod
@@ -40,7 +40,7 @@ class FileState(_Record):
         """Read a whole open file.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: The file cannot be read.
         """
         with open(fd, "rb", closefd=False) as file:
             file.seek(0)
@@ -53,7 +53,7 @@ class FileState(_Record):
         """Read a whole file.
 
         Raises:
-            ImageReadError: It cannot be read.
+            ImageReadError: The file cannot be read.
         """
         try:
             with path.open("rb") as file:
@@ -62,10 +62,10 @@ class FileState(_Record):
             raise ImageReadError(f"{path}: cannot be read ({error.strerror})") from error
 
     def is_of(self, path: Path) -> bool:
-        """Say whether a file holds the same; it is read only if its time is another.
+        """Tell whether a file has this content; it is read only if its time differs.
 
         Raises:
-            ImageReadError: It cannot be read.
+            ImageReadError: The file cannot be read.
         """
         try:
             info = path.stat()
@@ -77,11 +77,11 @@ class FileState(_Record):
 
 
 class MadeBy(NamedTuple):
-    """All that decides an output beside its input."""
+    """All that decides an output, apart from its input."""
 
     model: str
     model_sha256: str | None
-    """The hash of its network, as on its card; None for bicubic."""
+    """The hash of the model's network, as on its card; None for bicubic."""
     settings: Settings
 
     def difference(self, then: "MadeBy") -> str:
@@ -105,13 +105,13 @@ class Failure(_Record):
 
 
 class Entry(_Record):
-    """A line: one picture that is done, or that failed; sizes are known of what is done."""
+    """A line of the manifest: one picture, done or failed; its sizes are known if it is done."""
 
     widesr: str = __version__
     input: str
-    """The path, in the user's words."""
+    """The input's path, in the user's words."""
     output: str
-    """The path in the folder of the manifest."""
+    """The output's path in the folder of the manifest."""
     status: Literal["done", "failed"]
     input_file: FileState | None = None
     input_width: int | None = None
@@ -123,12 +123,12 @@ class Entry(_Record):
     model_sha256: str | None
     settings: Settings
     seconds: float
-    """The time of work on this picture; others are worked on meanwhile."""
+    """The time of work on this picture, during which others are worked on too."""
     error: Failure | None = None
 
     @property
     def made_by(self) -> MadeBy:
-        """Give `model`, `model_sha256` and `settings` together."""
+        """Return `model`, `model_sha256` and `settings` together."""
         return MadeBy(self.model, self.model_sha256, self.settings)
 
 
@@ -136,11 +136,11 @@ class Manifest:
     """The record in an output folder; several runs may write to it at once."""
 
     def __init__(self, folder: Path) -> None:
-        """Take up the record of a folder, be there one or not.
+        """Open the record of a folder, whether or not it exists yet.
 
         Raises:
-            OutputExistsError: A file of its name is there, and is not such a record.
-            ImageWriteError: It cannot be read or added to.
+            OutputExistsError: A file of that name exists and is not such a record.
+            ImageWriteError: The record cannot be read or extended.
         """
         self.path = folder / MANIFEST
         self._waiting: list[bytes] = []
@@ -159,11 +159,11 @@ class Manifest:
             )
 
     def name_of(self, target: Path) -> str:
-        """Give the name by which a line calls an output."""
+        """Return the name of an output in the lines of the manifest."""
         return as_text(target.relative_to(self.path.parent).as_posix())
 
     def difference(self, source: Path, target: Path, *, made_by: MadeBy) -> str | None:
-        """Say why an output that is there is not what would be made now; None if it is.
+        """Say why an existing output is not what would be made now; None if it is.
 
         Raises:
             ImageReadError: A file cannot be read.
@@ -180,10 +180,10 @@ class Manifest:
         return f"was made otherwise ({difference})" if difference else None
 
     def add(self, entry: Entry) -> None:
-        """Bring a line to the disk; one of a failure waits until there is a folder for it.
+        """Write a line to the disk; the line of a failure waits until its folder exists.
 
         Raises:
-            ImageWriteError: It cannot be written; no part of it is left.
+            ImageWriteError: The line cannot be written; no part of it is left.
         """
         self._waiting.append(entry.model_dump_json().encode() + b"\n")
         if entry.status == "failed" and not self.path.parent.is_dir():
@@ -196,7 +196,7 @@ class Manifest:
 
     @cached_property
     def _done(self) -> dict[str, Entry]:
-        """List what was made when this run began, by output; the last line of each counts."""
+        """Read the entries of pictures done before this run, by output; the last of each counts."""
         try:
             lines = self.path.read_bytes().splitlines() if os.path.lexists(self.path) else []
         except OSError as error:
@@ -216,9 +216,9 @@ def _parsed(line: bytes) -> Entry | None:
     try:
         return Entry.model_validate_json(line)
     except ValidationError:
-        return None  # a kill or a loss of power left half of it: it lists nothing
+        return None  # half a line, left by a kill or a loss of power, lists nothing
 
 
 def as_text(words: object) -> str:
-    """Make text that JSON can hold: the names of files need not be text in any encoding."""
+    """Convert words to text that JSON can hold: file names need not be text in any encoding."""
     return str(words).encode("utf-8", "backslashreplace").decode()

@@ -1,13 +1,13 @@
-"""Read, upscale and write many pictures at once, and tell what became of each.
+"""Reads, upscales and writes many pictures at once, and reports the outcome of each.
 
-One picture is read while another is computed and a third written. One that is too large for that
-passes row by row, on its own, and its parts overlap in the same way. A job that fails is reported
-as such and does not stop the others. What is done to a folder is kept in a manifest, so that a run
-that was killed can be resumed.
+One picture is read while another is computed and a third is written. A picture that is too large
+for that is streamed row by row, on its own, and its parts overlap in the same way. A job that fails
+is reported and does not stop the others. The work on a folder is recorded in a manifest, so that a
+killed run can be resumed.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from os.path import realpath  # Path's fails at some names: too long, or links in a ring
+from os.path import realpath  # Path's fails for some names: too long, or links in a ring
 
 from widesr.batch.disk_space import check_space
 from widesr.batch.jobs import Job, Outcome
@@ -27,8 +27,8 @@ from widesr.upscaling.base import AnyUpscaler
 _UNDER_WAY = 1 / 4
 """Share of the memory for the pictures and outputs that are decoded at once."""
 _ALONE = 1 / 64
-"""The same for one picture alone: a larger one is sooner done when it is read, computed and written
-at once, and there is no other to be read and written meanwhile."""
+"""Share of the memory for a single picture: a larger one is finished sooner if it is read, computed
+and written at once, as there are no others to read and write meanwhile."""
 
 
 def upscale_many(
@@ -41,23 +41,26 @@ def upscale_many(
     on_progress: OnProgress = ignore,
     on_outcome: OnOutcome = ignore,
 ) -> Generator[Outcome]:
-    """Upscale as `transform_many`, and keep a manifest in the output folder of each input folder.
+    """Upscale many pictures, and keep a manifest in the output folder of each input folder.
+
+    Jobs are processed as by `transform_many`.
 
     Args:
         jobs: The pictures, from `plan_jobs`.
         settings: All that decides the outputs.
-        upscaler: Makes the outputs; by default what `settings.load()` gives.
-        existing: The choice for an output that is there: "refuse", "overwrite" or "skip".
+        upscaler: The upscaler that makes the outputs; by default the one from `settings.load()`.
+        existing: The choice for an output that exists: "refuse", "overwrite" or "skip".
         resume: Pass over an output that the manifest lists, if its input, the model and the
-            settings are still the same; `existing` says what to do with another.
-        on_progress: Told, in another thread, how many pictures are computed, parts of one too.
-        on_outcome: Told, in another thread, of each outcome, also of those that are not yielded any
-            more where the generator is closed.
+            settings are still the same; `existing` decides about other outputs that exist.
+        on_progress: Called in another thread with the number of pictures computed, including parts
+            of a picture, and the number of all.
+        on_outcome: Called in another thread with each outcome, including those that are no longer
+            yielded because the generator is closed.
 
     Raises:
-        UsageError: There is nothing to resume: no input was a folder.
+        UsageError: There is nothing to resume, because no input was a folder.
         OutputExistsError: Another file is in the place of a manifest.
-        ImageWriteError: The outputs surely do not fit on the disk, or a manifest cannot be kept.
+        ImageWriteError: The outputs certainly do not fit on the disk, or a manifest cannot be kept.
     """
     roots = {job.root for job in jobs if job.root is not None}
     if resume and not roots:
@@ -111,17 +114,17 @@ def transform_many(
     existing: Existing = "refuse",
     on_outcome: OnOutcome = ignore,
 ) -> Generator[Outcome]:
-    """Read, transform and write each picture; yield what became of it when it is over.
+    """Read, transform and write each picture, and yield its outcome when it has ended.
 
-    Outcomes come in order; but others are worked on meanwhile, so more may be done than was
-    yielded. No input of any job is ever written over, not even with `existing="overwrite"`.
+    Outcomes come in order, but other pictures are worked on meanwhile, so more may be done than was
+    yielded. No input of any job is ever overwritten, not even with `existing="overwrite"`.
 
     Args:
         jobs: The pictures, from `plan_jobs`.
-        transform: Makes the output from the input of a job; called in another thread.
-        settings: The settings by which pictures are read and written.
-        existing: The choice for an output that is there: "refuse", "overwrite" or "skip".
-        on_outcome: Told, in another thread, of each outcome as soon as it is there.
+        transform: Function that makes the output from the input of a job, called in another thread.
+        settings: The settings for reading and writing pictures.
+        existing: The choice for an output that exists: "refuse", "overwrite" or "skip".
+        on_outcome: Called in another thread with each outcome, as soon as it is known.
     """
     _remove_leftovers(jobs)
     work = Work(

@@ -1,4 +1,4 @@
-"""Upscale one picture file, on its own or for whoever has many of them."""
+"""Upscales one picture file, on its own or for callers with many files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,10 +29,10 @@ from widesr.upscaling.base import AnyUpscaler
 
 
 class Upscaled(NamedTuple):
-    """The sizes and the number of what was made of a file."""
+    """The sizes and the number of the pictures that were made from a file."""
 
     input_size: tuple[int, int]
-    """(height, width), of the first where there are several pictures in it."""
+    """The (height, width) of the input; of its first picture, if it holds several."""
     output_size: tuple[int, int]
     n_pictures: int
     """The number of frames or pages; 1 for a still picture."""
@@ -43,7 +43,7 @@ class UpscaledBytes(NamedTuple):
 
     data: bytes
     suffix: str
-    """The end of its name, with the dot: ".png"."""
+    """The suffix of the file's name, with the dot: ".png"."""
     upscaled: Upscaled
 
 
@@ -56,17 +56,18 @@ def upscale_one(
     upscaler: AnyUpscaler | None = None,
     on_progress: OnProgress = ignore,
 ) -> Upscaled:
-    """Upscale a file of one or several pictures into another, which is written whole or not at all.
+    """Upscale a file of one or several pictures to another, which is written whole or not at all.
 
-    Pictures pass row by row, so that memory does not grow with them.
+    Pictures are streamed row by row, so that memory does not grow with their size.
 
     Args:
         settings: All that decides the output.
         source: A picture, an animation, or a TIFF file of several pages.
-        output: The file to be; its suffix decides the format.
-        overwrite: Replace a file that is there.
-        upscaler: The upscaler from `settings.load()`; by default loaded once in each process.
-        on_progress: Told of the pictures done, parts of one too, and of all of them.
+        output: The file to write; its suffix decides the format.
+        overwrite: Replace an existing file.
+        upscaler: The upscaler from `settings.load()`; by default it is loaded once per process.
+        on_progress: Called with the number of pictures done, including parts of a picture, and the
+            number of all.
 
     Raises:
         WidesrError: The errors of `read_picture`, `Upscaler` and `write_picture`.
@@ -91,12 +92,12 @@ def upscale_one(
 def upscale_bytes(
     settings: UpscaleSettings, data: bytes, *, name: str, upscaler: AnyUpscaler | None = None
 ) -> UpscaledBytes:
-    """Upscale the bytes of a picture file; what is decoded passes row by row.
+    """Upscale the bytes of a picture file; its pixels are streamed row by row.
 
     Args:
-        settings: All that decides the output; without a format, the name's suffix decides it.
+        settings: All that decides the output; without a format, the suffix of `name` decides it.
         data: A file of any format that is read.
-        name: The name of the file, which errors begin with, and whose suffix says the format.
+        name: The name of the file, with which errors begin, and whose suffix gives the format.
         upscaler: The upscaler, as for `upscale_one`.
 
     Raises:
@@ -120,7 +121,7 @@ def upscale_bytes(
 
 
 def _suffix_of(data: bytes, name: str, format: str | None) -> str:  # noqa: A002 (users' word)
-    """End the name of an output as `plan_jobs` does, by the name and the bytes of its input."""
+    """Choose the suffix of an output as `plan_jobs` does, by the name and bytes of its input."""
     kept = PurePosixPath(name).suffix
     if format is not None:
         wanted = f".{format.lower().removeprefix('.')}"
@@ -133,31 +134,31 @@ def _suffix_of(data: bytes, name: str, format: str | None) -> str:  # noqa: A002
 
 @lru_cache(maxsize=1)
 def loaded(settings: UpscaleSettings) -> AnyUpscaler:
-    """Load the networks that this process works with, once."""
+    """Load the networks of this process, once."""
     return settings.load()
 
 
 def upscaled_stream(
     lr: PictureStream, settings: UpscaleSettings, upscaler: AnyUpscaler, on_tile: OnProgress
 ) -> PictureStream:
-    """Upscale a picture as it passes, and adapt what goes along with it."""
+    """Upscale a picture as its rows arrive, and adapt its profile and metadata."""
     lr = adapted_stream(lr, icc=settings.icc, metadata=settings.metadata)
     return upscaler.upscale_stream(lr, progress=on_tile)
 
 
 @contextmanager
 def open_any(source: Source, *, max_pixels: int) -> Iterator[PictureStream | PictureSequence]:
-    """Open a file of one or of several pictures; as `open_picture` and `open_several`."""
+    """Open a file of one or several pictures, as `open_picture` and `open_several` do."""
     opening = open_several if holds_several(source) else open_picture
     with opening(source, max_pixels=max_pixels) as pictures:
         yield pictures
 
 
 def check_output(output: Path, lr: PictureStream | PictureSequence, *, lossless: bool) -> int:
-    """Refuse an output that cannot hold what becomes of these pictures, and count them.
+    """Refuse an output that cannot hold the result for these pictures; return their number.
 
     Raises:
-        ImageFormatError: Its format is not written, or cannot hold them.
+        ImageFormatError: The output's format is not written, or cannot hold the pictures.
     """
     if isinstance(lr, PictureStream):
         check_still(output, lossless=lossless)
@@ -168,10 +169,10 @@ def check_output(output: Path, lr: PictureStream | PictureSequence, *, lossless:
 
 
 def check_still(output: Path, *, lossless: bool) -> None:
-    """Refuse a format that is not one of a still picture, or that loses what must be kept.
+    """Refuse a format that is not for still pictures, or that loses values that must be kept.
 
     Raises:
-        ImageFormatError: It is such a format.
+        ImageFormatError: The output has such a format.
     """
     output_format(output)
     if lossless:
@@ -182,11 +183,11 @@ def check_still(output: Path, *, lossless: bool) -> None:
 def changed(
     lr: PictureStream | PictureSequence, change: Callable[[PictureStream, int], PictureStream]
 ) -> Iterator[PictureStream | PictureSequence]:
-    """Change pictures as they pass; each step works while the one behind it uses what it made.
+    """Change pictures as they stream by; each step works while the next one uses its last result.
 
     Args:
-        lr: The pictures that were opened.
-        change: Gets each picture and its number, from 0.
+        lr: The opened pictures.
+        change: Function of each picture and its number, from 0.
     """
     with lr.ahead() as given, given.map(change).ahead() as sr:
         yield sr

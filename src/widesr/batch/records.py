@@ -1,4 +1,4 @@
-"""Keep what became of each job in the manifest of its output folder."""
+"""Records the outcome of each job in the manifest of its output folder."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,21 +15,21 @@ _NOBODY = MadeBy("", None, {})
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """The manifests of a run; none for jobs whose output folder has none."""
+    """The manifests of a run; jobs without an output folder have none."""
 
     manifests: Mapping[Path, Manifest] = field(default_factory=dict)
-    """Manifests by `Job.root`."""
+    """The manifests, by `Job.root`."""
     made_by: MadeBy = _NOBODY
-    """All that decides an output in a lossless format, beside its input."""
+    """All that decides an output in a lossless format, apart from its input."""
     lossy: MadeBy = _NOBODY
-    """The same in a format that may lose some."""
+    """All that decides an output in a lossy format, apart from its input."""
 
     def keeps(self, job: Job) -> bool:
-        """Say whether there is a manifest for a job."""
+        """Tell whether there is a manifest for a job."""
         return job.root in self.manifests
 
     def difference(self, job: Job) -> str | None:
-        """Say why the output that is there is not what would be made now; None if it is.
+        """Say why the existing output is not what would be made now; None if it is.
 
         Raises:
             ImageReadError: A file cannot be read.
@@ -40,7 +40,7 @@ class Records:
         return manifest.difference(job.source, job.target, made_by=self._made_by(job))
 
     def add_done(self, outcome: Outcome, *, source: FileState | None, output: int) -> None:
-        """List an output that is on the disk and has no name yet; `output` is its open file.
+        """List an output that is on the disk but has no name yet; `output` is its open file.
 
         Raises:
             ImageWriteError: The manifest cannot be written.
@@ -51,7 +51,7 @@ class Records:
             manifest.add(entry.model_copy(update=states))
 
     def add_failure(self, outcome: Outcome) -> None:
-        """List why there is no output; what the picture suffers from is said in any case."""
+        """List why there is no output; if that fails, the picture's own error is still reported."""
         if manifest := self._of(outcome.job):
             with suppress(ImageWriteError):
                 manifest.add(self._entry(manifest, outcome))

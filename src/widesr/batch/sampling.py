@@ -1,11 +1,11 @@
-"""Make several samples of each of many picture files, and a map of where they differ."""
+"""Makes several samples of each of many picture files, and a map of where they differ."""
 
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from os.path import lexists, realpath  # Path's fail at some names: too long, or links in a ring
+from os.path import lexists, realpath  # Path's fail for some names: too long, or links in a ring
 from pathlib import Path
 
 from widesr.batch.disk_space import check_space
@@ -41,7 +41,7 @@ class Sampled:
     """The map of where they differ; None for a single sample."""
     seconds: float = 0.0
     input_size: tuple[int, int] | None = None
-    """(height, width); None where it failed, as `output_size`."""
+    """The (height, width) of the input; None if it failed. The same holds for `output_size`."""
     output_size: tuple[int, int] | None = None
     error: WidesrError | None = None
     """The reason why there are no samples."""
@@ -58,24 +58,25 @@ def sample_many(
     overwrite: bool = False,
     on_progress: OnProgress = ignore,
 ) -> Iterator[Sampled]:
-    """Make samples of each picture, one after another; what fails does not stop the others.
+    """Make samples of each picture, one picture after another; a failure does not stop the others.
 
-    photo_x4.png, as the target of a job, stands for photo_x4_1.png and so on, and for
-    photo_x4_variance.png. Nothing is made of a picture if one of these is there already.
+    The target photo_x4.png of a job stands for photo_x4_1.png and so on, and for
+    photo_x4_variance.png. If one of these files exists already, no sample of the picture is made.
 
     Args:
         jobs: The pictures, from `plan_jobs`.
         count: The number of samples of each picture.
-        seed: The seed of the first sample; the others have the next ones.
-        settings: The settings by which files are read and written.
-        sampler: The model, as `load_sampler` gave it.
+        seed: The seed of the first sample; the others use the seeds after it.
+        settings: The settings for reading and writing files.
+        sampler: The model, from `load_sampler`.
         challenge: Name the samples as the NTIRE challenge does, 000000_sample00000.png and so on,
             by the number of the job.
-        overwrite: Replace files that are there.
-        on_progress: Told how many samples of all are made, parts of one too.
+        overwrite: Replace existing files.
+        on_progress: Called with the number of samples made, including parts of a sample, and the
+            number of all.
 
     Raises:
-        ImageWriteError: The samples surely do not fit on the disk.
+        ImageWriteError: The samples certainly do not fit on the disk.
     """
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         remove_leftovers(folder)
@@ -135,7 +136,7 @@ def sample_many(
 
 
 def _plan(job: Job, number: int, count: int, *, challenge: bool) -> Sampled:
-    """Name what is made of a picture."""
+    """Name the files that are made from a picture."""
     stem, ending = job.target.stem, job.target.suffix
     if challenge:
         names = [f"{number:06d}_sample{i:05d}{ending}" for i in range(count)]
@@ -149,18 +150,18 @@ def _plan(job: Job, number: int, count: int, *, challenge: bool) -> Sampled:
 
 
 def _files(plan: Sampled) -> list[Path]:
-    """List all that is made of a picture."""
+    """List all files that are made from a picture."""
     return [*plan.targets, *filter(None, [plan.variance])]
 
 
 def _check_targets(
     plan: Sampled, inputs: set[str], owners: Mapping[str, list[Path]], *, overwrite: bool
 ) -> None:
-    """Refuse to write over what is there, before anything is computed.
+    """Refuse to overwrite files, before anything is computed.
 
     Raises:
-        OutputExistsError: Something is, or it is an input.
-        UsageError: It would be written of another picture too.
+        OutputExistsError: An output exists already, or is an input.
+        UsageError: An output would be written for another picture too.
     """
     for target in _files(plan):
         if others := [str(each) for each in owners[realpath(target)] if each != plan.source]:
@@ -177,7 +178,7 @@ def _check_targets(
 
 
 def _write_map(plan: Sampled, settings: UpscaleSettings, *, overwrite: bool) -> None:
-    """Read the samples side by side, row by row, and write where they differ."""
+    """Read the samples in parallel, row by row, and write the map of where they differ."""
     if plan.variance is None:
         return
     most = settings.max_pixels * MAX_SCALE**2

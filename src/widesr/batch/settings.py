@@ -1,4 +1,4 @@
-"""Hold all that decides what becomes of a picture: plain values, which any process can be sent."""
+"""Holds all that decides the output for a picture, as plain values that any process can receive."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from widesr.upscaling.target import Target
 
 @dataclass(frozen=True, kw_only=True)
 class FileSettings:
-    """The settings of reading and writing pictures."""
+    """The settings for reading and writing pictures."""
 
     quality: int = 95
     """The quality of JPEG, WebP and AVIF, 1 to 100."""
@@ -24,7 +24,7 @@ class FileSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class UpscaleSettings(FileSettings):
-    """The settings of making pictures larger; each worker loads networks of its own by them."""
+    """The settings for upscaling pictures; each worker loads its own networks from them."""
 
     target: Target = field(default_factory=lambda: Target(scale=2))
     model: str = "default"

@@ -1,4 +1,4 @@
-"""Do the three stages of a job: read, make and write, each giving what the next one takes."""
+"""Runs the three stages of a job: read, make and write; each returns what the next one takes."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from os.path import lexists, realpath  # Path's fail at some names: too long, or links in a ring
+from os.path import lexists, realpath  # Path's fail for some names: too long, or links in a ring
 from typing import Literal
 
 from widesr.batch.disk_space import Resize, decoded_bytes
@@ -31,20 +31,20 @@ from widesr.pictures.several import holds_several, write_pictures
 from widesr.system.progress import OnProgress, ignore
 
 Existing = Literal["refuse", "overwrite", "skip"]
-"""Says what to do with an output that is there already."""
+"""The choice for an output that exists already."""
 OnOutcome = Callable[[Outcome], None]
-"""Called with an outcome as soon as it is there."""
+"""Callback with an outcome, as soon as it is known."""
 
 _logger = logging.getLogger(__name__)
 
 
 class _StoppedError(Exception):
-    """The run ends early; no one waits for this picture."""
+    """The run ends early, and nothing waits for this picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A job on its way through the stages, and what is known of it by then."""
+    """A job on its way through the stages, with all that is known about it so far."""
 
     number: int
     job: Job
@@ -52,11 +52,11 @@ class Task:
     source: FileState | None = None
     """The input's content; None where no manifest is kept."""
     input_size: tuple[int, int] | None = None
-    """(height, width)"""
+    """The (height, width) of the input."""
     picture: Picture | None = None
-    """The input, then the output; None where it passes."""
+    """The input, then the output; None if the picture is streamed."""
     count: int = 1
-    """The number of pictures in the file; several pass one after another."""
+    """The number of pictures in the file; several are streamed one after another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +68,22 @@ class Work:
     settings: FileSettings
     n_jobs: int
     inputs: frozenset[str]
-    """The paths of all inputs, links followed; none of them is written over."""
+    """The paths of all inputs, links followed; none of them is ever overwritten."""
     existing: Existing
     in_memory: int
-    """Bytes of the pictures that are under way, decoded; a heavier one passes row by row."""
+    """Limit on the decoded bytes of pictures in progress; a heavier one is streamed row by row."""
     records: Records = field(default_factory=Records)
     resume: bool = False
     several: bool = False
-    """True if files of several pictures are taken, one picture after another."""
+    """True if files of several pictures are accepted, one picture after another."""
     on_progress: OnProgress = ignore
     on_outcome: OnOutcome = ignore
     stop: threading.Event = field(default_factory=threading.Event)
 
     def weigh(self, task: Task) -> int:
-        """Say how many bytes a job takes from its start to its end; 0 where it has nothing to do.
+        """Return the bytes that a job takes from its start to its end; 0 if it has nothing to do.
 
-        What holds several pictures weighs more than there is, so that it goes alone: it is computed
+        A file of several pictures weighs more than the limit, so that it runs alone: it is computed
         while it is written.
         """
         job = task.job
@@ -94,11 +94,11 @@ class Work:
         return decoded_bytes(job.source, resize=self.resize, max_pixels=self.settings.max_pixels)
 
     def read(self, task: Task) -> Task | Outcome:
-        """Look at a job, and read its picture unless that passes later."""
+        """Check a job, and read its picture unless that is streamed later."""
         return _guarded(self._read, task)
 
     def make(self, task: Task | Outcome) -> Task | Outcome:
-        """Compute what was read whole."""
+        """Compute the output of a picture that was read whole."""
         return _guarded(self._make, task)
 
     def write(self, task: Task | Outcome) -> Outcome:
@@ -124,8 +124,8 @@ class Work:
             check_still(job.target, lossless=self.settings.lossless)
         if self.records.keeps(job):
             if not several:
-                read_header(job.source)  # what is no picture is refused for that
-            source = FileState.of_path(job.source)  # first: a change meanwhile is seen next time
+                read_header(job.source)  # a file that is not a picture is refused as such
+            source = FileState.of_path(job.source)  # first: a later change is seen next time
         max_pixels = self.settings.max_pixels
         if several or self.weigh(task) > self.in_memory:
             with open_any(job.source, max_pixels=max_pixels) as pictures:
@@ -136,10 +136,10 @@ class Work:
         return replace(task, picture=picture, input_size=size, source=source)
 
     def _is_done(self, job: Job) -> bool:
-        """Say whether the output is there and stays, before the work and not after it.
+        """Tell whether the output exists and is kept, before the work and not after it.
 
         Raises:
-            OutputExistsError: It is there, and what to do with it was not said; or it is an input.
+            OutputExistsError: The output exists, and no choice was made for it; or it is an input.
         """
         is_input = realpath(job.target) in self.inputs
         if lexists(job.target):
@@ -178,14 +178,14 @@ class Work:
         try:
             return self.transform(stream, task.job, on_tile)
         except (ShapeError, UsageError) as error:
-            # One picture may be too small for what suits the others.
+            # One picture may be too small for settings that suit the others.
             raise type(error)(
                 f"{task.job.source}: {error.message}", options=error.options
             ) from error
 
     @contextmanager
     def _output(self, task: Task) -> Iterator[PictureStream | PictureSequence]:
-        """Give what is to be written; what passes is made meanwhile."""
+        """Give the pictures to write; streamed ones are computed while they are written."""
         if task.picture is not None:
             yield task.picture.stream()
             return
@@ -230,7 +230,7 @@ def _log(outcome: Outcome) -> None:
 
 
 def _guarded(stage: Callable[[Task], Task | Outcome], task: Task | Outcome) -> Task | Outcome:
-    """Do a stage for a job that has not ended; whatever goes wrong in it ends this job alone."""
+    """Run a stage for a job that has not ended; whatever goes wrong ends only this job."""
     if isinstance(task, Outcome):
         return task
     start = time.perf_counter()
@@ -241,7 +241,7 @@ def _guarded(stage: Callable[[Task], Task | Outcome], task: Task | Outcome) -> T
     except MemoryError as error:
         memory = OutOfMemoryError(error, at=task.job.source)
         result = Outcome(job=task.job, status="failed", error=memory)
-    except Exception as error:  # a defect met on one picture must not cost the others theirs
+    except Exception as error:  # a defect met on one picture must not stop the others
         if os.environ.get("WIDESR_DEBUG") or isinstance(error, _StoppedError):
             raise
         defect = InternalError(error, at=task.job.source)
