@@ -138,7 +138,7 @@ def load_tuned(model: ModelFile, options: EngineOptions) -> tuple[Engine, int | 
     """Load a model for tiles; "auto" uses the findings of `widesr bench` on this machine.
 
     Returns:
-        The engine, and the side of the fastest tiles; None if it was not measured.
+        The engine; and the side of the fastest tiles, or None if none was found.
 
     Raises:
         WidesrError: The errors of `load_engine`.

@@ -77,7 +77,7 @@ class Wrapper(Runtime):
 
 
 class Engine(Runtime, Protocol):
-    """A super-resolution network that is ready to run; users' engines may inherit from it."""
+    """A super-resolution network that is ready to run; custom engines may inherit from it."""
 
     def run(self, lr: Tensor, *beside: Tensor) -> Tensor:
         """Upscale (N, 3, H, W), RGB in [0, 1], to (N, 3, sH, sW), around [0, 1], not clipped.

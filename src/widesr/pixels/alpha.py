@@ -54,7 +54,7 @@ def straight(band: Band) -> Band:
 
 
 def bleed(pixels: NDArray[Value], *, alpha: NDArray[Value]) -> NDArray[Value]:
-    """Replace outshone colours, more or less, by those of the neighbouring pixels.
+    """Replace colours by those of the neighbouring pixels, as far as these outshine them.
 
     Colours grow by `REACH` pixels, one at a time, into pixels with less than half of their alpha.
     Each such pixel gets a mean of its own colour and of those around it, weighted by alpha. Hidden
@@ -65,7 +65,7 @@ def bleed(pixels: NDArray[Value], *, alpha: NDArray[Value]) -> NDArray[Value]:
         alpha: The opacity, of the same type, (H, W).
 
     Returns:
-        An array like `pixels`, equal to it wherever no alpha within reach is twice as large.
+        An array like `pixels`, equal to it wherever no alpha within reach is over twice as large.
     """
     if alpha.min() == alpha.max():
         return pixels

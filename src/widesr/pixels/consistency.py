@@ -41,7 +41,7 @@ _TOO_LITTLE = 1 / 32
 """LR levels below which a difference is not corrected."""
 
 _REACH = 2
-"""LR lines on each side of an LR line from whose SR lines H computes it."""
+"""Reach of H and Hᵀ on each side, in LR lines."""
 _BLOCK = 8
 """LR columns per matrix product: enough to keep BLAS busy, with few zeros in the matrix."""
 _FEW = 4

@@ -98,7 +98,7 @@ class Rows:
                 self._held.appendleft(kept)
 
     def __iter__(self) -> Iterator[Band]:
-        """Yield the rows of a picture not read before, in bands as they come."""
+        """Yield the rows of a picture not read before, in bands as they arrive."""
         while self._held:
             yield self._held.popleft()
         yield from self._bands

@@ -123,7 +123,7 @@ def upscale(
 
 
 def _upscaled_array(array: NDArray[Any], upscaler: AnyUpscaler) -> NDArray[Any]:
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # TIFF readers give both orders
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # TIFF readers may swap bytes
     if array.ndim != 3 or array.shape[2] not in (2, 4):
         return upscaler(array)
     pixels, alpha = (np.ascontiguousarray(part) for part in (array[..., :-1], array[..., -1]))
