@@ -79,7 +79,7 @@ class AnyUpscaler(ABC):
 
         Alpha does not go through the network: `imresize` takes it to the final size in one step.
         Colours that no one sees (alpha 0) are first replaced by those beside them, so that they do
-        not shine through at the edges. A fourth band that is not alpha goes through the network as
+        not shine through at the edges. An extra band that is not alpha goes through the network as
         grey does.
         """
         return self.upscale_stream(picture.stream(), progress=progress).whole()

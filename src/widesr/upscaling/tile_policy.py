@@ -46,7 +46,7 @@ class TilePolicy:
             LR pixels; None means the whole picture at once.
 
         Raises:
-            UsageError: The tile is below 16, or the engine takes whole pictures only.
+            UsageError: The tile is below 16, or given for an engine that takes whole pictures only.
         """
         tile, least = self.tile, engine.smallest_tile
         if least is None:
