@@ -68,11 +68,18 @@ def overlapped(
 
 
 def in_threads(
-    items: Iterable[Item], make: Callable[[Item], Made], *, threads: int
+    items: Iterable[Item], make: Callable[[Item], Made], *, threads: int, waiting: int = 1
 ) -> Generator[Made]:
-    """Make several items at once, each in one of some threads; one more waits to be begun.
+    """Make several items at once, each in one of some threads.
 
     Closing the generator waits for the items that are being made; no thread stays behind.
+
+    Args:
+        items: The items, in order.
+        make: Makes one.
+        threads: The number of items that are made at once.
+        waiting: The number of items that wait to be begun, at most: with as many as threads, none
+            of these is idle while the caller is busy with a result.
 
     Yields:
         The result of each item, in order, as soon as it is there.
@@ -86,7 +93,7 @@ def in_threads(
         under_way: deque[Future[Made]] = deque()
         for item in items:
             under_way.append(makers.submit(make, item))
-            if len(under_way) > threads:
+            if len(under_way) >= threads + waiting:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
