@@ -68,7 +68,7 @@ def check_media_type(content_type: str, content_encoding: str) -> None:
 
 
 def clean_name(name: str | None) -> str:
-    """Make a client's file name fit to show: without folders or unprintable characters."""
+    """Clean a client's file name for display: without folders or unprintable characters."""
     last = re.split(r"[/\\]", name or "")[-1]
     seen = "".join(each if each.isprintable() else "_" for each in last).strip(" .")
     return seen[-_LONGEST_NAME:] or "picture"

@@ -18,7 +18,7 @@ class Hub:
         self._loop = loop
 
     def ring(self, name: str) -> None:
-        """Wake all listeners to a name; any thread may call this."""
+        """Wake all listeners of a name; any thread may call this."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, name)
 

@@ -2,7 +2,7 @@
 
 One part of the limit is for the process itself with its runtimes, one for networks and the bands of
 rows that pass through them, and the rest for pictures that a decoder or an encoder holds whole. The
-need of each picture is forecast from its header; all pictures together never get more than that.
+need of each picture is forecast from its header, and all pictures together never exceed this part.
 """
 
 import os

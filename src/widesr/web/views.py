@@ -74,7 +74,7 @@ class View(BaseModel):
     events: str
     """The address of the job's events."""
     problem: Problem | None = None
-    """The reason why the job failed, or that it was stopped."""
+    """The reason why the job failed or was stopped."""
 
 
 def address(job: str) -> str:

@@ -131,7 +131,8 @@ def read_asked(query: Mapping[str, Any], form: Mapping[str, Any]) -> Asked:
     """Join the parameters of the query and of the form.
 
     Raises:
-        UsageError: A parameter is in both or is not known, or a value is not valid.
+        UsageError: A parameter is in both or is not known, a value is not valid, or several sizes
+            are asked for.
     """
     if twice := sorted(set(query) & set(form)):
         raise UsageError(f"{', '.join(twice)}: given in the address and in the form; give it once")

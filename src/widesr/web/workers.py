@@ -26,7 +26,7 @@ from widesr.web.work import Made, PauseError, StopError, Watch, upscale_file
 _logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
-"""The number of servers killed while they worked on a job after which it is not begun again."""
+"""A job is not begun again after this many servers were killed while they worked on it."""
 _TELL_EACH_S = 0.25
 """The least time between two progress events, in seconds."""
 _LOOK_AGAIN_S = 1.0
@@ -48,7 +48,7 @@ class _Running:
     tiles: float = 0.0
     told: float = 0.0
     seen: float = field(default_factory=time.monotonic)
-    """The monotonic time of the job's last tile, in seconds."""
+    """The monotonic time of the job's last progress, in seconds."""
     is_given_up: bool = False
 
 
