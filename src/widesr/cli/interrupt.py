@@ -46,7 +46,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _signal_main(number: signal.Signals) -> None:
-    if hasattr(signal, "pthread_kill"):  # to another thread, the signal would not end a sleep
+    if hasattr(signal, "pthread_kill"):  # only a signal to the main thread itself ends its sleep
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:  # Windows
         _thread.interrupt_main(number)

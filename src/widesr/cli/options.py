@@ -174,7 +174,7 @@ def crisp_model(model: str, crisp: float | None) -> str:
 
 
 def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "skip"]:
-    """Return the treatment of outputs that exist.
+    """Choose whether outputs that exist are refused, overwritten or skipped.
 
     Raises:
         UsageError: Both flags were given.

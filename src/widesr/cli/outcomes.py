@@ -64,7 +64,7 @@ def report_outcomes(
 
         def show_computed(pictures: float, _total: float = len(jobs)) -> None:
             nonlocal reached
-            reached = max(reached, pictures)  # outcomes come later than the pictures are computed
+            reached = max(reached, pictures)  # outcomes come after the pictures are computed
             show(reached)
 
         show_computed(0)

@@ -268,7 +268,7 @@ def logged() -> Iterator[None]:
 
 
 def be_verbose(count: int) -> int:
-    """Print also what is chosen and done, or all records for a count of 2, within `logged`."""
+    """Print also what is chosen and done, or all records from a count of 2, within `logged`."""
     if count:
         logging.getLogger("widesr").setLevel(logging.INFO if count == 1 else logging.DEBUG)
     return count

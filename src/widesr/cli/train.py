@@ -146,7 +146,7 @@ def train_network(
                 on_notice=lambda sentence: print_line(f"widesr: {sentence}", err=True),
                 **run,
             )
-        except PeerError as error:  # that process says why
+        except PeerError as error:  # the process that failed says why
             raise typer.Exit(error.exit_code) from error
     if not quiet and not reporter.reported:
         _say_finished(parsed, weights)

@@ -135,8 +135,8 @@ def _clips_in(
 ) -> tuple[list[tuple[Path, Path]], bool]:
     """Pair the clips of a folder with their outputs below `root`; tell if other inputs are in it.
 
-    This is also true of a folder without clips, and of one with a subfolder that cannot be listed,
-    so that the code that lists pictures reports the fault.
+    The answer is also True for a folder without clips, and for one with a subfolder that cannot be
+    listed, so that the code that lists pictures deals with them.
     """
     shut: dict[Path, WidesrError] = {}
     files = pictures_in(
