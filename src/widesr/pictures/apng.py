@@ -29,7 +29,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
 class Control(NamedTuple):
-    """The contents of fcTL after its number: a frame's place, delay and way of drawing."""
+    """The contents of fcTL after its number: a frame's place, timing and drawing mode."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ class Control(NamedTuple):
     y: int
     delay: int
     per: int
-    """The units of the delay in a second; 0 means 100."""
+    """The delay's units per second; 0 means 100."""
     dispose: int = _AS_IT_IS
     blends: int = False
 

@@ -87,7 +87,7 @@ def _strips(
 def _tiles(
     raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
 ) -> Iterator[Band]:
-    """Give the rows of tiles: several tile rows at once if tiles are small, else parts of one."""
+    """Give the rows of tiles: several tile rows at once if tiles are small, else part of one."""
     height, width = raster.block
     across = -(-raster.width // width)
     row_bytes = across * height * width * channels * np.dtype(_dtype(raster)).itemsize

@@ -54,7 +54,7 @@ class _Headed:
 
 
 def open_bmp(given: PictureFile) -> Bitmap:
-    """Read the header of a file that is BMP by its first bytes.
+    """Read the header of a file whose first bytes mark it as BMP.
 
     Raises:
         ValueError: The file is damaged or cut short; also raised while its pixels are decoded.

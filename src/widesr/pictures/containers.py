@@ -33,7 +33,7 @@ LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrap
 
 
 def metadata_of_png(file: FileBytes) -> Metadata:
-    """Read all metadata of a PNG, even after the pixels, or as text, as older programs wrote it."""
+    """Read all metadata of a PNG, even after the pixels or in the text chunks of older programs."""
     found: dict[str, bytes] = {}
     left = _MOST_TEXT
     for name, at, size in walk_chunks(file):
@@ -183,7 +183,7 @@ def add_tags_to_tiff(
         file: The file that libvips wrote.
         metadata: EXIF, and IPTC.
         tags: Other tags, which replace those in the file.
-        unstated: Tags to drop, as libvips wrote them though they are not true.
+        unstated: Tags to drop, which libvips wrote though they are not true.
     """
     written, exif = Tiff.open(file), metadata.exif and Tiff.open(metadata.exif)
     described = descriptive(exif, exif.first) if exif else {}

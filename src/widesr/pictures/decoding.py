@@ -82,7 +82,7 @@ def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
 
 
 def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureStream:
-    """Make an upright picture of an image of libvips, to be read while the file is open."""
+    """Make an upright picture from a libvips image, to be read while the file is open."""
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     if kind == "png":

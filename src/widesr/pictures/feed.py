@@ -1,6 +1,6 @@
 """Passes rows to libvips, and encoded bytes back, piece by piece.
 
-libvips takes the pixels of an image from Python only all at once. But it reads files piece by
+From Python, libvips takes the pixels of an image only all at once. But it reads files piece by
 piece, even through callbacks. So it gets the rows as an uncompressed TIFF file that never exists:
 a header, and then the values as they are.
 """
@@ -41,8 +41,8 @@ class Feed:
         self._size = len(self._header) + rows.nbytes
         self._at = 0
         self._values = map(_memory, rows)  # `map` keeps no band that it gave
-        self._left = memoryview(b"")  # of the band that is being read
-        self._next = len(self._header)  # the offset at which it begins
+        self._left = memoryview(b"")  # the rest of the band that is being read
+        self._next = len(self._header)  # the offset at which that begins
         self._source = pyvips.SourceCustom()
         self._source.on_read(self._read)
         self._source.on_seek(self._seek)

@@ -59,7 +59,7 @@ def _beside(colours: Band, others: Band) -> Band:
 
 
 def _levels(raster: Raster) -> NDArray[np.uint8 | np.uint16]:
-    """Make a table from values of any depth to the nearest of 8 or 16 bits."""
+    """Make a table that maps values of any depth to the nearest of 8 or 16 bits."""
     most, top = 2**raster.bits - 1, np.iinfo(raster.dtype).max
     numbers = np.arange(most + 1, dtype=np.uint32)
     return np.asarray((numbers * top + most // 2) // most, raster.dtype)

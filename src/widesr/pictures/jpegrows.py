@@ -1,4 +1,4 @@
-"""Decodes all pixels of a JPEG, or raises an error, even if the data only end too early.
+"""Decodes all pixels of a JPEG, or raises an error, even if its data end too early.
 
 libjpeg fills missing pixels with grey, and warns. libvips checks for its warnings before each group
 of eight rows that it decodes, and so misses those of the last group. The frame is therefore
@@ -156,7 +156,7 @@ class _Stream:
         return pyvips.Image.jpegload_source(self._source, access="sequential", fail_on=fail_on)
 
     def check_end(self) -> None:
-        """Raise ValueError if much of the data is left: then pixels were made of too little.
+        """Raise ValueError if much data is left: then earlier pixels were made of too little.
 
         Zeros count too: an interrupted download has them in place of its last part, and they
         decode to pixels.

@@ -103,7 +103,7 @@ def _configurations(heif: Heif) -> list[bytes]:
 
 
 def _is_full_range(heif: Heif, item: int) -> bool:
-    """Read the range from the item's colour codes, which take precedence, else its coded header."""
+    """Say whether levels use the full range, by the item's colour codes, else its coded header."""
     codes = _codes(heif, item)
     if codes is not None:
         return bool(codes[10] & 0x80)

@@ -103,7 +103,7 @@ _OF_PIXELS = re.compile(rb'\s*(ImageJ=|Aperio |\{.*"shape":|.{0,4096}?<(\w+:)?OM
 
 
 def speaks_of_pixels(description: bytes) -> bool:
-    """Say whether an ImageDescription tells programs of sizes and axes, rather than people."""
+    """Say whether an ImageDescription is for programs, with sizes and axes, and not for people."""
     return _OF_PIXELS.match(description) is not None
 
 
@@ -200,6 +200,6 @@ def _unwrapped_iptc(data: bytes) -> bytes | None:
 
 
 def wrapped_iptc(records: bytes) -> bytes:
-    """Wrap bare records in Photoshop resources, as JPEG requires."""
+    """Wrap bare records in Photoshop resources, as JPEG has them."""
     header = PHOTOSHOP + _IPTC_RESOURCE + struct.pack(">HI", 0, len(records))
     return header + records + bytes(len(records) % 2)

@@ -21,7 +21,7 @@ _PAM_HEADER = re.compile(rb"P7\s(?:[^\n]*\n){1,64}?\s*ENDHDR[^\S\n]*\n")
 
 
 def open_netpbm(file: PictureFile) -> Bitmap:
-    """Read the header of a file that is Netpbm by its first bytes.
+    """Read the header of a file whose first bytes mark it as Netpbm.
 
     Raises:
         ValueError: The file is damaged or cut short; also raised while its pixels are decoded.

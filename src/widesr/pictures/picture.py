@@ -147,7 +147,7 @@ class PictureStream(About):
 
     @contextmanager
     def ahead(self) -> Iterator["PictureStream"]:
-        """Make rows ahead, while those before them are used."""
+        """Make rows in advance, while earlier rows are used."""
         rows = self.rows
         with closing(ahead(rows)) as bands:
             yield replace(self, rows=Rows(bands, shape=rows.shape, dtype=rows.dtype))

@@ -1,4 +1,4 @@
-"""Changes PIL images as pictures, and brings them back to the mode that they had.
+"""Changes PIL images as pictures, and gives them back in their own mode.
 
 Pillow is not a requirement: a caller who has an image has loaded Pillow.
 """
@@ -50,7 +50,7 @@ def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
 
 
 def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
-    """Apply a change of pictures to a PIL image.
+    """Apply a function on pictures to a PIL image.
 
     The mode stays. A palette is made anew, with 256 colours; any other image with a transparent
     colour gets alpha instead. The three colours of CMYK are changed as one picture and black as

@@ -1,4 +1,4 @@
-"""Tells sound colour profiles from damaged ones, and makes profiles of colours only named."""
+"""Checks whether colour profiles are sound, and makes profiles for colours that files only name."""
 
 import struct
 from typing import NamedTuple
@@ -69,7 +69,7 @@ def sound_profile(icc: bytes | None) -> bytes | None:
 def profile_of(colours: Colours, *, grey: bool) -> bytes | None:
     """Make the equivalent ICC profile, version 4; None for sRGB, which needs none.
 
-    With the primaries of sRGB, a gamma of about 2.2 means sRGB too: writers state its curve so.
+    With the primaries of sRGB, a gamma of about 2.2 means sRGB too, as writers so state its curve.
     """
     same = max(abs(a - b) for a, b in zip(colours.primaries, SRGB.primaries, strict=True)) < 0.002
     is_curve = colours.gamma is None or abs(colours.gamma / 2.2 - 1) < 0.05

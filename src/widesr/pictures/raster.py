@@ -20,7 +20,7 @@ NONE, LZW, OLD_JPEG, JPEG, PACKBITS, WEBP = 1, 5, 6, 7, 32773, 50001
 DEFLATE = (8, 32946)
 LZMA = 34925
 DRAWN = {2: 1, 3: 1, 4: 1, 32771: 1, 32809: 4, 32766: 2}
-"""The codecs that code pixels and not bytes, with their bits: fax, ThunderScan and NeXT."""
+"""The codecs that work on pixels, not bytes, with their bits: fax, ThunderScan and NeXT."""
 _LOSSY = (OLD_JPEG, JPEG, WEBP)
 _OTHERS = {
     34661: "JBIG",
@@ -334,7 +334,7 @@ class _Page:
             raise ValueError(f"{n} {name}s are needed, {len(offsets)} are named")
         offsets = offsets[:n].astype(np.int64)
         if len(counts) == 0 and (n == 1 or compression == NONE):
-            counts = size - offsets  # an old writer; missing data are detected later
+            counts = size - offsets  # an old writer gave none; missing data are detected later
         if len(counts) < n:
             raise ValueError(f"{n} {name}s are needed, the bytes of {len(counts)} are named")
         counts = counts[:n].astype(np.int64)

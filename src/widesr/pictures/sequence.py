@@ -66,7 +66,7 @@ class PictureSequence:
 
     @contextmanager
     def ahead(self) -> Iterator["PictureSequence"]:
-        """Make frames, or the rows of a page, ahead, while those before them are used."""
+        """Make frames, or the rows of a page, in advance, while earlier ones are used."""
         if self.timing is not None:
             with closing(ahead(self.frames)) as frames:
                 yield self.of_frames(frames, still=self.still, timing=self.timing)

@@ -98,7 +98,7 @@ def write_pictures(
 ) -> None:
     """Write one or several streamed pictures into one file: the whole file or none.
 
-    WebP and PNG keep frames, durations, profile, EXIF and XMP; WebP keeps them to milliseconds and
+    WebP and PNG keep frames, durations, profile, EXIF and XMP; WebP rounds to milliseconds and
     8 bits. GIF keeps hundredths of a second, 256 sRGB colours per frame, and only full or no
     transparency, with the limit at a half.
 

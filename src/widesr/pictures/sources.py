@@ -127,7 +127,7 @@ def _checked(fd: int, path: Path) -> int:
 
 @contextmanager
 def whole_target(target: Target, *, overwrite: bool) -> Iterator[io.BufferedRandom]:
-    """Open a file to write a picture to, which reaches its target when it is whole, or never.
+    """Open a file to write a picture to, which reaches its target only if it becomes whole.
 
     Args:
         target: A path, which names the file only at the end; or a file object, which is written

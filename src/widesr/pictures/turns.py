@@ -1,4 +1,4 @@
-"""Takes the turns out of AVIF files, as libheif turns colours of half the size wrongly.
+"""Takes the turns out of AVIF files, as libheif turns subsampled colours wrongly.
 
 If a side is odd, libheif gives whole rows at the edges the colours of other rows. So the turns and
 mirrors are neutralised in a copy of the file in memory, and the picture comes as it is stored; its
