@@ -81,7 +81,7 @@ def _begin(options: dict[str, Any], *, tries: int) -> None:
     for left in reversed(range(tries)):
         try:
             ray.init(**options)
-        except Exception as error:  # Ray raises some of no narrower class
+        except Exception as error:  # Ray raises some as plain Exception
             ray.shutdown()
             if not left:
                 raise WorkerLostError(

@@ -101,7 +101,7 @@ class Listing:
 
 
 def in_batches(items: Iterable[Item], *, most: int) -> Iterator[Batch]:
-    """Group at most `most` pictures, of at most `BYTES` unless a picture alone is larger."""
+    """Group pictures by at most `most`, and by at most `BYTES` unless one alone is larger."""
     group: list[Item] = []
     n_bytes = 0
     for item in items:

@@ -137,7 +137,7 @@ class Store:
         for each in sorted(entries, key=lambda entry: str(entry["name"])):
             name = str(each["name"]).rstrip("/")
             if each["type"] == "directory":
-                if not each.get("islink") and name != path:  # a link may lead round in a loop
+                if not each.get("islink") and name != path:  # a link may form a loop
                     yield from self._folder(name)
             elif each["type"] == "file":
                 known = (each.get(key) for key in ("ETag", "etag", "md5Hash", "mtime", "created"))
@@ -283,5 +283,5 @@ class Store:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Say whether another try may help: failures of the network have many libraries' classes."""
+    """Say whether another try may help; network failures come as errors of many libraries."""
     return not isinstance(error, (ValueError, TypeError, AttributeError, MemoryError))

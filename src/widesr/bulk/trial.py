@@ -32,7 +32,7 @@ class Trial:
     megapixels: float
     """The mean size of an input."""
     read: float
-    """The mean seconds per picture, as in `make`."""
+    """The mean seconds to read one picture, as `make` is to make one."""
     make: float
     load: float
     """Seconds until the networks are loaded."""

@@ -120,7 +120,7 @@ class Worker:
         _ = self._upscaler
         load = time.perf_counter() - begin
         self._read_s = self._make_s = 0.0
-        with SpooledTemporaryFile(max_size=_WAITING) as waiting:  # no name, so no kill leaves it
+        with SpooledTemporaryFile(max_size=_WAITING) as waiting:  # unnamed, so a kill leaves none
             ready = list(self._made(batch, waiting))
             writing = time.perf_counter()
             self._manifest.claim(batch.id, [each.row for each in ready])

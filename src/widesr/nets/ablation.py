@@ -116,7 +116,7 @@ def _reach(cfg: AblationConfig) -> int | None:
     trunk = 1 + (2 if cfg.block == "a" else 1) * cfg.n_resblocks + more
     if cfg.upsampler == "before":  # the skip reaches 2, the trunk and its end no less
         return lr_reach(trunk + 1 + more, cfg.scale)
-    # After a pixel shuffle, EDSR's last convolution reads one LR pixel farther; after others, none.
+    # EDSR's last convolution reads one LR pixel farther after a pixel shuffle, and none otherwise.
     return trunk + 1 + (more if cfg.upsampler == "shuffle" else 0)
 
 
@@ -166,7 +166,7 @@ def _block(cfg: AblationConfig) -> nn.Sequential:
 
 
 def _upsampler(cfg: AblationConfig, n_in: int, n_out: int, kernel: int) -> nn.Module:
-    """Build (N, n_in, H, W) to (N, n_out, sH, sW); with "before", the input has HR size already."""
+    """Build an upsampler (N, n_in, H, W) to (N, n_out, sH, sW); "before" has HR size already."""
     match cfg.upsampler:
         case "shuffle":
             made = _conv(cfg, n_in, n_out * cfg.scale**2, kernel)

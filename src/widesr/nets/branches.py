@@ -46,7 +46,7 @@ class BranchedConv2d(nn.Module):
         assert isinstance(last, nn.Conv2d)
         biases = (first.bias, middle.bias, last.bias, self.sk.bias)
         b1, b2, b3, beside = (bias for bias in biases if bias is not None)
-        # Autocast would round the product to bf16 three times, unlike the kernel that is used.
+        # Autocast would round the product to bf16 three times; the kernel used later is not.
         with torch.autocast(first.weight.device.type, enabled=False):
             w1, w3 = first.weight[:, :, 0, 0], last.weight[:, :, 0, 0]
             widened = torch.einsum("omhw,mi->oihw", middle.weight, w1)

@@ -18,7 +18,7 @@ class NetworkConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     iterations: ClassVar[str | None] = None
-    """The key of how often a network runs the same weights; None if that number is fixed."""
+    """The key that sets how often a network runs the same weights; None if that is fixed."""
 
     scale: Literal[2, 3, 4, 8]
     """HR pixels per LR pixel, on a side."""

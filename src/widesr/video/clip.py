@@ -54,7 +54,7 @@ class Clip:
     time_base: Fraction
     """Seconds per tick of the timestamps."""
     rate: Fraction
-    """The mean frame rate; timestamps come from the stream, and from this only if it has none."""
+    """The mean frame rate; timestamps come from the stream, or from this rate if it has none."""
     nominal_rate: Fraction
     """The rate on whose grid every frame's time lies; the mean rate if no such rate is known."""
     aspect: Fraction | None

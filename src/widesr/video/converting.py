@@ -54,13 +54,13 @@ class Converter:
         self._rgb: Any = None
 
     def to_rgb(self, frame: Any) -> tuple[Plane, Beyond | None]:  # noqa: ANN401 (av's)
-        """Convert a frame to RGB (H, W, 3) or grey (H, W, 1), and give the rest that these lack.
+        """Convert a frame to RGB (H, W, 3) or grey (H, W, 1), and give what these cannot hold.
 
         Films have levels above white and below black, and colours outside RGB, which networks do
-        not know. This rest is added back after the network.
+        not know. This excess is added back after the network.
 
         Returns:
-            uint8 from 8 bits and uint16 from more; and the rest, None if there is none.
+            uint8 from 8 bits and uint16 from more; and the excess, None if there is none.
         """
         planes = read_planes(frame, self._layout)
         if self._is_fast and frame.format.name == self._layout.name:
@@ -96,7 +96,7 @@ class Converter:
 
         Args:
             rgb: (H, W, C), uint8 or uint16.
-            beyond: The rest that `to_rgb` gave, of the same layout.
+            beyond: The excess that `to_rgb` gave, of the same layout.
             pixel_format: A format that holds the values of the layout.
         """
         if self._is_fast and rgb.dtype == np.uint8 and rgb.shape[2] == 3:
@@ -131,7 +131,7 @@ class _Swscale:
         self._graph: Any = None
 
     def __call__(self, frame: Any, *, size: str = "") -> Any:  # noqa: ANN401 (av's)
-        """Convert a frame of the first one's size, and resize it to `size`, as "2560:1440:"."""
+        """Convert a frame, as large as the first, and resize it to `size`, as "2560:1440:"."""
         frame.colorspace, frame.color_range = self._source
         if self._graph is None:
             self._graph = load_av().filter.Graph()

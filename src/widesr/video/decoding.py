@@ -98,7 +98,8 @@ class Decoder:
             skip: The number of frames that are decoded but not given.
 
         Raises:
-            VideoReadError: Frames cannot be decoded, and `damaged` is "refuse"; it says how many.
+            VideoReadError: Frames cannot be decoded, and `damaged` is "refuse"; the message says
+                how many.
             VideoFormatError: The pictures change their size or format along the way.
         """
         clip = self.clip

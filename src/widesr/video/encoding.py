@@ -82,7 +82,8 @@ class _Words(NamedTuple):
     display: str
     light: str
     parts: tuple[int, int] | None
-    """The integers that stand for 1 of chromaticity and of luminance; None if fractions do."""
+    """The integers that stand for 1 of chromaticity and of luminance; None if the encoder takes
+    fractions."""
 
 
 _MASTERING = {
@@ -132,7 +133,7 @@ class Encoding:
         elif self.crf is not None:
             options["crf"] = str(self.crf)
         if self.codec == "h264":
-            params = ["mbtree=1", "force-cfr=1"]  # without it, one frame per tick is stated
+            params = ["mbtree=1", "force-cfr=1"]  # otherwise it states one frame per tick
             if "avx512f" in cpu().flags:
                 params.append("asm=avx2")  # x264 165's AVX-512 is not deterministic
             options["x264-params"] = ":".join(params)
@@ -245,7 +246,7 @@ def check_codec(codec: Codec | None, out: Path, *, crf: int | None, lossless: bo
         VideoFormatError: The container cannot be written.
     """
     container = container_of(out)
-    if codec is None:  # all codecs that may be chosen then accept the same
+    if codec is None:  # the codec that is chosen later accepts the same
         codec = "vp9" if container == "webm" else "h264"
     if codec not in CODECS:
         raise UsageError(f"codec {codec!r} is not known; expected one of {', '.join(CODECS)}")
@@ -283,14 +284,14 @@ def container_of(out: Path) -> str:
 
 
 def default_codec(codec: str, container: str, *, is_hdr: bool) -> Codec:
-    """Choose the output's codec by the input's `codec`, where the user asks for none."""
+    """Choose the output's codec from the input's `codec`, if the user names none."""
     if container == "webm":
         return "av1" if codec == "av1" else "vp9"
     return "hevc" if codec == "hevc" or is_hdr else "h264"
 
 
 def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, str]:
-    """Choose the encoder's format that loses least of the input's, and then the nearest one."""
+    """Choose the encoder's pixel format that loses least, and of equals the nearest one."""
     av = load_av()
     wanted = clip.layout
     if codec == "h264" and wanted.kind == "rgb" and wanted.bits == 8 and lossless:

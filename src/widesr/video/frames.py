@@ -16,7 +16,7 @@ from widesr.video.still import Remembering
 from widesr.video.temporal import TemporalFrames, find_temporal
 
 MAX_MEMORY = 3 * 2**27
-"""Approximate bytes that the upscaler may take; frames in flight and the encoder take as many."""
+"""Approximate bytes that the upscaler may take; frames in flight and the encoder take as much."""
 
 
 class FrameUpscaler(Protocol):

@@ -69,7 +69,7 @@ class PartFile:
         """The offset of each packet in the file, by its number."""
 
     def expect(self, number: int, data: bytes) -> None:
-        """Search what FFmpeg writes from now on for a packet that it is about to get."""
+        """Look out for a packet, which FFmpeg is about to get, in what it writes from now on."""
         self._expected.append((number, data))
 
     @property
@@ -236,7 +236,7 @@ class Output:
             self._streams[old.index] = stream
 
     def _new_stream(self, old: Any, clip: Clip) -> Any | None:  # noqa: ANN401 (av's)
-        """Add a stream that will hold a copy of another; None if that is left out."""
+        """Add a stream that will hold a copy of another; None if the stream is left out."""
         container = self._encoding.container
         what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
         refused: Exception | None = None
@@ -345,7 +345,7 @@ def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: 
             packet.pts = 0  # a cover picture
         if packet.dts is None:
             packet.dts = packet.pts
-            if packet.stream.type == "video":  # Matroska's reordered frames begin without
+            if packet.stream.type == "video":  # Matroska's reordered streams begin without it
                 packet.dts = decoded_at.get(packet.stream_index, packet.pts - _EARLY) + 1
         decoded_at[packet.stream_index] = packet.dts
         yield packet

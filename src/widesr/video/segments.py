@@ -75,7 +75,7 @@ class Encoder:
         frame.duration = duration
         frame.colorspace = self._context.colorspace
         frame.color_range = self._context.color_range
-        frame.color_primaries = self._context.color_primaries  # ProRes reads the frames alone
+        frame.color_primaries = self._context.color_primaries  # ProRes reads it from frames alone
         frame.color_trc = self._context.color_trc
         self._timeline.show(pts, duration)
         yield from self._packets(self._context.encode(frame))
@@ -125,7 +125,7 @@ def _usual_priority() -> Iterator[None]:
     """Restore the priority that threads had.
 
     SVT-AV1 gives its threads, and the one that calls it, the highest real-time priority where it
-    may, as under root. Nothing else on the machine would get a turn.
+    may, as under root. Nothing else on the machine would then get a turn.
     """
     if not hasattr(os, "sched_setscheduler"):
         yield

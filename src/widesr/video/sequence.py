@@ -183,7 +183,7 @@ def is_on_its_side(matrix: Sequence[int] | None) -> bool:
 
 
 def upright(pixels: Plane, matrix: Sequence[int] | None) -> Plane:
-    """Turn a frame (H, W, C) as its clip asks players to, since the pictures cannot ask for it.
+    """Turn a frame (H, W, C) for display, as its clip's matrix says; pictures have no matrix.
 
     Args:
         pixels: The frame.

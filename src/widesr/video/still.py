@@ -62,7 +62,7 @@ class Remembering(Wrapper, Engine):
                 self._known.move_to_end(few)
                 self.reused += 1
                 return known.outputs
-            # the oldest tile lies at the same place a frame ago, and is of no more use
+            # the oldest entry is the tile at this place a frame ago, which is of no more use
             while self._most is not None and len(self._known) >= self._most + _BESIDE:
                 self._known.popitem(last=False)
         outputs = self._engine.run_all(*inputs)

@@ -32,7 +32,7 @@ _LEAD = 8
 """Frames after which a state that began empty is nearly the same as in a whole run."""
 
 _State = NDArray[np.float16]
-"""(1, C, H, W), in half as many bytes as the network's own; a 1080p frame's takes 0.3 GB."""
+"""(1, C, H, W), half as large as in the network's own type; a 1080p frame's takes 0.3 GB."""
 
 
 class TemporalFrames:

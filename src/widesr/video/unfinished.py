@@ -53,7 +53,7 @@ class Unfinished:
 
         Args:
             out: The output.
-            made_by: All that decides the output. If an earlier run's differs, begin anew.
+            made_by: All that decides the output; if that of an earlier run differs, begin anew.
 
         Raises:
             OutputExistsError: Another process works on the same output.

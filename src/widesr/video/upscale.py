@@ -1,4 +1,4 @@
-"""Upscale a clip: decode, compute and encode in parallel, and write the output whole or not."""
+"""Upscale a clip: decode, compute and encode in parallel; write the output whole or not at all."""
 
 import logging
 import time
@@ -46,7 +46,7 @@ SEGMENT = 96
 """Frames per segment. After a kill, at most this many and those in flight are computed again."""
 
 _NTSC = (24, 30, 48, 60, 120, 240)
-"""Frames per second of the rates that NTSC slows down by 1000/1001."""
+"""Frame rates that NTSC slows down by the factor 1000/1001."""
 _SLOWEST, _FASTEST = Fraction(1, 100), 1000
 
 Progress = Callable[[int, int], None]
