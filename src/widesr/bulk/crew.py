@@ -1,4 +1,4 @@
-"""Workers on Ray: as many as were asked for, each replaced when it ends, none given too much."""
+"""Workers on Ray: as many as were asked for, each with one task at a time, replaced when lost."""
 
 import logging
 import os
@@ -19,10 +19,10 @@ from widesr.errors import WidesrError, WorkerLostError, last_line
 from widesr.system.machine import usable_cpus
 
 _STARTS = 5
-"""Workers in a row that may end before they begin, and tries to start a Ray of our own."""
+"""Workers in a row that may end before they begin; also the tries to start a Ray of our own."""
 _LOOK_S = 1.0
 _PATIENCE_S = 3600.0
-"""A batch that takes longer hangs, and its worker is ended."""
+"""Seconds after which a batch is taken to hang, and its worker is ended."""
 _STORE = 200 * 2**20
 """Bytes of a local Ray's object store, through which no picture goes."""
 
@@ -49,9 +49,9 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
         WorkerLostError: There is no cluster at this address, or none can be started here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    # No graphics card is to be hidden from a worker that computes on it, and asks for none of Ray.
+    # Workers ask Ray for no graphics card, and Ray would hide it from those that compute on it.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("VIPS_CONCURRENCY", "1")  # a worker is one thread, libvips' as well
+    os.environ.setdefault("VIPS_CONCURRENCY", "1")  # one thread per worker, in libvips too
     ours = not ray.is_initialized()
     if ours:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -77,11 +77,11 @@ def joined(address: str | None, *, workers: int | None) -> Iterator[int]:
 
 
 def _begin(options: dict[str, Any], *, tries: int) -> None:
-    """Join or start Ray; a machine that is busy with much else may be too slow the first time."""
+    """Join or start Ray; try again, as a busy machine may be too slow the first time."""
     for left in reversed(range(tries)):
         try:
             ray.init(**options)
-        except Exception as error:  # Ray raises some that have no other class
+        except Exception as error:  # Ray raises some as plain Exception
             ray.shutdown()
             if not left:
                 raise WorkerLostError(
@@ -107,18 +107,18 @@ class Ended:
 
 @dataclass(eq=False)
 class _Hand:
-    """A worker's process, and what it is at."""
+    """A worker's process and its present task."""
 
     actor: Any
     awaited: Any
-    """Ray's next answer: that the process is there, or what became of its task."""
+    """Ray's next answer: that the process is there, or the result of its task."""
     alive: bool = False
     task: Task | None = None
     since: float = 0.0
 
 
 class Crew:
-    """Gives each worker a task as it has time; memory does not grow with the tasks."""
+    """Gives each worker a task when it is free; memory does not grow with the number of tasks."""
 
     def __init__(self, work: Work, *, workers: int) -> None:
         """Ask Ray for workers, of one CPU each; tasks can be given before all are there."""
@@ -127,7 +127,7 @@ class Crew:
         self._hands = [self._hand() for _ in range(workers)]
         self._failed_starts = 0
         self.lost = 0
-        """Workers that ended before their work did."""
+        """The number of workers that ended before their work did."""
 
     def __enter__(self) -> Self:
         return self
@@ -141,14 +141,14 @@ class Crew:
         return _Hand(actor, actor.process.remote())
 
     def ended(self, tasks: Iterable[Task], *, again: deque[Task]) -> Iterator[Ended]:
-        """Have tasks done, and give each as it ends, in any order.
+        """Run tasks, and give each as it ends, in any order.
 
         Args:
-            tasks: The tasks, taken one by one as workers have time.
-            again: Tasks that come up meanwhile; they go first.
+            tasks: The tasks, taken one by one as workers become free.
+            again: Tasks that come up meanwhile, which go first.
 
         Raises:
-            WidesrError: An error in a worker by which no task can be done.
+            WidesrError: An error in a worker that keeps every task from being done.
         """
         coming = iter(tasks)
         while True:
@@ -169,7 +169,7 @@ class Crew:
         hand.task, hand.since, hand.awaited = task, time.monotonic(), do.remote(task)
 
     def _wait(self) -> list[Ended]:
-        """Wait for something to happen, and see to it."""
+        """Wait for answers from workers, and handle them."""
         busy = [hand for hand in self._hands if hand.task is not None or not hand.alive]
         awaited = {hand.awaited: hand for hand in busy}
         happened, _ = ray.wait(list(awaited), num_returns=1, timeout=_LOOK_S)

@@ -1,7 +1,7 @@
 """Forecast the time that many workers take for many pictures, from the time that a few took.
 
-The arithmetic is a simulation: each worker takes the next batch when it is free, some are slower
-than others, some are lost in the middle, and what a lost one was at is done again.
+The arithmetic is a simulation: each worker takes the next batch when it is free, some workers are
+slower than others, some are lost midway, and the batch of a lost worker is done again.
 """
 
 import heapq
@@ -20,25 +20,25 @@ class Costs:
     """Seconds that one worker takes, as measured."""
 
     pictures: tuple[float, ...]
-    """All that is done for each of some pictures; others are taken to be like these."""
+    """The whole time of each measured picture; all others are taken to be like these."""
     batch: float = 0.0
-    """Claim and part of each batch, beside its pictures."""
+    """Time for the claim and the part of a batch, in addition to its pictures."""
     start: float = 0.0
-    """Time until a new worker is at its first batch: its process, and its networks."""
+    """Time until a new worker begins its first batch: it starts its process and loads networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weather:
-    """The losses and delays where many machines work for long."""
+    """The losses and delays to expect when many machines work for a long time."""
 
     losses_per_hour: float = 0.0
-    """The mean for one worker; a machine that is rented for less may be taken away at times."""
+    """The mean for one worker; machines that are rented for less may be taken away at times."""
     noticed: float = 30.0
     """Seconds until the loss of a worker is noticed."""
     slow: float = 0.0
     """Share of the workers that are slower than the others."""
     slowness: float = 2.0
-    """The time of a slow one, as a multiple of the usual."""
+    """The time that a slow worker takes, as a multiple of the usual."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Plan:
     lost: float
     """Core-hours of work that was done again, and of waiting for new workers."""
     tail: float
-    """While not all workers had work any more, at the end."""
+    """Time at the end during which some workers had no more work."""
     losses: int
 
 
@@ -74,7 +74,8 @@ def plan(
         costs: The time that one worker takes.
         weather: The losses and delays; by default there are none.
         batch: Pictures in a batch.
-        seed: The seed of the draws: which pictures meet, which workers are slow or lost, and when.
+        seed: The seed of the draws: which pictures share a batch, and which workers are slow or
+            lost, and when.
     """
     weather = weather or Weather()
     rng = np.random.default_rng(seed)
@@ -83,7 +84,7 @@ def plan(
     ends = [mean_life * rng.standard_exponential() for _ in range(workers)]
     free = [(costs.start, worker) for worker in range(workers)]  # a heap, as all are equal
     work = _batches(pictures, costs, batch, rng)
-    again: list[tuple[float, float]] = []  # a heap: from when on, and for how long
+    again: list[tuple[float, float]] = []  # a heap: time of the earliest start, and seconds
     lost, losses, last = 0.0, 0, 0.0
     while True:
         now, worker = heapq.heappop(free)
@@ -91,7 +92,7 @@ def plan(
             _, seconds = heapq.heappop(again)
         elif (fresh := next(work, None)) is not None:
             seconds = fresh
-        elif again:  # to be known as lost only then
+        elif again:  # its loss is noticed only then
             now, seconds = heapq.heappop(again)
         else:
             break

@@ -1,4 +1,4 @@
-"""Batches of pictures from a listing that passes: what one worker is given at a time."""
+"""Batches of pictures from a listing as it streams past: each is what one worker does at a time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from widesr.bulk.store import Found, Store
 from widesr.system.folders import PICTURE_SUFFIXES
 
 PICTURES, BYTES = 64, 64 * 2**20
-"""At most in one batch, which is what the successor of a lost worker has to do again."""
+"""The most of each in one batch, which is done again if its worker is lost."""
 
 
 class Item(NamedTuple):
@@ -33,44 +33,44 @@ class Batch:
 
     items: tuple[Item, ...]
     id: str = field(default_factory=_new_id)
-    """Names its claim and its part; another one for each try."""
+    """The name of the batch's claim and part; each try has a new one."""
     losses: int = 0
-    """The number of workers that were lost with it."""
+    """The number of workers that were lost with these pictures."""
 
     def again(self, settled: frozenset[int]) -> "Batch":
-        """Give what is left to do after its worker was lost.
+        """Give a batch of what is left to do after the worker was lost.
 
         Args:
-            settled: Numbers of the pictures that need nothing any more.
+            settled: Numbers of the pictures that need no more work.
         """
         items = tuple(item for item in self.items if item.number not in settled)
         return Batch(items=items, losses=self.losses + 1)
 
     def apart(self) -> "list[Batch]":
-        """Give each picture a batch of its own, so that one that ends its workers is found."""
+        """Give each picture a batch of its own, to find the one that makes workers end."""
         return [Batch(items=(item,)) for item in self.items]
 
 
 class Listing:
-    """Counts what it passes over, while its batches are taken."""
+    """Lists pictures in batches, and counts what it passes over."""
 
     def __init__(self, inputs: Store, outputs: Store) -> None:
         """List pictures; nothing is read yet.
 
         Args:
-            inputs: The place of the files to list, those in its folders too.
-            outputs: The place for outputs; files in it are no inputs, if it lies within the inputs.
+            inputs: The place of the files to list, including those in its folders.
+            outputs: The place for outputs; if it lies within the inputs, its files are left out.
         """
         self._inputs = inputs
         inside = outputs.root.removeprefix(f"{inputs.root}/")
         self._outputs = "" if inside == outputs.root else f"{inside}/"
         self.others = 0
-        """Files that are no pictures by their names."""
+        """The number of files that are not pictures, by their names."""
         self.settled = 0
-        """Pictures that were settled before."""
+        """The number of pictures that were settled before."""
 
     def pictures(self) -> Iterator[Found]:
-        """Name the pictures, hidden ones and those of the output left out."""
+        """Give the pictures, except hidden ones and those in the outputs."""
         for found in self._inputs.list():
             if self._outputs and found.name.startswith(self._outputs):
                 continue
@@ -83,10 +83,10 @@ class Listing:
                 self.others += 1
 
     def batches(self, settled: Keys, *, most: int = PICTURES) -> Iterator[Batch]:
-        """Group the pictures that are to be done; a batch is made when it is asked for.
+        """Group the pictures that are still to be done, making each batch when it is asked for.
 
         Args:
-            settled: The keys of pictures that are passed over, as they were settled before.
+            settled: The keys of pictures to pass over, as they were settled before.
             most: The most pictures in one batch.
         """
         return in_batches(self._unsettled(settled), most=most)
@@ -101,7 +101,7 @@ class Listing:
 
 
 def in_batches(items: Iterable[Item], *, most: int) -> Iterator[Batch]:
-    """Group pictures: no more than `most`, and no more than `BYTES` if it is not one alone."""
+    """Group pictures by at most `most`, and by at most `BYTES` unless one alone is larger."""
     group: list[Item] = []
     n_bytes = 0
     for item in items:

@@ -1,9 +1,9 @@
-"""Keep what became of each picture, in Parquet beside the outputs, so that no kill takes it back.
+"""Record the result of each picture, in Parquet beside the outputs, so that no kill can lose it.
 
-A batch of pictures is one step. When its outputs are made, and before the first of them has its
-name, a claim lists them with their hashes; when the last one is in its place, the claim becomes a
-part. So what no part lists is either named by a claim, which is then settled by comparing hashes,
-or it was not begun. Parts are never changed.
+A batch of pictures is one step. When its outputs are made, and before the first of them gets its
+name, a claim lists them with their hashes; when the last one is in its place, a part replaces the
+claim. A picture that no part lists is therefore either in a claim, which is settled by comparing
+hashes, or was not begun. Parts are never changed.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
 FOLDER = "_widesr"
-"""In the output's place; engines that read folders of Parquet pass over such names."""
+"""The folder in the output's place; engines that read folders of Parquet skip such names."""
 _RUN, _CLAIMS, _PARTS = "run.json", "claims", "parts"
 _READERS = 16
-"""Parts that are read at once: it is waiting, not computing."""
+"""Parts that are read at once: reading is waiting, not computing."""
 _KEY_BYTES = 16
 
 SCHEMA = pa.schema(
@@ -56,7 +56,7 @@ SCHEMA = pa.schema(
 
 
 class Row(NamedTuple):
-    """A picture that is done or that failed; as `SCHEMA`."""
+    """A picture that is done or that failed, with the columns of `SCHEMA`."""
 
     number: int
     """Its number in the order of the listing, from 0."""
@@ -73,7 +73,7 @@ class Row(NamedTuple):
     output_width: int | None = None
     output_height: int | None = None
     seconds: float | None = None
-    """The time of computing, decoding and encoding, without reading and writing."""
+    """The time to decode, compute and encode, without reading and writing."""
     error_code: str | None = None
     error_message: str | None = None
     worker: str | None = None
@@ -86,7 +86,7 @@ class Keys:
 
     def __init__(self, keys: Iterable[bytes] = ()) -> None:
         self._sorted: NDArray[np.bytes_] = np.unique(
-            np.fromiter(keys, dtype=f"S{_KEY_BYTES}")  # its zeros at the end do not count
+            np.fromiter(keys, dtype=f"S{_KEY_BYTES}")  # NumPy ignores zeros at the end
         )
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class Keys:
 
 
 def key_of(found: Found) -> bytes:
-    """Identify a picture with its contents, as far as a listing tells them."""
+    """Identify a picture and its contents, as far as a listing shows them."""
     text = "\0".join((found.name, str(found.size), found.version))
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
@@ -108,20 +108,20 @@ class Manifest:
     """The manifest of an output's place; can be pickled."""
 
     def __init__(self, outputs: Store) -> None:
-        """Name it; nothing is read yet."""
+        """Name the manifest; nothing is read yet."""
         self._outputs, self._store = outputs, outputs.below(FOLDER)
 
     def begin(self, source: str, made_by: MadeBy, *, resume: bool) -> None:
-        """Note what the run does, or hold it to what was noted.
+        """Record what the run does, or check it against what an earlier run recorded.
 
         Args:
             source: The URL of the pictures.
-            made_by: The model and settings that decide the outputs beside their inputs.
-            resume: Go on with a run that was begun; where there is none, begin it.
+            made_by: The model and settings, which decide the outputs together with their inputs.
+            resume: Go on with a run that was begun; if there is none, begin it.
 
         Raises:
             OutputExistsError: A run was begun here, and `resume` is False.
-            UsageError: It was begun with other pictures, another model or other settings.
+            UsageError: The run was begun with other pictures, another model or other settings.
             ImageWriteError: Nothing can be written here.
         """
         note = {"widesr": __version__, "source": as_text(source), **made_by._asdict()}
@@ -148,31 +148,32 @@ class Manifest:
             )
 
     def claim(self, batch: str, rows: Sequence[Row]) -> None:
-        """Say which outputs are about to get their names.
+        """Record which outputs are about to get their names.
 
         Raises:
-            ImageWriteError: It cannot be written.
+            ImageWriteError: The claim cannot be written.
         """
         self._store.put(f"{_CLAIMS}/{batch}.parquet", as_parquet(rows), overwrite=True)
 
     def close(self, batch: str, rows: Sequence[Row]) -> None:
-        """Note what became of a batch, once and for all.
+        """Record the results of a batch once and for all, and remove its claim.
 
         Raises:
-            ImageWriteError: It cannot be written.
+            ImageWriteError: The part cannot be written.
         """
         if rows:
             self._store.put(f"{_PARTS}/{batch}.parquet", as_parquet(rows), overwrite=True)
         self._store.remove(f"{_CLAIMS}/{batch}.parquet")
 
     def claims(self) -> list[str]:
-        """Name the batches that were claimed and not closed: a few for each worker that ended."""
+        """Name the batches that were claimed but not closed: a few for each worker that ended."""
         return self._names(_CLAIMS)
 
     def settle(self, batch: str) -> list[Row]:
-        """Close a batch whose worker is gone, and give what needs nothing any more.
+        """Close a batch whose worker is gone, and give the rows that need no more work.
 
-        What it claimed and did not bring to its place is not listed, and its leftovers are removed.
+        Outputs that were claimed but are not in their place are not listed, and their leftovers are
+        removed.
         """
         claim = self._store.find(f"{_CLAIMS}/{batch}.parquet")
         if claim is None:  # never claimed; or closed, and the worker ended after that
@@ -193,10 +194,10 @@ class Manifest:
         return self._outputs.holds(row.output, size=row.output_bytes, sha256=row.output_sha256)
 
     def settled(self, *, retry_failed: bool = False) -> Keys:
-        """Read which pictures need nothing any more: those done, and those set aside.
+        """Read which pictures need no more work: those done, and those set aside.
 
         Args:
-            retry_failed: Leave out what was set aside, so that it is tried again.
+            retry_failed: Leave out pictures that were set aside, so that they are tried again.
         """
         return Keys(self._keys(retry_failed=retry_failed))
 

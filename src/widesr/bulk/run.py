@@ -1,4 +1,4 @@
-"""A bulk run: what is listed goes to the workers, and what they lose goes to others."""
+"""A bulk run: workers do the pictures of a listing, and take over those of lost workers."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from widesr.pictures.writing import output_format
 from widesr.system.progress import ignore
 
 _APART = 2
-"""Workers that are lost with a batch before each of its pictures goes alone."""
+"""Workers that are lost with a batch before each of its pictures gets a batch of its own."""
 _ASIDE = 3
 """Workers that are lost with one picture before it is set aside."""
 
 
 @dataclass
 class Tally:
-    """Numbers of a run, as far as it is."""
+    """The numbers of a run so far."""
 
     done: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class Tally:
     passed: int = 0
     """Pictures that were settled in an earlier run."""
     others: int = 0
-    """Files that are no pictures by their names."""
+    """Files that are not pictures, by their names."""
     pixels: int = 0
     """The pixels of the inputs that are done."""
     input_bytes: int = 0
@@ -51,7 +51,7 @@ class Tally:
 
 
 OnTally = Callable[[Tally, tuple[Row, ...]], None]
-"""Called with the numbers so far, and the rows of the pictures that failed just now."""
+"""Callback with the numbers so far, and the rows of the pictures that have just failed."""
 
 
 def upscale_bulk(
@@ -66,20 +66,21 @@ def upscale_bulk(
     """Upscale all pictures of one place into another, on the workers of a Ray that is joined.
 
     A picture that cannot be upscaled is set aside: its row says why, and it is not tried again. A
-    worker that is lost is replaced, and what it had not finished is done by another; a picture with
-    which three are lost is set aside.
+    lost worker is replaced, and another one does the pictures that it had not finished; a picture
+    with which three workers are lost is set aside.
 
     Args:
         work: The places and settings of the run.
         workers: The number of processes, of one CPU each.
         resume: Go on with a run that was begun in the output's place.
-        retry_failed: Try also what an earlier run has set aside.
-        batch: Pictures in one step, which is what is done again where a worker is lost.
-        on_progress: Told of each batch.
+        retry_failed: Also try the pictures that an earlier run set aside.
+        batch: Pictures in one step, which are done again if a worker is lost.
+        on_progress: Called after each batch.
 
     Raises:
-        OutputExistsError: A run was begun there, and `resume` is False.
-        UsageError: It was begun otherwise, or a place is another one in each process.
+        OutputExistsError: A run was begun in the output's place, and `resume` is False.
+        UsageError: The run was begun with other pictures or settings, both places are the same,
+            or a place is not shared between processes.
         ModelNotFoundError: There is no such model; other errors of `Upscaler.load` may come too.
         ImageReadError: The inputs cannot be listed, or there are none.
         ImageWriteError: Nothing can be written in the output's place.
@@ -105,10 +106,10 @@ def upscale_bulk(
 
 
 def made_by(work: Work) -> MadeBy:
-    """Say what decides the outputs; loads the networks, and so finds what is wrong with them.
+    """Give all that decides the outputs, and load the networks, which finds their errors early.
 
     Raises:
-        ImageFormatError: The format is not one that is written.
+        ImageFormatError: The format cannot be written.
         WidesrError: The errors of `UpscaleSettings.load`.
     """
     settings = work.settings
@@ -131,14 +132,14 @@ class _Run:
         """Batches whose claims are being settled, by their ids."""
 
     def settle_claims(self) -> None:
-        """Settle what an earlier run left open."""
+        """Settle the claims that an earlier run left open."""
         if claims := self._manifest.claims():
             for ended in self._crew.ended(claims, again=self._again):
                 if ended.report is None:
                     self._again.append(ended.task)
 
     def over(self, listing: Listing, settled: Keys, *, batch: int) -> Tally:
-        """Do what is listed and not settled."""
+        """Upscale all pictures that are listed and not settled."""
         batches = listing.batches(settled, most=batch)
         for ended in self._crew.ended(batches, again=self._again):
             self._tally.workers_lost = self._crew.lost

@@ -1,4 +1,4 @@
-"""Files by a URL: in a bucket, or in a folder of this disk; listed in pages, written whole."""
+"""Files by URL, in a bucket or in a folder on this disk: listed in pages, and written whole."""
 
 import hashlib
 import time
@@ -22,24 +22,24 @@ from widesr.errors import (
 from widesr.system.files import remove_leftovers, whole_file
 
 PART = 16 * 2**20
-"""Bytes of a part of an upload to S3; what is smaller than two goes at once."""
+"""Bytes of a part of an upload to S3; a file smaller than two parts is uploaded in one."""
 _PAUSES = (1.0, 4.0, 16.0)
-"""Seconds before another try of what may go well then; the libraries below try again too."""
+"""Seconds before each new try of what may then succeed; the libraries below try again too."""
 
 
 class Found(NamedTuple):
     """A file that a listing names."""
 
     name: str
-    """Its path below the store's, with slashes."""
+    """The path below the store's root, with slashes."""
     size: int
     """Bytes."""
     version: str
-    """Another one for other contents: the ETag in a bucket, the time of change on a disk."""
+    """A text that changes with the contents: the ETag in a bucket, the time of change on a disk."""
 
 
 class Store:
-    """A folder of files, in whatever fsspec reaches; can be pickled."""
+    """A folder of files, anywhere that fsspec reaches; can be pickled."""
 
     def __init__(self, url: str) -> None:
         """Name a folder; nothing is opened yet.
@@ -68,7 +68,7 @@ class Store:
 
     @cached_property
     def root(self) -> str:
-        """The path as the file system writes it: without a protocol and a slash at the end."""
+        """The path as the file system writes it: without the protocol or a slash at the end."""
         return str(self._fs._strip_protocol(self.url)).rstrip("/")  # noqa: SLF001 (fsspec's way)
 
     @property
@@ -78,7 +78,7 @@ class Store:
 
     @property
     def is_of_one_process(self) -> bool:
-        """True if no other process sees what is here."""
+        """True if no other process can see these files."""
         kind: str = get_protocol(self.url)
         return kind == "memory"
 
@@ -100,13 +100,13 @@ class Store:
         return there
 
     def list(self) -> Iterator[Found]:
-        """List all files, those in folders too, a page or a folder at a time.
+        """List all files, including those in folders, a page or a folder at a time.
 
-        A bucket of S3 comes in pages of a thousand, in the order of the names; elsewhere, one
-        folder is held at a time with the names of those around it.
+        An S3 bucket is listed in pages of a thousand, in the order of the names; elsewhere, one
+        folder is held in memory at a time, with the names in the folders around it.
 
         Raises:
-            ImageReadError: There is no such place, or it may not be listed.
+            ImageReadError: There is no such place, or listing it is not allowed.
         """
         self._fs.invalidate_cache()
         yield from self._pages_of_s3() if self._is_s3 else self._folder(self.root)
@@ -137,7 +137,7 @@ class Store:
         for each in sorted(entries, key=lambda entry: str(entry["name"])):
             name = str(each["name"]).rstrip("/")
             if each["type"] == "directory":
-                if not each.get("islink") and name != path:  # a link may lead round in a ring
+                if not each.get("islink") and name != path:  # a link may form a loop
                     yield from self._folder(name)
             elif each["type"] == "file":
                 known = (each.get(key) for key in ("ETag", "etag", "md5Hash", "mtime", "created"))
@@ -148,7 +148,7 @@ class Store:
         """Read a file.
 
         Raises:
-            ImageReadError: It is missing, or cannot be read after several tries.
+            ImageReadError: The file is missing, or cannot be read after several tries.
         """
         data: bytes = self._retried(ImageReadError, name, self._content, self.path(name))
         return data
@@ -159,11 +159,11 @@ class Store:
         return data
 
     def _content(self, path: str) -> bytes:
-        one = {"max_concurrency": 1} if self._is_s3 else {}  # else it asks for the size first
+        one = {"max_concurrency": 1} if self._is_s3 else {}  # else s3fs asks for the size first
         return bytes(self._fs.cat_file(path, **one))
 
     def _if_there(self, name: str, ask: Callable[[str], Any]) -> Any:  # noqa: ANN401
-        """Ask for something of a file; None if it is missing."""
+        """Call `ask` with a file's path; None if the file is missing."""
         try:
             return self._retried(ImageReadError, name, ask, self.path(name))
         except ImageReadError as error:
@@ -174,14 +174,14 @@ class Store:
     def put(self, name: str, data: bytes, *, overwrite: bool) -> None:
         """Write a file, whole or not at all.
 
-        A bucket shows an object when all of it is there, and is asked to make none that exists; a
-        large one goes in parts, which are dropped if it comes to nothing. On a disk, the file takes
-        its name at the end. Other places than S3, Google's and a disk may replace a file that comes
-        there in the same moment.
+        A bucket shows an object only when all of it is there and, unless `overwrite`, is asked to
+        refuse a name that exists. A large object is uploaded in parts, which are dropped if the
+        upload fails. On a disk, the file gets its name at the end. Places other than S3, Google's
+        and a disk may replace a file that appears there at the same moment.
 
         Raises:
-            FileExistsError: It is there, and `overwrite` is False.
-            ImageWriteError: It cannot be written after several tries.
+            FileExistsError: The file exists, and `overwrite` is False.
+            ImageWriteError: The file cannot be written after several tries.
         """
         if self.is_local:
             self._put_on_disk(Path(self.path(name)), data, overwrite=overwrite)
@@ -195,7 +195,7 @@ class Store:
             self._fs.pipe_file(self.path(name), data, mode=mode, **parts)
         except FileExistsError:
             raise
-        except OSError as error:  # not each server says why it refused
+        except OSError as error:  # not every server says why it refused
             if not overwrite and name in self:
                 raise FileExistsError(name) from error
             raise
@@ -214,7 +214,7 @@ class Store:
         """Remove a file, if it is there.
 
         Raises:
-            ImageWriteError: It cannot be removed.
+            ImageWriteError: The file cannot be removed.
         """
         try:
             self._retried(ImageWriteError, name, self._fs.rm_file, self.path(name))
@@ -223,7 +223,7 @@ class Store:
                 raise
 
     def holds(self, name: str, *, size: int, sha256: str) -> bool:
-        """Say whether a file is there with these contents; it is read if it has the size."""
+        """Say whether a file has these contents; it is read only if it has the size."""
         self._forget(name)
         found = self._if_there(name, self._fs.info)
         if found is None or found["size"] != size:
@@ -231,9 +231,9 @@ class Store:
         return hashlib.sha256(self.read(name)).hexdigest() == sha256
 
     def clean(self, names: Iterable[str]) -> None:
-        """Drop what a killed process has left of files that it did not finish.
+        """Remove what a killed process has left of files that it did not finish.
 
-        In a bucket, these are the parts of uploads, which no listing shows and which are paid for.
+        In a bucket, these are the parts of uploads, which no listing shows but which are paid for.
         """
         for name in names:
             if self.is_local:
@@ -250,7 +250,7 @@ class Store:
                 self._fs.call_s3("abort_multipart_upload", **which)
 
     def _forget(self, name: str) -> None:
-        """Drop what was remembered of a file; others write here too."""
+        """Drop what fsspec remembers about a file, as others write here too."""
         self._fs.invalidate_cache(self._fs._parent(self.path(name)))  # noqa: SLF001 (fsspec's way)
 
     def _retried(
@@ -261,7 +261,7 @@ class Store:
         *args: Any,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Do it, again where that may help; what cannot be done is refused in our words."""
+        """Call `do`, try again where that may help, and raise `refusal` if it still fails."""
         where = f"{self.url}/{name}" if name else self.url
         for pause in (*_PAUSES, None):
             try:
@@ -283,5 +283,5 @@ class Store:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Say whether another try may do: networks fail with errors of many libraries."""
+    """Say whether another try may help; network failures come as errors of many libraries."""
     return not isinstance(error, (ValueError, TypeError, AttributeError, MemoryError))

@@ -15,14 +15,14 @@ from widesr.errors import ImageReadError, WidesrError
 
 _SAMPLE = 16
 _PATIENCE_S = 60.0
-"""Seconds of listing; what more there is is not counted."""
+"""Seconds of listing, after which no more pictures are counted."""
 _PROCESS_S = 5.0
-"""Seconds from asking Ray for a worker to its first line: it starts Python and imports."""
+"""Seconds from asking Ray for a worker to its first line: it starts Python and imports modules."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A forecast, and what it rests on."""
+    """A forecast, and the measurements that it rests on."""
 
     pictures: int
     counted: bool
@@ -30,9 +30,9 @@ class Trial:
     input_bytes: int
     output_bytes: int
     megapixels: float
-    """The mean of one input."""
+    """The mean size of an input."""
     read: float
-    """Seconds for one picture on the mean, as `make`."""
+    """The mean seconds to read one picture, as `make` is to make one."""
     make: float
     load: float
     """Seconds until the networks are loaded."""
@@ -52,17 +52,17 @@ def rehearse(
     sample: int = _SAMPLE,
     seed: int = 0,
 ) -> Trial:
-    """List the source, upscale some of its pictures here, and forecast the whole.
+    """List the source, upscale some of its pictures here, and forecast the whole run.
 
-    Writing is taken to be as fast as reading, for each byte, and does not overlap with computing.
+    Writing is taken to be as fast per byte as reading, and not to overlap with computing.
 
     Args:
         work: The run to rehearse.
         workers: The numbers of workers to forecast for.
-        pictures: The number of pictures, where a minute does not list all of them.
+        pictures: The number of pictures, if a minute is too short to list all of them.
         weather: The losses and delays to expect; by default there are none.
         batch: Pictures in a batch.
-        sample: The number of pictures to upscale; more of them make it truer.
+        sample: The number of pictures to upscale; more of them make the forecast more accurate.
         seed: The seed of the draw.
 
     Raises:
@@ -118,7 +118,7 @@ def rehearse(
 
 
 def _drawn(work: Work, *, sample: int, seed: int) -> tuple[list[Found], int, int, bool]:
-    """Draw pictures evenly from a listing that passes, count them and their bytes."""
+    """Draw a uniform sample from a listing as it streams past, and count pictures and bytes."""
     rng, end = random.Random(seed), time.monotonic() + _PATIENCE_S  # noqa: S311 (no secret)
     drawn: list[Found] = []
     count = n_bytes = 0

@@ -30,7 +30,7 @@ from widesr.upscaling.base import AnyUpscaler
 _WAITING = 64 * 2**20
 """Bytes of inputs that are read ahead, and of outputs that wait in memory; more go to the disk."""
 _WRITERS = 4
-"""Outputs that are written at once: it is waiting, not computing."""
+"""Outputs that are written at once: writing is waiting, not computing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +51,13 @@ class Seconds(NamedTuple):
     make: float = 0.0
     """Decoding, computing and encoding."""
     write: float = 0.0
-    """Outputs and manifest."""
+    """Writing the outputs and the manifest."""
     wall: float = 0.0
     load: float = 0.0
-    """The time to load the networks, once in a worker."""
+    """Loading the networks, once in each worker."""
 
     def plus(self, other: "Seconds") -> "Seconds":
-        """Add."""
+        """Add the times of another batch."""
         return Seconds(*(a + b for a, b in zip(self, other, strict=True)))
 
 
@@ -76,13 +76,13 @@ class Report:
     failed: tuple[Row, ...] = ()
     seconds: Seconds = NO_SECONDS
     settled: frozenset[int] = frozenset()
-    """Numbers of the pictures, where a claim was settled."""
+    """Numbers of the pictures that need no more work, if a claim was settled."""
 
 
 class _Ready(NamedTuple):
     row: Row
     start: int = 0
-    """The place of its output in the file of those that wait, in bytes."""
+    """The offset of the output in the file of waiting outputs, in bytes."""
 
 
 class Worker:
@@ -99,11 +99,11 @@ class Worker:
         return self._work.settings.load()
 
     def process(self) -> int:
-        """Say which process this is."""
+        """Give the process's id."""
         return os.getpid()
 
     def settle(self, batch: str) -> Report:
-        """Settle what a worker that is gone had claimed.
+        """Settle the claim of a worker that is gone.
 
         Raises:
             WidesrError: The output's place cannot be read or written.
@@ -111,16 +111,16 @@ class Worker:
         return _reported(self._manifest.settle(batch), settled=True)
 
     def do(self, batch: Batch) -> Report:
-        """Upscale a batch; what is wrong with a picture is its row, and stops no other.
+        """Upscale a batch; an error in one picture goes into its row, and stops no other.
 
         Raises:
-            WidesrError: No batch can be done: no network, or no place for outputs.
+            WidesrError: No batch can be done, as the network cannot be loaded or no output written.
         """
         begin = time.perf_counter()
         _ = self._upscaler
         load = time.perf_counter() - begin
         self._read_s = self._make_s = 0.0
-        with SpooledTemporaryFile(max_size=_WAITING) as waiting:  # no name, so nothing is left
+        with SpooledTemporaryFile(max_size=_WAITING) as waiting:  # unnamed, so a kill leaves none
             ready = list(self._made(batch, waiting))
             writing = time.perf_counter()
             self._manifest.claim(batch.id, [each.row for each in ready])
@@ -139,7 +139,7 @@ class Worker:
         return _reported(rows, seconds=seconds)
 
     def _made(self, batch: Batch, waiting: IO[bytes]) -> Iterator[_Ready]:
-        """Give each picture's row, and put its output behind the others that wait."""
+        """Give each picture's row, and append its output to those that wait."""
         made = overlapped(
             batch.items,
             read=self._read,
@@ -174,7 +174,7 @@ class Worker:
             made = upscale_bytes(settings, data, name=item.found.name, upscaler=upscaler)
         except WidesrError as error:
             return row_of(item, error, self._name), None
-        except Exception as error:  # a defect met on one picture must not cost the others theirs
+        except Exception as error:  # a defect met on one picture must not stop the others
             return row_of(item, InternalError(error), self._name), None
         finally:
             seconds = time.perf_counter() - start
@@ -214,23 +214,23 @@ class Worker:
 
 
 def _check_place(ready: Sequence[_Ready], rows: Sequence[Row]) -> None:
-    """Stop the run where no output at all can be written, before all pictures are set aside."""
+    """Stop the run if no output at all can be written, before all pictures are set aside."""
     refused = [row for row in rows if row.error_code == ImageWriteError.code]
     if len(refused) > 1 and len(refused) == sum(each.row.output is not None for each in ready):
         raise ImageWriteError(refused[0].error_message or "")
 
 
 def output_name(source: str, suffix: str) -> str:
-    """Name an output: as its input, with the new suffix behind it where the format changed.
+    """Name an output like its input, with the new suffix appended if the format changed.
 
-    So no two inputs of different names have one output: `scan.bmp` becomes `scan.bmp.png`.
+    No two inputs of different names thus share an output: `scan.bmp` becomes `scan.bmp.png`.
     """
     same = PurePosixPath(source).suffix.lower() == suffix.lower()
     return source if same else source + suffix
 
 
 def row_of(item: Item, error: WidesrError | None, worker: str | None) -> Row:
-    """Begin the row of a picture, or end it where there is no output."""
+    """Begin the row of a picture, or complete it if an error left no output."""
     number, key, found = item
     row = Row(number, key, as_text(found.name), found.size, found.version, "done", worker=worker)
     return _failed(row, error) if error else row

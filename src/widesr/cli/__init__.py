@@ -72,18 +72,18 @@ ALIASES = {
     "max_pixels": "max-pixels",
     "max_memory": "max-memory",
 }
-"""Names of options that users bring from other tools; they work, and the help leaves them out."""
+"""Option names that users know from other tools; they work, but the help leaves them out."""
 
 _INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, by the shells' convention."""
 _ParserError: Any = typer.BadParameter.__base__
-"""All that typer's parser refuses; typer names only this subclass in public."""
+"""The base class of the errors of typer's parser; only the subclass is public."""
 
 app = typer.Typer(
     cls=Group,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",  # it flows the lines of a paragraph together
+    rich_markup_mode="markdown",  # it joins the lines of a paragraph
     context_settings={
         "help_option_names": ["-h", "--help"],
         "token_normalize_func": lambda name: ALIASES.get(name, name),
@@ -120,14 +120,14 @@ def run(args: Sequence[str] | None = None) -> int:
     """Run the command line (`sys.argv` by default) and return the exit code.
 
     0: done. 1: failed. 2: the arguments are not valid. 3: some of several pictures failed.
-    130: interrupted. What goes wrong is one line on stderr, `widesr: error[code]: message`;
-    WIDESR_DEBUG=1 in the environment shows the traceback of a defect. A reader of our output that
-    has seen enough, `head` perhaps, ends the program quietly.
+    130: interrupted. An error is printed as one line on stderr, `widesr: error[code]: message`;
+    WIDESR_DEBUG=1 in the environment shows the traceback of a defect. If the reader of the output,
+    such as `head`, closes the pipe early, the program ends quietly.
     """
-    # Else pydantic looks for plugins of its own in every package that is installed.
+    # Otherwise pydantic searches every installed package for plugins of its own.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # file names need not be text in any encoding
+        if isinstance(stream, io.TextIOWrapper):  # a file name may be no text in any encoding
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruptible(), logged():

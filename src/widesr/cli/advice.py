@@ -1,17 +1,18 @@
-"""Advise, before pictures are enlarged, another model that suits them better."""
+"""Recommend another model, before pictures are upscaled, if it suits them better."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 _LOOKED_AT = 8
-"""Pictures of a run, evenly spread: one is read in some hundredths of a second."""
+"""The number of pictures of a run to look at, evenly spread; each takes some hundredths of a
+second."""
 _FOR_FAULTS = "realistic"
 
 
 def recommend(sources: Sequence[Path], *, model: str) -> str:
     """Recommend `realistic` for pictures that look compressed or noisy; "" if none does.
 
-    Nothing is said to who has chosen anything but the models for clean pictures.
+    Users who have chosen any model that is not for clean pictures get no recommendation.
     """
     from widesr.evaluation.faults import find_faults
     from widesr.models.catalog import ALIASES

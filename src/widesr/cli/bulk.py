@@ -1,4 +1,4 @@
-"""Upscale the pictures of a bucket by many workers, as `widesr bulk`."""
+"""Upscale the pictures of a bucket with many workers, as `widesr bulk`."""
 
 import json
 import time
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EVERY_S = 10.0
 _MOST_LINES = 100
-"""Errors that are printed; the manifest has them all."""
+"""The most errors that are printed; the manifest has them all."""
 _WORKERS = (1, 10, 100, 1000)
 """Numbers of workers to forecast for, beside the one that was asked for."""
 
@@ -175,7 +175,7 @@ def upscale_bucket(
 
 @contextmanager
 def _saying_what_is_done(reporter: "_Reporter") -> Iterator[None]:
-    """Say, where Ctrl-C or SIGTERM ends the run, how far it came and how to go on."""
+    """Print how far the run came and how to resume it, if Ctrl-C or SIGTERM ends it."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -186,7 +186,7 @@ def _saying_what_is_done(reporter: "_Reporter") -> Iterator[None]:
 
 
 class _Reporter:
-    """Prints errors as they come, and every few seconds how far the run is."""
+    """Prints errors as they come, and the progress of the run every few seconds."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet, self._begin, self._last = quiet, time.monotonic(), time.monotonic()

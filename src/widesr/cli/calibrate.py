@@ -70,7 +70,7 @@ def calibrate_model(
 
 
 def loss_lines(card: "ModelCard") -> list[str]:
-    """Print what each precision costs a model."""
+    """Return the lines of a table of what each precision costs a model."""
     head = ("precision", "mean dB", "worst dB", "photographs")
     rows = [
         (loss.precision, f"{loss.mean:.4f}", f"{loss.worst:.4f}", str(loss.n))

@@ -1,4 +1,4 @@
-"""Print how models do on clips, in `widesr evaluate`."""
+"""Judge how well models upscale clips, for `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from widesr.video.judge import ClipsReport
 
 CLIP_PROTOCOL = "vid4-"
-"""The beginning of the names of protocols for clips."""
+"""The prefix of the names of protocols for clips."""
 
 
 def judge_clips(
@@ -23,10 +23,10 @@ def judge_clips(
     engine: "EngineOptions",
     quiet: bool,
 ) -> "tuple[ClipsReport, list[str]]":
-    """Upscale the LR of HR clips; give the report, and its lines for people.
+    """Upscale the LR of HR clips; return the report, and its lines for people.
 
     Raises:
-        UsageError: There are several protocols.
+        UsageError: Several protocols were given.
     """
     from widesr.upscaling.upscaler import Upscaler
     from widesr.video.frames import SingleFrames

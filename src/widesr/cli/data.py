@@ -20,7 +20,7 @@ _TOLD = 5
 
 
 def parse_scales(text: str) -> tuple[int, ...]:
-    """Read `--scale`: 2, 3, 4 and 8 with commas between them."""
+    """Read `--scale`: any of 2, 3, 4 and 8, with commas between them."""
     if not re.fullmatch(r"[2348](,[2348])*", text):
         raise UsageError(
             f"scale {text} is not valid; expected 2, 3, 4 or 8, or several such as 2,3,4"

@@ -1,4 +1,4 @@
-"""Make the LR pictures of the field from HR ones, as `widesr degrade`."""
+"""Make LR pictures from HR ones by the degradations of the field, as `widesr degrade`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,7 +93,7 @@ def degrade_pictures(
         one_file = len(sources) == 1 and not is_folder(sources[0])
         one_file = one_file and not (into.is_folder or is_folder(into.path))
         if one_file and not skip_existing and not lexists(sources[0]):
-            read_header(sources[0])  # says so, before anything is said of the output
+            read_header(sources[0])  # reports the missing input before any fault of the output
         jobs = plan_jobs(
             sources,
             output=into.path,
@@ -125,7 +125,7 @@ _Shrunk = Callable[["Picture", "Job"], "Picture"]
 def _by_bicubic(
     scale: int, *, edges: Literal["symmetric", "replicate"], float_arithmetic: bool
 ) -> _Shrunk:
-    """Shrink colours and opacity of any depth."""
+    """Make the function that shrinks colours and opacity of any depth by bicubic."""
     from widesr.degrade.bicubic import degrade
 
     less = partial(
@@ -138,7 +138,7 @@ def _by_bicubic(
 
 
 def _by_name(degradation: str, *, scale: int, seed: int) -> _Shrunk:
-    """Shrink 8-bit colours as training does; opacity is shrunk by bicubic alone."""
+    """Make the function that shrinks 8-bit colours as training does, and opacity by bicubic."""
     import numpy as np
 
     from widesr.degrade.bicubic import degrade

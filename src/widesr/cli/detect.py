@@ -20,7 +20,7 @@ COLUMNS = {
     "small_recall": "small found",
     "hallucinated": "hallucinated",
 }
-"""Headings by the name of the number."""
+"""The headings of columns, by the names of the measures."""
 
 
 def judge_by_detector(
@@ -34,7 +34,7 @@ def judge_by_detector(
     max_pixels: int | None,
     quiet: bool,
 ) -> "tuple[DetectionReport, list[str]]":
-    """Say what the detector finds in each kind of picture: the report, and its lines for people."""
+    """Judge by what a detector finds in each kind of picture; return the report and its lines."""
     from widesr.evaluation.detection.boxes import read_boxes
     from widesr.evaluation.detection.judge import evaluate_detection
 
@@ -69,7 +69,7 @@ def _as_lines(report: "DetectionReport") -> list[str]:
 
 
 def cell(each: "Interval", name: str) -> str:
-    """Write a number with its interval; shares as percent, hallucinated boxes as they are."""
+    """Write a measure with its interval: shares in percent, hallucinated boxes per picture."""
     if isnan(each.value):
         return "-"
     factor, digits = (1, 2) if name == "hallucinated" else (100, 1)

@@ -1,4 +1,4 @@
-"""Show, as `widesr diff`, how two pictures differ, in numbers and for eyes."""
+"""Show how two pictures differ, in numbers and in a drawing, as `widesr diff`."""
 
 import json
 import math
@@ -95,7 +95,7 @@ def show_difference(
 def _output(
     a: Path, b: Path, output: Path | None, *, blink: bool, numbers_only: bool, overwrite: bool
 ) -> Path | None:
-    """Say where to draw, None for nowhere; refuse what cannot be before the work."""
+    """Return the path of the drawing, None for no drawing; refuse a bad one before the work."""
     from widesr.evaluation.diff.blink import check_blink_format
     from widesr.pictures.writing import output_format
 
@@ -236,5 +236,5 @@ def _as_json(compared: _Compared, *, output: Path | None, identical: bool) -> di
 
 
 def _finite(decibels: float | None) -> float | None:
-    """JSON has no infinity: None for equal pictures."""
+    """Replace infinity, the PSNR of equal pictures, by None, because JSON has no infinity."""
     return decibels if decibels is not None and math.isfinite(decibels) else None

@@ -1,4 +1,4 @@
-"""Check, as `widesr doctor`, whether this installation works, and say what it is made of."""
+"""Check whether this installation works, and say what it is made of, as `widesr doctor`."""
 
 import importlib.metadata
 import json
@@ -32,7 +32,7 @@ def examine(as_json: options.Json = False) -> None:
             detail, ok = check(), True
         except WidesrError as error:
             detail, ok = f"error[{error.code}]: {said(error)}", False
-        except Exception as error:  # what a broken installation raises cannot be foreseen
+        except Exception as error:  # a broken installation may raise anything
             detail, ok = f"{type(error).__name__}: {error}", False
         results.append({"check": name, "ok": ok, "detail": " ".join(detail.split())})
     if as_json:
@@ -70,7 +70,7 @@ def _machine() -> str:
 
 
 def _back_ends() -> str:
-    """Name the runtimes, what "auto" takes of them, and what would be faster."""
+    """Name the runtimes, the one that "auto" takes, and what would be faster."""
     from widesr.engine import advice, choose, devices
 
     found = {
@@ -118,7 +118,7 @@ def _models() -> str:
 
 
 def _pulled() -> str:
-    """Read the models in the user's folder, and say which of them no name finds."""
+    """Read the models in the user's folder, and name those that models of the package hide."""
     from widesr.models.catalog import MODELS_DIR, ModelFile, models_in, read_card
     from widesr.system.paths import models_folder
 
@@ -137,7 +137,7 @@ def _names(models: "list[ModelFile]") -> str:
 
 
 def _upscale(scale: int) -> str:
-    """Upscale a smooth picture whose true larger self is known."""
+    """Upscale a smooth picture whose HR picture is known, and check the PSNR."""
     import numpy as np
 
     from widesr.degrade.bicubic import degrade

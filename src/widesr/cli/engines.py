@@ -73,10 +73,10 @@ TrainingDevice = Annotated[
 
 
 def gather_precision(precision: AnyPrecision, *, fast: bool) -> AnyPrecision:
-    """Say what `--fast` is on this machine.
+    """Return the precision to use, which for `--fast` depends on this machine.
 
     Raises:
-        UsageError: A precision was asked for too.
+        UsageError: Both `--fast` and a precision were given.
     """
     if not fast:
         return precision

@@ -139,6 +139,6 @@ def _state(
 
 
 def _beside(weights: Path, suffix: str) -> Path:
-    """Name the output after the weights; a model's name stays whole, for its dots are no suffix."""
+    """Name the output after the weights; a model's name stays whole, as its dots mark no suffix."""
     known = weights.suffix in (".safetensors", ".onnx")
     return weights.with_suffix(suffix) if known else weights.with_name(weights.name + suffix)

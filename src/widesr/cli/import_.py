@@ -1,4 +1,4 @@
-"""Make weights of widesr from those of other programs, as `widesr import`."""
+"""Turn the weights of other programs into weights of widesr, as `widesr import`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""End a command at once on Ctrl-C and SIGTERM, and lose neither."""
+"""End a command at once on Ctrl-C or SIGTERM, and never lose the signal."""
 
 import _thread
 import signal
@@ -15,8 +15,8 @@ _AGAIN_S = 0.02
 def interruptible() -> Iterator[None]:
     """Turn SIGINT into KeyboardInterrupt and SIGTERM into SystemExit, so that files are cleaned up.
 
-    Only where the signals have their usual meaning: a shell's background job ignores SIGINT, and
-    a program that runs us in a thread, or has handlers of its own, keeps them.
+    Signals that do not have their usual handlers are left alone: a shell's background job ignores
+    SIGINT, and a program that runs us in a thread, or has handlers of its own, keeps its handlers.
     """
     usual: dict[signal.Signals, Any] = {
         signal.SIGINT: signal.default_int_handler,
@@ -34,7 +34,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # libvips calls back into Python, where an exception would be printed and forgotten.
+    # An exception in a callback from libvips would be printed and forgotten: signal again later.
     if _in_pyvips(frame):
         again = threading.Timer(_AGAIN_S, _signal_main, [signal.Signals(number)])
         again.daemon = True
@@ -46,7 +46,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _signal_main(number: signal.Signals) -> None:
-    if hasattr(signal, "pthread_kill"):  # in another thread the signal would wake no sleeper
+    if hasattr(signal, "pthread_kill"):  # only a signal to the main thread itself ends its sleep
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:  # Windows
         _thread.interrupt_main(number)

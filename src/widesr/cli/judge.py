@@ -1,4 +1,4 @@
-"""Print numbers, each with its protocol, as `widesr compare` and `widesr evaluate`."""
+"""Print scores, each with its protocol, as `widesr compare` and `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from widesr.evaluation.report import MetricReport, ProtocolReport, Report, Scores
 
 SR_SPACE = "sr-space"
-"""The protocol of the challenge, under which several samples of a picture are judged together."""
+"""The protocol of NTIRE's challenge, which judges several samples of a picture together."""
 
 
 def _list_protocols(names: list[str]) -> list[str]:
@@ -262,7 +262,7 @@ def _as_lines(report: "Report", asked: list[str]) -> list[str]:
 
 
 def describe_metric(metric: "MetricReport") -> str:
-    """Say in a line what a metric is, and by which network's weights."""
+    """Describe a metric in one line, with the weights of its network if it has one."""
     by = ""
     if metric.weights_sha256:
         by = f", {metric.network}, weights {metric.weights_sha256[:12]}"

@@ -1,4 +1,4 @@
-"""Show, as `widesr compare-models`, one picture by several models on one sheet."""
+"""Show one picture as several models make it, on one sheet, as `widesr compare-models`."""
 
 import json
 from pathlib import Path
@@ -81,7 +81,7 @@ def compare_models(
 
 
 def _output(source: Path, output: Path | None, *, scale: int, overwrite: bool) -> Path:
-    """Say where to draw; refuse what cannot be before the work."""
+    """Return the path of the sheet; refuse a bad one before the work."""
     from widesr.pictures.writing import output_format
 
     output = output or source.parent / f"{source.stem}_x{scale}_models.png"

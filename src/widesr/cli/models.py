@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _ShowFirst(Group):
-    """Commands, and `show` for words that are none of them."""
+    """A group that runs `show` if the first word is not the name of a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's own)
         is_named = bool(args) and args[0] in {*self.commands, *ctx.help_option_names}
@@ -199,7 +199,7 @@ def index_models(
 
 
 def _readable() -> "tuple[list[ModelFile], list[ModelFileError]]":
-    """All models, and what is wrong with those that cannot be read."""
+    """Return all models that can be read, and the errors of the others."""
     from widesr.models.catalog import ModelFile, model_paths, read_card
 
     models, damaged = [], []
@@ -212,7 +212,7 @@ def _readable() -> "tuple[list[ModelFile], list[ModelFileError]]":
 
 
 def _as_json(model: "ModelFile", *, ranges: bool = False) -> dict[str, Any]:
-    """Make a card and where it is from; `ranges` of int8 are thousands of numbers."""
+    """Return a model's card, origin and path; the `ranges` of int8 are thousands of numbers."""
     left_out = None if ranges else {"ranges"}
     card = model.card.model_dump(mode="json", exclude=left_out)
     return card | {"from": _origin(model), "path": str(model.path)}
@@ -282,7 +282,7 @@ def _aliases(model: "ModelFile") -> list[str]:
 
 
 def _parameters(card: "ModelCard") -> int:
-    return card.parameters_fused or card.parameters  # older cards have none fused
+    return card.parameters_fused or card.parameters  # older cards lack the fused number
 
 
 def _card(model: "ModelFile") -> str:

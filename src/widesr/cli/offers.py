@@ -1,13 +1,13 @@
-"""Complete names in a shell: of models, recipes, studies and protocols."""
+"""Complete the names of models, recipes, studies and protocols in a shell."""
 
 from collections.abc import Callable
 
 Offer = Callable[[str], list[str]]
-"""A function from what was typed so far, which typer knows by its name `incomplete`."""
+"""Function from the text typed so far to completions; typer knows its argument as `incomplete`."""
 
 
 def words(*known: str) -> Offer:
-    """Make the function that completes one of these words."""
+    """Make a function that completes any of these words."""
 
     def offer(incomplete: str) -> list[str]:
         return [word for word in known if word.startswith(incomplete)]
@@ -16,7 +16,7 @@ def words(*known: str) -> Offer:
 
 
 def models(incomplete: str) -> list[str]:
-    """Complete the name of a model, in the package or pulled."""
+    """Complete the name of a model that is in the package or was pulled."""
     from widesr.models.catalog import ALIASES, BICUBIC, NEAREST, model_paths
 
     return words(*ALIASES, *model_paths(), BICUBIC, NEAREST)(incomplete)

@@ -102,7 +102,7 @@ Inputs = Annotated[
         metavar="INPUT",
         help="Pictures, folders or patterns; - is standard input.",
         show_default=False,
-        readable=False,  # one that is not must not stop the others
+        readable=False,  # an input that is not readable must not stop the others
     ),
 ]
 InputOption = Annotated[
@@ -136,10 +136,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 
 def gather_inputs(positional: list[Path] | None, option: list[Path] | None) -> list[Path]:
-    """Join both ways to name inputs; a pattern that the shell left as it is becomes its files.
+    """Join the inputs given as arguments and by -i, and expand patterns that the shell left.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No input was given.
     """
     inputs = [*(positional or []), *(option or [])]
     if not inputs:
@@ -155,16 +155,16 @@ def _matching(path: Path) -> list[Path]:
 
 
 def model_end(model: str) -> str:
-    """End the names of what a model other than the default makes: photo_x2_best.jpg."""
+    """Return the end of output names for a model other than the default: photo_x2_best.jpg."""
     name = Path(model).name.removesuffix(".onnx").replace(":", "-")
     return "" if model == "default" else f"_{name}"
 
 
 def crisp_model(model: str, crisp: float | None) -> str:
-    """Give the model that the dial between faithful and crisp stands for.
+    """Return the model for a setting of the dial between faithful and crisp.
 
     Raises:
-        UsageError: Another model was asked for as well.
+        UsageError: Another model was given as well.
     """
     if crisp is None:
         return model
@@ -174,10 +174,10 @@ def crisp_model(model: str, crisp: float | None) -> str:
 
 
 def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "skip"]:
-    """Say what to do with outputs that exist.
+    """Choose whether outputs that exist are refused, overwritten or skipped.
 
     Raises:
-        UsageError: Both were asked for.
+        UsageError: Both flags were given.
     """
     if overwrite and skip:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
@@ -185,5 +185,5 @@ def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "
 
 
 def limits(**given: int | None) -> dict[str, Any]:
-    """Give the limits that the user stated; the others have their defaults where they are used."""
+    """Keep only the limits that the user gave; the others have defaults where they are used."""
     return {name: value for name, value in given.items() if value is not None}

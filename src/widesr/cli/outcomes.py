@@ -1,4 +1,4 @@
-"""Report what became of each picture, and end the command with the exit code of the whole."""
+"""Report the outcome of each picture, and end the command with one exit code for all."""
 
 import json
 import time
@@ -34,22 +34,24 @@ def report_outcomes(
     quiet: bool = False,
     passed_over: int = 0,
 ) -> None:
-    """Print each outcome as it comes, a summary if there are several, and end the command.
+    """Print each outcome as it comes and a summary if there are several, and end the command.
 
     Args:
-        start: Gives the outcomes of `jobs`, in order; what it gets is to be told how many pictures
-            are computed, parts of one too, and of each outcome as soon as it is there.
+        start: Function that yields the outcomes of `jobs` in order. It gets two callbacks: one for
+            the number of pictures computed, fractions included, and one for each outcome as soon as
+            it is there.
         jobs: All jobs that are to be done.
-        by: The name of what makes the pictures, as a user calls it.
-        made_by: Gives that name for a picture of a height and width, if it is not the same for all.
-        go_on: The flag by which the same command does what a stopped run has left.
-        worded: Gives a line in the user's words.
+        by: The user's name for the model or method that makes the pictures.
+        made_by: Function from a picture's height and width to that name, if it is not the same for
+            all pictures.
+        go_on: The flag with which the same command does the rest of a stopped run.
+        worded: Function that puts a line into the user's words.
         as_json: Print one JSON object per picture on stdout instead of text.
         quiet: Print errors only.
-        passed_over: Files of the folders that are no pictures by their names.
+        passed_over: The number of files in the folders whose names are not those of pictures.
 
     Raises:
-        typer.Exit: Something failed; with the exit code.
+        typer.Exit: A picture failed; the exception carries the exit code.
     """
     counts: Counter[str] = Counter()
     ended: Counter[str] = Counter()
@@ -62,11 +64,11 @@ def report_outcomes(
 
         def show_computed(pictures: float, _total: float = len(jobs)) -> None:
             nonlocal reached
-            reached = max(reached, pictures)  # those before it may be written only now
+            reached = max(reached, pictures)  # outcomes come after the pictures are computed
             show(reached)
 
         show_computed(0)
-        # Closed in any case: pictures that wait must not be begun when this ends early.
+        # The generator is always closed, so that no waiting picture is begun after an early end.
         outcomes = stack.enter_context(
             closing(start(show_computed, lambda outcome: ended.update([outcome.status])))
         )
@@ -104,7 +106,7 @@ def end_command(failed: int, *, of: int) -> None:
 def _saying_what_is_done(
     ended: "Counter[str]", *, jobs: int, go_on: str, quiet: bool
 ) -> "Iterator[None]":
-    """Say, where Ctrl-C or SIGTERM ends the run, how far it came and how to go on."""
+    """Print how far the run came and how to resume it, if Ctrl-C or SIGTERM ends it."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -148,7 +150,7 @@ def _as_json(outcome: "Outcome", by: str) -> dict[str, Any]:
 def sides_as_json(
     input_size: tuple[int, int] | None, output_size: tuple[int, int] | None
 ) -> dict[str, int | None]:
-    """Give two (height, width) as the JSON of all commands that make pictures larger has them."""
+    """Return the input's and the output's (height, width) as in the JSON of upscaling commands."""
     sides: dict[str, int | None] = {}
     for name, size in (("input", input_size), ("output", output_size)):
         height, width = size or (None, None)
@@ -157,10 +159,10 @@ def sides_as_json(
 
 
 def error_as_json(error: WidesrError | None) -> dict[str, str] | None:
-    """Give an error as the JSON of these commands has it; None where all went well."""
+    """Return an error as in the JSON of these commands; None if all went well."""
     return {"code": error.code, "message": said(error)} if error else None
 
 
 def sides_as_line(input_size: tuple[int, int], output_size: tuple[int, int]) -> str:
-    """Give two (height, width) for people: 40x30 -> 80x60."""
+    """Write the input's and the output's (height, width) for people: 40x30 -> 80x60."""
     return " -> ".join(f"{width}x{height}" for height, width in (input_size, output_size))

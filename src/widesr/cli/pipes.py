@@ -1,6 +1,6 @@
 """Take `-` for a picture from standard input, or to standard output.
 
-Decoders go back and forth in their files. So what comes from a pipe, or goes into one, is in a
+Decoders seek in their files, so a picture that comes from a pipe or goes into one is kept in a
 temporary file meanwhile.
 """
 
@@ -26,12 +26,12 @@ class Piped:
     inputs: list[Path]
     output: options.Output | None
     into_pipe: bool = False
-    """True if stdout is taken, so that nothing else may go there."""
+    """True if the picture goes to stdout, so that nothing else may go there."""
     stands_for: tuple[str, str] = ("", "")
-    """A path, and what the user calls it."""
+    """A temporary path, and the user's name for it."""
 
     def worded(self, text: str) -> str:
-        """Give a message in the user's words."""
+        """Put a message into the user's words."""
         path, name = self.stands_for
         return text.replace(path, name) if path else text
 
@@ -40,7 +40,7 @@ class Piped:
 def piped(
     inputs: Sequence[Path], output: options.Output | None, *, as_json: bool
 ) -> Iterator[Piped]:
-    """Put stdin into a file, and what was made on stdout, once all has gone well.
+    """Put stdin into a file, and the result onto stdout once all has gone well.
 
     Yields:
         The inputs and output to work with: those that the user named, if none is `-`.
@@ -86,7 +86,7 @@ def _check(inputs: Sequence[Path], *, into_pipe: bool, as_json: bool) -> None:
 
 
 def _received(folder: Path) -> Path:
-    """Write all of stdin to a file whose name says what it is."""
+    """Write all of stdin to a file with the suffix of its kind."""
     from widesr.pictures.sniff import kind_of
     from widesr.pictures.sources import PictureFile
     from widesr.pictures.writing import FORMATS
@@ -99,7 +99,7 @@ def _received(folder: Path) -> Path:
             try:
                 kind = kind_of(PictureFile(file.fileno(), path))
             except WidesrError:
-                return path  # it will be said when it is read
+                return path  # the error is reported when the file is read
     except OSError as error:
         raise ImageReadError(f"standard input: cannot be kept ({error.strerror})") from error
     suffixes = {each: suffix for suffix, each in reversed(FORMATS.items())}
@@ -113,6 +113,6 @@ def _send(folder: Path) -> None:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise  # a reader that has seen enough is no error
+        raise  # a reader that has seen enough is not an error
     except OSError as error:
         raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error

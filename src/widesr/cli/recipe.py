@@ -1,4 +1,4 @@
-"""Show the recipes in the package, to train by or to begin one's own with: `widesr recipe`."""
+"""Show the recipes of the package, to train with or to begin one's own from: `widesr recipe`."""
 
 import json
 import textwrap
@@ -51,7 +51,7 @@ def show_recipe(
 
     path, values = read_recipe(name)
     text = path.read_text(encoding="utf-8")
-    if "base" in tomllib.loads(text):  # what it says is not all
+    if "base" in tomllib.loads(text):  # the file states only what differs from its base
         about = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
         text = "".join(about) + as_toml(values)
     typer.echo(text, nl=False)
@@ -59,7 +59,7 @@ def show_recipe(
 
 
 def _in_package() -> "Iterator[dict[str, Any]]":
-    """Give what the list says of each; the first line of a file is what it is about."""
+    """Yield the facts about each recipe for the list; the first line of its file describes it."""
     from widesr.train.named_files import RECIPES, names_in, read_recipe
 
     for name in names_in(RECIPES):

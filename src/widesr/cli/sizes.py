@@ -1,4 +1,4 @@
-"""Define the options by which `widesr upscale` takes a size, and join them to one."""
+"""Define the size options of `widesr upscale`, and join them into one target."""
 
 from typing import Annotated
 
@@ -63,10 +63,10 @@ def gather_target(
     longest: int | None,
     fit: str | None,
 ) -> Target:
-    """Join all ways to say a size; x2 if none.
+    """Make the target from the size options; x2 if none is given.
 
     Raises:
-        UsageError: There are several, or one is not valid.
+        UsageError: Several sizes are given, or one is not valid.
     """
     flags = {"-s": scale, "--width": width, "--height": height, "--longest": longest, "--fit": fit}
     given = [flag for flag, value in flags.items() if value is not None]

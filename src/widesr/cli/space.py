@@ -1,4 +1,4 @@
-"""The part of `widesr evaluate` that judges several samples of each picture together."""
+"""Judge several samples of each picture together, for `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +24,11 @@ def judge_samples(
     quiet: bool,
     max_pixels: int | None = None,
 ) -> "tuple[SamplesReport, list[str]]":
-    """Judge the samples in `sr_dir`, or those of a model: the report, and its lines for people.
+    """Judge the samples in `sr_dir`, or those of a model; return the report and its lines.
 
     Raises:
-        UsageError: Another protocol beside this one, or neither samples nor a model of them.
+        UsageError: The protocol is not `sr-space` alone, or no samples are given and the model
+            makes none.
         WidesrError: The errors of `evaluate_samples`.
     """
     from widesr.evaluation.scoring import list_pictures

@@ -1,4 +1,4 @@
-"""Do a grid of short runs from one file, with its table and its curves: `widesr study`."""
+"""Run a grid of short trainings from one file, and show its table and curves: `widesr study`."""
 
 import json
 from pathlib import Path
@@ -115,7 +115,7 @@ def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet
 
 
 def _draw(study: "Study", outcomes: "Sequence[Outcome]", path: Path) -> str:
-    """Draw the curves; say what is to be said of them."""
+    """Draw the curves; return their path for the last line, or how to install what they need."""
     try:
         from widesr.study.curves import draw_curves
     except ModuleNotFoundError:
@@ -145,7 +145,7 @@ def _print_studies(studies: "Sequence[Study]", *, as_json: bool) -> None:
 
 
 def _print_plan(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool) -> None:
-    """Show each cell with its size and the time that is left of it; all seeds take the same."""
+    """Print each cell with its size and remaining time, which is measured for one of its seeds."""
     from widesr.study.design import cells, size_of
     from widesr.study.runs import is_finished, time_cell
 

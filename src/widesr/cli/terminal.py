@@ -1,4 +1,4 @@
-"""Show people result lines, and a bar while they wait that no line is mixed up with."""
+"""Show people result lines, and a progress bar that never mixes with them."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _BESIDE_PIPE_S = 0.1
-"""Seconds that the bar stays away after a line into a pipe, which may end in the same terminal."""
+"""Seconds that the bar stays hidden after a line into a pipe, which may end in this terminal."""
 
 
 class _Terminal:
@@ -35,8 +35,8 @@ class _Terminal:
         if self._bar is None:
             typer.echo(text, err=err)
             return
-        # Rich's own thread must not draw meanwhile. It takes this lock before the console's, so to
-        # hold the console's and then wait for this one would hang both threads, now and then.
+        # Rich's own thread must not draw meanwhile. It takes this lock before the console's, so
+        # waiting for this lock while holding the console's would sometimes deadlock both threads.
         with self._bar.live._lock:  # noqa: SLF001
             self._away_until = float("inf")
             self._bar.live.refresh()  # draws nothing in place of the bar
@@ -46,7 +46,7 @@ class _Terminal:
 
     @contextmanager
     def bar(self, total: int) -> Iterator[Callable[[float, str], None]]:
-        """Show a bar on stderr; yields as `progress`."""
+        """Show a bar on stderr, and yield the same function as `progress`."""
         from rich.console import Console
 
         self._bar = self._made(Console(stderr=True))
@@ -86,13 +86,13 @@ class _Terminal:
 
 
 _FLAGS = {"init": "from"}
-"""The names of flags, where those differ from the library's options."""
+"""The names of flags, if they differ from those of the library's options."""
 _ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
-"""The control characters as Python writes them, such as \\n."""
+"""The control characters as Python escapes them, such as \\n."""
 _ESCAPED_IN_JSON = {n: f"\\u{n:04x}" for n in range(127, 160)}
-"""The same as JSON does, of those that its writers leave as they are."""
+"""The control characters that writers of JSON leave as they are, as JSON escapes them."""
 _terminal = _Terminal()
-"""The only one, since there is one stdout and one stderr."""
+"""The only instance, since there is one stdout and one stderr."""
 
 
 def _is_pipe(stream: object) -> bool:
@@ -103,36 +103,37 @@ def _is_pipe(stream: object) -> bool:
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Print a line on stdout, or on stderr, whole, beside whatever bar there is.
+    """Print a whole line on stdout, or on stderr, apart from any bar.
 
-    Names of files may hold ends of lines, and codes that a terminal would obey.
+    Control characters are escaped: file names may hold line breaks, and codes that a terminal would
+    obey.
     """
     _terminal.line(escaped(text), err=err)
 
 
 def print_json(text: str) -> None:
-    """Print JSON on stdout, of one line or of more, so that it stays JSON and no terminal obeys."""
+    """Print JSON on stdout, and escape the codes in it that a terminal would obey, as JSON does."""
     _terminal.line(text.translate(_ESCAPED_IN_JSON), err=False)
 
 
 def escaped(text: str) -> str:
-    """Write the control characters of a name as `print_line` does."""
+    """Escape the control characters of a text, as `print_line` does."""
     return text.translate(_ESCAPED)
 
 
 def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
-    """Print one line on stderr, the form of all that goes wrong, `worded` as the user would."""
+    """Print an error as one line on stderr; `worded` puts its message into the user's words."""
     print_line(f"widesr: error[{error.code}]: {worded(said(error))}", err=True)
 
 
 def said(error: WidesrError) -> str:
-    """Give an error as one line, with the flags that help."""
+    """Write an error as one line, with the flags that help."""
     message = with_options(error.message, [flag(option) for option in error.options])
     return " ".join(part.strip() for part in message.splitlines())
 
 
 def flag(option: str) -> str:
-    """Give an option of the library (`overwrite=True`, `tile=128`) as the command line says it."""
+    """Write an option of the library (`overwrite=True`, `tile=128`) as a command-line flag."""
     name, _, value = option.partition("=")
     spelled = "--" + _FLAGS.get(name, name.replace("_", "-"))
     value = "0" if value == "None" else value.strip(chr(34))  # as in `--tile 0`
@@ -140,7 +141,7 @@ def flag(option: str) -> str:
 
 
 class _PlainTypes:
-    """Shows in the help which words an option takes, and no type of flags, which take no value."""
+    """Shows in the help the words that an option takes, and no type for flags without a value."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 (typer's own)
         super().__init__(*args, **options)
@@ -148,7 +149,7 @@ class _PlainTypes:
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 (typer's own)
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
-        _show_values(params)  # that of the help among them
+        _show_values(params)  # the option for the help is among them
         return params
 
 
@@ -165,9 +166,9 @@ class Command(_PlainTypes, TyperCommand):
     """A command, with the help that we want."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's own)
-        """Refuse a path that is empty, as "$UNSET" is: it would be the folder that one is in."""
+        """Refuse an empty path, such as "$UNSET" gives: it would mean the current folder."""
         given: dict[str, Any] = {}
-        if not ctx.resilient_parsing:  # as for completion, where much is unfinished
+        if not ctx.resilient_parsing:  # not for completion, whose arguments are unfinished
             given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for param in self.params:
             kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
@@ -182,7 +183,7 @@ class Group(_PlainTypes, TyperGroup):
 
 
 def group(text: str, *, cls: type[Group] = Group) -> typer.Typer:
-    """Make a name for commands below it, with this help."""
+    """Make a group of commands with this help text."""
     return typer.Typer(
         cls=cls,
         help=text,
@@ -192,34 +193,35 @@ def group(text: str, *, cls: type[Group] = Group) -> typer.Typer:
 
 
 def show_help(context: typer.Context) -> None:
-    """Print the help of a name that no command follows, and end with the code of wrong usage."""
+    """Print the help of a group if no command follows, and exit with the code of wrong usage."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
 
 
 def print_note(note: str) -> None:
-    """Print a line on stderr for someone who looks at it; nothing in a pipe, a log, or for ""."""
+    """Print a note on stderr if it is a terminal; print nothing for ""."""
     if note and sys.stderr.isatty():
         print_line(f"widesr: note: {note}", err=True)
 
 
 def print_advice(advice: str) -> None:
-    """Print a line on stderr, even into a pipe, for it is about the result; nothing for ""."""
+    """Print advice on stderr, even into a pipe, since it is about the result; nothing for ""."""
     if advice:
         print_line(f"widesr: note: {advice}", err=True)
 
 
 @contextmanager
 def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, str], None]]:
-    """Show a bar on stderr where that is a terminal, and nothing in a pipe or a log.
+    """Show a bar on stderr if it is a terminal, and nothing in a pipe or a log.
 
     Args:
-        total: Pictures to do.
+        total: The number of pictures to do.
         quiet: Show nothing.
 
     Yields:
-        A function to call with the pictures done, parts of one too, and what is being done.
+        A function to call with the number of pictures done, fractions included, and a text on the
+        present work.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _doing: None
@@ -232,17 +234,17 @@ def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[float, st
 def progress_over(
     names: Sequence[str], *, quiet: bool = False
 ) -> Iterator[Callable[[float], None]]:
-    """Show a bar as `progress` does, with the name of the one of these that is being done.
+    """Show a bar as `progress` does, with the name of the picture that is being done.
 
     Yields:
-        A function to call with how many of them are done, parts of one too.
+        A function to call with the number of pictures done, fractions included.
     """
     with progress(len(names), quiet=quiet) as show:
         yield lambda done: show(done, names[int(done)] if done < len(names) else "")
 
 
 class _Lines(logging.Handler):
-    """Prints what is logged as lines on stderr."""
+    """Prints log records as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print_line(f"widesr: {record.levelname.lower()}: {self.format(record)}", err=True)
@@ -252,7 +254,7 @@ class _Lines(logging.Handler):
 def logged() -> Iterator[None]:
     """Print what widesr logs: warnings, and more after `be_verbose`.
 
-    Where a program runs the command and has handlers of its own, those get it too.
+    If the program that runs the command has handlers of its own, they get the records too.
     """
     logger, lines = logging.getLogger("widesr"), _Lines()
     level = logger.level
@@ -266,21 +268,21 @@ def logged() -> Iterator[None]:
 
 
 def be_verbose(count: int) -> int:
-    """Print, within `logged`, also what is chosen and done, and from 2 on all that is logged."""
+    """Print also what is chosen and done, or all records from a count of 2, within `logged`."""
     if count:
         logging.getLogger("widesr").setLevel(logging.INFO if count == 1 else logging.DEBUG)
     return count
 
 
 def be_quiet(quiet: bool) -> bool:
-    """Print, within `logged`, no warnings."""
+    """Print no warnings within `logged`."""
     if quiet:
         logging.getLogger("widesr").setLevel(logging.ERROR)
     return quiet
 
 
 def table(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset({0})) -> list[str]:
-    """Align rows of cells: columns in `left` to the left, numbers to the right."""
+    """Align rows of cells: the columns in `left` to the left, all others to the right."""
     rows = [tuple(map(escaped, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [

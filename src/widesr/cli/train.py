@@ -146,7 +146,7 @@ def train_network(
                 on_notice=lambda sentence: print_line(f"widesr: {sentence}", err=True),
                 **run,
             )
-        except PeerError as error:  # that process says why
+        except PeerError as error:  # the process that failed says why
             raise typer.Exit(error.exit_code) from error
     if not quiet and not reporter.reported:
         _say_finished(parsed, weights)
@@ -155,7 +155,7 @@ def train_network(
 
 
 def _say_finished(recipe: "Recipe", weights: Path) -> None:
-    """Say why nothing was learned, and how more could be."""
+    """Say why nothing was learned, and how to train further."""
     from widesr.train.extension import how_to_extend
 
     how = how_to_extend(recipe, weights=str(weights))
@@ -169,10 +169,10 @@ def _say_finished(recipe: "Recipe", weights: Path) -> None:
 def _recipe(
     name: str | None, *, init: str | None, data: Path, changes: "Sequence[str]"
 ) -> "tuple[Recipe, Path | Source]":
-    """Find the recipe that is named, or that of the network to adapt, fitted to the photographs.
+    """Load the named recipe, or that of the network to adapt, fitted to the photographs.
 
-    The photographs are given as they were named, or open where they had to be counted: listing a
-    large folder takes its time.
+    The photographs are returned as the path given, or as an open source if they had to be counted,
+    because listing a large folder takes time.
     """
     from widesr.data.opening import open_source
     from widesr.train.changes import changed, fine_tuning
@@ -191,21 +191,21 @@ def _recipe(
                 f"{init}: it does not say how it was trained; name a RECIPE beside --from"
             )
         scale, degradation = known.network.scale, known.data.degradation
-        photographs = open_source(data, scale=scale, degradation=degradation)  # all: none excluded
+        photographs = open_source(data, scale=scale, degradation=degradation)  # excludes none
         recipe = fine_tuning(known, photographs=len(photographs.names))
     if not changes:
         return recipe, photographs
-    # What was opened is what the recipe took before it was changed.
+    # The open source fits the recipe as it was before these changes.
     takes_others = any(change.startswith(("data.", "net.")) for change in changes)
     return changed(recipe, changes), data if takes_others else photographs
 
 
 class _Reporter:
-    """Tells of a run: a bar, a line for each validation and now and then, or JSON lines."""
+    """Reports a run by a bar and lines, at each validation and now and then, or by JSON lines."""
 
     def __init__(self, show: "Callable[[float, str], None]", *, as_json: bool, quiet: bool) -> None:
         self._show, self._as_json, self._quiet = show, as_json, quiet
-        self._is_seen = sys.stderr.isatty()  # the bar, which says all that such a line would
+        self._is_seen = sys.stderr.isatty()  # a bar that is seen says all that such a line would
         self._said = -math.inf
         self._compared = False
         self.reported = False
@@ -226,7 +226,7 @@ class _Reporter:
         return not self._is_seen and time.monotonic() - self._said > _NOW_AND_THEN
 
     def _beside(self, now: "Progress") -> str:
-        """Give what the first validation is to be compared with."""
+        """Return the score of bicubic to compare the first validation with, and "" after that."""
         if self._compared or now.psnr_bicubic is None:
             return ""
         self._compared = True

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from widesr.batch.estimates import Forecast
 
 _WORTH_TELLING = 20
-"""The time, in seconds, from which on people want to know how long a run takes."""
+"""Seconds; the forecast of a run is printed if it takes at least this long."""
 
 
 def upscale_pictures(

@@ -20,11 +20,11 @@ class Output(NamedTuple):
 
     path: Path
     is_folder: bool
-    """True if the name ends as only a folder's does."""
+    """True if the name ends in a slash, as only a folder's does."""
 
 
 def digits(text: str) -> int | None:
-    """Read digits, as many as a count of anything has."""
+    """Read a whole number of up to 18 digits, enough for any count; None for other text."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
@@ -41,7 +41,7 @@ def tile(text: str) -> int | Literal["auto"] | None:
 
 
 def whole_number(name: str, *, most: int | None = None) -> Callable[[str | int], int]:
-    """Make the reader of an option that takes a number from 1 to `most`."""
+    """Make the reader of an option that takes a whole number from 1 to `most`."""
     expected = f"from 1 to {most}" if most else "of at least 1"
 
     def parse(text: str | int) -> int:
@@ -64,7 +64,7 @@ def memory(text: str | int) -> int:
 
 
 def output(text: str | Output) -> Output:
-    """Read `-o`: a slash at its end, which a `Path` loses, makes it a folder."""
+    """Read `-o`; a slash at its end, which a `Path` would drop, makes it a folder."""
     if isinstance(text, Output):
         return text
     if not text:
@@ -84,7 +84,7 @@ def scale(text: str | float) -> float:
 
 
 def box(text: str) -> tuple[int, int]:
-    """Read `--fit`, (width, height) as people say it."""
+    """Read `--fit`, such as 1920x1080, as (width, height)."""
     sides = [digits(side) for side in text.lower().split("x")]
     if len(sides) != 2 or not all(sides):
         raise UsageError(f"fit {text} is not valid; expected width x height, such as 1920x1080")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from widesr.video.upscale import VideoResult, Work
 
 _WORTH_TELLING = 20
-"""Seconds from which on people want to know how long it takes."""
+"""Seconds; the forecast of a clip is printed if it takes at least this long."""
 
 CodecName = Annotated[
     Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
@@ -58,7 +58,7 @@ FramesPerSecond = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions:
-    """The user's wishes for clips."""
+    """The user's options for clips."""
 
     target: "Target"
     codec: Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
@@ -81,10 +81,10 @@ def find_clips(
     format: str | None,  # noqa: A002 (users' word)
     recursive: bool,
 ) -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Pair each clip with its output, and give the inputs that are none.
+    """Pair each clip with its output; return the pairs, and the inputs that are not clips.
 
     Raises:
-        UsageError: Several clips for one output file, or a format that no clip is written in.
+        UsageError: Several clips, or clips and other inputs, would go to one output file.
     """
     from widesr.batch.jobs import folder_beside
 
@@ -133,9 +133,10 @@ def _clips_in(
     *,
     recursive: bool,
 ) -> tuple[list[tuple[Path, Path]], bool]:
-    """Pair the clips of a folder with their outputs below `root`, and say if there is more in it.
+    """Pair the clips of a folder with their outputs below `root`; tell if other inputs are in it.
 
-    A folder without clips, or with one in it that cannot be listed, is left to what lists pictures.
+    The answer is also True for a folder without clips, and for one with a subfolder that cannot be
+    listed, so that the code that lists pictures deals with them.
     """
     shut: dict[Path, WidesrError] = {}
     files = pictures_in(
@@ -169,14 +170,14 @@ def upscale_clips(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Upscale clips one after another, and print what becomes of each.
+    """Upscale clips one after another, and print the outcome of each.
 
     Args:
         pairs: The inputs and outputs.
         model: The model's name.
-        asked: The user's wishes for the clips.
-        engine: The settings by which the network is run.
-        is_all: No other inputs follow.
+        asked: The user's options for the clips.
+        engine: The settings with which the network is run.
+        is_all: True if no other inputs follow.
         as_json: Print JSON instead of text.
         quiet: Print errors only.
 
@@ -190,7 +191,7 @@ def upscale_clips(
 
     try:
         upscaler = load_frame_upscaler(model, target=asked.target, options=engine)
-    except WidesrError as error:  # pictures may be among the inputs, which need no decoder of clips
+    except WidesrError as error:  # pictures among the inputs need no decoder of clips
         print_error(error)
         return len(pairs)
     failed = done = 0

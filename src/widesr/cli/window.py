@@ -1,7 +1,7 @@
-"""Define how `widesr diff` and `widesr compare-models` take the part of a picture to show."""
+"""Define the options of `widesr diff` and `widesr compare-models` for the part to show."""
 
 import re
-from os.path import lexists, realpath  # Path's fail at some names
+from os.path import lexists, realpath  # Path's methods fail at some names
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +33,7 @@ Zoom = Annotated[
 ]
 
 _MOST_SHOWN = 2**25
-"""The largest panel, in pixels as it is shown."""
+"""The largest panel, in pixels after it is enlarged."""
 
 
 def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
@@ -43,7 +43,7 @@ def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
         text: The text that the user wrote.
         width: The width of the picture, in pixels.
         height: The height of the picture, in pixels.
-        times: Pixels along each axis that show one pixel of the picture.
+        times: The number of pixels, along each axis, that show one pixel of the picture.
 
     Raises:
         UsageError: The crop is not valid, reaches beyond the picture, or is too large to be shown.
@@ -68,10 +68,10 @@ def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
 
 
 def check_drawing(output: Path, *, inputs: tuple[Path, ...], overwrite: bool) -> None:
-    """Refuse, before the work, a drawing that would replace what must stay.
+    """Refuse a drawing, before the work, if it would replace a file that must stay.
 
     Raises:
-        OutputExistsError: It is one of the inputs, or exists and may not be replaced.
+        OutputExistsError: The drawing is one of the inputs, or exists and may not be replaced.
     """
     if realpath(output) in map(realpath, inputs):
         raise OutputExistsError(f"{output}: is an input; name another output", options=["output"])

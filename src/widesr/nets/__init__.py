@@ -1,4 +1,4 @@
-"""The networks, by family name: what a weights file names, and what a recipe builds."""
+"""The networks by family name, as weights files and recipes state it."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -105,7 +105,7 @@ def parse_config(family: str, values: dict[str, Any]) -> NetworkConfig:
 
     Raises:
         pydantic.ValidationError: A key that the family does not know, or a value of the wrong type.
-        KeyError: No such family.
+        KeyError: There is no such family.
     """
     config: NetworkConfig = TypeAdapter(FAMILIES[family].config).validate_python(values)
     return config
@@ -128,11 +128,12 @@ def iterated(network: Network, iterations: int) -> Network:
     """Return a network with the same weights that runs them another number of times.
 
     Args:
-        network: A recurrent one: DRRN, SRFBN, or WDSR whose blocks are shared.
+        network: A recurrent network: DRRN, SRFBN, or a WDSR whose blocks are shared.
         iterations: Runs of DRRN's units, SRFBN's steps, or the row of WDSR's blocks; 1 or more.
 
     Raises:
-        UsageError: The network's weights are for one number of iterations, or it has none.
+        UsageError: The network's weights are for one number of iterations only, or `iterations` is
+            below 1.
     """
     key = network.cfg.iterations
     if key is None:

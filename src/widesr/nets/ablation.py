@@ -1,7 +1,7 @@
-"""Networks between EDSR and WDSR: each choice of the papers can be taken back, alone.
+"""Networks between EDSR and WDSR, in which each choice of the papers can be undone on its own.
 
 For studies. `block="a"`, `expansion=1`, `norm="none"`, `tail="edsr"` is EDSR; `norm="weight"` and
-`tail="wdsr"` is WDSR-A or -B; `upsampler="before"` is where VDSR began.
+`tail="wdsr"` is WDSR-A or -B; `upsampler="before"` enlarges first, as VDSR does.
 
 Source: Yu et al., "Wide Activation for Efficient and Accurate Image Super-Resolution", 2018; Lim
 et al., "Enhanced Deep Residual Networks", 2017; Dong et al., "Accelerating the Super-Resolution
@@ -39,18 +39,18 @@ class AblationConfig(NetworkConfig):
     expansion: float
     """Channels before the ReLU divided by `n_feats`."""
     norm: Literal["weight", "batch", "layer", "instance", "group", "none"]
-    """Weight norm is in every convolution, as in WDSR; the others are behind each convolution of
-    the blocks, as in SRResNet. Layer norm is over all channels and pixels of a picture, group norm
+    """Weight norm is in every convolution, as in WDSR; the others follow each convolution of the
+    blocks, as in SRResNet. Layer norm is over all channels and pixels of a picture, group norm
     over an eighth of the channels."""
     gains: Literal["norm", "small"] = "norm"
-    """Start of weight norm: `"norm"` with the picture that no norm gives, as torch and
-    JiahuiYu's code; `"small"` with blocks that add little, as ychfan's code and `WDSRConfig`."""
+    """Initial gains of weight norm: `"norm"` starts with the same picture as no norm, as in torch
+    and JiahuiYu's code; `"small"` with blocks that add little, as in ychfan's code and `WDSR`."""
     upsampler: Literal["shuffle", "transposed", "resize", "before"] = "shuffle"
     """Pixel shuffle; a transposed convolution; repeated pixels and a convolution; or bicubic
-    enlargement of the input, all of the network at the size of the output."""
+    enlargement of the input, with the whole network at the size of the output."""
     tail: Literal["wdsr", "edsr"] = "wdsr"
-    """WDSR's: one convolution makes the colours, a 5x5 one goes around the body. EDSR's: one more
-    convolution ends the body, which is added to the head's, and one more ends the network."""
+    """WDSR's: one convolution makes the colours, and a 5x5 one bypasses the body. EDSR's: one more
+    convolution ends the body, whose result is added to the head's; another ends the network."""
     linear_ratio: float = 0.8
     """Channels of B's low-rank 1x1 convolution divided by `n_feats`."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
@@ -83,7 +83,7 @@ class Ablation(Network):
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
         x = self.enlarge(lr - self.rgb_mean)
-        shallow = self.head(x)  # (N, n_feats, H, W), of HR with upsampler "before"
+        shallow = self.head(x)  # (N, n_feats, H, W), at HR size with "before"
         feats = shallow
         for block in self.body:
             feats = feats + block(feats)
@@ -95,7 +95,7 @@ class Ablation(Network):
 
     @torch.no_grad()
     def _start_small(self) -> None:
-        """Set gains as `WDSR` does: the sum over the blocks starts at about the size of one's."""
+        """Set gains as `WDSR` does, so that the sum over the blocks starts near one block's."""
         for module in self.modules():
             if isinstance(module, WeightNormConv2d | WeightNormConvTranspose2d):
                 module.weight_g.fill_(1.0)
@@ -114,14 +114,14 @@ def _reach(cfg: AblationConfig) -> int | None:
         return None
     more = int(cfg.tail == "edsr")
     trunk = 1 + (2 if cfg.block == "a" else 1) * cfg.n_resblocks + more
-    if cfg.upsampler == "before":  # the skip reaches 2, the trunk and its end as much
+    if cfg.upsampler == "before":  # the skip reaches 2, the trunk and its end no less
         return lr_reach(trunk + 1 + more, cfg.scale)
-    # The last convolution reaches a pixel of the next 3x3; others see no farther by it.
+    # EDSR's last convolution reads one LR pixel farther after a pixel shuffle, and none otherwise.
     return trunk + 1 + (more if cfg.upsampler == "shuffle" else 0)
 
 
 class _GroupNormed(nn.Module):
-    """A convolution and the group norm behind it, in the type of the norm's own weights.
+    """A convolution followed by group norm, in the type of the norm's own weights.
 
     In bf16, torch's sums over a picture are several times slower.
     """
@@ -166,12 +166,12 @@ def _block(cfg: AblationConfig) -> nn.Sequential:
 
 
 def _upsampler(cfg: AblationConfig, n_in: int, n_out: int, kernel: int) -> nn.Module:
-    """(N, n_in, H, W) to (N, n_out, sH, sW); with "before", the size is that of HR already."""
+    """Build an upsampler (N, n_in, H, W) to (N, n_out, sH, sW); "before" has HR size already."""
     match cfg.upsampler:
         case "shuffle":
             made = _conv(cfg, n_in, n_out * cfg.scale**2, kernel)
             return nn.Sequential(made, nn.PixelShuffle(cfg.scale))
-        case "transposed":  # twice the scale, as in interpolation: each pixel from two by two
+        case "transposed":  # twice the scale: each pixel is made from 2x2, as in interpolation
             normed = cfg.norm == "weight"
             side = 2 * cfg.scale - cfg.scale % 2
             return conv_transpose2d(n_in, n_out, side, scale=cfg.scale, normed=normed)

@@ -1,4 +1,4 @@
-"""DRCN: one convolution used again and again, and a picture made of what each time gave.
+"""DRCN: one convolution applied recursively, and a weighted sum of all recursions' pictures.
 
 Source: Kim et al., "Deeply-Recursive Convolutional Network for Image Super-Resolution", 2016
 (arXiv 1511.04491).
@@ -21,8 +21,8 @@ class DRCNConfig(NetworkConfig):
     """The configuration of `DRCN`."""
 
     n_recursions: Annotated[int, Field(ge=1)] = 16
-    """The paper's D. The weight of each recursion's picture is learned, so that a trained network
-    runs this many and no other number."""
+    """The paper's D. The weight of each recursion's picture is learned, so a trained network runs
+    exactly this many."""
     n_feats: int = 256
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
@@ -58,7 +58,7 @@ class DRCN(Network):
         return result
 
     def predictions(self, lr: Tensor) -> Iterator[Tensor]:
-        """Yield the picture of each recursion, and last the one that they make together."""
+        """Yield the picture of each recursion, and last their weighted sum."""
         large = self.enlarge(lr)  # (N, 3, sH, sW)
         of_luma = self.cfg.colours == 1
         seen = luma(large) if of_luma else large

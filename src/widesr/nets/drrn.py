@@ -1,4 +1,4 @@
-"""DRRN: one residual unit whose two convolutions are used again and again on the enlarged picture.
+"""DRRN: one residual unit of two convolutions, applied recursively to the enlarged picture.
 
 Source: Tai et al., "Image Super-Resolution via Deep Recursive Residual Network", 2017; without
 batch norm and biases, as in jt827859032/DRRN-pytorch.
@@ -31,7 +31,7 @@ class DRRNConfig(NetworkConfig):
 
 
 class _RecursiveBlock(nn.Module):
-    """Run one residual unit several times; each time it is added to the block's first features."""
+    """Run one residual unit several times, each time adding it to the block's first features."""
 
     def __init__(self, n_in: int, n: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """EDRN: residual groups with channel attention on three grids, coarse to fine.
 
 Source: Cheng et al., "Encoder-Decoder Residual Network for Real Super-Resolution", 2019; the
-authors' code yyknight/NTIRE2019_EDRN. Theirs takes a picture as large as the one it gives; here it
-is enlarged in the network, as for their results on bicubic LR.
+authors' code yyknight/NTIRE2019_EDRN. Their network takes a picture as large as its output; here
+the network enlarges the LR picture first, as for their results on bicubic LR.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,11 @@ class EDRNConfig(NetworkConfig):
     rgb_mean: tuple[float, float, float] = (0.4313, 0.4162, 0.3861)
     """The authors' mean, in [0, 1]; subtracted before the network, added back after it."""
     rgb_std: float = 1.0
-    """Divided by after the mean is taken off; the authors' 0..255 range is 1/255 here."""
+    """Divisor after the mean is subtracted; the authors' 0..255 range is 1/255 here."""
 
 
 class _Block(nn.Module):
-    """Two convolutions; what they add is weighed by channel, by the means over the picture."""
+    """A residual branch of two convolutions, weighted per channel by means over the picture."""
 
     def __init__(self, n: int, reduction: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Block(nn.Module):
 
 
 class _Group(nn.Module):
-    """Blocks and a convolution, added to what comes in."""
+    """Blocks and a convolution, added to the input."""
 
     def __init__(self, n: int, n_resblocks: int, reduction: int) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class EDRN(Network):
         self.up_to_half, self.up_to_full = up(2 * n), up(n)
         self.tail = WeightNormConv2d(n, 3, 3)
         self._centre_on(cfg.rgb_mean)
-        self.reach = None  # by the means of the attention
+        self.reach = None  # the attention's means are over the whole picture
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -106,5 +106,5 @@ class EDRN(Network):
 
 
 def _cut(x: Tensor, *, like: Tensor) -> Tensor:
-    """Cut off the line that is too many where a side of the finer grid is odd."""
+    """Cut off the surplus line where a side of the finer grid is odd."""
     return x[:, :, : like.shape[2], : like.shape[3]]

@@ -23,7 +23,7 @@ class EDSRConfig(NetworkConfig):
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
     """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
-    """Divided by after the mean is taken off; the authors' 0..255 range is 1/255 here."""
+    """Divisor after the mean is subtracted; the authors' 0..255 range is 1/255 here."""
 
 
 class _ResBlock(nn.Module):

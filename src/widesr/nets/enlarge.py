@@ -1,6 +1,6 @@
 """Bicubic enlargement as part of a network: `widesr.pixels.resize.imresize` for whole factors.
 
-What a network of the first years starts from, and what its colours are where it learns luma alone.
+Early networks start from the enlarged picture, or take its colours if they learn luma alone.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ _REACH = 2
 
 
 class Enlarge(nn.Module):
-    """(N, 3, H, W) to (N, 3, sH, sW): `imresize` of floats with `edges="symmetric"`, in float32.
+    """Enlarge (N, 3, H, W) to (N, 3, sH, sW) in float32, as `imresize` with `edges="symmetric"`.
 
-    Not learned, and not among the parameters: the weights are imresize's own, one 5x5 kernel for
-    each place within an LR pixel, read off its answer to a single bright pixel.
+    The weights are not learned, and not among the parameters: they are imresize's own, one 5x5
+    kernel for each HR pixel within an LR pixel, read off its response to a single bright pixel.
     """
 
     kernels: Tensor
@@ -33,20 +33,20 @@ class Enlarge(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge a batch; see the class."""
         near = F.pad(lr, (1, 1, 1, 1), mode="replicate")
-        # The second line beyond the border mirrors the second within; of one pixel, the pixel.
+        # The second line beyond the border mirrors the second within; a single pixel repeats.
         rows = torch.cat([near[:, :, 2:3], near, near[:, :, -3:-2]], dim=2)
         around = torch.cat([rows[..., 2:3], rows, rows[..., -3:-2]], dim=3)
         return F.pixel_shuffle(F.conv2d(around, self.kernels, groups=3), self.scale)
 
 
 def luma(rgb: Tensor) -> Tensor:
-    """(N, 3, H, W) to (N, 1, H, W): BT.601 luma of the range of `rgb`."""
+    """Compute BT.601 luma in the range of `rgb`: (N, 3, H, W) to (N, 1, H, W)."""
     weights = rgb.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     return (rgb * weights).sum(dim=1, keepdim=True)
 
 
 def with_luma(rgb: Tensor, y: Tensor) -> Tensor:
-    """Give an RGB picture another luma; its colour differences stay.
+    """Replace the luma of an RGB picture, and keep its colour differences.
 
     By the inverse of YCbCr, a change of luma is the same change of red, green and blue.
     """
@@ -54,10 +54,10 @@ def with_luma(rgb: Tensor, y: Tensor) -> Tensor:
 
 
 def lr_reach(hr_reach: int, scale: int) -> int:
-    """LR pixels that a network sees around its own which reads an enlarged picture.
+    """Count the LR pixels beyond its own that a network sees if it reads an enlarged picture.
 
     Args:
-        hr_reach: Pixels of the enlarged picture around its own that it reads.
+        hr_reach: Pixels of the enlarged picture that the network reads beyond its own.
         scale: The scale of the enlargement.
     """
     read = [np.flatnonzero(taps) - _REACH for taps in _kernel(scale)]
@@ -67,7 +67,7 @@ def lr_reach(hr_reach: int, scale: int) -> int:
 
 
 def _kernel(scale: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Weights of LR lines -2 to 2 in each of the lines that are made of line 0, (scale, 5)."""
-    bright = np.eye(9)[:, :, None]  # a picture for each LR line: the only one that is not black
+    """Give the weights of LR lines -2 to 2 in each HR line of LR line 0, (scale, 5)."""
+    bright = np.eye(9)[:, :, None]  # for each LR line, a picture in which it alone is not black
     made = [imresize(line, size=(9 * scale, 1))[4 * scale : 5 * scale, 0] for line in bright]
     return np.stack(made[4 - _REACH : 5 + _REACH], axis=1)

@@ -1,4 +1,4 @@
-"""Folds the layers that are for training into plain convolutions."""
+"""Folds the layers that serve training alone into plain convolutions."""
 
 from copy import deepcopy
 from typing import TypeVar
@@ -14,7 +14,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class BatchNormed(nn.Module):
-    """A convolution, transposed or not, weight-normed or not, and the batch norm behind it."""
+    """A convolution, transposed or not, weight-normed or not, followed by batch norm."""
 
     def __init__(self, conv: nn.Module, n_out: int) -> None:
         super().__init__()
@@ -22,13 +22,13 @@ class BatchNormed(nn.Module):
         self.norm = nn.BatchNorm2d(n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, n_in, H, W) to (N, n_out, h, w), h and w as the convolution makes them."""
+        """Convolve and normalise (N, n_in, H, W) to (N, n_out, h, w), the convolution's size."""
         normed: Tensor = self.norm(self.conv(x))
         return normed
 
     @torch.no_grad()
     def plain(self) -> nn.Conv2d | nn.ConvTranspose2d:
-        """Return the convolution that does the same with the statistics learned so far."""
+        """Return the equivalent convolution, with the statistics learned so far."""
         conv, norm = self.conv, self.norm
         assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
         assert norm.running_mean is not None
@@ -47,7 +47,7 @@ class BatchNormed(nn.Module):
 
 
 def folded(network: Module) -> Module:
-    """Return a copy of a network in which each layer that was for training is the plain one."""
+    """Return a copy of a network in which plain layers replace those that serve training alone."""
     twin = deepcopy(network)
     _fold(twin)
     return twin

@@ -1,4 +1,4 @@
-"""Networks built of tensors under our names: sizes are read off the tensors."""
+"""Networks built from tensors under our names; their sizes are read off the tensors."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ State = Mapping[str, Tensor]
 
 
 def with_weight_norm(tensors: State) -> dict[str, Tensor]:
-    """Bring all three styles of a convolution's weight to `weight_v` and `weight_g`."""
+    """Convert all three styles of a convolution's weight to `weight_v` and `weight_g`."""
     state = {}
     for name, value in tensors.items():
         stem, _, last = name.rpartition(".")
@@ -48,11 +48,11 @@ def wdsr(
     rgb_std: float,
     res_scale: float,
 ) -> WDSR:
-    """Build WDSR of weight-normed tensors under our names."""
+    """Build a WDSR from weight-normed tensors under our names."""
     n_feats = len(state["head.weight_v"])
     widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
     block_b = widen.shape[-1] == 1
-    # The half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
+    # Half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
     low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
     n_rgb = state["skip.weight_v"].shape[1]
     cfg = WDSRConfig(
@@ -66,7 +66,7 @@ def wdsr(
         rgb_std=rgb_std,
         res_scale=res_scale,
         linear_ratio=low,
-        noise=max(state["head.weight_v"].shape[1] - n_rgb, 0),  # the skip reads none
+        noise=max(state["head.weight_v"].shape[1] - n_rgb, 0),  # the skip reads no noise
     )
     return loaded(WDSR(cfg), state)
 
@@ -74,7 +74,7 @@ def wdsr(
 def edsr(
     state: State, *, rgb_mean: tuple[float, float, float], rgb_std: float, res_scale: float
 ) -> EDSR:
-    """Build EDSR of plain tensors under our names."""
+    """Build an EDSR from plain tensors under our names."""
     stages = sum(bool(re.match(r"^tail\.\d+\.weight$", name)) for name in state) - 1
     n_feats = len(state["head.weight"])
     scale = 3 if len(state["tail.0.weight"]) == 9 * n_feats else 2**stages
@@ -94,7 +94,7 @@ def frames_of(n_in: int) -> Literal[1, 2, 3, 5]:
     """Return the number of RGB frames in a number of channels.
 
     Raises:
-        CheckpointError: No network reads so many.
+        CheckpointError: No network reads this many channels.
     """
     sizes: dict[int, Literal[1, 2, 3, 5]] = {3: 1, 6: 2, 9: 3, 15: 5}
     if n_in not in sizes:
@@ -103,10 +103,10 @@ def frames_of(n_in: int) -> Literal[1, 2, 3, 5]:
 
 
 def scale_of_tail(n_out: int) -> Literal[2, 3, 4, 8]:
-    """Return the scale whose pixels a tail of so many channels makes.
+    """Return the scale of a tail with this many output channels.
 
     Raises:
-        CheckpointError: No scale of RGB has so many.
+        CheckpointError: No scale of RGB has this many.
     """
     scales: dict[int, Literal[2, 3, 4, 8]] = {12: 2, 27: 3, 48: 4, 192: 8}
     if n_out not in scales:

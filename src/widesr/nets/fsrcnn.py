@@ -1,4 +1,4 @@
-"""FSRCNN: an hourglass on the LR picture, made larger by the last layer.
+"""FSRCNN: an hourglass of convolutions on the LR picture, which the last layer enlarges.
 
 Source: Dong et al., "Accelerating the Super-Resolution Convolutional Neural Network", 2016
 (arXiv 1608.00367).

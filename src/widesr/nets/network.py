@@ -1,4 +1,4 @@
-"""Define what all networks share: configuration, reach, and pictures that may be consistent."""
+"""Define what all networks share: configuration, reach, and optional consistency."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ class NetworkConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     iterations: ClassVar[str | None] = None
-    """The key that says how often a network runs the same weights, where they fit any number."""
+    """The key that sets how often a network runs the same weights; None if that is fixed."""
 
     scale: Literal[2, 3, 4, 8]
     """HR pixels per LR pixel, on a side."""
@@ -32,19 +32,19 @@ class NetworkConfig:
 
     @property
     def is_recurrent(self) -> bool:
-        """True if what was made of the frames before goes into each picture."""
+        """True if each picture also depends on what was computed for the frames before."""
         return False
 
     def values(self) -> dict[str, Any]:
-        """Return the keys and values that files hold; files without `consistent` stay readable."""
+        """Return the keys and values that files hold; `consistent` is left out if it is False."""
         return {key: v for key, v in asdict(self).items() if key != "consistent" or v}
 
 
 class Network(nn.Module):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
 
-    One with a window reads the frames of a clip side by side in the channels, (N, 3T, H, W), and
-    gives the picture of the one in the middle, or behind the middle where their number is even.
+    A network with a window reads T frames of a clip, stacked in the channels: (N, 3T, H, W). It
+    gives the picture of the middle frame, or of the one after the middle if T is even.
     """
 
     cfg: NetworkConfig
@@ -53,11 +53,11 @@ class Network(nn.Module):
     reach: int | None
     """LR pixels beyond its own that a pixel of `enlarged` depends on; None: the whole picture."""
     noise: int = 0
-    """Channels of noise that go in behind those of a picture, of normal distribution; with them
-    there are many pictures for each LR."""
+    """Channels of normally distributed noise that follow those of a picture in the input; with
+    noise, each LR picture has many SR pictures."""
     margin: int = 0
-    """Mirrored LR pixels that `forward` puts around a picture, and whose enlargement it cuts off:
-    for the files of others, since widesr does so itself."""
+    """Mirrored LR pixels that `forward` puts around a picture, and whose enlargement it cuts off.
+    This is for files that other programs run, as widesr adds the margin itself."""
 
     def __init__(self, cfg: NetworkConfig) -> None:
         super().__init__()
@@ -73,14 +73,14 @@ class Network(nn.Module):
         return self._finished(self.enlarged(lr), lr)[:, :, cut:-cut, cut:-cut]
 
     def supervised(self, lr: Tensor) -> Tensor:
-        """Return the pictures that a loss is to judge, (K N, 3, sH, sW): K times the whole batch.
+        """Return the pictures that a loss judges, (K N, 3, sH, sW): K times the whole batch.
 
-        K is 1 and the picture is `forward`'s, except where every iteration is learned from.
+        K is 1 and the picture is `forward`'s, except in networks that learn from every iteration.
         """
         return torch.cat([self._finished(sr, lr) for sr in self.predictions(lr)])
 
     def predictions(self, lr: Tensor) -> Iterator[Tensor]:
-        """Yield the pictures that a loss judges, not made consistent yet; `enlarged` is last."""
+        """Yield the pictures that a loss judges, before consistency; that of `enlarged` is last."""
         yield self.enlarged(lr)
 
     def _finished(self, sr: Tensor, lr: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Network(nn.Module):
         return self.reach + self.consistency.reach
 
     def enlarged(self, lr: Tensor) -> Tensor:
-        """Super-resolve a batch, not made consistent yet."""
+        """Super-resolve a batch, without consistency."""
         raise NotImplementedError
 
     def fused(self) -> Self:

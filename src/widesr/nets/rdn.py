@@ -1,4 +1,4 @@
-"""RDN: residual dense blocks, fused within and over all of them.
+"""RDN: residual dense blocks, with fusion inside each block and over all blocks.
 
 Source: Zhang et al., "Residual Dense Network for Image Super-Resolution", 2018 (arXiv 1802.08797),
 with the tail of EDSR-PyTorch, src/model/rdn.py.
@@ -22,15 +22,15 @@ class RDNConfig(NetworkConfig):
     n_layers: int = 8
     """Convolutions in a block, the paper's C."""
     growth: int = 64
-    """Channels that each of them makes, the paper's G."""
+    """Channels that each convolution makes, the paper's G."""
     n_feats: int = 64
     """Channels between the blocks, the paper's G0."""
     rgb_std: float = 1.0
-    """Divided by on the way in; the authors' 0..255 range is 1/255 here."""
+    """Divisor of the input; the authors' 0..255 range is 1/255 here."""
 
 
 class _DenseBlock(nn.Module):
-    """Each layer reads the block's input and all layers before it; all are fused and added."""
+    """A block whose layers each read its input and all layers before; all are fused and added."""
 
     def __init__(self, n: int, growth: int, n_layers: int) -> None:
         super().__init__()

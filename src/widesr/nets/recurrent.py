@@ -1,4 +1,4 @@
-"""WDSR that remembers: what it made of the frames before goes into each picture.
+"""A recurrent WDSR: what it computed for the frames before goes into each picture.
 
 Source: Isobe et al., "Revisiting Temporal Modeling for Video Super-resolution" (RRN), 2020: frames,
 hidden features and the last output in pixel-unshuffled form are read together. Ours has WDSR's
@@ -22,16 +22,16 @@ class RecurrentWDSRConfig(WDSRConfig):
     """The configuration of `RecurrentWDSR`."""
 
     temporal_size: Literal[1, 2, 3, 5] = 2
-    """Frames that go in side by side: 2 is the one before and the one that is enlarged, as RRN has
-    it; 3 looks one frame ahead too."""
+    """Frames that are stacked in the input: 2 is the frame before and the one that is enlarged, as
+    in RRN; 3 also looks one frame ahead."""
 
     def values(self) -> dict[str, Any]:
-        """Return the keys and values that files hold, the temporal size always."""
+        """Return the keys and values that files hold, always with the temporal size."""
         return super().values() | {"temporal_size": self.temporal_size}
 
     @property
     def is_recurrent(self) -> bool:
-        """True: what was made of the frames before goes into each picture."""
+        """True: each picture depends on what was computed for the frames before."""
         return True
 
     @property
@@ -43,7 +43,8 @@ class RecurrentWDSRConfig(WDSRConfig):
 class RecurrentWDSR(WDSR):
     """Super-resolve a clip: (N, 3F, H, W) to (N, 3F, sH, sW), its F frames in the channels.
 
-    Beyond the first and the last frame, these are repeated. The state is zero at first.
+    The first and the last frame are repeated beyond the ends of the clip. The state is zero at
+    first.
     """
 
     cfg: RecurrentWDSRConfig
@@ -76,7 +77,7 @@ class RecurrentWDSR(WDSR):
 
         Args:
             lr: (N, 3T, H, W), T = `temporal_size` frames in [0, 1].
-            state: (N, n_feats + 3 s**2, H, W), as this gave it for the frame before; zero at first.
+            state: (N, n_feats + 3 s**2, H, W), as returned for the frame before; zero at first.
 
         Returns:
             The picture (N, 3, sH, sW), and the state for the next frame.
@@ -101,5 +102,5 @@ class Step(nn.Module):
 
 
 def stepwise(network: Network) -> nn.Module:
-    """Return what a file holds of a network: one step of a recurrent one, any other as it is."""
+    """Return the module that a file holds: one step of a recurrent network, any other unchanged."""
     return Step(network) if isinstance(network, RecurrentWDSR) else network

@@ -1,4 +1,4 @@
-"""SMFANet: features weighed by their peaks on a coarse grid and their variance over the picture.
+"""SMFANet: features weighted by their peaks on a coarse grid and their variance over the picture.
 
 Source: Zheng et al., "SMFANet: A Lightweight Self-Modulation Feature Aggregation Network for
 Efficient Image Super-Resolution", ECCV 2024; the authors' code Zheng-MJ/SMFANet at b3ac071.
@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 from widesr.nets.network import Network, NetworkConfig
 
 _CELL = 8
-"""LR pixels along a side of the coarse grid's cells, about: as many cells as fit are made equal."""
+"""Smallest side of the coarse grid's cells, LR pixels; as many cells as fit are made equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class SMFANetConfig(NetworkConfig):
 
 
 class _Aggregation(nn.Module):
-    """Half of the features weighed by what is around them, the other half by convolutions."""
+    """Half of the features weighted by their surroundings, plus the other half convolved."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class _FeedForward(nn.Module):
 
 
 class _Block(nn.Module):
-    """Both halves, each on features of length 1 and added to what comes in."""
+    """Both halves, each applied to features normalised to length 1 and added to its input."""
 
     def __init__(self, cfg: SMFANetConfig) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class SMFANet(Network):
         self.body = nn.ModuleList(_Block(cfg) for _ in range(cfg.n_resblocks))
         self.tail = nn.Conv2d(cfg.n_feats, 3 * cfg.scale**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(cfg.scale)
-        self.reach = None  # by the variances over the picture
+        self.reach = None  # the variances are over the whole picture
 
     def enlarged(self, lr: Tensor) -> Tensor:
         """Super-resolve a batch; see the class."""
@@ -112,9 +112,9 @@ class SMFANet(Network):
 
 
 class _Grid:
-    """The coarse grid over a picture, by indices that are settled once for all blocks.
+    """The coarse grid over a picture, as indices that are computed once for all blocks.
 
-    ONNX has no adaptive pooling; and settled in each block, they would take longer to export.
+    ONNX has no adaptive pooling, and indices computed in each block would take longer to export.
     """
 
     def __init__(self, lr: Tensor) -> None:
@@ -125,10 +125,10 @@ class _Grid:
         self._others = _at_least_one(height * width - 1)
 
     def peaks(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H // 8, W // 8), at least 1: torch's `adaptive_max_pool2d`.
+        """Pool to (N, C, H // 8, W // 8), at least 1, as torch's `adaptive_max_pool2d` does.
 
-        A cell is 8 to 15 lines high, or all lines of fewer, so its peak is the larger one of the
-        running peaks over 8 lines that begin with it and that end with it.
+        A cell is 8 to 15 lines high, or has all lines if there are fewer. Its peak is therefore
+        the larger of two running peaks over 8 lines: over its first 8 and over its last 8.
         """
         beyond = _CELL - 1
         x = F.max_pool2d(F.pad(x, [0, 0, 0, beyond], value=-torch.inf), (_CELL, 1), stride=1)
@@ -137,12 +137,12 @@ class _Grid:
         return self._columns.first_and_last(x, dim=3)
 
     def variance(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, 1, 1): without bias, as torch's `var`, and 0 for one pixel."""
+        """Compute the unbiased variance, (N, C, 1, 1), as torch's `var` does; 0 for one pixel."""
         distances = x - x.mean(dim=(2, 3), keepdim=True)
         return distances.square().sum(dim=(2, 3), keepdim=True) / self._others
 
     def enlarged(self, x: Tensor) -> Tensor:
-        """(N, C, H // 8, W // 8) to (N, C, H, W): torch's `interpolate`, `mode="nearest"`."""
+        """Enlarge to (N, C, H, W), as torch's `interpolate` does with `mode="nearest"`."""
         return x.index_select(2, self._rows.of_line).index_select(3, self._columns.of_line)
 
 
@@ -150,14 +150,14 @@ class _Cells(NamedTuple):
     """Equal cells along one side."""
 
     first: Tensor
-    """Line that each cell begins with."""
+    """First line of each cell."""
     last: Tensor
-    """Line that the last 8 of each cell begin with."""
+    """First of the last 8 lines of each cell."""
     of_line: Tensor
     """Cell that each line is enlarged from."""
 
     def first_and_last(self, running: Tensor, *, dim: int) -> Tensor:
-        """Take the larger one of both running peaks of each cell."""
+        """Take the larger of the two running peaks of each cell."""
         return running.index_select(dim, self.first).maximum(running.index_select(dim, self.last))
 
 
@@ -171,6 +171,6 @@ def _cells(size: int, *, device: torch.device) -> _Cells:
 
 
 def _at_least_one(count: int) -> int:
-    """`max(count, 1)`, for sizes that are not known yet when the network is exported."""
+    """Compute `max(count, 1)` for sizes that are not known yet when the network is exported."""
     more: int = torch.sym_max(count, 1)  # type: ignore[no-untyped-call]
     return more

@@ -1,4 +1,4 @@
-"""SPAN: residual blocks whose sum is weighed by a gate without parameters of its own.
+"""SPAN: residual blocks whose sum is weighted by a gate without parameters of its own.
 
 Source: Wan et al., "Swift Parameter-free Attention Network for Efficient Super-Resolution", 2023
 (arXiv 2311.12770); the authors' code hongyuanyu/SPAN at e19736d.
@@ -21,23 +21,23 @@ class SPANConfig(NetworkConfig):
     n_resblocks: int = 6
     n_feats: int = 48
     branched: bool = False
-    """True to learn each 3x3 kernel of head, body and end as the product of three, with a 1x1
-    beside them, as the authors do; they are merged for use."""
+    """True to train each 3x3 kernel of head, body and end as the product of three kernels plus a
+    parallel 1x1, as the authors do; these are merged for use."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
     """Mean of DIV2K, in [0, 1]; subtracted before the head, not added back: the tail has a bias."""
     rgb_range: float = 255.0
-    """Multiplied by after the mean is taken off, not divided by again: the tail gives [0, 1]."""
+    """Factor after the mean is subtracted; not divided out again, as the tail gives [0, 1]."""
 
 
 class _Block(nn.Module):
-    """Three convolutions; what they add, and what they add to, is weighed by how much they say."""
+    """Three convolutions, added to the input; a gate computed from them weights the sum."""
 
     def __init__(self, n: int, *, branched: bool) -> None:
         super().__init__()
         self.first, self.second, self.third = (_conv(n, n, branched=branched) for _ in range(3))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give what goes on, and the features behind the first convolution."""
+        """Give the block's output, and the features after its first convolution."""
         early = F.silu(self.first(x))
         branch: Tensor = self.third(F.silu(self.second(early)))
         return (branch + x) * (torch.sigmoid(branch) - 0.5), early

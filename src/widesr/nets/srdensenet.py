@@ -1,4 +1,4 @@
-"""SRDenseNet: dense blocks in a row, all of which the transposed convolutions at the end read.
+"""SRDenseNet: dense blocks in series, all of which feed the transposed convolutions at the end.
 
 Source: Tong et al., "Image Super-Resolution Using Dense Skip Connections", 2017, the network that
 it calls SRDenseNet_All.
@@ -23,15 +23,15 @@ class SRDenseNetConfig(NetworkConfig):
     n_layers: int = 8
     """Convolutions in a block."""
     growth: int = 16
-    """Channels that each of them makes."""
+    """Channels that each convolution makes."""
     n_feats: int = 256
-    """Channels behind the bottleneck."""
+    """Channels after the bottleneck."""
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
 
 class _DenseBlock(nn.Module):
-    """Each layer reads all layers before it; the block gives what its layers made."""
+    """A block whose layers each read all layers before; it gives the outputs of all its layers."""
 
     def __init__(self, n_in: int, growth: int, n_layers: int) -> None:
         super().__init__()
@@ -87,6 +87,6 @@ class SRDenseNet(Network):
 def _tail_reach(scale: int) -> int:
     low, high = -1, scale  # what the last 3x3 reads for the HR pixels of one LR pixel
     for factor in reversed(stages(scale)):
-        # A pixel lies under input j where it is at factor * j - 1, 0 or 1.
+        # Input j contributes to the pixels factor * j - 1, factor * j and factor * j + 1.
         low, high = -((1 - low) // factor), (high + 1) // factor
     return max(-low, high)

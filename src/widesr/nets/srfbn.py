@@ -1,4 +1,4 @@
-"""SRFBN: a block that goes up and down between LR and HR features, fed with what it made before.
+"""SRFBN: a block that goes up and down between LR and HR features, and reads its last output.
 
 Source: Li et al., "Feedback Network for Image Super-Resolution", 2019; the authors' code
 Paper99/SRFBN_CVPR19, networks/srfbn_arch.py.
@@ -25,13 +25,13 @@ class SRFBNConfig(NetworkConfig):
     n_steps: Annotated[int, Field(ge=1)] = 4
     """The paper's T: times that the block runs."""
     n_groups: Annotated[int, Field(ge=1)] = 3
-    """The paper's G: ways up and down in the block; 6 in SRFBN."""
+    """The paper's G: pairs of steps up and down in the block; 6 in SRFBN."""
     n_feats: int = 32
-    """64 in SRFBN."""
+    """Channels of LR and HR features; 64 in SRFBN."""
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
     """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
-    """Divided by after the mean is taken off; the authors' 0..255 range is 1/255 here."""
+    """Divisor after the mean is subtracted; the authors' 0..255 range is 1/255 here."""
 
 
 _KERNELS = {2: 6, 3: 7, 4: 8, 8: 12}
@@ -52,14 +52,14 @@ def _down(n: int, scale: int) -> nn.Sequential:
 
 
 class _FeedbackBlock(nn.Module):
-    """Features of LR and what the block made of them before, both (N, n, H, W), to new ones."""
+    """Map LR features and the block's last output, both (N, n, H, W), to its next output."""
 
     def __init__(self, n: int, n_groups: int, scale: int) -> None:
         super().__init__()
         self.compress_in = _same(2 * n, n, 1)
         self.ups = nn.ModuleList(_up(n, scale) for _ in range(n_groups))
         self.downs = nn.ModuleList(_down(n, scale) for _ in range(n_groups))
-        # The first group reads one kind of features only, and has nothing to join.
+        # The first group reads a single set of features, and has nothing to join.
         joined = range(2, n_groups + 1)
         self.up_joins = nn.ModuleList([nn.Identity(), *(_same(n * k, n, 1) for k in joined)])
         self.down_joins = nn.ModuleList([nn.Identity(), *(_same(n * k, n, 1) for k in joined)])
@@ -77,10 +77,10 @@ class _FeedbackBlock(nn.Module):
 
 
 class _Bilinear(nn.Module):
-    """(N, 3, H, W) to (N, 3, sH, sW) as torch's bilinear interpolation, by fixed kernels.
+    """Enlarge (N, 3, H, W) to (N, 3, sH, sW) as torch's bilinear interpolation, by fixed kernels.
 
-    The same taps at every place: an interpolation that computes places rounds them by where a
-    tile begins.
+    The taps are the same at every place. An interpolation that computes positions would round
+    them differently depending on where a tile begins.
     """
 
     kernels: Tensor
@@ -128,7 +128,7 @@ class SRFBN(Network):
         return self._picture(x, last)
 
     def predictions(self, lr: Tensor) -> Iterator[Tensor]:
-        """Yield the picture of each step; the last is the network's."""
+        """Yield the picture of each step; the last one is the network's."""
         x = (lr - self.rgb_mean) / self.cfg.rgb_std
         for hidden in self._steps(x):
             yield self._picture(x, hidden)

@@ -1,4 +1,4 @@
-"""SRResNet: residual blocks with batch norm, the generator that SRGAN begins with.
+"""SRResNet: residual blocks with batch norm, the generator that SRGAN starts from.
 
 Source: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial
 Network", 2017 (arXiv 1609.04802), figure 4. One slope per PReLU, as in the paper; pictures are in

@@ -1,19 +1,19 @@
-"""The steps in which a network's tail makes pixels."""
+"""The steps in which a network's tail enlarges."""
 
 
 def stages(scale: int) -> list[int]:
-    """Factors of the upsampler: powers of two in steps of two, 3 in one."""
+    """Give the factors of the upsampler: powers of two in steps of 2, and 3 in one step."""
     return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
 
 
 def tail_reach(scale: int, *, last: int) -> int:
-    """LR pixels beyond its own that an output pixel depends on through a tail of pixel shuffles.
+    """Count the LR pixels beyond its own that an output pixel sees through pixel shuffles.
 
     Args:
         scale: The scale of the tail, of steps `stages(scale)` with a 3x3 convolution before each.
         last: Reach of the convolution that ends the tail, on the HR grid.
     """
-    low, high = -last, scale - 1 + last  # of what the HR pixels of one LR pixel read
+    low, high = -last, scale - 1 + last  # range that the HR pixels of one LR pixel read
     for factor in reversed(stages(scale)):
         low, high = low // factor - 1, high // factor + 1
     return max(-low, high)

@@ -19,7 +19,7 @@ class VDSRConfig(NetworkConfig):
     """The configuration of `VDSR`."""
 
     n_layers: int = 20
-    """Convolutions, the first and the last among them."""
+    """Convolutions, including the first and the last."""
     n_feats: int = 64
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
@@ -48,5 +48,5 @@ class VDSR(Network):
         """Super-resolve a batch; see the class."""
         large = self.enlarge(lr)  # (N, 3, sH, sW)
         lacking: Tensor = self.body(luma(large) if self.cfg.colours == 1 else large)
-        sr: Tensor = large + lacking  # of luma, it is the same for red, green and blue
+        sr: Tensor = large + lacking  # luma is added to red, green and blue alike
         return sr

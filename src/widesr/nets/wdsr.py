@@ -33,13 +33,13 @@ class WDSRConfig(NetworkConfig):
     rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
     """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
-    """Divided by after the mean is taken off; JiahuiYu's 127.5 of 255 is 0.5 here."""
+    """Divisor after the mean is subtracted; JiahuiYu's 127.5 of 255 is 0.5 here."""
     norm: Literal["weight", "none"] = "weight"
     """Reparametrisation of each kernel by direction and length while training. Muon needs none."""
     reuse: Annotated[int, Field(ge=1)] = 1
     """Times that the whole row of blocks runs with the same weights; 1 is the published network."""
     temporal_size: Literal[1, 2, 3, 5] = 1
-    """Frames of a clip that go in side by side, the one that is enlarged in the middle."""
+    """Frames of a clip that are stacked in the input, the one to enlarge in the middle."""
     noise: Annotated[int, Field(ge=0)] = 0
     """Channels of noise that the head reads beside a picture; 0 is the published network."""
 
@@ -48,7 +48,7 @@ class WDSRConfig(NetworkConfig):
             raise ValueError("noise is for networks of single pictures; leave out one of the two")
 
     def values(self) -> dict[str, Any]:
-        """Return the keys and values that files hold; those of published networks stay as then."""
+        """Return the keys and values that files hold; those of published networks do not change."""
         later = {"reuse": 1, "temporal_size": 1, "noise": 0}
         return {k: v for k, v in super().values().items() if k not in later or v != later[k]}
 
@@ -66,8 +66,8 @@ class WDSRConfig(NetworkConfig):
 class WDSR(Network):
     """Super-resolve RGB: (N, 3T, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped.
 
-    T is `temporal_size`, 1 for pictures. With `noise`, a picture has so many channels more, of
-    normal distribution.
+    T is `temporal_size`, 1 for pictures. With `noise`, a picture has that many more channels, of
+    normally distributed noise.
     """
 
     cfg: WDSRConfig
@@ -107,13 +107,13 @@ class WDSR(Network):
         return sr * self.cfg.rgb_std + self.rgb_mean
 
     def centred(self, lr: Tensor) -> Tensor:
-        """Take off the mean of each frame; a new tensor: `lr` is never written to."""
+        """Subtract the mean of each frame and divide by `rgb_std`; `lr` is never written to."""
         frames = self.cfg.temporal_size
         mean = self.rgb_mean if frames == 1 else self.rgb_mean.repeat(1, frames, 1, 1)
         return (lr - mean) / self.cfg.rgb_std
 
     def features(self, x: Tensor) -> Tensor:
-        """Pass what goes in through head and body, to (N, n_feats, H, W)."""
+        """Pass the input through head and body, to (N, n_feats, H, W)."""
         feats: Tensor = self.head(x)
         for _ in range(self.cfg.reuse):
             for block in self.body:
@@ -124,7 +124,8 @@ class WDSR(Network):
     def _init_gains(self) -> None:
         """Set the length of each kernel so that the sum over the blocks starts near one block's.
 
-        With torch's own start, a deep network needs a smaller learning rate. Source: ychfan/wdsr.
+        With torch's initialisation, a deep network needs a smaller learning rate. Source:
+        ychfan/wdsr.
         """
         gains = dict.fromkeys(self.modules(), 1.0)
         depth = len(self.body) * self.cfg.reuse

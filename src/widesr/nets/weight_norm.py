@@ -1,8 +1,8 @@
 """Weight normalisation for convolutions, and its removal.
 
 torch's own parametrization breaks the original when a deep copy is fused (seen with torch 2.13),
-and its state has other names than the authors' checkpoints; these layers are one page and have
-theirs.
+and its state has other names than the authors' checkpoints; these layers are one page of code and
+have the authors' names.
 
 Source: Salimans and Kingma, "Weight Normalization", 2016; state names as in torch's first
 `weight_norm`, which the WDSR authors used.
@@ -19,7 +19,7 @@ Conv = TypeVar("Conv", nn.Conv2d, nn.ConvTranspose2d)
 
 
 class WeightNormConv2d(nn.Module):
-    """A square convolution, as large out as in at stride 1, of weight g * v / ||v|| per channel."""
+    """A square same-size convolution (at stride 1), of weight g * v / ||v|| per output channel."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -31,19 +31,19 @@ class WeightNormConv2d(nn.Module):
         self.bias = nn.Parameter(plain.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, n_in, H, W) to (N, n_out, ceil(H / stride), ceil(W / stride))."""
+        """Convolve (N, n_in, H, W) to (N, n_out, ceil(H / stride), ceil(W / stride))."""
         weight = torch._weight_norm(self.weight_v, self.weight_g, 0)  # noqa: SLF001 (the fused kernel)
         return F.conv2d(x, weight, self.bias, stride=self.stride, padding=self.padding)
 
     def plain(self) -> nn.Conv2d:
-        """Return the convolution that does the same."""
+        """Return the equivalent plain convolution."""
         n_out, n_in, kernel, _ = self.weight_v.shape
         conv = nn.Conv2d(n_in, n_out, kernel, stride=self.stride, padding=self.padding)
         return _filled(conv, self)
 
 
 class WeightNormConvTranspose2d(nn.Module):
-    """A transposed convolution, `scale` times as large out; one g per channel going in."""
+    """A transposed convolution that enlarges by `scale`, with one g per input channel."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 3, *, scale: int = 2) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class WeightNormConvTranspose2d(nn.Module):
         self.bias = nn.Parameter(plain.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, n_in, H, W) to (N, n_out, scale * H, scale * W)."""
+        """Enlarge (N, n_in, H, W) to (N, n_out, scale * H, scale * W)."""
         weight = torch._weight_norm(self.weight_v, self.weight_g, 0)  # noqa: SLF001
         padding, beyond = _transpose_padding(self.kernel, self.scale)
         return F.conv_transpose2d(
@@ -63,7 +63,7 @@ class WeightNormConvTranspose2d(nn.Module):
         )
 
     def plain(self) -> nn.ConvTranspose2d:
-        """Return the transposed convolution that does the same."""
+        """Return the equivalent plain transposed convolution."""
         n_in, n_out = self.weight_v.shape[:2]
         return _filled(_plain_transpose(n_in, n_out, self.kernel, self.scale), self)
 
@@ -105,7 +105,7 @@ def _plain_transpose(n_in: int, n_out: int, kernel: int, scale: int) -> nn.ConvT
 
 
 def _transpose_padding(kernel: int, scale: int) -> tuple[int, int]:
-    """`padding` and `output_padding` with which the output is `scale` times as large."""
+    """Give the `padding` and `output_padding` that make the output `scale` times as large."""
     padding = (kernel - scale + 1) // 2
     return padding, 2 * padding + scale - kernel
 

@@ -1,7 +1,7 @@
-"""Says what a picture is, and reads and writes its file, whatever its format.
+"""Defines pictures, and reads and writes their files, whatever the format.
 
-The face: `picture` (what a picture is), `reading` and `writing` (one picture from and to a file),
-`several` (animations, and files of several pages), `sources` (paths, bytes, file objects), `adapt`
-(what of a profile and of metadata goes along), `pil` (pictures of Pillow's). Behind it each format
-and each kind of metadata has a module.
+The public modules are `picture` (the types of pictures), `reading` and `writing` (one picture from
+and to a file), `several` (animations, and files of several pages), `sources` (paths, bytes, file
+objects), `adapt` (the profile and metadata that are kept) and `pil` (PIL images). Behind them, each
+format and each kind of metadata has a module of its own.
 """

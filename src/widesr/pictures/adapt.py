@@ -1,4 +1,4 @@
-"""Leaves out a profile or metadata that users do not want to go along."""
+"""Converts or drops the colour profile, and drops metadata, as users ask."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -15,14 +15,14 @@ Kept = Literal["keep", "strip"]
 
 
 def adapted(picture: Picture, *, icc: Icc = "keep", metadata: Kept = "keep") -> Picture:
-    """Change the profile, and leave out metadata, as users asked.
+    """Convert or drop the colour profile, and drop metadata, as the user asked.
 
     Args:
         picture: The picture that was read.
-        icc: "srgb" converts the colours to sRGB and says so with its profile, which a picture
-            that is grey does not need; a damaged profile is dropped. "strip" drops any and leaves
-            the numbers, so that viewers take them for sRGB.
-        metadata: "strip" drops EXIF, XMP, IPTC, GeoTIFF's tags and the resolution.
+        icc: "srgb" converts the colours to sRGB and attaches its profile, which a grey picture
+            does not need; a damaged profile is dropped. "strip" drops any profile and leaves the
+            values, so that viewers take them for sRGB.
+        metadata: "strip" drops EXIF, XMP, IPTC, the GeoTIFF tags and the resolution.
     """
     return adapted_stream(picture.stream(), icc=icc, metadata=metadata).whole()
 
@@ -30,7 +30,7 @@ def adapted(picture: Picture, *, icc: Icc = "keep", metadata: Kept = "keep") -> 
 def adapted_stream(
     stream: PictureStream, *, icc: Icc = "keep", metadata: Kept = "keep"
 ) -> PictureStream:
-    """Change a picture that passes, as `adapted` changes one in memory."""
+    """Adapt a streamed picture as `adapted` does one in memory."""
     if icc == "srgb" and stream.icc is not None:
         stream = _in_srgb(stream, stream.icc)
     elif icc == "strip":
@@ -43,7 +43,7 @@ def adapted_stream(
 
 @lru_cache
 def means_srgb(icc: bytes | None) -> bool:
-    """Say whether a profile means what no profile means, up to one level of rounding."""
+    """Say whether a profile means sRGB, as no profile does, up to one level of rounding."""
     if icc is None:
         return True
     steps = np.arange(0, 256, 17).astype(np.uint8)

@@ -1,6 +1,6 @@
 """Writes animations frame by frame: GIF, animated WebP and animated PNG.
 
-Durations, repetition, profile and metadata go along where the format has a place for them.
+Durations, repetition, profile and metadata are kept where the format has a place for them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,20 +31,20 @@ from widesr.system.files import FileBytes
 _FORMATS = ("gif", "webp", "png")
 _LONGEST_GIF = 65535
 _MOST_PLAYS = 65535
-"""The most that GIF and WebP can count."""
+"""The most plays that GIF and WebP can state."""
 
 
 def check_animation(path: Path, animation: PictureSequence, kind: str, *, lossless: bool) -> None:
-    """Refuse a format that holds no animation, or not this one.
+    """Refuse a format that cannot hold animations, or cannot hold this one.
 
     Args:
-        path: The name that messages give the output.
+        path: The output's name in messages.
         animation: The animation to be written.
         kind: The format, as `output_format` names it.
         lossless: True if every value is to be kept.
 
     Raises:
-        ImageFormatError: The format cannot hold it.
+        ImageFormatError: The format cannot hold the animation.
     """
     still = animation.still
     if kind not in _FORMATS:
@@ -73,14 +73,14 @@ def check_animation(path: Path, animation: PictureSequence, kind: str, *, lossle
 def encode_animation(
     path: Path, animation: PictureSequence, fd: int, kind: str, *, quality: int, lossless: bool
 ) -> None:
-    """Encode an animation while it passes, into an empty file.
+    """Encode an animation, frame by frame, into an empty file.
 
     Args:
-        path: The name that messages give the file.
-        animation: The animation to write; `check_animation` found that it fits.
-        fd: The file.
+        path: The file's name in messages.
+        animation: The animation to write, which has passed `check_animation`.
+        fd: The file's descriptor.
         kind: "gif", "webp" or "png".
-        quality: 1 to 100, of WebP.
+        quality: The quality of WebP, 1 to 100.
         lossless: True if WebP is to keep every value.
     """
     assert animation.timing is not None, "pages have no durations"
@@ -173,7 +173,7 @@ def _write_png(file: FileBytes, animation: PictureSequence, timing: Timing) -> N
     def frames() -> Iterator[tuple[Control, bytes]]:
         for number, part in enumerate(changes(animation.frames)):
             rows = Rows.of(part.pixels)
-            # What is true of all stands before the first.
+            # The chunks that apply to all frames stand before the first one.
             pieces = stream_png(rows) if number else encode_png(replace(still, rows=rows), metadata)
             encoded = b"".join(pieces)
             height, width, _ = part.pixels.shape
@@ -184,7 +184,7 @@ def _write_png(file: FileBytes, animation: PictureSequence, timing: Timing) -> N
 
 
 def _fraction_of_words(duration: Fraction) -> tuple[int, int]:
-    """Give numerator and denominator, each of 16 bits."""
+    """Give the numerator and denominator nearest to a duration, each of 16 bits."""
     nearest = duration.limit_denominator(int(65534 / max(duration, Fraction(1))) or 1)
     return min(nearest.numerator, 65535), nearest.denominator
 
@@ -199,11 +199,11 @@ class Part(NamedTuple):
 
 
 def changes(frames: Iterable[Band], *, even: bool = False) -> Iterator[Part]:
-    """Cut from each frame the box in which it differs from the one before, at least a pixel.
+    """Cut from each frame the box in which it differs from the one before, at least one pixel.
 
     Args:
-        frames: All of one shape, (H, W, C).
-        even: Let boxes begin at even places, as WebP has it.
+        frames: Frames of the same shape, (H, W, C).
+        even: True if boxes are to begin at even coordinates, as WebP requires.
     """
     step = 2 if even else 1
     before = None
@@ -224,13 +224,13 @@ def _span(differs: np.ndarray, step: int) -> slice:
 def ticks(
     durations: Sequence[Fraction], *, per_second: int, most: int, least: int = 1
 ) -> Iterator[int]:
-    """Give durations in whole ticks that together last as long, as far as possible.
+    """Round durations to whole ticks, and keep their sum as far as possible.
 
     Args:
-        durations: The times of the frames, in seconds.
-        per_second: Ticks.
-        most: Ticks of a frame, at most.
-        least: Ticks of a frame, unless it is shorter than that by itself.
+        durations: The durations of the frames, in seconds.
+        per_second: The number of ticks in a second.
+        most: The most ticks that a frame may last.
+        least: The fewest ticks that a frame may last, unless its own duration is shorter.
     """
     late = Fraction(0)
     for duration in durations:

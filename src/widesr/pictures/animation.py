@@ -29,11 +29,11 @@ from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
 
 _FRAMES = 16
-"""The pixels of all frames together, in multiples of what one may have."""
+"""The most pixels of all frames together, in multiples of the most that one may have."""
 
 
 def is_animation(source: Source) -> bool:
-    """Say whether a file holds several frames; what cannot be read does not."""
+    """Say whether a file holds several frames; a file that cannot be read does not."""
     try:
         with opened(source) as file:
             return animated_kind(file) is not None
@@ -42,7 +42,7 @@ def is_animation(source: Source) -> bool:
 
 
 def animated_kind(file: PictureFile) -> str | None:
-    """Name the format of an animation, by its content and not to its end; None for another file."""
+    """Name an animation's format by its content, without reading it all; None for other files."""
     head = file[:32]
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "gif" if is_animated_gif(file) else None
@@ -56,23 +56,23 @@ def animated_kind(file: PictureFile) -> str | None:
 
 
 def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureSequence:
-    """Read what an animation says of all its frames; each is decoded when it is asked for.
+    """Read what applies to all frames of an animation; each is decoded when it is asked for.
 
     Args:
-        file: The file, open until the frames are read.
-        kind: The kind, as `animated_kind` names it.
-        max_pixels: The largest frame that is read; all together may have 16 times as many.
+        file: The file, which must stay open until the frames are read.
+        kind: The format, as `animated_kind` names it.
+        max_pixels: The most pixels of a frame; all frames together may have 16 times as many.
 
     Raises:
-        ImageReadError: The file is damaged or cut short; also while frames are read.
-        ImageFormatError: Its colours are of a kind that is not read.
-        ImageTooLargeError: It claims more pixels; nothing was decoded.
+        ImageReadError: The file is damaged or cut short; also raised while frames are read.
+        ImageFormatError: The colours are of an unsupported kind.
+        ImageTooLargeError: The file claims more pixels; nothing was decoded.
     """
     reading = {"png": _png_frames, "gif": _gif_frames, "webp": _webp_frames}[kind]
     try:
         frames, shape, dtype, timing = reading(file, max_pixels)
         still = PictureStream(rows=Rows((), shape=shape, dtype=dtype), format=kind)
-        if kind != "gif":  # which has nothing else to say
+        if kind != "gif":  # a GIF file says nothing else
             first = load_image(file, kind)
             about = decode_image(file, first, kind).about
             orientation = orientation_of(file, first, kind)
@@ -87,10 +87,10 @@ def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureS
 
 
 class _Read(NamedTuple):
-    """The frames of a file, and all that it says of them."""
+    """The frames of a file, with their shape, type and timing."""
 
     frames: Iterator[Band]
-    """(H, W, C) each, as they are stored; a damaged one raises ValueError or pyvips.Error."""
+    """The frames as stored, (H, W, C); a damaged one raises ValueError or pyvips.Error."""
     shape: tuple[int, int, int]
     dtype: DTypeLike
     timing: Timing
@@ -128,7 +128,7 @@ def _webp_frames(file: PictureFile, max_pixels: int) -> _Read:
     shape = (height, width, image.bands)
 
     def frames() -> Iterator[Band]:
-        region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
         for number in range(n_frames):
             values = region.fetch(0, number * height, width, height)
             yield np.frombuffer(values, np.uint8).reshape(shape)

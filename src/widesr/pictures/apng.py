@@ -1,4 +1,6 @@
-"""Reads and writes animated PNG by its chunks; libvips, which knows no animation, codes the frames.
+"""Reads and writes animated PNG chunk by chunk.
+
+libvips, which does not support animated PNG, decodes the frames one by one.
 
 Source: W3C, Portable Network Graphics (PNG) Specification, third edition, acTL, fcTL and fdAT.
 """
@@ -20,14 +22,14 @@ from widesr.pixels.rows import Band
 from widesr.system.files import FileBytes
 
 _AS_IT_IS, _CLEARED, _AS_BEFORE = 0, 1, 2
-"""The ways to leave a frame's box before the next one is drawn."""
+"""The ways to leave a frame's box before the next frame is drawn."""
 _CONTROL = ">IIIIHHBB"
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """The channels of each colour type; a palette becomes RGB."""
 
 
 class Control(NamedTuple):
-    """The contents of fcTL behind its number: the place of a frame, and when it is shown."""
+    """The contents of fcTL after its number: a frame's place, timing and drawing mode."""
 
     width: int
     height: int
@@ -35,7 +37,7 @@ class Control(NamedTuple):
     y: int
     delay: int
     per: int
-    """The number of parts of a second that the delay counts; 0 is 100."""
+    """The delay's units per second; 0 means 100."""
     dispose: int = _AS_IT_IS
     blends: int = False
 
@@ -44,7 +46,7 @@ class Control(NamedTuple):
 class _Frame:
     control: Control
     chunks: list[int] = field(default_factory=list)
-    """The places of the contents of the chunks with its pixels."""
+    """The offsets at which the contents of its pixel chunks begin."""
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -54,7 +56,7 @@ class _Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Apng:
-    """An animated PNG file whose structure was read, and no pixel."""
+    """An animated PNG file whose structure was read, but no pixels."""
 
     file: FileBytes
     header: bytes
@@ -65,7 +67,7 @@ class Apng:
     """True if a colour stands for transparency."""
     frames: tuple[_Frame, ...]
     plays: int
-    """The number of times that all frames are shown; 0 is for ever."""
+    """The number of times that the animation is shown; 0 means for ever."""
 
     @property
     def durations(self) -> tuple[Fraction, ...]:
@@ -80,7 +82,7 @@ class Apng:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The (H, W, C) of the frames as they are shown: with alpha if they do not cover all."""
+        """The (H, W, C) of the frames as shown, with alpha if they leave pixels uncovered."""
         width, height = struct.unpack_from(">II", self.header)
         channels = self._channels
         controls = [frame.control for frame in self.frames]
@@ -91,7 +93,7 @@ class Apng:
 
     @property
     def _channels(self) -> int:
-        """The channels that are decoded."""
+        """The number of channels that are decoded."""
         return _CHANNELS[self.header[9]] + self.has_clear
 
     def drawn(self) -> Iterator[Band]:
@@ -117,7 +119,7 @@ class Apng:
                 box[...] = 0
 
     def _decoded(self, frame: _Frame) -> Band:
-        """Decode the pixels of a frame's box, (H, W, C), from a PNG file that is made for it."""
+        """Decode the pixels of a frame's box, (H, W, C), by way of a PNG file made for it."""
         width, height, *_ = frame.control
         header = struct.pack(">II", width, height) + self.header[8:]
         pixels = (_pixels(self.file, at) for at in frame.chunks)
@@ -132,7 +134,7 @@ class Apng:
 
 
 def _over(part: Band, below: Band) -> Band:
-    """Lay a picture with alpha over another, neither premultiplied."""
+    """Composite a picture with alpha over another; neither is premultiplied."""
     top = int(np.iinfo(part.dtype).max)
     ours, theirs = part.astype(np.int64), below.astype(np.int64)
     weight = ours[..., -1:] * top
@@ -144,10 +146,10 @@ def _over(part: Band, below: Band) -> Band:
 
 
 def claimed_frames(file: FileBytes) -> tuple[int, int, int]:
-    """Read the number of frames that a PNG file claims, 1 if it is still, its height and width.
+    """Read the number of frames that a PNG file claims, 1 for a still, and its height and width.
 
     Raises:
-        ValueError: It is damaged before its pixels.
+        ValueError: The file is damaged before its pixels.
     """
     n_frames, size_of_all = 1, (0, 0)
     for name, at, size in _whole_chunks(file):
@@ -165,12 +167,12 @@ def open_apng(file: FileBytes) -> Apng:
     """Read the structure of an animated PNG file, to its end.
 
     Raises:
-        ValueError: It is damaged or cut short.
+        ValueError: The file is damaged or cut short.
     """
     n_frames, height, width = claimed_frames(file)
     header, palette, has_clear, plays = b"", b"", False, 0
     frames: list[_Frame] = []
-    number = 0  # of fcTL and fdAT, counted together
+    number = 0  # the sequence number, which fcTL and fdAT share
     for name, at, size in _whole_chunks(file):
         if name == b"IHDR":
             header = _body(file, at, size, expected=13)
@@ -212,7 +214,7 @@ def _check_box(control: Control, width: int, height: int) -> None:
 
 
 def _whole_chunks(file: Sliceable) -> Iterator[Chunk]:
-    """Walk through all chunks up to the one that ends the file, each of them whole."""
+    """Walk through all chunks up to IEND; raise ValueError if one of them is not whole."""
     for name, at, size in walk_chunks(file):
         if at + size + 4 > len(file):
             break
@@ -223,7 +225,7 @@ def _whole_chunks(file: Sliceable) -> Iterator[Chunk]:
 
 
 def _body(file: Sliceable, at: int, size: int, *, expected: int | None = None) -> bytes:
-    """Read the contents of a chunk, held to their checksum."""
+    """Read the contents of a chunk, and check them against their checksum."""
     data = file[at - 4 : at + size + 4]
     if len(data) < size + 8 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
         raise ValueError(f"chunk {data[:4]!r} is damaged")
@@ -241,17 +243,17 @@ def _pixels(file: FileBytes, at: int) -> bytes:
 def write_apng(
     file: FileBytes, frames: Iterable[tuple[Control, bytes]], *, n_frames: int, plays: int
 ) -> None:
-    """Put PNG files together to one, each as the pixels of a frame.
+    """Join PNG files into an animated one, each as the pixels of one frame.
 
     Args:
-        file: An empty file, which is filled.
-        frames: The place and time of each frame, and its PNG file. The first covers the canvas, and
-            its other chunks become those of the whole.
+        file: An empty file to write to.
+        frames: The place and time of each frame, and its PNG file. The first frame covers the
+            canvas, and its other chunks become those of the animation.
         n_frames: The number of frames.
-        plays: Times that the frames are shown; 0 is for ever.
+        plays: The number of times that the animation is shown; 0 means for ever.
     """
     file.append(MARK)
-    number = 0  # of fcTL and fdAT, counted together
+    number = 0  # the sequence number, which fcTL and fdAT share
     for control, png in frames:
         is_first = number == 0
         control_chunk = chunk(b"fcTL", struct.pack(">I", number) + struct.pack(_CONTROL, *control))

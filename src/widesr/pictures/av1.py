@@ -1,4 +1,4 @@
-"""Reads what the first header of an AV1 picture says of its colours.
+"""Reads the colour description in the sequence header of an AV1 picture.
 
 Source: AV1 Bitstream & Decoding Process Specification, 5.5 (sequence header).
 """
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Av1Colours(NamedTuple):
-    """The codes of ITU-T H.273, 2 if none is stated, and whether the levels take the full range."""
+    """The codes of ITU-T H.273, 2 if not stated, and whether the levels use the full range."""
 
     primaries: int
     transfer: int
@@ -16,12 +16,12 @@ class Av1Colours(NamedTuple):
 
 
 def av1_colours(data: bytes) -> Av1Colours | None:
-    """Read the beginning of a coded picture; None if no whole header is there."""
+    """Read the beginning of a coded picture; give None if it holds no complete header."""
     at = 0
     try:
         while True:
             head = data[at]
-            at += 2 if head & 4 else 1  # a second byte: layers
+            at += 2 if head & 4 else 1  # an extension byte, for layers
             size = len(data) - at
             if head & 2:
                 size, at = _leb128(data, at)
@@ -46,7 +46,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _Bits:
-    """The bits of a byte string, the highest first."""
+    """The bits of a byte string, most significant bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -85,7 +85,7 @@ def _colours(bits: _Bits) -> Av1Colours:
         take(1)
     monochrome = profile != 1 and take(1)
     codes = (take(8), take(8), take(8)) if take(1) else (2, 2, 2)
-    if not monochrome and codes == (1, 13, 0):  # sRGB as it is
+    if not monochrome and codes == (1, 13, 0):  # sRGB, stored as RGB
         return Av1Colours(*codes, full_range=True)
     return Av1Colours(*codes, full_range=bool(take(1)))
 
@@ -97,7 +97,7 @@ def _skip_operating_points(bits: _Bits) -> None:
         take(64)
         if take(1):
             bits.skip_uvlc()
-        if take(1):  # a model of the decoder
+        if take(1):  # a decoder model
             delay = take(5) + 1
             take(42)
     shown_late = take(1)

@@ -1,9 +1,9 @@
-"""Decodes strips and tiles of TIFF files: each whole, or an error.
+"""Decodes strips and tiles of TIFF files, each completely or with an error.
 
-libtiff takes a tile that it cannot decode for a warning, and libvips fills it with zeros. So each
-block is decoded here on its own: raw ones and those that Python has a codec for directly, with
-their checksums; others by libvips, which gets them as the strips of a file of our making, whose
-directory can give it no cause for a warning: then a warning is damage too.
+libtiff only warns of a tile that it cannot decode, and libvips fills the tile with zeros. So each
+block is decoded here on its own. Raw blocks, and those that Python has a codec for, are decoded
+directly, and their checksums are verified. Other blocks go to libvips as the strips of a file made
+for them, whose directory gives no cause for a warning: so any warning there means damage.
 """
 
 import lzma
@@ -41,18 +41,18 @@ _BATCH = 2**22
 _FROM_BELOW = bytes(int(f"{n:08b}"[::-1], 2) for n in range(256))
 """Each byte with its bits reversed."""
 _MOST_MEMORY = 2**28
-"""The most bytes that LZMA may take."""
+"""The most memory that LZMA may use, in bytes."""
 
 
 def decoded_plane(raster: Raster, file: Sliceable, plane: int) -> Rows:
-    """Decode the numbers of a page, or of one of its planes.
+    """Decode the sample values of a page, or of one of its planes.
 
     Returns:
-        (H, W, C) of uint8, or of uint16 for more than 8 bits, as they are in the file. What is
-        missing is found when they are read.
+        (H, W, C) of uint8, or of uint16 for more than 8 bits, with the values of the file. Missing
+        data are detected when the rows are read.
 
     Raises:
-        ValueError: A block is damaged, also while rows are read.
+        ValueError: A block is damaged; also raised while rows are read.
         pyvips.Error: The same.
     """
     places = raster.places[plane]
@@ -75,7 +75,7 @@ def _dtype(raster: Raster) -> type[np.uint8 | np.uint16]:
 def _strips(
     raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
 ) -> Iterator[Band]:
-    """Give the rows of strips, several together where they are low."""
+    """Give the rows of strips; several low strips are decoded together."""
     height, width = raster.block
     per = max(_BATCH // max(height * width * channels * raster.bits // 8, 1), 1)
     for first in range(0, len(places), per):
@@ -87,7 +87,7 @@ def _strips(
 def _tiles(
     raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
 ) -> Iterator[Band]:
-    """Give the rows of tiles: of small ones some rows of tiles together, of large ones a part."""
+    """Give the rows of tiles: several tile rows at once if tiles are small, else part of one."""
     height, width = raster.block
     across = -(-raster.width // width)
     row_bytes = across * height * width * channels * np.dtype(_dtype(raster)).itemsize
@@ -109,7 +109,7 @@ def _tiles(
 def _side_by_side(
     raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
 ) -> Iterator[Band]:
-    """Give the first rows of tiles beside one another, of each a few at once."""
+    """Give the first `rows` rows of tiles that lie side by side, a few rows at a time."""
     height, width = raster.block
     shape, dtype = (height, width, channels), _dtype(raster)
     tiles = [
@@ -120,7 +120,7 @@ def _side_by_side(
     for top in range(0, rows, step):
         bottom = min(top + step, rows)
         row = np.concatenate([tile.read(top, bottom) for tile in tiles], axis=1)
-        if bottom == rows:  # before the last are given, for what lies behind them
+        if bottom == rows:  # before the last rows are given, to check what follows them
             for tile in tiles:
                 _go_to_end(tile)
         yield row
@@ -134,7 +134,7 @@ def _go_to_end(rows: Rows) -> None:
 def _block(
     raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
 ) -> Iterator[Band]:
-    """Decode blocks that lie below one another, (n, W, C); only the last may be lower."""
+    """Decode blocks that lie one below the other, (n, W, C); only the last may be lower."""
     height, width = raster.block
     pieces = (_read(raster, file, *map(int, place)) for place in places)
     if raster.compression in (JPEG, OLD_JPEG, WEBP):
@@ -169,7 +169,7 @@ def _block(
 
 
 def _spread(numbers: Band, units: int, across: int, down: int) -> Band:
-    """Give each pixel its Y, and the Cb and Cr that it shares with those beside it."""
+    """Give each pixel its Y, and the Cb and Cr that it shares with its neighbours."""
     n, size = len(numbers), across * down
     data = numbers.reshape(n, units, size + 2)
     y = data[..., :size].reshape(n, units, down, across).swapaxes(1, 2)
@@ -194,7 +194,7 @@ def _lines(
     per_block: int,
     numbers: int,
 ) -> Iterator[Band]:
-    """Unpack `lines` of so many numbers, (n, numbers), each of which begins at a whole byte."""
+    """Unpack `lines` lines of `numbers` values, (n, numbers); each line begins at a whole byte."""
     size = -(-numbers * raster.bits // 8)
     heights = [min(per_block, lines - top) for top in range(0, lines, per_block)]
     if raster.compression in (NONE, LZMA, *DEFLATE):
@@ -212,7 +212,7 @@ def _lines(
 def _unpacked(
     raster: Raster, file: Sliceable, offset: int, count: int, lines: int, size: int
 ) -> Iterator[Bytes]:
-    """Give a block's bytes, (n, size), piece by piece: raw, or by a codec that Python has."""
+    """Give a block's bytes, (n, size), piece by piece, if it is raw or Python has its codec."""
     step = max(_STEP // size, 1)
     if raster.compression == NONE:
         if count < lines * size:
@@ -230,7 +230,7 @@ def _unpacked(
     for top in range(0, lines, step):
         n = min(step, lines - top)
         data = inflate.read(n * size)
-        if top + n == lines:  # before the last are given: no one may ask for more
+        if top + n == lines:  # before the last piece is given, as no one may ask for more
             inflate.check_end(most=raster.block[0] * size)
         yield np.frombuffer(data, np.uint8).reshape(n, size)
 
@@ -243,10 +243,10 @@ class _Inflate:
         self._left = b""
 
     def read(self, size: int) -> bytes:
-        """Give exactly this many bytes.
+        """Read exactly `size` bytes.
 
         Raises:
-            ValueError: There are fewer, or they are damaged.
+            ValueError: Fewer bytes are left, or they are damaged.
         """
         parts = [self._left[:size]]
         missing = size - len(parts[0])
@@ -261,7 +261,7 @@ class _Inflate:
         return b"".join(parts)
 
     def check_end(self, *, most: int) -> None:
-        """Go to the end, where the checksum is; behind the last rows there may be padding."""
+        """Read to the end, where the checksum is; padding may follow the last rows."""
         most -= len(self._left)
         while piece := self._next():
             most -= len(piece)
@@ -301,7 +301,7 @@ _CUT_SHORT = "a block ends before its pixels do"
 
 
 def _numbers(lines: Bytes, count: int, raster: Raster) -> Band:
-    """Take numbers of any bits apart, (n, bytes) to (n, count)."""
+    """Unpack values of any bit depth, (n, bytes) to (n, count)."""
     bits = raster.bits
     if bits == 8:
         return lines
@@ -320,7 +320,7 @@ def _numbers(lines: Bytes, count: int, raster: Raster) -> Band:
 def _by_libtiff(
     raster: Raster, blocks: list[bytes], lines: int, width: int, per_block: int, *, bits: int = 8
 ) -> Iterator[Bytes]:
-    """Decode blocks as strips of a grey picture, (n, width); for most codecs a line is bytes."""
+    """Decode blocks as strips of a grey picture, (n, width); most codecs have bytes as pixels."""
     tree: Tree = {
         256: (4, struct.pack("<I", width)),
         257: (4, struct.pack("<I", lines)),
@@ -337,7 +337,7 @@ def _by_libtiff(
     head = 16 + len(packed(tree, 16, big=True))
     tree[273] = (16, (np.cumsum(sizes) - sizes + np.uint64(head)).astype("<u8").tobytes())
     begin = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + packed(tree, 16, big=True)
-    # of old LZW, whose bits are the other way round, libtiff warns in any case
+    # libtiff always warns of old-style LZW, whose bits are in reverse order
     is_old = raster.compression == LZW and any(
         block[0] == 0 and block[1:2] and block[1] & 1 for block in blocks
     )
@@ -352,14 +352,14 @@ def _by_libtiff(
 
 
 def _drawn(stream: bytes, kind: str, size: tuple[int, int], channels: int) -> Iterator[Band]:
-    """Decode a picture of another format that stands for a block."""
+    """Decode a block that is itself a picture, in another format."""
     rows = rows_of_jpeg(stream) if kind == "jpeg" else _rows_of_webp(stream, channels)
     left, width = size
     if rows.width != width or rows.height < left:
         raise ValueError(f"a block is {rows.width}x{rows.height}, expected {width}x{left}")
     if rows.channels != channels:
         raise ValueError(f"a block has {rows.channels} channels, expected {channels}")
-    for band in rows:  # to the end, where what is missing is found
+    for band in rows:  # to the end, where missing data are detected
         if left > 0:
             band = band[:left]
             yield np.invert(band) if (kind, channels) == ("jpeg", 4) else band  # as libvips has it
@@ -374,7 +374,7 @@ def _rows_of_webp(stream: bytes, channels: int) -> Rows:
 
 
 def _bands(image: pyvips.Image) -> Iterator[Bytes]:
-    """Give the rows of an image of bytes as they are decoded, (n, W, C)."""
+    """Give the rows of an 8-bit image as they are decoded, (n, W, C)."""
     region = pyvips.Region.new(image)
     step = max(_STEP // (image.width * image.bands), 1)
     for top in range(0, image.height, step):

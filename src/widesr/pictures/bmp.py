@@ -1,4 +1,4 @@
-"""Reads BMP pictures, which libvips' wheel does not: the header, then the pixels."""
+"""Reads BMP pictures, which libvips' wheel does not: first the header, then the pixels."""
 
 import struct
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from widesr.pixels.rows import Pixels
 
 
 class _Dib(NamedTuple):
-    """The header behind the first 14 bytes, of any age."""
+    """The header after the first 14 bytes, in any of its versions."""
 
     size: int
     width: int
@@ -23,11 +23,11 @@ class _Dib(NamedTuple):
     """The height of the picture; rows run upwards unless `downwards`."""
     downwards: bool
     bits: int
-    """The bits of a pixel."""
+    """The number of bits per pixel."""
     packing: int
     """0: none, 1: RLE8, 2: RLE4, 3 and 6: channels by masks."""
     n_colours: int
-    """The colours of the palette; 0 means as many as there can be."""
+    """The number of colours in the palette; 0 means as many as there can be."""
     dots: tuple[int, int]
     """Pixels per metre; 0 if not stated."""
 
@@ -36,7 +36,7 @@ _DIB_SIZES = (12, 40, 52, 56, 64, 108, 124)
 
 
 class _Headed:
-    """A bare DIB, as the BMP file that it would be."""
+    """A bare DIB, presented as the BMP file that it would be."""
 
     def __init__(self, file: Sliceable) -> None:
         self._file = file
@@ -54,11 +54,11 @@ class _Headed:
 
 
 def open_bmp(given: PictureFile) -> Bitmap:
-    """Read the header of a file that is BMP by its first bytes.
+    """Read the header of a file whose first bytes mark it as BMP.
 
     Raises:
-        ValueError: It is damaged or cut short; also while its pixels are decoded.
-        ImageFormatError: A variant that is not read.
+        ValueError: The file is damaged or cut short; also raised while its pixels are decoded.
+        ImageFormatError: The file is of an unsupported variant.
     """
     file = given if given[:2] == b"BM" else _Headed(given)
     head = file[: 14 + max(_DIB_SIZES) + 16]
@@ -123,7 +123,7 @@ def _masks(dib: _Dib, head: bytes) -> tuple[int, ...]:
 
 
 def _plain(file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger]:
-    """Read a number for each pixel, (H, W), from the top; of 24 bits as three of 8, (H, W, 3)."""
+    """Read one number per pixel from the top, (H, W), or three of 8 bits for 24, (H, W, 3)."""
     row = (dib.width * dib.bits + 31) // 32 * 4
     if len(file) - start < row * (dib.height - 1) + (dib.width * dib.bits + 7) // 8:
         raise ValueError("its pixels are not all there")
@@ -142,7 +142,7 @@ def _plain(file: Sliceable, start: int, dib: _Dib) -> NDArray[np.unsignedinteger
 
 
 def _channels(numbers: NDArray[np.unsignedinteger], dib: _Dib, masks: tuple[int, ...]) -> Pixels:
-    """Take pixels apart: (H, W, 3), or 4 with alpha."""
+    """Split pixels into channels: (H, W, 3), or (H, W, 4) with alpha."""
     if dib.bits == 24:
         return numbers[..., ::-1].astype(np.uint8)
     planes = []
@@ -174,7 +174,7 @@ def _profile(dib: _Dib, file: Sliceable, head: bytes) -> bytes | None:
 
 
 def _unpacked(data: bytes, dib: _Dib) -> NDArray[np.uint8]:
-    """Undo run lengths to (H, W) numbers from the top; what no run covers is 0."""
+    """Decode run lengths to numbers from the top, (H, W); pixels that no run covers are 0."""
     wide, rle4 = dib.width, dib.bits == 4
     out = np.zeros((dib.height, wide), np.uint8)
     x, y, at = 0, 0, 0

@@ -1,4 +1,4 @@
-"""Reads the boxes of HEIF files, such as AVIF and HEIC: pictures, and what is said of each.
+"""Reads the boxes of HEIF files, such as AVIF and HEIC: pictures, and the properties of each.
 
 Source: ISO/IEC 14496-12 (boxes, items and their places) and 23008-12 (pictures as items).
 """
@@ -16,14 +16,14 @@ Box = tuple[bytes, bytes]
 _MOST_META = 2**24
 """The most bytes of the box that describes the items; a grid of 1000 tiles takes some 100,000."""
 _MOST_BOXES = 10_000
-"""The most boxes beside one another; a made-up file must not keep us busy."""
+"""The most boxes at one level; a crafted file must not keep us busy."""
 
 
 class Heif:
-    """The items of a file. A broken or missing one reads as nothing: libheif refuses it."""
+    """The items of a file. A broken or missing item reads as empty; libheif will refuse it."""
 
     def __init__(self, file: FileBytes) -> None:
-        """Read what the file says of its items, and none of them."""
+        """Read the descriptions of the items, but not their data."""
         self._file = file
         meta = dict(walk_boxes(_meta(file)))
         properties = dict(walk_boxes(meta.get(b"iprp", b"")))
@@ -37,7 +37,7 @@ class Heif:
         """The number of the item that is the picture."""
 
     def kind(self, item: int) -> bytes:
-        """Give the type of an item: "av01" and "hvc1" are coded, "grid" is made of others."""
+        """Give the type of an item: "av01" and "hvc1" are coded, "grid" is made of other items."""
         return self._kinds.get(item, b"")
 
     def properties(self, item: int) -> list[Box]:
@@ -46,11 +46,11 @@ class Heif:
         return [self._properties[n - 1] for n in numbers if 0 < n <= len(self._properties)]
 
     def named(self, item: int, name: bytes) -> list[bytes]:
-        """List the contents of the properties of a name."""
+        """List the contents of an item's properties with this name."""
         return [body for each, body in self.properties(item) if each == name]
 
     def coded(self, item: int) -> int:
-        """Follow an item that is made of others to the first that is coded."""
+        """Follow an item that is made of others to the first of them that is coded."""
         for _ in range(_DEEPEST):
             parts = [to for kind, one, to in self._references if (kind, one) == (b"dimg", item)]
             if not parts or not parts[0]:
@@ -59,15 +59,15 @@ class Heif:
         return item
 
     def referring(self, kind: bytes, item: int) -> list[int]:
-        """List the items that refer to one: by "auxl" as its alpha, by "cdsc" as its metadata."""
+        """List the items that refer to this one: by "auxl" as its alpha, "cdsc" as its metadata."""
         return [one for each, one, to in self._references if each == kind and item in to]
 
     def refers(self, kind: bytes, item: int) -> bool:
-        """Say whether an item refers to any other in this way."""
+        """Say whether an item refers to any other by this kind of reference."""
         return any((each, one) == (kind, item) for each, one, _ in self._references)
 
     def alpha(self) -> int | None:
-        """Find the item that is the opacity of the primary one."""
+        """Find the item that holds the opacity of the primary item."""
         for item in self.referring(b"auxl", self.primary):
             names = self.named(item, b"auxC")
             if any(body[4:].split(b"\0")[0] in _ALPHA for body in names):
@@ -75,7 +75,7 @@ class Heif:
         return None
 
     def data(self, item: int, *, most: int) -> bytes:
-        """Read the beginning of what is stored of an item."""
+        """Read the first `most` bytes of an item's data."""
         in_box, extents = self._places.get(item, (False, []))
         data = b""
         for at, size in extents:
@@ -91,7 +91,7 @@ _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:a
 
 
 def walk_boxes(data: bytes) -> Iterator[Box]:
-    """Walk through boxes side by side, by name and contents; the last may be cut short."""
+    """Walk through the boxes of one level, by name and contents; the last may be cut short."""
     return ((name, data[start:end]) for name, start, end in _walk_spans(data))
 
 
@@ -104,7 +104,7 @@ def _meta(file: FileBytes) -> bytes:
 
 
 def _walk_spans(data: Sliceable) -> Iterator[tuple[bytes, int, int]]:
-    """Walk through boxes side by side: their names, and the spans of their contents."""
+    """Walk through the boxes of one level, by name and span of their contents."""
     at = 0
     for _ in range(_MOST_BOXES):
         head = data[at : at + 16]
@@ -121,7 +121,7 @@ def _walk_spans(data: Sliceable) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _read(reader: Callable[[bytes], Iterator[Entry]], body: bytes) -> Iterator[Entry]:
-    """Read a box as far as it is whole."""
+    """Read the entries of a box up to the first that is cut short."""
     try:
         yield from reader(body)
     except IndexError:
@@ -154,7 +154,7 @@ def _references(body: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
 
 
 def _numbers(body: bytes) -> Iterator[tuple[int, list[int]]]:
-    """Read the numbers, from 1, of each item's properties."""
+    """Read the numbers of each item's properties, counted from 1."""
     wide, step = 4 if body[0] else 2, 2 if body[3] & 1 else 1
     at = 8
     for _ in range(_number(body, 4, 4)):
@@ -166,7 +166,7 @@ def _numbers(body: bytes) -> Iterator[tuple[int, list[int]]]:
 
 
 def _places(body: bytes) -> Iterator[tuple[int, tuple[bool, list[tuple[int, int]]]]]:
-    """Read where each item lies: if in a box among the others, and in which spans."""
+    """Read where each item lies: whether in the box `idat`, and in which spans."""
     version, wide = body[0], 4 if body[0] == 2 else 2
     of_offset, of_length, of_base = body[4] >> 4, body[4] & 15, body[5] >> 4
     of_index = body[5] & 15 if version else 0

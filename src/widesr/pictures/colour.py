@@ -11,13 +11,13 @@ from widesr.pixels.rows import Band, Pixels, Rows
 
 
 class Conversion(NamedTuple):
-    """A way from pixels of one kind to sRGB."""
+    """A conversion of pixels of one kind to sRGB."""
 
     change: Callable[[Band], Band]
     """Turns (h, W, C) into (h, W, `channels`) of the same type."""
     channels: int
     icc: bytes | None
-    """The profile that says so; grey needs none."""
+    """The profile of sRGB; None for grey, which needs none."""
 
 
 def space_of(icc: bytes | None) -> bytes:
@@ -26,7 +26,7 @@ def space_of(icc: bytes | None) -> bytes:
 
 
 def meant_profile(icc: bytes | None, *, channels: int) -> bytes | None:
-    """Keep a sound profile that fits the number of channels; any other is as good as none."""
+    """Give a profile if it is sound and fits the number of channels; None for any other."""
     icc = sound_profile(icc)
     space = space_of(icc)
     return icc if space == b"RGB " or (space, channels) == (b"GRAY", 1) else None
@@ -60,13 +60,13 @@ def to_srgb(icc: bytes, *, channels: int, dtype: np.dtype[Any]) -> Conversion:
 
 
 def inks_to_srgb(rows: Rows, icc: bytes | None) -> tuple[Rows, bytes]:
-    """Convert CMYK, with opacity if there is any, through its profile or libvips' own.
+    """Convert CMYK, with opacity if there is any, to sRGB through its profile or libvips' own.
 
     Returns:
-        RGB of the same depth, and the profile that says so.
+        RGB of the same depth, and the profile of sRGB.
 
     Raises:
-        pyvips.Error: The profile is damaged; also while rows are read.
+        pyvips.Error: The profile is damaged; also raised while rows are read.
     """
     deep = rows.dtype == np.uint16
 
@@ -92,7 +92,7 @@ def inks_to_srgb(rows: Rows, icc: bytes | None) -> tuple[Rows, bytes]:
 
 
 def image_of(pixels: Pixels) -> pyvips.Image:
-    """Make an image of libvips in memory: grey or RGB, with alpha or without."""
+    """Make a libvips image in memory: grey or RGB, with or without alpha."""
     deep = pixels.dtype == np.uint16
     space = ("grey16" if deep else "b-w") if pixels.shape[2] < 3 else ("rgb16" if deep else "srgb")
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=space)
@@ -102,7 +102,7 @@ def _converted(array: Pixels, icc: bytes) -> tuple[Pixels, bytes]:
     image = image_of(array)
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     intent = {"intent": "relative", "black_point_compensation": True}
-    # From 16 bits at once, LittleCMS takes a coarse table, far off: so by way of floats.
+    # Straight from 16 bits, LittleCMS uses a coarse table that is far off; floats avoid it.
     if array.dtype == np.uint16:
         xyz = image.icc_import(embedded=True, pcs="xyz", **intent)
         image = xyz.icc_export(output_profile="srgb", depth=16, **intent)
@@ -113,5 +113,5 @@ def _converted(array: Pixels, icc: bytes) -> tuple[Pixels, bytes]:
 
 
 def _is_neutral(table: Pixels) -> bool:
-    """Say whether the channels are equal but for the rounding of profiles, one level of 8 bits."""
+    """Say whether the channels are equal up to the rounding of profiles, one 8-bit level."""
     return bool(np.ptp(table, axis=1).max() <= np.iinfo(table.dtype).max // 255)

@@ -1,8 +1,8 @@
 """Reads and writes the metadata of each format that libvips leaves out, loses or changes.
 
-libvips makes EXIF anew through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter,
-drops XMP of more than 60,000 bytes from JPEG, overlooks what lies behind the pixels of a PNG, and
-knows no colours but those of an ICC profile.
+libvips rewrites EXIF through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter, drops
+XMP of more than 60,000 bytes from JPEG, overlooks metadata after the pixels of a PNG, and reads no
+description of colours but an ICC profile.
 """
 
 import re
@@ -29,11 +29,11 @@ _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
 _SEGMENT = 65533
 """The most bytes that a JPEG segment holds."""
 LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
-"""The most bytes of a block; EXIF may take several segments."""
+"""The most bytes of a block that must fit in one segment; EXIF may take several."""
 
 
 def metadata_of_png(file: FileBytes) -> Metadata:
-    """Read all metadata, also behind the pixels, and as text, where older programs wrote it."""
+    """Read all metadata of a PNG, even after the pixels or in the text chunks of older programs."""
     found: dict[str, bytes] = {}
     left = _MOST_TEXT
     for name, at, size in walk_chunks(file):
@@ -61,13 +61,13 @@ def metadata_of_png(file: FileBytes) -> Metadata:
 
 _XMP_KEY = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
-"""The beginning of the name of a text of hexadecimal digits, in which PNG holds IPTC."""
+"""The beginning of the keyword of a text of hexadecimal digits, in which PNG holds IPTC."""
 _MOST_TEXT = 2**24
-"""The most bytes of all such texts together: a few may unpack to any number."""
+"""The most bytes of all such texts together: a few compressed bytes may expand to any number."""
 
 
 def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
-    """Read the text behind the keyword; a damaged one is empty."""
+    """Read the text after the keyword; a damaged text reads as empty."""
     packed_text = name == b"zTXt"
     if name == b"iTXt":
         packed_text, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
@@ -82,7 +82,7 @@ def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
 
 
 def _unhexed(text: bytes) -> bytes:
-    """Read the digits behind a line with a name and one with a length."""
+    """Decode the hexadecimal digits that follow a line with a name and one with a length."""
     try:
         return bytes.fromhex(text.lstrip().split(b"\n", 2)[2].decode("ascii"))
     except (IndexError, ValueError):
@@ -90,13 +90,13 @@ def _unhexed(text: bytes) -> bytes:
 
 
 def named_colours(file: PictureFile, kind: str) -> Colours | None:
-    """Read the colours that a PNG, AVIF or HEIC file names otherwise than by an ICC profile.
+    """Read the colours that a PNG, AVIF or HEIC file names by other means than an ICC profile.
 
     Returns:
         None if it names none, or if its ICC profile takes precedence.
 
     Raises:
-        ImageFormatError: The colours are those of HDR.
+        ImageFormatError: The picture is HDR.
     """
     readers = {"png": _colours_of_png, "avif": _colours_of_heif, "heic": _colours_of_heif}
     named = readers.get(kind, lambda _: None)(file)
@@ -143,8 +143,8 @@ def jpeg_segments(
     pixels_per_mm: tuple[float, float] | None,
     aspect: tuple[float, float] | None,
 ) -> bytes:
-    """Make all that stands before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
-    unit, dots = 0, aspect or (1.0, 1.0)  # JFIF must say something: without a unit it is an aspect
+    """Make the segments before a JPEG's profile and tables: resolution, EXIF, XMP, IPTC."""
+    unit, dots = 0, aspect or (1.0, 1.0)  # JFIF needs numbers: without a unit they are an aspect
     if pixels_per_mm:
         unit, dots = 1, (25.4 * pixels_per_mm[0], 25.4 * pixels_per_mm[1])
     whole = (min(max(round(n), 1), 65535) for n in dots)
@@ -161,7 +161,7 @@ def jpeg_segments(
 
 
 def png_chunks(metadata: Metadata) -> bytes:
-    """Make the chunks of EXIF, XMP, and IPTC as ImageMagick and exiftool write it."""
+    """Make the chunks of EXIF, XMP and IPTC; IPTC as ImageMagick and exiftool write it."""
     chunks = b""
     if metadata.exif:
         chunks += chunk(b"eXIf", metadata.exif)
@@ -182,8 +182,8 @@ def add_tags_to_tiff(
     Args:
         file: The file that libvips wrote.
         metadata: EXIF, and IPTC.
-        tags: They go before what is in the file.
-        unstated: Tags that libvips wrote and that are not true.
+        tags: Other tags, which replace those in the file.
+        unstated: Tags to drop, which libvips wrote though they are not true.
     """
     written, exif = Tiff.open(file), metadata.exif and Tiff.open(metadata.exif)
     described = descriptive(exif, exif.first) if exif else {}
@@ -201,12 +201,12 @@ def add_tags_to_tiff(
 
 
 def set_exif_of_avif(file: FileBytes, exif: bytes) -> None:
-    """Append the block, and point to it instead of the one that libvips wrote."""
+    """Append an EXIF block, and point to it instead of the one that libvips wrote."""
     head = file[:65536]
     item = re.search(rb"infe\x02...(..)..Exif", head, flags=re.DOTALL)
     places = re.search(rb"iloc\0\0\0\0\x44\x40(..)", head, flags=re.DOTALL)
     if item is None or places is None:
-        return  # another layout than libheif's: what libexif made of the block stays
+        return  # not libheif's layout: the block stays as libexif rewrote it
     payload = struct.pack(">I", 6) + b"Exif\0\0" + exif
     for n in range(int.from_bytes(places[1], "big")):
         at = places.end() + 18 * n  # item, reference, base, one extent: its offset and length

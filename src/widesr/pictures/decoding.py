@@ -1,7 +1,8 @@
-"""Decodes what a file holds to upright rows, with what the file says of them.
+"""Decodes files to upright rows, with the metadata that they hold.
 
-libvips decodes, its untrusted loaders blocked; of TIFF, strips and tiles on their own. EXIF is ours
-to read: libvips passes it through libexif, which loses maker notes, ratings and private tags.
+libvips decodes, with its untrusted loaders blocked; strips and tiles of TIFF are decoded one by
+one. EXIF is read here, as libvips passes it through libexif, which loses maker notes, ratings and
+private tags.
 """
 
 import logging
@@ -36,7 +37,7 @@ from widesr.pictures.turns import turn_of_avif, without_turns
 from widesr.pixels.rows import Band, Rows
 
 pyvips.block_untrusted_set(True)
-pyvips.logger.disabled = True  # GLib ends the process if a log call frees what logs in its turn
+pyvips.logger.disabled = True  # GLib aborts if a log call frees an object that logs in turn
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ _LOADERS = {
 
 
 def load_image(file: PictureFile, kind: str, **pages: int) -> pyvips.Image:
-    """Read the header; the picture comes as it is stored, to be turned by `orientation_of`."""
+    """Read the header; the pixels come as stored, to be turned as `orientation_of` says."""
     pages = {name: number for name, number in pages.items() if number}  # JPEG takes none
     options = {"access": "sequential", "fail_on": "error", **pages}
     if kind == "avif" and turn_of_avif(file.heif) != 1:
@@ -72,7 +73,7 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
 
 
 def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
-    """Read how the picture lies; in a PNG libvips may overlook the block that says so."""
+    """Read the picture's EXIF orientation, which libvips may overlook in a PNG."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")
     if kind == "avif":
@@ -81,7 +82,7 @@ def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
 
 
 def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureStream:
-    """Give what libvips loaded as a picture, upright, to be read while the file is open."""
+    """Make an upright picture from a libvips image, to be read while the file is open."""
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
     if kind == "png":
@@ -107,7 +108,7 @@ def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureSt
 
 
 def decode_page_of_tiff(file: PictureFile, number: int, *, max_pixels: int) -> PictureStream:
-    """Open a page of a TIFF file as a picture, upright, to be read while the file is open."""
+    """Open a page of a TIFF file as an upright picture, to be read while the file is open."""
     try:
         scan = open_scan(file, number)
         check_size(file.path, scan.raster.width, scan.raster.height, max_pixels=max_pixels)
@@ -142,9 +143,9 @@ def _stream(
     orientation: int,
     density: Density,
 ) -> PictureStream:
-    """Turn a picture upright, with what its file said of it."""
+    """Make an upright picture of stored rows and their metadata."""
     exif, xmp, iptc = cleaned(metadata)
-    if density.pixels_per_mm is None and exif:  # in WebP and AVIF, its only place
+    if density.pixels_per_mm is None and exif:  # the only place for it in WebP and AVIF
         of_exif = density_of_exif(exif)
         density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
     if orientation > 4:
@@ -168,7 +169,7 @@ def _rows(image: pyvips.Image) -> Rows:
     height = max(_BAND // (image.width * image.bands * dtype().itemsize), 1)
 
     def bands() -> Iterator[Band]:
-        region = pyvips.Region.new(image)  # in the thread that reads, which is its owner
+        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
         for top in range(0, image.height, height):
             n = min(height, image.height - top)
             values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
@@ -178,7 +179,7 @@ def _rows(image: pyvips.Image) -> Rows:
 
 
 def whole_or_error(file: PictureFile, bands: Iterable[Band], kind: str) -> Iterator[Band]:
-    """Turn what libraries raise while pixels are read into errors of ours."""
+    """Turn the exceptions that libraries raise while pixels are read into our own errors."""
     try:
         yield from bands
     except (pyvips.Error, ValueError) as error:
@@ -186,13 +187,13 @@ def whole_or_error(file: PictureFile, bands: Iterable[Band], kind: str) -> Itera
 
 
 def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
-    """Log what is odd about a JPEG once all of its pixels have come."""
+    """Log a JPEG's irregularities once all of its pixels have been read."""
 
     def bands() -> Iterator[Band]:
         below = rows.height
         for band in rows:
             below -= len(band)
-            if not below:  # no one may ask for more
+            if not below:  # now, as no one may ask for more
                 notices()
             yield band
 
@@ -217,7 +218,7 @@ def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
 
 
 def check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
-    """Refuse a picture that is too large, or whose values are of a kind that is not read."""
+    """Refuse a picture that is too large, or whose values or channels are not supported."""
     check_size(path, image.width, image.height, max_pixels=max_pixels)
     bands = image.bands
     if image.format not in ("uchar", "ushort"):
@@ -236,7 +237,7 @@ def check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
 def damaged(
     file: PictureFile, kind: str, error: pyvips.Error | ValueError
 ) -> ImageReadError | ImageFormatError:
-    """Say that a file cannot be decoded: it is damaged, or of a variant that is not read."""
+    """Make the error for a file that cannot be decoded: damaged, or an unsupported variant."""
     why = last_line(error)
     if _VARIANT.search(why):
         return ImageFormatError(
@@ -250,4 +251,4 @@ def damaged(
 
 
 _VARIANT = re.compile("not supported|not configured|nsupported|not a whole number of bytes")
-"""Words by which decoders refuse files that are whole."""
+"""Words with which decoders refuse files that are not damaged."""

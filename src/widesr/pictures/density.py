@@ -1,6 +1,6 @@
-"""Reads pixels per length as the files of each format state them, where libvips cannot tell.
+"""Reads the pixel density that the files of each format state, where libvips cannot tell.
 
-libvips has 1 pixel per mm for "not stated", and knows of no aspect without a length.
+libvips gives 1 pixel per mm if none is stated, and has no aspect without a length.
 """
 
 import struct
@@ -12,20 +12,20 @@ from widesr.pictures.tiff import Field, Sliceable, Tiff
 
 
 class Density(NamedTuple):
-    """The density that a file states; None for what it does not."""
+    """The density that a file states; each value is None if it is not stated."""
 
     pixels_per_mm: tuple[float, float] | None = None
     """Across and down."""
     aspect: tuple[float, float] | None = None
-    """Pixels across and down in the same length, whatever that is, where they differ."""
+    """Pixels per length across and down, if they differ and the length is not stated."""
 
     def turned(self) -> "Density":
-        """Exchange across and down, for a picture on its side."""
+        """Swap across and down, for a picture that was turned on its side."""
         return Density(*(pair and pair[::-1] for pair in self))
 
 
 def _density(across: float, down: float, per_mm: float | None) -> Density:
-    """Make a density of numbers and of the units that a mm has; None is no unit."""
+    """Make a density from two numbers and the units in a mm; None means no unit."""
     if not across > 0 or not down > 0:
         return Density()
     if per_mm:
@@ -34,7 +34,7 @@ def _density(across: float, down: float, per_mm: float | None) -> Density:
 
 
 def density_of_png(file: Sliceable) -> Density:
-    """Read pHYs."""
+    """Read the chunk pHYs."""
     for name, at, size in chunks_before_pixels(file):
         if name == b"pHYs" and size == 9 and len(body := file[at : at + 9]) == 9:
             across, down, unit = struct.unpack(">IIB", body)
@@ -43,7 +43,7 @@ def density_of_png(file: Sliceable) -> Density:
 
 
 def density_of_jpeg(file: Sliceable) -> Density:
-    """Read JFIF's segment, which is one of the first."""
+    """Read the JFIF segment, which is one of the first."""
     for segment in segments(file):
         body = file[segment.at : segment.at + min(segment.size, 12)]
         if segment.marker == 0xE0 and body[:5] == b"JFIF\0" and len(body) == 12:
@@ -64,6 +64,6 @@ def density_of_tiff(tiff: Tiff, fields: dict[int, Field]) -> Density:
 
 
 def density_of_exif(exif: bytes) -> Density:
-    """Read a cleaned block."""
+    """Read the tags of a cleaned EXIF block."""
     tiff = Tiff.open(exif)
     return density_of_tiff(tiff, tiff.directory(tiff.first))

@@ -1,7 +1,7 @@
-"""Encodes rows in the format of a file, with all that the format can hold.
+"""Encodes rows in a file's format, with all the metadata that the format can hold.
 
-libvips encodes, but for PNG, row by row where the format allows it: of WebP and AVIF it holds the
-whole picture. EXIF is ours to write, as it is ours to read.
+libvips encodes all formats but PNG, row by row where the format allows it; for WebP and AVIF it
+holds the whole picture. EXIF is written here, as it is read here.
 """
 
 import logging
@@ -56,8 +56,8 @@ ENCODERS = {
     "png": Encoder({}, 2**31 - 1, bits=16),
     "jpeg": Encoder({"subsample_mode": "off"}, 65500, bits=8, alpha=False),
     "webp": Encoder({"smart_subsample": True}, 16383, bits=8, grey=False),
-    # Deflate's level 3 gains nearly all that its default of 6 does, in about half the time. That
-    # counts: it is a good part of what a network takes.
+    # Deflate's level 3 saves nearly as much as its default of 6, in about half the time. The
+    # time matters: it is a good part of the time that a network takes.
     "tiff": Encoder(
         {"compression": "deflate", "level": 3, "predictor": "horizontal", "resunit": "inch"},
         2**31 - 1,
@@ -77,16 +77,16 @@ def encode_stream(
     lossless: bool = False,
     in_all: int | None = None,
 ) -> None:
-    """Encode a picture while it passes, into an empty file.
+    """Encode a streamed picture into an empty file.
 
     Args:
-        path: The name that messages give the file.
+        path: The file's name in messages.
         stream: The picture to write.
-        fd: The file.
+        fd: The file's descriptor.
         kind: The format, a key of `ENCODERS`.
-        quality: 1 to 100, of JPEG, WebP and AVIF.
+        quality: The quality of JPEG, WebP and AVIF, 1 to 100.
         lossless: True if WebP and AVIF are to keep every value.
-        in_all: The decoded bytes of all that comes into one TIFF file; None is this alone.
+        in_all: The decoded bytes of all pictures in the TIFF file; None if this is the only one.
     """
     options = dict(ENCODERS[kind].options)
     if kind in ("jpeg", "webp", "avif"):
@@ -97,7 +97,7 @@ def encode_stream(
         options["exact"] = lossless  # the colours under transparent pixels too
     if kind == "avif":
         options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
-    if kind == "tiff":  # offsets have 32 bits
+    if kind == "tiff":  # offsets of plain TIFF have 32 bits
         options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
     stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     if stream.place and kind != "tiff":
@@ -122,7 +122,7 @@ def encode_stream(
 
 
 def _own_tags(stream: PictureStream) -> Tree:
-    """Make the tags of a TIFF file that libvips cannot write: they go before its own."""
+    """Make the TIFF tags that libvips cannot write, which replace its own."""
     tags = tags_of_resolution(_stated_resolution(stream), _stated_aspect(stream))
     if stream.has_band:
         tags[338] = (3, b"\0\0")
@@ -132,7 +132,7 @@ def _own_tags(stream: PictureStream) -> Tree:
 
 
 def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
-    """Encode a picture that PNG can hold while it passes; yield the pieces of the file."""
+    """Encode a streamed picture that PNG can hold; yield the pieces of the file."""
     return stream_png(
         stream.rows,
         icc=stream.icc,
@@ -143,7 +143,7 @@ def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
 
 
 def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
-    """Bring a picture to channels, depth and a profile that the format can hold.
+    """Convert a picture to channels, a depth and a profile that the format can hold.
 
     Raises:
         ImageFormatError: The picture is partly transparent, and the format has no alpha; raised
@@ -153,7 +153,7 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
     stream = replace(stream, icc=meant_profile(stream.icc, channels=stream.colours))
     if stream.has_alpha and not encoder.alpha:
         stream = replace(stream, rows=opaque(path, stream, kind))
-    if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # refused for one channel
+    if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # it is refused for one channel
         stream = stream.with_colours(_tripled, channels=3, icc=stream.icc)
     if stream.colours == 1 and not encoder.grey and stream.icc:
         try:
@@ -167,10 +167,10 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
 
 
 def opaque(path: Path, stream: PictureStream, kind: str) -> Rows:
-    """Take the colours alone, as long as nothing shines through.
+    """Drop the alpha of a picture that is opaque.
 
     Raises:
-        ImageFormatError: Something shines through; raised when rows are read.
+        ImageFormatError: The picture is partly transparent; raised when rows are read.
     """
     top = np.iinfo(stream.rows.dtype).max
 
@@ -191,7 +191,7 @@ def _tripled(band: Band) -> Band:
 
 
 def shallower(rows: Rows, *, bits: int) -> Rows:
-    """Round 16 bits to 8, or to 12 in the upper bits of 16, where libvips takes them."""
+    """Round 16 bits to 8, or to 12 in the upper bits of 16, where libvips expects them."""
     top = 2**bits - 1
 
     dtype = np.uint8 if bits == 8 else np.uint16
@@ -205,7 +205,7 @@ def shallower(rows: Rows, *, bits: int) -> Rows:
 
 
 def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
-    """Give the image its profile."""
+    """Attach the picture's profile to its image."""
     image = image.copy()
     if stream.icc:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
@@ -213,7 +213,7 @@ def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
 
 
 def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
-    """Set the picture's size in its metadata; where EXIF alone can tell, the resolution too."""
+    """Set the picture's size in its metadata, and the resolution if only EXIF can state it."""
     metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
     dots = tags_of_resolution(_stated_resolution(stream), _stated_aspect(stream))
     if not metadata.exif and dots and kind in ("webp", "avif"):
@@ -222,13 +222,13 @@ def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
 
 
 def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
-    """Give the resolution, unless it is one that no picture has: files claim anything."""
+    """Give the resolution unless it is implausible, as files may claim anything."""
     dots = stream.pixels_per_mm
     return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
 
 
 def _stated_aspect(stream: PictureStream) -> tuple[float, float] | None:
-    """Give the aspect in numbers that every format holds, unless it is one that no picture has."""
+    """Give the aspect in numbers that every format can hold, unless it is implausible."""
     if stream.aspect is None:
         return None
     across, down = stream.aspect
@@ -247,14 +247,14 @@ def _encode_jpeg(image: pyvips.Image, fd: int, segments: bytes, options: dict[st
 def _encode(
     image: pyvips.Image, fd: int, kind: str, metadata: Metadata, options: dict[str, Any]
 ) -> None:
-    """Encode with libvips, and bring to its place in the file what libvips would not."""
+    """Encode with libvips, then set EXIF, which libvips would change."""
     exif, xmp, _ = metadata
     file = FileBytes(fd)
     keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
     target = pyvips.Target.new_to_descriptor(fd)
     if xmp:
         image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
-    if exif and kind in ("webp", "avif"):  # makes the place for it
+    if exif and kind in ("webp", "avif"):  # libvips makes the place for it
         image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
         keep |= pyvips.ForeignKeep.EXIF
     if kind == "webp":

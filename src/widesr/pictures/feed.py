@@ -1,8 +1,8 @@
 """Passes rows to libvips, and encoded bytes back, piece by piece.
 
-libvips takes pixels from Python only whole. But it reads files piece by piece, and through
-functions too; so the rows are given to it as what stands in an uncompressed TIFF file, which never
-exists: a header, and then the values as they are.
+From Python, libvips takes the pixels of an image only all at once. But it reads files piece by
+piece, even through callbacks. So it gets the rows as an uncompressed TIFF file that never exists:
+a header, and then the values as they are.
 """
 
 import struct
@@ -17,22 +17,22 @@ from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 
 _STRIP = 2**18
-"""The approximate bytes of a strip, which libvips asks for at once."""
+"""The approximate number of bytes of a strip, which libvips asks for at once."""
 
 
 class Feed:
-    """An image of libvips whose pixels are `rows`, read once, from top to bottom.
+    """A libvips image whose pixels are `rows`, read once, from top to bottom.
 
-    No exception may cross C: one that comes while the rows are made, Ctrl-C too, ends the image as
-    a file that is cut short does, and is kept in `failure` for who ran libvips.
+    No exception may cross C. One that is raised while the rows are made, even by Ctrl-C, ends the
+    image as if its file were cut short, and is kept in `failure` for the caller of libvips.
     """
 
     image: pyvips.Image
-    """The image, to be read in order: "b-w", "grey16", "srgb" or "rgb16", maybe with alpha."""
+    """The image, to be read in order: "b-w", "grey16", "srgb" or "rgb16", with or without alpha."""
     failure: BaseException | None = None
 
     def __init__(self, rows: Rows) -> None:
-        """Read nothing yet.
+        """Make the image, but read no rows yet.
 
         Args:
             rows: uint8 or uint16, (H, W, C): grey or RGB, then alpha if there is any.
@@ -40,9 +40,9 @@ class Feed:
         self._header = _header(rows)
         self._size = len(self._header) + rows.nbytes
         self._at = 0
-        self._values = map(_memory, rows)  # which holds no band that was given
-        self._left = memoryview(b"")  # of the band that is being read
-        self._next = len(self._header)  # where it begins
+        self._values = map(_memory, rows)  # `map` keeps no band that it gave
+        self._left = memoryview(b"")  # the rest of the band that is being read
+        self._next = len(self._header)  # the offset at which that begins
         self._source = pyvips.SourceCustom()
         self._source.on_read(self._read)
         self._source.on_seek(self._seek)
@@ -71,7 +71,7 @@ class Feed:
         parts, missing = [], size
         while missing > 0:
             if not self._left:
-                self._left = memoryview(b"")  # for the band before to go while this one is made
+                self._left = memoryview(b"")  # lets go of the last band while the next is made
                 self._left = next(self._values)
             parts.append(bytes(self._left[:missing]))
             missing -= len(parts[-1])
@@ -81,14 +81,14 @@ class Feed:
 
 
 class Splice:
-    """A file for what libvips encodes, with `extra` put in behind the first `at` bytes."""
+    """A file for libvips to encode to, which inserts `extra` after the first `at` bytes."""
 
     def __init__(self, file: FileBytes, *, at: int, extra: bytes) -> None:
         self._file, self._at, self._extra = file, at, extra
         self._failure: BaseException | None = None
 
     def take(self, save: Callable[..., None], **options: Any) -> None:  # noqa: ANN401
-        """Run a saver of libvips."""
+        """Run one of libvips' savers."""
         target = pyvips.TargetCustom()
         target.on_write(self._write)
         try:
@@ -120,7 +120,7 @@ _BEGIN = 16
 
 
 def _header(rows: Rows) -> bytes:
-    """Make all of a BigTIFF file (TIFF 6.0, with libtiff's 64-bit offsets) before its values."""
+    """Make the part of a BigTIFF file (TIFF 6.0, libtiff's 64-bit offsets) before its values."""
     height, width, channels = rows.shape
     row_bytes = width * channels * rows.dtype.itemsize
     per_strip = max(_STRIP // row_bytes, 1)

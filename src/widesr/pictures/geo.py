@@ -1,4 +1,4 @@
-"""Reads where on the earth a picture lies, by the tags of GeoTIFF, and adapts that to its size.
+"""Reads a picture's place on the earth from its GeoTIFF tags, and adapts them to a new size.
 
 Source: OGC GeoTIFF Standard 1.1 (19-008r4), annex C.
 """
@@ -14,7 +14,7 @@ from widesr.pictures.tiff import Tiff, Tree
 _PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION = 33550, 33922, 34264
 _KEYS = (34735, 34736, 34737)
 _IS_POINT = (1025, 0, 1, 2)
-"""The key by which whole numbers are the middles of pixels, not their corners."""
+"""The key by which integer coordinates are the centres of pixels, not their corners."""
 _LOST = {
     33920: "IntergraphMatrix",
     42112: "GDAL_METADATA",
@@ -25,12 +25,12 @@ _LOST = {
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Tags that say where a picture of some size lies."""
+    """The tags that locate a picture of a given size."""
 
     height: int
     width: int
     tags: Tree
-    """Keys, and doubles by pixels."""
+    """Keys, and doubles that refer to pixels."""
 
     def scaled(self, *, height: int, width: int) -> Tree:
         """Give the tags for the same picture in another size."""
@@ -66,7 +66,7 @@ class Place:
 
 
 def place_of(tiff: Tiff, at: int, *, height: int, width: int) -> Place | None:
-    """Read where the picture of a page lies; None if no sound tags say so."""
+    """Read the place of a page's picture; None if no sound tags state it."""
     tags = tiff.tree(at, only={*_KEYS, _PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION})
     for tag, n in ((_PIXEL_SCALE, 3), (_TIE_POINTS, 6), (_TRANSFORMATION, 16)):
         value = tags.get(tag)
@@ -77,7 +77,7 @@ def place_of(tiff: Tiff, at: int, *, height: int, width: int) -> Place | None:
 
 
 def lost_tags(tiff: Tiff, at: int) -> list[str]:
-    """Name the tags of a page that would not be true of another size."""
+    """Name the tags of a page that would not hold for another size."""
     fields = tiff.directory(at)
     return [name for tag, name in _LOST.items() if tag in fields]
 

@@ -1,9 +1,9 @@
-"""Reads GIF files: their frames as they are shown, when each is, and whether all is there.
+"""Reads GIF files: their frames as shown, their durations, and whether the file is complete.
 
-libvips decodes no more than the numbers of a frame's colours. It would give what no frame has drawn
-as black, what a frame is cut short of too, and 100 ms for a duration of 0.
+libvips decodes only the colour indices of each frame. On its own, it would give black for pixels
+that no frame has drawn and for those that a truncated frame lacks, and 100 ms for a duration of 0.
 
-Source: GIF89a Specification (CompuServe, 1990); disposal as browsers have it.
+Source: GIF89a Specification (CompuServe, 1990); disposal as in browsers.
 """
 
 import logging
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class GifFrame(NamedTuple):
-    """One image of a file, with its place and its time."""
+    """One frame of a file, with its place and duration."""
 
     x: int
     y: int
@@ -36,31 +36,31 @@ class GifFrame(NamedTuple):
     duration: Fraction
     """The seconds for which it is shown."""
     clear: int | None
-    """The number of the colour that draws nothing."""
+    """The index of the colour that draws nothing."""
     disposal: int
-    """The way to leave it when its time is over: 2 wipes it away, 3 restores what was before."""
+    """The way to dispose of it after its time: 2 clears it, 3 restores the canvas before it."""
     palette: bytes
     """Red, green and blue of each colour."""
     is_interlaced: bool
     start: int
-    """The place in the file where its compressed numbers begin."""
+    """The offset in the file at which its compressed indices begin."""
     stop: int
 
 
 class Gif(NamedTuple):
-    """The frames of a file, not decoded."""
+    """The frames of a file, not yet decoded."""
 
     width: int
     height: int
     frames: tuple[GifFrame, ...]
     plays: int
-    """The number of times that all of them are shown; 0 is for ever."""
+    """The number of times that the animation is shown; 0 means for ever."""
     is_ended: bool
-    """True if the file has the mark of its end."""
+    """True if the file has its end marker."""
 
     @property
     def has_alpha(self) -> bool:
-        """Say whether something may shine through: a clear colour, or what no frame has drawn."""
+        """Say whether pixels may be transparent: of a clear colour, or drawn by no frame."""
         if any(frame.clear is not None for frame in self.frames):
             return True
         first = self.frames[0]
@@ -86,16 +86,16 @@ class Gif(NamedTuple):
         return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
 
     def drawn(self, file: PictureFile) -> Iterator[Band]:
-        """Draw each frame over those before it; warn if the mark of the end is missing.
+        """Draw each frame over those before it; warn if the end marker is missing.
 
         Args:
-            file: The file that the frames lie in.
+            file: The file that holds the frames.
 
         Yields:
-            (H, W, 3), or 4 if `has_alpha`.
+            (H, W, 3), or (H, W, 4) if `has_alpha`.
 
         Raises:
-            ValueError: A frame is damaged, or some of its pixels are not there.
+            ValueError: A frame is damaged, or some of its pixels are missing.
         """
         has_alpha = self.has_alpha
         canvas = np.zeros((self.height, self.width, 4), np.uint8)
@@ -124,7 +124,7 @@ class Gif(NamedTuple):
             )
 
     def _numbers(self, frame: GifFrame, file: FileBytes) -> Numbers:
-        """Decode the number of each pixel's colour, (H, W)."""
+        """Decode the colour index of each pixel, (H, W)."""
         if frame.width * frame.height > max(4 * self.width * self.height, 2**22):
             raise ValueError("a frame is far larger than the picture")
         data = file[frame.start : frame.stop]
@@ -142,7 +142,7 @@ class Gif(NamedTuple):
 
 
 _COUNTED = b"".join(bytes((n, n, 1)) for n in range(256))
-"""A palette of which each colour says its number, and none is black."""
+"""A palette in which each colour holds its own index, and none is black."""
 
 
 def read_gif(file: FileBytes) -> Gif:
@@ -151,7 +151,7 @@ def read_gif(file: FileBytes) -> Gif:
     The last frame may be cut short: only `drawn` can tell whether its pixels are all there.
 
     Raises:
-        ValueError: It is damaged or cut short.
+        ValueError: The file is damaged or cut short.
     """
     walk = _Walk()
     frames = tuple(walk.frames(file.fd))
@@ -172,7 +172,7 @@ def is_animated_gif(file: FileBytes) -> bool:
 
 
 class _Walk:
-    """A walk through a file, with what it finds beside the frames."""
+    """A walk through a file, which also keeps what it finds besides the frames."""
 
     width = height = 0
     plays = 1
@@ -195,7 +195,7 @@ class _Walk:
                     return
                 elif not mark:
                     raise ValueError(_TOO_EARLY)
-                elif mark != b"\0":  # which some writers leave between blocks
+                elif mark != b"\0":  # some writers leave zeros between blocks
                     raise ValueError("a block is of unknown kind")
             self.is_ended = True
 
@@ -220,7 +220,7 @@ class _Walk:
         )
 
     def _extension(self, file: BinaryIO) -> bytes | None:
-        """Read past an extension; give it if it is the control of the next frame."""
+        """Read an extension, and give it if it is the graphic control of the next frame."""
         label, first = _exactly(file, 1), _sub_block(file)
         control = first if label == b"\xf9" and len(first) == 4 else None
         if label == b"\xff" and first in (b"NETSCAPE2.0", b"ANIMEXTS1.0"):
@@ -241,7 +241,7 @@ def _palette(file: BinaryIO, flags: int) -> bytes:
 
 
 def _end_of_chain(file: BinaryIO) -> int:
-    """Find where the data of a chain end, without the block that ends it, if the file has one."""
+    """Find where the data of a chain end: before the terminating block, if the file has one."""
     while size := file.read(1):
         if not size[0]:
             return file.tell() - 1

@@ -1,4 +1,4 @@
-"""Decodes HEIC pictures through the extra `heic`: pillow-heif and the libheif in it.
+"""Decodes HEIC pictures with the extra `heic`: pillow-heif and the libheif in it.
 
 The libheif of libvips cannot decode HEVC.
 """
@@ -25,8 +25,8 @@ def open_heic(file: PictureFile) -> Bitmap:
 
     Raises:
         MissingExtraError: The extra is not installed.
-        ImageFormatError: Its colours are of a kind that is not read.
-        ValueError: It is damaged; the cause.
+        ImageFormatError: The colours are of an unsupported kind.
+        ValueError: The file is damaged; the message is the cause.
     """
     try:
         import pillow_heif
@@ -73,7 +73,7 @@ _DAMAGED = (ValueError, EOFError, SyntaxError, RuntimeError, OSError)
 
 
 def closest_suffix(heif: Heif) -> str:
-    """Name the format that keeps what a HEIC file holds: JPEG, or AVIF for alpha or many bits."""
+    """Give the suffix that suits a HEIC file: JPEG, or AVIF for alpha or more than 8 bits."""
     said = heif.named(heif.coded(heif.primary), b"hvcC")
     deep = any(len(body) > 17 and body[17] & 7 for body in said)
     return ".avif" if deep or heif.alpha() is not None else ".jpg"

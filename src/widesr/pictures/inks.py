@@ -1,6 +1,6 @@
-"""Turns the numbers of TIFF files into colours: any bits, palettes, YCbCr, premultiplied alpha.
+"""Turns the values of TIFF files into colours: any depth, palettes, YCbCr, premultiplied alpha.
 
-CMYK stays what it is: for that a profile is needed.
+CMYK stays as it is, as its conversion needs a profile.
 
 Source: TIFF 6.0, sections 4, 5, 18 and 21.
 """
@@ -16,11 +16,11 @@ from widesr.pixels.rows import Band, Rows
 
 
 def coloured(numbers: Rows, raster: Raster) -> Rows:
-    """Turn the numbers of blocks into channels of 8 or 16 bits.
+    """Turn decoded values into channels of 8 or 16 bits.
 
     Args:
-        numbers: The numbers as they are in the file, (H, W, C).
-        raster: The meaning of the numbers.
+        numbers: The values as they are in the file, (H, W, C).
+        raster: The meaning of the values.
 
     Returns:
         Grey, RGB or CMYK of the raster's `dtype`, then opacity or another band if there is any.
@@ -30,7 +30,7 @@ def coloured(numbers: Rows, raster: Raster) -> Rows:
 
 
 def _changes(raster: Raster) -> Callable[[Band], Band] | None:
-    """Put together what is to be done with each band."""
+    """Compose the steps that convert each band; None if there are none."""
     n, steps = raster.colours, list[Callable[[Band], Band]]()
     if raster.photometric == PALETTE:
         steps.append(lambda band: _looked_up(band, raster))
@@ -59,7 +59,7 @@ def _beside(colours: Band, others: Band) -> Band:
 
 
 def _levels(raster: Raster) -> NDArray[np.uint8 | np.uint16]:
-    """Make a table that turns numbers of any depth into the nearest of 8 or 16 bits."""
+    """Make a table that maps values of any depth to the nearest of 8 or 16 bits."""
     most, top = 2**raster.bits - 1, np.iinfo(raster.dtype).max
     numbers = np.arange(most + 1, dtype=np.uint32)
     return np.asarray((numbers * top + most // 2) // most, raster.dtype)
@@ -72,7 +72,7 @@ def _looked_up(band: Band, raster: Raster) -> Band:
 
 
 def _rgb_of(ycc: Band, raster: Raster) -> Band:
-    """Convert by the coefficients and the ranges that the file states."""
+    """Convert YCbCr to RGB with the coefficients and ranges that the file states."""
     top = np.iinfo(ycc.dtype).max
     ranges = np.array(raster.ranges) * (top / (2**raster.bits - 1))
     lows, highs = ranges[::2], ranges[1::2]

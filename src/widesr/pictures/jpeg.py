@@ -1,4 +1,4 @@
-"""Walks the segments of JPEG files: where they lie, EXIF in several, and whether the end is there.
+"""Walks the segments of JPEG files, joins EXIF from several, and looks for the end marker.
 
 Source: ITU-T T.81 (JPEG), annex B.
 """
@@ -11,32 +11,32 @@ from widesr.pictures.tiff import Sliceable
 from widesr.system.files import FileBytes
 
 EXIF = b"Exif\0\0"
-"""The beginning of a segment of EXIF."""
+"""The beginning of an EXIF segment."""
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""The markers of frames, each of another coding."""
+"""The markers of frames, one for each coding."""
 _BLOCK = 2**20
 _MOST = 10_000
-"""The most segments; a made-up file must not keep us busy."""
+"""The most segments; a crafted file must not keep us busy."""
 
 
 class Segment(NamedTuple):
-    """A marker and what belongs to it."""
+    """A marker, and the place and size of its contents."""
 
     marker: int
     at: int
-    """The place where its contents begin."""
+    """The offset at which its contents begin."""
     size: int
 
 
 def segment(marker: int, body: bytes) -> bytes:
-    """Put a segment together."""
+    """Build a segment."""
     return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 def exif_of_jpeg(file: FileBytes) -> bytes | None:
     """Join the segments of the first EXIF block; another block that follows it is left out.
 
-    A block of more than 64 kB goes on in further segments, which begin with the same name.
+    A block of more than 64 kB continues in further segments, which begin with the same name.
     """
     exif = b""
     for marker, at, size in segments(file):
@@ -52,14 +52,14 @@ def exif_of_jpeg(file: FileBytes) -> bytes | None:
 
 
 def is_without_end(file: FileBytes) -> bool:
-    """Say whether a file lacks the mark of its end."""
+    """Say whether a file lacks its end marker."""
     return file[len(file) - 2 :] != b"\xff\xd9" and all(
         each.marker != 0xD9 for each in segments(file)
     )
 
 
 def is_arithmetic(file: Sliceable) -> bool:
-    """Say whether a file is coded arithmetically."""
+    """Say whether a file uses arithmetic coding."""
     return any(each.marker in (0xC9, 0xCA) for each in segments(file))
 
 

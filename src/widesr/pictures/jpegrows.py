@@ -1,8 +1,8 @@
-"""Decodes the pixels of a JPEG, all of them or an error, also if its data end too early.
+"""Decodes all pixels of a JPEG, or raises an error, even if its data end too early.
 
-libjpeg fills with grey what is missing, and warns. libvips looks at its warnings before each eight
-rows that it decodes, and so never at those of the last ones. The frame is therefore given to it
-one row too high: by the time that row is asked for, all warnings are known.
+libjpeg fills missing pixels with grey, and warns. libvips checks for its warnings before each group
+of eight rows that it decodes, and so misses those of the last group. The frame is therefore
+declared one row too high: by the time that row is asked for, all warnings are known.
 
 Source: ITU-T T.81 (JPEG), annexes B (structure), F and G (what is in a scan).
 """
@@ -21,29 +21,29 @@ _END = b"\xff\xd9"
 _BAND = 2**22
 """The approximate number of bytes that are decoded at once."""
 _LINES = 8
-"""The rows that libvips decodes between two looks at the warnings of libjpeg."""
+"""The number of rows that libvips decodes between two checks of libjpeg's warnings."""
 _MOST_LINES = 65_500
-"""The most rows that libjpeg takes."""
+"""The most rows that libjpeg accepts."""
 _NEAR, _STEP = 4096, 8
-"""So many bytes before the end, data are given a few at a time, to see how far it came."""
+"""The last `_NEAR` bytes are given `_STEP` at a time, to see how far libjpeg has read."""
 _ARITHMETIC, _PROGRESSIVE = {0xC9, 0xCA}, {0xC2, 0xCA}
 _FILLERS = tuple(bytes(4) + bytes(n * k % 251 for n in range(1, 200)) for k in (7, 101))
-"""They replace the zeros that may follow arithmetic codes, of which four at most are used."""
+"""Bytes in place of the zeros that may follow arithmetic codes, of which four at most are used."""
 
 
 class _Jpeg(NamedTuple):
-    """A file, cut into what is changed and what is not."""
+    """A file, cut into the head, which is changed, and the data, which are not."""
 
     head: bytes
-    """Everything before the data of the first scan, without what means nothing."""
+    """Everything before the data of the first scan, without markers that mean nothing."""
     frame: int
-    """The place in it of the contents of the frame's header."""
+    """The offset in `head` at which the contents of the frame's header begin."""
     coding: int
     """The marker of the frame."""
     data: tuple[int, int]
-    """The span of the other bytes in the file, without the mark of the end."""
+    """The span of the remaining bytes in the file, without the end marker."""
     is_buffered: bool
-    """True if there are several scans, all of which come before the first pixel."""
+    """True if there are several scans, all of which must be read before the first pixel."""
 
     @property
     def height(self) -> int:
@@ -62,16 +62,16 @@ class _Jpeg(NamedTuple):
 
 
 def rows_of_jpeg(file: Sliceable) -> Rows:
-    """Give the pixels of a JPEG as libvips has them: grey, RGB, or CMYK inverted.
+    """Give the pixels of a JPEG as libvips does: grey, RGB or inverted CMYK.
 
     Args:
-        file: It may lack the mark of its end, and other things may follow this.
+        file: The file, which may lack its end marker, or hold other data after it.
 
     Returns:
-        (H, W, C) of uint8. What is missing is found when they are read.
+        (H, W, C) of uint8. Missing data are detected when the rows are read.
 
     Raises:
-        ValueError: The file is damaged, also while rows are read.
+        ValueError: The file is damaged; also raised while rows are read.
         pyvips.Error: The same.
     """
     jpeg = _parsed(file)
@@ -84,17 +84,17 @@ def _bands(file: Sliceable, jpeg: _Jpeg, shape: tuple[int, int, int]) -> Iterato
     height, width, channels = shape
     lines = _lines_needed(jpeg)
     is_exact = lines > height and max(down for _, down in jpeg.sampling) == 1
-    if lines > height and not is_exact:  # the last row would have other colours from below
+    if lines > height and not is_exact:  # rows below would change the last row's colours
         _check(file, jpeg.higher(lines), height)
     if jpeg.coding in _ARITHMETIC:
         _check_arithmetic(file, jpeg)
     stream = _Stream(file, jpeg.higher(lines) if is_exact else jpeg)
-    region = pyvips.Region.new(stream.image("warning"))  # in the thread that reads
+    region = pyvips.Region.new(stream.image("warning"))  # made in the reading thread
     step = max(_BAND // (width * channels) // _LINES, 1) * _LINES
     for top in range(0, height, step):
         n = min(step, height - top)
         values = np.frombuffer(region.fetch(0, top, width, n), np.uint8)
-        if top + n == height:  # before the last are given: no one may ask for more
+        if top + n == height:  # before the last rows are given, as no one may ask for more
             stream.check_end()
             if is_exact:
                 region.fetch(0, lines - 1, width, 1)
@@ -102,10 +102,10 @@ def _bands(file: Sliceable, jpeg: _Jpeg, shape: tuple[int, int, int]) -> Iterato
 
 
 def _lines_needed(jpeg: _Jpeg) -> int:
-    """Compute the height of frame at which all warnings are seen: libvips must look once more.
+    """Compute the frame height at which libvips sees all warnings, by checking once more.
 
-    It does so where the last row of units is higher than the rows between two looks. Where
-    colours of half the size are smoothed, libjpeg decodes a row of units ahead.
+    It does so by itself if the last row of units is higher than the rows between two checks, or
+    if libjpeg decodes a row of units ahead, to smooth colours of half the size.
     """
     height, factors = jpeg.height, jpeg.sampling
     across, down = (max(each[n] for each in factors) for n in (0, 1))
@@ -119,7 +119,7 @@ def _lines_needed(jpeg: _Jpeg) -> int:
 
 
 def _check(file: Sliceable, jpeg: _Jpeg, height: int) -> None:
-    """Read a frame that was made higher, for what it says and not for its pixels."""
+    """Read a frame that was made higher, only for the errors that it raises."""
     stream = _Stream(file, jpeg)
     image = stream.image("warning")
     region = pyvips.Region.new(image)
@@ -128,9 +128,9 @@ def _check(file: Sliceable, jpeg: _Jpeg, height: int) -> None:
 
 
 def _check_arithmetic(file: Sliceable, jpeg: _Jpeg) -> None:
-    """Look whether the last pixels hang on what follows the data.
+    """Raise ValueError if the last pixels depend on what follows the data.
 
-    Zeros may be left out at the end of arithmetic codes, so that libjpeg warns of nothing.
+    Zeros may be left out at the end of arithmetic codes, so libjpeg does not warn.
     """
     for filler in _FILLERS:
         stream, other = _Stream(file, jpeg), _Stream(file, jpeg, filler=filler)
@@ -139,7 +139,7 @@ def _check_arithmetic(file: Sliceable, jpeg: _Jpeg) -> None:
 
 
 class _Stream:
-    """A JPEG for libjpeg to read, and how far it has read."""
+    """A JPEG for libjpeg to read, which records how far it has been read."""
 
     def __init__(self, file: Sliceable, jpeg: _Jpeg, *, filler: bytes = b"") -> None:
         self._file, self._head, self._tail = file, jpeg.head, filler + _END
@@ -149,16 +149,16 @@ class _Stream:
         self._at = 0
 
     def image(self, fail_on: str) -> pyvips.Image:
-        """Load it, once; keep this as long as the pixels, which are decoded when asked for."""
-        self._source = pyvips.SourceCustom()  # kept: what it calls goes with it
+        """Load the image, once; it needs this object as long as pixels are decoded on demand."""
+        self._source = pyvips.SourceCustom()  # kept, as its callbacks go with it
         self._source.on_read(self._read)
         self._source.on_seek(self._seek)
         return pyvips.Image.jpegload_source(self._source, access="sequential", fail_on=fail_on)
 
     def check_end(self) -> None:
-        """Raise if much of the data was not needed: then pixels before were made of too few.
+        """Raise ValueError if much data is left: then earlier pixels were made of too little.
 
-        Zeros too: a download that was broken off has them in the place of its last part, and they
+        Zeros count too: an interrupted download has them in place of its last part, and they
         decode to pixels.
         """
         if self._counts and self._behind - self._at > _STEP:
@@ -184,7 +184,7 @@ class _Stream:
 
 
 def _parsed(file: Sliceable) -> _Jpeg:
-    """Take a file apart, and make right what libjpeg would warn of without need.
+    """Take a file apart, and correct what libjpeg would warn of needlessly.
 
     Raises:
         ValueError: Parts are missing.
@@ -196,22 +196,22 @@ def _parsed(file: Sliceable) -> _Jpeg:
             frame, coding = length + 4, marker
             if size < 9 or size < 6 + 3 * body[5]:
                 raise ValueError("the header of its frame is not whole")
-            if body[5] == 1:  # units of one component are single blocks, whatever it says
+            if body[5] == 1:  # one component has units of one block, whatever it states
                 body = body[:7] + b"\x11" + body[8:]
             n_components = body[5]
         elif body.startswith(b"JFIF\0") and marker == 0xE0 and size > 5:
-            body = body[:5] + b"\1" + body[6:]  # of another version it is the same
+            body = body[:5] + b"\1" + body[6:]  # other versions mean the same
         elif marker == 0xDA and frame:
             is_buffered = coding in _PROGRESSIVE or body[0] < n_components
             if not is_buffered and len(body) > 3:
-                body = body[:-3] + b"\0\x3f\0"  # which coefficients there are: all
+                body = body[:-3] + b"\0\x3f\0"  # the scan has all coefficients
             parts.append(segment(marker, body))
             head = b"".join(parts)
             start = at + size
             stop = _end(file) if is_buffered else end_of_scan(file, start)
             if is_buffered:
                 _check_scans(file, head[frame : frame + 6 + 3 * n_components])
-            while stop > start and file[stop - 1 : stop] == b"\xff":  # fillers, or half a mark
+            while stop > start and file[stop - 1 : stop] == b"\xff":  # fillers, or half a marker
                 stop -= 1
             return _Jpeg(head, frame, coding, (start, stop), is_buffered)
         parts.append(segment(marker, body))
@@ -220,12 +220,12 @@ def _parsed(file: Sliceable) -> _Jpeg:
 
 
 def _end(file: Sliceable) -> int:
-    """Find where the mark of the end stands, or the file ends."""
+    """Find where the end marker stands, or the file ends."""
     return next((each.at - 2 for each in segments(file) if each.marker == 0xD9), len(file))
 
 
 def _check_scans(file: Sliceable, frame: bytes) -> None:
-    """Raise if a coefficient is in no scan, or not to its last bit."""
+    """Raise ValueError if a coefficient is in no scan, or lacks its last bits."""
     unknown = {frame[6 + 3 * n]: [_NEVER] * 64 for n in range(frame[5])}
     for marker, at, size in segments(file):
         body = file[at : at + size] if marker == 0xDA else b""

@@ -18,19 +18,19 @@ _MOST_HEAD = 2**17
 
 
 def jpeg_of_block(raster: Raster, file: Sliceable, data: bytes, *, height: int) -> bytes:
-    """Put together the stream of a strip or tile.
+    """Build the JPEG stream of a strip or tile.
 
     Args:
         raster: The layout of the page.
-        file: The file that old-style tables lie in.
-        data: Bytes of the block.
-        height: Rows of it.
+        file: The file, which holds the tables of old-style JPEG.
+        data: The bytes of the block.
+        height: The number of rows in the block.
 
     Raises:
         ValueError: Parts are missing.
     """
     is_stream = raster.compression == JPEG or data.startswith(_START)
-    if is_stream and _END not in data:  # nothing else tells zeros in the place of its last part
+    if is_stream and _END not in data:  # nothing else reveals zeros in place of its last part
         raise ValueError("a block lacks its end")
     if raster.compression == JPEG:
         return _stream(raster, [*_segments(raster.tables), *_segments(data)])
@@ -48,7 +48,7 @@ def jpeg_of_block(raster: Raster, file: Sliceable, data: bytes, *, height: int) 
 
 
 def whole_jpeg(raster: Raster, file: Sliceable) -> bytes | None:
-    """Give the one stream that an old-style file may have for the whole picture."""
+    """Give the single stream that an old-style file may have for the whole picture."""
     old = raster.old_jpeg
     if old is None or not old.start or raster.planes > 1:
         return None
@@ -63,9 +63,10 @@ def whole_jpeg(raster: Raster, file: Sliceable) -> bytes | None:
 
 
 def _stream(raster: Raster, parts: Iterable[bytes]) -> bytes:
-    """Join parts, and say what three channels are, as the tags do; of four, libjpeg guesses none.
+    """Join parts, and declare the colours of three channels as the tags do.
 
-    What the parts say of it goes: other readers do not heed it either.
+    Four channels need no such declaration, as libjpeg does not guess theirs. The parts' own
+    declarations are dropped: other readers ignore them too.
     """
     parts = (part for part in parts if part[:2] not in (b"\xff\xe0", b"\xff\xee"))
     colours = b""
@@ -85,7 +86,7 @@ def _resized(part: bytes, height: int, width: int) -> bytes:
 def _parts_of_tags(
     old: OldJpeg, file: Sliceable, samples: int, height: int, width: int
 ) -> list[bytes]:
-    """Make the segments before the data out of tables that lie about the file."""
+    """Make the segments before the data from tables that lie scattered in the file."""
     if not min(map(len, old[2:5])) >= samples:
         raise ValueError("JPEG tables are missing")
     parts = []
@@ -107,7 +108,7 @@ def _parts_of_tags(
 
 
 def _segments(stream: bytes) -> Iterator[bytes]:
-    """Cut a stream into its segments; the last has all from its scan to the end."""
+    """Cut a stream into its segments; the last one runs from the scan to the end."""
     at = 2 if stream.startswith(_START) else 0
     while at + 4 <= len(stream) and stream[at] == 0xFF:
         marker = stream[at + 1]

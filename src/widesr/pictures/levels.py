@@ -1,8 +1,8 @@
-"""Brings what libheif gives of AVIF and HEIC files to the values that are meant.
+"""Corrects the levels that libheif decodes from AVIF and HEIC files.
 
-It takes the levels of limited range, in grey and in alpha, for those of the full one, and
-those of red and blue, where RGB is stored as it is, for differences of colours. What comes through
-libvips is grey as RGB; the low bits of 10 and 12 are 0, and colours multiplied by their alpha.
+libheif takes limited-range levels of grey and alpha for full-range ones, and, if RGB is stored
+directly, red and blue for colour differences. Through libvips, grey comes as RGB, 10 and 12 bits
+come in the upper bits of 16, and colours may come multiplied by their alpha.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from widesr.pixels.alpha import straight
 from widesr.pixels.rows import Band, Rows
 
 _Table = NDArray[np.uint8 | np.uint16]
-"""The meaning of each level that libheif gives."""
+"""The true level for each level that libheif gives."""
 
 
 def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
@@ -24,16 +24,16 @@ def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
 
     Args:
         file: The file that the rows come from.
-        rows: Rows that libheif gave, (H, W, C): grey, or RGB that may be grey, then alpha if there
-            is any; of 10 and 12 bits in the upper ones of 16.
-        bits: The bits of a channel: 8, 10 or 12.
+        rows: Rows from libheif, (H, W, C): grey, or RGB that may be grey, then alpha if there is
+            any; 10 and 12 bits lie in the upper bits of 16.
+        bits: The number of bits per channel: 8, 10 or 12.
 
     Returns:
-        Rows of 1 to 4 channels, in which nothing is premultiplied.
+        Rows of 1 to 4 channels, not premultiplied.
 
     Raises:
-        ImageFormatError: The colours are coded in a way that libheif takes for another.
-        ImageReadError: The file says that it is grey, and has colours; raised when rows are read.
+        ImageFormatError: The colours are coded in a way that libheif mistakes for another.
+        ImageReadError: The file claims to be grey, but has colours; raised when rows are read.
     """
     heif = file.heif
     has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and is_monochrome(heif)
@@ -81,7 +81,7 @@ def _table(bits: int, *, limited: bool = False, stretch: float = 1) -> _Table:
 
 
 _MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
-"""The matrices from RGB to brightness and differences that libheif can invert, by their codes."""
+"""The codes of the matrices from RGB to luma and colour differences that libheif can invert."""
 
 
 def _check_matrix(file: PictureFile, matrix: int, *, is_full: bool) -> None:
@@ -94,7 +94,7 @@ def _check_matrix(file: PictureFile, matrix: int, *, is_full: bool) -> None:
 
 
 def is_monochrome(heif: Heif) -> bool:
-    """Tell a grey AVIF by the configuration of its codec."""
+    """Say whether an AVIF is grey, by the configuration of its codec."""
     return any(len(body) > 2 and body[2] & 0x10 for body in _configurations(heif))
 
 
@@ -103,7 +103,7 @@ def _configurations(heif: Heif) -> list[bytes]:
 
 
 def _is_full_range(heif: Heif, item: int) -> bool:
-    """Read the codes beside the item, which take precedence, else its coded beginning."""
+    """Say whether levels use the full range, by the item's colour codes, else its coded header."""
     codes = _codes(heif, item)
     if codes is not None:
         return bool(codes[10] & 0x80)
@@ -131,4 +131,4 @@ def _codes(heif: Heif, item: int) -> bytes | None:
 
 
 _BEGINNING = 256
-"""The first bytes of a coded picture, in which its first header lies."""
+"""The number of first bytes of a coded picture that hold its sequence header."""

@@ -1,6 +1,6 @@
 """Corrects EXIF, XMP and IPTC of a picture that was turned upright and made larger.
 
-Bytes in, bytes out. All that need not change stays where it is, byte for byte.
+Bytes in, bytes out. Everything that need not change stays in place, byte for byte.
 """
 
 import re
@@ -22,7 +22,7 @@ class Metadata(NamedTuple):
 
 
 def cleaned(metadata: Metadata) -> Metadata:
-    """Say that the picture is upright and has no thumbnail; leave out what is no metadata.
+    """Mark the picture as upright, drop thumbnails, and leave out blocks that are not metadata.
 
     EXIF then has no "Exif" before it, and IPTC no Photoshop resources around it.
     """
@@ -33,7 +33,7 @@ def cleaned(metadata: Metadata) -> Metadata:
 
 
 def on_its_side(exif: bytes) -> bytes:
-    """Exchange the resolutions across and down in a cleaned block, as a picture was turned."""
+    """Swap the resolutions across and down in a cleaned block, for a picture that was turned."""
     tiff = Tiff.open(exif)
     fields = tiff.directory(tiff.first)
     across, down = fields.get(0x011A), fields.get(0x011B)
@@ -41,7 +41,7 @@ def on_its_side(exif: bytes) -> bytes:
         return exif
     turned = bytearray(exif)
     for to, of in ((across.entry, down.entry), (down.entry, across.entry)):
-        turned[to + 2 : to + 12] = exif[of + 2 : of + 12]  # type, count, and where the number lies
+        turned[to + 2 : to + 12] = exif[of + 2 : of + 12]  # type, count and value offset
     return bytes(turned)
 
 
@@ -58,7 +58,7 @@ def sized(metadata: Metadata, *, width: int, height: int) -> Metadata:
 def tags_of_resolution(
     pixels_per_mm: tuple[float, float] | None, aspect: tuple[float, float] | None
 ) -> Tree:
-    """Make the tags that state a resolution, or an aspect where that is all; none for neither."""
+    """Make the tags that state a resolution, or else an aspect; none if there is neither."""
     if pixels_per_mm:
         numbers, unit = [25.4 * n for n in pixels_per_mm], b"\2\0"
     elif aspect:
@@ -70,7 +70,7 @@ def tags_of_resolution(
 
 
 def orientation_of_exif(exif: bytes) -> int:
-    """Read how a picture lies, 1 to 8, of an EXIF block that is not cleaned; 1 if none says."""
+    """Read the orientation, 1 to 8, from an EXIF block that is not cleaned; 1 if not stated."""
     try:
         tiff = Tiff.open(exif.removeprefix(b"Exif\0\0"))
         orientation = tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
@@ -85,11 +85,11 @@ _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C} 
 _DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
 _DESCRIPTIVE |= {EXIF_POINTER, GPS_POINTER}
-"""Tags of a TIFF file's first directory that speak of the photograph, not of the file."""
+"""Tags of a TIFF file's first directory that describe the photograph, not the file."""
 
 
 def descriptive(tiff: Tiff, at: int) -> Tree:
-    """Pick the tags of a page's directory that speak of the photograph."""
+    """Pick the tags of a page's directory that describe the photograph."""
     return tiff.tree(at, only=_DESCRIPTIVE)
 
 
@@ -99,18 +99,18 @@ def exif_of(tree: Tree) -> bytes:
 
 
 _OF_PIXELS = re.compile(rb'\s*(ImageJ=|Aperio |\{.*"shape":|.{0,4096}?<(\w+:)?OME\b)', re.DOTALL)
-"""The beginning of what programs of microscopes, and tifffile, write as a description."""
+"""The beginning of the descriptions that microscopy programs and tifffile write."""
 
 
 def speaks_of_pixels(description: bytes) -> bool:
-    """Say whether an ImageDescription is of sizes and axes, for a program, and not for people."""
+    """Say whether an ImageDescription is for programs, with sizes and axes, and not for people."""
     return _OF_PIXELS.match(description) is not None
 
 
 def _cleaned_exif(exif: bytes) -> bytes | None:
-    """Set the orientation to 1 and drop the thumbnail; None for what is not EXIF.
+    """Set the orientation to 1 and drop the thumbnail; give None if the block is not EXIF.
 
-    All else stays where it is, byte for byte: maker notes hold offsets into the block.
+    All else stays in place, byte for byte, as maker notes hold offsets into the block.
     """
     exif = exif.removeprefix(b"Exif\0\0")
     try:
@@ -152,7 +152,7 @@ def _sized_exif(exif: bytes, *, width: int, height: int) -> bytes:
 
 
 def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) -> None:
-    """Overwrite a single SHORT or LONG; a SHORT that is too short becomes a LONG."""
+    """Overwrite a single SHORT or LONG; a SHORT becomes a LONG if the value needs it."""
     if field is None or field.n_values != 1 or field.type not in (3, 4):
         return
     code = "H2x" if field.type == 3 and value < 2**16 else "I"
@@ -162,7 +162,7 @@ def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) ->
 
 def _cleaned_xmp(xmp: bytes) -> bytes:
     for name in (b"xmp:Thumbnails", b"xap:Thumbnails"):
-        # up to the last end: a search for an end that never comes would start at every beginning
+        # only up to the last end tag: beyond it, each start tag would begin a search in vain
         head, end, tail = xmp.rpartition(b"</%s>" % name)
         xmp = re.sub(rb"<%s\b.*?%s" % (name, end), b"", head + end, flags=re.DOTALL) + tail
     return _with_xmp_number(xmp, rb"tiff:Orientation", 1)
@@ -174,13 +174,13 @@ def _sized_xmp(xmp: bytes, *, width: int, height: int) -> bytes:
 
 
 def _with_xmp_number(xmp: bytes, names: bytes, value: int) -> bytes:
-    """Set properties, be they written as attributes or as elements."""
+    """Set properties, whether they are written as attributes or as elements."""
     pattern = rb"\b(%s)(\s*=\s*[\"']|\s*>\s*)\d+" % names
     return re.sub(pattern, lambda found: found[1] + found[2] + str(value).encode(), xmp)
 
 
 PHOTOSHOP = b"Photoshop 3.0\0"
-"""The beginning of the resources among which IPTC lies in JPEG and PNG."""
+"""The beginning of the Photoshop resources that hold IPTC in JPEG and PNG."""
 _IPTC_RESOURCE = b"8BIM\x04\x04"
 
 
@@ -200,6 +200,6 @@ def _unwrapped_iptc(data: bytes) -> bytes | None:
 
 
 def wrapped_iptc(records: bytes) -> bytes:
-    """Make Photoshop resources of bare records, as JPEG has them."""
+    """Wrap bare records in Photoshop resources, as JPEG has them."""
     header = PHOTOSHOP + _IPTC_RESOURCE + struct.pack(">HI", 0, len(records))
     return header + records + bytes(len(records) % 2)

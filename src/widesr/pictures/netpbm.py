@@ -1,4 +1,4 @@
-"""Reads Netpbm pictures, which libvips' wheel does not: the header, then the pixels."""
+"""Reads Netpbm pictures, which libvips' wheel does not: first the header, then the pixels."""
 
 import re
 
@@ -21,11 +21,11 @@ _PAM_HEADER = re.compile(rb"P7\s(?:[^\n]*\n){1,64}?\s*ENDHDR[^\S\n]*\n")
 
 
 def open_netpbm(file: PictureFile) -> Bitmap:
-    """Read the header of a file that is Netpbm by its first bytes.
+    """Read the header of a file whose first bytes mark it as Netpbm.
 
     Raises:
-        ValueError: It is damaged or cut short; also while its pixels are decoded.
-        ImageFormatError: A variant that is not read.
+        ValueError: The file is damaged or cut short; also raised while its pixels are decoded.
+        ImageFormatError: The file is of an unsupported variant.
     """
     if file[:2] == b"P7":
         return _open_pam(file)
@@ -50,7 +50,7 @@ def open_netpbm(file: PictureFile) -> Bitmap:
 
 
 def _open_pam(file: PictureFile) -> Bitmap:
-    """Open PAM as PGM or PPM, with or without alpha; its tuple type says no more than its depth."""
+    """Open PAM like PGM or PPM, with or without alpha; its tuple type adds nothing to its depth."""
     found = _PAM_HEADER.match(file[:65536])
     if found is None:
         raise ValueError("its header is not whole")
@@ -95,7 +95,7 @@ def _checked(values: NDArray[np.unsignedinteger], top: int) -> Pixels:
 
 _Shape = tuple[int, int, int]
 _Values = tuple[NDArray[np.unsignedinteger], int]
-"""The values of a picture, and where they end in the file."""
+"""The values of a picture, and the offset at which they end in the file."""
 
 
 def _taken(file: FileBytes, at: int, size: int) -> bytes:
@@ -118,7 +118,7 @@ def _raw_numbers(file: FileBytes, at: int, shape: _Shape, top: int) -> _Values:
 
 
 _BLOCK = 2**20
-"""Bytes of text that are read at once: a list of all numbers would take 20 times the file."""
+"""Bytes of text that are read at once; a list of all numbers would be 20 times the file's size."""
 _LONGEST = 20
 
 

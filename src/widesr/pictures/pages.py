@@ -25,31 +25,31 @@ from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
 _PAGES = 16
-"""The pixels of all pages together, in multiples of what one may have."""
+"""The most pixels of all pages together, in multiples of the most that one may have."""
 _MOST_PAGES = 500
-"""The most pages that are read: each is found on the way from the first."""
+"""The most pages that are read: to find one means to walk through those before it."""
 _COPY = 2**22
 """Bytes that are copied at once."""
 
 
 def page_numbers(file: PictureFile) -> list[int]:
-    """Number the pages of a TIFF file, from 0; a file of another kind has none."""
+    """Number the pages of a TIFF file, from 0; other files have none."""
     if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(file) != "tiff":
         return []
     return list(pages_of(file, "tiff"))
 
 
 def read_pages(file: PictureFile, *, max_pixels: int) -> PictureSequence | None:
-    """Read the directories of a TIFF file of several pages; None of a file that is none.
+    """Read the directories of a TIFF file of several pages; give None for any other file.
 
     Args:
-        file: The file, open until the pages are read.
-        max_pixels: The largest page that is read; all together may have 16 times as many.
+        file: The file, which must stay open until the pages are read.
+        max_pixels: The most pixels of a page; all pages together may have 16 times as many.
 
     Raises:
-        ImageReadError: The file is damaged; also while pages are read.
-        ImageFormatError: A page of a kind that is not read.
-        ImageTooLargeError: It claims more pixels; nothing was decoded.
+        ImageReadError: The file is damaged; also raised while pages are read.
+        ImageFormatError: A page is of an unsupported kind.
+        ImageTooLargeError: The file claims more pixels; nothing was decoded.
     """
     path = file.path
     try:
@@ -89,13 +89,13 @@ def _without_pixels(stream: PictureStream) -> PictureStream:
 
 
 def encode_pages(path: Path, pages: PictureSequence, fd: int, *, folder: Path | None) -> None:
-    """Encode pages while they pass, into an empty TIFF file.
+    """Encode streamed pages into an empty TIFF file.
 
     Args:
-        path: The name that messages give the file.
+        path: The file's name in messages.
         pages: The pages to write.
-        fd: The file.
-        folder: The folder for each page but the first until it is whole; None is the system's.
+        fd: The file's descriptor.
+        folder: The folder for temporary files of pages after the first; None for the system's.
     """
     in_all = sum(still.rows.nbytes for still in pages.stills)
     file = FileBytes(fd)

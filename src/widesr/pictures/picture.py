@@ -1,4 +1,4 @@
-"""Defines pictures, whole in memory or passing row by row, with what their files say of them."""
+"""Defines pictures, whole in memory or streamed row by row, with what their files state of them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,17 +15,17 @@ from widesr.pixels.rows import Band, Pixels, Rows
 from widesr.system.threads import ahead
 
 MAX_PIXELS = 2**28
-"""The largest picture that is read unless more is allowed: 16384x16384 pixels."""
+"""The most pixels of a picture that is read, unless more are allowed: 16384x16384."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """The statements of a file about its picture, beside the pixels."""
+    """The statements of a file about its picture, besides the pixels."""
 
     icc: bytes | None = None
     """The colour profile as it was in the file; None means sRGB."""
     exif: bytes | None = None
-    """A TIFF structure, no "Exif" before it; orientation 1, no thumbnail."""
+    """A TIFF structure without "Exif" before it; orientation 1, no thumbnail."""
     xmp: bytes | None = None
     """An XMP packet; orientation 1, no thumbnail."""
     iptc: bytes | None = None
@@ -37,15 +37,15 @@ class About:
     has_band: bool = False
     """True if the last channel is a band of its own, such as near infrared, and not opacity."""
     place: Place | None = None
-    """The place on the earth, by the tags of GeoTIFF."""
+    """The place on the earth, from GeoTIFF tags."""
     notices: tuple[str, ...] = ()
-    """Sentences on what of the file is not kept."""
+    """Sentences that say which parts of the file are not kept."""
     format: str = ""
-    """The kind of the file it came from, one of `sniff.KINDS`; empty if from none."""
+    """The kind of the file it came from, one of `sniff.KINDS`; empty if there was no file."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """These fields by their names, for another picture that is to say the same."""
+        """These fields by name, for another picture that is to state the same."""
         return {field.name: getattr(self, field.name) for field in fields(About)}
 
 
@@ -58,7 +58,7 @@ class Picture(About):
     alpha: Pixels | None = None
     """Opacity, (H, W), of the pixels' type; the colours are not premultiplied by it.
 
-    With `has_band` it is no opacity, but a band that has nothing to do with the colours."""
+    With `has_band` it is not opacity, but a band that has nothing to do with the colours."""
 
     def __post_init__(self) -> None:
         self._check_about()
@@ -76,7 +76,7 @@ class Picture(About):
             )
 
     def _check_about(self) -> None:
-        """Refuse values that would be dropped, or fail, only where they are written."""
+        """Refuse values that would otherwise be dropped, or fail, only when they are written."""
         for name in ("icc", "exif", "xmp", "iptc"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, bytes):
@@ -93,21 +93,21 @@ class Picture(About):
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """The number of rows."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """The number of columns."""
         return int(self.pixels.shape[1])
 
     def with_planes(self, change: Callable[[Pixels], Pixels]) -> "Picture":
-        """Do the same to the colours, (H, W, C), and to alpha, (H, W)."""
+        """Apply the same change to the colours, (H, W, C), and to alpha, (H, W)."""
         alpha = None if self.alpha is None else change(self.alpha)
         return replace(self, pixels=change(self.pixels), alpha=alpha)
 
     def stream(self) -> "PictureStream":
-        """Let the picture pass row by row, as a large one comes from its file."""
+        """Stream the picture row by row, as a large one comes from its file."""
         rows = Rows.of(self.pixels)
         if self.alpha is not None:
             rows = rows.beside(Rows.of(self.alpha[..., np.newaxis]))
@@ -116,14 +116,14 @@ class Picture(About):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureStream(About):
-    """One still picture, upright, that passes once from top to bottom."""
+    """One still picture, upright, that is read once, from top to bottom."""
 
     rows: Rows
     """uint8 or uint16, (H, W, C) in the colours of `icc`: grey or RGB, then alpha if it has any."""
 
     @property
     def colours(self) -> int:
-        """Channels without alpha: 1 or 3."""
+        """The number of channels without alpha: 1 or 3."""
         return 1 if self.rows.channels < 3 else 3
 
     @property
@@ -138,16 +138,16 @@ class PictureStream(About):
 
     @property
     def count(self) -> int:
-        """The number of pictures, as a `PictureSequence` has it."""
+        """The number of pictures, as in `PictureSequence`."""
         return 1
 
     def map(self, change: Callable[["PictureStream", int], "PictureStream"]) -> "PictureStream":
-        """Change the picture, as a `PictureSequence` changes each of its own; its number is 0."""
+        """Change the picture as `PictureSequence.map` changes each of several; its number is 0."""
         return change(self, 0)
 
     @contextmanager
     def ahead(self) -> Iterator["PictureStream"]:
-        """Let rows be made while those before them are used."""
+        """Make rows in advance, while earlier rows are used."""
         rows = self.rows
         with closing(ahead(rows)) as bands:
             yield replace(self, rows=Rows(bands, shape=rows.shape, dtype=rows.dtype))
@@ -155,7 +155,7 @@ class PictureStream(About):
     def with_colours(
         self, change: Callable[[Band], Band], *, channels: int, icc: bytes | None
     ) -> "PictureStream":
-        """Change the colours, pixel by pixel, to channels of another profile."""
+        """Convert the colours, pixel by pixel, to `channels` channels in the profile `icc`."""
         n = self.colours
 
         def changed(band: Band) -> Band:
@@ -178,7 +178,7 @@ class PictureStream(About):
 
 @dataclass(frozen=True, kw_only=True)
 class Bitmap(About):
-    """A picture whose decoder gives it whole; its header was read, its pixels were not."""
+    """A picture whose decoder gives all pixels at once; only its header was read so far."""
 
     width: int
     """The columns of the upright picture."""

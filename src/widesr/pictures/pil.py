@@ -1,6 +1,6 @@
-"""Changes PIL images as pictures, and brings them back to the mode that they had.
+"""Changes PIL images as pictures, and gives them back in their own mode.
 
-Pillow is not needed for it: who has an image has loaded Pillow.
+Pillow is not a requirement: a caller who has an image has loaded Pillow.
 """
 
 import sys
@@ -40,7 +40,7 @@ _TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""Pillow's name for the way upright from each of EXIF's orientations."""
+"""Pillow's name for the turn that brings each EXIF orientation upright."""
 
 
 def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
@@ -50,20 +50,21 @@ def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
 
 
 def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
-    """Change a PIL image as pictures are changed.
+    """Apply a function on pictures to a PIL image.
 
-    The mode stays. Palettes are made anew, with 256 colours; an image with a transparent colour,
-    other than of a palette, becomes one with alpha. Of CMYK, the three colours are a picture and
-    black is another, so that what was printed in black alone still is.
+    The mode stays. A palette is made anew, with 256 colours; any other image with a transparent
+    colour gets alpha instead. The three colours of CMYK are changed as one picture and black as
+    another, so that areas printed in black alone stay so.
 
-    The image is turned upright as EXIF asks; `info` says so, with the new size in EXIF and XMP.
+    The image is turned upright as EXIF asks; EXIF and XMP in `info` then state that orientation
+    and the new size.
 
     Args:
-        image: The frame it is at.
-        change: Gives a picture of the same depth, colours and alpha, of any size.
+        image: The image, at the frame to change.
+        change: A function that gives a picture of the same depth, colours and alpha, of any size.
 
     Raises:
-        ImageFormatError: A mode of more than 16 bits, or another that is not taken.
+        ImageFormatError: The mode has more than 16 bits, or is not supported.
         ImageReadError: Pillow cannot decode the image's file.
     """
     from PIL.Image import Transpose
@@ -134,7 +135,7 @@ def _changed_16_bits(image: "Image.Image", change: Callable[[Picture], Picture])
 
 
 def _changed_inks(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
-    """Change CMYK as light: what the colours leave of it, and what black leaves."""
+    """Change CMYK as two pictures of light: the light that the colours leave, and black leaves."""
     from PIL import Image
 
     light = 255 - np.asarray(image)
@@ -144,7 +145,7 @@ def _changed_inks(image: "Image.Image", change: Callable[[Picture], Picture]) ->
 
 
 def _info(image: "Image.Image", *, width: int, height: int) -> dict[Any, Any]:
-    """Make what the image says of itself true of it upright, changed and of that size."""
+    """Update the image's `info` to the changed image, which is upright and of the given size."""
     info = {key: value for key, value in image.info.items() if key != "transparency"}
     exif, xmp = _block(image, "exif"), _block(image, "xmp")
     blocks = sized(cleaned(Metadata(exif, xmp)), width=width, height=height)

@@ -1,8 +1,8 @@
-"""Writes PNG files piece by piece as the rows come, and walks the chunks of any.
+"""Writes PNG files piece by piece as rows arrive, and walks the chunks of any PNG file.
 
-libvips writes them too, in several times the processor time, which a fast network does not leave;
-`benchmarks/png.py` compares. What takes the time is ISA-L's deflate; which filter goes before it is
-tried out on a sample of each piece of the picture.
+libvips writes PNG too, but in several times the processor time, which a fast network does not
+leave; `benchmarks/png.py` compares. Most of the time goes into ISA-L's deflate; the filter before
+it is chosen by trial on a sample of each piece of the picture.
 
 Source: Portable Network Graphics (PNG) Specification, third edition (W3C, 2025).
 """
@@ -27,11 +27,11 @@ MARK = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """The colour type by channels: grey, grey and alpha, RGB, RGB and alpha."""
 _PIECE = 2**18
-"""The approximate bytes that are filtered together: with what they become they fit in a cache."""
+"""The approximate number of bytes filtered together: with their result they fit in a cache."""
 _SAMPLE = 16
-"""The rows of a piece of which one is compressed by every filter."""
+"""One in this many rows of a piece is compressed with every filter, to choose one."""
 _LEVEL = 2
-"""The level of ISA-L, 0 to 3: photographs are smallest by it, and 3 takes half as long again."""
+"""The level of ISA-L, 0 to 3: photographs are smallest with 2, and 3 takes half as long again."""
 
 
 _MOST_ASPECT = 10_000
@@ -45,14 +45,14 @@ def stream_png(
     aspect: tuple[float, float] | None = None,
     chunks: bytes = b"",
 ) -> Iterator[bytes]:
-    """Encode a picture while it passes.
+    """Encode a streamed picture.
 
     Args:
         rows: uint8 or uint16, (H, W, C): grey or RGB, then alpha if there is any.
-        icc: Profile of as many channels.
-        pixels_per_mm: Across and down.
-        aspect: The same in a length that is not known, where there is no resolution.
-        chunks: Others, whole, that go before the pixels.
+        icc: A profile for the same number of channels.
+        pixels_per_mm: The resolution across and down.
+        aspect: Pixels per length across and down, if the length is not known.
+        chunks: Other chunks, complete, that go before the pixels.
 
     Yields:
         The pieces of the file, in order.
@@ -80,16 +80,16 @@ def stream_png(
 Chunk = tuple[bytes, int, int]
 """The name of a chunk, and the place and size of its contents in the file."""
 _MOST_CHUNKS = 2**20
-"""The most chunks, far more than any file has: a made-up one must not keep us busy."""
+"""The most chunks, far more than any file has: a crafted file must not keep us busy."""
 _MOST_BEFORE_PIXELS = 10_000
 
 
 def walk_chunks(file: Sliceable) -> Iterator[Chunk]:
-    """Walk through the chunks of a PNG file as far as there are any; the last may be cut short."""
+    """Walk through all chunks of a PNG file; the last may be cut short."""
     at, start, block = len(MARK), 0, b""
     for _ in range(_MOST_CHUNKS):
         if at + 8 > start + len(block):
-            start, block = at, file[at : at + 4096]  # thousands of empty ones must not take long
+            start, block = at, file[at : at + 4096]  # thousands of empty chunks must not take long
         head = block[at - start : at - start + 8]
         if len(head) < 8:
             return
@@ -105,7 +105,7 @@ def chunks_before_pixels(file: Sliceable) -> Iterator[Chunk]:
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
-    """Put a chunk together."""
+    """Build a chunk."""
     return (
         struct.pack(">I", len(data))
         + name
@@ -115,7 +115,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _filtered(rows: Rows) -> Iterator[Bytes]:
-    """Give the lines as they are compressed, (n, 1 + bytes of a row), the filter first."""
+    """Give the filtered lines, (n, 1 + bytes of a row), each with its filter's number first."""
     step = rows.channels * rows.dtype.itemsize
     above = np.zeros((1, rows.width * step), np.uint8)
     for lines in _lines(rows):
@@ -131,7 +131,7 @@ def _lines(rows: Rows) -> Iterator[Bytes]:
     row_bytes = rows.width * rows.channels * rows.dtype.itemsize
     height = max(_PIECE // row_bytes, 1)
     big_endian = rows.dtype.newbyteorder(">")
-    for piece in rows.chunks(height):  # whatever the bands: the file is the same to the byte
+    for piece in rows.chunks(height):  # the same file to the byte, whatever the bands
         ordered = np.ascontiguousarray(piece, big_endian)
         yield ordered.view(np.uint8).reshape(len(piece), row_bytes)
 
@@ -140,7 +140,7 @@ _NONE, _UP, _AVERAGE = _FILTERS = (0, 2, 3)
 """The filters by their numbers in the file.
 
 Sub (1) is never much better than the best of these. Paeth (4) saves at most three hundredths of a
-photograph, and takes three times as long as all the rest."""
+photograph's size, and takes three times as long as everything else."""
 
 
 def _size(filter_: int, raw: Bytes, step: int) -> int:
@@ -148,12 +148,12 @@ def _size(filter_: int, raw: Bytes, step: int) -> int:
 
 
 def _through(filter_: int, raw: Bytes, step: int) -> Bytes:
-    """Subtract from each byte what a filter predicts.
+    """Subtract a filter's prediction from each byte.
 
     Args:
-        filter_: Its number.
-        raw: Lines, the first of which only predicts.
-        step: The bytes of a pixel.
+        filter_: The filter's number.
+        raw: Lines, of which the first only predicts the next.
+        step: The number of bytes per pixel.
     """
     lines, above = raw[1:], raw[:-1]
     out = np.empty((len(lines), 1 + lines.shape[1]), np.uint8)
@@ -166,7 +166,7 @@ def _through(filter_: int, raw: Bytes, step: int) -> Bytes:
         return out
     left = np.zeros_like(lines)
     left[:, step:] = lines[:, :-step]
-    half = left ^ above  # of the sum, rounded down, without a ninth bit
+    half = left ^ above  # half the sum, rounded down, without a ninth bit
     half >>= 1
     half += left & above
     np.subtract(lines, half, out=out[:, 1:])

@@ -1,4 +1,4 @@
-"""Tells sound colour profiles from damaged ones, and makes those that a file only names."""
+"""Checks whether colour profiles are sound, and makes profiles for colours that files only name."""
 
 import struct
 from typing import NamedTuple
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 
 class Colours(NamedTuple):
-    """The meaning of a picture's numbers: their primaries and the curve from numbers to light."""
+    """The meaning of a picture's values: their primaries and the curve from values to light."""
 
     primaries: tuple[float, ...]
-    """x and y of white, red, green and blue, as CIE 1931 has them."""
+    """The CIE 1931 x and y of white, red, green and blue."""
     gamma: float | None = None
-    """Light is the number to this power; None is the curve of sRGB."""
+    """The power of a value that gives light; None means the curve of sRGB."""
 
 
 _D65 = (0.3127, 0.3290)
@@ -35,10 +35,10 @@ HDR = {16: "PQ", 18: "HLG"}
 
 
 def coded_colours(primaries: int, transfer: int) -> Colours:
-    """Interpret the codes that video, AVIF and PNG share; unknown ones mean those of sRGB.
+    """Interpret the codes that video, AVIF and PNG share; unknown codes mean those of sRGB.
 
-    The camera curves of television (1, 6, 14, 15) are taken for that of sRGB, as browsers do: who
-    writes them for a still picture means the screen's.
+    The camera curves of television (1, 6, 14, 15) are taken for the curve of sRGB, as in browsers:
+    a writer that names them for a still picture means the screen's curve.
 
     Source: ITU-T H.273, tables 2 and 3.
     """
@@ -46,9 +46,9 @@ def coded_colours(primaries: int, transfer: int) -> Colours:
 
 
 def sound_profile(icc: bytes | None) -> bytes | None:
-    """Give an ICC profile without what lies behind its end; None if it is damaged.
+    """Give an ICC profile without any bytes after its end; None if it is damaged.
 
-    What is asked of it is what libpng asks, which refuses to write any other.
+    The checks are those of libpng, which refuses to write any other profile.
     """
     if icc is None or len(icc) < 132:
         return None
@@ -56,7 +56,7 @@ def sound_profile(icc: bytes | None) -> bytes | None:
     table = icc[132 : 132 + 12 * n_tags]
     if not 132 + 12 * n_tags <= size <= len(icc) or icc[36:40] != b"acsp":
         return None
-    if icc[8] > 3 and size % 4:  # of version 4, all is padded
+    if icc[8] > 3 and size % 4:  # from version 4 on, everything is padded
         return None
     if icc[12:16] in (b"abst", b"link", b"nmcl") or icc[20:24] not in (b"XYZ ", b"Lab "):
         return None
@@ -67,9 +67,9 @@ def sound_profile(icc: bytes | None) -> bytes | None:
 
 
 def profile_of(colours: Colours, *, grey: bool) -> bytes | None:
-    """Make the ICC profile, version 4, that says the same; None for sRGB, which needs none.
+    """Make the equivalent ICC profile, version 4; None for sRGB, which needs none.
 
-    With the primaries of sRGB a gamma of about 2.2 is none either: so writers put down its curve.
+    With the primaries of sRGB, a gamma of about 2.2 means sRGB too, as writers so state its curve.
     """
     same = max(abs(a - b) for a, b in zip(colours.primaries, SRGB.primaries, strict=True)) < 0.002
     is_curve = colours.gamma is None or abs(colours.gamma / 2.2 - 1) < 0.05

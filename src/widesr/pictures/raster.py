@@ -1,7 +1,7 @@
-"""Reads what a page of a TIFF file says of its pixels: their layout, depth and colours.
+"""Reads how a page of a TIFF file describes its pixels: their layout, depth and colours.
 
-Nothing is decoded here. What passes is whole as far as the directory tells, and of a kind that is
-read; so what decodes it need not doubt it.
+Nothing is decoded here. A page that passes is complete as far as its directory tells, and of a
+supported kind, so decoders need not check it again.
 
 Source: TIFF 6.0 (Adobe, 1992), and its Technical Note 2 for JPEG.
 """
@@ -20,7 +20,7 @@ NONE, LZW, OLD_JPEG, JPEG, PACKBITS, WEBP = 1, 5, 6, 7, 32773, 50001
 DEFLATE = (8, 32946)
 LZMA = 34925
 DRAWN = {2: 1, 3: 1, 4: 1, 32771: 1, 32809: 4, 32766: 2}
-"""The codecs that know of pixels, and the bits that each has: fax, ThunderScan and NeXT."""
+"""The codecs that work on pixels, not bytes, with their bits: fax, ThunderScan and NeXT."""
 _LOSSY = (OLD_JPEG, JPEG, WEBP)
 _OTHERS = {
     34661: "JBIG",
@@ -36,24 +36,24 @@ _OTHERS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
-"""Other codecs that occur, and their names."""
+"""The names of other codecs, which occur but are not supported."""
 WHITE_IS_ZERO, GREY, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {WHITE_IS_ZERO: 1, GREY: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}
 _NAMES = {8: "Lab", 9: "Lab", 10: "Lab"}
 _SIGNED = {8: "char", 16: "short", 32: "int"}
 _FLOATS = {16: "half", 32: "float", 64: "double"}
 BAND, PREMULTIPLIED = 0, 1
-"""The kinds of samples beside the colours that are not plain opacity."""
+"""The kinds of samples besides the colours that are not plain opacity."""
 
 
 class OldJpeg(NamedTuple):
     """The tags of an old-style JPEG, which no two writers used alike."""
 
     start: int
-    """The place of a whole stream, or of its beginning; 0 for none."""
+    """The offset of a whole stream, or of its beginning; 0 for none."""
     size: int
     quantisation: list[int]
-    """The places of the tables of each channel."""
+    """The offset of the table of each channel."""
     dc: list[int]
     ac: list[int]
     restart: int
@@ -63,12 +63,12 @@ class OldJpeg(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Raster:
-    """The places of a page's pixels, and the meaning of their numbers."""
+    """The places of a page's pixels, and the meaning of their values."""
 
     height: int
     width: int
     samples: int
-    """The number of samples of a pixel."""
+    """The number of samples per pixel."""
     bits: int
     """The bits of each sample, 1 to 16."""
     order: str
@@ -77,10 +77,10 @@ class Raster:
     """True if the first bit is the lowest of its byte."""
     photometric: int
     extra: int | None
-    """The sample behind the colours: `BAND`, `PREMULTIPLIED`, 2 for opacity; None for none."""
+    """The sample after the colours: `BAND`, `PREMULTIPLIED`, 2 for opacity; None for none."""
     compression: int
     horizontal: bool
-    """True if numbers are differences from those on their left."""
+    """True if values are differences from the values on their left."""
     planes: int
     """1, or the number of samples if each has blocks of its own."""
     is_tiled: bool
@@ -92,7 +92,7 @@ class Raster:
     """The pixels that share Cb and Cr: across, down."""
     luma: tuple[float, float, float] = (0.299, 0.587, 0.114)
     ranges: tuple[float, ...] = ()
-    """The values of no light and full light of Y, Cb and Cr."""
+    """The values of black and white for Y, Cb and Cr."""
     palette: NDArray[np.uint8] | None = None
     """The colours, (n, 3)."""
     options: int = 0
@@ -103,17 +103,17 @@ class Raster:
 
     @property
     def colours(self) -> int:
-        """Samples that are colours, in the file: 1, 3 or 4."""
+        """The number of samples in the file that are colours: 1, 3 or 4."""
         return _COLOURS[self.photometric]
 
     @property
     def channels(self) -> int:
-        """The channels of the decoded picture: a palette is RGB then."""
+        """The number of channels of the decoded picture, where a palette has become RGB."""
         return self.samples + (2 if self.photometric == PALETTE else 0)
 
     @property
     def codec_gives_rgb(self) -> bool:
-        """True if YCbCr is decoded to RGB: libjpeg and libwebp convert."""
+        """True if the codec decodes YCbCr to RGB, as libjpeg and libwebp do."""
         return self.samples == 3 and self.planes == 1 and self.compression in _LOSSY
 
     @property
@@ -127,7 +127,7 @@ def read_raster(path: Path, tiff: Tiff, at: int) -> Raster:
     """Read the directory at `at`.
 
     Raises:
-        ImageFormatError: A kind of pixels that is not read.
+        ImageFormatError: The pixels are of an unsupported kind.
         ValueError: The directory is damaged, or names blocks that are not in the file.
     """
     page = _Page(path, tiff, at)
@@ -203,7 +203,7 @@ class _Page:
         )
 
     def bits(self) -> int:
-        """One depth for all samples, of unsigned integers."""
+        """Give the depth of all samples, which must be unsigned integers of one depth."""
         depths, kinds = set(self._values(258).tolist()) or {1}, set(self._values(339).tolist())
         if len(depths) > 1:
             raise self.variant("samples of different bits")
@@ -235,7 +235,7 @@ class _Page:
         return photometric
 
     def beside_colours(self, photometric: int, samples: int) -> int | None:
-        """Say what follows the colours: at most one sample."""
+        """Give the kind of the sample after the colours, of which there may be one."""
         colours = _COLOURS[photometric]
         if samples not in (colours, colours + 1):
             raise ImageFormatError(
@@ -278,7 +278,7 @@ class _Page:
 
     def subsampling(self, compression: int, photometric: int) -> tuple[int, int]:
         if photometric != YCBCR or compression in _LOSSY:
-            return 1, 1  # what a codec subsamples it brings back
+            return 1, 1  # a codec undoes its own subsampling
         return self._subsampling()
 
     def _subsampling(self) -> tuple[int, int]:
@@ -319,13 +319,13 @@ class _Page:
         if len(values) < 3 * 2**bits:
             raise ValueError("the palette is cut short")
         values = values[: 3 * 2**bits].reshape(3, -1).T
-        deep = values.max() > 255  # else an old writer took 8 bits for 16
+        deep = values.max() > 255  # else an old writer put 8-bit values
         return np.ascontiguousarray(values >> 8 if deep else values, np.uint8)
 
     def places(
         self, planes: int, blocks: int, compression: int, *, is_tiled: bool
     ) -> NDArray[np.uint64]:
-        """Look whether each block is in the file."""
+        """Give the offset and size of each block, and check that it is in the file."""
         name, size = "tile" if is_tiled else "strip", len(self._tiff.data)
         offsets = self._values(324 if is_tiled and 324 in self.fields else 273)
         counts = self._values(325 if is_tiled and 325 in self.fields else 279)
@@ -334,11 +334,11 @@ class _Page:
             raise ValueError(f"{n} {name}s are needed, {len(offsets)} are named")
         offsets = offsets[:n].astype(np.int64)
         if len(counts) == 0 and (n == 1 or compression == NONE):
-            counts = size - offsets  # a writer of old; what is missing is missed later
+            counts = size - offsets  # an old writer gave none; missing data are detected later
         if len(counts) < n:
             raise ValueError(f"{n} {name}s are needed, the bytes of {len(counts)} are named")
         counts = counts[:n].astype(np.int64)
-        if compression == NONE:  # the last may be said to be as long as others
+        if compression == NONE:  # the last may claim to be as long as the others
             counts = np.clip(counts, 0, size - offsets)
         wrong = (offsets <= 0) | (counts <= 0) | (counts > size - offsets)
         if wrong.any():

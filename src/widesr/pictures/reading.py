@@ -1,8 +1,8 @@
-"""Reads still pictures from files, with nothing lost on the way: depth, profile, alpha, metadata.
+"""Reads still pictures from files without losing depth, profile, alpha or metadata.
 
-A file is what its content says. Its size is checked on the header, and its pixels come upright,
-row by row, so that no more of it need be in memory than is worked on; of WebP, AVIF, GIF, BMP,
-Netpbm, interlaced PNG and progressive JPEG more is, as their decoders hold the whole picture.
+A file's content decides its format. Its size is checked on the header, and its pixels come
+upright, row by row, so that memory need only hold the rows in use. The exceptions are WebP, AVIF,
+HEIC, GIF, BMP, Netpbm, interlaced PNG and progressive JPEG, whose decoders hold the whole picture.
 """
 
 import logging
@@ -40,17 +40,17 @@ _log = logging.getLogger(__name__)
 
 
 def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a still picture, whole, whatever its name says it is.
+    """Read a still picture into memory, whatever the suffix of its name.
 
     The source is a path, the bytes of a file, or a file object in binary mode.
 
-    Palettes become RGB, fewer than 8 bits become 8, more become 16. CMYK becomes sRGB through its
-    profile, YCbCr becomes RGB by what the file says of it. Colours that a file names by codes or a
-    gamma (AVIF, PNG) get the ICC profile that says the same.
+    Palettes become RGB, fewer than 8 bits become 8, and more become 16. CMYK becomes sRGB through
+    its profile, and YCbCr becomes RGB as the file states. Colours that a file names by codes or a
+    gamma (AVIF, PNG) get the equivalent ICC profile.
 
     Raises:
         ImageReadError: The file is missing, empty, damaged, cut short or not a picture.
-        ImageFormatError: A picture of a kind that is not read; the message says what to do.
+        ImageFormatError: The picture is of an unsupported kind; the message says what to do.
         ImageTooLargeError: The header claims more than `max_pixels`; nothing was decoded.
     """
     with open_picture(source, max_pixels=max_pixels) as stream:
@@ -59,9 +59,9 @@ def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 @contextmanager
 def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureStream]:
-    """Open a still picture, to be read row by row while the file is open; as `read_picture`.
+    """Open a still picture as `read_picture` does, to be read by rows while the file is open.
 
-    What is wrong with the pixels is raised when they are read.
+    Errors in the pixels are raised when they are read.
     """
     with opened(source) as file:
         kind = kind_of(file)
@@ -79,14 +79,14 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pi
 
 
 def tell(file: PictureFile, notices: Iterable[str]) -> None:
-    """Log what is not kept of a file."""
+    """Log which parts of a file are not kept."""
     for notice in notices:
         _log.warning("%s: %s", file.path, notice)
 
 
 def pages_of(file: PictureFile, kind: str) -> Sequence[int]:
     """Number the pages or frames of a file from 0, without the smaller copies in a TIFF."""
-    if kind == "avif":  # others are its parts, or smaller copies
+    if kind == "avif":  # other images are its parts, or smaller copies
         return [number_of(load_image(file, kind), "heif-primary", 0)]
     if kind == "tiff":
         return pages_of_tiff(file)
@@ -95,7 +95,7 @@ def pages_of(file: PictureFile, kind: str) -> Sequence[int]:
 
 
 def open_page(file: PictureFile, kind: str, number: int, *, max_pixels: int) -> PictureStream:
-    """Open one page of a file, as `open_picture`."""
+    """Open one page of a file, as `open_picture` does."""
     if kind == "tiff":
         return decode_page_of_tiff(file, number, max_pixels=max_pixels)
     try:
@@ -115,11 +115,11 @@ class Header(NamedTuple):
     pixel_bytes: int
     """The bytes of one decoded pixel, all channels together."""
     pages: int = 1
-    """The number of pages or frames; pages of TIFF may be of other sizes."""
+    """The number of pages or frames; other pages of a TIFF file may differ in size."""
 
 
 def read_header(source: Source) -> Header:
-    """Read how large a picture is, and decode nothing; raises as `read_picture`."""
+    """Read a picture's size, and decode nothing; raises the errors of `read_picture`."""
     with opened(source) as file:
         kind = kind_of(file)
         try:
@@ -145,9 +145,9 @@ def read_header(source: Source) -> Header:
 
 
 def closest_ending(path: Path) -> str | None:
-    """Name the suffix to write a HEIC file with, by its content.
+    """Give the suffix with which the result of a HEIC file is written, by the file's content.
 
-    None stands for PNG, and for a file that is no HEIC or cannot be read.
+    None means PNG, or that the file is not HEIC or cannot be read.
     """
     if path.suffix.lower() not in (".heic", ".heif", ".hif"):
         return None

@@ -1,4 +1,4 @@
-"""Reads one page of a TIFF file: its pixels as rows, and what it says of them."""
+"""Reads one page of a TIFF file: its pixels as rows, and its metadata."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ _DESCRIPTION, _ICC, _XMP, _ORIENTATION = 270, 34675, 700, 274
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """A page whose directory was read, and no pixel."""
+    """A page whose directory was read, but no pixels."""
 
     file: Sliceable
     raster: Raster
@@ -30,7 +30,7 @@ class Scan:
     """The orientation as EXIF counts it, 1 to 8."""
     place: Place | None
     lost: tuple[str, ...]
-    """Names of what is not kept, as it would not be true any more."""
+    """The names of tags that are not kept, as they would no longer be true."""
 
     @property
     def has_band(self) -> bool:
@@ -43,11 +43,11 @@ class Scan:
         return self.raster.channels - (self.raster.photometric == CMYK)
 
     def rows(self) -> tuple[Rows, bytes | None]:
-        """Decode grey or RGB, then opacity or another band, with the profile that they are in.
+        """Decode to grey or RGB, then opacity or another band, and give their profile too.
 
         Raises:
-            ValueError: The file is damaged; also while rows are read.
-            pyvips.Error: The same, or its profile is damaged.
+            ValueError: The file is damaged; also raised while rows are read.
+            pyvips.Error: The same, or the profile is damaged.
         """
         first, *others = (
             decoded_plane(self.raster, self.file, plane) for plane in range(self.raster.planes)
@@ -74,7 +74,7 @@ def open_scan(file: PictureFile, number: int) -> Scan:
     """Read the directory of a page.
 
     Raises:
-        ImageFormatError: Pixels of a kind that is not read.
+        ImageFormatError: The pixels are of an unsupported kind.
         ValueError: The file is damaged.
     """
     tiff = Tiff.open(file)

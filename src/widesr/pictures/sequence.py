@@ -1,4 +1,4 @@
-"""Defines several pictures that pass one by one: frames of an animation, or pages of a file."""
+"""Defines sequences of pictures read one by one: frames of an animation, or pages of a file."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -17,16 +17,16 @@ class Timing:
     durations: tuple[Fraction, ...]
     """The seconds for which each frame is shown."""
     plays: int
-    """The number of times that all of it is shown; 0 is for ever."""
+    """The number of times that the animation is shown; 0 means for ever."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSequence:
-    """Several upright pictures that pass once and in order, each of them alone.
+    """Several upright pictures that are read once, in order and one at a time.
 
-    The frames of an animation are alike in size, channels and all that is said of them, and each is
-    held whole while it is worked on. Pages may differ, and pass row by row. Memory does not depend
-    on the number of either.
+    The frames of an animation are alike in size, channels and metadata, and each is held whole
+    while it is worked on. Pages may differ, and are read row by row. Memory does not depend on the
+    number of frames or pages.
     """
 
     streams: Iterator[PictureStream]
@@ -40,7 +40,7 @@ class PictureSequence:
     def of_frames(
         cls, frames: Iterable[Band], *, still: PictureStream, timing: Timing
     ) -> "PictureSequence":
-        """Make an animation of its frames, (H, W, C) as `still`, which says what is true of all."""
+        """Make an animation of frames, (H, W, C) as in `still`, whose metadata apply to all."""
         streams = (replace(still, rows=Rows.of(frame)) for frame in frames)
         return cls(streams=streams, stills=(still,) * len(timing.durations), timing=timing)
 
@@ -66,7 +66,7 @@ class PictureSequence:
 
     @contextmanager
     def ahead(self) -> Iterator["PictureSequence"]:
-        """Let a frame, or the rows of a page, be made while what comes before it is used."""
+        """Make frames, or the rows of a page, in advance, while earlier ones are used."""
         if self.timing is not None:
             with closing(ahead(self.frames)) as frames:
                 yield self.of_frames(frames, still=self.still, timing=self.timing)
@@ -84,8 +84,9 @@ class PictureSequence:
         """Change each picture on its own.
 
         Args:
-            change: Gets a picture and its number, from 0. It may read no pixel until what it gives
-                is read, and must make frames of an animation alike, whatever their pixels are.
+            change: A function of a picture and its number, from 0. It may read no pixel until its
+                result is read, and must keep the frames of an animation alike, whatever their
+                pixels are.
         """
         streams = (change(stream, number) for number, stream in enumerate(self.streams))
         if self.timing is not None:

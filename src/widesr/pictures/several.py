@@ -19,7 +19,7 @@ from widesr.system.progress import ignore
 
 
 def holds_several(source: Source) -> bool:
-    """Say whether a file holds several pictures; what cannot be read does not."""
+    """Say whether a file holds several pictures; a file that cannot be read does not."""
     try:
         with opened(source) as file:
             return animated_kind(file) is not None or len(page_numbers(file)) > 1
@@ -31,17 +31,17 @@ def holds_several(source: Source) -> bool:
 def open_several(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[PictureSequence]:
     """Open a file of several pictures, to be read one by one while the file is open.
 
-    What is wrong with the pixels is raised when they are read.
+    Errors in the pixels are raised when they are read.
 
     Args:
-        source: GIF, WebP or PNG of several frames, or TIFF of several pages, whatever its name
-            says; as for `read_picture`.
-        max_pixels: The largest picture that is read; all together may have 16 times as many.
+        source: GIF, WebP or PNG of several frames, or TIFF of several pages, whatever its suffix;
+            given as for `read_picture`.
+        max_pixels: The most pixels of a picture; all pictures together may have 16 times as many.
 
     Raises:
         ImageReadError: The file is missing, damaged, cut short, or holds one picture.
-        ImageFormatError: A picture is of a kind that is not read.
-        ImageTooLargeError: It claims more pixels; nothing was decoded.
+        ImageFormatError: A picture is of an unsupported kind.
+        ImageTooLargeError: The file claims more pixels; nothing was decoded.
     """
     with opened(source) as file:
         kind = animated_kind(file)
@@ -64,7 +64,7 @@ def check_several(
     format: str | None = None,  # noqa: A002 (users' word)
     lossless: bool = False,
 ) -> str:
-    """Say in which format several pictures are written.
+    """Give the format in which several pictures are written, after checking that it holds them.
 
     Args:
         target: The output, with `format` as for `output_format`.
@@ -73,7 +73,7 @@ def check_several(
         lossless: True if every value is to be kept.
 
     Raises:
-        ImageFormatError: It cannot hold them, or not all of them.
+        ImageFormatError: The format cannot hold the pictures, or not all of them.
     """
     path, kind = name_of(target), output_format(target, format=format, animated=True)
     if pictures.timing is not None:
@@ -96,22 +96,23 @@ def write_pictures(
     overwrite: bool = False,
     sealed: Callable[[int], None] = ignore,
 ) -> None:
-    """Write one picture or several into one file while they pass: the whole file or none.
+    """Write one or several streamed pictures into one file: the whole file or none.
 
-    WebP and PNG keep frames, durations, profile, EXIF and XMP; WebP milliseconds and 8 bits. GIF
-    keeps hundredths of a second, sRGB of 256 colours a frame, and what is transparent by half.
+    WebP and PNG keep frames, durations, profile, EXIF and XMP; WebP rounds to milliseconds and
+    8 bits. GIF keeps hundredths of a second, 256 sRGB colours per frame, and only full or no
+    transparency, with the limit at a half.
 
     Args:
         target: The output: a path or a file object, as for `write_picture`.
         pictures: The picture or pictures to write.
         format: A suffix; by default the path's.
-        quality: 1 to 100, of JPEG, WebP and AVIF.
-        lossless: Every value is kept, or the pictures are refused; pages always are kept.
-        overwrite: Replace a file that is there.
+        quality: The quality of JPEG, WebP and AVIF, 1 to 100.
+        lossless: True to keep every value or refuse the pictures; pages are always lossless.
+        overwrite: True to replace an existing file.
         sealed: Called with the descriptor of the whole file just before it takes its name.
 
     Raises:
-        Exception: The errors of `write_stream`, and any that comes while the pictures are made.
+        Exception: The errors of `write_stream`, and any that is raised while pictures are made.
     """
     if isinstance(pictures, PictureStream):
         write_stream(

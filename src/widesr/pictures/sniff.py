@@ -1,4 +1,4 @@
-"""Tells what a file is by its content: a kind of picture that is read, or why it is refused."""
+"""Identifies a file by its content: a supported kind of picture, or why it is refused."""
 
 import re
 import struct
@@ -15,7 +15,7 @@ KINDS = ("png", "jpeg", "webp", "tiff", "avif", "heic", "gif", "bmp", "netpbm")
 
 
 def title(kind: str) -> str:
-    """Write a kind as people do."""
+    """Spell a kind as people do."""
     return {"webp": "WebP", "netpbm": "Netpbm"}.get(kind, kind.upper())
 
 
@@ -48,8 +48,8 @@ def kind_of(file: PictureFile) -> str:
     """Tell which of `KINDS` a file is.
 
     Raises:
-        ImageFormatError: A picture of a kind that is not read; the message says what to do.
-        ImageReadError: Not a picture, or a TIFF file without a directory.
+        ImageFormatError: The picture is of an unsupported kind; the message says what to do.
+        ImageReadError: The file is not a picture, or is a TIFF file that is cut short.
     """
     path, head = file.path, file[:1024]
     for start, name, way_out in _REFUSED:
@@ -87,7 +87,7 @@ def _unread(path: Path, name: str, way_out: str) -> ImageFormatError:
 
 
 def _is_bare_dib(head: bytes) -> bool:
-    """Say whether a file begins as a BMP file goes on behind its first 14 bytes."""
+    """Say whether a file begins as a BMP file continues after its first 14 bytes."""
     if len(head) < 40:
         return False
     size, _, _, planes, bits, packing = struct.unpack_from("<IiiHHI", head)
@@ -96,7 +96,7 @@ def _is_bare_dib(head: bytes) -> bool:
 
 
 def _kind_of_box_file(path: Path, head: bytes) -> str:
-    """Tell AVIF and its relatives by the brands in their first box."""
+    """Tell AVIF and its relatives apart by the brands in their first box."""
     size = int.from_bytes(head[:4], "big")
     major = head[8:12]
     brands = {major} | {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
@@ -121,7 +121,7 @@ def frames_of_png(file: FileBytes) -> int:
 
 
 def _check_tiff(file: PictureFile) -> None:
-    """Refuse by its tags what would be taken for another kind of picture."""
+    """Refuse camera raw files, which only their tags tell from TIFF pictures."""
     try:
         tiff = Tiff.open(file)
         tags = tiff.directory(tiff.first)

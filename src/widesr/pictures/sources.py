@@ -1,4 +1,4 @@
-"""Opens what pictures are read from and written to: paths, bytes, and open files."""
+"""Opens the sources and targets of pictures: paths, bytes and open files."""
 
 import io
 import os
@@ -19,7 +19,7 @@ Target = str | os.PathLike[str] | BinaryIO
 """The place a picture goes to: a path, or a file object open for writing in binary mode."""
 Source = Target | bytes | bytearray | memoryview
 """The place a picture comes from: a path, the bytes of a file, or a file object open for reading in
-binary mode, which need not be seekable and is read from where it stands to its end."""
+binary mode, which need not be seekable and is read from its current position to its end."""
 
 _PIECE = 2**20
 """Bytes that are copied at once."""
@@ -31,7 +31,7 @@ class PictureFile(FileBytes):
     def __init__(self, fd: int, path: Path) -> None:
         super().__init__(fd)
         self.path = path
-        """The name that messages give it."""
+        """The file's name in messages."""
 
     @cached_property
     def heif(self) -> Heif:
@@ -48,11 +48,11 @@ def name_of(source: Source) -> Path:
 
 @contextmanager
 def opened(source: Source) -> Iterator[PictureFile]:
-    """Open what a picture is read from; bytes and file objects are copied to a temporary file.
+    """Open the source of a picture; bytes and file objects are copied to a temporary file.
 
     Raises:
         ImageReadError: There is no such file, it cannot be read, or it is empty.
-        UsageError: It is none of the kinds of `Source`.
+        UsageError: The source is none of the kinds of `Source`.
     """
     path = name_of(source)
     if isinstance(source, str | os.PathLike):
@@ -127,19 +127,19 @@ def _checked(fd: int, path: Path) -> int:
 
 @contextmanager
 def whole_target(target: Target, *, overwrite: bool) -> Iterator[io.BufferedRandom]:
-    """Open a file to write a picture to, which reaches its target when it is whole, or never.
+    """Open a file to write a picture to, which reaches its target only if it becomes whole.
 
     Args:
-        target: A path, which gets its name at the end; or a file object, which is written to at
-            the end, from where it stands.
-        overwrite: Replace a file that is there.
+        target: A path, which names the file only at the end; or a file object, which is written
+            to at the end, from its current position.
+        overwrite: True to replace an existing file.
 
     Yields:
-        A file, empty, for writing and reading back.
+        An empty file, for writing and reading back.
 
     Raises:
         UsageError: The target is neither a path nor a file object in binary mode.
-        OutputExistsError: The path is there, and `overwrite` is False.
+        OutputExistsError: The path exists, and `overwrite` is False.
         ImageWriteError: The folder is missing, full, or takes no file; or the file object fails.
     """
     path = name_of(target)

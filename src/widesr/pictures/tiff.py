@@ -1,6 +1,6 @@
 """Parses the structure that TIFF files and EXIF blocks share: directories of tagged values.
 
-Nothing here trusts the bytes: a field that claims more than there is, is left out.
+Nothing here trusts the bytes: a field that claims more data than there are is left out.
 """
 
 import struct
@@ -38,11 +38,11 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 SIZES |= {16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type."""
 _WORDS = SIZES | {5: 4, 10: 4}
-"""The bytes that are reversed together between byte orders: a rational is two words."""
+"""The number of bytes that are reversed together between byte orders: a rational is two words."""
 _FLOATS = {11: "f4", 12: "f8"}
 EXIF_POINTER, GPS_POINTER, INTEROP_POINTER = 0x8769, 0x8825, 0xA005
 _MOST_PAGES = 2**13
-"""The most pages, far more than any file has: a made-up one must not keep us busy."""
+"""The most pages, far more than any file has: a crafted file must not keep us busy."""
 _POINTERS = {EXIF_POINTER, GPS_POINTER, INTEROP_POINTER}
 
 
@@ -73,10 +73,10 @@ class Tiff:
         return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
 
     def directories(self) -> list[int]:
-        """Find the directories, a page each; one that leads back to another is the last.
+        """Find the directories, one per page; one that leads back to another is the last.
 
         Raises:
-            ValueError: One lies behind the end, or there are more than any file has.
+            ValueError: One lies beyond the end, or there are more than any file has.
         """
         head, step, word = (8, 20, "Q") if self.big else (2, 12, "I")
         found: dict[int, None] = {}
@@ -93,7 +93,7 @@ class Tiff:
         """Read an integer by its `struct` code.
 
         Raises:
-            ValueError: The data end before it does.
+            ValueError: The data end before the integer does.
         """
         size = struct.calcsize(code)
         data = self.data[at : at + size]
@@ -104,7 +104,7 @@ class Tiff:
     def directory(self, at: int) -> dict[int, Field]:
         """Read the fields of the directory at `at` that are of known type and within the data.
 
-        All together are no longer than the data: in an honest file no two fields share bytes.
+        Together the fields are no longer than the data: in an honest file no two share bytes.
         """
         head, step, word = (8, 20, 8) if self.big else (2, 12, 4)
         if not 0 < at <= len(self.data) - head:
@@ -157,7 +157,7 @@ class Tiff:
         return np.frombuffer(data, f"{self.order}{sign}{size}").astype(f"{sign}{size}")
 
     def tree(self, at: int, *, only: Container[int] | None = None, depth: int = 2) -> Tree:
-        """Read the directory, or `only` these tags of it, with all EXIF, GPS and such below it."""
+        """Read the directory, or `only` these tags, with the EXIF, GPS and such trees below it."""
         fields = self.directory(at)
         tree: Tree = {}
         for tag, (type_, count, _, value) in fields.items():
@@ -176,7 +176,7 @@ class Tiff:
 
 
 def packed(tree: Tree, start: int, *, big: bool = False) -> bytes:
-    """Pack a little-endian directory with all below it, to lie at `start`."""
+    """Pack a little-endian directory, with all directories below it, to lie at `start`."""
     head, step, word = ("<Q", 20, "<Q") if big else ("<H", 12, "<I")
     size = struct.calcsize(word)
     beyond = start + struct.calcsize(head) + step * len(tree) + size

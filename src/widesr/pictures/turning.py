@@ -1,4 +1,4 @@
-"""Turns and mirrors pictures to stand upright, in memory or by way of a file."""
+"""Turns and mirrors pictures to stand upright, in memory or through a temporary file."""
 
 import os
 import tempfile
@@ -13,14 +13,14 @@ from widesr.pixels.rows import Band, Pixels, Rows
 _BAND = 2**22
 """The approximate number of bytes that are turned at once."""
 _IN_MEMORY = 2**26
-"""The most bytes of a picture that is turned in memory; a larger one goes by way of a file."""
+"""The most bytes of a picture that is turned in memory; a larger one goes through a file."""
 
 
 def upright(path: Path, rows: Rows, orientation: int) -> Rows:
     """Apply an EXIF orientation, 1 to 8.
 
     Raises:
-        ImageReadError: The file by way of which rows are turned failed; raised when they are read.
+        ImageReadError: The temporary file for turning failed; raised when rows are read.
     """
     if orientation == 2:
         return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
@@ -34,7 +34,7 @@ def upright(path: Path, rows: Rows, orientation: int) -> Rows:
 
 
 def turned(array: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror (H, W, C) as an EXIF orientation says, 1 to 8; a view."""
+    """Turn and mirror (H, W, C) as an EXIF orientation, 1 to 8, says; the result is a view."""
     if orientation > 4:
         array = array.transpose(1, 0, 2)
     if orientation in (3, 6, 7):
@@ -45,7 +45,7 @@ def turned(array: Pixels, orientation: int) -> Pixels:
 
 
 def _turned_on_disk(path: Path, rows: Rows, orientation: int) -> Iterator[Band]:
-    """Turn a picture that is too large for memory: its last row, or column, may come first."""
+    """Turn a picture that is too large for memory, as its last row or column may come first."""
     height, width, channels = rows.shape
     row_bytes = rows.nbytes // height
     sideways, backwards = orientation > 4, orientation in (3, 4, 7, 8)

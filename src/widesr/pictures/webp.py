@@ -1,4 +1,4 @@
-"""Puts WebP together chunk by chunk: libvips would join frames that are equal, and change EXIF.
+"""Builds WebP files chunk by chunk, as libvips would join equal frames, and change EXIF.
 
 Source: WebP Container Specification, VP8X, ANIM and ANMF.
 """
@@ -14,7 +14,7 @@ _MOST_BYTES = 2**32 - 2
 
 
 class WebpFrame(NamedTuple):
-    """A box of a frame that replaces what was there."""
+    """The box of a frame, which replaces the pixels before it."""
 
     x: int
     """The left edge, an even number, as is `y`."""
@@ -23,7 +23,7 @@ class WebpFrame(NamedTuple):
     height: int
     milliseconds: int
     still: bytes
-    """A WebP file of it."""
+    """A WebP file of the box."""
 
 
 def write_webp(
@@ -36,16 +36,16 @@ def write_webp(
     icc: bytes | None,
     metadata: Metadata,
 ) -> None:
-    """Put WebP files together to an animation.
+    """Join WebP files into an animation.
 
     Args:
-        file: An empty file, which is filled.
+        file: An empty file to write to.
         frames: The frames, of which the first covers the canvas.
         size: The (height, width) of the canvas, in pixels.
         has_alpha: True if any frame has alpha.
-        plays: Times that the frames are shown; 0 is for ever.
-        icc: The profile of all.
-        metadata: EXIF and XMP of all.
+        plays: The number of times that the animation is shown; 0 means for ever.
+        icc: The profile of all frames.
+        metadata: EXIF and XMP of the animation.
 
     Raises:
         OverflowError: The file would be larger than the format allows.
@@ -70,7 +70,7 @@ def write_webp(
 
 
 def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
-    """Put a block of EXIF in the place of the one that libvips wrote."""
+    """Replace the EXIF block that libvips wrote."""
     chunks = (
         _chunk(name, exif if name == b"EXIF" else body) for name, body in _walk_chunks(encoded)
     )
@@ -78,7 +78,7 @@ def webp_with_exif(encoded: bytes, exif: bytes) -> bytes:
 
 
 _REPLACES = 0x02
-"""The frame replaces what was there, and stays for the next one."""
+"""The frame replaces the pixels before it, and stays for the next one."""
 
 
 def _frame(frame: WebpFrame) -> bytes:

@@ -1,4 +1,4 @@
-"""Decodes still pictures that cannot pass row by row: BMP, Netpbm, GIF, HEIC."""
+"""Decodes still pictures that cannot be read row by row: BMP, Netpbm, GIF, HEIC."""
 
 from widesr.pictures.bmp import open_bmp
 from widesr.pictures.gif import read_gif
@@ -10,12 +10,12 @@ from widesr.pixels.rows import Pixels
 
 
 def open_whole(file: PictureFile, kind: str) -> Bitmap:
-    """Read the header of an open file that is of a kind of `WHOLE` by its content.
+    """Read the header of an open file whose content is of a kind in `WHOLE`.
 
     Raises:
-        ImageFormatError: A variant that is not read.
+        ImageFormatError: The file is of an unsupported variant.
         MissingExtraError: The decoder of this format is not installed.
-        ValueError: It is damaged or cut short; the cause alone.
+        ValueError: The file is damaged or cut short; the message is the cause alone.
     """
     return _OPENERS[kind](file)
 
@@ -24,7 +24,7 @@ def _open_gif(file: PictureFile) -> Bitmap:
     gif = read_gif(file)
 
     def decode() -> Pixels:
-        (pixels,) = gif.drawn(file)  # all of it: a warning comes at its end
+        (pixels,) = gif.drawn(file)  # to its end, where it may warn
         return pixels
 
     return Bitmap(

@@ -34,7 +34,7 @@ FORMATS = {
 
 
 _GIF = {".gif": "gif"}
-"""The format of animations alone: a still picture would lose its colours for nothing."""
+"""The format for animations alone: a still picture would lose colours in it for nothing."""
 
 
 def output_format(
@@ -48,10 +48,10 @@ def output_format(
     Args:
         target: The output; for a file object the format must be given.
         format: A suffix, with or without its dot.
-        animated: GIF is a format too.
+        animated: True if GIF is to be a format too.
 
     Raises:
-        ImageFormatError: There is no writer for it.
+        ImageFormatError: There is no writer for the format.
     """
     path = name_of(target)
     if not format and not isinstance(target, str | os.PathLike):
@@ -81,9 +81,9 @@ def write_picture(
     overwrite: bool = False,
     sealed: Callable[[int], None] = ignore,
 ) -> None:
-    """Write the whole file or none.
+    """Write a picture: the whole file or none.
 
-    16 bits stay 16 in PNG and TIFF, and are rounded to 12 in AVIF, to 8 in JPEG and WebP. IPTC
+    16 bits stay 16 in PNG and TIFF, and are rounded to 12 in AVIF, and to 8 in JPEG and WebP. IPTC
     goes into JPEG, TIFF and PNG, which alone have a place for it.
 
     Args:
@@ -91,15 +91,15 @@ def write_picture(
             mode: nothing is written to it before the picture is complete.
         picture: The picture to write.
         format: A key or a value of `FORMATS`; by default the path's suffix decides.
-        quality: 1 to 100, of JPEG, WebP and AVIF.
-        lossless: Every value is kept, or the picture refused.
-        overwrite: Replace a file that is there.
+        quality: The quality of JPEG, WebP and AVIF, 1 to 100.
+        lossless: True to keep every value or refuse the picture.
+        overwrite: True to replace an existing file.
         sealed: Called with the descriptor of the whole file just before it takes its name.
 
     Raises:
         UsageError: `quality` is not from 1 to 100.
-        ImageFormatError: No such format, or it cannot hold this picture.
-        OutputExistsError: `path` is there, and `overwrite` is not set.
+        ImageFormatError: There is no such format, or it cannot hold this picture.
+        OutputExistsError: The target is a path that exists, and `overwrite` is False.
         ImageWriteError: The folder is missing, full, or takes no file.
     """
     if not isinstance(picture, Picture):
@@ -128,10 +128,10 @@ def write_stream(
     overwrite: bool = False,
     sealed: Callable[[int], None] = ignore,
 ) -> None:
-    """Write a picture while it passes; arguments and errors as for `write_picture`.
+    """Write a streamed picture; arguments and errors are as for `write_picture`.
 
     Raises:
-        Exception: Any exception that comes while its rows are made; no file is left then.
+        Exception: Any exception that is raised while its rows are made; no file is left then.
     """
     path, kind = name_of(target), output_format(target, format=format)
     check_quality(quality)
@@ -148,17 +148,17 @@ def check_quality(quality: int) -> None:
     """Refuse a quality that is not from 1 to 100.
 
     Raises:
-        UsageError: It is not.
+        UsageError: The quality is out of this range.
     """
     if not 1 <= quality <= 100:
         raise UsageError(f"the quality is {quality}, expected 1 to 100", options=["quality"])
 
 
 def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
-    """Refuse what the format has no room for.
+    """Refuse a picture that the format has no room for.
 
     Raises:
-        ImageFormatError: The picture or its metadata is too large.
+        ImageFormatError: The picture or its metadata is too large, or its band has no place.
     """
     encoder, name, rows = ENCODERS[kind], title(kind), stream.rows
     if max(rows.width, rows.height) > encoder.longest:
@@ -184,10 +184,10 @@ def check_fits(path: Path, stream: PictureStream, kind: str) -> None:
 
 
 def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A002 (users' word)
-    """Refuse a format that keeps no picture whole.
+    """Refuse a format that is never lossless.
 
     Raises:
-        ImageFormatError: It is JPEG, or there is no writer for it.
+        ImageFormatError: The format is JPEG, or there is no writer for it.
     """
     if output_format(path, format=format) == "jpeg":
         raise ImageFormatError(
@@ -197,7 +197,7 @@ def check_lossless(path: Path, *, format: str | None = None) -> None:  # noqa: A
 
 
 def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None:
-    """Refuse a picture of which the format would lose something.
+    """Refuse a picture that the format cannot hold without loss.
 
     Raises:
         ImageFormatError: The format has no place for its depth or its profile.
@@ -215,10 +215,10 @@ def check_lossless_picture(path: Path, stream: PictureStream, kind: str) -> None
 
 
 def check_opaque(path: Path, stream: PictureStream) -> None:
-    """Read a picture to see whether it is opaque, if its format has no alpha.
+    """Read a picture to check that it is opaque, if its format has no alpha.
 
     Raises:
-        ImageFormatError: It is partly transparent, and the format has no place for that.
+        ImageFormatError: The picture is partly transparent, and the format has no alpha.
     """
     kind = output_format(path)
     if stream.has_alpha and not ENCODERS[kind].alpha:

@@ -69,11 +69,18 @@ def overlapped(
 
 
 def in_threads(
-    items: Iterable[Item], make: Callable[[Item], Made], *, threads: int
+    items: Iterable[Item], make: Callable[[Item], Made], *, threads: int, waiting: int = 1
 ) -> Generator[Made]:
-    """Make several items at once, each in a thread; one more item waits to be started.
+    """Make several items at once, each in a thread.
 
     Closing the generator waits for the items that are being made; no thread stays behind.
+
+    Args:
+        items: The items, in order.
+        make: Function that makes an item's result.
+        threads: The number of items that are made at once.
+        waiting: The largest number of items that wait to be started. With as many as threads, no
+            thread is idle while the caller is busy with a result.
 
     Yields:
         The result of each item, in order, as soon as it is ready.
@@ -87,7 +94,7 @@ def in_threads(
         under_way: deque[Future[Made]] = deque()
         for item in items:
             under_way.append(makers.submit(make, item))
-            if len(under_way) > threads:
+            if len(under_way) >= threads + waiting:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()

@@ -72,7 +72,7 @@ def upscale_bands(
         return tile, sr
 
     parts = list[Tensor]()
-    filled = in_threads(pieces(), fill, threads=streams)
+    filled = in_threads(pieces(), fill, threads=streams, waiting=streams)
     with closing(filled):
         for done, (tile, made) in enumerate(filled, start=1):
             if progress is not None:

@@ -1,1 +1,1 @@
-"""Upscale clips: decode, make each frame larger, encode, and copy all else as it is."""
+"""Upscale clips: decode, upscale each frame, encode, and copy everything else unchanged."""

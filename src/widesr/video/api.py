@@ -39,38 +39,40 @@ def upscale_video(
     on_progress: Progress = lambda _done, _all: None,
     **settings: Unpack[EngineSettings],
 ) -> VideoResult:
-    """Upscale a clip: every frame at its time, and all that lies beside the video copied.
+    """Upscale a clip: every frame keeps its time, and all other streams are copied.
 
-    The output is there when it is whole. If this is stopped or the process killed, the same call
-    goes on where it was, with at most the last segment of frames to be made again.
+    The output appears only once it is whole. If the call is stopped or the process killed, the same
+    call resumes the work, and makes at most the last segment of frames again.
 
     Args:
-        path: The clip; or a folder of pictures that are its frames, with `fps`.
-        out: The output; its ending names the container. None is beside the clip: clip_x2.mp4.
+        path: The clip, or a folder of pictures that are its frames, with `fps`.
+        out: The output; its ending names the container. None writes beside the clip: clip_x2.mp4.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
         width: The width of the output in pixels, instead of a scale; the aspect is kept.
         height: The same for the height.
         longest: The same for the longer side.
         fit: (width, height) of a box that the output fills as far as its aspect allows.
-        model: A name, as for `Upscaler.load`; or what was loaded: then no size is given.
-        codec: "h264", "hevc", "av1", "vp9", "ffv1" or "prores"; None is HEVC for HEVC and HDR, VP9
-            in WebM and else H.264.
-        crf: The quality that the encoder aims at, as it counts: less is better.
+        model: A name, as for `Upscaler.load`, or a loaded upscaler, for which neither a size nor
+            settings may be given.
+        codec: "h264", "hevc", "av1", "vp9", "ffv1" or "prores"; None is HEVC for HEVC and HDR, else
+            H.264; in WebM it is AV1 for AV1, else VP9.
+        crf: The encoder's quality setting, on the scale of its codec: lower is better.
         lossless: Encode without loss.
-        deinterlace: Make one picture of the two fields of an interlaced clip, which is refused
-            otherwise.
-        damaged: "refuse" a clip of which frames cannot be decoded, or "repeat" the last good one.
-        overwrite: Replace an output that is there.
-        fps: The frames in a second, of a folder of pictures.
+        deinterlace: Merge the two fields of an interlaced clip into one picture; such a clip is
+            refused otherwise.
+        damaged: "refuse" a clip with frames that cannot be decoded, or "repeat" the last good one.
+        overwrite: Replace an output that exists.
+        fps: The frames per second of a folder of pictures.
         max_pixels: The largest picture that is decoded.
-        on_progress: Called after each frame with those that are done and those in all, about.
+        on_progress: Called after each frame with the number of frames done and the approximate
+            total.
         **settings: The settings of `Upscaler.load`: `tile`, `threads`, `precision` and others.
 
     Raises:
         VideoReadError: The clip is missing, damaged, encrypted, or holds no video.
-        VideoFormatError: It is Dolby Vision, interlaced or transparent, or the output's container
-            does not hold a stream of it.
-        OutputExistsError: The output is there already.
+        VideoFormatError: The clip is Dolby Vision, interlaced or transparent, or the output's
+            container cannot hold one of its streams.
+        OutputExistsError: The output exists already.
         ImageWriteError: The output cannot be written.
         MissingExtraError: The extra `video` is not installed.
         WidesrError: The errors of `Upscaler.load`.
@@ -120,17 +122,17 @@ def upscale_video(
 def upscale_frames(
     frames: Iterable[Plane], *, model: AnyUpscaler | FrameUpscaler
 ) -> Iterator[Plane]:
-    """Upscale frames as they come: one comes out for each that goes in, in order.
+    """Upscale frames as they arrive: one comes out for each that goes in, in order.
 
     A frame that equals the one before it is not computed again. Networks that look at several
-    frames begin anew where a scene does.
+    frames start afresh at each new scene.
 
     Args:
         frames: uint8 or uint16, RGB (H, W, 3) or grey (H, W, 1), all of one size and type.
         model: A loaded upscaler, such as `Upscaler.load` gives.
 
     Raises:
-        ShapeError: A frame is unlike the first.
+        ShapeError: A frame differs from the first in size or type.
     """
     upscaler = SingleFrames(model) if isinstance(model, AnyUpscaler) else model
     cuts = CutDetector()

@@ -1,4 +1,4 @@
-"""Read what a clip says of its video: how large it is, how it is shown, timed and coloured."""
+"""Read what a clip states about its video: its size, display, timing and colours."""
 
 import re
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ from widesr.video.planes import HAS_ALPHA, layout_of
 from widesr.video.wholeness import is_encrypted, missing_bytes
 
 _FASTEST = 240
-"""Frames a second; a higher rate is only the common measure of uneven times."""
+"""Frames per second; a higher rate is only the common denominator of uneven frame times."""
 _LOOKED_AT = 12
-"""Frames that are decoded to learn what a stream holds."""
+"""Frames decoded to learn what a stream holds."""
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,mxf,yuv4mpegpipe,nut"
-"""The kinds of files that FFmpeg opens: no playlists, which would lead it to other files."""
+"""The kinds of files that FFmpeg may open: no playlists, which would lead it to other files."""
 _CLOCKS = ("mpegts", "mpeg")
-"""Containers whose clock is a broadcast's or a disc's, which begins anywhere."""
+"""Containers with the clock of a broadcast or a disc, which may begin at any time."""
 _LATE = 60
-"""Seconds; a film that begins later on such a clock is moved to the start of the output."""
+"""Seconds; a film that begins later than this on such a clock is shifted to the output's start."""
 _FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
 _SITING = re.compile(r"\b(top|bottom|center|topleft|bottomleft|left)\)")
 _logging = Lock()
@@ -39,7 +39,7 @@ _logging = Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """The video stream of a file, and what is said about it."""
+    """The video stream of a file, and what the file states about it."""
 
     path: Path
     format: str
@@ -52,49 +52,49 @@ class Clip:
     layout: Layout
     colour: Colour
     time_base: Fraction
-    """The seconds in a tick of the timestamps."""
+    """Seconds per tick of the timestamps."""
     rate: Fraction
-    """The mean frame rate; for what wants one, never for a timestamp."""
+    """The mean frame rate; timestamps come from the stream, or from this rate if it has none."""
     nominal_rate: Fraction
-    """The rate of which every frame's time is a multiple, where that can be said."""
+    """The rate on whose grid every frame's time lies; the mean rate if no such rate is known."""
     aspect: Fraction | None
-    """The width of a pixel divided by its height; None if it is not said."""
+    """The width of a pixel divided by its height; None if it is not stated."""
     matrix: tuple[int, ...] | None
-    """The turn of the pictures when they are shown, as FFmpeg's display matrix."""
+    """FFmpeg's display matrix, which turns or mirrors the pictures when they are shown."""
     frames: int
-    """The number of frames, about, by what the file says; 0 if nothing."""
+    """The approximate number of frames by what the file states; 0 if it states nothing."""
     duration: int | None
     """The duration that the stream states, in ticks."""
     seconds: float
     """The duration that the file states; 0 if none."""
     clock: int
-    """Seconds that are taken off all times, as the container's clock began anywhere."""
+    """Seconds subtracted from all times, where the container's clock does not begin near 0."""
     interlaced: bool
     is_hdr10_plus: bool
     """True if frames have HDR metadata of their own, which is not kept."""
     has_captions: bool
-    """True if closed captions lie in the frames, as in American television; they are not kept."""
+    """True if the frames carry closed captions, as in American television; these are not kept."""
     incomplete: int
-    """The bytes that the file states and does not have."""
+    """The number of bytes by which the file is shorter than it states."""
 
 
 def is_clip(path: Path) -> bool:
-    """Say whether a name is that of a clip."""
+    """Say whether a file name is that of a clip."""
     return path.suffix.lower() in CLIP_SUFFIXES
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """Open a file of FFmpeg's, for reading.
+    """Open a file for reading with FFmpeg.
 
     Raises:
-        VideoReadError: It is missing, or no clip.
+        VideoReadError: The file is missing, or is not a clip.
         MissingExtraError: The extra `video` is not installed.
     """
     av = load_av()
     try:
         container = av.open(
-            f"file:{path}",  # else a name with a colon might be taken for an address
+            f"file:{path}",  # without "file:", a name with a colon might be taken for a URL
             metadata_errors="surrogateescape",
             container_options={"protocol_whitelist": "file", "format_whitelist": _CONTAINERS},
         )
@@ -105,10 +105,10 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def video_of(container: Any, path: Path) -> Any:  # noqa: ANN401 (av's)
-    """Find the video stream: the first that is no cover picture.
+    """Find the first video stream that is not a cover picture.
 
     Raises:
-        VideoReadError: There is none, or none that can be decoded.
+        VideoReadError: There is no such stream, or it cannot be decoded.
     """
     streams = [each for each in container.streams.video if not is_cover(each)]
     if not streams:
@@ -122,7 +122,7 @@ def video_of(container: Any, path: Path) -> Any:  # noqa: ANN401 (av's)
 
 
 def is_cover(stream: Any) -> bool:  # noqa: ANN401 (av's)
-    """Say whether a stream is a picture beside the film."""
+    """Say whether a stream is a cover picture instead of a film."""
     return bool(stream.disposition & load_av().stream.Disposition.attached_pic)
 
 
@@ -132,16 +132,16 @@ class Glance(NamedTuple):
     height: int
     width: int
     frames: int
-    """About; 0 where it says nothing."""
+    """The approximate number of frames; 0 if the clip states nothing."""
     codec: str
     bits: int
-    """The bits of a channel."""
+    """Bits per channel."""
     interlaced: bool
-    """True if it says so; some say it of their frames alone."""
+    """True if the stream says so; some clips mark only their frames."""
 
 
 def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
-    """Read what a clip states; arguments and errors as `read_clip`, as far as that goes."""
+    """Read what a clip states, without decoding; see `read_clip` for the arguments and errors."""
     load_av()
     _check_there(path)
     with opened(path) as container:
@@ -162,10 +162,10 @@ def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
 
 
 def check_progressive(path: Path, *, interlaced: bool, deinterlace: bool) -> None:
-    """Refuse an interlaced clip whose fields are not to be made one picture.
+    """Refuse an interlaced clip unless its two fields are to be merged into one picture.
 
     Raises:
-        VideoFormatError: It is one.
+        VideoFormatError: The clip is interlaced, and `deinterlace` is False.
     """
     if interlaced and not deinterlace:
         raise VideoFormatError(
@@ -175,7 +175,7 @@ def check_progressive(path: Path, *, interlaced: bool, deinterlace: bool) -> Non
 
 
 def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
-    """Read what a clip says of itself, and look at its first frames.
+    """Read what a clip states about itself, and decode its first frames.
 
     Args:
         path: The file.
@@ -183,8 +183,8 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
 
     Raises:
         VideoReadError: The file is missing, damaged, encrypted, or holds no video.
-        VideoFormatError: The video is Dolby Vision, transparent, or coloured in a way that is not
-            read.
+        VideoFormatError: The video is Dolby Vision, transparent, or in an unsupported colour
+            coding.
         ImageTooLargeError: Its pictures are too large.
         MissingExtraError: The extra `video` is not installed.
     """
@@ -203,7 +203,7 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
                 f"{path}: is Dolby Vision, whose metadata would no longer fit the frames; "
                 "convert it to HDR10, HLG or SDR first"
             )
-        # Lies beside the frames, and the decoders of VP8 and VP9 leave it there.
+        # VP8 and VP9 keep transparency beside the frames, and their decoders ignore it.
         if stream.metadata.get("alpha_mode") == "1":
             raise VideoFormatError(f"{path}: {HAS_ALPHA}")
         frames = _first_frames(container, stream, path)
@@ -277,7 +277,7 @@ def _unreadable(path: Path, error: Exception) -> VideoReadError:
 
 
 def _cut_short(path: Path) -> str:
-    """Say what is missing at the end; in MP4, with it often what says where the rest is."""
+    """Say how many bytes are missing at the end, where an MP4 file often has its index."""
     try:
         missing = missing_bytes(path)
     except OSError:
@@ -309,7 +309,7 @@ def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa
 
 
 def _described(container: Any) -> str:  # noqa: ANN401 (av's)
-    """FFmpeg's description of a file, which alone has the siting of chroma."""
+    """Give FFmpeg's description of a file, the only place that names the chroma siting."""
     av = load_av()
     log = av.logging
     with _logging:
@@ -331,7 +331,7 @@ def _siting(text: str, index: int) -> str | None:
 
 
 def _side_data(frame: Any, name: str, dtype: str) -> NDArray[Any] | None:  # noqa: ANN401 (av's)
-    """Give what lies beside a frame under a name of FFmpeg, as numbers."""
+    """Give a frame's side data by FFmpeg's name for it, as numbers; None if there is none."""
     found = (each for each in frame.side_data if each.type.name == name)
     return next((np.frombuffer(each, dtype) for each in found), None)
 
@@ -344,7 +344,7 @@ def _display_matrix(frame: Any) -> tuple[int, ...] | None:  # noqa: ANN401 (av's
 def _mastering(frame: Any) -> Mastering | None:  # noqa: ANN401 (av's)
     display = _side_data(frame, "MASTERING_DISPLAY_METADATA", "<i4")
     light = _side_data(frame, "CONTENT_LIGHT_LEVEL", "<u4")
-    if display is not None and display[20:22].all():  # what is said: primaries, luminance
+    if display is not None and display[20:22].all():  # primaries, luminance are stated
         over, under = display[:20:2], display[1:20:2]
         stated = tuple(float(value) for value in over / under)
     else:
@@ -372,5 +372,5 @@ def _seconds(container: Any, stream: Any) -> float:  # noqa: ANN401 (av's)
 
 def _clock(container: Any) -> int:  # noqa: ANN401 (av's)
     start = (container.start_time or 0) // 1_000_000
-    is_far = start < 0 or start > _LATE  # it wraps after 26 hours, and then FFmpeg counts below 0
+    is_far = start < 0 or start > _LATE  # it wraps after 26 hours, when FFmpeg counts below 0
     return int(start) if is_far and container.format.name in _CLOCKS else 0

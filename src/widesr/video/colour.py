@@ -1,8 +1,8 @@
-"""Turn the planes of video frames into RGB and back, by what their stream states of its colours.
+"""Convert the planes of video frames to RGB and back, by the colours that their stream states.
 
 Every step is exact to half a level, so a flat colour comes back within one level. FFmpeg's own
 conversion is not: in full range and beyond 8 bits it is up to a whole 8-bit level off, and in
-4:4:4 it overflows for colours outside of RGB.
+4:4:4 it overflows for colours outside RGB.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ Plane = NDArray[Any]
 """uint8 or uint16, (H, W) of one component, or (H, W, C) of pixels."""
 
 UNSPECIFIED = 2
-"""The code for what a stream does not say, of matrix, primaries and transfer (H.273)."""
+"""H.273's code for a matrix, primaries or transfer that the stream does not state."""
 LIMITED, FULL = 1, 2
-"""The codes of ranges, as FFmpeg counts them; 0 is not said."""
+"""FFmpeg's codes of the ranges; 0 means that none is stated."""
 _MATRICES = {
     1: ("BT.709", 0.2126, 0.0722),
     4: ("FCC", 0.30, 0.11),
@@ -32,7 +32,7 @@ _MATRICES = {
 """The weights of red and blue in luma, by H.273's code."""
 _REFUSED = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
 _HD = 576
-"""The most rows of a picture that is taken for BT.601 where no matrix is stated."""
+"""Largest height, in rows, at which a picture without a stated matrix is taken as BT.601."""
 _HDR = {16: "PQ (SMPTE 2084)", 18: "HLG (ARIB STD-B67)"}
 """The transfers of HDR, by H.273's code."""
 _SITINGS: dict[str, tuple[float, float]] = {
@@ -46,7 +46,7 @@ _SITINGS: dict[str, tuple[float, float]] = {
 """The place of a chroma sample among its luma samples, across and down: 0 at the first, 1 at the
 last."""
 _BAND = 2**17
-"""Pixels that are converted at once, so that they stay in the cache."""
+"""Pixels converted at a time, so that they stay in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,12 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Mastering:
-    """The display that a film was mastered on, and how light it is, as HDR10 states them."""
+    """The display on which a film was mastered, and the film's light levels, as in HDR10."""
 
     display: tuple[float, ...] | None
-    """x and y of red, green, blue and white, then the least and the most candela a square metre."""
+    """x and y of red, green, blue and white, then the least and greatest luminance, cd/m2."""
     light: tuple[int, int] | None
-    """The lightest pixel and the lightest mean of a frame, candela a square metre."""
+    """The light levels of the brightest pixel and of the frame with the highest mean, cd/m2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Colour:
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
     siting: str | None = None
-    """The place of chroma samples, in FFmpeg's words; None if it is not said."""
+    """The place of chroma samples, in FFmpeg's words; None if it is not stated."""
     mastering: Mastering | None = None
 
     @property
@@ -100,7 +100,7 @@ class Colour:
         """Refuse colours that would come out wrong; `found` names the stream.
 
         Raises:
-            VideoFormatError: They have a matrix that is not computed here.
+            VideoFormatError: The matrix is not supported.
         """
         if self.matrix in _REFUSED:
             raise VideoFormatError(
@@ -109,7 +109,7 @@ class Colour:
             )
 
     def guesses(self, layout: Layout, height: int) -> str:
-        """Name what is guessed where the stream does not say it; empty if nothing is."""
+        """Name what is guessed because the stream does not state it; empty if nothing is."""
         if layout.kind == "rgb":
             return ""
         guessed = []
@@ -122,7 +122,7 @@ class Colour:
         return ", ".join(guessed)
 
     def conversion(self, layout: Layout, height: int) -> "Conversion":
-        """Settle how frames of a layout and of this height are converted."""
+        """Choose the conversion for frames of this layout and height."""
         _, red, blue = _MATRICES[self.matrix_or_guess(height)]
         across, down = _SITINGS[self.siting_or_guess]
         return Conversion(
@@ -135,17 +135,17 @@ class Colour:
         )
 
     def matrix_or_guess(self, height: int) -> int:
-        """Give the code of the matrix, that of BT.601 or BT.709 by the height if none is stated."""
+        """Give the matrix's code; if none is stated, BT.601 or BT.709 by the height."""
         return self.matrix if self.matrix in _MATRICES else 1 if height > _HD else 6
 
     @property
     def siting_or_guess(self) -> str:
-        """Name the place of chroma samples, the usual one if none is stated."""
+        """Name the place of chroma samples; the usual one if none is stated."""
         return self.siting if self.siting in _SITINGS else "left"
 
 
 def is_one_colour(pixels: Plane) -> bool:
-    """Say whether a frame (H, W, C) is of a single colour; most are found not to be by a row."""
+    """Say whether a frame (H, W, C) has a single colour; the first row rules most frames out."""
     colour = pixels[0, 0]
     return bool((pixels[0] == colour).all() and (pixels == colour).all())
 
@@ -162,7 +162,7 @@ class Conversion:
     full: bool
     """True if the samples fill their whole range."""
     across: float
-    """The place of a chroma sample behind the first of its luma columns, in columns."""
+    """Offset of a chroma sample from the first of its luma columns, in columns."""
     down: float
     """The same for rows."""
 
@@ -170,7 +170,7 @@ class Conversion:
         """Convert planes to RGB (H, W, 3), or grey (H, W, 1): uint8 from 8 bits, uint16 from more.
 
         Args:
-            planes: (H, W) each, those of chroma smaller by the layout; RGB in the order G, B, R.
+            planes: (H, W) each, chroma smaller as the layout says; RGB in the order G, B, R.
         """
         luma = planes[0]
         height, width = luma.shape
@@ -226,7 +226,7 @@ class Conversion:
         return [luma, *self._split(rgb, luma, top)]
 
     def _split(self, rgb: Plane, luma: Plane, top: int) -> list[Plane]:
-        """Fill luma, and return both planes of chroma."""
+        """Fill `luma`, and return both chroma planes."""
         height, width, _ = rgb.shape
         scale, offset = self._luma
         layout = self.layout
@@ -241,7 +241,7 @@ class Conversion:
         for rows in _bands(len(low[0]), width * layout.down):
             first = rows.start * layout.down
             last = min(rows.stop * layout.down, height)
-            # the rows that the filter reaches beyond this band, repeated at the border
+            # the rows that the filter reads for this band; the border's row repeats beyond it
             reach = np.arange(
                 first - before, (rows.stop - 1) * layout.down + len(taps_down) - before
             )
@@ -266,7 +266,7 @@ class Conversion:
         return low
 
     def _y(self, rgb: Plane) -> NDArray[np.float32]:
-        """Luma of RGB, (h, w) in the levels of `rgb`."""
+        """Compute the luma of RGB: (h, w), in the levels of `rgb`."""
         y = rgb[..., 0] * np.float32(self.red)
         y += rgb[..., 1] * np.float32(1 - self.red - self.blue)
         y += rgb[..., 2] * np.float32(self.blue)
@@ -274,7 +274,7 @@ class Conversion:
 
     @property
     def _luma(self) -> tuple[float, float]:
-        """The levels from black to white, and that of black."""
+        """The number of levels from black to white, and the level of black."""
         unit = 2 ** (self.layout.bits - 8)
         return (self.layout.top, 0) if self.full else (219 * unit, 16 * unit)
 
@@ -283,7 +283,7 @@ class Conversion:
         return self.layout.top if self.full else 224 * 2 ** (self.layout.bits - 8)
 
     def _rgb_factors(self, top: int) -> tuple[tuple[np.float32, np.float32], ...]:
-        """The parts of U and V in R, G and B."""
+        """Give the factors of U and V in R, G and B."""
         green = 1 - self.red - self.blue
         gain = top / self._chroma_scale
         v_red, u_blue = 2 * (1 - self.red) * gain, 2 * (1 - self.blue) * gain
@@ -297,7 +297,7 @@ class Conversion:
     def _upsampled(
         self, planes: Sequence[Plane], size: tuple[int, int]
     ) -> list[NDArray[np.float32]]:
-        """Bring chroma to the size of luma, around zero."""
+        """Upsample chroma to the size of luma, centred on zero."""
         middle = np.float32(2 ** (self.layout.bits - 1))
         full = []
         for plane in planes:
@@ -318,7 +318,7 @@ def _bands(height: int, width: int) -> list[slice]:
 
 
 def _rescaled(plane: NDArray[Any], top: int, new_top: int) -> Plane:
-    """Bring samples from one depth to another, rounded half up."""
+    """Rescale samples from one depth to another, rounding half up."""
     dtype = np.uint8 if new_top <= 255 else np.uint16
     if top == new_top:
         return np.ascontiguousarray(plane, dtype)
@@ -326,7 +326,7 @@ def _rescaled(plane: NDArray[Any], top: int, new_top: int) -> Plane:
 
 
 def _cubic(x: NDArray[Any]) -> NDArray[Any]:
-    """Keys' cubic, a = -0.5."""
+    """Evaluate Keys' cubic kernel, a = -0.5."""
     x = np.abs(x)
     return np.where(
         x <= 1, (1.5 * x - 2.5) * x**2 + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0)
@@ -334,7 +334,7 @@ def _cubic(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _interpolated(values: NDArray[np.float32], factor: int, offset: float) -> NDArray[np.float32]:
-    """Put `factor` rows in the place of each, whose own place is `offset` rows behind the first."""
+    """Interpolate `factor` rows for each row, which lies `offset` rows after the first of them."""
     if factor == 1:
         return values
     n = len(values)
@@ -355,9 +355,10 @@ def _interpolated(values: NDArray[np.float32], factor: int, offset: float) -> ND
 
 
 def _taps(factor: int, offset: float) -> tuple[int, NDArray[np.float32]]:
-    """Weights for one of `factor` samples, at `offset` behind the first; and how many lie before.
+    """Give the weights that make one sample of `factor`, and how many precede the first of these.
 
-    They are a triangle as wide as two of the new samples, so nothing aliases.
+    The new sample lies `offset` after the first of the `factor` samples. The weights form a
+    triangle as wide as two new samples, so nothing aliases.
     """
     if factor == 1:
         return 0, np.ones(1, np.float32)
@@ -371,7 +372,7 @@ def _taps(factor: int, offset: float) -> tuple[int, NDArray[np.float32]]:
 def _filtered(
     values: NDArray[np.float32], taps: NDArray[np.float32], factor: int, n: int
 ) -> NDArray[np.float32]:
-    """Weigh rows, taking `n` results at every `factor`-th."""
+    """Filter rows, and give `n` results, one for every `factor`-th row."""
     last = (n - 1) * factor + 1
     result: NDArray[np.float32] = values[:last:factor] * taps[0]
     for tap in range(1, len(taps)):

@@ -1,4 +1,4 @@
-"""Convert FFmpeg's frames to RGB and back, by its swscale where that is exact to a level."""
+"""Convert FFmpeg's frames to RGB and back, with its swscale where that is exact to one level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from widesr.video.library import load_av
 from widesr.video.planes import make_frame, read_planes, views
 
 Beyond = Any
-"""A frame that holds the part of each plane that RGB cannot hold, around the middle level."""
+"""A frame with the part of each plane that RGB cannot hold, around the middle level."""
 
 _FAST = frozenset(("yuv420p", "yuv422p", "yuv444p"))
-"""Formats of which swscale converts limited range as `Conversion` does, but for one level in one
-value of a hundred, in a third of the time."""
+"""Formats whose limited range swscale converts as `Conversion` does, in a third of the time; one
+value in a hundred differs by one level."""
 _EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 _CUBIC = f"flags=bicubic+{_EXACT}:param0=0:param1=0.5"
 
@@ -23,12 +23,12 @@ class Converter:
     """Converts frames of one layout and colour to RGB and back."""
 
     def __init__(self, colour: Colour, layout: Layout, *, height: int) -> None:
-        """Settle the way.
+        """Choose the conversion.
 
         Args:
             colour: The colours as the stream states them.
             layout: The planes of the frames.
-            height: The rows of the clip, by which a matrix that is not stated is guessed.
+            height: The rows of the clip, from which an unstated matrix is guessed.
         """
         self._layout = layout
         self._middle = (np.uint8 if layout.bits == 8 else np.uint16)(2 ** (layout.bits - 1))
@@ -36,7 +36,7 @@ class Converter:
         self._is_fast = layout.name in _FAST and colour.range != FULL
         matrix, siting = colour.matrix_or_guess(height), colour.siting_or_guess
         self._up = _Swscale(
-            "gbrp",  # a third of the time of "rgb24", for which it has no vector instructions
+            "gbrp",  # a third of the time of "rgb24", for which swscale has no vector code
             f"{_CUBIC}:in_chroma_loc={siting}",
             source=(matrix, LIMITED),
         )
@@ -54,20 +54,20 @@ class Converter:
         self._rgb: Any = None
 
     def to_rgb(self, frame: Any) -> tuple[Plane, Beyond | None]:  # noqa: ANN401 (av's)
-        """Convert a frame to RGB (H, W, 3), or grey (H, W, 1); give what these cannot hold too.
+        """Convert a frame to RGB (H, W, 3) or grey (H, W, 1), and give what these cannot hold.
 
-        Films have levels above white and below black, and colours outside of RGB, which networks
-        do not know. What they hold beyond it is added again after the network.
+        Films have levels above white and below black, and colours outside RGB, which networks do
+        not know. This excess is added back after the network.
 
         Returns:
-            uint8 from 8 bits and uint16 from more; and what lies beyond, None if nothing does.
+            uint8 from 8 bits and uint16 from more; and the excess, None if there is none.
         """
         planes = read_planes(frame, self._layout)
         if self._is_fast and frame.format.name == self._layout.name:
             made = self._up(frame)
             held = views(self._down(made))
             gaps = _gaps(planes, held)
-            # beyond 512 swscale overflows, and full blue becomes none
+            # swscale overflows beyond 512, and full blue turns into none
             if all(gap.max() < self._middle for gap in gaps):
                 green, blue, red = views(made)
                 rgb = np.stack((red, green, blue)).transpose(1, 2, 0)
@@ -81,7 +81,7 @@ class Converter:
     def _beyond(
         self, planes: Sequence[Plane], held: Sequence[Plane], gaps: Sequence[Plane]
     ) -> Beyond | None:
-        """Take what planes have and RGB does not hold, which is at most half of the levels."""
+        """Give the part of the planes that RGB does not hold, at most half of the levels."""
         are_far = [gap > 1 for gap in gaps]
         if not any(each.any() for each in are_far):
             return None
@@ -92,12 +92,12 @@ class Converter:
         return make_frame(rests, self._layout, self._layout.name)
 
     def to_frame(self, rgb: Plane, beyond: Beyond | None, *, pixel_format: str) -> Any:  # noqa: ANN401
-        """Make a frame of RGB or grey, and add what lies beyond, of whatever size that is.
+        """Make a frame from RGB or grey, and add `beyond`, resized to the frame.
 
         Args:
             rgb: (H, W, C), uint8 or uint16.
-            beyond: The rest that `to_rgb` gave, of the same layout.
-            pixel_format: One that holds the values of the layout.
+            beyond: The excess that `to_rgb` gave, of the same layout.
+            pixel_format: A format that holds the values of the layout.
         """
         if self._is_fast and rgb.dtype == np.uint8 and rgb.shape[2] == 3:
             made = self._down(self._filled(rgb))
@@ -113,7 +113,7 @@ class Converter:
         return made
 
     def _filled(self, rgb: Plane) -> Any:  # noqa: ANN401 (av's)
-        """A frame of RGB; it is used again for the next one."""
+        """Copy RGB into a frame, which is used again for the next one."""
         height, width, _ = rgb.shape
         if self._rgb is None or (self._rgb.height, self._rgb.width) != (height, width):
             self._rgb = load_av().VideoFrame(width, height, "rgb24")
@@ -126,12 +126,12 @@ class _Swscale:
     """Converts frames by FFmpeg's filter `scale`, which knows the siting of chroma."""
 
     def __init__(self, target: str, options: str, *, source: tuple[int, int]) -> None:
-        """Convert to the pixel format `target`, from frames of a matrix and a range."""
+        """Convert to the pixel format `target`, from frames of `source`: a matrix and a range."""
         self._target, self._options, self._source = target, options, source
         self._graph: Any = None
 
     def __call__(self, frame: Any, *, size: str = "") -> Any:  # noqa: ANN401 (av's)
-        """Convert a frame; all have the size of the first, and get `size`, as "2560:1440:"."""
+        """Convert a frame, as large as the first, and resize it to `size`, as "2560:1440:"."""
         frame.colorspace, frame.color_range = self._source
         if self._graph is None:
             self._graph = load_av().filter.Graph()

@@ -1,4 +1,4 @@
-"""Decode a clip: every frame in the order in which it is shown, with its time, none lost unsaid."""
+"""Decode a clip: every frame in display order with its time, and none lost without a report."""
 
 import heapq
 from collections import deque
@@ -16,17 +16,17 @@ from widesr.video.library import load_av
 from widesr.video.wholeness import first_break
 
 Damaged = Literal["refuse", "repeat"]
-"""The choice where frames cannot be decoded: refuse the clip, or let the last good one stand in."""
+"""The choice for frames that cannot be decoded: refuse the clip, or repeat the last good one."""
 
 _THREADS = 2
 _ONE_EACH = frozenset(("h264", "hevc", "av1", "vp9", "mpeg2video", "ffv1", "prores", "mjpeg"))
-"""Codecs in which every packet is a frame that is shown, so that one without a frame is damaged."""
+"""Codecs whose every packet is a frame to show, so that a packet without a frame is damaged."""
 _AHEAD = 2
-"""Packets behind one that are looked at: parsers mark one too early."""
+"""Packets of lookahead, as parsers set the mark of damage one packet too early."""
 _REORDERED = frozenset(("h264", "hevc"))
-"""Codecs of which the order of display is found by decoding alone."""
+"""Codecs whose display order only decoding can tell."""
 _STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
-"""Codecs whose decoders hide what is damaged unless they are asked not to."""
+"""Codecs whose decoders hide damage unless they are asked not to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class Frame:
     """A frame as it is shown."""
 
     pts: int
-    """The time at which it is shown, in ticks of `Clip.time_base`."""
+    """Display time, in ticks of `Clip.time_base`."""
     duration: int
-    """Ticks; 0 if it is not known."""
+    """Ticks; 0 if the duration is not known."""
     pixels: Plane
     """RGB (H, W, 3) or grey (H, W, 1), uint8 from 8 bits and uint16 from more."""
     beyond: Beyond | None = None
@@ -45,18 +45,19 @@ class Frame:
 
 @dataclass(kw_only=True)
 class Damage:
-    """The frames that could not be decoded."""
+    """The damage that was found in a clip."""
 
     frames: int = 0
+    """The number of frames that could not be decoded."""
     first: float | None = None
-    """The time of the first of them, in seconds."""
+    """The time of the first of these frames, in seconds."""
     incomplete: int = 0
-    """The bytes that are missing at the end of the file."""
+    """The number of bytes that are missing at the end of the file."""
     broken: int | None = None
-    """The byte behind which frames may be lost unseen; None if there is none."""
+    """The byte after which frames may be lost without an error; None if there is none."""
 
     def add(self, seconds: float) -> None:
-        """Count one more."""
+        """Count one more frame that could not be decoded."""
         self.frames += 1
         self.first = seconds if self.first is None else self.first
 
@@ -94,11 +95,12 @@ class Decoder:
         """Open the clip, and give its frames in order.
 
         Args:
-            skip: So many frames are decoded and not given.
+            skip: The number of frames that are decoded but not given.
 
         Raises:
-            VideoReadError: Frames cannot be decoded, and `damaged` is "refuse"; how many is said.
-            VideoFormatError: The pictures change their size or format on the way.
+            VideoReadError: Frames cannot be decoded, and `damaged` is "refuse"; the message says
+                how many.
+            VideoFormatError: The pictures change their size or format along the way.
         """
         clip = self.clip
         with opened(clip.path) as container:
@@ -123,7 +125,7 @@ class Decoder:
             if frame is None:
                 self.damage.add(float(pts * clip.time_base))
                 if self.damaged == "refuse":
-                    continue  # the others are counted
+                    continue  # go on, to count the others
                 if last is None:
                     waiting.append((pts, duration))
                 elif n > skip:
@@ -146,16 +148,16 @@ class Decoder:
             raise VideoReadError(f"{clip.path}: no frame of its video can be decoded")
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[tuple[int, int, Any]]:  # noqa: ANN401
-        """Give pts, duration and frame; None for a frame of which the packet was there."""
+        """Give the pts, duration and frame of each packet; None for a damaged or lost frame."""
         av = load_av()
         expected: list[int] = []  # times of packets that have no frame yet
         durations: dict[int, int] = {}
         given_up: set[int] = set()
-        corrupt: set[int] = set()  # those of which MPEG-TS has lost a part, or what lay before
+        corrupt: set[int] = set()  # packets of which MPEG-TS lost a part, or what came before
         lost = self.clip.codec in _ONE_EACH
         previous: int | None = None
         step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
-        # AVI has no times of display, and those that FFmpeg makes up are in the order of the file.
+        # AVI has no display times, and those that FFmpeg makes up follow the order of the file.
         has_order_only = self.clip.format == "avi" and self.clip.codec in _REORDERED
         late: int | None = None if has_order_only else 0
         for packet, is_partial in _packets(container, stream):
@@ -223,9 +225,9 @@ class Decoder:
 
 
 def _packets(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401 (av's)
-    """Give each packet, and say whether MPEG-TS has lost a part of it, or what lay before it.
+    """Give each packet, and whether MPEG-TS has lost a part of it or what came before it.
 
-    Where a second stream was joined, time goes back, and nothing is missing.
+    Where a second stream was joined on, time goes back, but nothing is missing.
     """
     held: deque[Any] = deque()
     for packet in chain(container.demux(stream), [None] * _AHEAD):
@@ -241,7 +243,7 @@ def _packets(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:  # noqa
 def _deinterlaced(
     decoded: Iterator[tuple[int, int, Any]], clip: Clip
 ) -> Iterator[tuple[int, int, Any]]:
-    """Make one picture of both fields, by BBC's and Yadif's filter; the times stay."""
+    """Merge both fields into one picture with FFmpeg's bwdif, and keep the times."""
     av = load_av()
     graph: Any = None
     waiting: list[tuple[int, int, Any]] = []

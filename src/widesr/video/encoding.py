@@ -22,25 +22,25 @@ class _Kind(NamedTuple):
     encoder: str
     containers: tuple[str, ...]
     crf: int | None
-    """The default; None where the codec has no such quality."""
+    """The default crf; None if the codec has none."""
     most: int
     """The largest crf."""
     delay: int
-    """Frames that are encoded after one that is shown later."""
+    """Frames that are encoded after one that is shown later: the reorder depth."""
     even: bool
     """True if sides must be even where chroma is subsampled."""
     options: Mapping[str, str]
     lossless: Mapping[str, str] | None
-    """The options that lose nothing; None where there are none."""
+    """The options for lossless encoding; None if there are none."""
 
 
-# At the same PSNR it takes half of the time of "veryfast" for slightly more bytes, and with
-# macroblock trees for fewer of these. Few frames are looked ahead at, each of which takes memory.
+# At the same PSNR, "superfast" takes half the time of "veryfast" for slightly more bytes, and with
+# macroblock trees for fewer bytes. The lookahead is short, as each of its frames takes memory.
 _X264 = {"preset": "superfast", "bf": "2", "rc-lookahead": "8", "threads": "2"}
 _X264_LEAN = {"bf": "0", "rc-lookahead": "3", "threads": "1"}
 """Options for large pictures: 250 MiB at 3840x2160, where reordered frames would take 410."""
 LARGE = 2**22
-"""Pixels of a large picture."""
+"""Pixels above which a picture is large."""
 _X265 = (
     "log-level=error:bframes=2:b-pyramid=1:ref=2:rc-lookahead=12:frame-threads=1:pools=2:"
     "open-gop=0:keyint=-1:info=0"
@@ -72,17 +72,18 @@ CODECS: dict[str, _Kind] = {
         None,
     ),
 }  # fmt: skip
-"""The way to use each codec, by the name that users know."""
+"""The facts about each codec, by the name that users know."""
 
 
 class _Words(NamedTuple):
-    """The words in which an encoder is told how an HDR film was mastered."""
+    """The names of an encoder's options that say how an HDR film was mastered."""
 
     option: str
     display: str
     light: str
     parts: tuple[int, int] | None
-    """The integers that make 1 of chromaticity and of luminance; None if it takes fractions."""
+    """The integers that stand for 1 of chromaticity and of luminance; None if the encoder takes
+    fractions."""
 
 
 _MASTERING = {
@@ -92,7 +93,7 @@ _MASTERING = {
 }
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""The containers that are written, by their endings."""
+"""The containers that can be written, by their endings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +112,14 @@ class Encoding:
     time_base: Fraction
     rate: Fraction
     nominal_rate: Fraction
-    """The rate that the stream states; what counts are the times in the container."""
+    """The rate that the stream states; the times in the container take precedence."""
     aspect: Fraction | None
     crf: int | None
     lossless: bool
 
     @property
     def delay(self) -> int:
-        """Frames that are encoded after one that is shown later."""
+        """Frames that are encoded after one that is shown later: the reorder depth."""
         return 0 if self._is_lean else CODECS[self.codec].delay
 
     def options(self) -> dict[str, str]:
@@ -132,9 +133,9 @@ class Encoding:
         elif self.crf is not None:
             options["crf"] = str(self.crf)
         if self.codec == "h264":
-            params = ["mbtree=1", "force-cfr=1"]  # else the stream states one frame a tick
+            params = ["mbtree=1", "force-cfr=1"]  # otherwise it states one frame per tick
             if "avx512f" in cpu().flags:
-                params.append("asm=avx2")  # x264 165's AVX-512 gives other bytes each time
+                params.append("asm=avx2")  # x264 165's AVX-512 is not deterministic
             options["x264-params"] = ":".join(params)
         if self.codec in _MASTERING and (mastering := self.colour.mastering):
             words = _MASTERING[self.codec]
@@ -146,7 +147,7 @@ class Encoding:
 
     @property
     def keeps_mastering(self) -> bool:
-        """Say whether the stream has a place for how an HDR film was mastered."""
+        """Say whether the stream can state how an HDR film was mastered."""
         return self.codec in _MASTERING
 
     @property
@@ -154,7 +155,7 @@ class Encoding:
         return self.codec == "h264" and self.width * self.height > LARGE
 
     def apply(self, context: Any) -> None:  # noqa: ANN401 (av's)
-        """Set an encoder up."""
+        """Configure an encoder."""
         context.width, context.height = self.width, self.height
         context.pix_fmt = self.pixel_format
         context.time_base = self.time_base
@@ -170,7 +171,7 @@ class Encoding:
 
 
 def _stated(mastering: Mastering, words: _Words) -> Iterator[str]:
-    """State how a film was mastered, in an encoder's words."""
+    """Give the encoder's parameters that say how a film was mastered."""
     if mastering.display is not None:
         xy, luminance = words.parts or (1, 1)
         rx, ry, gx, gy, bx, by, wx, wy, least, most = (
@@ -193,19 +194,20 @@ def choose_encoding(
     crf: int | None = None,
     lossless: bool = False,
 ) -> Encoding:
-    """Choose codec, pixel format and quality for what becomes of a clip.
+    """Choose the codec, pixel format and quality of a clip's output.
 
     Args:
         clip: The input.
         out: The output; its ending names the container.
         size: (height, width) of the output.
-        codec: The codec; None is HEVC for HEVC and HDR, VP9 in WebM, and H.264 for all others.
-        crf: The quality by which the encoder aims, as it counts: less is better.
-        lossless: Lose nothing.
+        codec: The codec; None is HEVC for HEVC and HDR, else H.264; in WebM it is AV1 for AV1,
+            else VP9.
+        crf: The encoder's quality setting, on the scale of its codec: lower is better.
+        lossless: Encode without loss.
 
     Raises:
         UsageError: The codec, the container and the quality do not go together.
-        VideoFormatError: The container is not written.
+        VideoFormatError: The container cannot be written.
     """
     container = container_of(out)
     if codec is None:
@@ -240,11 +242,11 @@ def check_codec(codec: Codec | None, out: Path, *, crf: int | None, lossless: bo
     """Refuse a codec, a container and a quality that do not go together, before a clip is read.
 
     Raises:
-        UsageError: They do not.
-        VideoFormatError: The container is not written.
+        UsageError: The codec, the container and the quality do not go together.
+        VideoFormatError: The container cannot be written.
     """
     container = container_of(out)
-    if codec is None:  # of those that may come of it, all take the same
+    if codec is None:  # the codec that is chosen later accepts the same
         codec = "vp9" if container == "webm" else "h264"
     if codec not in CODECS:
         raise UsageError(f"codec {codec!r} is not known; expected one of {', '.join(CODECS)}")
@@ -268,10 +270,10 @@ def check_codec(codec: Codec | None, out: Path, *, crf: int | None, lossless: bo
 
 
 def container_of(out: Path) -> str:
-    """Tell FFmpeg's name of the container by a file's ending.
+    """Give FFmpeg's name of the container that a file's ending stands for.
 
     Raises:
-        VideoFormatError: It is none that is written.
+        VideoFormatError: No container with this ending can be written.
     """
     found = CONTAINERS.get(out.suffix.lower())
     if found is None:
@@ -282,14 +284,14 @@ def container_of(out: Path) -> str:
 
 
 def default_codec(codec: str, container: str, *, is_hdr: bool) -> Codec:
-    """Choose the codec of what becomes of a clip in another one, where none is asked for."""
+    """Choose the output's codec from the input's `codec`, if the user names none."""
     if container == "webm":
         return "av1" if codec == "av1" else "vp9"
     return "hevc" if codec == "hevc" or is_hdr else "h264"
 
 
 def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, str]:
-    """The format nearest to the input's among those of the encoder that hold all of it."""
+    """Choose the encoder's pixel format that loses least, and of equals the nearest one."""
     av = load_av()
     wanted = clip.layout
     if codec == "h264" and wanted.kind == "rgb" and wanted.bits == 8 and lossless:
@@ -325,10 +327,10 @@ def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, 
 
 
 def _colour(clip: Clip, layout: Layout, codec: Codec) -> Colour:
-    """The colours of the output: the input's, where its planes are not made of RGB."""
+    """Give the colours of the output: the input's, unless RGB becomes YUV or grey."""
     colour = clip.colour
     if codec in ("h264", "hevc") and (layout.across, layout.down) != (2, 2):
-        colour = replace(colour, siting=None)  # they state it of 4:2:0 alone
+        colour = replace(colour, siting=None)  # these codecs state it of 4:2:0 alone
     if clip.layout.kind != "rgb" or layout.kind == "rgb":
         return colour
     return replace(colour, matrix=Colour().matrix_or_guess(clip.height), range=LIMITED)

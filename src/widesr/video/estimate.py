@@ -1,13 +1,13 @@
-"""Say before the work how long it will take and how large the output will be, about."""
+"""Estimate, before the work, how long it will take and how large the output will be."""
 
 from typing import NamedTuple
 
 from widesr.video.upscale import Work
 
 _LOSSLESS = 0.4
-"""The share of the raw bytes that lossless coding takes of films, about."""
+"""The approximate share of a film's raw bytes that lossless coding takes."""
 _BITS = {"h264": 0.16, "hevc": 0.11, "av1": 0.09, "vp9": 0.11, "prores": 3.6}
-"""Bits for a pixel at the default quality, about; upscaled pictures are smooth, and take less."""
+"""Approximate bits per pixel at the default quality; smooth upscaled pictures take less."""
 
 
 class Forecast(NamedTuple):
@@ -20,7 +20,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(work: Work) -> Forecast:
-    """Measure the networks' speed on a small sample, and count."""
+    """Measure the network's speed on a small sample, and extrapolate to the clip."""
     clip, encoding = work.clip, work.encoding
     pixels = encoding.width * encoding.height
     seconds = work.upscaler.seconds_for(clip.height, clip.width) * clip.frames

@@ -1,4 +1,4 @@
-"""Make frames larger, one after another; what was done for the frame before is not done again."""
+"""Upscale frames one after another, and reuse what was computed for the frame before."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -16,11 +16,11 @@ from widesr.video.still import Remembering
 from widesr.video.temporal import TemporalFrames, find_temporal
 
 MAX_MEMORY = 3 * 2**27
-"""Bytes that the upscaler may take, about; the frames under way and the encoder take as much."""
+"""Approximate bytes that the upscaler may take; frames in flight and the encoder take as much."""
 
 
 class FrameUpscaler(Protocol):
-    """Makes the frames of a clip larger; it may look at several of them at once."""
+    """Upscales the frames of a clip; it may look at several of them at once."""
 
     model: str
     """The name for reports."""
@@ -29,13 +29,13 @@ class FrameUpscaler(Protocol):
     has_state: bool
     """True if the result of a frame depends on other frames."""
     lead: int
-    """Frames before a segment that are made again, unseen, so that it does not begin with
-    nothing; 0 without a state."""
+    """Frames before a segment that are made again and dropped, so that the segment does not begin
+    without a state; 0 if there is no state."""
     look_ahead: int
-    """Frames behind a frame that are read for it."""
+    """Frames after a frame that are read to compute it."""
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Give the (height, width) of what becomes of a frame of this size."""
+        """Give the (height, width) of the output for a frame of this size."""
 
     def seconds_for(self, height: int, width: int) -> float:
         """Estimate how long a frame of this size takes."""
@@ -43,7 +43,7 @@ class FrameUpscaler(Protocol):
     def upscale_scene(self, frames: Iterable[Plane]) -> Iterator[Plane]:
         """Upscale the frames of one scene, in order: one comes out for each that goes in.
 
-        Any state begins anew with each call, as no scene is made of another.
+        Any state starts afresh with each call, as no scene depends on another.
 
         Args:
             frames: RGB (H, W, 3) or grey (H, W, 1), uint8 or uint16, all alike.
@@ -51,27 +51,27 @@ class FrameUpscaler(Protocol):
 
 
 class SingleFrames:
-    """Upscales each frame by itself, by whatever upscales pictures.
+    """Upscales each frame by itself, with any upscaler of pictures.
 
-    Tiles that have not changed since the frame before are taken from it.
+    Tiles that have not changed since the frame before are reused.
     """
 
     has_state = False
     lead = look_ahead = 0
 
     def __init__(self, upscaler: AnyUpscaler) -> None:
-        """Use any upscaler of pictures; its networks remember their tiles from now on."""
+        """Use an upscaler of pictures, whose networks remember their tiles from now on."""
         self.model = upscaler.model
         self.weights_sha256 = upscaler.weights_sha256
         self._upscaler = upscaler
         self._remembering = [_remembering(each) for each in _networks(upscaler)]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Give the (height, width) of what becomes of a frame of this size."""
+        """Give the (height, width) of the output for a frame of this size."""
         return self._upscaler.output_size(height, width)
 
     def seconds_for(self, height: int, width: int) -> float:
-        """Estimate how long a frame of this size takes, if nothing of it was there before."""
+        """Estimate how long a frame of this size takes if no tile can be reused."""
         for each in self._remembering:
             each.forget()
             each.is_off = True
@@ -93,7 +93,7 @@ class SingleFrames:
             yield sr
 
     def _upscaled(self, frame: Plane) -> Plane:
-        """Upscale one frame; one of a single colour, as between scenes, keeps it to the level."""
+        """Upscale one frame; if it has a single colour, as between scenes, keep that exactly."""
         if is_one_colour(frame):
             size = self._upscaler.output_size(*frame.shape[:2])
             return np.broadcast_to(frame[0, 0], (*size, frame.shape[2]))
@@ -103,12 +103,12 @@ class SingleFrames:
 def load_frame_upscaler(
     name: str, *, target: Target, options: EngineOptions | None = None
 ) -> FrameUpscaler:
-    """Load what makes the frames of clips larger; arguments and errors as `load_upscaler`.
+    """Load an upscaler of frames; arguments and errors are those of `load_upscaler`.
 
     Raises:
         MissingExtraError: The extra `video` is not installed.
     """
-    load_av()  # what is missing is said before a network is loaded
+    load_av()  # reports a missing extra before a network is loaded
     options = options or EngineOptions(max_memory=MAX_MEMORY)
     if (model := find_temporal(name, target=target)) is not None:
         return TemporalFrames.of_model(model, options, target=target)
@@ -116,7 +116,7 @@ def load_frame_upscaler(
 
 
 def _networks(upscaler: AnyUpscaler) -> list[Upscaler]:
-    """The networks that an upscaler runs."""
+    """List the networks that an upscaler runs."""
     each: Iterable[AnyUpscaler] = (
         upscaler.networks.values() if isinstance(upscaler, SizedUpscaler) else (upscaler,)
     )

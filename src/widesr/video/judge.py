@@ -29,15 +29,16 @@ from widesr.video.frames import FrameUpscaler
 
 @dataclass(frozen=True, kw_only=True)
 class ClipProtocol:
-    """All that moves a published number of video super-resolution."""
+    """All choices that change a published number of video super-resolution."""
 
     name: str
     degradation: str
-    """The way LR is made: "BI" is MATLAB's bicubic, "BD" a Gaussian of 1.6 and every 4th pixel."""
+    """The way LR is made: "BI" is MATLAB's bicubic; "BD" is a Gaussian blur of sigma 1.6 and then
+    every 4th pixel."""
     crop: int
     """The border that is left out on each side, in HR pixels."""
     skip: int
-    """The frames that are left out at the start, and as many at the end."""
+    """The number of frames that are left out at the start, and again at the end."""
     source: str
 
     @property
@@ -86,7 +87,7 @@ CLIP_PROTOCOLS: dict[str, ClipProtocol] = {
         ),
     )
 }
-"""The protocols by name; crop and frames are in the name where any are left out."""
+"""The protocols by name, which states the crop and the skipped frames if there are any."""
 
 
 class _Frozen(BaseModel):
@@ -94,14 +95,14 @@ class _Frozen(BaseModel):
 
 
 class FrameScores(_Frozen):
-    """One frame."""
+    """The scores of one frame."""
 
     psnr: float
     ssim: float
 
 
 class ClipScores(_Frozen):
-    """One clip."""
+    """The scores of one clip."""
 
     name: str
     frames: list[FrameScores]
@@ -109,17 +110,17 @@ class ClipScores(_Frozen):
     """The mean over the frames, dB."""
     ssim: float
     flicker: float
-    """The temporal information of SR less that of HR (ITU-T P.910: the standard deviation of the
-    luma of frame differences, at its largest), in levels: above 0 SR flickers, below it smears."""
+    """The temporal information of SR minus that of HR, in levels: above 0 SR flickers, below 0 it
+    smears. ITU-T P.910 defines it as the largest standard deviation of luma frame differences."""
     tcc: float | None
-    """Temporal change consistency: the mean SSIM between what changes from a frame to the next in
-    SR and in HR, absolute differences of luma; 1 is best. None of a single frame.
+    """Temporal change consistency: the mean SSIM between the absolute luma differences of adjacent
+    frames in SR and those in HR; 1 is best. None for a single frame.
 
     Source: Zhang et al., "Exploiting Temporal Consistency for Real-Time Video Depth Estimation",
     2019.
     """
     seconds: float
-    """The time to upscale a frame."""
+    """The mean time to upscale a frame."""
 
 
 class ClipsReport(_Frozen):
@@ -150,7 +151,7 @@ def evaluate_clips(
 
     Args:
         hr: A clip, a folder of frames, or a folder of several of these.
-        upscaler: The upscaler that is judged.
+        upscaler: The upscaler to judge.
         scale: The factor between LR and HR.
         protocol: One of `CLIP_PROTOCOLS`.
 
@@ -225,7 +226,7 @@ def _judged(
 
 
 def _temporal_information(frames: list[NDArray[Any]]) -> float:
-    """The largest standard deviation of the luma of a frame's difference to the one before."""
+    """Compute the largest standard deviation of the luma differences of adjacent frames."""
     lumas = [luma(frame, rounded=False) for frame in frames]
     changes = [float(np.std(after - before)) for before, after in pairwise(lumas)]
     return max(changes, default=0.0)
@@ -243,7 +244,7 @@ def _change_consistency(
 
 
 def _changes(frames: list[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
-    """Give what changes from each frame to the next: differences of luma, (H, W, 1)."""
+    """Give the absolute luma differences of adjacent frames, (H, W, 1)."""
     lumas = (luma(frame, rounded=True) for frame in frames)
     return (np.abs(after - before).astype(np.uint8) for before, after in pairwise(lumas))
 
@@ -259,7 +260,7 @@ def _clips_in(hr: Path) -> list[Path]:
 
 
 def _frames(clip: Path) -> Iterator[NDArray[Any]]:
-    """The frames of a clip, uint8 RGB."""
+    """Give the frames of a clip, uint8 RGB."""
     if is_folder(clip):
         for path in frames_in(clip):
             yield _rgb(read_picture(path).pixels, path)

@@ -1,4 +1,4 @@
-"""Load FFmpeg's libraries, which come with the extra `video`, and word their refusals."""
+"""Load FFmpeg's libraries, which come with the extra `video`, and word their errors."""
 
 import os
 from types import ModuleType
@@ -12,7 +12,7 @@ def load_av() -> ModuleType:
     Raises:
         MissingExtraError: The extra is not installed.
     """
-    os.environ.setdefault("SVT_LOG", "1")  # else the AV1 encoder tells the user how it is set
+    os.environ.setdefault("SVT_LOG", "1")  # otherwise the AV1 encoder prints its settings
     try:
         import av
     except ImportError as error:

@@ -1,8 +1,7 @@
-"""Write the output: the new video between copies of all that lay beside the old one.
+"""Write the output: the new video, with copies of all other streams of the input.
 
-The same packets give the same bytes, so an output that was left unfinished is completed by writing
-it again from its start: what has been encoded is read back out of it, and each byte of it is
-written where it was.
+The same packets give the same bytes, so an unfinished output is completed by writing it again from
+its start: the packets that it holds are read back, and each byte is written where it was.
 """
 
 import io
@@ -31,33 +30,33 @@ _MP4_KEYS = frozenset(
 )
 """The metadata that MP4 has places for."""
 _OF_THE_FILE = frozenset(("major_brand", "minor_version", "compatible_brands", "encoder"))
-"""Metadata that describe the old file, not what is in it."""
+"""Metadata that describe the old file, not its content."""
 _OF_THE_STREAM = ("BPS", "NUMBER_OF_", "_STATISTICS_", "DURATION", "ENCODER", "encoder")
-"""The beginning of the names of metadata that describe the old video's coding."""
+"""Prefixes of the names of metadata that describe the old video's coding."""
 _MATROSKA = ("matroska", "webm")
 _EARLY = 32
-"""Ticks before the first frame from which on reordered frames get decoding times, where the input
-has none: fewer than lie between frames, and more than frames that are reordered."""
+"""Ticks before the first frame at which the decoding times of reordered frames begin, if the input
+states none. They are fewer than lie between frames, and more than the frames that are reordered."""
 _ICPF = 8
 """Bytes before a ProRes frame that Matroska leaves out."""
 
 
 class Kept(NamedTuple):
-    """The facts that are kept of a written packet, to read it back."""
+    """The facts about a written packet that are kept to read it back."""
 
     pts: int
     dts: int
     duration: int
     is_key: int
     size: int
-    """The bytes of its data as they are in the file."""
+    """The number of bytes of its data in the file."""
     crc: int
 
 
 class PartFile:
-    """The unfinished output: FFmpeg writes into it, and says nothing of where packets lie in it.
+    """The unfinished output, into which FFmpeg writes without saying where packets lie.
 
-    So each packet's bytes are looked for in what is written.
+    The bytes of each packet are therefore searched for in what FFmpeg writes.
     """
 
     def __init__(self, fd: int) -> None:
@@ -67,10 +66,10 @@ class PartFile:
         self._recent = bytearray()
         self._expected: deque[tuple[int, bytes]] = deque()
         self.found: dict[int, int] = {}
-        """The places of packets, by number."""
+        """The offset of each packet in the file, by its number."""
 
     def expect(self, number: int, data: bytes) -> None:
-        """Look for a packet that is given to FFmpeg now."""
+        """Look out for a packet, which FFmpeg is about to get, in what it writes from now on."""
         self._expected.append((number, data))
 
     @property
@@ -79,7 +78,7 @@ class PartFile:
         return list(self._expected)
 
     def write(self, data: bytes) -> int:
-        """Write at the present place."""
+        """Write at the current position."""
         self._bytes.put(self._at, data)
         at = self._at + len(data)
         if self._at == self._end:
@@ -92,21 +91,21 @@ class PartFile:
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Move to a position."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
         self._at = base + offset
         return self._at
 
     def tell(self) -> int:
-        """Say the present place."""
+        """Give the current position."""
         return self._at
 
     def truncate(self) -> None:
-        """Cut off what an earlier run wrote behind the end."""
+        """Cut off what an earlier run wrote beyond the end."""
         os.ftruncate(self._fd, self._end)
 
     def sync(self) -> None:
-        """Bring all of it to the disk."""
+        """Flush the whole file to the disk."""
         os.fsync(self._fd)
 
     def _look(self) -> None:
@@ -122,7 +121,7 @@ class PartFile:
 
 
 class Output:
-    """The output of a clip while it is written: the video comes in, the rest is copied."""
+    """The output of a clip while it is written: video packets are added, other streams copied."""
 
     def __init__(self, clip: Clip | None, encoding: Encoding, part: PartFile) -> None:
         """Begin the output.
@@ -138,7 +137,7 @@ class Output:
         self._part, self._encoding = part, encoding
         self._stack = ExitStack()
         self.notices: list[str] = []
-        """Sentences on what is not copied as it is."""
+        """Sentences about what is not copied unchanged."""
         with ExitStack() as stack:
             self._open(clip, stack)
             self._stack = stack.pop_all()
@@ -237,7 +236,7 @@ class Output:
             self._streams[old.index] = stream
 
     def _new_stream(self, old: Any, clip: Clip) -> Any | None:  # noqa: ANN401 (av's)
-        """Add a stream for what is copied of another; None if it is left out."""
+        """Add a stream that will hold a copy of another; None if the stream is left out."""
         container = self._encoding.container
         what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
         refused: Exception | None = None
@@ -256,7 +255,7 @@ class Output:
         return sound.stream
 
     def _add_cover(self, old: Any, clip: Clip) -> None:  # noqa: ANN401 (av's)
-        """Attach a cover picture; as a stream, Matroska would hold it as one more film."""
+        """Attach a cover picture; as a stream, it would be one more film in Matroska."""
         with opened(clip.path) as source:
             picture = bytes(next(source.demux(source.streams[old.index])))
         kind = "jpeg" if old.name == "mjpeg" else old.name
@@ -265,7 +264,7 @@ class Output:
         stream.metadata.update(said)
 
     def add(self, packet: Packet) -> Kept:
-        """Write the next packet of the video, after what comes before it in other streams."""
+        """Write the next video packet, after the packets of other streams that come before it."""
         av = load_av()
         self._copy(until=packet.dts * self._encoding.time_base)
         made = av.Packet(packet.data)
@@ -292,7 +291,7 @@ class Output:
         return (self._encoding.codec, self._encoding.container) == ("prores", "matroska")
 
     def finish(self) -> None:
-        """Copy what is left of the other streams, and complete the file."""
+        """Copy the rest of the other streams, and complete the file."""
         self._copy(until=None)
         for sound in self._sounds.values():
             self._container.mux(list(sound.packets(None)))
@@ -302,7 +301,7 @@ class Output:
         self._stack.close()
 
     def abandon(self) -> None:
-        """Let go of all files; what is written stays as it is, to be completed by another."""
+        """Close all files, and leave what is written for another run to complete."""
         self._part.found.clear()
         with suppress(Exception):  # the end of a file that no one will read
             self._part.write = lambda data: len(data)  # type: ignore[method-assign]
@@ -324,7 +323,7 @@ class Output:
 
 
 def _not_held(what: str, container: str) -> str:
-    """Say of a stream that it cannot be copied, and the way out."""
+    """Say that a stream cannot be copied, and name the way out."""
     if container != "matroska":
         way_out = "write Matroska (.mkv), which holds nearly all"
         return f"{what} cannot be held in {container}; {way_out}"
@@ -334,7 +333,7 @@ def _not_held(what: str, container: str) -> str:
 
 
 def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)
-    """The packets of some streams, in the order of the file."""
+    """Give the packets of some streams, in the order of the file."""
     if not indices:
         return
     streams = [source.streams[index] for index in indices]
@@ -346,7 +345,7 @@ def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: 
             packet.pts = 0  # a cover picture
         if packet.dts is None:
             packet.dts = packet.pts
-            if packet.stream.type == "video":  # in Matroska, reordered frames begin without
+            if packet.stream.type == "video":  # Matroska's reordered streams begin without it
                 packet.dts = decoded_at.get(packet.stream_index, packet.pts - _EARLY) + 1
         decoded_at[packet.stream_index] = packet.dts
         yield packet

@@ -1,7 +1,7 @@
-"""Pass decoded frames through what upscales them, scene by scene and segment by segment.
+"""Pass decoded frames through an upscaler, scene by scene and segment by segment.
 
-What remembers frames begins anew at each segment, some frames before it, which are made twice: so a
-run that is resumed there makes the same frames, and nothing of the state is kept on the disk.
+An upscaler with a state starts afresh some frames before each segment, and these are made twice. A
+run that resumes at a segment therefore makes the same frames, and no state is kept on the disk.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from widesr.video.frames import FrameUpscaler
 from widesr.video.scenes import CutDetector, scenes
 
 _FOR_CUTS = 2
-"""Frames before one that decide whether it begins a scene."""
+"""Preceding frames that decide whether a frame begins a scene."""
 
 
 class _Marked(NamedTuple):
@@ -27,12 +27,12 @@ class _Marked(NamedTuple):
 
 
 def first_needed(wanted: int, upscaler: FrameUpscaler, *, segment: int) -> int:
-    """Say which frame to begin with, so that frame `wanted` comes out as it would in a whole run.
+    """Give the frame to begin with so that frame `wanted` is the same as in a whole run.
 
     Args:
         wanted: The number of a frame, from 0.
-        upscaler: Makes the frames.
-        segment: Frames of a segment.
+        upscaler: The upscaler of the frames.
+        segment: Frames per segment.
     """
     if not upscaler.has_state:
         return wanted
@@ -47,13 +47,13 @@ def upscale_marked(
     first: int = 0,
     wanted: int = 0,
 ) -> Iterator[Frame]:
-    """Upscale frames, each made of frames of its own scene alone.
+    """Upscale frames, each from frames of its own scene alone.
 
     Args:
         frames: The frames from number `first` on.
-        upscaler: Makes the frames.
-        segment: Frames of a segment.
-        first: The number of the first frame in `frames`: what `first_needed` gives, or less.
+        upscaler: The upscaler of the frames.
+        segment: Frames per segment.
+        first: The number of the first frame in `frames`: that of `first_needed`, or less.
         wanted: The number of the first frame to give.
     """
     if not upscaler.has_state:
@@ -71,7 +71,7 @@ def upscale_marked(
 
 
 class _Window:
-    """Looks at marked frames by their numbers, and holds on to those that are needed again."""
+    """Gives marked frames by their numbers, and holds those that are needed again."""
 
     def __init__(self, frames: Iterator[Frame], *, first: int) -> None:
         self._frames, self._cuts = frames, CutDetector()
@@ -90,7 +90,7 @@ class _Window:
         return self._held[number]
 
     def through(self, numbers: range, *, keep: int) -> Iterator[_Marked]:
-        """Give frames as far as there are any, and let go of each that is below `keep`."""
+        """Give the frames up to the clip's end, and drop each with a number below `keep`."""
         for number in numbers:
             marked = self.at(number)
             if marked is None:

@@ -22,9 +22,9 @@ _PACKED = {
     "yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p", "yuvj440p": "yuv440p",
     "yuvj411p": "yuv411p",
 }  # fmt: skip
-"""The planar format that holds the same values, of each that is not read as it is."""
+"""The planar format that holds the same values, for each format that is not read directly."""
 _SAME = frozenset(name for name in _PACKED if name.startswith("yuvj"))
-"""Formats whose planes are those of another name."""
+"""Formats with the same planes as a format of another name."""
 HAS_ALPHA = "has transparency, which is not kept; lay it over a background first"
 """The reason to refuse a clip whose picture would change where it is transparent."""
 
@@ -33,7 +33,7 @@ def layout_of(pixel_format: Any, *, found: str) -> Layout:  # noqa: ANN401 (av's
     """Describe the planes that frames of a format are read as; `found` names the stream.
 
     Raises:
-        VideoFormatError: The format has transparency, or is not read.
+        VideoFormatError: The format has transparency, or is not supported.
     """
     av = load_av()
     name = pixel_format.name
@@ -64,7 +64,7 @@ def read_planes(frame: Any, layout: Layout) -> list[Plane]:  # noqa: ANN401 (av'
 
 
 def views(frame: Any) -> list[Plane]:  # noqa: ANN401 (av's VideoFrame)
-    """Give the memory of a frame's planes as arrays (H, W), or (H, 3 W) of packed RGB."""
+    """View the memory of a frame's planes as arrays: (H, W), or (H, 3 W) for packed RGB."""
     components = frame.format.components
     dtype = np.uint8 if components[0].bits == 8 else np.dtype("<u2")
     values = len(components) // len(frame.planes)
@@ -75,7 +75,7 @@ def views(frame: Any) -> list[Plane]:  # noqa: ANN401 (av's VideoFrame)
 
 
 def make_frame(planes: Sequence[Plane], layout: Layout, pixel_format: str) -> Any:  # noqa: ANN401
-    """Make a frame of planes, in a format that holds the values of the layout."""
+    """Make a frame from planes, in a format that holds the values of the layout."""
     av = load_av()
     height, width = planes[0].shape
     frame = av.VideoFrame(width, height, layout.name)

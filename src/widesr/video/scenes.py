@@ -1,4 +1,4 @@
-"""Find where one scene ends and another begins, so that no frame is made of another scene's."""
+"""Find where each scene begins, so that no frame is computed from another scene's frames."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from widesr.video.colour import Plane
 
 _CUT = 0.1
-"""The mean change of brightness, of 1, from which on it may be a cut."""
+"""The mean change in brightness, in [0, 1], above which there may be a cut."""
 _SUDDEN = 3.0
-"""A cut changes so many times as much as the frame before it did."""
+"""The factor by which the change at a cut exceeds the change of the frame before."""
 _GRID = 48
-"""Samples across and down that are compared, about."""
+"""The approximate number of samples that are compared, across and down."""
 
 Item = TypeVar("Item")
 
@@ -26,7 +26,7 @@ class CutDetector:
         self._change: float | None = None
 
     def begins(self, frame: Plane) -> bool:
-        """Say whether this frame, (H, W, C), begins a scene; the first does."""
+        """Say whether this frame, (H, W, C), begins a scene; the first frame does."""
         rows, columns = (max(side // _GRID, 1) for side in frame.shape[:2])
         small = frame[::rows, ::columns].mean(axis=2, dtype=np.float32)
         small /= np.float32(np.iinfo(frame.dtype).max)
@@ -39,9 +39,9 @@ class CutDetector:
 
 
 def scenes(marked: Iterator[tuple[Item, bool]]) -> Iterator[Iterator[Item]]:
-    """Group items by the marks of those that begin a scene.
+    """Group items into scenes, by the marks of the items that begin one.
 
-    Each group is to be read to its end before the next one is asked for.
+    Read each group to its end before asking for the next one.
     """
     ahead: list[Item] = []
     is_over = False

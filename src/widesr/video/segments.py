@@ -27,27 +27,27 @@ class Packet(NamedTuple):
 
 
 class Timeline:
-    """Gives each packet its decoding time, over all segments as over one stream.
+    """Gives each packet its decoding time, across all segments as in one stream.
 
-    A decoder that has to wait for `delay` frames gets each packet as early as one that is shown so
-    many frames before; those of the first are before the start.
+    A decoder has to wait for `delay` frames, so each packet is decoded at the display time of the
+    frame `delay` frames before it. The first packets are decoded before the start.
     """
 
     def __init__(self, delay: int, *, past: Sequence[int] = ()) -> None:
-        """Begin, or go on behind frames that were encoded; `past` has their times."""
+        """Begin, or go on after the frames that are already encoded, whose times are `past`."""
         self._delay = delay
         self._times = sorted(past)
         self._durations: dict[int, int] = {}
         self._shown = self._packets = len(past)
 
     def show(self, pts: int, duration: int) -> None:
-        """Take the time of the next frame that is encoded."""
+        """Record the time of the next frame that is encoded."""
         self._times.append(pts)
         self._shown += 1
         self._durations[pts] = duration
 
     def packet(self, data: bytes, pts: int, *, is_key: bool) -> Packet:
-        """Complete the next packet of the encoder."""
+        """Add the times to the encoder's next packet."""
         at = self._packets - self._delay
         first = self._shown - len(self._times)  # number of the first time that is still held
         if at >= 0:
@@ -62,7 +62,7 @@ class Timeline:
 
 
 class Encoder:
-    """Encodes one segment: it begins with a key frame, and refers to nothing outside."""
+    """Encodes one segment, which begins with a key frame and refers to nothing outside itself."""
 
     def __init__(self, encoding: Encoding, timeline: Timeline) -> None:
         self._encoding, self._timeline = encoding, timeline
@@ -75,13 +75,13 @@ class Encoder:
         frame.duration = duration
         frame.colorspace = self._context.colorspace
         frame.color_range = self._context.color_range
-        frame.color_primaries = self._context.color_primaries  # ProRes looks at frames alone
+        frame.color_primaries = self._context.color_primaries  # ProRes reads it from frames alone
         frame.color_trc = self._context.color_trc
         self._timeline.show(pts, duration)
         yield from self._packets(self._context.encode(frame))
 
     def finish(self) -> Iterator[Packet]:
-        """Give the packets that were still waiting."""
+        """Give the packets that the encoder still held back."""
         yield from self._packets(self._context.encode(None))
 
     def _packets(self, packets: list[Any]) -> Iterator[Packet]:
@@ -100,7 +100,7 @@ def _context(encoding: Encoding) -> Any:  # noqa: ANN401 (av's)
     av = load_av()
     context = av.CodecContext.create(_encoder_name(encoding), "w")
     encoding.apply(context)
-    context.thread_type = "FRAME"  # x264 in slices is not the same each time
+    context.thread_type = "FRAME"  # x264 with slice threads is not deterministic
     context.flags |= av.codec.context.Flags.global_header
     with _refusing(encoding), _usual_priority():
         context.open()
@@ -109,7 +109,7 @@ def _context(encoding: Encoding) -> Any:  # noqa: ANN401 (av's)
 
 @contextmanager
 def _refusing(encoding: Encoding) -> Iterator[None]:
-    """Say of what an encoder refuses that another one is to be taken."""
+    """Turn an encoder's refusal into an error that advises another codec."""
     try:
         yield
     except (load_av().FFmpegError, OSError, ValueError) as error:
@@ -122,10 +122,10 @@ def _refusing(encoding: Encoding) -> Iterator[None]:
 
 @contextmanager
 def _usual_priority() -> Iterator[None]:
-    """Leave threads at the priority that they had.
+    """Restore the priority that threads had.
 
     SVT-AV1 gives its threads, and the one that calls it, the highest real-time priority where it
-    may, as under root, and nothing else on the machine would come to its turn.
+    may, as under root. Nothing else on the machine would then get a turn.
     """
     if not hasattr(os, "sched_setscheduler"):
         yield
@@ -151,7 +151,7 @@ def _threads() -> set[int]:
 def stream_header(encoding: Encoding) -> bytes:
     """Describe the encoded stream, as a Matroska file of one black frame.
 
-    The header of the output is copied from here, so that no encoder has to stay open for that.
+    The header of the output is copied from this file, so that no encoder has to stay open for it.
     """
     av = load_av()
     buffer = io.BytesIO()
@@ -173,7 +173,7 @@ def stream_header(encoding: Encoding) -> bytes:
 
 
 def _as_stored(data: bytes, codec: Codec) -> bytes:
-    """Write a packet as files hold it: NAL units behind their lengths, no temporal delimiter."""
+    """Convert a packet to the form in files: each NAL unit after its length, no delimiters."""
     if codec in ("h264", "hevc") and data[:3] in (b"\x00\x00\x00", b"\x00\x00\x01"):
         units = (each for each in _START_CODE.split(data) if each)
         return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)

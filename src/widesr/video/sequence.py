@@ -1,4 +1,4 @@
-"""Read the frames of a clip from pictures in a folder, and write them as such."""
+"""Read the frames of a clip from pictures in a folder, and write frames as pictures."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -35,12 +35,12 @@ class Pictures:
     paths: Sequence[Path]
     max_pixels: int
     is_srgb: bool = True
-    """False if the colours of the first are others, and converted."""
+    """False if the first picture has other colours, which are converted."""
     damage: Damage = field(default_factory=Damage)
 
     @contextmanager
     def frames(self, *, skip: int = 0) -> Iterator[Iterator[Frame]]:
-        """Give the frames in order; as `Decoder.frames`."""
+        """Give the frames in order, as `Decoder.frames` does."""
         yield self._frames(skip)
 
     def _frames(self, skip: int) -> Iterator[Frame]:
@@ -58,7 +58,7 @@ class Pictures:
                     f"{path}: is partly transparent, for which clips have no place; expected "
                     "opaque frames"
                 )
-            if not means_srgb(picture.icc):  # the others stay exact
+            if not means_srgb(picture.icc):  # sRGB pictures stay exact
                 picture = adapted(picture, icc="srgb")
             pixels = picture.pixels
             if pixels.shape[2] == 1:
@@ -71,14 +71,14 @@ class Pictures:
 def read_pictures(
     folder: Path, *, fps: Fraction, lossless: bool = False, max_pixels: int = MAX_PIXELS
 ) -> Pictures:
-    """Take the pictures of a folder, in the order of their names, for the frames of a clip.
+    """Read the pictures of a folder, in the order of their names, as the frames of a clip.
 
-    Colours of a profile other than sRGB are converted to it: the clip has no place for profiles.
+    Colours in a profile other than sRGB are converted to sRGB, as a clip cannot hold profiles.
 
     Args:
         folder: The folder of the pictures, all of one size and depth.
-        fps: The frames in a second.
-        lossless: Keep RGB; else the clip is BT.709 with chroma halved, as players expect.
+        fps: Frames per second.
+        lossless: Keep RGB; otherwise the clip is BT.709 in 4:2:0, as players expect.
         max_pixels: The largest picture that is read.
 
     Raises:
@@ -136,11 +136,10 @@ def write_pictures(
     segment: int,
     overwrite: bool = False,
 ) -> int:
-    """Upscale a clip into pictures, each whole or not there; beside them a list of their times.
+    """Upscale a clip into pictures, each written whole or not at all, and list their times.
 
-    Pictures that are there already are passed over if all before them are there too, so a run that
-    was stopped goes on. `timestamps.txt` has the times in milliseconds, in mkvtoolnix' second
-    format.
+    Pictures that exist already are skipped if all before them exist too, so that a stopped run can
+    go on. `timestamps.txt` beside them has the times in milliseconds, in mkvtoolnix' second format.
 
     Returns:
         The number of frames.
@@ -184,7 +183,7 @@ def is_on_its_side(matrix: Sequence[int] | None) -> bool:
 
 
 def upright(pixels: Plane, matrix: Sequence[int] | None) -> Plane:
-    """Turn a frame (H, W, C) as a clip says that it is shown: pictures do not say so themselves.
+    """Turn a frame (H, W, C) for display, as its clip's matrix says; pictures have no matrix.
 
     Args:
         pixels: The frame.

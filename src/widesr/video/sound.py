@@ -1,4 +1,4 @@
-"""Turn sound that a container does not hold into FLAC, which loses nothing of it."""
+"""Convert audio that a container cannot hold to FLAC, which is lossless."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -8,15 +8,15 @@ from widesr.video.library import load_av
 
 
 class Flac:
-    """Decodes the packets of one stream of sound, and encodes what they hold as FLAC."""
+    """Decodes the packets of one audio stream, and encodes the audio as FLAC."""
 
     @staticmethod
     def can_hold(old: Any) -> bool:  # noqa: ANN401 (av's)
-        """Say whether a stream can be decoded here, and FLAC has its channels."""
+        """Say whether a stream can be decoded here, and FLAC can hold its number of channels."""
         return old.codec_context is not None and 0 < old.channels <= 8
 
     def __init__(self, container: Any, old: Any) -> None:  # noqa: ANN401 (av's)
-        """Add a stream of FLAC to a container that is about to be written."""
+        """Add a FLAC stream to a container that is about to be written."""
         self._old, self._end = old, 0
         deep = "s32" if old.format.bytes * 8 > 16 else "s16"  # floats are held to 24 bits
         self.stream = container.add_stream(
@@ -24,14 +24,14 @@ class Flac:
         )
 
     def packets(self, packet: Any | None) -> Iterator[Any]:  # noqa: ANN401 (av's)
-        """Encode what a packet holds; None asks for what was held back."""
+        """Encode the audio of a packet; None flushes what was held back."""
         try:
             frames = self._old.codec_context.decode(packet)
         except load_av().FFmpegError:
-            frames = []  # players pass over it too
+            frames = []  # players skip such a packet too
         for frame in frames:
             frame.time_base = self._old.time_base
-            if frame.pts is None:  # of what a decoder held back
+            if frame.pts is None:  # a frame that the decoder held back
                 frame.pts = self._end
             self._end = frame.pts + round(Fraction(frame.samples, frame.rate) / frame.time_base)
             yield from self.stream.encode(frame)

@@ -1,4 +1,4 @@
-"""Upscale the frames of a scene by networks that look at several of them, or that remember."""
+"""Upscale the frames of a scene with networks that look at several of them, or keep a state."""
 
 import time
 from collections import deque
@@ -29,17 +29,17 @@ from widesr.upscaling.tile_policy import MARGIN, TilePolicy
 from widesr.video.colour import Plane, is_one_colour
 
 _LEAD = 8
-"""Frames after which a state that began with nothing is nearly what it would be."""
+"""Frames after which a state that began empty is nearly the same as in a whole run."""
 
 _State = NDArray[np.float16]
-"""(1, C, H, W): half as large as what the network computes in; a 1080p frame's takes 0.3 GB."""
+"""(1, C, H, W), half as large as in the network's own type; a 1080p frame's takes 0.3 GB."""
 
 
 class TemporalFrames:
-    """Upscales frames by a network of several; it is used as a `FrameUpscaler`.
+    """Upscales frames with a network that looks at several; it is used as a `FrameUpscaler`.
 
-    Tiled and whole give the same frames: a tile reads the state around it, too, as it was after the
-    frame before.
+    Tiled and whole give the same frames, as a tile's halo also covers the state that the frame
+    before left around the tile.
     """
 
     has_state = True
@@ -53,18 +53,18 @@ class TemporalFrames:
         card: ModelCard | None = None,
         fastest_tile: int | None = None,
     ) -> None:
-        """Use an engine that takes frames side by side in its channels, and perhaps a state.
+        """Use an engine that takes frames stacked in its channels, and optionally a state.
 
         Args:
-            engine: The network: (N, 3T, H, W) to (N, 3, sH, sW), or with a state beside it that
-                comes out again in the size of the input.
-            options: The settings; of them `tile` and `max_memory` count here.
-            target: The size to reach; None is what the network makes.
+            engine: The network: (N, 3T, H, W) to (N, 3, sH, sW). It may also take a state and give
+                the next one, both of the input's height and width.
+            options: The settings, of which `tile` and `max_memory` are used here.
+            target: The size to reach; None is the size that the network gives.
             card: The card of the network, if it has one.
-            fastest_tile: The side that was found to be fastest, LR pixels.
+            fastest_tile: The tile side that was measured to be fastest, LR pixels.
 
         Raises:
-            ModelFileError: The network is none of these.
+            ModelFileError: The network has other inputs or outputs.
             UsageError: Self-ensemble or consistency was asked for, or `tile` is not valid.
         """
         options = options or EngineOptions()
@@ -102,13 +102,13 @@ class TemporalFrames:
 
         Raises:
             ModelFileError: The file cannot be used.
-            UsageError: The same reasons as in the class and in `load_engine`.
+            UsageError: The same reasons as for the class and `load_engine`.
         """
         engine, fastest = load_tuned(model, options)
         return cls(engine, options, target=target, card=model.card, fastest_tile=fastest)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Give the (height, width) of what becomes of a frame of this size."""
+        """Give the (height, width) of the output for a frame of this size."""
         if self._target is not None:
             return self._target.size(height, width)
         return height * self._engine.scale, width * self._engine.scale
@@ -139,16 +139,16 @@ class TemporalFrames:
                 channels = self._engine.inputs[1].channels or 0
                 state = np.zeros((1, channels, *_padded_size(frame)), np.float16)
             sr, state = self._step(seen, state)
-            if is_one_colour(frame):  # which it keeps to the level
+            if is_one_colour(frame):  # which the output keeps exactly
                 sr = np.broadcast_to(frame[0, 0], sr.shape)
             yield self._sized(sr, frame)
 
     def _windows(self, frames: Iterable[Plane]) -> Iterator[list[Plane]]:
-        """Give the frames around each, in order."""
+        """Give, for each frame in order, the window of frames around it."""
         seen: deque[Plane] = deque(maxlen=self._size)
         waiting = 0
         for frame in frames:
-            if not seen:  # as if it had been there before
+            if not seen:  # repeat the first frame before the start
                 seen.extend([frame] * (self._size // 2))
                 waiting = self.look_ahead
             seen.append(frame)
@@ -165,7 +165,7 @@ class TemporalFrames:
                 yield list(seen)
 
     def _step(self, seen: list[Plane], state: _State | None) -> tuple[Plane, _State | None]:
-        """Upscale the frame in the middle, tile by tile, and make the next state."""
+        """Upscale the middle frame tile by tile, and compute the next state."""
         frame, scale = seen[self._size // 2], self._engine.scale
         engine = self._engine if frame.dtype == np.uint8 else self._engine.fp32
         padding = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
@@ -197,7 +197,7 @@ class TemporalFrames:
         return sr[edge:-edge, edge:-edge], after
 
     def _sized(self, sr: Plane, frame: Plane) -> Plane:
-        """Bring what the network made to the size that was asked for."""
+        """Resize the network's output to the size that was asked for."""
         size = self.output_size(*frame.shape[:2])
         if sr.shape[:2] == size:
             return sr
@@ -205,12 +205,12 @@ class TemporalFrames:
 
 
 def find_temporal(name: str, *, target: Target) -> ModelFile | None:
-    """Find the model that a user names if it looks at several frames; None if it is another.
+    """Find the named model if it looks at several frames; None if it looks at one.
 
     Raises:
         ModelNotFoundError: There is no such model.
         ModelFileError: The file is damaged.
-        UsageError: The scale is more than it gives.
+        UsageError: The scale is larger than the model gives.
     """
     native = native_scales(name)
     if not native or find_model(name, scale=native[0]).card.frames == 1:
@@ -222,7 +222,7 @@ def find_temporal(name: str, *, target: Target) -> ModelFile | None:
 
 
 def _is_temporal(engine: Engine) -> bool:
-    """Say whether a network goes from frames, and a state perhaps, to RGB and the state."""
+    """Say whether a network maps frames, and optionally a state, to RGB and the next state."""
     frames, *states = (port.channels for port in engine.inputs)
     rgb, *after = (port.channels for port in engine.outputs)
     is_frames = frames is not None and frames % 3 == 0

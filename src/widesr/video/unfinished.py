@@ -1,8 +1,8 @@
-"""Keep an output that is not finished, so that a run that was stopped or killed can be resumed.
+"""Keep an unfinished output, so that a run that was stopped or killed can be resumed.
 
-It lies in a hidden folder beside the output: `part`, which becomes the output; `journal`, a line
-for each segment that says where its packets lie in `part`; and `held`, the few that FFmpeg has not
-written yet. A segment is kept once its line is on the disk.
+A hidden folder beside the output holds three files: `part`, which becomes the output; `journal`,
+which says in a line per segment where its packets lie in `part`; and `held`, the few packets that
+FFmpeg has not written yet. A segment is kept once its line is on the disk.
 """
 
 import base64
@@ -23,14 +23,14 @@ from widesr.video.muxing import Kept, PartFile
 from widesr.video.segments import Packet
 
 _ENDS = 2**20
-"""Bytes at both ends of an input by which it is known again, with its size and time."""
+"""Bytes at each end of an input that identify it, together with its size and time."""
 
 
 def fingerprint(path: Path) -> dict[str, str | int]:
-    """Describe a file so that another one is told from it, without reading all of it.
+    """Describe a file so that it can be told from others, without reading all of it.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         info = os.fstat(file.fileno())
@@ -41,19 +41,19 @@ def fingerprint(path: Path) -> dict[str, str | int]:
 
 
 def folder_of(out: Path) -> Path:
-    """Name the hidden folder of an output that is not finished."""
+    """Name the hidden folder of an unfinished output."""
     return out.with_name(f".{out.name}.widesr")
 
 
 class Unfinished:
-    """An output on its way, which only this process works on."""
+    """An unfinished output, on which only this process works."""
 
     def __init__(self, out: Path, *, made_by: dict[str, Any]) -> None:
-        """Take up what an earlier run left, or begin.
+        """Resume what an earlier run left, or begin.
 
         Args:
             out: The output.
-            made_by: All that decides the output; what was begun otherwise is begun anew.
+            made_by: All that decides the output; if that of an earlier run differs, begin anew.
 
         Raises:
             OutputExistsError: Another process works on the same output.
@@ -88,7 +88,7 @@ class Unfinished:
 
     @property
     def times(self) -> list[int]:
-        """The times of those frames."""
+        """The display times of the frames that are kept."""
         return [packet[0] for packet in self._packets]
 
     @property
@@ -100,7 +100,7 @@ class Unfinished:
         """Read back the packets that are kept.
 
         Raises:
-            ImageWriteError: They are no longer there.
+            ImageWriteError: The packets are damaged or no longer there.
         """
         for number, kept in enumerate(self._packets):
             pts, dts, duration, is_key, size, crc = kept
@@ -122,7 +122,7 @@ class Unfinished:
             packets: Its packets, in the order of the file.
 
         Raises:
-            OSError: The disk takes nothing more.
+            OSError: The segment cannot be written to the disk.
         """
         self.part.sync()
         first = self._listed
@@ -156,12 +156,12 @@ class Unfinished:
         self.remove()
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Remove the folder with all that it holds."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Let go of it; it can be taken up again."""
+        """Close the file, so that the output can be resumed later."""
         with suppress(OSError):
             os.close(self._fd)
 
@@ -177,7 +177,7 @@ class Unfinished:
             pass  # a file system without locks
 
     def _read(self, begins: str) -> bool:
-        """Read the journal; say whether it is of the same work."""
+        """Read the journal, and say whether it belongs to the same work."""
         if not self._journal.exists():
             return False
         lines = self._journal.read_bytes().split(b"\n")[:-1]  # the last may be half a line
@@ -195,7 +195,7 @@ class Unfinished:
         for number, text in held["held"].items():
             if int(number) not in self._placed:
                 self._held[int(number)] = base64.b64decode(text)
-        # A process that was killed when the file had its name already leaves a journal without it.
+        # A process killed after `part` got the output's name leaves a journal without `part`.
         end = len(FileBytes(self._fd))
         return all(
             number in self._held or self._placed.get(number, end) + packet.size <= end

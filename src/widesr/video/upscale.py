@@ -1,4 +1,4 @@
-"""Upscale a clip: decode, compute and encode at once, and write the output whole or not at all."""
+"""Upscale a clip: decode, compute and encode in parallel; write the output whole or not at all."""
 
 import logging
 import time
@@ -43,18 +43,18 @@ from widesr.video.unfinished import Unfinished, fingerprint
 _logger = logging.getLogger(__name__)
 
 SEGMENT = 96
-"""Frames of a segment: so many, with what is under way, are computed again after a kill."""
+"""Frames per segment. After a kill, at most this many and those in flight are computed again."""
 
 _NTSC = (24, 30, 48, 60, 120, 240)
-"""Frames a second that NTSC makes slower by 1000/1001."""
+"""Frame rates that NTSC slows down by the factor 1000/1001."""
 _SLOWEST, _FASTEST = Fraction(1, 100), 1000
 
 Progress = Callable[[int, int], None]
-"""Called after each frame with the frames that are done, and those in all, about."""
+"""Callback after each frame, with the number of frames done and the approximate total."""
 
 
 class VideoResult(NamedTuple):
-    """The result of a clip."""
+    """The result of upscaling a clip."""
 
     source: Path
     target: Path
@@ -68,13 +68,13 @@ class VideoResult(NamedTuple):
     codec: str
     model: str
     notices: tuple[str, ...]
-    """Sentences on what was guessed, and on what is not as it was."""
+    """Sentences about what was guessed, and about what differs from the input."""
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A clip that is about to be upscaled, of which all is settled."""
+    """A clip that is about to be upscaled, with every choice made."""
 
     clip: Clip
     decoder: Decoder | Pictures
@@ -93,7 +93,7 @@ class Work:
 
     @property
     def made_by(self) -> dict[str, Any]:
-        """Give all that decides the output; what differs in it cannot be resumed."""
+        """Give all that decides the output; a run with another value cannot be resumed."""
         av = load_av()
         return {
             "version": __version__,
@@ -123,7 +123,7 @@ def plan_work(
     fps: float | None = None,
     run_with: EngineOptions | None = None,
 ) -> Work:
-    """Look at a clip and settle what is done to it; arguments and errors as `upscale_clip`."""
+    """Read a clip and plan how to upscale it; see `upscale_video` for arguments and errors."""
     if lexists(out) and realpath(out) == realpath(path):
         raise OutputExistsError(f"{out}: is the input too; name another output")
     decoder: Decoder | Pictures
@@ -175,8 +175,8 @@ def _rate(fps: float) -> Fraction:
 
 
 def output_beside(path: Path, name_end: str) -> Path:
-    """Name the output of a clip: in its own container if that is written, or else in Matroska."""
-    if path.name in ("", ".."):  # the folder itself, of pictures
+    """Name the output of a clip: in its own container if that can be written, else Matroska."""
+    if path.name in ("", ".."):  # a folder of pictures, given as "." or ".."
         path = path.resolve()
     if not path.name:
         raise UsageError(f"{path}: has no name to call the output by; name the output")
@@ -187,19 +187,19 @@ def output_beside(path: Path, name_end: str) -> Path:
 def upscale_clip(
     work: Work, *, overwrite: bool = False, progress: Progress = lambda _done, _all: None
 ) -> VideoResult:
-    """Upscale a clip into a file that is there when it is whole.
+    """Upscale a clip into a file that appears only once it is whole.
 
-    A run that was stopped or killed is resumed if all that decides the output is the same: what it
-    had finished, but for one segment at most, is not made again.
+    A run that was stopped or killed is resumed if all that decides the output is the same. At most
+    one segment of what it had finished is made again.
 
     Args:
         work: The plan that `plan_work` made.
-        overwrite: Replace an output that is there.
+        overwrite: Replace an output that exists.
         progress: Called after each frame.
 
     Raises:
-        WidesrError: The clip cannot be read to its end, or the output cannot be written; nothing
-            is left behind. Only a full disk leaves what is needed to resume.
+        WidesrError: The clip cannot be read to its end, or the output cannot be written. Only a
+            failed write, as to a full disk, leaves what is needed to resume.
         KeyboardInterrupt: The run was stopped; a hidden folder keeps what is needed to resume.
     """
     start = time.perf_counter()
@@ -242,7 +242,7 @@ def upscale_clip(
 
 
 class _Run:
-    """One run: from the frames that are kept to the end of the clip."""
+    """One run, from the frames that are kept to the end of the clip."""
 
     def __init__(self, work: Work, unfinished: Unfinished, progress: Progress) -> None:
         self._work, self._unfinished, self._progress = work, unfinished, progress
@@ -323,7 +323,7 @@ class _Run:
         self._segment = []
 
     def _to_the_end(self, last: Packet, *, first_dts: int) -> Packet:
-        """Let the last packet end where the input's do: files state their sum as the duration.
+        """Let the last packet end where the input ends; files state this end as their duration.
 
         Args:
             last: The last packet.
@@ -335,7 +335,7 @@ class _Run:
         return last._replace(duration=left) if left > 0 else last
 
     def _upscaled(self, decoder: Decoder | Pictures, stack: ExitStack) -> Iterator[Frame]:
-        """Make the frames that are not kept yet, while others are decoded and encoded."""
+        """Upscale the frames that are not kept yet, while others are decoded and encoded."""
         upscaler, kept = self._work.upscaler, self.resumed
         first = first_needed(kept, upscaler, segment=SEGMENT)
         decoded = ahead(stack.enter_context(decoder.frames(skip=first)))
@@ -399,10 +399,10 @@ def upscale_into_pictures(
     Args:
         path: The clip.
         pattern: The names of the pictures: frames/%06d.png.
-        upscaler: Makes the frames.
-        deinterlace: Make one picture of both fields.
+        upscaler: The upscaler of the frames.
+        deinterlace: Merge both fields into one picture.
         damaged: "refuse" a clip with frames that cannot be decoded, or "repeat" the last good one.
-        overwrite: Replace pictures that are there.
+        overwrite: Replace pictures that exist.
         max_pixels: The largest picture that is decoded.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Find by the sizes that a file states whether all of it is there, and whether it is encrypted."""
+"""Find whether a file is complete by the sizes that it states, and whether it is encrypted."""
 
 import os
 from mmap import ACCESS_READ, mmap
@@ -10,22 +10,22 @@ _SEGMENT = b"\x18\x53\x80\x67"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"moof", b"pnot")
 _ENCRYPTED = (b"encv", b"enca")
 _ENTERED = frozenset((0x18538067, 0x1F43B675))
-"""The elements of Matroska that are looked into: the segment and clusters."""
+"""The Matroska elements that are looked into: the segment and clusters."""
 _KNOWN = frozenset(
     (
         *(0x1A45DFA3, 0x114D9B74, 0x1549A966, 0x1654AE6B),
         *(0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367),
-        *(0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF),  # of clusters
-        *(0xEC, 0xBF),  # room, and checksums
+        *(0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF),  # in clusters
+        *(0xEC, 0xBF),  # padding, and checksums
     )
 )
-"""The elements that lie beside and in them."""
+"""The Matroska elements that lie beside and inside those of `_ENTERED`."""
 _SEARCHED = 2**24
-"""Bytes of a `moov` box that are looked through."""
+"""Bytes of a `moov` box that are searched."""
 
 
 def missing_bytes(path: Path) -> int:
-    """Count the bytes that a file states and does not have; 0 where it states nothing.
+    """Count the bytes by which a file is shorter than it states; 0 if it states no size.
 
     Raises:
         OSError: The file cannot be read.
@@ -45,7 +45,7 @@ def missing_bytes(path: Path) -> int:
 def first_break(path: Path) -> int | None:
     """Find the byte at which the parts of a Matroska file no longer follow one another.
 
-    FFmpeg goes on behind such a place, and does not say that frames are lost.
+    FFmpeg goes on after such a place, and does not report that frames are lost.
 
     Raises:
         OSError: The file cannot be read.
@@ -73,7 +73,7 @@ def first_break(path: Path) -> int | None:
 
 
 def is_encrypted(path: Path) -> bool:
-    """Say whether an MP4 or MOV file says of a stream that it is encrypted.
+    """Say whether an MP4 or MOV file marks a stream as encrypted.
 
     Raises:
         OSError: The file cannot be read.
@@ -91,7 +91,7 @@ def is_encrypted(path: Path) -> bool:
 
 
 def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int, int]]:
-    """Kind, start and end of each box at the top, as they are stated."""
+    """List the kind, start and end of each top-level box, as the file states them."""
     boxes, at = [], 0
     while at + 8 <= size:
         file.seek(at)
@@ -101,14 +101,14 @@ def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int, int]]:
             length = int.from_bytes(head[8:16], "big")
         end = size if length == 0 else at + length
         if end < at + 8:
-            break  # no box: what comes is not for us to judge
+            break  # not a box, and what follows is not ours to judge
         boxes.append((kind, at, end))
         at = end
     return boxes
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """The end of the segment as it is stated; 0 if it is not."""
+    """Find the end of the segment that the file states; 0 if it states none."""
     file.seek(4)
     length = _vint(file)
     if length is None:

@@ -38,7 +38,7 @@ def result_response(service: Service, job: Job, request: Request) -> Response:
     """Answer with the result of a job that is done.
 
     Raises:
-        ProblemError: There is none: not yet, not any more, or never.
+        ProblemError: The job is not done, failed or was stopped, or its result is gone.
     """
     if job.problem is not None:
         raise raised(Problem.model_validate_json(job.problem))
@@ -72,7 +72,7 @@ def not_found() -> ProblemError:
 
 
 def _inline(name: str) -> str:
-    """Name a file twice: in plain letters for old clients, and as it is."""
+    """Name a file twice: in ASCII for old clients, and unchanged as UTF-8."""
     plain = "".join(each if 32 <= ord(each) < 127 and each not in '"\\%' else "_" for each in name)
     return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
@@ -83,7 +83,7 @@ def _matches(header: str | None, etag: str) -> bool:
 
 
 async def until_ended(service: Service, job: Job, *, within: float) -> Job:
-    """Wait for the end of a job, no longer than is said, and no longer than the server lives."""
+    """Wait until a job ends, for at most `within` seconds and only while the server lives."""
     until = time.monotonic() + within
     with service.hub.bell(job.id) as bell:
         while True:
@@ -92,7 +92,7 @@ async def until_ended(service: Service, job: Job, *, within: float) -> Job:
             if now is None:
                 raise not_found()
             if service.stopping:
-                # One that waits is done by the next server; one that runs has the time of grace.
+                # The next server does a queued job; a running one has the grace period.
                 until = min(
                     until,
                     time.monotonic() + (service.settings.grace if now.state == "running" else 0),
@@ -108,9 +108,9 @@ async def until_ended(service: Service, job: Job, *, within: float) -> Job:
 
 
 def events_response(service: Service, job: Job, *, after: int) -> Response:
-    """Tell of a job as server-sent events, from an event on, until it has ended.
+    """Stream the events of a job that follow `after`, as server-sent events, until it has ended.
 
-    204, which keeps a browser from asking again, where nothing is left to be told.
+    If no event is left, the answer is 204, which keeps a browser from connecting again.
     """
     if job.has_ended and not service.store.events(job.id, after=after):
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""The application: routes, what OpenAPI says of them, and the guard around them."""
+"""The application: its routes, their description in OpenAPI, and the guard around them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ _Id = Annotated[
 
 
 def create_app(service: Service) -> ASGIApp:
-    """Make the application of a service, which it starts and stops."""
+    """Make the application that answers for a service, and that starts and stops it."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +49,7 @@ def create_app(service: Service) -> ASGIApp:
         summary=description.SUMMARY,
         description=description.TEXT,
         lifespan=lifespan,
-        docs_url=None,  # their scripts come from elsewhere
+        docs_url=None,  # both pages load scripts from other sites
         redoc_url=None,
         openapi_url="/openapi.json",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -219,7 +219,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 class _Static(StaticFiles):
-    """Files of the page, which browsers ask for anew, as they belong to one version."""
+    """Files of the page; browsers revalidate them, as they belong to one version."""
 
     async def get_response(self, path: str, scope: Any) -> Response:  # noqa: ANN401 - Starlette's
         response = await super().get_response(path, scope)

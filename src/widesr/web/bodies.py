@@ -1,4 +1,4 @@
-"""Bodies of requests to files: raw or multipart, as they come, with limits of size and of time."""
+"""Writes request bodies to files as they arrive, raw or multipart, limited in size and time."""
 
 import asyncio
 import hashlib
@@ -19,35 +19,35 @@ from widesr.web.problems import ProblemError
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _LEAST_PACE = 2**13
-"""Bytes a second that a client must send in the mean, beside the time it always has."""
+"""Bytes a second that a client must send on average, not counting the first `2 * patience` s."""
 _MOST_FIELDS = 32
 _MOST_FIELD_BYTES = 2**16
 _MOST_HEADER_BYTES = 2**13
 _LONGEST_NAME = 150
 _PLAIN = ("", "application/octet-stream", "application/x-www-form-urlencoded")
-"""The last is what `curl --data-binary` says of any file."""
+"""Types that do not name the content; `curl --data-binary` sends the last one for any file."""
 
 
 class ClientGoneError(Exception):
-    """Raised where nobody waits for an answer."""
+    """Raised when the client has disconnected, so that nobody waits for an answer."""
 
 
 @dataclass
 class Received:
-    """A picture that was sent, in its file."""
+    """The facts about a picture that was received into a file."""
 
     n_bytes: int = 0
     sha256: str = ""
     name: str | None = None
-    """The file's name, in a form."""
+    """The file's name in the form; None if the body is the picture itself."""
     form: dict[str, str] = field(default_factory=dict)
 
 
 def check_media_type(content_type: str, content_encoding: str) -> None:
-    """Refuse by its headers a body that is no picture.
+    """Refuse a body whose headers show that it is not a picture.
 
     Raises:
-        ProblemError: The type is none that is taken, or the body is packed.
+        ProblemError: The media type is not accepted, or the body has a content encoding.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if content_encoding.strip().lower() not in ("", "identity"):
@@ -68,23 +68,23 @@ def check_media_type(content_type: str, content_encoding: str) -> None:
 
 
 def clean_name(name: str | None) -> str:
-    """Make of what a client calls a file a name for people: no path, nothing that is not seen."""
+    """Clean a client's file name for display: without folders or unprintable characters."""
     last = re.split(r"[/\\]", name or "")[-1]
     seen = "".join(each if each.isprintable() else "_" for each in last).strip(" .")
     return seen[-_LONGEST_NAME:] or "picture"
 
 
 async def body_of(receive: Receive, *, most: int, patience: float) -> AsyncIterator[bytes]:
-    """Give the body of a request as it comes.
+    """Yield the body of a request in chunks, as they arrive.
 
     Args:
-        receive: ASGI's.
-        most: Bytes; more are refused.
-        patience: Seconds without a byte after which the client is told that it is too slow.
+        receive: ASGI's function that receives the next message.
+        most: The largest body that is accepted, in bytes.
+        patience: Seconds without data after which the client is told that it is too slow.
 
     Raises:
-        ProblemError: Too much, or too slowly.
-        ClientGoneError: The client went away.
+        ProblemError: The body is too large, or arrives too slowly.
+        ClientGoneError: The client disconnected.
     """
     began, n_bytes = time.monotonic(), 0
     while True:
@@ -128,17 +128,17 @@ async def receive_picture(
     begun: Callable[[], Awaitable[None]],
     after: int,
 ) -> Received:
-    """Write the picture of a body into a file.
+    """Write the picture in a request's body to a file.
 
     Args:
-        chunks: The body.
-        path: A file that is not there yet.
-        content_type: Its header.
-        begun: Called once, when so many bytes of the picture are in the file.
-        after: The bytes.
+        chunks: The chunks of the body.
+        path: The file to make; it must not exist yet.
+        content_type: The request's `Content-Type` header.
+        begun: Called once, when at least `after` bytes of the picture are in the file.
+        after: The number of bytes after which `begun` is called.
 
     Raises:
-        ProblemError: A form that cannot be read, or without a picture, or with several.
+        ProblemError: The form cannot be read, holds no picture, or holds several.
     """
     kind, options = parse_options_header(content_type)
     received, hashed, looked = Received(), hashlib.sha256(), False
@@ -176,7 +176,7 @@ class _Sink:
 
 
 class _Form:
-    """Takes a form apart; its picture goes on, its fields are few and small."""
+    """Parses a form: passes its picture on, and keeps its fields, which are few and small."""
 
     def __init__(self, boundary: bytes, sink: _Sink) -> None:
         self._sink = sink
@@ -200,14 +200,14 @@ class _Form:
         )
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Parse the next bytes."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise _bad_form(str(error)) from error
 
     def ended(self) -> tuple[dict[str, str], str | None]:
-        """Give the fields, and the name of the picture."""
+        """Check that the form is complete; return its fields and the picture's file name."""
         if not self._is_whole:
             raise _bad_form("its end is missing")
         if not self._has_picture:

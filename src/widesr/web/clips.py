@@ -1,4 +1,4 @@
-"""Clips, where the extra `video` is installed: known by their first bytes, then made whole."""
+"""Clips, if the extra `video` is installed: recognised by their first bytes, then upscaled."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from widesr.video.clip import Glance
 
 CLIPS = frozenset(("mp4", "mov", "mkv", "webm", "avi", "ts", "mpg"))
-"""The kinds of clips that are taken, by their endings."""
+"""The kinds of clips that are accepted, by their suffixes without the dot."""
 
 _SIGNS = (
     (rb"....ftypqt  ", "mov"),
@@ -25,28 +25,29 @@ _SIGNS = (
     (rb"\x47.{187}\x47.{187}\x47", "ts"),
     (rb"\x00\x00\x01\xba", "mpg"),
 )
-"""The first bytes of containers. Nothing else is given to FFmpeg, which would follow a playlist."""
+"""The first bytes of containers. FFmpeg gets no other file, because it would follow a playlist."""
 
 _IN, _OUT, _OUT_LARGE, _OUT_MUCH = 40, 150, 100, 220
-"""Memory for a pixel of a clip and of its result: frames on their way, and those that codecs refer
-to. H.264's encoder is told to hold fewer of the large ones, those of HEVC and AV1 hold many."""
+"""Bytes of memory per pixel of a clip (`_IN`) and of its result, for frames in flight and the
+reference frames of codecs. The H.264 encoder is told to hold fewer large frames (`_OUT_LARGE`); the
+encoders of HEVC and AV1 hold many frames (`_OUT_MUCH`)."""
 
 
 def is_clip(source: str) -> bool:
-    """Say whether a file that was taken in is a clip, by its name."""
+    """Tell by its name whether an accepted file is a clip."""
     return source.rpartition(".")[2] in CLIPS
 
 
 def kind_of_clip(head: bytes) -> str | None:
-    """Tell which of `CLIPS` a file is by its first KiB; None for what is none that is taken.
+    """Tell which of `CLIPS` a file is by its first KiB; None if it is none of them.
 
-    What is a picture must be known before: AVIF and HEIC begin as MP4 does.
+    Rule out pictures first: AVIF and HEIC files begin as MP4 files do.
     """
     return next((kind for sign, kind in _SIGNS if re.match(sign, head, re.DOTALL)), None)
 
 
 def are_clips_taken() -> bool:
-    """Say whether the extra `video` is installed."""
+    """Tell whether the extra `video` is installed."""
     try:
         check_extra()
     except MissingExtraError:
@@ -55,7 +56,7 @@ def are_clips_taken() -> bool:
 
 
 def check_extra() -> None:
-    """Refuse clips where they cannot be decoded.
+    """Refuse clips if this installation cannot decode them.
 
     Raises:
         MissingExtraError: The extra `video` is not installed.
@@ -66,10 +67,11 @@ def check_extra() -> None:
 
 
 def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
-    """Read what a clip states.
+    """Read what a clip states about itself, and check that it can be upscaled as asked.
 
     Raises:
-        WidesrError: It holds no video, its frames are too large, or it cannot become what is asked.
+        WidesrError: The clip holds no video, has frames that are too large, or cannot be upscaled
+            with these options.
     """
     from widesr.video.clip import check_progressive, glance
     from widesr.video.encoding import check_codec
@@ -93,25 +95,28 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
 
 
 def clip_memory(source: Path, clip: "Glance", size: tuple[int, int], *, wishes: Wishes) -> int:
-    """Forecast the bytes that a clip takes beside its network; `size` is (height, width) made."""
+    """Forecast the memory for a clip beside its network, in bytes.
+
+    `size` is the (height, width) of the result.
+    """
     from widesr.video.encoding import LARGE, container_of, default_codec
 
     made = size[0] * size[1]
     container = container_of(_target(source, source.parent, wishes))
-    # What is HDR is not known before a frame is decoded; it has more than 8 bits.
+    # HDR is recognised only once a frame is decoded, but it always has more than 8 bits.
     codec = wishes.codec or default_codec(clip.codec, container, is_hdr=clip.bits > 8)
     each = _OUT_MUCH if codec in ("hevc", "av1") else _OUT if made <= LARGE else _OUT_LARGE
     return (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
 
 
 def clip_bytes(*, frames: int, size: tuple[int, int], wishes: Wishes) -> int:
-    """Forecast the bytes of a result, on the high side."""
+    """Forecast the size of a result's file in bytes, on the high side."""
     is_large = wishes.lossless or wishes.codec in ("ffv1", "prores")
     return int(frames * size[0] * size[1] * (0.6 if is_large else 0.03))
 
 
 def _target(source: Path, folder: Path, wishes: Wishes) -> Path:
-    """Name the result, whose ending is that of its container."""
+    """Name the result's file, with the suffix of its container."""
     from widesr.video.upscale import output_beside
 
     target = folder / output_beside(source, "").name
@@ -128,14 +133,14 @@ def upscale_clip_file(
     max_pixels: int,
     most: int,
 ) -> Made:
-    """Make a clip larger, the whole file or none; one that was begun before is gone on with.
+    """Upscale a clip to a whole file or none, and resume one that was begun before.
 
     Args:
         source: The clip.
         folder: The folder for the result.
         wishes: The options that the client asked for.
-        options: The settings by which networks are run.
-        watch: Called after each frame with the frames that are done, and those in all.
+        options: The settings with which networks are run.
+        watch: Called after each frame with the number of frames done and in total.
         max_pixels: The largest frame that is read, in pixels.
         most: The most pixels of the result, all frames together.
 
@@ -145,7 +150,7 @@ def upscale_clip_file(
     from widesr.video.frames import load_frame_upscaler
     from widesr.video.upscale import plan_work, upscale_clip
 
-    # The network is loaded for this clip alone: it remembers tiles of the frame before.
+    # The network is loaded for this clip alone, because it remembers tiles of the last frame.
     upscaler = load_frame_upscaler(wishes.model, target=wishes.target, options=options)
     target = _target(source, folder, wishes)
     work = plan_work(
@@ -163,7 +168,7 @@ def upscale_clip_file(
     pixels = work.encoding.height * work.encoding.width
 
     def on_frame(done: int, frames: int) -> None:
-        if done * pixels > most:  # it has more frames than it says
+        if done * pixels > most:  # the clip has more frames than it states
             found = f"{source}: {done} frames of {work.encoding.width}x{work.encoding.height}"
             raise ImageTooLargeError(found=found, pixels=done * pixels, max_pixels=most)
         watch(done, frames)

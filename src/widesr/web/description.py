@@ -180,7 +180,7 @@ UPSCALE_EXTRA: dict[str, Any] = {
         "required": True,
         "content": {
             "application/octet-stream": _PICTURE,
-            # No form: what `curl --data-binary` says of any file.
+            # Not a form: `curl --data-binary` sends this type for any file.
             "application/x-www-form-urlencoded": _PICTURE,
             "image/*": _PICTURE,
             "video/*": _PICTURE,

@@ -1,4 +1,4 @@
-"""Stands before every request: who may ask, from where, how many at once; headers for browsers."""
+"""Guards every request: who may ask, from where and how many at once; adds headers for browsers."""
 
 import logging
 import re
@@ -41,7 +41,7 @@ _ROUTES = re.compile(
 
 
 class Guard:
-    """An ASGI application around the one that answers."""
+    """An ASGI application that wraps the one that answers."""
 
     def __init__(self, app: ASGIApp, *, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
@@ -51,12 +51,12 @@ class Guard:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or let the application answer."""
+        """Refuse the request, or let the application answer it."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        # Whoever may GET may ask for the head alone; uvicorn leaves out the body.
+        # HEAD is answered as GET is; uvicorn leaves out the body.
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         began, answer = time.monotonic(), _Answer(send, scope["path"])
         self._under_way += 1
@@ -68,7 +68,7 @@ class Guard:
         except Exception:  # a defect; the client gets no traceback
             _logger.exception("%s %s", scope["method"], route_of(scope["path"]))
             if answer.status:
-                raise  # the connection is cut, so that nobody takes half for the whole
+                raise  # the connection is cut, so that nobody takes half an answer for all of it
             await answer.problem(
                 ProblemError("internal", "a defect of widesr; see the server's log", status=500),
                 scope,
@@ -122,7 +122,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"
 
 
 def route_of(path: str) -> str:
-    """Give the template of a path, without what is secret in it."""
+    """Return the template of a path's route, without the job's id, which is secret."""
     found = _ROUTES.fullmatch(path)
     if not found:
         return "other"
@@ -132,10 +132,10 @@ def route_of(path: str) -> str:
 
 
 def _names_of(settings: ServeSettings) -> frozenset[str]:
-    """Give the names by which a browser may know the server; none is any.
+    """Return the names by which browsers may address the server; an empty set allows any name.
 
-    Without a token a page elsewhere could give its own name this address (DNS rebinding), and its
-    scripts would read what is here.
+    If there is no token, another site could point its own name to this address (DNS rebinding), and
+    its scripts would then read what the server answers.
     """
     if not settings.allow_hosts and (settings.token is not None or not settings.is_local):
         return frozenset()
@@ -143,7 +143,7 @@ def _names_of(settings: ServeSettings) -> frozenset[str]:
 
 
 class _Answer:
-    """Sends an answer on, with headers, and remembers it."""
+    """Passes an answer on with added headers, and remembers its status and size."""
 
     def __init__(self, send: Callable[[Message], Awaitable[None]], path: str) -> None:
         self._send, self.status, self.n_bytes = send, 0, 0
@@ -156,7 +156,7 @@ class _Answer:
         self._headers = _encoded(extra.items())
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        if self._is_replaced:  # the body of what was answered as a problem
+        if self._is_replaced:  # the body of an answer that a problem has replaced
             return
         if message["type"] == "http.response.start":
             if (error := _bad_range(message)) is not None:
@@ -188,7 +188,7 @@ class _Answer:
 
 
 def _bad_range(message: MutableMapping[str, Any]) -> ProblemError | None:
-    """Give the problem in place of the plain text with which Starlette refuses a `Range`."""
+    """Return a problem to replace the plain text with which Starlette refuses a `Range`."""
     status, headers = message["status"], dict(message.get("headers", ()))
     if status not in (400, 416) or not headers.get(b"content-type", b"").startswith(b"text/plain"):
         return None
@@ -201,7 +201,7 @@ def _bad_range(message: MutableMapping[str, Any]) -> ProblemError | None:
 
 
 def problem_response(error: ProblemError) -> JSONResponse:
-    """Make the answer of a problem."""
+    """Make the answer that states a problem."""
     return JSONResponse(
         error.problem.model_dump(),
         status_code=error.problem.status,

@@ -1,4 +1,4 @@
-"""Wakes those who wait for a job: worker threads tell, requests on the event loop listen."""
+"""Wakes requests that wait for a job: worker threads ring, the event loop listens."""
 
 import asyncio
 from collections import defaultdict
@@ -7,29 +7,29 @@ from contextlib import contextmanager
 
 
 class Hub:
-    """Bells by the names of jobs; one event loop listens."""
+    """Bells, by the names of jobs, for listeners on one event loop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bells: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def listen_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say where the listeners run."""
+        """Set the event loop on which the listeners run."""
         self._loop = loop
 
     def ring(self, name: str) -> None:
-        """Wake all who listen to a name; from any thread."""
+        """Wake all listeners of a name; any thread may call this."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, name)
 
     def ring_all(self) -> None:
-        """Wake everyone; on the loop."""
+        """Wake all listeners; only the event loop may call this."""
         for name in list(self._bells):
             self._wake(name)
 
     @contextmanager
     def bell(self, name: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set when the name is rung; on the loop."""
+        """Yield an event that is set when the name is rung; only the event loop may call this."""
         event = asyncio.Event()
         self._bells[name].add(event)
         try:

@@ -23,14 +23,14 @@ _ABOUT = {
 
 
 class ModelInfo(BaseModel):
-    """A model that may be asked for."""
+    """A model that a request may name."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     about: str
     scales: list[int]
-    """Its own; other sizes are made of them. Empty is any."""
+    """The scales of its networks, from which other sizes are made; empty if it takes any scale."""
 
 
 class Limits(BaseModel):
@@ -57,12 +57,12 @@ class Info(BaseModel):
     formats: list[str]
     """The formats of results."""
     clip_formats: list[str]
-    """The same for clips; empty where clips are not taken."""
+    """The formats of clips; empty if the server does not accept clips."""
     limits: Limits
 
 
 def info_of(settings: ServeSettings) -> Info:
-    """Look at what there is."""
+    """Collect what a server with these settings offers."""
     named = [
         ModelInfo(name=name, about=about, scales=_scales(name)) for name, about in _ABOUT.items()
     ]

@@ -1,4 +1,4 @@
-"""Looks at what was sent, before it is worked on: its kind, its size, and what it will take."""
+"""Inspects what was sent before any work on it: its kind, its size, and what it will cost."""
 
 import os
 from dataclasses import dataclass
@@ -34,49 +34,50 @@ if TYPE_CHECKING:
     from widesr.video.clip import Glance
 
 EARLY = 2**16
-"""Bytes after which a picture's header is looked at for the first time."""
+"""Bytes after which a picture's header is first checked."""
 _RESERVE = 2**26
-"""Bytes of the disk that are left free."""
+"""Bytes that are left free on the disk."""
 _SUFFIXES = {kind: suffix for suffix, kind in reversed(FORMATS.items())}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """The facts about a picture that may be worked on."""
+    """The facts about a picture that was accepted."""
 
     source: Path
-    """Its file, now with the suffix of its kind."""
+    """The picture's file, renamed to the suffix of its kind."""
     height: int
-    """The rows of what was sent, or of the first, where there are several."""
+    """The height of the picture in pixels, or of the first of several frames or pages."""
     width: int
     pages: int
-    """Frames or pages."""
+    """The number of frames or pages."""
     size: tuple[int, int]
     """(height, width) of the result."""
     seconds: float
     """The forecast of the computing time."""
     memory: int
-    """Bytes, as forecast."""
+    """The forecast of the memory, in bytes."""
 
 
 def look_early(path: Path, *, name: str, max_pixels: int) -> None:
-    """Refuse a picture of which only the beginning is there, as far as that tells.
+    """Refuse a picture by its first bytes, if they already show that it cannot be accepted.
 
     Raises:
-        ProblemError: It is of no kind that is read, or its header claims too many pixels.
+        ProblemError: The picture's kind is not one that is read, or its header claims too many
+            pixels.
     """
     try:
         kind = _kind(path)
     except WidesrError as error:
         if path.stat().st_size and _head(path)[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             raise _refused(error, path, name, status=415) from error
-        return  # TIFF, whose directory may be still to come
+        return  # TIFF, whose directory may not have arrived yet
     if kind in ("tiff", "avif", "heic", *CLIPS):
-        return  # what says their size may be still to come
+        return  # the part that states the size may not have arrived yet
     try:
         header = read_header(path)
     except WidesrError:
-        return  # it is said when all of it is there
+        return  # `take_in` reports the error once the whole file is there
     try:
         check_size(path, header.width, header.height, max_pixels=max_pixels)
     except WidesrError as error:
@@ -86,7 +87,7 @@ def look_early(path: Path, *, name: str, max_pixels: int) -> None:
 def take_in(
     path: Path, *, name: str, wishes: Wishes, settings: ServeSettings, networks: Networks
 ) -> Intake:
-    """Look at a whole picture; nothing is decoded.
+    """Inspect a whole picture without decoding it.
 
     Args:
         path: The picture's file, which gets the suffix of its kind.
@@ -114,7 +115,7 @@ def take_in(
 
 @dataclass(frozen=True)
 class _Look:
-    """Looks at what one client sent, and at what is wished for it."""
+    """Inspects what one client sent, and the options that it asked for."""
 
     name: str
     wishes: Wishes
@@ -169,7 +170,7 @@ class _Look:
         return self._intake(source, header, header.pages, size=size, memory=memory)
 
     def _output_size(self, sent: "Glance | Header", pages: int, *, most: int) -> tuple[int, int]:
-        """Give (height, width) of the result, unless it would be larger than is made."""
+        """Return (height, width) of the result; refuse one of more than `most` pixels."""
         height, width = self.wishes.target.size(sent.height, sent.width)
         if (made := height * width * pages) > most:
             frames = f" and {pages} frames" if pages > 1 else ""
@@ -206,14 +207,14 @@ class _Look:
 
 
 def check_disk(folder: Path, n_bytes: int) -> None:
-    """Refuse what the disk has no room for.
+    """Refuse work for which the disk has no room.
 
     Raises:
-        ProblemError: Fewer bytes are free.
+        ProblemError: Fewer than `n_bytes` are free beside the reserve.
     """
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize - _RESERVE
-    if disk.f_blocks and n_bytes > free:  # some file systems do not count
+    if disk.f_blocks and n_bytes > free:  # some file systems report no blocks at all
         raise ProblemError(
             "disk-full",
             f"{readable_size(n_bytes)} may be needed on the server's disk, "
@@ -223,7 +224,7 @@ def check_disk(folder: Path, n_bytes: int) -> None:
 
 
 def _kind(path: Path) -> str:
-    """Tell a kind of pictures, or one of `CLIPS`."""
+    """Tell the kind of a picture, or which of `CLIPS` a clip is."""
     try:
         with opened(path) as file:
             return kind_of(file)

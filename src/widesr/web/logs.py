@@ -11,7 +11,7 @@ from typing import Literal
 _LOGGERS = ("widesr", "uvicorn.error")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _QUIET = ("/healthz", "/readyz", "/static")
-"""Asked for again and again; their lines would hide the others."""
+"""Routes that are asked for again and again; their lines would hide the others."""
 
 
 class _Lines(logging.Formatter):
@@ -40,7 +40,7 @@ def _is_wanted(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def logging_as(kind: Literal["text", "json"]) -> Iterator[None]:
-    """Write the log of widesr and of uvicorn on standard error, and as before afterwards."""
+    """Write the log of widesr and of uvicorn on standard error, and restore the loggers after."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if kind == "json" else _Lines())
     handler.addFilter(_is_wanted)

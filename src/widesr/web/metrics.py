@@ -56,23 +56,23 @@ class Metrics:
         reserved: Callable[[], float],
         kept: Callable[[], float],
     ) -> None:
-        """Say where the gauges are read."""
+        """Set the functions that the gauges read."""
         self._queued.set_function(queued)
         self._running.set_function(running)
         self._reserved.set_function(reserved)
         self._kept.set_function(kept)
 
     def answered(self, method: str, route: str, status: int, *, seconds: float) -> None:
-        """Count a request; the route is a template, so that there are few of them."""
+        """Count a request and its time; `route` is a template, so that there are few routes."""
         self._requests.labels(method, route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
     def ended(self, state: str) -> None:
-        """Count a job."""
+        """Count a job that ended."""
         self._jobs.labels(state).inc()
 
     def made(self, pixels: int, *, seconds: float) -> None:
-        """Count a result."""
+        """Count the pixels of a result, and the time of its job."""
         self._pixels.inc(pixels)
         self._job_seconds.observe(seconds)
 

@@ -1,4 +1,4 @@
-"""The networks that are loaded: few at a time, shared by all pictures, the oldest one let go."""
+"""Keeps a few networks loaded for all pictures, and unloads the least recently used."""
 
 import logging
 import threading
@@ -20,20 +20,20 @@ from widesr.web.memory import LOADED
 _logger = logging.getLogger(__name__)
 
 _FIRST = ("default", 2)
-"""The network that most pictures go through; it is loaded before the first."""
+"""The network that most pictures go through; it is loaded before the first picture."""
 _Key = tuple[str, int]
 
 
 def known_models() -> list[str]:
-    """Names of the models that may be asked for: no path, and crisp for its blends."""
+    """List the names of models that a request may use: no paths, and "crisp" for its blends."""
     return [*ALIASES, *model_paths(), BICUBIC, NEAREST]
 
 
 def check_model(name: str) -> None:
-    """Refuse what is no name of a model.
+    """Refuse a name that is not that of a model.
 
     Raises:
-        ModelNotFoundError: It is not among `known_models`.
+        ModelNotFoundError: The name is not among `known_models`.
     """
     if parted(name)[0] not in known_models():
         raise ModelNotFoundError(
@@ -51,7 +51,7 @@ class Networks:
         Args:
             max_memory: Bytes that each network may take, as in `EngineOptions`.
             threads: The number of threads, as for `load_engine`; None is one for each CPU.
-            pace: Seconds for a pixel and a parameter, where they are known; else measured.
+            pace: Seconds per pixel and parameter, if they are known; otherwise they are measured.
         """
         self.options = EngineOptions(max_memory=max_memory, threads=threads)
         self._loaded: OrderedDict[_Key, ScaleUpscaler] = OrderedDict()
@@ -61,7 +61,7 @@ class Networks:
         self._pace = pace
 
     def warm_up(self) -> None:
-        """Load what most pictures need, and measure how fast this machine is."""
+        """Load the network that most pictures need, and measure how fast this machine is."""
         if self.is_ready:
             return
         with self._using([_FIRST]) as networks:
@@ -76,7 +76,7 @@ class Networks:
         return self._pace is not None
 
     def seconds(self, name: str, target: Target, *, height: int, width: int) -> float:
-        """Forecast how long a picture takes; raises as `Target.factor` and `plan_scales`."""
+        """Forecast the seconds for a picture; raises as `Target.factor` and `plan_scales` do."""
         total, grown = 0.0, 1
         for scale in _scales(name, target.factor(height, width)):
             key = (name, scale)
@@ -103,7 +103,7 @@ class Networks:
         return [(name, scale) for scale in _scales(name, target.factor(height, width))]
 
     def would_fit(self, keys: list[_Key]) -> bool:
-        """Say whether these can be loaded beside those that are in use."""
+        """Tell whether these networks can be loaded beside those that are in use."""
         with self._lock:
             return len({*self._in_use, *keys}) <= LOADED
 
@@ -111,7 +111,7 @@ class Networks:
     def upscaler(
         self, name: str, target: Target, *, height: int, width: int, consistent: bool
     ) -> Iterator[AnyUpscaler]:
-        """Give what makes a picture of this size as it was asked for."""
+        """Yield the upscaler that makes what was asked for of a picture of this size."""
         if name == NEAREST:
             yield load_upscaler(
                 name, target=target, options=self.options.but(consistent=consistent)
@@ -123,12 +123,12 @@ class Networks:
             alone = list(networks.values())
             size = target.size(height, width)
             if len(alone) == 1 and not consistent and alone[0].output_size(height, width) == size:
-                yield alone[0]  # which tells of its tiles, and not of shares of the work
+                yield alone[0]  # it reports its tiles, where `sized` reports shares of the work
             else:
                 yield sized
 
     def let_go(self) -> None:
-        """Unload all that is not in use."""
+        """Unload the networks that are not in use."""
         with self._lock:
             for key in [key for key in self._loaded if key not in self._in_use]:
                 del self._loaded[key]
@@ -148,7 +148,7 @@ class Networks:
                         del self._in_use[key]
 
     def _network(self, key: _Key) -> ScaleUpscaler:
-        with self._lock:  # while it is loaded too: two pictures must not load it twice
+        with self._lock:  # held during the load, lest two pictures load the same network twice
             if key not in self._loaded:
                 idle = [each for each in self._loaded if each not in self._in_use]
                 for each in idle[: max(len(self._loaded) + 1 - LOADED, 0)]:
@@ -166,7 +166,7 @@ def _scales(name: str, factor: Fraction) -> tuple[int, ...]:
 
 
 def _parameters(key: _Key) -> int:
-    """The size of a network, to which its time for a pixel is in proportion."""
+    """Return a network's number of parameters, to which its time per pixel is proportional."""
     name, scale = key
-    card = find_model(parted(name)[0], scale=scale).card  # a blend is made when it is needed
+    card = find_model(parted(name)[0], scale=scale).card  # a blend need not be made for this
     return card.parameters_fused or card.parameters or 10**6

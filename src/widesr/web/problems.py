@@ -22,7 +22,7 @@ STATUS = {
     "model-not-found": 422,
     "missing-extra": 415,
 }
-"""The statuses of widesr's errors; the others are defects, or the server's own."""
+"""HTTP statuses by the codes of widesr's errors; other codes are defects, or the server's own."""
 
 TITLES = {
     "usage": "The request is not valid",
@@ -56,11 +56,11 @@ TITLES = {
     "stuck": "The job did not go on",
     "internal": "A defect of widesr",
 }
-"""Titles by code; what stands below "missing-extra" is the server's own."""
+"""Titles by code; the codes below "missing-extra" are the server's own."""
 
 
 class Problem(BaseModel):
-    """A problem, in the words of RFC 9457."""
+    """A problem in the format of RFC 9457."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -80,19 +80,19 @@ class Problem(BaseModel):
     type: str
     """A name for this kind of problem: `urn:widesr:error:CODE`."""
     title: str
-    """The same for all problems of a code."""
+    """A title, the same for all problems of a code."""
     status: int
-    """The status of the answer; for a job, that of the answer in place of its result."""
+    """The HTTP status of the answer; for a job, of the answer in place of its result."""
     detail: str
-    """The finding, and the expectation."""
+    """A sentence on what was found, and on what was expected."""
     code: str
-    """Stable, for programs; listed in the reference of errors."""
+    """A stable name for programs; the reference of errors lists all of them."""
     options: list[str] = Field(default_factory=list)
     """Parameters that help, such as `format=png`."""
 
 
 class ProblemError(Exception):
-    """An answer in place of what a request asked for."""
+    """Raised to answer with a problem in place of what a request asked for."""
 
     def __init__(
         self,
@@ -118,13 +118,13 @@ class ProblemError(Exception):
 def problem_of(
     error: WidesrError, *, known: frozenset[str], folder: Path | None = None, name: str = ""
 ) -> Problem:
-    """Say an error of the library to a client.
+    """Turn an error of the library into a problem for the client.
 
     Args:
         error: The error that the library raised.
-        known: The parameters of a request; other options are the server's, not the client's.
-        folder: The server's own folder; paths in it are not told.
-        name: The client's name for the picture, which stands in place of those paths.
+        known: The parameters of a request; the error's other options are the server's to set.
+        folder: The server's own folder; paths in it are not revealed.
+        name: The client's name for the picture, which replaces those paths.
     """
     detail = " ".join(error.message.split())
     if folder is not None:
@@ -136,13 +136,13 @@ def problem_of(
 
 
 def _parameter(option: str) -> str:
-    """Write an option of the library as a parameter of an address: `deinterlace=true`."""
+    """Write an option of the library as a query parameter: `deinterlace=true`."""
     name, _, value = option.partition("=")
     value = value.lower() if value in ("True", "False") else value.strip("\"'")
     return f"{name}={value}" if value else name
 
 
 def raised(problem: Problem) -> ProblemError:
-    """Make an exception of a problem."""
+    """Turn a problem into an exception."""
     members: dict[str, Any] = problem.model_dump(include={"code", "detail", "status", "options"})
     return ProblemError(**members)

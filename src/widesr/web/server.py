@@ -1,4 +1,4 @@
-"""Runs the application: sockets, timeouts of slow clients, and a stop that loses nothing."""
+"""Runs the application: sockets, timeouts for slow clients, and a stop that loses no jobs."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,12 @@ from widesr.web.settings import ServeSettings
 _logger = logging.getLogger(__name__)
 
 _MOST_HEADERS = 2**15
-"""Bytes of a request's line and headers."""
+"""The most bytes of a request's line and headers."""
 _BACKLOG = 512
 
 
 class _Patient(H11Protocol):
-    """Ends connections of clients that send no request, or take no answer."""
+    """Closes the connections of clients that send no request, or do not read the answer."""
 
     patience = 20.0
 
@@ -60,13 +60,13 @@ class _Patient(H11Protocol):
         is_answering = self.cycle is not None and not self.cycle.response_complete
         since = self._paused_since if is_answering or self._paused_since else self._idle_since
         if since is not None and now - since >= self.patience:
-            self.transport.abort()  # `close` would wait for what the client does not take
+            self.transport.abort()  # `close` would wait until the client has read the answer
             return
         self._timer = self.loop.call_later(self.patience / 4, self._look)
 
 
 class _Server(uvicorn.Server):
-    """Lets the service know of a stop before connections are waited for."""
+    """Tells the service of a stop before it waits for open connections."""
 
     def __init__(
         self, config: uvicorn.Config, service: Service, ready: Callable[[str], None]
@@ -85,7 +85,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGINT and SIGTERM; a stop that went well is no failure of the command."""
+        """Stop on SIGINT and SIGTERM; after a clean stop, the command does not count as failed."""
         in_main = threading.current_thread() is threading.main_thread()
         wanted = (signal.SIGINT, signal.SIGTERM) if in_main else ()
         before = {each: signal.signal(each, self.handle_exit) for each in wanted}
@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop gracefully; a second signal does not wait any more."""
+        """Stop gracefully on the first signal, and without waiting on the second."""
         if self.should_exit:
             self.force_exit = True
         super().handle_exit(sig, frame)
@@ -106,8 +106,8 @@ def serve(settings: ServeSettings, *, ready: Callable[[str], None] = ignore) -> 
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        settings: All that decides how.
-        ready: Called with the address when requests are taken.
+        settings: The settings of the server.
+        ready: Called with the server's URL when it accepts requests.
 
     Raises:
         UsageError: The address or the data folder cannot be used.

@@ -1,4 +1,4 @@
-"""The parts of one server, put together: what it owns from its start to its end."""
+"""Puts together the parts that one server owns from its start to its end."""
 
 import asyncio
 import logging
@@ -35,10 +35,10 @@ class Service:
 
         Args:
             settings: The settings of the server.
-            pace: Seconds for a pixel and a parameter, as for `Networks`.
+            pace: Seconds per pixel and parameter, as for `Networks`.
 
         Raises:
-            UsageError: It cannot be used.
+            UsageError: The data folder cannot be used.
         """
         self.settings = settings
         self.metrics, self.hub = Metrics(), Hub()
@@ -72,18 +72,18 @@ class Service:
 
     @property
     def temporary(self) -> Path:
-        """The folder of what a decoder puts aside while it is at work."""
+        """The folder for the temporary files of decoders."""
         return self.settings.data / "temporary"
 
     async def start(self) -> None:
-        """Take up what was left, and load what most pictures need."""
+        """Remove stray files, and begin to load the first network and to sweep old results."""
         self.hub.listen_on(asyncio.get_running_loop())
         await asyncio.to_thread(self._remove_strays)
         self._warming.start()
         self._sweeper.start()
 
     def _warm_up(self) -> None:
-        """Load and measure while requests are taken already; jobs begin after it."""
+        """Load and measure the first network while requests are accepted, then begin the jobs."""
         try:
             self.networks.warm_up()
         except WidesrError:  # other models may work all the same
@@ -91,14 +91,14 @@ class Service:
         self.workers.start()
 
     def drain(self) -> None:
-        """Take no more jobs and begin none; those who wait are answered. On the event loop."""
+        """Accept and begin no more jobs, and wake waiting requests; call it on the event loop."""
         if not self.stopping:
             self.stopping = True
             self.workers.drain()
             self.hub.ring_all()
 
     async def stop(self) -> None:
-        """End what runs, or let it wait for the next server."""
+        """Let running jobs end within the grace period, or leave them to the next server."""
         self.drain()
         await asyncio.to_thread(self._warming.join)
         self._sweeping.set()
@@ -107,13 +107,13 @@ class Service:
 
     @contextmanager
     def arrival(self, n_bytes: int | None) -> Iterator[None]:
-        """Make room for a picture that is going to be sent.
+        """Reserve room for a picture that is about to be sent.
 
         Args:
-            n_bytes: Length of its body in bytes, where the client gives it.
+            n_bytes: The length of the body in bytes, if the client states it.
 
         Raises:
-            ProblemError: There is none: in the queue, or on the disk.
+            ProblemError: There is no room in the queue or on the disk, or the server stops.
         """
         if self.stopping:
             raise ProblemError(
@@ -147,7 +147,7 @@ class Service:
             self._arriving_bytes -= size
 
     def _kept_bytes(self) -> int:
-        """Give what is kept, as it was within the last second: to add it up reads every job."""
+        """Return the bytes kept, at most a second old, because adding them up reads every job."""
         when, n_bytes = self._kept
         if time.monotonic() - when > 1:
             n_bytes = self.store.bytes_kept()
@@ -155,9 +155,9 @@ class Service:
         return n_bytes
 
     def retry_after(self) -> int:
-        """Say in how many seconds a quarter of the queue is likely to be gone.
+        """Forecast the seconds until a quarter of the queue is done.
 
-        Were it less, many clients would ask again and again for the few places that come free.
+        With a shorter time, many clients would ask again and again for the few free places.
         """
         return int(min(max(self.workers.seconds_of_queue() / 4, 1), _MOST_RETRY_S))
 
@@ -179,7 +179,7 @@ class Service:
                 _logger.exception("results cannot be swept")
 
     def _remove_strays(self) -> None:
-        """Remove files that no job owns: of requests that were cut by the end of a server."""
+        """Remove files that no job owns, left by requests that the end of a server cut off."""
         owned = self.store.files()
         jobs = {name.partition(".")[0] for name in owned}
         for folder in (self.workers.pictures, self.workers.results, self.temporary):

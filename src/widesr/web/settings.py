@@ -1,4 +1,4 @@
-"""Settings of the server: flags of the command line and `WIDESR_*` variables, checked alike."""
+"""Settings of the server: command-line flags and `WIDESR_*` variables, checked in the same way."""
 
 import ipaddress
 import os
@@ -23,7 +23,7 @@ from widesr.system.text import parse_size
 
 _GIB = 2**30
 _LEAST_MEMORY = _GIB
-"""The memory of the process, its runtimes, one network with small tiles, and some pictures."""
+"""Bytes for the process, its runtimes, one network with small tiles, and some pictures."""
 _USUAL_MEMORY = 4 * _GIB
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -32,7 +32,7 @@ _CGROUP_LIMITS = (
 
 
 def _parsed_size(value: object) -> object:
-    """Read "512M" or "2G"; numbers alone are bytes."""
+    """Read a size such as "512M" or "2G"; a number alone is in bytes."""
     size = parse_size(str(value))
     return value if size is None else size
 
@@ -50,7 +50,7 @@ Seconds = Annotated[float, Field(gt=0, le=10**8, allow_inf_nan=False)]
 
 
 def memory_of_machine() -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's."""
+    """Return the bytes that this process may use: the machine's memory, or less in a container."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in _CGROUP_LIMITS:
         try:
@@ -76,11 +76,11 @@ class ServeSettings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
-    """0 takes one that is free."""
+    """The port to listen on; 0 takes any free one."""
     token: Annotated[SecretStr, Field(min_length=16)] | None = None
-    """Sent by clients as `Authorization: Bearer TOKEN`."""
+    """The secret that clients must send, as `Authorization: Bearer TOKEN`."""
     no_auth: bool = False
-    """Listen on an address that others reach, without a token."""
+    """True to listen without a token on an address that other machines reach."""
     allow_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     """Names by which browsers may reach the server, beside its address and localhost."""
     data: Annotated[Path, AfterValidator(Path.absolute)] = Field(
@@ -88,43 +88,43 @@ class ServeSettings(BaseSettings):
     )
     """The folder of jobs, pictures and results; nothing is written elsewhere."""
     max_memory: Annotated[Size, Field(ge=_LEAST_MEMORY)] = Field(default_factory=_usual_memory)
-    """Bytes that the process takes at most."""
+    """The most memory that the process may take, in bytes."""
     max_body: Size = 256 * 2**20
-    """Bytes of a request."""
+    """The largest body of a request, in bytes."""
     max_pixels: Size = MAX_PIXELS
-    """Pixels of a picture that is sent."""
+    """The largest picture that may be sent, in pixels."""
     max_output: Size = 2**30
-    """Pixels of a picture that is made, all frames together."""
+    """The largest picture that may be made, in pixels of all frames together."""
     max_clip: Size = 64 * _GIB
-    """The same for a clip: five minutes at 3840x2160."""
+    """The same limit for a clip; the default allows five minutes at 3840x2160."""
     max_disk: Size = 20 * _GIB
-    """Bytes of pictures and results that are kept at once."""
+    """The most bytes of pictures and results that are kept at once."""
     max_queue: Annotated[int, Field(ge=1)] = 200
-    """Jobs that wait; a request beyond it is answered by 429."""
+    """The most jobs that may wait; any further request is answered with 429."""
     max_requests: Annotated[int, Field(ge=1)] = 1000
-    """Requests that are answered at once."""
+    """The most requests that are answered at once."""
     at_once: Annotated[int, Field(ge=1, le=16)] = 2
     """Pictures that are worked on at once: one is read or written while another is computed."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of a network; by default one for each CPU that the process may use."""
     answer_within: Seconds = 15
-    """Work that is forecast to be done by then is answered with the picture, longer work by 202."""
+    """Seconds; work forecast to take no longer is answered with the picture, longer work by 202."""
     longest_wait: Seconds = 300
-    """The most that a request may wait for its picture."""
+    """The most seconds that a request may wait for its picture."""
     keep: Seconds = 3600
     """Seconds for which a result is kept."""
     patience: Seconds = 20
-    """Seconds in which a client must send or take something."""
+    """Seconds within which a client must send or read some data."""
     stuck_after: Seconds = 3600
-    """Seconds without a tile or a frame after which a job is given up, and another one begun."""
+    """Seconds without a tile or a frame after which a job is given up, and the next one begun."""
     grace: Seconds = 25
-    """Seconds in which pictures that are being made may be finished when the server stops."""
+    """Seconds that running jobs have to finish when the server stops."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """The port of the metrics for Prometheus; by default there are none."""
     metrics_host: str = "127.0.0.1"
-    """The address of the same."""
+    """The address on which the metrics are served."""
     log_format: Literal["text", "json"] = "text"
-    """The form of the lines on standard error."""
+    """The format of the log on standard error."""
 
     @field_validator("data")
     @classmethod
@@ -152,13 +152,13 @@ class ServeSettings(BaseSettings):
 
 
 def load_settings(**given: Any) -> ServeSettings:  # noqa: ANN401 - checked by pydantic
-    """Join what was given with the environment; what was given goes first.
+    """Build the settings from given values and the environment; given values take precedence.
 
     Args:
         **given: Fields of `ServeSettings`; None stands for one that was not given.
 
     Raises:
-        UsageError: A value that is not valid, by its name and by its variable.
+        UsageError: A value is not valid; the message gives its name and its variable.
     """
     try:
         return ServeSettings(**{name: value for name, value in given.items() if value is not None})

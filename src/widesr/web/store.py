@@ -1,7 +1,7 @@
 """Jobs on the disk: one SQLite file that outlives the server, in which each job has one row.
 
-Every method is one transaction, and may be called from any thread. What a killed server had under
-way is found again by `requeue_running`.
+Every method is one transaction, and may be called from any thread. `requeue_running` finds the jobs
+that a killed server was working on.
 """
 
 import sqlite3
@@ -57,9 +57,9 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_by_job ON events (job, id);
 """
 _VERSION = 2
-"""The version of the schema; a file of one that is not known is refused."""
+"""The version of the schema; a file of an unknown version is refused."""
 _CHANGES = {1: "ALTER TABLE jobs ADD COLUMN notices TEXT"}
-"""Statements that make the next version of one."""
+"""The statement that brings a file from each older version to the next one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,64 +67,64 @@ class Job:
     """A picture that was accepted, and what became of it."""
 
     id: str
-    """Cannot be guessed: who knows it may see the result."""
+    """The job's name, which cannot be guessed: whoever knows it may see the result."""
     state: State
     created: float
-    """Seconds since 1970, as all times here."""
+    """Seconds since 1970, like all times here."""
     started: float | None = None
     ended: float | None = None
     name: str
     """The client's name for the picture."""
     source: str
-    """The name of its file in the folder of pictures."""
+    """The name of the picture's file in the folder of pictures."""
     wishes: str
     """`Wishes` as JSON."""
     height: int
     width: int
     pages: int
-    """Frames or pages; sizes are those of the first."""
+    """The number of frames or pages; all sizes are those of the first."""
     out_height: int
     out_width: int
     seconds: float
     """The forecast of the computing time."""
     memory: int
-    """Bytes beside what all jobs share, as forecast."""
+    """The forecast of the memory beside what all jobs share, in bytes."""
     bytes: int
-    """The bytes of the picture's file."""
+    """The size of the picture's file, in bytes."""
     attempts: int = 0
-    """The number of times it was begun."""
+    """The number of times that the job was begun, without those that `requeue` took back."""
     key: str | None = None
-    """`Idempotency-Key`."""
+    """The `Idempotency-Key` of the request."""
     fingerprint: str
-    """SHA-256 of the body and of what was asked for."""
+    """SHA-256 of the picture and of the options that were asked for."""
     result: str | None = None
-    """The name of its file in the folder of results."""
+    """The name of the result's file in the folder of results."""
     result_bytes: int | None = None
     result_sha256: str | None = None
     made_by: str | None = None
-    """The models that it went through."""
+    """The models that the picture went through."""
     notices: str | None = None
-    """A list of sentences on what was guessed or is not as it was, as JSON."""
+    """A JSON list of sentences on what was guessed, and on what is not as in the input."""
     problem: str | None = None
     """`Problem` as JSON."""
     number: int = 0
-    """The order in which jobs came; given by the store."""
+    """The job's place in the order of arrival, which the store assigns."""
 
     @property
     def has_ended(self) -> bool:
-        """True if nothing will change any more."""
+        """True if the job will not change any more."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that was told of a job."""
+    """An event in the life of a job, as clients are told of it."""
 
     id: int
-    """Grows, over all jobs."""
+    """A number that grows from event to event, over all jobs."""
     kind: str
     data: str
-    """JSON."""
+    """The view of the job, as JSON."""
 
 
 _COLUMNS = [field.name for field in fields(Job)]
@@ -135,10 +135,10 @@ class Store:
     """The jobs of one server."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file.
+        """Open the file, or make it.
 
         Raises:
-            UsageError: It cannot be used, or another server uses it.
+            UsageError: The file cannot be used, or another server uses it.
         """
         self._lock = threading.RLock()
         try:
@@ -166,7 +166,7 @@ class Store:
             raise UsageError(f"{path}: cannot be used ({why}); name another data folder") from error
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file, so that another server may open it."""
         with self._lock:
             self._db.close()
 
@@ -182,7 +182,7 @@ class Store:
             self._db.execute("COMMIT")
 
     def add(self, job: Job, *, data: str) -> Job:
-        """Accept a job, unless its key has one already; then that one is given back.
+        """Add a job and return it; if its key has a job already, return that one instead.
 
         Args:
             job: A new job in the state "queued".
@@ -201,22 +201,22 @@ class Store:
         return added
 
     def find(self, id: str) -> Job | None:  # noqa: A002 (its name everywhere)
-        """Give a job as it stands."""
+        """Return a job in its present state; None if there is no such job."""
         with self._lock:
             return self._one("id = ?", id)
 
     def find_key(self, key: str) -> Job | None:
-        """Give the job that has an `Idempotency-Key`."""
+        """Return the job with this `Idempotency-Key`, if there is one."""
         with self._lock:
             return self._one("key = ?", key)
 
     def queued(self) -> list[Job]:
-        """List the jobs that wait, in their order."""
+        """List the queued jobs, in the order of their arrival."""
         with self._lock:
             return self._many("state = 'queued' ORDER BY number")
 
     def begin(self, id: str, *, data: str) -> Job | None:  # noqa: A002
-        """Take a queued job; None where it waits no more."""
+        """Mark a queued job as running and return it; None if it is not queued any more."""
         with self._transaction() as db:
             done = db.execute(
                 "UPDATE jobs SET state = 'running', started = ?, attempts = attempts + 1 "
@@ -229,7 +229,7 @@ class Store:
             return self._one("id = ?", id)
 
     def end(self, id: str, state: State, *, data: str, **facts: Any) -> bool:  # noqa: A002, ANN401
-        """End a job that has not ended; False where it has, or is gone."""
+        """Mark a job as ended; return False if it had ended already, or is gone."""
         sets = "".join(f", {name} = :{name}" for name in facts)
         assert set(facts) <= set(_COLUMNS)
         with self._transaction() as db:
@@ -243,7 +243,7 @@ class Store:
             return bool(done.rowcount)
 
     def requeue(self, id: str, *, data: str) -> None:  # noqa: A002
-        """Let a job that was begun wait again, in its old place."""
+        """Return a running job to its old place in the queue."""
         with self._transaction() as db:
             done = db.execute(
                 "UPDATE jobs SET state = 'queued', started = NULL, attempts = attempts - 1 "
@@ -254,21 +254,21 @@ class Store:
                 self._tell(id, "queued", data)
 
     def requeue_running(self) -> list[Job]:
-        """Let all wait again that a server had begun which is no more; gives them."""
+        """Return the jobs that an earlier server was running, and put them back into the queue."""
         with self._transaction() as db:
             jobs = self._many("state = 'running' ORDER BY number")
             db.execute("UPDATE jobs SET state = 'queued', started = NULL WHERE state = 'running'")
             return jobs
 
     def progress(self, id: str, *, data: str) -> None:  # noqa: A002
-        """Tell how far a job is; the last word counts, those before it go."""
+        """Record a job's progress in place of its earlier progress events."""
         with self._transaction() as db:
             if self._one("id = ?", id) is not None:
                 db.execute("DELETE FROM events WHERE job = ? AND kind = 'progress'", (id,))
                 self._tell(id, "progress", data)
 
     def events(self, id: str, *, after: int) -> list[Event]:  # noqa: A002
-        """List what was told of a job after an event."""
+        """List the events of a job that follow the event `after`."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT id, kind, data FROM events WHERE job = ? AND id > ? ORDER BY id",
@@ -277,7 +277,7 @@ class Store:
             return [Event(*row) for row in rows]
 
     def forget(self, id: str) -> Job | None:  # noqa: A002
-        """Remove a job that has ended; gives it, for its files."""
+        """Remove a job that has ended, and return it, so that its files can be removed too."""
         with self._transaction() as db:
             job = self._one("id = ? AND state IN ('done', 'failed', 'cancelled')", id)
             if job is not None:
@@ -285,24 +285,24 @@ class Store:
             return job
 
     def ended_before(self, when: float) -> list[Job]:
-        """List the jobs whose time is over."""
+        """List the jobs that ended before a time."""
         with self._lock:
             return self._many("ended < ?", when)
 
     def files(self) -> set[str]:
-        """Name the files that belong to a job: pictures of those that go on, and all results."""
+        """List the names of the files that belong to jobs: their pictures and their results."""
         with self._lock:
             rows = self._db.execute("SELECT source, result FROM jobs").fetchall()
         return {name for row in rows for name in row if name}
 
     def count_queued(self) -> int:
-        """Count the jobs that wait."""
+        """Count the queued jobs."""
         with self._lock:
             (n,) = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()
         return int(n)
 
     def waiting_before(self, number: int) -> tuple[int, float]:
-        """Count the jobs that come before one, and the seconds that are forecast for them."""
+        """Count the queued jobs before a job's number, and add up the seconds forecast for them."""
         with self._lock:
             row = self._db.execute(
                 "SELECT COUNT(*), TOTAL(seconds) FROM jobs WHERE state = 'queued' AND number < ?",
@@ -311,7 +311,7 @@ class Store:
         return cast("tuple[int, float]", row)
 
     def bytes_kept(self) -> int:
-        """Add up the bytes of all pictures and results."""
+        """Add up the bytes of all results, and of the pictures of jobs that have not ended."""
         with self._lock:
             (total,) = self._db.execute(
                 "SELECT TOTAL(COALESCE(result_bytes, 0) + "

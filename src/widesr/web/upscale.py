@@ -34,10 +34,10 @@ _LONGEST_KEY = 255
 
 
 async def upscale(service: Service, request: Request) -> Response:
-    """Answer one request.
+    """Answer one request to upscale a picture.
 
     Raises:
-        ProblemError: It is refused; nothing of it is kept.
+        ProblemError: The request is refused; nothing of it is kept.
     """
     settings, headers = service.settings, request.headers
     length = _length(headers.get("content-length"))
@@ -75,7 +75,7 @@ async def _accepted(
     content_type: str,
     key: str | None,
 ) -> Job:
-    """Receive a picture, look at it, and make a job of it."""
+    """Receive a picture, inspect it, and make a job of it."""
     settings = service.settings
     name = clean_name(asked.name or _name_of(request.headers.get("content-disposition")))
 
@@ -167,7 +167,7 @@ def _same(job: Job, fingerprint: str) -> Job:
 async def _answered(
     service: Service, request: Request, job: Job, *, wait: float, is_new: bool
 ) -> Response:
-    """Answer with the result if it is there in time, else with the job."""
+    """Answer with the result if it is ready in time, or else with the job."""
     if wait > 0 and not job.has_ended:
         waiting = asyncio.ensure_future(until_ended(service, job, within=wait))
         gone = asyncio.ensure_future(_gone(request))
@@ -191,13 +191,13 @@ async def _answered(
 
 
 async def _gone(request: Request) -> None:
-    """Wait until the client goes away; its body is read already."""
+    """Wait until the client disconnects; the body of the request must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def _wait(service: Service, request: Request, asked: Asked, job: Job) -> float:
-    """Say for how long the answer may wait for the result; 0 is an answer by 202."""
+    """Return the seconds that the answer may wait for the result; 0 means to answer by 202."""
     settings = service.settings
     prefer = _preferences(request)
     if asked.wait is not None:

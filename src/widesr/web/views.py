@@ -41,7 +41,7 @@ class View(BaseModel):
     name: str
     """The client's name for the picture."""
     created: float
-    """Seconds since 1970, as all times here."""
+    """Seconds since 1970, like all times here."""
     started: float | None = None
     ended: float | None = None
     expires: float | None = None
@@ -50,35 +50,35 @@ class View(BaseModel):
     """The size of the picture, in pixels."""
     height: int
     pages: int
-    """Frames or pages."""
+    """The number of frames or pages."""
     result_width: int
     result_height: int
     place: int | None = None
-    """The number of jobs before it, while it waits."""
+    """The number of jobs ahead of this one, while it is queued."""
     tiles_done: float | None = None
     tiles: float | None = None
     progress: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the computing that is done."""
+    """The share of the computing that is done."""
     seconds_left: float | None = None
-    """Seconds until the result is there, as forecast."""
+    """The forecast of the seconds until the result is ready."""
     made_by: str | None = None
-    """The models that it went through."""
+    """The models that the picture went through."""
     notices: list[str] | None = None
-    """Sentences on what was guessed, and on what is not as it was, once it is done."""
+    """Sentences on what was guessed, and on what is not as in the input, once the job is done."""
     result: str | None = None
     """The address of the result."""
     result_bytes: int | None = None
     result_sha256: str | None = None
     self: str
-    """The address of this."""
+    """The address of this job."""
     events: str
-    """The address of its events."""
+    """The address of the job's events."""
     problem: Problem | None = None
-    """The reason why it failed."""
+    """The reason why the job failed or was stopped."""
 
 
 def address(job: str) -> str:
-    """Say where a job is."""
+    """Return the address of a job."""
     return f"/v1/jobs/{job}"
 
 
@@ -91,15 +91,15 @@ def view_of(
     ahead: int = 0,
     seconds_before: float = 0.0,
 ) -> View:
-    """Show a job.
+    """Make the view of a job for clients.
 
     Args:
         job: The job, as the store has it.
-        keep: Seconds for which it is kept after its end.
-        tiles_done: Tiles that are done, of a job that runs.
-        tiles: Tiles in all, of the same.
-        ahead: The number of jobs before one that waits.
-        seconds_before: Seconds until it is forecast to begin, of a job that waits.
+        keep: Seconds for which a job is kept after its end.
+        tiles_done: The number of tiles done, for a running job.
+        tiles: The number of tiles in total, for a running job.
+        ahead: The number of jobs ahead, for a queued job.
+        seconds_before: The forecast of the seconds until the job begins, for a queued job.
     """
     at, share = address(job.id), tiles_done / tiles if tiles else 0.0
     left = None
@@ -107,7 +107,7 @@ def view_of(
         left = seconds_before + job.seconds
     elif job.state == "running":
         spent = time.time() - (job.started or time.time())
-        # What was forecast counts less, the more is done.
+        # The more is done, the less the forecast counts.
         by_pace = spent * (1 - share) / share if share else 0.0
         left = share * by_pace + (1 - share) * max(job.seconds * (1 - share), 0.0)
     is_done = job.state == "done"

@@ -82,10 +82,10 @@ class Wishes(BaseModel):
 
     @property
     def target(self) -> Target:
-        """The size that is asked for.
+        """The size that is asked for; x2 if none is.
 
         Raises:
-            UsageError: There are several.
+            UsageError: Several sizes are asked for.
         """
         box = None
         if self.fit is not None:
@@ -120,7 +120,7 @@ class Asked(Wishes):
 
     @property
     def wishes(self) -> Wishes:
-        """The wishes that decide the result."""
+        """The options that decide the result, without `wait` and `name`."""
         return Wishes(**self.model_dump(include=set(Wishes.model_fields)))
 
 
@@ -128,10 +128,11 @@ NAMES = frozenset(Wishes.model_fields)
 
 
 def read_asked(query: Mapping[str, Any], form: Mapping[str, Any]) -> Asked:
-    """Join query and form; a parameter in both is refused.
+    """Join the parameters of the query and of the form.
 
     Raises:
-        UsageError: A parameter that is not known, or a value that cannot be meant.
+        UsageError: A parameter is in both or is not known, a value is not valid, or several sizes
+            are asked for.
     """
     if twice := sorted(set(query) & set(form)):
         raise UsageError(f"{', '.join(twice)}: given in the address and in the form; give it once")

@@ -1,4 +1,4 @@
-"""One picture from its file to the file of its result, as `widesr upscale` does it."""
+"""Takes one picture from its file to the file of its result, as `widesr upscale` does."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,38 +18,39 @@ from widesr.upscaling.base import AnyUpscaler, Progress
 from widesr.web.wishes import Wishes
 
 Watch = Callable[[float, float], None]
-"""Called after each tile with the tiles that are done and all; what it raises ends the work."""
+"""Called after each tile with the number of tiles done and in total; an error raised by it ends the
+work."""
 
 
 class StopError(WidesrError):
-    """Raised by a `Watch` to end the work; it leaves no file behind."""
+    """Raised by a `Watch` to end the work; no file is left behind."""
 
     code = "usage"
 
 
 class PauseError(Exception):
-    """Raised by a `Watch` to end the work on a clip, of which what is made is kept."""
+    """Raised by a `Watch` to end the work on a clip, and keep the part that is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A result."""
+    """The facts about a result."""
 
     path: Path
     size: tuple[int, int]
     """(height, width)"""
     made_by: str
-    """The models that it went through."""
+    """The models that the picture went through."""
     n_bytes: int
     sha256: str
     notices: tuple[str, ...] = ()
-    """Sentences on what was guessed, and on what is not as it was."""
+    """Sentences on what was guessed, and on what is not as in the input."""
 
     @classmethod
     def of(
         cls, path: Path, *, size: tuple[int, int], made_by: str, notices: tuple[str, ...] = ()
     ) -> Self:
-        """Describe a file that is whole; it is removed where it cannot be read."""
+        """Describe the whole file of a result; remove the file if it cannot be read."""
         try:
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -69,7 +70,7 @@ class Made:
 
 
 class _Watched(AnyUpscaler):
-    """Tells of each tile before it goes on."""
+    """Reports each tile to a `Watch`, counted over all pages, before the work goes on."""
 
     def __init__(self, upscaler: AnyUpscaler, watch: Watch, *, pages: int) -> None:
         self._upscaler, self._watch, self._pages = upscaler, watch, pages
@@ -116,16 +117,16 @@ def upscale_file(
     max_pixels: int,
     max_memory: int,
 ) -> Made:
-    """Make the result of a picture, the whole file or none.
+    """Upscale a picture to a whole file or none.
 
     Args:
-        source: The picture; its suffix is that of its kind.
-        folder: The folder for the result, which has the picture's name.
+        source: The picture's file, whose suffix is that of its kind.
+        folder: The folder for the result, which gets the name of the picture's file.
         upscaler: The upscaler that makes the result.
         wishes: The other options.
-        pages: Frames or pages that the picture has.
-        watch: Told of each tile.
-        max_pixels: The largest picture that is read.
+        pages: The number of frames or pages in the picture.
+        watch: Called after each tile.
+        max_pixels: The largest picture that is read, in pixels.
         max_memory: Bytes that the program may take, as in `EngineOptions`.
 
     Raises:
@@ -146,7 +147,7 @@ def upscale_file(
             max_pixels=max_pixels,
         ),
         upscaler=_Watched(upscaler, watch, pages=pages),
-        existing="overwrite",  # what a killed server may have left
+        existing="overwrite",  # a killed server may have left a file
     )
     (outcome,) = list(outcomes)
     if outcome.error:

@@ -1,4 +1,4 @@
-"""Threads that do the jobs of the store in order, as many at once as memory allows."""
+"""Does the jobs of the store in order in threads, as many at once as memory allows."""
 
 import json
 import logging
@@ -26,18 +26,19 @@ from widesr.web.work import Made, PauseError, StopError, Watch, upscale_file
 _logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
-"""After so many servers that were killed at a job it is not begun again."""
+"""A job is not begun again after this many servers were killed while they worked on it."""
 _TELL_EACH_S = 0.25
-"""Between two events of progress."""
+"""The least time between two progress events, in seconds."""
 _LOOK_AGAIN_S = 1.0
 _STOP_S = 30.0
-"""In which a job stops that is told to; one that hangs does not keep the server from its end."""
+"""Seconds that a job has to stop when it is told to; a hanging job must not keep the server from
+its end."""
 _CANCELLED = ProblemError("cancelled", "the job was stopped by DELETE", status=409).problem
 
 
 @dataclass
 class _Running:
-    """A job that a thread is at."""
+    """A job that a thread is working on."""
 
     job: Job
     wishes: Wishes
@@ -47,12 +48,12 @@ class _Running:
     tiles: float = 0.0
     told: float = 0.0
     seen: float = field(default_factory=time.monotonic)
-    """The monotonic time at which it last went on, in seconds."""
+    """The monotonic time of the job's last progress, in seconds."""
     is_given_up: bool = False
 
 
 class Workers:
-    """Does jobs, tells how far they are, and stops them within a tile."""
+    """Does jobs, reports their progress, and stops them within a tile."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Workers:
         hub: Hub,
         metrics: Metrics,
     ) -> None:
-        """Begin nothing yet."""
+        """Make the threads, but begin no job yet."""
         self._settings, self._store, self._networks = settings, store, networks
         self._hub, self._metrics = hub, metrics
         self._shares = Shares.of(settings.max_memory)
@@ -74,16 +75,16 @@ class Workers:
 
     @property
     def pictures(self) -> Path:
-        """The folder of what was sent."""
+        """The folder of the pictures and clips that were sent."""
         return self._settings.data / "pictures"
 
     @property
     def results(self) -> Path:
-        """The folder of what was made."""
+        """The folder of the results."""
         return self._settings.data / "results"
 
     def start(self) -> None:
-        """Take up what an earlier server left, and begin."""
+        """Requeue the jobs that an earlier server left, and start the threads."""
         for job in self._store.requeue_running():
             if job.attempts >= _ATTEMPTS:
                 problem = ProblemError(
@@ -97,12 +98,12 @@ class Workers:
             thread.start()
 
     def notify(self) -> None:
-        """Say that there is a new job."""
+        """Wake the threads, because there is a new job."""
         with self._change:
             self._change.notify_all()
 
     def view(self, job: Job) -> View:
-        """Say where a job stands."""
+        """Make the view of a job, with its progress or its place in the queue."""
         running = self._running.get(job.id)
         ahead, seconds = (0, 0.0)
         if job.state == "queued":
@@ -118,12 +119,12 @@ class Workers:
         )
 
     def seconds_of_queue(self) -> float:
-        """Forecast when a job that came now would begin."""
+        """Forecast the seconds until a job that came now would begin."""
         _, seconds = self._store.waiting_before(2**62)
         return seconds + sum(map(_left, list(self._running.values())))
 
     def cancel(self, id: str) -> None:  # noqa: A002 (its name everywhere)
-        """Stop a job: at once if it waits, within a tile if it runs; nothing where it has ended."""
+        """Stop a job: at once if it is queued, within a tile if it runs, not if it has ended."""
         with self._change:
             running = self._running.get(id)
             if running is not None:
@@ -133,13 +134,13 @@ class Workers:
                 self._end(job, "cancelled", problem=_CANCELLED)
 
     def drain(self) -> None:
-        """Begin no other job."""
+        """Begin no more jobs."""
         with self._change:
             self._stopping = True
             self._change.notify_all()
 
     def stop(self, *, within: float) -> None:
-        """Let the jobs that run be finished for a while; then they wait for the next server."""
+        """Give running jobs `within` seconds to finish; leave the others to the next server."""
         self.drain()
         self._join(within)
         for running in list(self._running.values()):
@@ -147,17 +148,17 @@ class Workers:
         self._join(_STOP_S)
 
     def _join(self, seconds: float) -> None:
-        """Wait until all threads have ended, but so long at most."""
+        """Wait until all threads have ended, for this many seconds at most."""
         until = time.monotonic() + seconds
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(until - time.monotonic(), 0))
 
     def give_up_stuck(self) -> None:
-        """Fail jobs that do not go on; another thread takes the place of each one's.
+        """Fail the jobs that make no progress, and start a new thread in place of each one's.
 
-        What a thread does inside a library cannot be ended from outside. Should it ever come to an
-        end, its result is not kept.
+        A thread that hangs inside a library cannot be ended from outside. If it ever finishes, its
+        result is not kept.
         """
         longest = self._settings.stuck_after
         for running in list(self._running.values()):
@@ -180,7 +181,7 @@ class Workers:
                     self._threads[-1].start()
 
     def counts(self) -> tuple[int, int]:
-        """Count the jobs that run, and the bytes that are set aside for them."""
+        """Count the running jobs, and the bytes of memory that are set aside for them."""
         running = list(self._running.values())
         return len(running), sum(each.job.memory for each in running)
 
@@ -201,7 +202,7 @@ class Workers:
                 return  # another thread has its place
 
     def _next(self) -> _Running | None:
-        """Wait for the first job that there is memory for; None at the end."""
+        """Wait until there is memory for the first queued job, and begin it; None at the end."""
         with self._change:
             while not self._stopping:
                 waiting = self._store.queued()
@@ -218,10 +219,13 @@ class Workers:
             return None
 
     def _fits(self, job: Job) -> bool:
-        """Say whether there is memory for a job; strictly in order, so that none waits for ever."""
+        """Tell whether there is memory for the next job.
+
+        Jobs are begun strictly in order, so that none waits for ever.
+        """
         if not self._running:
             if resident_bytes() + job.memory > self._settings.max_memory:
-                self._networks.let_go()  # what was foreseen for them is needed
+                self._networks.let_go()  # the job needs the memory that was meant for them
             return True
         taken = sum(each.job.memory for each in self._running.values())
         if taken + job.memory > self._shares.pictures:
@@ -229,9 +233,9 @@ class Workers:
         if resident_bytes() + job.memory > self._settings.max_memory:
             return False
         if is_clip(job.source):
-            return True  # the network of a clip is its own, and in its memory
+            return True  # a clip loads a network of its own, which `job.memory` includes
         wishes = Wishes.model_validate_json(job.wishes)
-        with suppress(WidesrError):  # it is said when its turn comes
+        with suppress(WidesrError):  # the error is reported when the job's turn comes
             return self._networks.would_fit(self._keys(job, wishes))
         return True
 
@@ -266,7 +270,7 @@ class Workers:
             self._end(job, "failed", problem=problem)
             return
         seconds = time.monotonic() - began
-        if not is_clip(job.source):  # of which much may be as in the frame before, and not computed
+        if not is_clip(job.source):  # tiles that are as in the frame before are not computed
             self._networks.learn(
                 wishes.model, wishes.target, pages=job.pages, seconds=seconds, **size
             )
@@ -316,7 +320,7 @@ class Workers:
         def on_tile(done: float, tiles: float) -> None:
             if running.stop.is_set():
                 if is_clip(running.job.source) and not running.cancelled:
-                    raise PauseError  # the next server goes on with it
+                    raise PauseError  # the next server resumes the clip
                 raise StopError("the job is stopped")
             running.done, running.tiles = done, tiles
             running.seen = now = time.monotonic()
@@ -335,7 +339,7 @@ class Workers:
         problem: Problem | None = None,
         **facts: Any,  # noqa: ANN401 - fields of `Job`
     ) -> bool:
-        """Write down how a job ended; the picture is needed no more."""
+        """Record how a job ended, and remove its picture; False if it had ended already."""
         text = problem.model_dump_json() if problem else None
         ended = replace(job, state=state, ended=time.time(), problem=text, **facts)
         data = _as_data(view_of(ended, keep=self._settings.keep))
