@@ -61,7 +61,8 @@ def sample_many(
     """Make samples of each picture, one picture after another; a failure does not stop the others.
 
     The target photo_x4.png of a job stands for photo_x4_1.png and so on, and for
-    photo_x4_variance.png. If one of these files exists already, no sample of the picture is made.
+    photo_x4_variance.png. If one of these files exists already, no sample of the picture is made,
+    unless it may be overwritten.
 
     Args:
         jobs: The pictures, from `plan_jobs`.

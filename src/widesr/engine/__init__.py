@@ -89,8 +89,8 @@ def load_engine(
     Args:
         model: The model, from `find_model`.
         options: The settings, of which `backend`, `precision`, `device` and `threads` apply here.
-        streams: The number of concurrent calls of `run`, which share the threads. "auto" is the
-            fastest number where there are tiles for all of them: two or three.
+        streams: The number of concurrent calls of `run`, which share the threads. "auto" is two or
+            three, whichever divides the threads; one if neither does, or without a CPU or tiles.
         **settings: Single fields of `options`, by keyword.
 
     Raises:

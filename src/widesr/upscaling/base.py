@@ -78,9 +78,9 @@ class AnyUpscaler(ABC):
         """Upscale a picture with its alpha; profile and metadata are kept unchanged.
 
         Alpha does not go through the network: `imresize` takes it to the final size in one step.
-        Colours that no one sees (alpha 0) are first replaced by those beside them, so that they do
-        not shine through at the edges. An extra band that is not alpha goes through the network as
-        grey does.
+        Colours that are hardly seen, or not at all, are first replaced by those beside them, so
+        that they do not shine through at the edges. An extra band that is not alpha goes through
+        the network as grey does.
         """
         return self.upscale_stream(picture.stream(), progress=progress).whole()
 
