@@ -245,16 +245,12 @@ def _take_steps(
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
             if validates:
-                scores = _validate(checkpointer, world)
                 try:
-                    guard.watch_lattice(scores.lattice)
+                    _validate_and_keep(run, checkpointer, guard)
                 except ExplosionError as error:
                     go_back(error)
                     continue
-                run.scores = scores
-                world.together(checkpointer.report_and_keep if checkpointer else ignore)
-                guard.settle()
-                stops = world.any(bool(interrupts))  # it takes longer than a step
+                stops = world.any(bool(interrupts))  # validation takes longer than a step
             elif stops:
                 world.together(checkpointer.keep if checkpointer else ignore)
             if stops:
@@ -274,6 +270,19 @@ def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
     run.seconds += time.perf_counter() - began
     guard.watch(learned)
     return learned
+
+
+def _validate_and_keep(run: Run, checkpointer: Checkpointer | None, guard: Guard) -> None:
+    """Validate the run, write its files, and take it for sound from now on.
+
+    Raises:
+        ExplosionError: A checkerboard shows; nothing was written.
+    """
+    scores = _validate(checkpointer, run.world)
+    guard.watch_lattice(scores.lattice)
+    run.scores = scores
+    run.world.together(checkpointer.report_and_keep if checkpointer else ignore)
+    guard.settle()
 
 
 def _validate(checkpointer: Checkpointer | None, world: World) -> Scores:
