@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,18 +105,11 @@ def heads() -> dict[str, list[NDArray[np.float32]]]:
 def _stretched(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Enlarge (h, w) to `size` linearly between the middles of pixels, as torch does."""
     for axis, n_out in enumerate(size):
-        values = _between_lines(values, n_out, axis)
+        n = values.shape[axis]
+        at = np.clip((np.arange(n_out) + 0.5) * n / n_out - 0.5, 0, n - 1)
+        low = np.minimum(at.astype(np.intp), max(n - 2, 0))
+        share = (at - low).astype(np.float32)
+        share = share[:, np.newaxis] if axis == 0 else share
+        before, after = (values.take(np.minimum(low + step, n - 1), axis=axis) for step in (0, 1))
+        values = before + share * (after - before)
     return values
-
-
-def _between_lines(
-    values: NDArray[np.float32], n_out: int, axis: Literal[0, 1] | int
-) -> NDArray[np.float32]:
-    n = values.shape[axis]
-    at = np.clip((np.arange(n_out) + 0.5) * n / n_out - 0.5, 0, n - 1)
-    low = np.minimum(at.astype(np.intp), max(n - 2, 0))
-    share = (at - low).astype(np.float32)
-    share = share[:, np.newaxis] if axis == 0 else share
-    before, after = (values.take(np.minimum(low + step, n - 1), axis=axis) for step in (0, 1))
-    stretched: NDArray[np.float32] = before + share * (after - before)
-    return stretched
