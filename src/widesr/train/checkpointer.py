@@ -17,7 +17,7 @@ from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
-from widesr.train.schedule import learning_rate_at, way_at
+from widesr.train.schedule import learning_rate_at, settings_at
 from widesr.train.tables import Scores
 from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
@@ -164,7 +164,7 @@ class Checkpointer:
             terms=_means([step.terms for step in self._learned]),
             learning_rate=learning_rate_at(run.recipe, run.step),
             gradient_norm=statistics.fmean(norms) if norms else None,
-            images_per_second=rate * way_at(run.recipe, run.step - 1).batch,
+            images_per_second=rate * settings_at(run.recipe, run.step - 1).batch,
             data_wait=(self._loader.waited - self._waited) / (at - self._since),
             seconds_left=(optim.steps - run.step) / rate,
             **run.scores._asdict(),

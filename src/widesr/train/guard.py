@@ -7,7 +7,7 @@ from typing import Any
 from widesr.errors import TrainingError
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import way_at
+from widesr.train.schedule import settings_at
 from widesr.train.tables import OptimTable
 
 _RECENT = 10
@@ -73,7 +73,7 @@ class Guard:
         """
         run = self._run
         last = run.step - 1
-        if last > 0 and way_at(run.recipe, last) != way_at(run.recipe, last - 1):
+        if last > 0 and settings_at(run.recipe, last) != settings_at(run.recipe, last - 1):
             run.losses.clear()  # of another kind, and another size
             run.watched.clear()
         self._watch_loss(learned.loss)

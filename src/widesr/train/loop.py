@@ -31,7 +31,7 @@ from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.photographs import Photographs, gather
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import parts, way_at
+from widesr.train.schedule import parts, settings_at
 from widesr.train.signals import held_back
 from widesr.train.tables import Scores
 
@@ -135,7 +135,7 @@ def prepare(
     world: World = ALONE,
 ) -> Run:
     """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
-    smallest = min(part.way.batch for part in parts(recipe))
+    smallest = min(part.settings.batch for part in parts(recipe))
     if smallest < world.size:
         raise TrainingError(
             f"a batch of {smallest} cannot be shared by {world.size} processes; start no more than "
@@ -153,12 +153,12 @@ def prepare(
 
 def _loader(run: Run, photographs: Photographs) -> Loader:
     """Draw the batches of the run, and cut this process' share."""
-    recipe, way = run.recipe, way_at(run.recipe, run.step)
+    recipe, settings = run.recipe, settings_at(run.recipe, run.step)
     loader = Loader(
         photographs.training,
         scale=recipe.network.scale,
-        lr_patch=way.lr_patch,
-        batch=way.batch,
+        lr_patch=settings.lr_patch,
+        batch=settings.batch,
         seed=recipe.seed,
         candidates=recipe.data.candidates,
         rank=run.world.rank,
@@ -264,8 +264,8 @@ def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
         ExplosionError: It did not.
     """
     began = time.perf_counter()
-    way = way_at(run.recipe, run.step)
-    loader.rearrange(lr_patch=way.lr_patch, batch=way.batch)
+    settings = settings_at(run.recipe, run.step)
+    loader.rearrange(lr_patch=settings.lr_patch, batch=settings.batch)
     learned = run.advance(loader.next())
     run.seconds += time.perf_counter() - began
     guard.watch(learned)

@@ -62,7 +62,7 @@ def load_photographs(
     """
     scale, wanted = recipe.network.scale, recipe.data
     source = open_photographs(data, recipe)
-    lr_patch = max(part.way.lr_patch for part in parts(recipe))
+    lr_patch = max(part.settings.lr_patch for part in parts(recipe))
     names = large_enough(source, scale=scale, lr_patch=lr_patch, on_notice=on_notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
