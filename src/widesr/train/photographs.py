@@ -168,13 +168,13 @@ def _teach(
 
 def _label(run: Run, photographs: Photographs, out: Path) -> Photographs:
     """Put the objects beside the photographs that are learned from."""
-    table, onlooker = run.recipe.detector, run.objective.onlooker
+    table, region_loss = run.recipe.detector, run.objective.region_loss
     assert table is not None
-    assert onlooker is not None
+    assert region_loss is not None
 
     def label() -> list[Pair]:
         folder = photographs.pack or out
-        return labelled(photographs.training, onlooker.detector, table, folder=folder)
+        return labelled(photographs.training, region_loss.detector, table, folder=folder)
 
     return photographs._replace(training=_main_first(run.world, label))
 
