@@ -336,10 +336,10 @@ def test_at_each_place_the_nearest_sample_is_learned_from(many, weights):
     for patch, original in enumerate(hr):
         pictures = [original, *sr.detach().clamp(0, 1).unflatten(0, (3, 4))[:, patch]]
         truth, *seen = (
-            lpips.look((each.permute(1, 2, 0).numpy() * 65535).round().astype(np.uint16))
+            lpips.features((each.permute(1, 2, 0).numpy() * 65535).round().astype(np.uint16))
             for each in pictures
         )
-        maps = [lpips.map_between(each, truth, size=(32, 32)) for each in seen]
+        maps = [lpips.distance_map(each, truth, size=(32, 32)) for each in seen]
         assert np.mean(maps[0]) != pytest.approx(np.mean(maps[1]), rel=1e-3)
         least.append(np.minimum.reduce(maps).mean())
     assert float(judged.terms["perceptual"]) == pytest.approx(np.mean(least), rel=0.1)

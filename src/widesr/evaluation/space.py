@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import DataError, ShapeError, UsageError
-from widesr.evaluation.perceptual.lpips import Lpips, Seen
+from widesr.evaluation.perceptual.lpips import Features, Lpips
 from widesr.evaluation.report import Frozen
 from widesr.evaluation.scoring import list_pictures
 from widesr.pictures.picture import MAX_PIXELS
@@ -161,7 +161,7 @@ def judge_samples(
     true_to_input = [lr_psnr(each, lr) for each in samples]
     height, width = (side - side % lcm(_MULTIPLE, scale) for side in hr.shape[:2])
     hr, samples = hr[:height, :width], [each[:height, :width] for each in samples]
-    truth = lpips.look(hr)
+    truth = lpips.features(hr)
     made = _spread(samples, truth, lpips)
     stack = np.stack(samples).astype(np.float32)
     mean, deviation = stack.mean(axis=0), float(stack.std(axis=0, ddof=1).mean())
@@ -191,10 +191,10 @@ class _Spread(NamedTuple):
     best: float
 
 
-def _spread(samples: list[NDArray[Any]], truth: Seen, lpips: Lpips) -> _Spread:
+def _spread(samples: list[NDArray[Any]], truth: Features, lpips: Lpips) -> _Spread:
     means, nearest = [], np.full(samples[0].shape[:2], np.inf, np.float32)
     for sample in samples:
-        apart = lpips.map_between(lpips.look(sample), truth, size=sample.shape[:2])
+        apart = lpips.distance_map(lpips.features(sample), truth, size=sample.shape[:2])
         means.append(float(apart.mean(dtype=np.float64)))
         np.minimum(nearest, apart, out=nearest)
     best = min(means)
