@@ -1,4 +1,4 @@
-"""Archives to folders: nothing is written outside, and nothing that is half has a name."""
+"""Unpacks archives into folders: never outside of them, and no file before it is whole."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A folder of clips to learn from: each a folder of frames, with their LR made."""
+"""Reads a folder of clips to learn from, each a folder of frames, and makes their LR."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence

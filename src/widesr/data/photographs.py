@@ -1,4 +1,4 @@
-"""A folder of photographs: decoded, with their LR read or made."""
+"""Reads a folder of photographs: decodes them, and reads or makes their LR."""
 
 import csv
 import re
@@ -83,7 +83,7 @@ class Folder:
         return read_licences(self.data)
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """(height, width) of each HR picture, by its name; only headers are read, and once.
+        """Return the (height, width) of each HR picture by its name; only headers are read.
 
         Raises:
             DataError: A file that is no picture.

@@ -1,4 +1,4 @@
-"""The published sets of the field: where their archives are, and how to know them for whole."""
+"""Lists the published sets of the field: where their archives are, and what their hashes are."""
 
 import re
 from collections.abc import Sequence

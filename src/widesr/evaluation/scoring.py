@@ -1,4 +1,4 @@
-"""Score a model on a folder of HR pictures, by protocol, with all that makes scores trusted."""
+"""Scores a model on a folder of HR pictures, by protocol, and reports how."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Judge several samples of each picture together, as the challenge on the SR space does.
+"""Judges several samples of each picture together, as the challenge on the SR space does.
 
 The score says how much nearer the best sample at each pixel is to the truth than the best sample
 of all: 0 for samples that are alike. Noise scores too, so the report has LPIPS beside it, and what

@@ -89,7 +89,7 @@ _JIAHUIYU = {
 
 
 def jiahuiyu_wdsr(tensors: State, res_scale: float) -> WDSR:
-    """Source: JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
+    """Read JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
     state = _ours(with_weight_norm(tensors), _JIAHUIYU)
     return wdsr(state, rgb_mean=DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
 
@@ -106,7 +106,7 @@ def as_jiahuiyu_wdsr(network: WDSR) -> dict[str, Tensor]:
 
 
 def ychfan_wdsr(tensors: State, _res_scale: float) -> WDSR:
-    """Source: ychfan/wdsr at b782562, models/wdsr.py; 0..1, x - 0.5; head and tail in the body."""
+    """Read ychfan/wdsr at b782562, models/wdsr.py; 0..1, x - 0.5; head and tail in the body."""
     state = with_weight_norm(tensors)
     last = max(int(name.split(".")[1]) for name in state if name.startswith("body."))
 
@@ -124,7 +124,7 @@ def ychfan_wdsr(tensors: State, _res_scale: float) -> WDSR:
 
 
 def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
-    """Source: krasserm/super-resolution, model/wdsr.py; 0..255, (x - mean) / 127.5.
+    """Read krasserm/super-resolution, model/wdsr.py; 0..255, (x - mean) / 127.5.
 
     Layers come in the order of the code: head, blocks, tail, skip. Kernels are (height, width, in,
     out), and what TensorFlow shuffles to pixels has the colour last, not first.
@@ -158,7 +158,7 @@ def _edsr_pytorch(n_stages: int) -> _Names:
 
 
 def edsr_pytorch(tensors: State, res_scale: float) -> EDSR:
-    """Source: EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
+    """Read EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
     learned = {n: t for n, t in tensors.items() if not n.startswith(("add_mean.", "sub_mean."))}
     state = _ours(learned, _edsr_pytorch(count(tensors, "tail.0.*")))
     return edsr(state, rgb_mean=DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
@@ -186,7 +186,7 @@ def _basicsr(n_resblocks: int, n_stages: int) -> _Names:
 
 
 def basicsr_edsr(tensors: State, res_scale: float) -> EDSR:
-    """Source: BasicSR, basicsr/archs/edsr_arch.py; (x - mean) * 255, its `img_range`."""
+    """Read BasicSR, basicsr/archs/edsr_arch.py; (x - mean) * 255, its `img_range`."""
     state = _ours(tensors, _basicsr(count(tensors, "body.*"), count(tensors, "upsample.*.weight")))
     return edsr(state, rgb_mean=DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
 
@@ -214,7 +214,7 @@ _RDN = {
 
 
 def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
-    """Source: EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
+    """Read EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
     growth, n_stages = len(tensors["RDBs.0.convs.0.conv.0.weight"]), count(tensors, "UPNet.*") - 1
     cfg = RDNConfig(
         scale=scale_of_stages(n_stages, widened=len(tensors["UPNet.0.weight"]) // growth),
@@ -236,7 +236,7 @@ def as_edsr_pytorch_rdn(network: RDN) -> dict[str, Tensor]:
 
 
 def span(tensors: State, _res_scale: float) -> SPAN:
-    """Source: hongyuanyu/SPAN at e19736d, span_arch.py; (x - mean) * 255, nothing added back.
+    """Read hongyuanyu/SPAN at e19736d, span_arch.py; (x - mean) * 255, nothing added back.
 
     A convolution may be there as the branches that are learned (`conv`, `sk`), as what they were
     merged to (`eval_conv`), or by itself. The branches go before: what they were last merged to
@@ -287,7 +287,7 @@ _SMFANET = {
 
 
 def smfanet(tensors: State, _res_scale: float) -> SMFANet:
-    """Source: Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
+    """Read Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
     tail = tensors["to_img.0.weight"]
     cfg = SMFANetConfig(
         scale=scale_of_tail(len(tail)),

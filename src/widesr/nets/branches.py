@@ -39,7 +39,7 @@ class BranchedConv2d(nn.Module):
         return conv
 
     def _merged(self) -> tuple[Tensor, Tensor]:
-        """Weight (n_out, n_in, 3, 3) and bias of the one convolution, in the type of the parts."""
+        """Merge the parts to the weight (n_out, n_in, 3, 3) and bias of one convolution."""
         first, middle, last = self.conv
         assert isinstance(first, nn.Conv2d)
         assert isinstance(middle, nn.Conv2d)

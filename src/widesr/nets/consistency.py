@@ -78,7 +78,7 @@ class Consistency(nn.Module):
 
 
 def _blocks_beyond(scale: int, n_taps: int) -> int:
-    """LR lines on each side whose HR lines a filter with this many taps reads."""
+    """Count the LR lines on each side whose HR lines a filter with so many taps reads."""
     return -(-(n_taps - scale) // 2 // scale)
 
 
@@ -90,7 +90,7 @@ def _filtered(x: Tensor, taps: Tensor, axis: int, *, stride: int = 1) -> Tensor:
 
 
 def _kernels(taps: Tensor, axis: int) -> Tensor:
-    """A filter along an axis as the kernels (3, 1, k, 1) or (3, 1, 1, k) of a convolution."""
+    """Shape a filter along an axis as the kernels (3, 1, k, 1) or (3, 1, 1, k) of a convolution."""
     return taps.view((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)).expand(3, -1, -1, -1)
 
 

@@ -1,6 +1,7 @@
 """Bicubic enlargement as part of a network: `widesr.pixels.resize.imresize` for whole factors.
 
-What a network of the first years starts from, and what its colours are where it learns luma alone.
+Networks of the first years read the enlarged picture, and those that learn luma alone take its
+colours.
 """
 
 import numpy as np
@@ -54,7 +55,7 @@ def with_luma(rgb: Tensor, y: Tensor) -> Tensor:
 
 
 def lr_reach(hr_reach: int, scale: int) -> int:
-    """LR pixels that a network sees around its own which reads an enlarged picture.
+    """Return how many LR pixels around its own a network depends on that reads an enlarged picture.
 
     Args:
         hr_reach: Pixels of the enlarged picture around its own that it reads.
@@ -67,7 +68,7 @@ def lr_reach(hr_reach: int, scale: int) -> int:
 
 
 def _kernel(scale: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Weights of LR lines -2 to 2 in each of the lines that are made of line 0, (scale, 5)."""
+    """Return the weights, (scale, 5), of LR lines -2 to 2 in the lines that are made of line 0."""
     bright = np.eye(9)[:, :, None]  # a picture for each LR line: the only one that is not black
     made = [imresize(line, size=(9 * scale, 1))[4 * scale : 5 * scale, 0] for line in bright]
     return np.stack(made[4 - _REACH : 5 + _REACH], axis=1)

@@ -1,4 +1,4 @@
-"""Networks built of tensors under our names: sizes are read off the tensors."""
+"""Builds networks of tensors under our names, and reads their sizes off the tensors."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Define what all networks share: configuration, reach, and pictures that may be consistent."""
+"""Defines what all networks share: configuration, reach, and pictures that may be consistent."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

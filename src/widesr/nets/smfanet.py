@@ -171,6 +171,6 @@ def _cells(size: int, *, device: torch.device) -> _Cells:
 
 
 def _at_least_one(count: int) -> int:
-    """`max(count, 1)`, for sizes that are not known yet when the network is exported."""
+    """Return `max(count, 1)`, also of a size that is not known yet when the network is exported."""
     more: int = torch.sym_max(count, 1)  # type: ignore[no-untyped-call]
     return more

@@ -2,12 +2,12 @@
 
 
 def stages(scale: int) -> list[int]:
-    """Factors of the upsampler: powers of two in steps of two, 3 in one."""
+    """List the factors of the upsampler: powers of two in steps of two, 3 in one."""
     return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
 
 
 def tail_reach(scale: int, *, last: int) -> int:
-    """LR pixels beyond its own that an output pixel depends on through a tail of pixel shuffles.
+    """Return how many LR pixels around its own a pixel depends on through a tail of pixel shuffles.
 
     Args:
         scale: The scale of the tail, of steps `stages(scale)` with a 3x3 convolution before each.

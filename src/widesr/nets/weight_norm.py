@@ -105,7 +105,7 @@ def _plain_transpose(n_in: int, n_out: int, kernel: int, scale: int) -> nn.ConvT
 
 
 def _transpose_padding(kernel: int, scale: int) -> tuple[int, int]:
-    """`padding` and `output_padding` with which the output is `scale` times as large."""
+    """Return the `padding` and `output_padding` that make the output `scale` times as large."""
     padding = (kernel - scale + 1) // 2
     return padding, 2 * padding + scale - kernel
 

@@ -127,7 +127,7 @@ def _resized(
 
 
 def cubic_taps(n_out: int, factor: float) -> Taps:
-    """Weights of the cubic kernel at each output line, stretched by 1/factor when shrinking."""
+    """Return the cubic kernel's weights at each output line, wider by 1/factor when shrinking."""
     stretch = max(1.0, 1.0 / factor)
     radius = _KERNEL_RADIUS * stretch
     centre = (np.arange(n_out) + 0.5) / factor - 0.5
@@ -140,7 +140,7 @@ def cubic_taps(n_out: int, factor: float) -> Taps:
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' cubic convolution kernel with a = -1/2; zero from distance 2 on."""
+    """Evaluate Keys' cubic convolution kernel with a = -1/2; zero from distance 2 on."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2

@@ -1,4 +1,4 @@
-"""Find how much of each frequency a picture holds, and an upsampler's lattice where it shows."""
+"""Finds how much of each frequency a picture holds, and an upsampler's lattice where it shows."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ def lattice_peak(picture: NDArray[Any], *, scale: int) -> float:
 
 
 def _power(picture: NDArray[Any]) -> NDArray[np.float64]:
-    """The power of luma at each frequency, without its mean, squared levels, (H, W)."""
+    """Compute the power of luma at each frequency, without its mean, squared levels, (H, W)."""
     levels = np.atleast_3d(in_levels(picture))
     if min(levels.shape[:2]) < _SMALLEST:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""Takes a run that explodes back to where it was well, and on with other photographs."""
+"""Takes a run that explodes back to its last validation, and on with other photographs."""
 
 import statistics
 from collections.abc import Mapping
@@ -174,7 +174,7 @@ class Guard:
 
 
 def _weights(recipe: Recipe) -> str:
-    """Name the weights of the terms that do not compare pixels, and where they stand."""
+    """Name the weights of the terms that do not compare pixels, with their values."""
     terms = recipe.terms
     parts = []
     if terms.adversarial:
@@ -186,7 +186,7 @@ def _weights(recipe: Recipe) -> str:
 
 
 def _usual_advice(optim: OptimTable) -> str:
-    """Name what to turn so that a run does not explode, and where it stands."""
+    """Name the settings to change so that a run does not explode, with their values."""
     clip = "set optim.clip_grad_norm"
     if optim.clip_grad_norm is not None:
         clip = f"lower optim.clip_grad_norm ({optim.clip_grad_norm:g})"

@@ -134,7 +134,7 @@ def prepare(
     device: Device,
     world: World = ALONE,
 ) -> Run:
-    """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
+    """Make the run of a recipe at step 0, all randomness seeded; see `train`."""
     smallest = min(part.settings.batch for part in parts(recipe))
     if smallest < world.size:
         raise TrainingError(
@@ -152,7 +152,7 @@ def prepare(
 
 
 def _loader(run: Run, photographs: Photographs) -> Loader:
-    """Draw the batches of the run, and cut this process' share."""
+    """Make the loader of this process' share of the batches."""
     recipe, settings = run.recipe, settings_at(run.recipe, run.step)
     loader = Loader(
         photographs.training,
@@ -182,10 +182,10 @@ def _make_folder(out: Path) -> None:
 
 
 def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: OnNotice) -> None:
-    """Take the run to where it is to begin, which the leading process decides for all.
+    """Restore the state that the run resumes from, if any; the main process finds it for all.
 
     Raises:
-        CheckpointError: There is a run in `out` that is not to be gone on with, or none that is.
+        CheckpointError: `out` holds a run that is not to be resumed, or none that could be.
     """
     world = run.world
 
@@ -258,10 +258,10 @@ def _take_steps(
 
 
 def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
-    """Take one step, and look whether it did the run good.
+    """Take one step, and let the guard look at it.
 
     Raises:
-        ExplosionError: It did not.
+        ExplosionError: The run is not sound any more.
     """
     began = time.perf_counter()
     settings = settings_at(run.recipe, run.step)

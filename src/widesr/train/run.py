@@ -244,7 +244,7 @@ class Run:
         return tensors, plain
 
     def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Stand where the run stood when `state` was taken; the tensors are copied.
+        """Restore what `state` returned; the tensors are copied.
 
         Raises:
             CheckpointError: The state is of another recipe.

@@ -1,4 +1,4 @@
-"""Measure what each precision costs a model, and the ranges that int8 needs, for its card."""
+"""Measures what each precision costs a model, and the ranges that int8 needs, for its card."""
 
 from collections.abc import Sequence
 from math import isinf

@@ -136,7 +136,7 @@ def _batch(bgr: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _grid(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Stride (n, 1) and place (n, 2), x before y, of each row of a detector's answer."""
+    """Return the stride (n, 1) and place (n, 2), x before y, of each row of a detector's answer."""
     strides, places = [], []
     for stride in _STRIDES:
         y, x = np.mgrid[: size[0] // stride, : size[1] // stride]
