@@ -37,10 +37,8 @@ from widesr.nets.from_tensors import (
     wdsr,
     with_weight_norm,
 )
+from widesr.nets.network import DIV2K_MEAN
 from widesr.nets.stages import stages
-
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""The mean that the authors' code takes off, in [0, 1]."""
 
 _Names = Mapping[str, str]
 """Beginnings of their names and of ours for the same tensors, the first that fits; `*` is any
