@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from widesr.data.archives import require_space, unpack
 from widesr.data.sets import Archive
 from widesr.errors import DataError
-from widesr.system.download import fetch, record_hash, recorded_hash
+from widesr.system.download import fetch, record_hash, recorded_hash, size_of_part
 from widesr.system.progress import ignore
 
 Report = Callable[[int, int | None, str], None]
@@ -100,8 +100,7 @@ def get(
 
 def _check_space(archive: Archive, folder: Path) -> None:
     """Look for room for an archive and its pictures, which are as large, at the same time."""
-    if archive.n_bytes is None or (folder / archive.name).exists():
-        return
-    part = folder / f"{archive.name}.part"
-    needed = 2 * archive.n_bytes - (part.stat().st_size if part.exists() else 0)
-    require_space(folder, needed, what=f"{archive.name} with its pictures")
+    path = folder / archive.name
+    if archive.n_bytes is not None and not path.exists():
+        needed = 2 * archive.n_bytes - size_of_part(path)
+        require_space(folder, needed, what=f"{archive.name} with its pictures")

@@ -145,7 +145,7 @@ def fetch_bytes(place: Place, *, most: int) -> bytes:
 
 
 def recorded_hash(folder: Path, name: str) -> str | None:
-    """Give the SHA-256 that was written the first time."""
+    """Return the SHA-256 that `record_hash` wrote; None if there is none."""
     try:
         text = (folder / f"{name}.sha256").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -155,23 +155,34 @@ def recorded_hash(folder: Path, name: str) -> str | None:
 
 
 def record_hash(folder: Path, name: str, sha256: str) -> None:
-    """Write it beside the file, in the form of `sha256sum`."""
+    """Write the SHA-256 of a file beside it, in the form of `sha256sum`."""
     (folder / f"{name}.sha256").write_text(f"{sha256}  {name}\n", encoding="utf-8")
+
+
+def size_of_part(path: Path) -> int:
+    """Count the bytes that are there of a file that was not fetched whole."""
+    part = _part_file(path)
+    return part.stat().st_size if part.exists() else 0
 
 
 def remove_part(path: Path) -> bool:
     """Remove what is there of a file that was not fetched whole; False: there is nothing."""
-    part = path.with_name(f"{path.name}.part")
+    part = _part_file(path)
     there = part.exists()
     part.unlink(missing_ok=True)
     _version_file(part).unlink(missing_ok=True)
     return there
 
 
+def _part_file(path: Path) -> Path:
+    """Name the file that holds what has come of another."""
+    return path.with_name(f"{path.name}.part")
+
+
 @contextmanager
 def _part_of(path: Path) -> Iterator[BufferedRandom]:
     """Open what there is of a file, for one process at a time."""
-    part = path.with_name(f"{path.name}.part")
+    part = _part_file(path)
     with _locked(part) as file:
         try:
             yield file
