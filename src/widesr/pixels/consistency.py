@@ -128,27 +128,6 @@ def piece_height(scale: int) -> int:
     return max(_SR_ROWS // (scale * _FEW), 1) * _FEW
 
 
-def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
-    """Correct a picture in memory, so that it shrinks back to its input but for its rounding.
-
-    Args:
-        sr: (sH, sW) or (sH, sW, C), uint8 or uint16; s is a whole number.
-        lr: (H, W) or (H, W, C) of the same type: what `sr` is to shrink to.
-
-    Returns:
-        A new array as `sr`, rounded half up.
-
-    Raises:
-        ShapeError: The two are not pictures of one kind.
-        UsageError: The size of `sr` is no whole multiple of that of `lr`.
-    """
-    _check(sr, lr)
-    rows = Rows.of(np.atleast_3d(sr).astype(np.float32))
-    corrected = consistent_rows(Rows.of(np.atleast_3d(lr)), rows)
-    rounded: NDArray[Value] = np.floor(corrected.whole() + np.float32(0.5)).astype(sr.dtype)
-    return rounded.reshape(sr.shape)
-
-
 def lr_psnr(sr: NDArray[Value], lr: NDArray[Value]) -> float:
     """Measure how true a picture is to its input: PSNR in dB of SR, shrunk, against LR.
 
