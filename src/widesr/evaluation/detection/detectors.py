@@ -75,12 +75,9 @@ class Yolox:
         canvas[: small.shape[0], : small.shape[1]] = small[..., ::-1]
         (answer,) = self._graph.run(_batch(canvas)).values()
         raw = answer[0].astype(np.float64)
-        centre = (raw[:, :2] + self._places) * self._strides
-        side = np.exp(raw[:, 2:4]) * self._strides
         scores = raw[:, 4:5] * raw[:, 5:]
-        labels = scores.argmax(axis=1)
-        boxes = np.concatenate([centre - side / 2, side], axis=1) / ratio
-        return suppressed(boxes, scores.max(axis=1), labels, overlap=0.65)
+        boxes = _decoded(raw[:, :4], self._strides, self._places) / ratio
+        return suppressed(boxes, scores.max(axis=1), scores.argmax(axis=1), overlap=0.65)
 
 
 class YuNet:
@@ -106,12 +103,8 @@ class YuNet:
         def joined(name: str) -> NDArray[np.float64]:
             return np.concatenate([answers[f"{name}_{s}"][0] for s in _STRIDES]).astype(np.float64)
 
-        strides, places = _grid((height, width))
-        raw = joined("bbox")
-        centre = (raw[:, :2] + places) * strides
-        side = np.exp(raw[:, 2:]) * strides
+        boxes = _decoded(joined("bbox"), *_grid((height, width)))
         sure = np.clip(joined("cls"), 0, 1) * np.clip(joined("obj"), 0, 1)
-        boxes = np.concatenate([centre - side / 2, side], axis=1)
         return suppressed(boxes, np.sqrt(sure[:, 0]), np.zeros(len(boxes), int), overlap=0.3)
 
 
@@ -143,6 +136,15 @@ def _grid(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float6
         places.append(np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64))
         strides.append(np.full((x.size, 1), float(stride)))
     return np.concatenate(strides), np.concatenate(places)
+
+
+def _decoded(
+    offsets: NDArray[np.float64], strides: NDArray[np.float64], places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Turn offsets from places, (n, 4), into boxes: left, top, width and height, in pixels."""
+    centre = (offsets[:, :2] + places) * strides
+    side = np.exp(offsets[:, 2:]) * strides
+    return np.concatenate([centre - side / 2, side], axis=1)
 
 
 def suppressed(
