@@ -20,26 +20,25 @@ from widesr.train.tables import LossTable
 
 
 class _Terms:
-    """The terms of a loss as they are found, and the sum of those that count."""
+    """The terms of a loss by name, and those of them that count, by their weights."""
 
     def __init__(self) -> None:
         self.found: dict[str, Tensor] = {}
         self._parts: list[Tensor] = []
 
     def add(self, name: str, term: Tensor, weight: float) -> None:
-        """Take a term that counts with a weight."""
+        """Take a term that is shown, and counts with a weight."""
         self.found[name] = term
         self.count(term, weight)
 
     def count(self, term: Tensor, weight: float) -> None:
-        """Let a term count that is found under another name, or not shown."""
+        """Let a term count that is not shown, or was taken before."""
         self._parts.append(term if weight == 1 else term * weight)
 
     def judgement(self) -> Judgement:
-        """Sum up."""
-        loss = self._parts[0]
-        for part in self._parts[1:]:
-            loss = loss + part
+        """Sum up the terms that count."""
+        first, *others = self._parts
+        loss = sum(others, start=first)
         return Judgement(loss, {name: value.detach() for name, value in self.found.items()})
 
 
