@@ -18,8 +18,9 @@ from widesr.errors import (
     UsageError,
 )
 from widesr.models.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
-from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
+from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index
 from widesr.system.download import OnBytes, fetch, remove_part, size_of_part
+from widesr.system.files import sha256_of
 from widesr.system.paths import models_folder
 from widesr.system.places import Place
 from widesr.system.progress import ignore

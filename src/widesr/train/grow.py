@@ -3,7 +3,6 @@
 A grown network gives the pictures of the small one at first, and all of it learns.
 """
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from widesr.models.catalog import ALIASES
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
+from widesr.system.files import sha256_of
 from widesr.train.checkpoint import load_weights
 from widesr.train.exported import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
@@ -59,8 +59,7 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         # By the model's name: its last recipe may be one that learned on, and is named otherwise.
         named = {"name": model.card.name}
         recipe = load_recipe(model.card.recipe).model_copy(update=named) if known else None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Start(network, f"{path.name} sha256:{digest}", recipe)
+    return Start(network, f"{path.name} sha256:{sha256_of(path)}", recipe)
 
 
 def grown(small: Network, large: Network) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """Runs object detectors of other makers: YOLOX and YuNet, as their ONNX files are published."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from widesr.engine.ort import Graph
 from widesr.errors import ModelFileError
 from widesr.evaluation.detection.boxes import Detections
+from widesr.system.files import sha256_of
 
 LOWEST_SCORE = 0.01
 """Below it nothing is kept: average precision reads long lists, as YOLOX's own evaluation."""
@@ -37,7 +37,7 @@ def load_detector(path: Path, *, threads: int) -> Detector:
         ModelFileError: The runtime refuses the file, or it is of no kind known here.
     """
     graph = Graph(path, threads=threads)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = sha256_of(path)
     if {f"{name}_{s}" for name in ("cls", "obj", "bbox") for s in _STRIDES} <= set(graph.outputs):
         return YuNet(graph, sha256)
     height, width = graph.input_shape[2:] if len(graph.input_shape) == 4 else (None, None)
