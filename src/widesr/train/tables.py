@@ -316,13 +316,17 @@ class BestTable(Table):
     are kept only as long as none is below."""
 
     def rank(self, scores: Scores) -> tuple[bool, float]:
-        """Give weights a rank: larger is better, whether within the limits first."""
+        """Rank weights by whether they keep the limits, and then by their score; larger is better.
+
+        Limits to what was not measured are kept.
+        """
         assert scores.psnr is not None
         assert scores.lr_psnr is not None
-        is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
-        is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
-        is_near = self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips
-        is_within = is_true and is_even and is_near
+        is_within = (
+            (self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr)
+            and (self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice)
+            and (self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips)
+        )
         if self.score == "psnr":
             return is_within, scores.psnr
         if self.score == "space":

@@ -1,4 +1,4 @@
-"""Put one place of a picture, as several models make it, side by side on one sheet."""
+"""Puts one place of a picture, as several models make it, side by side on one sheet."""
 
 from collections.abc import Sequence
 from math import ceil

@@ -1,4 +1,4 @@
-"""Draw two pictures for eyes: whole, where they differ, and one place of them enlarged."""
+"""Draws two pictures for eyes: whole, where they differ, and one place of them enlarged."""
 
 import numpy as np
 from numpy.typing import NDArray
