@@ -39,10 +39,7 @@ _TOLD = 5
 
 
 def write_pack(
-    photographs: Folder,
-    out: Path,
-    *,
-    on_progress: Callable[[int, str], None] = ignore,
+    photographs: Folder, out: Path, *, on_progress: Callable[[int, str], None] = ignore
 ) -> Index:
     """Decode photographs on all cores, and write them and their LR into a new folder.
 
