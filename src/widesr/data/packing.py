@@ -228,7 +228,7 @@ def _appended(
 
 
 def _check_space(photographs: Folder, out: Path) -> None:
-    """Look at the free space before hours of decoding.
+    """Check the free space, before hours of decoding.
 
     Raises:
         DataError: It is not enough, or there is no folder to make the pack in.

@@ -1,7 +1,7 @@
 """Remember what `widesr bench` found to be fastest on this machine, so that "auto" goes by it.
 
 One JSON file in the user's cache folder. It holds for the CPU, the number of CPUs and the versions
-of the runtimes that it was measured with; a file that is of others, damaged or absent is none.
+of the runtimes that it was measured with; a file of others, or a damaged one, is passed over.
 """
 
 import importlib.metadata

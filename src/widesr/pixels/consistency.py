@@ -189,7 +189,7 @@ def _less(shrunk: Band, wanted: Band) -> Band:
 
 
 def _cut_off(band: Band, top: np.float32) -> Band | None:
-    """Give what of levels is beyond the range; None is next to nothing."""
+    """Return by how much levels are beyond the range; None where that is next to nothing."""
     if band.min() >= -_NEGLIGIBLE and band.max() <= top + _NEGLIGIBLE:
         return None
     kept = np.clip(band, 0, top)
@@ -198,9 +198,9 @@ def _cut_off(band: Band, top: np.float32) -> Band | None:
 
 
 def _shrunk(sr: Rows, scale: int, *, top: np.float32 | None = None) -> Rows:
-    """Apply H to planes, (sH, C, sW), or with `top` to what of their levels is beyond the range.
+    """Apply H to planes, (sH, C, sW); with `top`, to how far their levels are beyond the range.
 
-    Each piece is read once. It gives its shares to all LR rows that look at it.
+    Each piece is read once, and adds its shares to all LR rows that depend on it.
     """
     n_lr, channels, width = sr.height // scale, sr.width, sr.channels
     height = piece_height(scale)
@@ -298,7 +298,7 @@ def _flat(planes: Band) -> Band:
 
 
 class _Across:
-    """Makes columns of columns of planes, (rows, C, W), those of some LR columns by one matrix."""
+    """Multiplies the columns of planes, (rows, C, W), by one matrix, a block of them at a time."""
 
     def __init__(
         self, matrix: Matrix, width: int, *, scale_in: int = 1, scale_out: int = 1
@@ -331,25 +331,25 @@ class _Across:
 
 
 def _shrinking(n: int, scale: int) -> Matrix:
-    """Give H along an axis: `n` LR lines of theirs and of `_REACH` more on each side, in SR."""
+    """Build H along an axis: `n` LR lines from the SR of these and `_REACH` more on each side."""
     first, weights = shrinking_kernel(scale)
     before, after = _REACH * scale + first, (_REACH + 1) * scale - first - len(weights)
     return _banded(np.pad(weights, (before, after)), n, step=scale)
 
 
 def _transposed(n: int, scale: int) -> Matrix:
-    """Give Hᵀ along an axis: the SR of `n` LR lines of theirs and of `_REACH` more on each side."""
+    """Build Hᵀ along an axis: the SR of `n` LR lines from these and `_REACH` more on each side."""
     around = 2 * _REACH * scale
     return _shrinking(n + 2 * _REACH, scale)[:, around:-around].T.copy()
 
 
 def _inverse(n: int, scale: int, radius: int) -> Matrix:
-    """Give (HHᵀ)⁻¹ along an axis: `n` LR lines of theirs and of `radius` more on each side."""
+    """Build (HHᵀ)⁻¹ along an axis: `n` LR lines from these and `radius` more on each side."""
     return _banded(inverse_taps(scale, radius=radius), n)
 
 
 def _banded(taps: NDArray[np.float64], n: int, *, step: int = 1) -> Matrix:
-    """Give the matrix that makes `n` lines, each `step` lines after the one before it."""
+    """Build the matrix that makes `n` lines, each `step` lines after the one before it."""
     matrix = np.zeros((n, (n - 1) * step + len(taps)), np.float32)
     for i, row in enumerate(matrix):
         row[i * step : i * step + len(taps)] = taps

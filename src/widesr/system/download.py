@@ -26,7 +26,7 @@ OnBytes = Callable[[int, int | None], None]
 
 
 class Wanted(Protocol):
-    """A file to fetch, and how to know it for whole."""
+    """A file to fetch, and how to tell that it is whole."""
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ def fetch(
 ) -> Fetched:
     """Get a file into a folder.
 
-    Until it is whole it is called `{name}.part`; what is there of it is not fetched again. A file
+    Until it is whole it is called `{name}.part`; the bytes in that are not fetched again. A file
     without a published hash is held to the SHA-256 that `record_hash` wrote the first time.
 
     Args:
@@ -166,7 +166,7 @@ def size_of_part(path: Path) -> int:
 
 
 def remove_part(path: Path) -> bool:
-    """Remove what is there of a file that was not fetched whole; False: there is nothing."""
+    """Remove the part of a file that was not fetched whole; False if there is none."""
     part = _part_file(path)
     there = part.exists()
     part.unlink(missing_ok=True)
@@ -181,7 +181,7 @@ def _part_file(path: Path) -> Path:
 
 @contextmanager
 def _part_of(path: Path) -> Iterator[BufferedRandom]:
-    """Open what there is of a file, for one process at a time."""
+    """Open the part of a file that has come, for one process at a time."""
     part = _part_file(path)
     with _locked(part) as file:
         try:
@@ -250,7 +250,7 @@ def _complete(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: O
 
 
 def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnBytes) -> bool:
-    """Write what one connection brings behind what is there, and say whether that is all."""
+    """Append what one connection brings, and say whether the file is whole then."""
     have = part.seek(0, os.SEEK_END)
     version = _version_file(Path(part.name))
     known = None

@@ -43,7 +43,7 @@ _WEB_ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 
 def web_address(path: Path) -> str | None:
-    """The web address that a path was meant as; None if it is none, or a file has that name."""
+    """Return the web address that a path was meant as; None if it is a file, or no address."""
     found = _WEB_ADDRESS.match(str(path))
     if not found or os.path.lexists(path):
         return None
