@@ -116,7 +116,7 @@ def _is_in(name: PurePosixPath, holds: Sequence[str]) -> bool:
 
 
 def require_space(folder: Path, needed: int, *, what: str) -> None:
-    """Look for so many free bytes before the work.
+    """Check that a disk has so many free bytes, before the work.
 
     Raises:
         DataError: There are fewer.

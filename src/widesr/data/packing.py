@@ -39,10 +39,7 @@ _TOLD = 5
 
 
 def write_pack(
-    photographs: Folder,
-    out: Path,
-    *,
-    on_progress: Callable[[int, str], None] = ignore,
+    photographs: Folder, out: Path, *, on_progress: Callable[[int, str], None] = ignore
 ) -> Index:
     """Decode photographs on all cores, and write them and their LR into a new folder.
 
@@ -231,7 +228,7 @@ def _appended(
 
 
 def _check_space(photographs: Folder, out: Path) -> None:
-    """Look at the free space before hours of decoding.
+    """Check the free space, before hours of decoding.
 
     Raises:
         DataError: It is not enough, or there is no folder to make the pack in.

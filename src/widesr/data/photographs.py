@@ -179,7 +179,7 @@ def read_licences(data: Path) -> Mapping[str, Licence] | None:
 
 
 def require_memory(needed: int, *, what: str, way_out: str) -> None:
-    """Look for so many free bytes of memory before the work.
+    """Check that so many bytes of memory are free, before the work.
 
     Raises:
         DataError: There are fewer.

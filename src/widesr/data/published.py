@@ -46,13 +46,7 @@ class Got(NamedTuple):
         }
 
 
-def get(
-    archive: Archive,
-    out: Path,
-    *,
-    keep: bool = False,
-    on_progress: Report = ignore,
-) -> Got:
+def get(archive: Archive, out: Path, *, keep: bool = False, on_progress: Report = ignore) -> Got:
     """Fetch and unpack an archive, unless its content is in the folder already.
 
     Beside the pictures lies `{archive}.sha256`; while it and they are there, nothing is fetched.

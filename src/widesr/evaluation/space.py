@@ -148,8 +148,8 @@ def judge_samples(
 ) -> SamplesScore:
     """Judge samples of one picture, all (H, W, C) of one type, H and W multiples of `scale`.
 
-    LPIPS sees them cropped to a multiple of 8, as the challenge has it. LR-PSNR sees all of them:
-    cropped, a picture no longer shrinks to its input at the new borders.
+    LPIPS sees them cropped to a multiple of 8, as in the challenge. LR-PSNR sees the whole
+    samples: at the borders of a crop, a picture does not shrink to its input any more.
 
     Raises:
         ShapeError: The pictures are too small, or not of one size.

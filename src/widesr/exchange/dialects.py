@@ -16,16 +16,7 @@ import torch
 from torch import Tensor
 
 from widesr.exchange.readers import KERAS
-from widesr.nets import (
-    EDSR,
-    RDN,
-    SPAN,
-    WDSR,
-    RDNConfig,
-    SMFANet,
-    SMFANetConfig,
-    SPANConfig,
-)
+from widesr.nets import EDSR, RDN, SPAN, WDSR, RDNConfig, SMFANet, SMFANetConfig, SPANConfig
 from widesr.nets.from_tensors import (
     State,
     count,

@@ -7,20 +7,10 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from widesr.errors import CheckpointError
-from widesr.nets import (
-    EDSR,
-    RDN,
-    SPAN,
-    WDSR,
-    EDSRConfig,
-    SMFANet,
-    WDSRConfig,
-)
+from widesr.errors import CheckpointError, last_line
+from widesr.nets import EDSR, RDN, SPAN, WDSR, EDSRConfig, SMFANet, WDSRConfig
 
 AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, SMFANet, SPAN)
-
-
 State = Mapping[str, Tensor]
 
 
@@ -144,6 +134,7 @@ def loaded(network: AnyNetwork, state: State) -> AnyNetwork:
     try:
         network.load_state_dict(dict(state))
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"the tensors do not fit {network.cfg}: {first}") from error
+        raise CheckpointError(
+            f"the tensors do not fit {network.cfg}: {last_line(error)}"
+        ) from error
     return network

@@ -23,11 +23,7 @@ _SAME = 0.65
 
 
 def labelled(
-    pairs: Sequence[Pair],
-    detector: Detector,
-    table: DetectorTable,
-    *,
-    folder: Path,
+    pairs: Sequence[Pair], detector: Detector, table: DetectorTable, *, folder: Path
 ) -> list[Pair]:
     """Put its objects beside each photograph: from the table's file, or as the detector finds them.
 

@@ -53,8 +53,8 @@ def train(
 ) -> Path:
     """Train a network and write weights, run states, logs and a picture sheet to `out`.
 
-    Weights are `{recipe.name}.safetensors`, as they are last, and `{recipe.name}.best.safetensors`,
-    as they validated best.
+    The last weights are `{recipe.name}.safetensors`, and those that validated best
+    `{recipe.name}.best.safetensors`.
 
     Ctrl-C ends the run after the step or validation that it is in, with all that it learned kept;
     a second Ctrl-C ends it at once. Several processes that torchrun started are one run: each

@@ -22,6 +22,7 @@ from widesr.pictures.reading import read_picture
 from widesr.pixels.depth import in_8_bits
 from widesr.system.machine import MachineReport, this_machine
 from widesr.system.progress import OnProgress, ignore
+from widesr.upscaling.base import ScaleUpscaler
 
 ORIGINAL, SHRUNK = "original", "shrunk"
 """The bounds: the picture that was shrunk, and the small one as it is."""
@@ -130,15 +131,7 @@ def evaluate_detection(
             f"{boxes}: has {len(true.categories)} categories, but {detector} finds "
             f"{detect.n_classes}; expected the same"
         )
-    upscaler, judged = load_judged(model, scale=scale, options=options)
-    upscalers = {BICUBIC: load_judged(BICUBIC, scale=scale, options=EngineOptions())[0]}
-    other: str | None = None
-    if against is not None:
-        rival, report = load_judged(against, scale=scale, options=options)
-        other = report.name
-        upscalers[other] = rival
-    if model != BICUBIC:
-        upscalers[judged.name] = upscaler
+    upscalers, judged, other = _load_upscalers(model, against, scale=scale, options=options)
     found = _find_all(
         true, hr_dir, scale, detect, upscalers, max_pixels=max_pixels, on_progress=on_progress
     )
@@ -165,12 +158,31 @@ def evaluate_detection(
             )
             for name, by_picture in found.items()
         ],
-        against=other,
-        over_against=_intervals(draws[judged.name] - draws[other]) if other else None,
+        against=other.name if other else None,
+        over_against=_intervals(draws[judged.name] - draws[other.name]) if other else None,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
         machine=this_machine(),
     )
+
+
+def _load_upscalers(
+    model: str, against: str | None, *, scale: int, options: EngineOptions
+) -> tuple[dict[str, ScaleUpscaler], ModelReport, ModelReport | None]:
+    """Load bicubic, the model to compare with, and the judged model, in the order of the report.
+
+    Returns:
+        The upscalers by name; the reports of the judged model and of the other.
+    """
+    upscaler, judged = load_judged(model, scale=scale, options=options)
+    upscalers = {BICUBIC: load_judged(BICUBIC, scale=scale, options=EngineOptions())[0]}
+    other = None
+    if against is not None:
+        rival, other = load_judged(against, scale=scale, options=options)
+        upscalers[other.name] = rival
+    if model != BICUBIC:
+        upscalers[judged.name] = upscaler
+    return upscalers, judged, other
 
 
 def _find_all(

@@ -28,12 +28,7 @@ def most_detailed(picture: Picture, *, scale: int, side: int) -> Window:
 
 
 def contact_sheet(
-    picture: Picture,
-    panels: Sequence[tuple[str, Picture]],
-    *,
-    window: Window,
-    zoom: int,
-    name: str,
+    picture: Picture, panels: Sequence[tuple[str, Picture]], *, window: Window, zoom: int, name: str
 ) -> NDArray[np.uint8]:
     """Draw the picture whole, its window framed, and beside it what each model makes of that.
 

@@ -18,12 +18,7 @@ _SQUARE = 8
 
 
 def drawn(
-    pair: Matched,
-    difference: Difference,
-    *,
-    window: Window,
-    zoom: int,
-    names: tuple[str, str],
+    pair: Matched, difference: Difference, *, window: Window, zoom: int, names: tuple[str, str]
 ) -> NDArray[np.uint8]:
     """Draw both pictures whole and where they differ, and below them the window, enlarged.
 

@@ -182,7 +182,7 @@ def pooled(maps: Maps, *, size: int, stride: int, ceil: bool) -> Maps:
 
     def count(side: int) -> int:
         full, rest = divmod(side - size, stride)
-        # A window of which nothing lies inside is none.
+        # A window that lies beyond the border altogether does not count.
         return full + 1 + int(ceil and rest > 0 and (full + 1) * stride < side)
 
     height, width = count(maps.shape[1]), count(maps.shape[2])
