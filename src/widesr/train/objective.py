@@ -1,4 +1,4 @@
-"""Judges what a network made of a batch: a sum of named terms, some with a network of their own."""
+"""Computes the loss of a batch: a sum of named terms, some of which use a network of their own."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,23 +20,23 @@ from widesr.train.tables import LossTable
 
 
 class _Terms:
-    """The terms of a loss by name, and those of them that count, by their weights."""
+    """The terms of a loss by name, and the weighted terms that are summed."""
 
     def __init__(self) -> None:
         self.found: dict[str, Tensor] = {}
         self._parts: list[Tensor] = []
 
     def add(self, name: str, term: Tensor, weight: float) -> None:
-        """Take a term that is shown, and counts with a weight."""
+        """Add a term that is shown, and is summed with a weight."""
         self.found[name] = term
         self.count(term, weight)
 
     def count(self, term: Tensor, weight: float) -> None:
-        """Let a term count that is not shown, or was taken before."""
+        """Add a term to the sum only, as it is not shown or was added by name before."""
         self._parts.append(term if weight == 1 else term * weight)
 
     def judgement(self) -> Judgement:
-        """Sum up the terms that count."""
+        """Sum the weighted terms."""
         first, *others = self._parts
         loss = sum(others, start=first)
         return Judgement(loss, {name: value.detach() for name, value in self.found.items()})
@@ -46,10 +46,10 @@ class Objective:
     """The terms of a recipe, with the networks that they need."""
 
     def __init__(self, recipe: Recipe, *, device: torch.device, world: World) -> None:
-        """Build a discriminator from torch's generator, and read the networks of files.
+        """Build the discriminator with torch's generator, and read other networks from their files.
 
         Raises:
-            CheckpointError: The file of the feature network or of the detector is missing, or of
+            CheckpointError: The file of the feature network or of the detector is missing, or holds
                 another network.
         """
         table = recipe.loss
@@ -82,14 +82,14 @@ class Objective:
         *,
         step: int,
     ) -> Judgement:
-        """Add up the terms of a table.
+        """Sum the terms of a table, with their weights.
 
         Args:
             sr: The pictures that the network made, (n, 3, H, W) float32 around [0, 1].
             target: The pictures that it should have made.
             table: The terms, with their weights.
             share: The process' part of the batch.
-            objects: The objects of each patch, (m, 5), as in `Batch`; empty if no one has looked.
+            objects: The objects of each patch, (m, 5), as in `Batch`; empty without labels.
             step: The step of the run.
         """
         terms = _Terms()
@@ -97,7 +97,7 @@ class Objective:
             terms.add(name, LOSSES[name](sr, target), weight)
         if table.lattice:
             terms.add("lattice", lattice(sr, target, scale=self._scale), table.lattice)
-        # Samples are of one law: judging one of each patch says what judging all would.
+        # Samples have the same distribution: one of each patch tells as much as all of them.
         n = share.n if table.samples else len(sr)
         if table.needs_detector:
             assert self.region_loss is not None
@@ -106,7 +106,7 @@ class Objective:
             for name, weight in table.region_terms().items():
                 terms.count(regions.terms[name], weight)
         if table.perceptual or table.adversarial or table.needs_detector:
-            # By the means of the whole batch: those of a few patches lie apart by chance.
+            # From the means of the whole batch: those of a few patches differ by chance.
             off = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max()
             terms.found["colour"] = off * 255
             sr, target = self._window(sr, target, step=step)
@@ -124,7 +124,7 @@ class Objective:
         return terms.judgement()
 
     def _distance(self, sr: Tensor, target: Tensor, table: LossTable, share: Share) -> Tensor:
-        """Measure LPIPS: of several samples, by the nearest of them at each place."""
+        """Measure LPIPS; of several samples, only the nearest counts at each place."""
         assert self.perceptual is not None
         if table.samples:
             return self.perceptual.maps(sr, target[: share.n]).amin(dim=0).mean()
@@ -134,8 +134,8 @@ class Objective:
     def _window(self, *pictures: Tensor, step: int) -> list[Tensor]:
         """Cut the same square out of pictures (N, C, H, W), at another place in each step.
 
-        Networks with strides judge by the grid that they begin with: were it always the same, a
-        lattice that they do not see could be learned.
+        Networks with strides judge on a grid. If its origin were always the same, the network could
+        learn a lattice that they do not see.
         """
         height, width = pictures[0].shape[2:]
         side = self._side
@@ -146,11 +146,11 @@ class Objective:
         return [each[:, :, top : top + side, left : left + side] for each in pictures]
 
     def gradients(self, table: LossTable) -> list[Tensor]:
-        """Return the gradients of the networks that learn by a table, beside the one trained."""
+        """Return the gradients of the other networks that learn with a table."""
         return gradients_of(self.adversary.network) if self.adversary and table.adversarial else []
 
     def step(self, table: LossTable, learning_rate: float) -> None:
-        """Let these networks learn from the last judgement."""
+        """Let those other networks learn from the last judgement."""
         if self.adversary and table.adversarial:
             self.adversary.step(learning_rate)
 
@@ -170,11 +170,11 @@ class Objective:
         return self.region_loss.detector.sha256 if self.region_loss else None
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Go through all that learns here."""
+        """Iterate over all parameters that are learned here."""
         return self.adversary.network.parameters() if self.adversary else ()
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that `restore` needs; tensors are no copies."""
+        """Return all that `restore` needs; the tensors are not copied."""
         if self.adversary is None:
             return {}
         return {f"adversary.{name}": tensor for name, tensor in self.adversary.state().items()}
@@ -182,7 +182,7 @@ class Objective:
     def restore(
         self, state: Mapping[str, Tensor], *, features: str | None, detector: str | None
     ) -> None:
-        """Take over copies of what `state` gave.
+        """Restore what `state` returned; the tensors are copied.
 
         Raises:
             CheckpointError: The run had another feature network, or another detector.

@@ -1,8 +1,8 @@
-"""Compares what a detector predicts of SR with its targets: the regions of objects, and the rest.
+"""Compares a detector's predictions on SR with their targets, in regions of objects and elsewhere.
 
 Source: Bai et al., "SOD-MTGAN: Small Object Detection via Multi-Task Generative Adversarial
-Network", 2018. As there, regions are boxes that a detector proposes, here on the photograph; those
-that overlap an object by a half are to be of its class, with its box.
+Network", 2018. As there, regions are boxes that a detector proposes, here on the photograph. The
+targets of a region that overlaps an object by a half are the object's class and box.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from widesr.train.detector import Detector, Places, Predictions
 from widesr.train.tables import DetectorTable
 
 _OVERLAP = 0.5
-"""Least intersection over union of a region with its object."""
+"""Smallest intersection over union of a region with its object."""
 _LEAST = 1e-9
 """Score below which the surest region counts less: a detector may give exactly zero."""
 
 
 class Comparison(NamedTuple):
-    """Features that a detector has of SR and of the target, and how far its predictions are off."""
+    """The features of SR and of the target in a detector, and the errors of its predictions."""
 
     sr: Tensor
     """Features of SR, (N, C, h, w), with their gradient."""
@@ -34,7 +34,7 @@ class Comparison(NamedTuple):
 
 
 class RegionLoss:
-    """The loss of a frozen detector, which reads patches in the size that it is used on."""
+    """The loss by a frozen detector, which reads patches at the size that it is used on."""
 
     def __init__(self, table: DetectorTable, *, device: torch.device) -> None:
         """Read the detector.
@@ -47,12 +47,12 @@ class RegionLoss:
         self._places = Places.of(table.side, table.side).to(device)
 
     def compare(self, sr: Tensor, target: Tensor, objects: Sequence[Tensor]) -> Comparison:
-        """Look at patches.
+        """Compare patches with their targets.
 
         Args:
             sr: The patches that the network made, (n, 3, H, H) in [0, 1], with their gradient.
             target: The patches that it should have made.
-            objects: The objects of each target, (m, 5), as in `Batch`; empty if no one has looked.
+            objects: The objects of each target, (m, 5), as in `Batch`; empty without labels.
         """
         zoom = self._side / target.shape[3]
         zooms = target.new_tensor([zoom, zoom, zoom, zoom, 1.0])
@@ -73,30 +73,31 @@ class RegionLoss:
 
 
 class Targets(NamedTuple):
-    """The predictions that a detector should make of a batch of pictures."""
+    """The predictions that a detector should make for a batch of pictures."""
 
     scores: Tensor
     """Scores of each class at each place, (N, P, K)."""
     offsets: Tensor
-    """Offsets of the object's box where a region is, (N, P, 4)."""
+    """Offsets of the object's box at each region of an object, (N, P, 4)."""
     shares: Tensor
-    """Share of a region in its object: those of each object sum to 1; 0 elsewhere, (N, P)."""
+    """Share of a region in its object, (N, P): 1 in sum over each object, and 0 elsewhere."""
     counts: Tensor
-    """Weight of a place among all, (N, P). Large objects have many regions, and small ones few:
-    those of each object together count as one place does, whatever its size."""
+    """Weight of a place among all, (N, P). Large objects have many regions, and small ones few: the
+    regions of an object together count as one place does, whatever its size."""
 
 
 def targets_of(photograph: Predictions, objects: Sequence[Tensor], places: Places) -> Targets:
-    """Make the targets of a detector, of its predictions on the photograph and of the objects.
+    """Make the targets of a detector from its predictions on the photograph and from the objects.
 
-    The surest region of each object is to be sure, its other regions in proportion. Elsewhere, and
-    of other classes, the detector is to be as sure as it is of the photograph.
+    For the class of an object, the target score of its surest region is 1, and those of its other
+    regions are in proportion. Elsewhere, and for other classes, the target is the detector's score
+    on the photograph.
 
     Args:
         photograph: The detector's predictions on the photograph.
-        objects: The objects of each picture, (m, 5): left, top, right, bottom, in pixels that the
-            detector sees, and class.
-        places: The places that were predicted at.
+        objects: The objects of each picture, (m, 5): left, top, right, bottom, in pixels of the
+            detector's input, and class.
+        places: The places of the predictions.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()
     shares, counts = torch.zeros_like(scores[..., 0]), torch.ones_like(scores[..., 0])
@@ -120,9 +121,9 @@ def region_losses(predicted: Predictions, targets: Targets) -> dict[str, Tensor]
     """Measure how far predictions are from their targets, as means over the pictures.
 
     Returns:
-        `classification`: cross-entropy of the scores above the least that there can be, added up
-        over places and classes, by the objects of the picture. `regression`: smooth L1 of the
-        offsets, by the same.
+        `classification`: cross-entropy of the scores less its smallest possible value, summed over
+        places and classes, and divided by the number of objects in the picture. `regression`:
+        smooth L1 of the offsets, divided by the same number.
     """
     n_objects = targets.shares.sum(dim=1).clamp(min=1.0)
     entropy = F.binary_cross_entropy(targets.scores, targets.scores, reduction="none")

@@ -1,4 +1,4 @@
-"""Says with which settings each step of a run is learned: rate, loss, patches, teacher."""
+"""Gives the settings of each step of a run: learning rate, loss, patches and teacher."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ _RISE, _FALL = 25.0, 1e4
 
 
 class Settings(NamedTuple):
-    """The settings that a part of a run is learned with."""
+    """The settings of a part of a run."""
 
     loss: LossTable
     lr_patch: int
@@ -21,7 +21,7 @@ class Settings(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Steps of a run that are learned with the same settings."""
+    """Steps of a run that share the same settings."""
 
     begin: int
     steps: int
@@ -29,7 +29,7 @@ class Part(NamedTuple):
 
 
 def parts(recipe: Recipe) -> list[Part]:
-    """List the parts of a run in turn: what its tables say, and its stages."""
+    """List the parts of a run in order: the part that its tables define, then its stages."""
     found, end = [], recipe.optim.steps
     for stage in reversed(recipe.stage):
         end -= stage.steps
@@ -61,7 +61,7 @@ def _settings_of(recipe: Recipe, stage: Stage | None) -> Settings:
 
 def learning_rate_at(recipe: Recipe, step: int) -> float:
     """Return the learning rate of optimizer step `step`, counted from 0."""
-    end = recipe.optim.steps  # of the schedule that is looked at
+    end = recipe.optim.steps  # of the current schedule
     begin = end
     for stage in reversed(recipe.stage):
         begin -= stage.steps
@@ -83,10 +83,10 @@ def _scheduled(optim: OptimTable, step: int, *, steps: int) -> float:
 
 
 def _one_cycle(optim: OptimTable, step: int, *, last: int) -> float:
-    """Rise to the highest rate and fall to nearly nothing, both by half a cosine.
+    """Rise to the highest rate and fall to almost zero, each along half a cosine.
 
-    Source: Smith and Topin, "Super-Convergence", 2018, as torch's OneCycleLR has it, the momentum
-    left as it is.
+    Source: Smith and Topin, "Super-Convergence", 2018, as in torch's OneCycleLR, but with constant
+    momentum.
     """
     top, last_rise = optim.learning_rate, optim.warmup - 1
     if step <= last_rise:
