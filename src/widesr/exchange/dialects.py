@@ -1,12 +1,12 @@
-"""Translates how other programs name, order and scale what they keep.
+"""Translates the names, order and scale of the tensors of other programs.
 
-Foreign tensor names become ours, and the foreign input range `rgb_mean` and `rgb_std`, so that the
-network gives the same picture for the same [0, 1] input. Each reader takes the tensors and the
-factor on residual branches; it raises CheckpointError where sizes do not fit, and KeyError,
-ValueError or IndexError where a tensor is missing or odd.
+Foreign names become ours, and the foreign input range becomes `rgb_mean` and `rgb_std`, so that the
+network gives the same picture for the same input in [0, 1]. Each reader takes the tensors and the
+factor on residual branches. It raises CheckpointError if sizes do not fit, and KeyError, ValueError
+or IndexError if a tensor is missing or odd.
 
-The writers, `as_...`, go the other way by the same tables of names. Where our network takes another
-range than the authors' code, the first and the last convolutions make up for it.
+The writers, `as_...`, translate back with the same tables of names. If our network takes another
+range than the authors' code, the first and the last convolutions are scaled to compensate.
 """
 
 import re
@@ -32,17 +32,17 @@ from widesr.nets.network import DIV2K_MEAN
 from widesr.nets.stages import stages
 
 _Names = Mapping[str, str]
-"""Beginnings of their names and of ours for the same tensors, the first that fits; `*` is any
-number."""
+"""Prefixes of their names, with our prefixes for the same tensors. The first that matches is used;
+`*` matches any number."""
 
 
 def _ours(tensors: State, names: _Names) -> dict[str, Tensor]:
-    """Rename their tensors to ours; those that no entry fits stay."""
+    """Give their tensors our names; tensors that match no entry keep their names."""
     return _renamed(tensors, [*names.items()])
 
 
 def _theirs(tensors: State, names: _Names) -> dict[str, Tensor]:
-    """Rename our tensors to theirs."""
+    """Give our tensors their names."""
     return _renamed(tensors, [(ours, theirs) for theirs, ours in names.items()])
 
 
@@ -61,8 +61,8 @@ def _renamed(tensors: State, names: Sequence[tuple[str, str]]) -> dict[str, Tens
 def _in_their_range(
     state: State, factor: float, *, first: Sequence[str], last: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Make up for a range that is `factor` times as wide as that of the network."""
-    kernel = ("weight", "weight_g")  # of one with weight norm, the length alone
+    """Compensate for a range that is `factor` times as wide as that of the network."""
+    kernel = ("weight", "weight_g")  # with weight norm, only the length is scaled
     changes = {f"{stem}.{leaf}": 1 / factor for stem in first for leaf in kernel}
     for name in (f"{stem}.{leaf}" for stem in last for leaf in (*kernel, "bias")):
         changes[name] = changes.get(name, 1.0) * factor
@@ -84,7 +84,7 @@ def jiahuiyu_wdsr(tensors: State, res_scale: float) -> WDSR:
 
 
 def as_jiahuiyu_wdsr(network: WDSR) -> dict[str, Tensor]:
-    """Write what `jiahuiyu_wdsr` reads."""
+    """Return a network's tensors as `jiahuiyu_wdsr` reads them."""
     state = _in_their_range(
         with_weight_norm(network.state_dict()),
         network.cfg.rgb_std / 0.5,
@@ -116,7 +116,7 @@ def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
     """Read krasserm/super-resolution, model/wdsr.py; 0..255, (x - mean) / 127.5.
 
     Layers come in the order of the code: head, blocks, tail, skip. Kernels are (height, width, in,
-    out), and what TensorFlow shuffles to pixels has the colour last, not first.
+    out), and the channels that TensorFlow shuffles to pixels have the colour last, not first.
     """
     count = 1 + max(int(name.split(".")[1]) for name in tensors)
     kernels = [tensors[f"{KERAS}{index}.kernel"] for index in range(count)]
@@ -129,7 +129,7 @@ def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
         gain = tensors.get(f"{KERAS}{index}.g")
         gain = torch.norm_except_dim(weight, 2, 0) if gain is None else gain.view(-1, 1, 1, 1)
         block, layer = divmod(index - 1, per_block)
-        # Ours puts a ReLU between the first layer of a block and the second.
+        # Our blocks have a ReLU between the first layer and the second.
         name = f"body.{block}.{layer + (layer > 0)}"
         if index == 0:
             name = "head"
@@ -142,7 +142,7 @@ def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
 
 
 def _edsr_pytorch(n_stages: int) -> _Names:
-    # After each stage's convolution and shuffle.
+    # The last convolution follows the convolution and shuffle of each stage.
     return {"head.0": "head", "tail.1": f"tail.{2 * n_stages}", "tail.0.*": "tail.*"}
 
 
@@ -154,7 +154,7 @@ def edsr_pytorch(tensors: State, res_scale: float) -> EDSR:
 
 
 def as_edsr_pytorch(network: EDSR) -> dict[str, Tensor]:
-    """Write what `edsr_pytorch` reads, with the convolutions for the mean."""
+    """Return a network's tensors as `edsr_pytorch` reads them, with convolutions for the mean."""
     mean = 255 * torch.tensor(DIV2K_MEAN)
     fixed: dict[str, Tensor] = {}
     for name, shift in (("sub_mean", -mean), ("add_mean", mean)):
@@ -181,7 +181,7 @@ def basicsr_edsr(tensors: State, res_scale: float) -> EDSR:
 
 
 def as_basicsr_edsr(network: EDSR) -> dict[str, Tensor]:
-    """Write what `basicsr_edsr` reads."""
+    """Return a network's tensors as `basicsr_edsr` reads them."""
     names = _basicsr(network.cfg.n_resblocks, len(stages(network.cfg.scale)))
     return _theirs(_edsr_in_255(network), names)
 
@@ -203,7 +203,7 @@ _RDN = {
 
 
 def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
-    """Read EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
+    """Read EDSR-PyTorch, src/model/rdn.py; 0..255, no mean subtracted."""
     growth, n_stages = len(tensors["RDBs.0.convs.0.conv.0.weight"]), count(tensors, "UPNet.*") - 1
     cfg = RDNConfig(
         scale=scale_of_stages(n_stages, widened=len(tensors["UPNet.0.weight"]) // growth),
@@ -217,7 +217,7 @@ def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
 
 
 def as_edsr_pytorch_rdn(network: RDN) -> dict[str, Tensor]:
-    """Write what `edsr_pytorch_rdn` reads."""
+    """Return a network's tensors as `edsr_pytorch_rdn` reads them."""
     last = f"tail.{2 * len(stages(network.cfg.scale))}"
     factor = 255 * network.cfg.rgb_std
     state = _in_their_range(network.state_dict(), factor, first=("head",), last=(last,))
@@ -227,9 +227,10 @@ def as_edsr_pytorch_rdn(network: RDN) -> dict[str, Tensor]:
 def span(tensors: State, _res_scale: float) -> SPAN:
     """Read hongyuanyu/SPAN at e19736d, span_arch.py; (x - mean) * 255, nothing added back.
 
-    A convolution may be there as the branches that are learned (`conv`, `sk`), as what they were
-    merged to (`eval_conv`), or by itself. The branches go before: what they were last merged to
-    may be of an earlier step. `no_norm` marks the variant of others that takes [0, 1] as it is.
+    A convolution may be stored as the branches that are learned (`conv`, `sk`), as the kernel that
+    they were merged to (`eval_conv`), or by itself. The branches take precedence, since the merged
+    kernel may be of an earlier step. `no_norm` marks a variant by others that takes [0, 1] as it
+    is.
     """
     branched = "conv_1.sk.weight" in tensors
     renamed = {}
@@ -276,7 +277,7 @@ _SMFANET = {
 
 
 def smfanet(tensors: State, _res_scale: float) -> SMFANet:
-    """Read Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
+    """Read Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean subtracted."""
     tail = tensors["to_img.0.weight"]
     cfg = SMFANetConfig(
         scale=scale_of_tail(len(tail)),
