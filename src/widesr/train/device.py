@@ -14,7 +14,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def find_device(name: Device) -> torch.device:
-    """Find the device with a name; "auto" is a GPU if there is one.
+    """Find a device by name; "auto" is a GPU if there is one.
 
     If several processes run on a machine, each gets a GPU of its own.
 

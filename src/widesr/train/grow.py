@@ -121,7 +121,7 @@ def _kind(cfg: NetworkConfig) -> str:
 def _renamed(small: Network, large: Growing) -> dict[str, Tensor]:
     """Return the state of `small` under the names of `large`.
 
-    Only one of two WDSRs may have weight norm, and EDSR counts the end of its body as a block.
+    One WDSR may have weight norm and the other not; EDSR counts the end of its body as a block.
     """
     state = small.state_dict()
     if isinstance(large, WDSRConfig):
@@ -141,7 +141,7 @@ def _ends_a_block(name: str, cfg: Growing) -> bool:
 
 
 def _first_input(name: str, small: NetworkConfig, large: NetworkConfig) -> int:
-    """Return the input channel of `large`'s convolution that is the first one of `small`'s.
+    """Return the input channel of `large` that corresponds to the first one of `small`.
 
     The frame that is upscaled is the middle one of those that are read.
     """

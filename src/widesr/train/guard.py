@@ -1,4 +1,4 @@
-"""Rewinds a run that explodes to its last validation, and continues with other photographs."""
+"""Rewinds an exploding run to its last validation, and continues with other photographs."""
 
 import statistics
 from collections.abc import Mapping

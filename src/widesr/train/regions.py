@@ -2,7 +2,7 @@
 
 Source: Bai et al., "SOD-MTGAN: Small Object Detection via Multi-Task Generative Adversarial
 Network", 2018. As there, regions are boxes that a detector proposes, here on the photograph. The
-targets of a region that overlaps an object by a half are the object's class and box.
+targets of a region that overlaps an object by at least half are the object's class and box.
 """
 
 from collections.abc import Sequence

@@ -78,7 +78,7 @@ class OptimTable(Table):
     """`"muon"` learns the kernels of some layers by Muon, as `muon` says, and the rest by Adam."""
     loss: LossName | None = None
     """A single loss, in place of the table `loss`. PSNR measures `"mse"`, but networks learn faster
-    with the others, and may end with it."""
+    with the others, and may end with `"mse"`."""
     steps: Positive
     learning_rate: Factor
     """The highest learning rate; the schedule says when it is reached."""
@@ -312,7 +312,7 @@ class BestTable(Table):
     max_lpips: float | None = None
     """Upper limit of LPIPS: weights above it are kept only as long as none are below."""
     min_lr_psnr: float | None = None
-    """Lower limit in dB: weights below it are kept only as long as none are above."""
+    """Lower limit of LR-PSNR in dB: weights below it are kept only as long as none are above."""
     max_lattice: float | None = None
     """Upper limit in dB of the power at the spacing of LR pixels, relative to nearby frequencies:
     weights above it are kept only as long as none are below."""
