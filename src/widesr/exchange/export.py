@@ -1,4 +1,4 @@
-"""Writes networks as ONNX: fused, for any size, with the card inside, if the runtime agrees."""
+"""Writes networks as ONNX, fused and with the card inside, and keeps them if the runtime agrees."""
 
 import hashlib
 import logging

@@ -90,7 +90,7 @@ def _torch(path: Path) -> Any:  # noqa: ANN401 (whatever was saved)
 
 
 def _unwrapped(path: Path, content: Any) -> Foreign:  # noqa: ANN401
-    """Take the state out of the data that a program saved with it, and the tensors out of it."""
+    """Extract the state from the data that a program saved with it, and the tensors from that."""
     assumed = []
     if isinstance(content, Mapping):
         for key in _WRAPPERS:
