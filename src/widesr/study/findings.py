@@ -95,7 +95,7 @@ def markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
 
 
 def write_findings(study: Study, outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Write `table.md`, `table.csv` and `cells.jsonl`, with a line and a curve for each cell.
+    """Write `table.md`, `table.csv`, and `cells.jsonl` with a line and its curve for each cell.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.

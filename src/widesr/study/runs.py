@@ -28,7 +28,7 @@ class Point(NamedTuple):
 
     step: int
     loss: float
-    """Mean over the last steps, those since the report before."""
+    """Mean over the steps since the previous report."""
     psnr: float
     """PSNR-Y of the held-out photographs, `benchmark-y`."""
 
