@@ -78,11 +78,8 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
         return data, None, "HR photographs"
     hr = (div2k or plain)[0]
     prefix = hr[:-2]
-    published = expected = _published(prefix, scale=scale, degradation=degradation)
-    if not div2k:
-        expected = [*published, f"lr_x{scale}", f"lr/x{scale}"]
-        has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
-        expected += [] if has_scales else ["lr"]
+    published = _published(prefix, scale=scale, degradation=degradation)
+    expected = published if div2k else [*published, *_beside_hr(data, scale=scale)]
     for name in expected:
         lr = _below(data, name)
         if lr is not None:
@@ -90,7 +87,7 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
             known = name in published or degradation == "given"
             return data / hr, lr, what if known else f"{what}, which are taken for {degradation}"
     others = [name for name in inside if re.match(f"{re.escape(prefix)}lr(_|$)", name, re.I)]
-    # Where others' LR lies beside, one track of it is not to be mixed up with ours of that name.
+    # A published track that is not there must not be mistaken for ours of the same name.
     made = degradation in DEGRADATIONS and not (others and degradation in _TRACKS)
     if div2k and made:
         return data / hr, None, f"HR in {hr}"
@@ -107,11 +104,17 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
 
 
 def _published(prefix: str, *, scale: int, degradation: str) -> list[str]:
-    """Say where a published LR side lies."""
+    """List the folders in which a published LR side may be."""
     if degradation in _REAL:
         return [f"{prefix}LR_{degradation}"] if scale == 4 else []
     names = [f"{prefix}LR_{degradation}/X{scale}"]
     return [*names, f"{prefix}LR_x8"] if (scale, degradation) == (8, "bicubic") else names
+
+
+def _beside_hr(data: Path, *, scale: int) -> list[str]:
+    """List the folders in which LR may be beside a folder named `hr`."""
+    has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
+    return [f"lr_x{scale}", f"lr/x{scale}", *([] if has_scales else ["lr"])]
 
 
 def _below(folder: Path, name: str) -> Path | None:

@@ -1,1 +1,1 @@
-"""Other makers' weights in, and models out, in the forms of others. Needs the `train` extra."""
+"""Imports other authors' weights, and exports models in other formats. Needs the `train` extra."""

@@ -1,4 +1,4 @@
-"""Writes networks as ONNX: fused, any size, the card inside, kept only if the runtime agrees."""
+"""Writes networks as ONNX, fused and with the card inside, and keeps them if the runtime agrees."""
 
 import hashlib
 import logging
@@ -28,12 +28,12 @@ Stored = Literal["fp16", "fp32"]
 
 _OPSET = 18
 _SIZES = ((1, 1), (24, 33), (64, 48))
-"""(height, width) on which the file is compared with torch: one pixel, odd sides, even ones."""
+"""Sizes, (height, width), at which the file is compared with torch: one pixel, odd and even."""
 _TOLERANCE = 1e-5
-"""Largest difference from the network, of a range of 1: some ulps of fp32 through all layers."""
+"""Largest difference from the network, in a range of 1: some ulps of fp32 through all layers."""
 _MORE_ROUNDING = 4
-"""Times the difference of torch in fp32 itself, where that is larger: on noise, SPAN's gates make
-a thousandth of its output of what was rounded, in whatever order a runtime adds."""
+"""Multiple of torch's own rounding error in fp32 that is allowed, if it is larger: on noise, SPAN's
+gates turn rounding into a thousandth of its output, in whatever order a runtime adds."""
 
 
 def export_onnx(
@@ -50,31 +50,31 @@ def export_onnx(
 ) -> ModelCard:
     """Write the model file of a network: RGB float32 (N, 3, H, W) in [0, 1] to (N, 3, sH, sW).
 
-    Weight norm is folded, normalisation is part of the graph, height and width are free. A network
-    of T frames takes them side by side, (N, 3T, H, W); noise, if it reads any, is in channels
-    behind them. Of a recurrent one the file is one step: the state goes in beside the frames, zero
-    at first, and comes out beside the picture.
+    Weight norm is folded, normalisation is part of the graph, and height and width are free. A
+    network of T frames takes them side by side, (N, 3T, H, W), with noise, if it reads any, in the
+    channels behind them. The file of a recurrent network does one step: it takes the state, which
+    is zero at first, beside the frames, and returns the next state beside the picture.
 
     Args:
         weights: Trained weights or a model, as for `read_source`.
         out: The `.onnx` file to write; its stem is the model's name.
-        licence: The licence, as an SPDX expression; "" is that of the model in `weights`.
-        source: The origin of the model, for the card; "" is that of the model in `weights`.
-        notes: Text for the card; "" is that of the model in `weights`.
+        licence: The licence, as an SPDX expression; "" keeps that of the model in `weights`.
+        source: The origin of the model, for the card; "" keeps that of the model in `weights`.
+        notes: Text for the card; "" keeps that of the model in `weights`.
         stored: `"fp16"` halves the file; the graph widens the weights again and computes in
-            float32. The network compared with has the same rounded weights.
-        iterations: Times that a recurrent network runs its weights in the file; None takes the
-            number that it was trained with.
-        margin: Put the mirrored pixels into the graph that widesr puts around a picture, so that
-            programs that do not know of them get the same picture up to its border.
-        overwrite: Replace a file that is there.
+            float32. The network that the file is compared with has the same rounded weights.
+        iterations: Number of times that a recurrent network runs its weights in the file; None
+            takes the number that it was trained with.
+        margin: Let the graph add the mirrored pixels that widesr puts around a picture, so that
+            programs that do not add them get the same picture up to its border.
+        overwrite: Replace an existing file.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
         ExportError: The file's pictures differ from the network's, or it cannot be written.
         ModelFileError: The model cannot be used.
         ModelNotFoundError: There is no such model.
-        OutputExistsError: `out` is there already.
+        OutputExistsError: `out` exists already.
         UsageError: The network takes no other number of iterations.
     """
     if out.suffix.lower() != ".onnx":
@@ -102,14 +102,14 @@ def write_onnx(
     Args:
         network: The network as it was trained.
         out: The `.onnx` file to write; its stem is the model's name.
-        facts: The fields of the card that the network does not tell.
+        facts: The fields of the card that cannot be read off the network.
         stored: The type of the weights in the file, as for `export_onnx`.
-        margin: Put the mirrored pixels into the graph, as for `export_onnx`.
-        overwrite: Replace a file that is there.
+        margin: Let the graph add the mirrored pixels, as for `export_onnx`.
+        overwrite: Replace an existing file.
 
     Raises:
         ExportError: The file's pictures differ from the network's, or it cannot be written.
-        OutputExistsError: `out` is there already.
+        OutputExistsError: `out` exists already.
     """
     trained = sum(p.numel() for p in network.parameters())
     plain = network.fused().eval()
@@ -146,7 +146,7 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
     """Replace the scores on a model file's card; the graph stays as it is, byte for byte.
 
     Raises:
-        ModelFileError: `path` is not a model file of widesr, or cannot be written; it is as it was.
+        ModelFileError: `path` is not a model file of widesr, or cannot be written; it is unchanged.
     """
     old = read_card(path)
     card = old.model_copy(update={"scores": tuple(scores)})
@@ -155,7 +155,28 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
 
 
 def _graph(plain: Network, stored: Stored) -> ModelProto:
-    """Trace the network into an ONNX graph that holds nothing but what computes the picture."""
+    """Make an ONNX model that holds nothing but the computation of the picture."""
+    model = _traced(plain)
+    graph = model.graph
+    for notes in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del notes.metadata_props[:]
+        notes.doc_string = ""
+    del graph.value_info[:]
+    graph.name, model.producer_name = "super_resolution", "widesr"
+    sides = [(value, "N H W") for value in (*graph.input, *graph.output)]
+    sides[len(graph.input)] = (graph.output[0], "N sH sW")
+    for value, axes in sides:
+        n, _, height, width = value.type.tensor_type.shape.dim
+        n.dim_param, height.dim_param, width.dim_param = axes.split()
+    if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
+        raise ExportError("the pixel shuffle was not exported in CRD order")
+    if stored == "fp16":
+        _store_fp16(model, weights={name for name, _ in stepwise(plain).named_parameters()})
+    return model
+
+
+def _traced(plain: Network) -> ModelProto:
+    """Trace a network for any size, with torch's own messages silenced."""
     free = torch.export.Dim.DYNAMIC
     module, examples = stepwise(plain), _inputs(plain, n=1, height=24, width=32)
     loud = logging.getLogger("torch.onnx")
@@ -163,7 +184,7 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
     loud.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own deprecations: nothing a user can mend
+            warnings.simplefilter("ignore")  # torch's own deprecations: nothing a user can fix
             program = torch.onnx.export(
                 module,
                 tuple(torch.from_numpy(each) for each in examples),
@@ -179,21 +200,6 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
     if program is None:
         raise ExportError("torch gave no ONNX program for this network")
     model: ModelProto = program.model_proto
-    graph = model.graph
-    for notes in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        del notes.metadata_props[:]
-        notes.doc_string = ""
-    del graph.value_info[:]
-    graph.name, model.producer_name = "super_resolution", "widesr"
-    sides = [(value, "N H W") for value in (*graph.input, *graph.output)]
-    sides[len(graph.input)] = (graph.output[0], "N sH sW")
-    for value, axes in sides:
-        n, _, height, width = value.type.tensor_type.shape.dim
-        n.dim_param, height.dim_param, width.dim_param = axes.split()
-    if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
-        raise ExportError("the pixel shuffle was not exported in CRD order")
-    if stored == "fp16":
-        _store_fp16(model, weights={name for name, _ in module.named_parameters()})
     return model
 
 
@@ -202,17 +208,17 @@ def _is_crd(node: onnx.NodeProto) -> bool:
 
 
 def _store_fp16(model: ModelProto, *, weights: Set[str]) -> None:
-    """Keep large weights as fp16, each widened by a Cast that runtimes fold away.
+    """Store large weights as fp16, each widened by a Cast that runtimes fold away.
 
-    Biases stay in fp32, which weigh nothing, and all that was not learned: it is exact.
+    Biases, which take little space, and constants that were not learned, which are exact, stay in
+    fp32.
     """
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if tensor.name not in weights or values.size < 256:
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        if name not in weights or values.size < 256:
             continue
-        name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
@@ -221,17 +227,17 @@ def _store_fp16(model: ModelProto, *, weights: Set[str]) -> None:
 
 
 def write_error(out: Path, error: OSError) -> WidesrError:
-    """Say why an output cannot be written."""
-    if isinstance(error, FileExistsError):  # it came while the network was traced
+    """Make the error that says why an output cannot be written."""
+    if isinstance(error, FileExistsError):  # the file appeared while the network was traced
         return output_exists(out)
     return ExportError(f"{out}: cannot be written: {error.strerror}")
 
 
 def _compare(path: Path, plain: Network, *, out: Path) -> None:
-    """Hold the file against the network on pictures of several sizes.
+    """Compare the file with the network on pictures of several sizes.
 
     Raises:
-        ExportError: They differ.
+        ExportError: The outputs of the file and of the network differ.
     """
     engine = load_engine(ModelFile(path, read_card(path)), precision="fp32", threads=1)
     in_fp32, in_fp64 = stepwise(plain), stepwise(deepcopy(plain).double())
@@ -252,7 +258,7 @@ def _compare(path: Path, plain: Network, *, out: Path) -> None:
 
 
 def _inputs(network: Network, *, n: int, height: int, width: int) -> list[NDArray[np.float32]]:
-    """Draw what a file of a network takes: frames with noise, and a state if it is recurrent."""
+    """Draw inputs for a network's file: frames with noise, and a state if it is recurrent."""
     random = np.random.default_rng(0)
     channels = [3 * network.cfg.window + network.noise]
     if isinstance(network, RecurrentWDSR):
@@ -261,6 +267,6 @@ def _inputs(network: Network, *, n: int, height: int, width: int) -> list[NDArra
 
 
 def _arrays(outputs: Tensor | tuple[Tensor, ...]) -> list[NDArray[Any]]:
-    """Give what a module gave, one output or several, as arrays."""
+    """Convert the outputs of a module, one or several, to arrays."""
     several = outputs if isinstance(outputs, tuple) else (outputs,)
     return [each.numpy() for each in several]

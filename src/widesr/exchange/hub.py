@@ -20,7 +20,7 @@ _KNOWN_LICENCES = {
     "apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0",
     "cc-by-nc-4.0", "isc", "mit", "mpl-2.0", "unlicense",
 }  # fmt: skip
-"""SPDX names that Hugging Face lists, in its lower case; others go by `license_name` there."""
+"""SPDX names that Hugging Face lists, in its lower case; it takes others as `license_name`."""
 
 
 def export_hub(
@@ -36,26 +36,27 @@ def export_hub(
 ) -> ModelCard:
     """Write the folder of a model as Hugging Face's hub and its library expect it.
 
-    In it are `model.safetensors`, which training and exporting take; `config.json`, which rebuilds
-    the network; the model as ONNX with its margin in the graph; and `README.md`, whose front matter
-    has licence and figures. Other files in the folder stay.
+    The folder gets `model.safetensors`, which training and exporting take; `config.json`, which
+    rebuilds the network; the model as ONNX with its margin in the graph; and `README.md`, whose
+    front matter has licence and figures. Other files in the folder stay.
 
     Args:
         weights: Trained weights or a model, as for `read_source`.
-        folder: The folder to write, made where it is missing; its parent must be there.
+        folder: The folder to write, created if it is missing; its parent must exist.
         licence: The licence, as an SPDX expression, as for `export_onnx`.
         source: The origin of the model, as for `export_onnx`.
         notes: Text for the card, as for `export_onnx`.
         stored: The type of the weights in the ONNX file, as for `export_onnx`.
-        iterations: Times that a recurrent network runs its weights, as for `export_onnx`.
-        overwrite: Replace files of these names.
+        iterations: Number of times that a recurrent network runs its weights, as for `export_onnx`.
+        overwrite: Replace existing files of these names.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
-        ExportError: The pictures of the ONNX file differ, or the folder takes no files.
+        ExportError: The ONNX file's pictures differ from the network's, or the folder takes no
+            files.
         ModelFileError: The model cannot be used.
         ModelNotFoundError: There is no such model.
-        OutputExistsError: A file is there already.
+        OutputExistsError: One of the files exists already.
         UsageError: The network takes no other number of iterations.
     """
     read = read_source(weights, iterations=iterations)
@@ -158,14 +159,14 @@ Image.fromarray(sr).save("photo_x{card.scale}.png")
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Write a table; "" of no rows."""
+    """Format a table in Markdown; return "" for no rows."""
     lines = [head, ("---",) * len(head), *rows] if rows else []
     plain = ([" ".join(cell.replace("|", "\\|").split()) for cell in cells] for cells in lines)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in plain)
 
 
 def _front_matter(card: ModelCard) -> str:
-    """Write what the hub reads, as YAML; JSON is YAML."""
+    """Format the fields that the hub reads as YAML, with JSON values, which are YAML as well."""
     licence = card.licence.lower()
     fields: dict[str, Any] = {"license": "unknown" if licence == "not stated" else licence}
     if licence not in (*_KNOWN_LICENCES, "not stated"):

@@ -1,4 +1,4 @@
-"""Others' weights and our own model files into networks: sizes are read off the tensors."""
+"""Builds networks from other authors' weights, and reads their sizes off the tensors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,34 +21,34 @@ from widesr.nets.from_tensors import State, with_weight_norm
 
 
 class Imported(NamedTuple):
-    """A network of other makers, and how it was understood."""
+    """A network by other authors, and the assumptions that were made to read it."""
 
     network: Network
     origin: str
     """The network and its authors: "WDSR of JiahuiYu/wdsr_ntire2018"."""
     assumed: tuple[str, ...]
-    """Assumptions that no tensor shows, a sentence each."""
+    """Assumptions that no tensor confirms, a sentence each."""
 
 
 class _Kind(NamedTuple):
-    """A network as another program keeps it."""
+    """A network as another program stores it."""
 
     origin: str
     marks: frozenset[str]
-    """Tensors that this kind has and no other, weight norm in its first style."""
+    """Names of tensors that only this kind has, with weight norm in its first style."""
     build: Callable[[State, float], Network]
     """Builder, from the tensors and the factor on residual branches."""
     values: str
-    """Range of its input and output, which no tensor shows."""
+    """Range of the network's input and output, which no tensor shows."""
     scales_branches: bool
-    """True if its code has a factor on residual branches, which no tensor shows."""
+    """True if the authors' code has a factor on residual branches, which no tensor shows."""
 
 
 def import_file(path: Path, *, res_scale: float | None = None) -> Imported:
     """Read a weights file of another program; see `import_weights`.
 
     Raises:
-        CheckpointError: It cannot be read, holds no known network, or more than tensors.
+        CheckpointError: The file cannot be read, holds no known network, or more than tensors.
         MissingExtraError: h5py is needed and not installed.
         UsageError: `res_scale` is given to a network that has none.
     """
@@ -63,17 +63,16 @@ def import_file(path: Path, *, res_scale: float | None = None) -> Imported:
 def import_weights(tensors: State, *, res_scale: float | None = None) -> Imported:
     """Build the network that foreign tensors belong to, and load them.
 
-    Known are WDSR-A and -B of JiahuiYu/wdsr_ntire2018 and of krasserm/super-resolution, WDSR-A of
-    ychfan/wdsr, EDSR and RDN of EDSR-PyTorch, EDSR of BasicSR, SPAN of hongyuanyu,
-    SMFANet of Zheng-MJ. Weight norm may be in either of
-    torch's two styles, or already folded.
+    `_KINDS` lists the known networks. Weight norm may be in either of torch's two styles, or
+    already folded.
 
     Args:
         tensors: The state by name, as the authors' code saves it.
-        res_scale: Factor on residual branches, which no tensor shows; None takes the authors'.
+        res_scale: Factor on residual branches, which no tensor shows; None takes the authors'
+            factor.
 
     Raises:
-        CheckpointError: No known family, or tensors that do not fit the family they look like.
+        CheckpointError: The tensors are of no known family, or do not fit the one they look like.
         UsageError: `res_scale` is given to a network that has none.
     """
     names = with_weight_norm(tensors).keys()
@@ -106,7 +105,7 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
 
 
 def _usual_factor(tensors: State) -> float:
-    """Factor on residual branches: EDSR's authors take 0.1 for 256 features, else there is none."""
+    """Return the authors' factor on residual branches: 0.1 for EDSR of 256 features, else 1."""
     head = tensors.get("head.0.weight", tensors.get("conv_first.weight"))
     return 0.1 if head is not None and len(head) == 256 else 1.0
 

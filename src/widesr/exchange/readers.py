@@ -1,4 +1,4 @@
-"""Weights files of other programs: from bytes to tensors by name, and nothing in them is run."""
+"""Reads the tensors of other programs' weights files by name; nothing in the files is run."""
 
 import pickle
 import struct
@@ -15,11 +15,11 @@ from torch import Tensor
 from widesr.errors import CheckpointError, MissingExtraError
 
 KERAS = "keras."
-"""Beginning of the names of Keras' tensors here: `keras.3.kernel` is of the fourth layer."""
+"""Prefix of the names of Keras' tensors here: `keras.3.kernel` belongs to the fourth layer."""
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
-"""Keys under which programs put the state beside others of the run; the first found is taken."""
+"""Keys under which programs store the state beside other data of a run; the first one is used."""
 _UNREADABLE = (
     pickle.UnpicklingError,
     struct.error,
@@ -39,16 +39,16 @@ class Foreign(NamedTuple):
     """The content of a file."""
 
     tensors: dict[str, Tensor]
-    """float32, by the names of the program that wrote them."""
+    """Tensors in float32, by the names of the program that wrote them."""
     assumed: tuple[str, ...]
-    """Decisions on the way, a sentence each."""
+    """Decisions that were made while reading, a sentence each."""
 
 
 def read_foreign(path: Path) -> Foreign:
-    """Read safetensors, torch's `.pth` and `.pt`, or Keras' `.h5`, told apart by their content.
+    """Read safetensors, torch's `.pth` and `.pt`, or Keras' `.h5`, recognised by their content.
 
     Raises:
-        CheckpointError: Missing, damaged, of another kind, or with more than tensors in it.
+        CheckpointError: The file is missing, damaged, of another kind, or holds more than tensors.
         MissingExtraError: h5py is needed and not installed.
     """
     try:
@@ -80,7 +80,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 def _torch(path: Path) -> Any:  # noqa: ANN401 (whatever was saved)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's protocol: it is read, or refused
+            warnings.simplefilter("ignore")  # about the pickle's protocol: it is read, or refused
             return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise CheckpointError(
@@ -90,7 +90,7 @@ def _torch(path: Path) -> Any:  # noqa: ANN401 (whatever was saved)
 
 
 def _unwrapped(path: Path, content: Any) -> Foreign:  # noqa: ANN401
-    """Take the state out of what a program saved with it, and the tensors out of the state."""
+    """Extract the state from the data that a program saved with it, and the tensors from that."""
     assumed = []
     if isinstance(content, Mapping):
         for key in _WRAPPERS:
@@ -105,7 +105,7 @@ def _unwrapped(path: Path, content: Any) -> Foreign:  # noqa: ANN401
     if not tensors:
         raise CheckpointError(f"{path}: holds no tensors by name; expected a state_dict")
     beside = sorted(name for name in tensors if name.startswith("__") and name.endswith("__"))
-    if beside:  # an input and its output, kept with the weights to try them by
+    if beside:  # an input and its output, stored with the weights to test them
         assumed.append(f"left out, since they are no weights: {', '.join(beside)}")
         tensors = {name: value for name, value in tensors.items() if name not in beside}
     for prefix in ("module.", "model."):
@@ -115,9 +115,9 @@ def _unwrapped(path: Path, content: Any) -> Foreign:  # noqa: ANN401
 
 
 def _keras(path: Path) -> dict[str, Tensor]:
-    """Kernels, gains and biases of Keras 2's HDF5 files, `keras.{layer}.{kernel|g|bias}`.
+    """Read Keras 2's HDF5 files: kernels, gains and biases as `keras.{layer}.{kernel|g|bias}`.
 
-    Kernels stay (height, width, in, out), as Keras has them.
+    Kernels stay (height, width, in, out), as in Keras.
     """
     try:
         import h5py

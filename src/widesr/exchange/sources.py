@@ -1,4 +1,4 @@
-"""Reads the networks that are to be written in another form, from weights or from model files."""
+"""Reads the networks to export, from weights or from model files."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,32 +12,32 @@ _KEPT = {
     "licence", "degradation", "recipe", "commit", "steps", "seconds", "machine", "started_from",
     "teacher", "training_data", "scores", "source", "notes",
 }  # fmt: skip
-"""The fields of a card that hold for the same weights in another file."""
+"""The fields of a card that stay true for the same weights in another file."""
 
 
 class Source(NamedTuple):
-    """A network to be written in another form."""
+    """A network to export."""
 
     name: str
     network: Network
     provenance: Provenance | None
-    """The origin of weights as their file tells it; None of a model file."""
+    """The origin of the weights as stored in their file; None for a model file."""
     origin: dict[str, Any]
-    """Fields of the card that tell how the weights came to be, and what they score."""
+    """Fields of the card that describe the origin of the weights, and their scores."""
 
     def facts(self, **given: str) -> dict[str, Any]:
-        """Return the origin with what is given in place of what it says; "" leaves it."""
+        """Return `origin` with the given fields replaced; "" leaves a field as it is."""
         said = {key: value for key, value in given.items() if value}
         return {"licence": "not stated", **self.origin, **said}
 
 
 def read_source(weights: Path, *, iterations: int | None = None) -> Source:
-    """Read the network that is to be written.
+    """Read the network to export.
 
     Args:
         weights: A file that `widesr train` wrote, or a folder that `export_hub` made; else the name
-            or the file of a model of WDSR or EDSR, whose weights are read back from its graph.
-        iterations: Times that a recurrent network runs its weights, as for `export_onnx`.
+            or the file of a WDSR or EDSR model, whose weights are read back from its graph.
+        iterations: Number of times that a recurrent network runs its weights, as for `export_onnx`.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
@@ -59,7 +59,7 @@ def read_source(weights: Path, *, iterations: int | None = None) -> Source:
 
 
 def _origin(provenance: Provenance | None) -> dict[str, Any]:
-    """Fields of the card that tell how the weights came to be."""
+    """Return the fields of the card that describe the origin of the weights."""
     if provenance is None:
         return {"degradation": "unknown"}
     return {

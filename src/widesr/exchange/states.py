@@ -1,4 +1,4 @@
-"""Writes networks as the state dicts of other programs, kept only if they read back the same."""
+"""Writes networks as the state dicts of other programs, but only if they read back the same."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from widesr.errors import ExportError, UsageError, output_exists
 from widesr.exchange.dialects import (
-    DIV2K_MEAN,
     as_basicsr_edsr,
     as_edsr_pytorch,
     as_edsr_pytorch_rdn,
@@ -20,6 +19,7 @@ from widesr.exchange.export import write_error
 from widesr.exchange.importers import import_weights
 from widesr.exchange.sources import read_source
 from widesr.nets import Network, family_of
+from widesr.nets.network import DIV2K_MEAN
 from widesr.system.files import whole_file
 
 Keys = Literal["edsr-pytorch", "basicsr"]
@@ -35,7 +35,7 @@ _WRITERS: Mapping[str, Mapping[str, _Writer]] = {
 }
 """Writers by program and family."""
 _TOLERANCE = 1e-5
-"""Largest difference of the network that is read back, of a range of 1."""
+"""Largest difference between the network and the one that is read back, in a range of 1."""
 
 
 class WrittenState(NamedTuple):
@@ -44,7 +44,7 @@ class WrittenState(NamedTuple):
     family: str
     scale: int
     res_scale: float
-    """The factor on residual branches, which the program is told by an option of its own."""
+    """The factor on residual branches, which the program takes as an option of its own."""
 
 
 def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = False) -> WrittenState:
@@ -55,15 +55,15 @@ def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = Fals
         out: `.pth` or `.pt`, which `torch.load` reads with `weights_only=True`, or `.safetensors`.
         keys: "edsr-pytorch" takes EDSR, RDN, and WDSR as JiahuiYu's fork of that program has it;
             "basicsr" takes EDSR, under the key "params".
-        overwrite: Replace a file that is there.
+        overwrite: Replace an existing file.
 
     Raises:
         CheckpointError: The weights cannot be loaded.
         ExportError: The program's network gives other pictures, or the file cannot be written.
         ModelFileError: The model cannot be used.
         ModelNotFoundError: There is no such model.
-        OutputExistsError: `out` is there already.
-        UsageError: The program has no such network, or the suffix is another.
+        OutputExistsError: `out` exists already.
+        UsageError: The program has no such network, or the suffix of `out` is not one of these.
     """
     if out.suffix not in (".pth", ".pt", ".safetensors"):
         raise UsageError(f"{out}: expected a name that ends in .pth, .pt or .safetensors")
@@ -97,10 +97,10 @@ def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = Fals
 
 
 def _compare(network: Network, state: dict[str, Tensor], *, res_scale: float, out: Path) -> None:
-    """Read a state back and hold its picture against the network's.
+    """Read a state back and compare its picture with the network's.
 
     Raises:
-        ExportError: They differ, as those of a network with more than the program's has.
+        ExportError: The pictures differ, as for a network with layers that the program's lacks.
     """
     back = import_weights(state, res_scale=res_scale if hasattr(network.cfg, "res_scale") else None)
     lr = torch.rand(1, 3, 24, 19, generator=torch.Generator().manual_seed(0))

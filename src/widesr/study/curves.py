@@ -1,4 +1,4 @@
-"""A study's curves: PSNR over the steps, drawn into an SVG file. Needs matplotlib."""
+"""Draws the curves of a study, PSNR over the steps, into an SVG file. Needs matplotlib."""
 
 import io
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#0b7a75", "#d1495b", "#3d5a98", "#e09f3e", "#7b5ea7", "#8a8f98")
 _SHOWN_DB = 6.0
-"""Below the best of a panel; what lies deeper would press the rest together."""
+"""Range shown below the best value of a panel; lower values would press the rest together."""
 
 
 def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Draw a panel for each value of the last axis, and in it a curve for each of the others.
+    """Draw a panel for each value of the last axis, with a curve for each setting of the others.
 
-    A curve is the mean over the seeds, in a band of their range; a cross is where a run diverged.
+    A curve is the mean over the seeds, in a band of their range; a cross marks a run that diverged.
 
     Raises:
         CheckpointError: The file cannot be written.
@@ -49,13 +49,13 @@ def draw_curves(study: Study, outcomes: Sequence[Outcome], path: Path) -> None:
     axes[0].set_ylabel("dB PSNR-Y, held out")
     axes[-1].legend(loc="lower right", fontsize=8)
     svg = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "widesr"}):  # the same curves, the same file
+    with mpl.rc_context({"svg.hashsalt": "widesr"}):  # the same curves give the same file
         figure.savefig(svg, format="svg", metadata={"Date": None})
     write_whole(path, svg.getvalue())
 
 
 def _frame(ax: "Axes", psnr: Sequence[float]) -> None:
-    if psnr:  # there is none where all runs diverged before they were validated
+    if psnr:  # there is none if all runs diverged before they were validated
         ax.set_ylim(max(min(psnr), max(psnr) - _SHOWN_DB) - 0.1, max(psnr) + 0.2)
 
 

@@ -1,4 +1,4 @@
-"""Reads a study, which is one recipe whose settings are taken in turn, and lays out its cells."""
+"""Reads a study, which varies some settings of one recipe, and lays out its cells."""
 
 import itertools
 import math
@@ -25,31 +25,31 @@ _HD_PIXELS = 1280 * 720
 
 
 class Equal(Table):
-    """Networks made alike in size, so that a comparison is fair."""
+    """Networks made equal in size, so that a comparison is fair."""
 
     what: Literal["parameters", "gflop"]
     """The size to make equal, as nearly as a whole number allows."""
     by: str
-    """The key that is chosen for it, such as "net.n_feats"."""
+    """The key whose value is chosen for that, such as "net.n_feats"."""
     axis: str
     to: str
     """The value of `axis` whose networks stay as they are."""
 
 
 class Study(Table):
-    """A study, complete: the keys of a recipe, and what is taken in turn."""
+    """A complete study: the keys of a recipe, and the settings that are varied."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     title: str
     source: str
-    """The paper or repository whose claim is looked at."""
+    """The paper or repository whose claim is tested."""
     claim: str
     """The claim, in a sentence."""
     seeds: tuple[Whole, ...]
-    """Each cell is run with each of them; they decide weights and patches."""
+    """The seeds that each cell is run with; they decide the initial weights and the patches."""
     axes: Annotated[dict[str, list[Any] | dict[str, dict[str, Any]]], Field(min_length=1)]
-    """The settings to take in turn: a recipe's key with its values, such as `"net.norm" = ["batch",
-    "none"]`; or a name of your own with, for each value, the keys that it sets."""
+    """The settings to vary: a recipe's key with its values, such as `"net.norm" = ["batch",
+    "none"]`; or a name of your own and, for each value, the keys that it sets."""
     family: str
     net: dict[str, Any]
     data: dict[str, Any]
@@ -102,7 +102,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of its folder and its files."""
+        """The name of the cell's folder and files."""
         return self.recipe.name
 
 
@@ -111,7 +111,7 @@ class Size(NamedTuple):
 
     parameters: int
     gflop: float
-    """Work for a picture of 1280x720; a multiplication with its addition counts two."""
+    """Work to make a picture of 1280x720; a multiply-add counts as two."""
 
 
 def list_studies() -> list[str]:
@@ -120,21 +120,21 @@ def list_studies() -> list[str]:
 
 
 def load_study(name_or_path: str) -> Study:
-    """Read a study: the name of one that comes with the package, or a path to a TOML file.
+    """Read a study of the package by its name, or a TOML file by its path.
 
     Raises:
-        RecipeError: No such study, not TOML, or keys and values that are wrong, all of them named,
-            even those that only some of the cells have.
+        RecipeError: There is no such study, it is not TOML, or some keys or values are wrong, all
+            of which are named, even those that only some of the cells have.
     """
     path, values = read_named(name_or_path, folder=STUDIES, what="study")
     return parse_study(values, origin=str(path))
 
 
 def parse_study(values: dict[str, Any], *, origin: str) -> Study:
-    """Make a study of keys and values; `origin` is what messages call it.
+    """Make a study from keys and values; messages call it `origin`.
 
     Raises:
-        RecipeError: Keys and values that are wrong, all of them named.
+        RecipeError: Some keys or values are wrong, all of which are named.
     """
     mistakes: list[str] = []
     try:
@@ -149,7 +149,7 @@ def parse_study(values: dict[str, Any], *, origin: str) -> Study:
 
 
 def cells(study: Study) -> list[Cell]:
-    """Lay out the grid: the axes in turn, the last one fastest, then the seeds."""
+    """Lay out the grid: later axes vary faster than earlier ones, and seeds vary fastest."""
     grid = [
         Cell(labels, seed, parse_recipe(recipe, origin=recipe["name"]))
         for labels, seed, recipe in _grid(study.model_dump())
@@ -161,9 +161,9 @@ def cells(study: Study) -> list[Cell]:
 
 @cache
 def size_of(cfg: NetworkConfig) -> Size:
-    """Count a network; it is built for it, and run on a small picture."""
+    """Measure the size of a network by building it and running it on a small picture."""
     side = 16
-    with torch.random.fork_rng():  # the caller's random numbers are not ours to take
+    with torch.random.fork_rng():  # the caller's random state must not change
         network = build(cfg)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, side, side))
@@ -182,7 +182,7 @@ def _require_different(values: Sequence[str], *, what: str = "") -> None:
 
 
 def _mistakes_of_cells(values: Mapping[str, Any]) -> list[str]:
-    """List the mistakes of the recipes that a study file leads to, each once."""
+    """List the mistakes in the recipes of a study's cells, each once."""
     found: dict[str, None] = {}
     names: set[str] = set()
     for _, _, recipe in _grid(values):
@@ -198,7 +198,7 @@ def _mistakes_of_cells(values: Mapping[str, Any]) -> list[str]:
 
 
 def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict[str, Any]]]:
-    """Give labels, seed and recipe of each cell, of a file with mistakes as far as they allow."""
+    """Yield the labels, seed and recipe of each cell, as far as mistakes in the file allow."""
     axes = values.get("axes")
     named = [
         (_short(name), _settings(name, axis))
@@ -224,7 +224,7 @@ def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict
 
 
 def _settings(name: str, axis: Mapping[str, Any] | list[Any]) -> dict[str, dict[str, Any]]:
-    """Give the keys that each value of an axis sets, by label."""
+    """Return the keys that each value of an axis sets, by label."""
     if isinstance(axis, Mapping):
         return {
             label: dict(keys) if isinstance(keys, Mapping) else {name: keys}
@@ -253,14 +253,16 @@ def _with(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
 
 
 def _number_at(recipe: Mapping[str, Any], key: str) -> int:
-    """Look a dotted key up."""
+    """Look up the number at a dotted key."""
     first, _, rest = key.partition(".")
     return _number_at(recipe[first], rest) if rest else int(recipe[first])
 
 
 def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
-    """Choose the key that makes a cell's network as large as the one it is compared with."""
+    """Choose the key's value that makes a cell's network as large as the one to compare it with."""
     labels = {**cell.labels, equal.axis: equal.to}
+    if cell.labels == labels:
+        return cell
     model = next(c for c in grid if c.labels == labels and c.seed == cell.seed)
     wanted = getattr(size_of(model.recipe.network), equal.what)
 
@@ -271,8 +273,6 @@ def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     def size(number: int) -> float:
         return float(getattr(size_of(at(number).recipe.network), equal.what))
 
-    if cell.labels == labels:
-        return cell
     low = high = _number_at(cell.recipe.model_dump(), equal.by)
     while size(high) < wanted:
         high *= 2

@@ -1,4 +1,4 @@
-"""Writes what a study found: a table in Markdown and CSV, the budget, and each cell's log."""
+"""Writes the findings of a study: a table in Markdown and CSV, the budget, and each cell's log."""
 
 import csv
 import io
@@ -13,34 +13,34 @@ from widesr.train.writing import write_whole
 
 
 class Row(NamedTuple):
-    """The cells that differ in nothing but the seed."""
+    """The cells that differ only in the seed."""
 
     labels: dict[str, str]
     parameters: int
     gflop: float
-    """Work for a picture of 1280x720."""
+    """Work to make a picture of 1280x720."""
     psnr: tuple[float, ...]
-    """PSNR-Y of the runs that came to their end, in dB."""
+    """PSNR-Y of the runs that reached their end, in dB."""
     diverged_at: tuple[int, ...]
     """Steps at which the other runs diverged."""
     rewinds: int
-    """Times that runs exploded and were taken back, in all."""
+    """Total number of times that runs exploded and were rewound."""
     seconds: float
-    """Time of training, mean over the runs."""
+    """Training time, as a mean over the runs."""
 
     @property
     def mean(self) -> float | None:
-        """Mean PSNR-Y; None where all runs diverged."""
+        """Mean PSNR-Y; None if all runs diverged."""
         return sum(self.psnr) / len(self.psnr) if self.psnr else None
 
     @property
     def spread(self) -> float | None:
-        """Half of the range of the PSNR over the seeds; None of fewer than two runs."""
+        """Half of the range of the PSNR over the seeds; None for fewer than two runs."""
         return (max(self.psnr) - min(self.psnr)) / 2 if len(self.psnr) > 1 else None
 
     @property
     def text(self) -> str:
-        """Mean and spread, or where runs diverged, for people."""
+        """Mean and spread, and the steps at which runs diverged, for people."""
         parts = []
         if self.mean is not None:
             parts.append(f"{self.mean:.2f}")
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
-    """Put the seeds together, in the order of the cells."""
+    """Group the outcomes that differ only in the seed, in the order of the cells."""
     alike: dict[tuple[str, ...], list[Outcome]] = {}
     for outcome in outcomes:
         alike.setdefault(tuple(outcome.labels.values()), []).append(outcome)
@@ -74,7 +74,7 @@ def rows_of(outcomes: Sequence[Outcome]) -> list[Row]:
 
 
 def markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
-    """Write the tables of a study, and the budget that they were made with."""
+    """Format the tables of a study, and the budget that they were made with."""
     rows = rows_of(outcomes)
     parts = [_budget(study, outcomes)]
     if len(study.axes) == 2:
@@ -95,7 +95,7 @@ def markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
 
 
 def write_findings(study: Study, outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Write `table.md`, `table.csv` and `cells.jsonl`, a line for each cell, with its curve.
+    """Write `table.md`, `table.csv`, and `cells.jsonl` with a line and its curve for each cell.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.
@@ -110,13 +110,13 @@ def write_findings(study: Study, outcomes: Sequence[Outcome], folder: Path) -> N
 
 
 def read_outcomes(file: Path) -> list[Outcome]:
-    """Read a `cells.jsonl`."""
+    """Read a file `cells.jsonl`."""
     lines = file.read_text(encoding="utf-8").splitlines()
     return [Outcome.model_validate_json(line) for line in lines]
 
 
 def _budget(study: Study, outcomes: Sequence[Outcome]) -> str:
-    """Say what the figures were made with, in a paragraph."""
+    """Describe the budget of the figures in a paragraph."""
 
     def all_of(get: Callable[[Outcome], object]) -> str:
         return " or ".join(dict.fromkeys(str(get(outcome)) for outcome in outcomes))
@@ -138,7 +138,7 @@ def _budget(study: Study, outcomes: Sequence[Outcome]) -> str:
 
 
 def _crossed(study: Study, rows: Sequence[Row]) -> str:
-    """Lay a study of two axes out as a square: the first down, the second across."""
+    """Lay out a study of two axes as a square: the first axis down, the second across."""
     down, across = study.axis_names
     found = {(row.labels[down], row.labels[across]): row.text for row in rows}
     columns = list(dict.fromkeys(row.labels[across] for row in rows))
@@ -150,7 +150,7 @@ def _crossed(study: Study, rows: Sequence[Row]) -> str:
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], *, n_left: int) -> str:
-    """Write a table of Markdown; all but the first columns to the right."""
+    """Format a table in Markdown; columns after the first `n_left` are aligned to the right."""
     rule = ["---" if i < n_left else "---:" for i in range(len(heads))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *lines))
 

@@ -1,4 +1,4 @@
-"""Runs the cells of a study one after another, and never a finished one again."""
+"""Runs the cells of a study one after another, and never runs a finished one again."""
 
 import json
 from collections.abc import Callable
@@ -28,13 +28,13 @@ class Point(NamedTuple):
 
     step: int
     loss: float
-    """Mean over the last steps, those since a report was made."""
+    """Mean over the steps since the previous report."""
     psnr: float
     """PSNR-Y of the held-out photographs, `benchmark-y`."""
 
 
 class Outcome(BaseModel):
-    """The outcome of a cell, with all that is needed to run it again."""
+    """The outcome of a cell, with everything that is needed to run it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,18 +42,18 @@ class Outcome(BaseModel):
     """The value on each axis."""
     seed: int
     psnr: float | None
-    """PSNR-Y of the last validation; None where the run diverged."""
+    """PSNR-Y of the last validation; None if the run diverged."""
     diverged_at: int | None
     """The step at which the run exploded for the last time, and was given up."""
     rewinds: int = 0
-    """Times that it exploded and was taken back, and then went on to its end."""
+    """Number of times that the run exploded and was rewound, and then went on to its end."""
     parameters: int
     gflop: float
-    """Work for a picture of 1280x720; a multiplication with its addition counts two."""
+    """Work to make a picture of 1280x720; a multiply-add counts as two."""
     seconds: float
-    """Time of training, without validation and what comes before the first step."""
+    """Training time, without validation and everything before the first step."""
     photographs: int
-    """Learned from."""
+    """Number of photographs that the network learned from."""
     held_out: int
     commit: str
     machine: str
@@ -72,28 +72,29 @@ def run_study(
     on_outcome: Callable[[Outcome], None] = ignore,
     on_notice: OnNotice = ignore,
 ) -> list[Outcome]:
-    """Run each cell of a study that is not finished in `out`, and go on with one that is begun.
+    """Run each cell of a study that is not finished in `out`; resume a cell that was begun.
 
-    Each cell has a folder in `out`, which keeps its log, its weights and what became of it. The
-    photographs are loaded once. A run that diverges is a result.
+    Each cell has a folder in `out`, which keeps its log, its weights and its outcome. The
+    photographs are loaded once. A run that diverges counts as a result.
 
     Args:
         study: The grid.
         data: Folder of HR photographs, as for training.
-        out: Folder for the results; made where it is missing.
-        threads: CPU threads; None leaves torch's choice.
+        out: Folder for the results; created if it is missing.
+        threads: Number of CPU threads; None leaves the choice to torch.
         device: The device to train on.
         on_progress: Called every few steps.
-        on_outcome: Called with each outcome, in the order of the grid; at once with those that
-            earlier calls have left.
-        on_notice: Called with a sentence on what the user should know and the run can live with.
+        on_outcome: Called with each outcome, in the order of the grid, including those of earlier
+            calls.
+        on_notice: Called with a sentence that the user should read about anything that does not
+            stop the run.
 
     Returns:
         All outcomes, in the order of the grid.
 
     Raises:
-        DataError: Photographs that cannot be used.
-        CheckpointError: `out` holds a cell of other settings, or cannot be written to.
+        DataError: The photographs cannot be used.
+        CheckpointError: `out` holds a cell with other settings, or cannot be written to.
         TrainingError: There is no such device.
     """
     find_device(device)
@@ -105,7 +106,7 @@ def run_study(
         if outcome is None:
             key = _what_it_takes(cell.recipe)
             if shared is None or shared[0] != key:
-                shared = None  # first, so that not two are in memory
+                shared = None  # first, so that two sets are never in memory
                 shared = key, load_photographs(data, cell.recipe, on_notice=on_notice)
             outcome = _run(
                 cell,
@@ -132,7 +133,7 @@ def _run(
     on_progress: Callable[[Progress], None],
     on_notice: OnNotice,
 ) -> Outcome:
-    """Train a cell, from its beginning or from where it was stopped."""
+    """Train a cell, from its beginning or from the step at which it was stopped."""
     diverged_at = None
     try:
         train(
@@ -153,24 +154,24 @@ def _run(
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
-    """Tell if a study in `out` would not run this cell again."""
+    """Return whether a cell is finished in `out`, so that a study would not run it again."""
     return (out / cell.name / _OUTCOME).is_file()
 
 
 def time_cell(cell: Cell, *, data: Path, threads: int | None, device: Device) -> float:
-    """Time a few steps, and say how many seconds all of them would take; see `plan`."""
-    calm = cell.recipe.optim.model_copy(update={"learning_rate": 1e-12})  # noise may not diverge
+    """Time a few steps, and estimate the seconds that all of them would take; see `plan`."""
+    calm = cell.recipe.optim.model_copy(update={"learning_rate": 1e-12})  # noise must not diverge
     recipe = cell.recipe.model_copy(update={"optim": calm})
     return plan(recipe, data=data, threads=threads, device=device).seconds
 
 
 def _what_it_takes(recipe: Recipe) -> object:
-    """Return what decides which photographs a run takes, and how they are made ready."""
+    """Return the settings that decide which photographs a run takes and how they are prepared."""
     return recipe.network.scale, recipe.data.model_copy(update={"batch": 1})
 
 
 def _earlier(folder: Path, cell: Cell) -> Outcome | None:
-    """Read what became of a cell in an earlier call; None where it is not finished."""
+    """Read the outcome of a cell from an earlier call; return None if it is not finished."""
     file = folder / _OUTCOME
     if not file.is_file():
         return None
@@ -191,7 +192,7 @@ def _earlier(folder: Path, cell: Cell) -> Outcome | None:
 def _outcome(
     folder: Path, cell: Cell, photographs: Photographs, diverged_at: int | None, device: Device
 ) -> Outcome:
-    log = folder / JSON_LOG  # not there where the run diverged before its first validation
+    log = folder / JSON_LOG  # missing if the run diverged before its first validation
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     rows = [json.loads(row) for row in text.splitlines()]
     curve = tuple(Point(row["step"], row["loss"], row["psnr"]) for row in rows)
@@ -215,7 +216,7 @@ def _outcome(
 
 
 def _keep(folder: Path, outcome: Outcome) -> None:
-    """Write what became of a cell, and drop the states that only a run that goes on needs."""
+    """Write the outcome of a cell, and drop the run states, which only an unfinished run needs."""
     file = folder / _OUTCOME
     with named_errors(file):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Trains a discriminator beside the network, and judges pictures by it.
 
-Both step from the same pictures and the same judgement of them, so each picture is judged once.
+Both learn from the same pictures and the same logits, so each picture is judged once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,32 +19,32 @@ from widesr.train.tables import AdversarialTable
 
 
 class Judgement(NamedTuple):
-    """The findings of the terms in a process' share of a batch."""
+    """The loss on a process' share of a batch, and the terms that it is made of."""
 
     loss: Tensor
-    """The weighted sum, with the gradient of SR; the mean over the share."""
+    """Weighted sum of the terms, as a mean over the share; its gradient reaches SR."""
     terms: dict[str, Tensor]
-    """Each term before its weight, what a discriminator says (`real` and `fake` are logits), and
-    how far the mean `colour` is off, in levels of 255; means over the share."""
+    """Each term before its weight; the losses and logits (`real` and `fake`) of a discriminator;
+    and the error of the mean `colour`, in levels of 255. All are means over the share."""
 
 
 class Share(NamedTuple):
     """A process' part of a batch."""
 
     n: int
-    """Patches in it."""
+    """Number of patches in this part."""
     total: int
-    """Patches of the whole batch."""
+    """Number of patches in the whole batch."""
 
 
 class Adversary:
-    """A discriminator with its optimizer: real pictures get logits above 0, made ones below.
+    """A discriminator with its optimizer: logits above 0 for real pictures, below for made ones.
 
     `"vanilla"` judges each picture alone; `"relativistic"` judges each against the mean of the
     others, over the batch of all processes.
 
-    Source: Goodfellow et al., "Generative Adversarial Nets", 2014, not saturating; Jolicoeur-
-    Martineau, "The relativistic discriminator", 2018, relativistic average.
+    Source: Goodfellow et al., "Generative Adversarial Nets", 2014, the non-saturating loss;
+    Jolicoeur-Martineau, "The relativistic discriminator", 2018, the relativistic average.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Adversary:
 
         Args:
             table: The settings of the discriminator.
-            device: The device that it learns on.
+            device: The device that the discriminator learns on.
             world: The processes that learn together.
-            ratio: Its learning rate, as a multiple of the schedule's.
-            n_in: Channels of the detector's features that it judges, if it does.
+            ratio: The discriminator's learning rate, as a multiple of the schedule's.
+            n_in: Channels of the detector's features, if the discriminator judges these.
         """
         network = build_discriminator(table.discriminator, table.n_feats, n_in=n_in)
         self.network = network.to(device)
@@ -72,19 +72,19 @@ class Adversary:
         self.optimizer = Adam(self.network.parameters(), lr=0.0, betas=table.betas, fused=True)
 
     def judge(self, sr: Tensor, hr: Tensor, share: Share, *, counts: bool) -> Judgement:
-        """Judge pictures (n, 3, H, W), or a detector's features of them, as the network reads.
+        """Judge pictures (n, 3, H, W), or a detector's features of them if it reads these.
 
-        What the discriminator learns of it is kept for `step`.
+        The discriminator's gradients are kept for `step`.
 
         Args:
             sr: Pictures that the network made, or their features, with their gradient.
             hr: Real pictures, or their features.
             share: The process' part of the batch.
-            counts: False to let the discriminator learn alone.
+            counts: False to let only the discriminator learn; the loss is then 0.
         """
         made = sr.detach().requires_grad_()
         kind = sr.device.type
-        # fp16 would need a scale of its own.
+        # fp16 would need a loss scale of its own.
         lower = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) != torch.float16
         with torch.autocast(kind, enabled=lower):
             logits = [self.network(pictures).float() for pictures in (hr, made)]
@@ -107,7 +107,7 @@ class Adversary:
         if counts:
             torch.autograd.backward(wrong, retain_graph=True, inputs=[made])
             assert made.grad is not None
-            # Each process has the whole loss, so its part of the gradient is whole already.
+            # Each process computes the whole loss, so its part of the gradient is already complete.
             towards = (sr * made.grad).sum() * (share.total / share.n)
             loss = towards + (wrong - towards).detach()
         self.optimizer.zero_grad()
@@ -115,23 +115,23 @@ class Adversary:
         return Judgement(loss, terms)
 
     def _loss(self, judged: Tensor, others: Tensor) -> Tensor:
-        """Return how far logits are from being above 0, or above the mean of the others."""
+        """Measure how far logits are from being above 0, or above the mean of the others."""
         if self._kind == "vanilla":
             return F.softplus(-judged).mean()
         return F.softplus(others.mean() - judged).mean()
 
     def step(self, learning_rate: float) -> None:
-        """Learn from the last judgement, at a learning rate of the schedule."""
+        """Learn from the last judgement; `learning_rate` is the schedule's."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * self._ratio
         self.optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that `restore` needs; tensors are no copies."""
+        """Return all that `restore` needs; the tensors are not copied."""
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
         return tensors | {f"optimizer.{n}": t for n, t in moments_of([self.optimizer]).items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over copies of what `state` gave."""
+        """Restore what `state` returned; the tensors are copied."""
         self.network.load_state_dict(part_of(state, "network"))
         load_moments([self.optimizer], part_of(state, "optimizer"))

@@ -1,4 +1,4 @@
-"""Makes a recipe of another: with values as people write them, or to adapt a trained network."""
+"""Derives a recipe from another: with values given as text, or to adapt a trained network."""
 
 import tomllib
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from widesr.train.recipe import Recipe, parse_recipe
 
 
 def changed(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    """Return a recipe with other values, all of them set before any is checked.
+    """Return a recipe with some values changed; all are set before any is checked.
 
     Args:
-        recipe: The one to begin with.
-        changes: "KEY=VALUE" each: the key with its table before it, the value as in TOML; text
-            needs no quotes.
+        recipe: The recipe to change.
+        changes: Strings "KEY=VALUE": the key with its table before it, and the value as in TOML,
+            except that text needs no quotes.
 
     Raises:
-        RecipeError: No key or value, or one that the recipe cannot have.
+        RecipeError: A change lacks its key or value, or the recipe cannot have it.
     """
     values = recipe.model_dump(mode="json")
     for change in changes:
@@ -35,7 +35,7 @@ def _put(table: dict[str, Any], keys: Sequence[str], value: object, *, change: s
     *tables, last = keys
     for name in tables:
         if table.get(name, {}) is None:
-            table[name] = {}  # it was off
+            table[name] = {}  # the recipe had no such table
         below = table.get(name)
         if not isinstance(below, dict):
             known = ", ".join(key for key, each in table.items() if isinstance(each, dict))
@@ -55,8 +55,8 @@ def _parsed(text: str) -> object:
 def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
     """Turn the recipe of a trained network into one that adapts it to a few photographs.
 
-    Few steps at a tenth of the learning rate: it must learn what is special about the photographs
-    and not forget what all photographs have in common.
+    It takes few steps at a tenth of the learning rate: the network must learn what is special about
+    these photographs, and not forget what all photographs have in common.
 
     Args:
         recipe: The recipe that the network was trained with.
@@ -67,7 +67,7 @@ def fine_tuning(recipe: Recipe, *, photographs: int) -> Recipe:
     optim = recipe.optim
     rates: dict[str, object] = {"learning_rate": optim.learning_rate / 10}
     if optim.muon:
-        # Tenths of what networks learn by with Muon; the last run may have been at lower rates.
+        # A tenth of the usual rates with Muon, since the last run may have used lower ones.
         muon = optim.muon.model_copy(update={"learning_rate": 4e-4})
         rates = {"learning_rate": 2e-4, "muon": muon}
     optim = optim.model_copy(

@@ -1,7 +1,7 @@
-"""Weights with what made them in the header, and run states to resume from; all safetensors.
+"""Reads and writes weights, with their provenance in the header, and run states to resume from.
 
-No pickle: a checkpoint from a stranger runs nothing. Files are written whole or not at all, with a
-hash of their content that reading holds them to.
+All files are safetensors and not pickles: loading a stranger's checkpoint runs no code. Files are
+written whole or not at all, with a hash of their content that is checked when they are read.
 """
 
 import hashlib
@@ -38,13 +38,13 @@ class Provenance(BaseModel):
     recipe: Recipe
     steps: int
     seconds: float
-    """Time of training over all resumed parts, without validation."""
+    """Training time over all resumed parts, without validation."""
     started_from: str | None
     """Name and SHA-256 of the weights that the run began with."""
     teacher: str | None = None
-    """Name, licence and SHA-256 of the model whose pictures were learned from."""
+    """Name, licence and SHA-256 of the model whose pictures the network learned from."""
     commit: str
-    """The widesr that trained: a commit, or the installed version."""
+    """Commit of widesr that trained the network, or its installed version."""
     machine: str
     training_data: tuple[TrainingData, ...]
     validation_psnr: float | None
@@ -62,20 +62,20 @@ class _Header(BaseModel):
 
 
 def save_weights(path: Path, network: Network, provenance: Provenance | None) -> None:
-    """Write a network's weights, with all that rebuilds it in the header."""
+    """Write a network's weights, with everything that is needed to rebuild it in the header."""
     family = family_of(network.cfg)
     header = _Header(family=family, net=network.cfg.values(), provenance=provenance)
     _write(path, network.state_dict(), header.model_dump_json())
 
 
 def load_weights(path: Path) -> tuple[Network, Provenance | None]:
-    """Rebuild the network that a weights file holds, ready to go on training.
+    """Rebuild the network that a weights file holds, ready for further training.
 
     Args:
-        path: The file, or a folder for a model hub, with the file named `WEIGHTS` in it.
+        path: The file, or a folder for a model hub, which holds a file named `WEIGHTS`.
 
     Raises:
-        CheckpointError: Missing, corrupt, not written by widesr, or tensors that do not fit.
+        CheckpointError: The file is missing, damaged or not by widesr, or its tensors do not fit.
     """
     path = path / WEIGHTS if path.is_dir() else path
     tensors, text = _read(path)
@@ -94,16 +94,16 @@ def load_weights(path: Path) -> tuple[Network, Provenance | None]:
 def save_state(
     folder: Path, tensors: Mapping[str, Tensor], plain: Mapping[str, Any], *, step: int
 ) -> None:
-    """Write all that a run needs to go on, as `state-{step}.safetensors`, and keep the last few.
+    """Write all that a run needs to resume, as `state-{step}.safetensors`; keep the last few.
 
     Args:
         folder: The folder of the run.
         tensors: The tensors, by name.
-        plain: Numbers and text, kept as JSON.
-        step: The step of the run. States of later steps are removed: the run was taken back.
+        plain: Numbers and text, stored as JSON.
+        step: The step of the run. States of later steps are removed, since the run was rewound.
 
     Raises:
-        CheckpointError: The folder takes no file, or is full; the states in it are as they were.
+        CheckpointError: The folder takes no file, or is full; the states in it are unchanged.
     """
     _write(folder / f"state-{step:09d}.safetensors", tensors, json.dumps(plain))
     states = list_states(folder)
@@ -121,7 +121,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file that `save_state` wrote.
 
     Raises:
-        CheckpointError: Missing or damaged.
+        CheckpointError: The file is missing or damaged.
     """
     tensors, text = _read(path)
     plain: dict[str, Any] = json.loads(text)
@@ -131,10 +131,10 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def load_newest_state(
     folder: Path, *, on_notice: OnNotice = ignore
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the newest run state that is whole; `on_notice` is told of each that is passed over.
+    """Read the newest intact run state; call `on_notice` for each damaged one that is skipped.
 
     Raises:
-        CheckpointError: There is none, or all are damaged.
+        CheckpointError: There is no run state, or all are damaged.
     """
     states = list_states(folder)
     for path in reversed(states):
@@ -152,19 +152,19 @@ def _step_of(state: Path) -> int:
 
 
 def state_to_bytes(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
-    """Turn a run state into the content of its file, to be sent to another process."""
+    """Serialise a run state as the content of its file, to send it to another process."""
     return _packed(tensors, json.dumps(plain))
 
 
 def state_from_bytes(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Turn what `state_to_bytes` made into the run state again."""
+    """Rebuild a run state from the bytes that `state_to_bytes` returned."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])["__metadata__"]
     return load(data), json.loads(header[_KEY])
 
 
 def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Take what belongs to one part of a run state, by its names there."""
+    """Return the tensors of one part of a run state, by the part's own names."""
     prefix = f"{name}."
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
@@ -197,7 +197,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _hash(tensors: Mapping[str, Tensor], header: str) -> str:
-    """SHA-256 of the header, and of each tensor's name, type, shape and bytes."""
+    """Hash the header, and the name, type, shape and bytes of each tensor."""
     digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

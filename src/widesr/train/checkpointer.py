@@ -17,7 +17,7 @@ from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
-from widesr.train.schedule import learning_rate_at, way_at
+from widesr.train.schedule import learning_rate_at, settings_at
 from widesr.train.tables import Scores
 from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
@@ -32,20 +32,20 @@ class Progress(NamedTuple):
     loss: float
     """Mean since the last report."""
     terms: dict[str, float]
-    """Mean of each term of the loss before its weight, and of what a discriminator said, since the
-    last report."""
+    """Means since the last report of each term of the loss before its weight, and of a
+    discriminator's logits."""
     learning_rate: float
     gradient_norm: float | None
-    """Mean since the last report, before clipping; None where fp16 overflowed in all of it."""
+    """Mean since the last report, before clipping; None if fp16 overflowed in every step."""
     images_per_second: float
-    """LR patches learned from per second by all processes, since the last report."""
+    """LR patches per second that all processes have learned from since the last report."""
     data_wait: float
     """Share of that time spent waiting for patches, 0 to 1."""
     seconds_left: float
     psnr: float | None
     """PSNR-Y of the last validation, `benchmark-y`, in dB."""
     psnr_at_start: float | None
-    """PSNR-Y of the network that training began with; None where that was random."""
+    """PSNR-Y of the network that training began with; None if its weights were random."""
     psnr_bicubic: float | None
     """PSNR-Y of bicubic interpolation on the same photographs; None before the first validation."""
     lpips: float | None
@@ -53,18 +53,18 @@ class Progress(NamedTuple):
     lr_psnr: float | None
     """PSNR of SR, shrunk by bicubic, against LR, in the last validation, in dB."""
     lattice: float | None
-    """Power of SR at the spacing of LR pixels against that beside it, in the last validation, in
-    dB."""
+    """Power of SR at the spacing of LR pixels, relative to nearby frequencies, in the last
+    validation, in dB."""
     space: float | None
     """Score of several samples in the last validation; None for networks without noise."""
     rewinds: int
-    """Times that the run exploded and was taken back."""
+    """Number of times that the run exploded and was rewound."""
     validated: bool
-    """True if that validation was at this step; a checkpoint goes with it."""
+    """True if the last validation was at this step; a checkpoint goes with it."""
 
 
 class Files(NamedTuple):
-    """The place of a run's files, and what goes into them beside the run."""
+    """The location of a run's files, and the facts that go into them beside the run."""
 
     out: Path
     name: str
@@ -73,7 +73,7 @@ class Files(NamedTuple):
 
     @property
     def weights(self) -> Path:
-        """The last weights; those that validated best are beside them."""
+        """The file of the last weights; the weights that validated best are beside it."""
         return self.out / f"{self.name}.safetensors"
 
 
@@ -93,18 +93,18 @@ class Checkpointer:
         self._run, self._loader, self._held_out = run, loader, held_out
         self._files, self._report, self._log = files, on_progress, log
         self._psnr_bicubic: float | None = None
-        self._at: float
-        self._found: Validated
+        self._validated_at: float
+        self._validated: Validated
         self.begin()
 
     def begin(self) -> None:
-        """Count steps and time from where the run stands."""
+        """Start counting steps and time anew, from the run's current step."""
         self._learned: list[Learned] = []
         self._since, self._reported = time.perf_counter(), self._run.step
         self._waited = self._loader.waited
 
     def note(self, learned: Learned, *, reports: bool) -> None:
-        """Take note of a step, and report if there was no report for a while and none follows."""
+        """Record a step, and report if `reports` is set and the last report was a while ago."""
         self._learned.append(learned)
         now = time.perf_counter()
         if reports and now - self._since > _REPORT_S:
@@ -112,30 +112,30 @@ class Checkpointer:
             self.begin()
 
     def validate(self) -> Scores:
-        """Validate the run; `report_and_keep` is to follow where it is well."""
-        self._at = time.perf_counter()  # the time that validation takes is not the steps'
-        run, perceptual = self._run, self._run.objective.perceptual
-        self._found = validate(run.ema, self._held_out, device=run.device, perceptual=perceptual)
-        return self._found.scores
+        """Validate the run; call `report_and_keep` next if the run is sound."""
+        self._validated_at = time.perf_counter()  # validation does not count towards the steps
+        run = self._run
+        self._validated = validate(
+            run.ema, self._held_out, device=run.device, perceptual=run.objective.perceptual
+        )
+        return self._validated.scores
 
     def report_and_keep(self) -> None:
         """Report and log the validation, and write all files of the run.
 
         Raises:
-            CheckpointError: The folder is full, or takes no file; the state before is whole.
+            CheckpointError: The folder is full, or takes no file; the previous state is intact.
         """
-        run, found = self._run, self._found
-        now = self._progress(at=self._at, validated=True)
-        scores = run.scores
+        run = self._run
         if self._psnr_bicubic is None:
             self._psnr_bicubic = bicubic_psnr(self._held_out, scale=run.recipe.network.scale)
-        rank = run.recipe.best.rank(scores)
+        rank = run.recipe.best.rank(run.scores)
         is_best = run.best is None or rank > run.best
         run.best = rank if is_best else run.best
-        now = now._replace(**scores._asdict(), psnr_bicubic=self._psnr_bicubic)
-        sheet = draw_sheet(run.ema, self._held_out, found.pictures)
-        self._report(now)
-        self._log(now._asdict() | {"seconds": run.seconds}, sheet)
+        sheet = draw_sheet(run.ema, self._held_out, self._validated.pictures)
+        progress = self._progress(at=self._validated_at, validated=True)
+        self._report(progress)
+        self._log(progress._asdict() | {"seconds": run.seconds}, sheet)
         for end in ("", ".best") if is_best else ("",):
             weights = self._files.weights.with_suffix(f"{end}.safetensors")
             save_weights(weights, run.ema, self._provenance())
@@ -144,16 +144,16 @@ class Checkpointer:
         self.begin()
 
     def keep(self) -> None:
-        """Write the run as it stands between two validations.
+        """Write the run's weights and state between two validations.
 
         Raises:
-            CheckpointError: The folder is full, or takes no file; the state before is whole.
+            CheckpointError: The folder is full, or takes no file; the previous state is intact.
         """
         save_weights(self._files.weights, self._run.ema, self._provenance())
         self._keep_state()
 
     def _progress(self, *, at: float, validated: bool) -> Progress:
-        """Sum up the steps since the last report."""
+        """Summarise the steps since the last report."""
         run, optim = self._run, self._run.recipe.optim
         rate = (run.step - self._reported) / (at - self._since)  # steps per second
         norms = [step.gradient_norm for step in self._learned if math.isfinite(step.gradient_norm)]
@@ -164,7 +164,7 @@ class Checkpointer:
             terms=_means([step.terms for step in self._learned]),
             learning_rate=learning_rate_at(run.recipe, run.step),
             gradient_norm=statistics.fmean(norms) if norms else None,
-            images_per_second=rate * way_at(run.recipe, run.step - 1).batch,
+            images_per_second=rate * settings_at(run.recipe, run.step - 1).batch,
             data_wait=(self._loader.waited - self._waited) / (at - self._since),
             seconds_left=(optim.steps - run.step) / rate,
             **run.scores._asdict(),
@@ -175,7 +175,7 @@ class Checkpointer:
         )
 
     def _keep_state(self) -> None:
-        """Write the state, last of all: who goes on from it finds the files that belong to it."""
+        """Write the state after all other files, so that a resumed run finds files that match."""
         self._run.sampler_state = self._loader.state
         save_state(self._files.out, *self._run.state(), step=self._run.step)
 

@@ -1,7 +1,7 @@
-"""Reads a YOLOX as a torch network, so that what it sees of pictures can be learned from.
+"""Reads a YOLOX as a torch network, so that its predictions can be learned from.
 
-Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021, in the ONNX files of its authors:
-plain operations, and no decoding.
+Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021, in its authors' ONNX files, which
+consist of plain operations and do not decode the boxes.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 from widesr.errors import CheckpointError
 
 _STRIDES = (8, 16, 32)
-"""Pixels per place of the three grids that YOLOX answers on."""
+"""Pixels per place of the three grids that YOLOX predicts on."""
 MULTIPLE = _STRIDES[-1]
-"""Sides of pictures are multiples of it, or the grids do not lie in one another."""
+"""Divisor of the sides of pictures, without which the grids would not be nested."""
 PADDING = 114 / 255
-"""Grey beyond the borders of a picture, as YOLOX was trained with."""
+"""Grey beyond the borders of a picture, as in YOLOX's training."""
 
 
-class Sight(NamedTuple):
-    """The answer of a detector to a batch of pictures, at each of the P places in them."""
+class Predictions(NamedTuple):
+    """The predictions of a detector for a batch of pictures, at each of the P places in them."""
 
     features: Tensor
     """Inputs of the heads for boxes and for classes on the finest grid, (N, C, h, w)."""
     offsets: Tensor
-    """Centre of the box from its place, and logarithm of its sides, in strides, (N, P, 4)."""
+    """Centre of the box relative to its place, and log of its sides, in strides, (N, P, 4)."""
     scores: Tensor
-    """Certainty of an object of each class, 0 to 1, (N, P, K)."""
+    """Confidence that there is an object of each class, 0 to 1, (N, P, K)."""
 
 
 class Places(NamedTuple):
-    """The places on the three grids, one after another."""
+    """The places on the three grids, one grid after another."""
 
     at: Tensor
     """Column and row on the grid, (P, 2)."""
@@ -56,29 +56,29 @@ class Places(NamedTuple):
         return cls(torch.cat(at), torch.cat(strides))
 
     def to(self, device: torch.device) -> "Places":
-        """Move them."""
+        """Move the places to a device."""
         return Places(self.at.to(device), self.stride.to(device))
 
     def decode(self, offsets: Tensor) -> Tensor:
-        """Turn offsets into boxes: left, top, right, bottom in pixels, (..., P, 4)."""
+        """Convert offsets to boxes: left, top, right, bottom in pixels, (..., P, 4)."""
         centre = (offsets[..., :2] + self.at) * self.stride
         half = offsets[..., 2:].exp() * self.stride / 2
         return torch.cat([centre - half, centre + half], dim=-1)
 
     def encode(self, boxes: Tensor) -> Tensor:
-        """Turn boxes, one for each place, into offsets."""
+        """Convert boxes, one for each place, to offsets."""
         centre, side = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
         return torch.cat([centre / self.stride - self.at, (side / self.stride).log()], dim=-1)
 
 
 class Detector(nn.Module):
-    """A trained YOLOX that stays as it is, and lets gradients through to the pictures."""
+    """A trained YOLOX with fixed weights, which lets gradients through to the pictures."""
 
     def __init__(self, weights: Path) -> None:
         """Read an ONNX file.
 
         Raises:
-            CheckpointError: It is missing, damaged, or no YOLOX of this form.
+            CheckpointError: The file is missing, damaged, or not a YOLOX of this form.
         """
         super().__init__()
         graph, self.sha256 = _read(weights)
@@ -91,19 +91,19 @@ class Detector(nn.Module):
             self._input, self._output = graph.input[0].name, graph.output[0].name
             self._heads = self._find_heads()
             with torch.no_grad():
-                sight = self(torch.zeros(1, 3, MULTIPLE, MULTIPLE))
-            Places.of(MULTIPLE, MULTIPLE).decode(sight.offsets)
+                predicted = self(torch.zeros(1, 3, MULTIPLE, MULTIPLE))
+            Places.of(MULTIPLE, MULTIPLE).decode(predicted.offsets)
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"{weights}: is no YOLOX as its authors export it, without decoding, or has "
                 "operations that are not known here"
             ) from error
-        self.n_features: int = sight.features.shape[1]
-        self.n_classes: int = sight.scores.shape[2]
+        self.n_features: int = predicted.features.shape[1]
+        self.n_classes: int = predicted.scores.shape[2]
 
-    def forward(self, rgb: Tensor) -> Sight:
-        """Look at pictures (N, 3, H, W) in [0, 1], sides multiples of `MULTIPLE`."""
-        with torch.autocast(rgb.device.type, enabled=False):  # its scores need all digits
+    def forward(self, rgb: Tensor) -> Predictions:
+        """Detect objects in pictures (N, 3, H, W) in [0, 1], sides multiples of `MULTIPLE`."""
+        with torch.autocast(rgb.device.type, enabled=False):  # the scores need full precision
             values = {name: self.get_buffer(buffer) for name, buffer in self._constants.items()}
             values[self._input] = rgb.float().flip(1) * 255  # BGR
             for node in self._nodes:
@@ -111,12 +111,12 @@ class Detector(nn.Module):
                 values[node.output] = _OPERATIONS[node.operation](*inputs, **node.settings)
             answer = values[self._output]  # (N, P, 4 + 1 + K)
             features = torch.cat([values[name] for name in self._heads], dim=1)
-            return Sight(features, answer[..., :4], answer[..., 4:5] * answer[..., 5:])
+            return Predictions(features, answer[..., :4], answer[..., 4:5] * answer[..., 5:])
 
     def _find_heads(self) -> list[str]:
-        """Name what the convolutions for boxes and for classes read, on the finest grid.
+        """Name the inputs of the convolutions for boxes and for classes on the finest grid.
 
-        The answer on that grid is joined of boxes, and the sigmoids of objectness and classes.
+        The output on that grid joins the boxes and the sigmoids of objectness and of the classes.
         """
         made_by = {node.output: node for node in self._nodes}
         joined, *_ = (node for node in self._nodes if node.operation == "Reshape")
@@ -162,7 +162,7 @@ def _conv(
     group: int,
     kernel_shape: list[int],
 ) -> Tensor:
-    del kernel_shape  # the weight has it
+    del kernel_shape  # the weight has the same shape
     return F.conv2d(x, weight, bias, strides, pads[:2], dilations, group)
 
 
@@ -192,7 +192,7 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "Conv": _conv,
     "MaxPool": _max_pool,
     "Mul": torch.mul,
-    "Reshape": lambda x, _: x.flatten(2),  # joins the places of a grid, for one picture or more
+    "Reshape": lambda x, _: x.flatten(2),  # joins the places of a grid, for any number of pictures
     "Resize": _resize,
     "Sigmoid": torch.sigmoid,
     "Slice": _slice,

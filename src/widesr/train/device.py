@@ -14,12 +14,12 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def find_device(name: Device) -> torch.device:
-    """Find the device of a name; "auto" is a GPU where there is one.
+    """Find a device by name; "auto" is a GPU if there is one.
 
-    Of several processes on a machine, each gets a GPU of its own.
+    If several processes run on a machine, each gets a GPU of its own.
 
     Raises:
-        TrainingError: No GPU, too few, or none that this torch can use.
+        TrainingError: There is no GPU, there are too few, or this torch cannot use any.
     """
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
@@ -31,7 +31,7 @@ def find_device(name: Device) -> torch.device:
         )
     if name == "cpu" or not there:
         return torch.device("cpu")
-    # cuBLAS has repeatable sums only with a workspace of its own, asked for before its first use.
+    # cuBLAS sums repeatably only with a workspace of its own, requested before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if not is_launched():
         return torch.device("cuda")
@@ -44,10 +44,10 @@ def find_device(name: Device) -> torch.device:
 
 
 def require_compiler(device: torch.device) -> None:
-    """Look for what `torch.compile` needs before it is needed.
+    """Check early that `torch.compile` finds the compiler that it needs.
 
     Raises:
-        TrainingError: There is no C++ compiler, which a CPU needs.
+        TrainingError: The device is a CPU, and there is no C++ compiler.
     """
     names = (os.environ.get("CXX", ""), "g++", "clang++")
     if device.type == "cpu" and not any(shutil.which(name) for name in names if name):
@@ -58,7 +58,7 @@ def require_compiler(device: torch.device) -> None:
 
 
 def describe(device: torch.device) -> str:
-    """Name processor or GPU, threads and torch, for the model's card."""
+    """Describe the CPU or GPU, the threads and the version of torch, for the model's card."""
     here = this_machine()
     software = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     if device.type == "cuda":

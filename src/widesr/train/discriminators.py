@@ -1,4 +1,4 @@
-"""Builds networks that tell photographs from pictures of a network, to train against.
+"""Builds networks that tell photographs from a network's pictures, for adversarial training.
 
 Sources: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial
 Network", 2017, figure 4; Wang et al., "Real-ESRGAN", 2021, and its code's UNetDiscriminatorSN;
@@ -20,10 +20,10 @@ _SLOPE = 0.2
 
 
 class SRGANDiscriminator(nn.Module):
-    """Judge whole pictures: (N, 3, H, W) to a logit each, (N, 1).
+    """Judge whole pictures: (N, 3, H, W) to one logit each, (N, 1).
 
-    The dense layers read the mean over the picture, where the authors' read each place, so that
-    patches may be of any size. Batch norm always takes the statistics of the batch.
+    The dense layers read the mean over the picture, and not every place as the authors' do, so that
+    patches may be of any size. Batch norm always uses the statistics of the batch.
     """
 
     def __init__(self, n_feats: int = 64) -> None:
@@ -47,7 +47,7 @@ class SRGANDiscriminator(nn.Module):
 class UNetDiscriminator(nn.Module):
     """Judge each pixel: (N, 3, H, W) to logits (N, 1, H, W), sides multiples of 8.
 
-    All but the first and the last convolution are under spectral norm.
+    All but the first and the last convolution use spectral norm.
     """
 
     def __init__(self, n_feats: int = 64) -> None:
@@ -85,10 +85,10 @@ class UNetDiscriminator(nn.Module):
 class MTGANDiscriminator(nn.Module):
     """Judge the regions of a detector: its features (N, n_in, h, w) to logits (N, 1, h, w).
 
-    This is the first of SOD-MTGAN's three heads on one trunk, which say whether a region is real,
-    its class, and its box. Trunk, classes and boxes are those of a trained detector here, and stay
-    as they are. In the paper, a ResNet-50 of ImageNet learns them from all of COCO; a few hundred
-    photographs do not teach that, and a detector that has learned it already is smaller, too.
+    SOD-MTGAN has three heads on one trunk: one decides whether a region is real, the others predict
+    its class and its box. This is the first. Here, the trunk and the other two heads are those of a
+    trained detector, and stay fixed. In the paper, a ResNet-50 from ImageNet learns them from all
+    of COCO. A few hundred photographs cannot teach that, and a trained detector is smaller, too.
     """
 
     def __init__(self, n_feats: int, n_in: int) -> None:
@@ -102,7 +102,7 @@ class MTGANDiscriminator(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Judge what a detector's heads read; see the class."""
+        """Judge the features that a detector's heads read; see the class."""
         logits: Tensor = self.judge(features)
         return logits
 
@@ -114,7 +114,7 @@ def build_discriminator(
 
     Args:
         name: The kind of discriminator.
-        n_feats: Channels of its first layer.
+        n_feats: Channels of the first layer.
         n_in: Channels of the detector's features that `"mtgan"` judges; the others judge RGB.
     """
     if name == "mtgan":

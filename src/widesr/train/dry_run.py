@@ -26,15 +26,15 @@ _TIMED_STEPS = 3
 
 
 class TimedPart(NamedTuple):
-    """Steps of a run that are learned in one way, as timed here and now."""
+    """Steps of a run that share the same settings, as timed on this machine."""
 
     steps: int
     lr_patch: int
     batch: int
     gflop_per_step: float
-    """Work of the convolutions, forward and backward; a multiplication and its addition are two."""
+    """Work of the convolutions, forward and backward; a multiply-add counts as two."""
     seconds_per_step: float
-    """Median of three; drawing the patches and validation are not in it."""
+    """Median of three steps, without drawing the patches and without validation."""
 
 
 class Plan(NamedTuple):
@@ -42,19 +42,19 @@ class Plan(NamedTuple):
 
     parameters: int
     training: int
-    """Photographs learned from."""
+    """Number of photographs to learn from."""
     validation: int
-    """Photographs held out."""
+    """Number of photographs held out."""
     steps: int
     parts: tuple[TimedPart, ...]
-    """The run as its tables say, then its stages."""
+    """The part that the recipe's tables define, followed by its stages."""
     seconds: float
     """Time of all steps."""
     teacher_seconds: float | None
-    """Time of the teacher for one LR picture of each photograph; its pictures are made once and
-    kept; None without a teacher."""
+    """Time that the teacher takes for one LR picture of each photograph; None without a teacher.
+    Its pictures are made once and kept."""
     memory: int
-    """Bytes that this process has taken at most; on a GPU, those there."""
+    """Peak memory of this process, in bytes; on a GPU, its peak memory there."""
     machine: str
 
 
@@ -66,9 +66,9 @@ def plan(
     threads: int | None = None,
     device: Device = "cpu",
 ) -> Plan:
-    """Count what a run is made of, and take a few steps on noise to time them; writes nothing.
+    """Determine the size of a run, and time a few steps on noise; nothing is written.
 
-    Arguments and errors are those of `widesr.train.loop.train`; photographs are listed, not read.
+    Arguments and errors are those of `widesr.train.loop.train`. Photographs are listed, not read.
     """
     source = open_photographs(data, recipe)
     training, validation = hold_out(source.names, recipe.data.validation)
@@ -80,10 +80,12 @@ def plan(
 
     run = prepared(compiled=False)
     gflops = [_gflop(run, part) for part in parts(recipe)]
-    if recipe.optim.compile:  # which the counter does not see into
+    if recipe.optim.compile:  # the counter does not see into compiled networks
         run = prepared(compiled=True)
     timed = tuple(
-        TimedPart(part.steps, part.way.lr_patch, part.way.batch, gflop, _seconds(run, part))
+        TimedPart(
+            part.steps, part.settings.lr_patch, part.settings.batch, gflop, _seconds(run, part)
+        )
         for part, gflop in zip(parts(recipe), gflops, strict=True)
     )
     return Plan(
@@ -107,7 +109,7 @@ def _gflop(run: Run, part: Part) -> float:
 
 
 def _seconds(run: Run, part: Part) -> float:
-    _advance(run, part)  # chooses kernels
+    _advance(run, part)  # a warm-up, in which torch chooses its kernels
     seconds = []
     for _ in range(_TIMED_STEPS):
         began = time.perf_counter()
@@ -118,8 +120,8 @@ def _seconds(run: Run, part: Part) -> float:
 
 def _advance(run: Run, part: Part) -> None:
     """Take the first step of a part, on noise."""
-    random, side, span = np.random.default_rng(0), part.way.lr_patch, run.recipe.span
-    lr = random.integers(0, 256, (part.way.batch, side, side, 3 * span.read), np.uint8)
+    random, side, span = np.random.default_rng(0), part.settings.lr_patch, run.recipe.span
+    lr = random.integers(0, 256, (part.settings.batch, side, side, 3 * span.read), np.uint8)
     learned = lr if span.learns_all else lr[..., :3]
     hr = learned.repeat(run.network.cfg.scale, axis=1).repeat(run.network.cfg.scale, axis=2)
     run.step = part.begin

@@ -1,4 +1,4 @@
-"""Reads networks from our own model files, so that training can go on from them."""
+"""Reads networks from our own model files, so that training can continue from them."""
 
 from pathlib import Path
 
@@ -11,26 +11,30 @@ from torch import Tensor
 from widesr.engine import load_engine
 from widesr.errors import CheckpointError
 from widesr.models.catalog import ModelFile
-from widesr.nets import EDSR, WDSR, Network, consistent
-from widesr.nets.from_tensors import State, edsr, wdsr, with_weight_norm
+from widesr.nets import Network, consistent
+from widesr.nets.from_tensors import edsr, wdsr, with_weight_norm
 
 _TOLERANCE = 1e-4
-"""Largest difference of a network from the model file that it was read from, of a range of 1."""
+"""Largest difference between the outputs of a network and of its model file, in a range of 1."""
 
 
 def network_of_model(model: ModelFile) -> Network:
-    """Build the network of a model file that `widesr export` wrote, ready to go on training.
+    """Build the network of a model file that `widesr export` wrote, ready for further training.
 
-    The graph holds plain convolutions under the network's own names; weight norm takes each as a
+    The graph holds plain convolutions under the network's own names. Weight norm splits each into a
     direction and a length.
 
     Raises:
-        CheckpointError: The graph is no export of widesr, or its network gives other pictures.
+        CheckpointError: widesr did not export the graph, or its network gives other pictures.
         ModelFileError: The runtime refuses the file.
     """
     try:
         tensors, mean, is_consistent = _convolutions(model.path)
-        network: Network = (_our_edsr if model.card.family == "edsr" else _our_wdsr)(tensors, mean)
+        if model.card.family == "edsr":
+            network: Network = edsr(tensors, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
+        else:
+            state = with_weight_norm(tensors)
+            network = wdsr(state, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
         if is_consistent:
             network = consistent(network)
     except (KeyError, ValueError, CheckpointError) as error:
@@ -52,12 +56,13 @@ def network_of_model(model: ModelFile) -> Network:
 
 
 def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, float], bool]:
-    """Read the weights and biases of a graph by their names in the network, and its mean.
+    """Read the convolutions of a graph, by their names in the network.
 
-    Also tell if the graph ends in the layer that makes pictures consistent: convolutions without
-    a bias.
+    Each bias is found by the convolution that reads it, since exporters store equal biases once.
 
-    A bias is the one that the convolution reads: exporters store equal ones once.
+    Returns:
+        Weights and biases; the mean of RGB; and True if the graph ends in the layer that makes
+        pictures consistent, whose convolutions have no bias.
     """
     graph = onnx.load(path).graph
     constants = {
@@ -71,14 +76,6 @@ def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, fl
         _, weight, bias = node.input
         tensors[weight] = torch.from_numpy(constants[weight])
         tensors[f"{weight.removesuffix('.weight')}.bias"] = torch.from_numpy(constants[bias])
-    # The shortest decimals of a float32 are the digits that the configuration was written with.
+    # The shortest decimal form of a float32 has the digits that the configuration was written with.
     red, green, blue = (float(str(value)) for value in constants["rgb_mean"].flatten())
     return tensors, (red, green, blue), len(learned) < len(convolutions)
-
-
-def _our_wdsr(tensors: State, mean: tuple[float, float, float]) -> WDSR:
-    return wdsr(with_weight_norm(tensors), rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
-
-
-def _our_edsr(tensors: State, mean: tuple[float, float, float]) -> EDSR:
-    return edsr(tensors, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)

@@ -1,17 +1,18 @@
-"""Decides if a run can go on with another number of steps, and says what else to do."""
+"""Decides whether a run can continue with another number of steps, and says how to extend it."""
 
 from widesr.train.recipe import Recipe
-from widesr.train.schedule import Way, learning_rate_at, way_at
+from widesr.train.schedule import Settings, learning_rate_at, settings_at
 
 _LOOKED_AT = 1000
-"""Steps of a run at which two schedules are compared, at most."""
+"""Number of steps at which the schedules of a long run are compared, up to a factor of two."""
 
 
 def goes_on(then: Recipe, now: Recipe, *, step: int) -> bool:
-    """Say whether a run that has taken `step` steps by one recipe can go on by another.
+    """Return whether a run that has taken `step` steps of one recipe can continue with another.
 
-    It can if they differ in nothing but the number of steps, and each step so far would have been
-    the same: so it ends as a run that had that number from its beginning.
+    It can if the recipes differ only in the number of steps (and in the table `log`), and if each
+    step so far would have been the same. The run then ends as one that had the new number from its
+    beginning.
     """
     optim = then.optim.model_copy(update={"steps": now.optim.steps})
     if then.model_copy(update={"optim": optim, "log": now.log}) != now or now.optim.steps < step:
@@ -21,12 +22,12 @@ def goes_on(then: Recipe, now: Recipe, *, step: int) -> bool:
     return all(_taken(then, at) == _taken(now, at) for at in looked_at)
 
 
-def _taken(recipe: Recipe, step: int) -> tuple[float, Way]:
-    return learning_rate_at(recipe, step), way_at(recipe, step)
+def _taken(recipe: Recipe, step: int) -> tuple[float, Settings]:
+    return learning_rate_at(recipe, step), settings_at(recipe, step)
 
 
 def how_to_extend(recipe: Recipe, *, weights: str) -> str:
-    """Say how more can be learned after the last step of a recipe; `weights` are what it gave."""
+    """Say how to train further after the last step of a recipe; `weights` names its result."""
     more = recipe.model_copy(
         update={"optim": recipe.optim.model_copy(update={"steps": 2 * recipe.optim.steps})}
     )

@@ -7,7 +7,6 @@ Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perc
 as in torchvision.
 """
 
-import hashlib
 import pickle
 from pathlib import Path
 
@@ -19,20 +18,22 @@ from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.errors import CheckpointError, first_line
 from widesr.evaluation.perceptual.lpips import heads
+from widesr.system.files import sha256_of
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""Mean and deviation of RGB in [-1, 1] that the weights are made for, as LPIPS has them."""
+"""Mean and standard deviation of RGB in [-1, 1] that the weights expect, as in LPIPS."""
 _FIRE = {3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128)}
 _FIRE |= {9: (256, 48, 192), 10: (384, 48, 192), 11: (384, 64, 256), 12: (512, 64, 256)}
-"""Channels in, squeezed, and of each of the two that expand, by torchvision's numbers."""
+"""Channels of the input, the squeeze layer and each of the two expand layers, by the layer's number
+in torchvision."""
 _POOLED = (3, 6, 9)
 """Numbers of the layers before which the grid is halved."""
 _COMPARED = (1, 4, 7, 9, 10, 11, 12)
-"""Numbers of the layers after which LPIPS compares."""
+"""Numbers of the layers after which LPIPS compares features."""
 
 
 SMALLEST = 17
-"""Shortest side of a picture that has features in all layers, in pixels."""
+"""Smallest side of a picture that has features in all layers, in pixels."""
 
 
 class _Fire(nn.Module):
@@ -48,7 +49,7 @@ class _Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """Features of SqueezeNet 1.1: RGB (N, 3, H, W) in [0, 1] to those of seven layers."""
+    """The features of seven layers of SqueezeNet 1.1, from RGB (N, 3, H, W) in [0, 1]."""
 
     shift: Tensor
     scale: Tensor
@@ -76,13 +77,13 @@ class SqueezeNet(nn.Module):
 
 
 class Perceptual(nn.Module):
-    """The LPIPS distance of pictures, by a feature network whose weights lie in a file."""
+    """The LPIPS distance between pictures, by a feature network whose weights are in a file."""
 
     def __init__(self, weights: Path) -> None:
         """Read the file.
 
         Raises:
-            CheckpointError: It is missing, damaged, or holds other tensors.
+            CheckpointError: The file is missing, damaged, or holds other tensors.
         """
         super().__init__()
         self.network = SqueezeNet()
@@ -98,19 +99,20 @@ class Perceptual(nn.Module):
             torch.tensor(head.flatten()).view(1, -1, 1, 1) for head in heads()["squeeze"]
         )
         self.requires_grad_(requires_grad=False)
-        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-        """Hash of the file."""
+        self.sha256 = sha256_of(weights)
+        """Hash of the weights file."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Return the mean distance of pictures (N, 3, H, W) in [0, 1], sides from `SMALLEST`."""
+        """Return the mean distance of pictures (N, 3, H, W) in [0, 1], sides `SMALLEST` or more."""
         return torch.stack([each.mean() for each in self._distances(sr, hr)]).sum()
 
     def maps(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Return the distances of samples at each place, (K, N, 1, h, w), on the finest grid.
+        """Return the distance of each sample at each place of the finest grid, (K, N, 1, h, w).
 
         Args:
-            sr: K samples of each picture, (K N, 3, H, W): the first of all, then the second.
-            hr: (N, 3, H, W).
+            sr: K samples of each picture, (K N, 3, H, W): the first of every picture, then the
+                second.
+            hr: The true pictures, (N, 3, H, W).
         """
         finest, *others = self._distances(sr, hr)
         total = finest
@@ -119,7 +121,7 @@ class Perceptual(nn.Module):
         return total.view(-1, len(hr), *total.shape[1:])
 
     def _distances(self, sr: Tensor, hr: Tensor) -> list[Tensor]:
-        """Compare each layer at each place: (K N, 1, h, w)."""
+        """Return the distance in each layer at each place, (K N, 1, h, w)."""
         with torch.no_grad():
             wanted = [_unit(each) for each in self.network(hr)]
         times = len(sr) // len(hr)
@@ -130,7 +132,7 @@ class Perceptual(nn.Module):
 
 
 def _unit(features: Tensor) -> Tensor:
-    """Scale the features of each place to length 1, in float32."""
+    """Scale the features at each place to length 1, in float32."""
     features = features.float()
     return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
 

@@ -1,9 +1,8 @@
-"""Begins training with a trained network, grown to the size of the one to train.
+"""Begins training with a trained network, grown to the size of the network to train.
 
-A grown network gives the pictures of the small one at first, and all of it learns.
+At first, a grown network gives the pictures of the small one; then all of it learns.
 """
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from widesr.models.catalog import ALIASES
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
+from widesr.system.files import sha256_of
 from widesr.train.checkpoint import load_weights
 from widesr.train.exported import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
@@ -26,22 +26,22 @@ Growing = WDSRConfig | EDSRConfig
 
 
 class Start(NamedTuple):
-    """A trained network to begin with, and what is known of it."""
+    """A trained network to begin with, and its origin."""
 
     network: Network
     origin: str
     """File name and SHA-256 of the file."""
     recipe: Recipe | None
-    """The recipe that it was trained with, where that is known here."""
+    """The recipe that the network was trained with; None if it is not known here."""
 
 
 def load_start(source: str | Path, *, scale: int | None) -> Start:
-    """Load what training is to begin with.
+    """Load the network that training begins with.
 
     Args:
         source: Weights (`.safetensors`), a model file (`.onnx`), or the name of a model in the
             package.
-        scale: The scale of the model that a name such as "default" means; None: any will do.
+        scale: The scale of the model that an alias such as "default" means; None takes any.
 
     Raises:
         CheckpointError: The file is missing, damaged, or holds no network known here.
@@ -56,25 +56,24 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         model = find_model(str(source), scale=scale if source in ALIASES else None)
         path, network = model.path, network_of_model(model)
         known = model.card.recipe in list_recipes()
-        # By the model's name: its last recipe may be one that learned on, and is named otherwise.
+        # Named after the model: its last recipe may be one that trained it further.
         named = {"name": model.card.name}
         recipe = load_recipe(model.card.recipe).model_copy(update=named) if known else None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Start(network, f"{path.name} sha256:{digest}", recipe)
+    return Start(network, f"{path.name} sha256:{sha256_of(path)}", recipe)
 
 
 def grown(small: Network, large: Network) -> dict[str, Tensor]:
     """Return a state for `large` with which it gives the pictures of `small`.
 
-    More blocks, more features and a wider expansion may be needed in any mixture. What `small` has
-    goes to the first blocks and channels; what it has not keeps the random start of `large` but
-    adds nothing yet: new channels are read with weight 0, new blocks end in a gain of 0. Both have
-    a gradient. For another scale, what makes pixels (tail and skip) stays as it is in `large`.
-    More frames, and a state, are read with weight 0 too. Only WDSR and EDSR grow; others must be
-    alike.
+    `large` may have more blocks, more features and a wider expansion, in any combination. The
+    weights of `small` fill the first blocks and channels. The others keep their random values in
+    `large` but add nothing yet: new channels are read with weight 0, and new blocks end in a gain
+    of 0. Both have a gradient. More frames and a recurrent state are read with weight 0, too. At
+    another scale, the layers that make pixels (tail and skip) stay as they are in `large`. Only
+    WDSR and EDSR grow; other networks must be alike.
 
     Raises:
-        CheckpointError: `small` is of another kind, or larger than `large` anywhere.
+        CheckpointError: `small` is of another kind, or larger than `large` in any respect.
     """
     _refuse_another_kind(small.cfg, large.cfg)
     if not isinstance(large.cfg, Growing):
@@ -92,30 +91,27 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
 
 
 def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
-    """Raise unless the networks differ in nothing but scale and size."""
-    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm", "noise"}
-    if not small.is_recurrent:
-        sizes |= {"temporal_size"}
-    else:  # the state has its place among the inputs
-        sizes -= {"scale", "n_feats"}
+    """Raise unless the networks are of one family, and differ only where a network can grow."""
     if not isinstance(large, type(small)):
         raise CheckpointError(
             f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
             "start from a network of the same family"
         )
-    if not isinstance(large, Growing):
-        sizes = set()
-    sizes |= {"consistent"}  # which has no weights
+    may_differ = {"consistent"}  # it has no weights
+    if isinstance(large, Growing):
+        may_differ |= {"n_resblocks", "expansion", "linear_ratio", "norm", "noise"}
+        if not small.is_recurrent:  # otherwise these decide where the state is among the inputs
+            may_differ |= {"scale", "n_feats", "temporal_size"}
     theirs, ours = asdict(small), asdict(large)
-    if wrong := [key for key in ours if key not in sizes and ours[key] != theirs[key]]:
-        found = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
-        raise CheckpointError(f"the weights to start from have {found}; change net in the recipe")
-    frames, room = small.window, large.window
-    if frames > room:
-        raise CheckpointError(_larger(f"{frames} frames", f"{room}"))
-    blocks, room = theirs.get("n_resblocks", 0), ours.get("n_resblocks", 0)
-    if blocks > room:
-        raise CheckpointError(_larger(f"{blocks} blocks", f"{room}"))
+    if wrong := [key for key in ours if key not in may_differ and ours[key] != theirs[key]]:
+        values = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
+        raise CheckpointError(f"the weights to start from have {values}; change net in the recipe")
+    for what, found, room in (
+        ("frames", small.window, large.window),
+        ("blocks", theirs.get("n_resblocks", 0), ours.get("n_resblocks", 0)),
+    ):
+        if found > room:
+            raise CheckpointError(_larger(f"{found} {what}", f"{room}"))
 
 
 def _kind(cfg: NetworkConfig) -> str:
@@ -123,9 +119,9 @@ def _kind(cfg: NetworkConfig) -> str:
 
 
 def _renamed(small: Network, large: Growing) -> dict[str, Tensor]:
-    """Give the state of `small` by the names of `large`.
+    """Return the state of `small` under the names of `large`.
 
-    WDSR may have weight norm in one of them only, and EDSR counts the body's end as a block.
+    One WDSR may have weight norm and the other not; EDSR counts the end of its body as a block.
     """
     state = small.state_dict()
     if isinstance(large, WDSRConfig):
@@ -136,7 +132,7 @@ def _renamed(small: Network, large: Growing) -> dict[str, Tensor]:
 
 
 def _ends_a_block(name: str, cfg: Growing) -> bool:
-    """Tell if a tensor scales or shifts what a residual branch adds."""
+    """Return whether a tensor scales or shifts the output of a residual branch."""
     if isinstance(cfg, EDSRConfig):
         return name.endswith((".body.2.weight", ".body.2.bias"))
     last = 2 if cfg.block == "a" else 3
@@ -145,9 +141,9 @@ def _ends_a_block(name: str, cfg: Growing) -> bool:
 
 
 def _first_input(name: str, small: NetworkConfig, large: NetworkConfig) -> int:
-    """Return the channel where a convolution of `large` reads what `small`'s reads first.
+    """Return the input channel of `large` that corresponds to the first one of `small`.
 
-    The frame that is enlarged is in the middle of those that are read.
+    The frame that is upscaled is the middle one of those that are read.
     """
     if not name.startswith(("head.", "skip.")):
         return 0
@@ -155,7 +151,7 @@ def _first_input(name: str, small: NetworkConfig, large: NetworkConfig) -> int:
 
 
 def _put(old: Tensor, new: Tensor, name: str, *, first: int) -> None:
-    """Write `old` into the first outputs of `new`, which read no other input."""
+    """Write `old` into the first outputs of `new`, which then read no other input."""
     if any(have > room for have, room in zip(old.shape, new.shape, strict=True)):
         raise CheckpointError(_larger(f"{name} of {tuple(old.shape)}", f"{tuple(new.shape)}"))
     place = [slice(n) for n in old.shape]

@@ -1,4 +1,4 @@
-"""Takes a run that explodes back to where it was well, and on with other photographs."""
+"""Rewinds an exploding run to its last validation, and continues with other photographs."""
 
 import statistics
 from collections.abc import Mapping
@@ -7,44 +7,54 @@ from typing import Any
 from widesr.errors import TrainingError
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import way_at
+from widesr.train.schedule import settings_at
 from widesr.train.tables import OptimTable
 
-_RECENT, _BEFORE, _LEAST = 10, 100, 20
+_RECENT = 10
+"""Consecutive steps whose losses must all be far too large."""
+_BEFORE = 100
+"""Steps before the recent ones, whose mean loss these are compared with."""
+_LEAST = 20
+"""Smallest number of losses whose mean tells the usual loss."""
 _JUMP = 10.0
-"""A jump is this many times the mean of the `_BEFORE` losses before, in each of `_RECENT` steps.
+"""Multiple of the usual loss above which a loss is far too large.
 
-The mean and not the median: of a loss that does not change, however uneven from batch to batch,
-no more than one in ten is above ten times its mean, so ten in a row come about by chance in fewer
-than one of 1e10 places.
+The usual loss is a mean and not a median: however uneven a steady loss is from batch to batch, no
+more than one in ten values is above ten times its mean. Ten in a row therefore occur by chance in
+fewer than one of 1e10 places.
 """
-_WON, _FAR_OFF, _WATCHED = 0.01, 8.0, 50
-"""A discriminator whose loss is below the first, or a colour that is off by more levels of 255 than
-the second, in each of so many steps: there is nothing to learn, or the pictures drift. A loss of
-0.01 is of logits that lie five apart; where it knows nothing, it is 0.69."""
-_LATTICE, _RISE = 40.0, 6.0
-"""A checkerboard, in dB, that has risen by so much since the last validation. Networks that are
-learned by pixels leave up to 25 dB, as there is little beside it in soft pictures, and it may
-stand at 35 until a discriminator has seen it."""
+_WATCHED = 50
+"""Consecutive steps in which the discriminator must have won, or the colours must be off."""
+_WON = 0.01
+"""Loss of a discriminator below which a network cannot learn from it: its logits lie five apart. A
+discriminator that knows nothing has a loss of 0.69."""
+_FAR_OFF = 8.0
+"""Error of the mean of a colour, in levels of 255, above which the colours drift."""
+_LATTICE = 40.0
+"""Strength of a checkerboard, in dB, above which it is too strong. Networks trained on pixel losses
+leave up to 25 dB, as soft pictures have little power beside it, and it may stay at 35 until a
+discriminator has learned to see it."""
+_RISE = 6.0
+"""Smallest rise of a checkerboard since the last validation, in dB, that counts as an explosion."""
 _TRIES = 3
-"""Rewinds from one place; a run that explodes more often does so on any photographs."""
+"""Number of rewinds to one place; a run that explodes more often does so on any photographs."""
 
 
 class Guard:
-    """Watches the losses of a run, and takes it back when they explode.
+    """Watch the losses of a run, and rewind the run when they explode.
 
-    It goes back to where the run last validated, which is a state on the disk too, and the order
-    of photographs stays where it is: so a run that is killed after it was taken back explodes
-    again when it is resumed, is taken back again, and ends with the same weights.
+    The run goes back to its last validation, whose state is also on the disk. The order of the
+    photographs is not rewound. A run that is killed after a rewind therefore explodes again when it
+    is resumed, is rewound again, and ends with the same weights.
     """
 
     def __init__(self, run: Run, *, lattice: float | None = None) -> None:
-        """Take the run, as it stands, for sound; `lattice` is the one of its last validation."""
+        """Accept the current state of the run as sound; `lattice` is from its last validation."""
         self._run, self._lattice = run, lattice
         self.settle()
 
     def settle(self) -> None:
-        """Take the run, as it stands, for sound from now on."""
+        """Accept the current state of the run as sound; rewinds lead to it from now on."""
         tensors, plain = self._run.state()
         self._tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         copies = {name: list(values) for name, values in self._run.watched.items()}
@@ -55,25 +65,25 @@ class Guard:
         self._tries = 0
 
     def watch(self, learned: Learned) -> None:
-        """Look at what the step that was just taken has found.
+        """Check the results of the step that was just taken.
 
         Raises:
-            ExplosionError: The loss has been far above those before it for several steps, a
+            ExplosionError: The loss has been far above its earlier values for several steps, the
                 discriminator has won, or the colours have been off.
         """
         run = self._run
         last = run.step - 1
-        if last > 0 and way_at(run.recipe, last) != way_at(run.recipe, last - 1):
-            run.losses.clear()  # of another kind, and another size
+        if last > 0 and settings_at(run.recipe, last) != settings_at(run.recipe, last - 1):
+            run.losses.clear()  # the new losses are of another kind and size
             run.watched.clear()
         self._watch_loss(learned.loss)
         self._watch_terms(learned.terms)
 
     def watch_lattice(self, lattice: float | None) -> None:
-        """Look at the checkerboard of a validation, where pictures are judged by more than pixels.
+        """Check a validation for a checkerboard, if pictures are judged by more than their pixels.
 
         Raises:
-            ExplosionError: It shows, and did not at the last validation.
+            ExplosionError: A checkerboard shows that did not show at the last validation.
         """
         run, before = self._run, self._lattice
         self._lattice = lattice
@@ -88,7 +98,7 @@ class Guard:
             )
 
     def _watch_terms(self, terms: Mapping[str, float]) -> None:
-        """Look at a discriminator that counts already, and at the colours."""
+        """Check the colours, and the discriminator once it counts."""
         run, recipe = self._run, self._run.recipe
         adversarial = recipe.terms.adversarial
         for name in ("discriminator", "colour"):
@@ -121,7 +131,7 @@ class Guard:
         before, recent = run.losses[:-_RECENT], run.losses[-_RECENT:]
         if not before:
             return
-        # Of pictures in [0, 1] no sane network has a loss above 1, whatever its first batches were.
+        # On pictures in [0, 1], no sane network has a loss above 1, whatever its first batches are.
         usual = statistics.fmean(before) if len(before) >= _LEAST else max(1.0, before[0])
         if min(recent) > _JUMP * usual:
             raise ExplosionError(
@@ -130,13 +140,13 @@ class Guard:
             )
 
     def rewind(self, error: ExplosionError) -> str:
-        """Take the run back.
+        """Rewind the run to its last sound state.
 
         Returns:
             The text to show to the user.
 
         Raises:
-            TrainingError: It has been taken back to this place too often.
+            TrainingError: The run has been rewound to this place too often.
         """
         run = self._run
         if self._tries == _TRIES:
@@ -151,7 +161,7 @@ class Guard:
         )
 
     def refuse(self, error: ExplosionError) -> TrainingError:
-        """Make the error of a run that is not taken back any more."""
+        """Make the error for a run that is not rewound again."""
         tried = f", taken back {self._tries} times to step {self._plain['step']}"
         return TrainingError(
             f"{error.message}{tried if self._tries else ''}; the files of the run are older; "
@@ -164,7 +174,7 @@ class Guard:
 
 
 def _weights(recipe: Recipe) -> str:
-    """Name the weights of the terms that do not compare pixels, and where they stand."""
+    """Name the weights of the terms that do not compare pixels, with their values."""
     terms = recipe.terms
     parts = []
     if terms.adversarial:
@@ -176,7 +186,7 @@ def _weights(recipe: Recipe) -> str:
 
 
 def _usual_advice(optim: OptimTable) -> str:
-    """Name what to turn so that a run does not explode, and where it stands."""
+    """Name the settings to change so that a run does not explode, with their values."""
     clip = "set optim.clip_grad_norm"
     if optim.clip_grad_norm is not None:
         clip = f"lower optim.clip_grad_norm ({optim.clip_grad_norm:g})"

@@ -1,4 +1,4 @@
-"""Keeps on the disk what is made of photographs once, to be learned from in each run."""
+"""Keeps arrays that were made from photographs on the disk, so that later runs find them."""
 
 import hashlib
 from pathlib import Path
@@ -12,14 +12,14 @@ from widesr.train.writing import named_errors
 
 
 def identity(pixels: NDArray[np.uint8]) -> str:
-    """Name a picture by its size and its pixels."""
+    """Name a picture by a hash of its size and pixels."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]
 
 
 def open_kept(path: Path) -> NDArray[Any] | None:
-    """Map an array that is kept; None where it is missing, or damaged."""
+    """Memory-map a kept array; return None if it is missing or damaged."""
     try:
         kept: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):

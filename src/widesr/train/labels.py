@@ -1,4 +1,4 @@
-"""Says which objects photographs show: by a file of true boxes, or by what a detector finds."""
+"""Labels the objects in photographs, from a file of true boxes or by a detector."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -19,27 +19,23 @@ from widesr.train.kept import identity, keep, open_kept
 from widesr.train.tables import DetectorTable
 
 _SAME = 0.65
-"""Overlap from which two boxes of a class are of one object, as in YOLOX's evaluation."""
+"""Overlap from which two boxes of a class count as one object, as in YOLOX's evaluation."""
 
 
 def labelled(
-    pairs: Sequence[Pair],
-    detector: Detector,
-    table: DetectorTable,
-    *,
-    folder: Path,
+    pairs: Sequence[Pair], detector: Detector, table: DetectorTable, *, folder: Path
 ) -> list[Pair]:
-    """Put its objects beside each photograph: from the table's file, or as the detector finds them.
+    """Add its objects to each photograph: from the table's file, or as the detector finds them.
 
     Args:
-        pairs: All photographs that are learned from.
-        detector: It looks at each whole photograph once.
-        table: The file, or the lowest score that counts.
-        folder: The place to keep what was found, in a folder of its own.
+        pairs: All photographs that the network learns from.
+        detector: The detector, which reads each whole photograph once.
+        table: The settings that name the file, or the lowest score that counts.
+        folder: The place for a folder that keeps the objects that the detector found.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.
-        DataError: The file cannot be read, or is of other photographs or other classes.
+        DataError: The file cannot be read, or belongs to other photographs or other classes.
     """
     if table.boxes is not None:
         return _stated(pairs, Path(table.boxes), n_classes=detector.n_classes)
@@ -56,19 +52,19 @@ def labelled(
 
 
 def _seen(hr: NDArray[np.uint8], detector: Detector, *, score: float) -> NDArray[np.float32]:
-    """Find the objects of a photograph in its full size, (m, 5) as in `Pair`."""
+    """Find the objects in a photograph at its full size, (m, 5) as in `Pair`."""
     device = next(detector.buffers()).device
     height, width = hr.shape[:2]
     rgb = torch.from_numpy(hr.copy()).to(device).permute(2, 0, 1)[None] / 255
     rgb = F.pad(rgb, (0, -width % MULTIPLE, 0, -height % MULTIPLE), value=PADDING)
     with torch.no_grad():
-        sight = detector(rgb)
-        boxes = Places.of(*rgb.shape[2:]).to(device).decode(sight.offsets[0])
+        predicted = detector(rgb)
+        boxes = Places.of(*rgb.shape[2:]).to(device).decode(predicted.offsets[0])
 
     def array(values: Tensor) -> NDArray[np.float64]:
         return values.cpu().numpy().astype(np.float64)
 
-    corners, scores = array(boxes), array(sight.scores[0])
+    corners, scores = array(boxes), array(predicted.scores[0])
     sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     found = suppressed(sides, scores.max(axis=1), scores.argmax(axis=1), overlap=_SAME)
     sure = found.scores >= score
@@ -76,7 +72,7 @@ def _seen(hr: NDArray[np.uint8], detector: Detector, *, score: float) -> NDArray
 
 
 def _stated(pairs: Sequence[Pair], file: Path, *, n_classes: int) -> list[Pair]:
-    """Take the objects from a file in COCO's format; photographs beside those in it have none."""
+    """Take the objects from a file in COCO's format; photographs that are not in it have none."""
     true = read_boxes(file)
     if len(true.categories) != n_classes:
         raise DataError(

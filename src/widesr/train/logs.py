@@ -1,4 +1,4 @@
-"""Writes what curves are drawn from: a line of JSON per validation, and TensorBoard's files."""
+"""Writes the logs of a run: a line of JSON per validation, and TensorBoard's files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ class Write(Protocol):
     """A function that adds a validation to the logs."""
 
     def __call__(self, values: Mapping[str, Any], sheet: NDArray[np.uint8]) -> None:
-        """Add numbers by name, `step` among them, and the picture sheet, (H, W, 3)."""
+        """Add values by name, including `step`, and the picture sheet, (H, W, 3)."""
 
 
 @contextmanager
 def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
-    """Let validations be added to `log.jsonl` in a folder, and to TensorBoard's files below it.
+    """Open `log.jsonl` in a folder, and TensorBoard's files below it, to add validations.
 
-    What a killed run wrote of steps after `step` goes.
+    Entries that a killed run wrote for steps after `step` are removed.
 
     Raises:
         MissingExtraError: TensorBoard is not installed.
@@ -75,7 +75,7 @@ def _open_tensorboard(folder: Path, *, step: int) -> "SummaryWriter":
 
 
 def _cut(path: Path, step: int) -> None:
-    """Take out of a log what a killed run wrote after the state that is gone on from."""
+    """Remove the lines that a killed run wrote after the step that it resumes from."""
     if not path.exists():
         return
     *whole, _half = path.read_text(encoding="utf-8").split("\n")

@@ -1,4 +1,4 @@
-"""Trains: a recipe and photographs in, weights and a log out; resumes where it stopped."""
+"""Trains networks: a recipe and photographs in, weights and a log out; resumes stopped runs."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.photographs import Photographs, gather
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import parts, way_at
+from widesr.train.schedule import parts, settings_at
 from widesr.train.signals import held_back
 from widesr.train.tables import Scores
 
@@ -53,44 +53,46 @@ def train(
 ) -> Path:
     """Train a network and write weights, run states, logs and a picture sheet to `out`.
 
-    Weights are `{recipe.name}.safetensors`, as they are last, and `{recipe.name}.best.safetensors`,
-    as they validated best.
+    The last weights are `{recipe.name}.safetensors`, and those that validated best
+    `{recipe.name}.best.safetensors`.
 
-    Ctrl-C ends the run after the step or validation that it is in, with all that it learned kept;
-    a second Ctrl-C ends it at once. Several processes that torchrun started are one run: each
-    learns from its share of every batch, and the first writes, reports and notices.
+    Ctrl-C ends the run after the current step or validation and keeps everything that was learned;
+    a second Ctrl-C ends it at once. Several processes that torchrun started form one run: each
+    learns from its share of every batch, and the first writes, reports and gives notices.
 
     Args:
-        recipe: All that decides what is learned.
-        data: A folder of HR photographs, looked through with the folders below it; one with LR
-            beside HR, as DIV2K has it; or a pack. A MANIFEST.csv (columns `file`, `licence`,
-            `origin`) in it names the licences for the model's card. Or what `open_photographs` or
-            `load_photographs` made of it for this recipe. Networks that look at several frames
-            learn from a folder of clips, which are folders of frames.
-        out: Folder for the results; made where it is missing.
-        resume: Go on from the newest whole run state in `out`, with the same recipe: on the same
-            machine and device to the same weights, bit for bit, as a run that never stopped.
-            "auto": if there is one. A process that torchrun started anew always means "auto".
+        recipe: Everything that decides what is learned.
+        data: A folder of HR photographs, searched with the folders below it; a folder with LR
+            beside HR, as in DIV2K; or a pack. A MANIFEST.csv in it (columns `file`, `licence`,
+            `origin`) names the licences for the model's card. Instead of a path, the result of
+            `open_photographs` or `load_photographs` for this recipe. Networks that read several
+            frames learn from a folder of clips, each of which is a folder of frames.
+        out: Folder for the results; created if it is missing.
+        resume: Continue from the newest intact run state in `out`, with the same recipe. On the
+            same machine and device, the weights are the same, bit for bit, as those of a run that
+            never stopped. "auto" resumes if there is a state, and is the default for processes that
+            torchrun restarted.
         init: Weights, a model file or the name of a model to begin with, grown to the size
-            of the recipe's network; for another scale, its tail and skip start anew.
-        threads: CPU threads; None leaves torch's choice.
-        device: The device to train on; what is written can be loaded anywhere.
+            of the recipe's network. At another scale, its tail and skip start from random weights.
+        threads: Number of CPU threads; None leaves the choice to torch.
+        device: The device to train on; the files can be loaded on any device.
         on_progress: Called every few steps.
-        on_teacher: Called before the first step with the pictures that the teacher has made, and
-            those in all. They are kept in the pack, or in `out`, and made once.
-        on_notice: Called with a sentence on what the user should know and the run can live with.
+        on_teacher: Called before the first step with the number of pictures that the teacher has
+            made and the number of all. They are made once and kept, in the pack or in `out`.
+        on_notice: Called with a sentence that the user should read about anything that does not
+            stop the run.
 
     Returns:
-        The weights file: the moving average, weight norm still in it.
+        The weights file: the moving average of the weights, with weight norm still in it.
 
     Raises:
-        DataError: Photographs that cannot be used.
-        CheckpointError: Nothing to resume from, the state of another recipe, weights that do not
-            load or cannot grow, or a folder that takes no file.
-        ModelNotFoundError: No model of the name to start from.
+        DataError: The photographs cannot be used.
+        CheckpointError: There is nothing to resume from, the state is of another recipe, the
+            weights cannot be loaded or grown, or the folder takes no file.
+        ModelNotFoundError: There is no model with the name to begin with.
         TrainingError: The loss explodes again and again, there is no such device, or another
             process of the run could not go on.
-        MissingExtraError: `log.tensorboard` without TensorBoard.
+        MissingExtraError: `log.tensorboard` is set, and TensorBoard is not installed.
         RecipeError: The teacher is of another scale.
     """
     with joined(find_device(device)) as world, ExitStack() as open_files:
@@ -98,7 +100,7 @@ def train(
         run = world.together(
             lambda: prepare(
                 recipe,
-                init=init if world.is_main else None,  # the others get its weights
+                init=init if world.is_main else None,  # the other processes receive its weights
                 threads=threads,
                 device=device,
                 world=world,
@@ -106,7 +108,7 @@ def train(
         )
         if recipe.optim.precision == "fp16" and run.device.type == "cpu":
             tell('fp16 is slow on a CPU; optim.precision = "bf16" is what it is quick in')
-        restarted = world.any(was_restarted())  # the count is not the same on all machines
+        restarted = world.any(was_restarted())  # torchrun's count differs between machines
         _begin(run, out, resume=resume or (restarted and "auto"), on_notice=tell)
         photographs = gather(data, run, out, on_teacher=on_teacher, on_notice=tell)
         loader = open_files.enter_context(_loader(run, photographs))
@@ -134,8 +136,8 @@ def prepare(
     device: Device,
     world: World = ALONE,
 ) -> Run:
-    """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
-    smallest = min(part.way.batch for part in parts(recipe))
+    """Make the run of a recipe at step 0, with all randomness seeded; see `train`."""
+    smallest = min(part.settings.batch for part in parts(recipe))
     if smallest < world.size:
         raise TrainingError(
             f"a batch of {smallest} cannot be shared by {world.size} processes; start no more than "
@@ -152,18 +154,18 @@ def prepare(
 
 
 def _loader(run: Run, photographs: Photographs) -> Loader:
-    """Draw the batches of the run, and cut this process' share."""
-    recipe, way = run.recipe, way_at(run.recipe, run.step)
+    """Make the loader of this process' share of the batches."""
+    recipe, settings = run.recipe, settings_at(run.recipe, run.step)
     loader = Loader(
         photographs.training,
         scale=recipe.network.scale,
-        lr_patch=way.lr_patch,
-        batch=way.batch,
+        lr_patch=settings.lr_patch,
+        batch=settings.batch,
         seed=recipe.seed,
         candidates=recipe.data.candidates,
         rank=run.world.rank,
         world_size=run.world.size,
-        # A CPU learns so slowly that one keeps up; a GPU does not.
+        # One worker keeps up with a CPU, which learns slowly, but not with a GPU.
         workers=1 if run.device.type == "cpu" else min(16, os.cpu_count() or 1),
         span=recipe.span,
     )
@@ -182,10 +184,10 @@ def _make_folder(out: Path) -> None:
 
 
 def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: OnNotice) -> None:
-    """Take the run to where it is to begin, which the leading process decides for all.
+    """Restore the state that the run resumes from, if any; the main process finds it for all.
 
     Raises:
-        CheckpointError: There is a run in `out` that is not to be gone on with, or none that is.
+        CheckpointError: `out` holds a run but `resume` is False, or holds none that can be resumed.
     """
     world = run.world
 
@@ -245,16 +247,12 @@ def _take_steps(
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
             if validates:
-                scores = _validate(checkpointer, world)
                 try:
-                    guard.watch_lattice(scores.lattice)
+                    _validate_and_keep(run, checkpointer, guard)
                 except ExplosionError as error:
                     go_back(error)
                     continue
-                run.scores = scores
-                world.together(checkpointer.report_and_keep if checkpointer else ignore)
-                guard.settle()
-                stops = world.any(bool(interrupts))  # it takes longer than a step
+                stops = world.any(bool(interrupts))  # validation takes longer than a step
             elif stops:
                 world.together(checkpointer.keep if checkpointer else ignore)
             if stops:
@@ -262,28 +260,41 @@ def _take_steps(
 
 
 def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
-    """Take one step, and look whether it did the run good.
+    """Take one step, and let the guard check it.
 
     Raises:
-        ExplosionError: It did not.
+        ExplosionError: The run is no longer sound.
     """
     began = time.perf_counter()
-    way = way_at(run.recipe, run.step)
-    loader.rearrange(lr_patch=way.lr_patch, batch=way.batch)
+    settings = settings_at(run.recipe, run.step)
+    loader.rearrange(lr_patch=settings.lr_patch, batch=settings.batch)
     learned = run.advance(loader.next())
     run.seconds += time.perf_counter() - began
     guard.watch(learned)
     return learned
 
 
+def _validate_and_keep(run: Run, checkpointer: Checkpointer | None, guard: Guard) -> None:
+    """Validate the run, write its files, and accept its state as sound.
+
+    Raises:
+        ExplosionError: A checkerboard shows; nothing was written.
+    """
+    scores = _validate(checkpointer, run.world)
+    guard.watch_lattice(scores.lattice)
+    run.scores = scores
+    run.world.together(checkpointer.report_and_keep if checkpointer else ignore)
+    guard.settle()
+
+
 def _validate(checkpointer: Checkpointer | None, world: World) -> Scores:
-    """Validate in the main process, and give its scores to all."""
+    """Validate in the main process, and send its scores to all."""
     found = world.together(checkpointer.validate if checkpointer else Scores)
     return Scores(*json.loads(world.broadcast(json.dumps(found).encode())))
 
 
 def which_commit() -> str:
-    """Name the widesr that trains: its commit in a checkout, else its version."""
+    """Name the version of widesr that trains: its commit in a checkout, else the release."""
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
@@ -292,7 +303,7 @@ def which_commit() -> str:
         return done.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", __file__)  # else the repository is somebody else's
+        git("ls-files", "--error-unmatch", __file__)  # fails in a repository other than widesr's
         return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return f"widesr {__version__}"

@@ -1,4 +1,4 @@
-"""Measures how far a picture is from the one that is learned."""
+"""Measures how far a picture is from its target."""
 
 from collections.abc import Callable
 
@@ -10,25 +10,25 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 _CHARBONNIER_EPSILON = 1e-3
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Shares of the scales of MS-SSIM, the finest first."""
+"""Weights of the scales of MS-SSIM, the finest first."""
 _CELL = 16
-"""Side in LR pixels of the squares in which a lattice is looked for."""
+"""Side, in LR pixels, of the squares in which a lattice is measured."""
 _AROUND = 2
-"""HR pixels on each side of one, within whose range it may be without being a halo."""
+"""Reach of the window, in HR pixels on each side, whose range SR may fill without being a halo."""
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM, in pixels: no picture may be smaller."""
 
 
 def _charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
-    """L1 that is smooth near zero. Source: Lai et al., "LapSRN", 2017, with its epsilon."""
+    """Measure L1, smoothed near zero. Source: Lai et al., "LapSRN", 2017, with its epsilon."""
     return ((sr - hr).square() + _CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
 def _ms_ssim(sr: Tensor, hr: Tensor) -> Tensor:
-    """1 - MS-SSIM over the channels of RGB, on as many of its five scales as the pictures have.
+    """Measure 1 - MS-SSIM over the channels of RGB, on as many of its five scales as fit.
 
     Source: Wang et al., "Multiscale structural similarity for image quality assessment", 2003; the
-    weights of the scales that are there are made to sum to 1.
+    weights of the scales that fit are rescaled to sum to 1.
     """
     side = min(sr.shape[2:])
     n_scales = min(len(_SCALES), (side // SSIM_WINDOW).bit_length())
@@ -39,13 +39,13 @@ def _ms_ssim(sr: Tensor, hr: Tensor) -> Tensor:
             sr, hr = F.avg_pool2d(sr, 2), F.avg_pool2d(hr, 2)
         structure, light = _ssim_parts(sr, hr)
         found = structure * light if i == n_scales - 1 else structure
-        # Below zero there would be no power, and its slope at zero would be infinite.
+        # The power is not defined below zero, and its slope at zero is infinite.
         product = product * found.mean(dim=(1, 2, 3)).clamp(min=1e-4) ** share
     return 1 - product.mean()
 
 
 def _ssim_parts(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast with structure, and light, of each window: (N, 3, h, w)."""
+    """Compute the contrast-structure and luminance terms of SSIM in each window, (N, 3, h, w)."""
     taps = torch.arange(SSIM_WINDOW, device=sr.device, dtype=sr.dtype) - SSIM_WINDOW // 2
     taps = torch.exp(-taps.square() / (2 * 1.5**2))
     taps = taps / taps.sum()
@@ -62,7 +62,7 @@ def _ssim_parts(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _focal_frequency(sr: Tensor, hr: Tensor) -> Tensor:
-    """Squared difference of spectra, the more of each frequency the farther it is off.
+    """Square the difference between the spectra, and weight each frequency by its error.
 
     Source: Jiang et al., "Focal Frequency Loss for Image Reconstruction and Synthesis", 2021, with
     alpha = 1 and the spectrum of the whole patch.
@@ -75,9 +75,9 @@ def _focal_frequency(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def _overshoot(sr: Tensor, hr: Tensor) -> Tensor:
-    """Distance beyond the lightest and the darkest pixel of HR around, of 5x5: halos and rings.
+    """Measure how far SR is beyond the lightest and darkest HR pixel of 5x5: halos and rings.
 
-    Source: our own; small print gets rims that are brighter than its paper.
+    Source: our own; networks draw rims around small print that are brighter than its paper.
     """
     side = 2 * _AROUND + 1
     lightest = F.max_pool2d(hr, side, stride=1, padding=_AROUND)
@@ -86,14 +86,14 @@ def _overshoot(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def lattice(sr: Tensor, hr: Tensor, *, scale: int) -> Tensor:
-    """Measure the pattern that comes again at each LR pixel: the checkerboard of an upsampler.
+    """Measure the pattern that repeats at each LR pixel: the checkerboard of an upsampler.
 
     The error at each of the `scale`**2 places within an LR pixel is averaged over squares of 16x16
     LR pixels (or over the patch, if that is smaller), squared, and multiplied by the number of
     pixels that were averaged. Without a pattern this is the mean squared error; a pattern counts
     256 times as much.
 
-    Source: our own; networks that learn by strided features alone show such a pattern after a
+    Source: our own; networks that are trained on strided features alone show such a pattern after a
     hundred steps.
     """
     side = min(_CELL, *(length // scale for length in sr.shape[2:]))
@@ -102,7 +102,7 @@ def lattice(sr: Tensor, hr: Tensor, *, scale: int) -> Tensor:
 
 
 def _in_fp32(loss: Loss) -> Loss:
-    """Leave the arithmetic of a loss in float32, where the networks have less."""
+    """Compute a loss in float32, even if the networks use a lower precision."""
 
     def found(sr: Tensor, hr: Tensor) -> Tensor:
         with torch.autocast(sr.device.type, enabled=False):
@@ -119,4 +119,4 @@ LOSSES: dict[str, Loss] = {
     "focal_frequency": _focal_frequency,
     "overshoot": _overshoot,
 }
-"""Losses of SR and HR, (N, 3, H, W) float32 in [0, 1], each a scalar."""
+"""Losses that compare SR and HR, (N, 3, H, W) float32 in [0, 1]; each returns a scalar."""

@@ -1,4 +1,4 @@
-"""Reads TOML files that people name: by name from the package, others by path."""
+"""Reads TOML files that users name: those of the package by name, others by path."""
 
 import json
 import tomllib
@@ -18,7 +18,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dict[str, Any]]:
-    """Read a file: where it is, and its keys and values.
+    """Read a file, and return its path with its keys and values.
 
     Args:
         name_or_path: The name of a file in `folder`, or a path, which ends in ".toml".
@@ -26,7 +26,7 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
         what: The word for such a file in messages: "recipe", "study".
 
     Raises:
-        RecipeError: No such file, one of another ending, or not TOML.
+        RecipeError: There is no such file, its name does not end in ".toml", or it is not TOML.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -50,10 +50,10 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
 
 
 def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:
-    """Read a recipe: where it is, and its keys and values, those of its `base` among them.
+    """Read a recipe, and return its path with its keys and values, including those of its `base`.
 
     Raises:
-        RecipeError: No such file, not TOML, or its base is no recipe of the package.
+        RecipeError: There is no such file, it is not TOML, or its base is not in the package.
     """
     path, values = read_named(name_or_path, folder=RECIPES, what="recipe")
     values.setdefault("name", path.stem)
@@ -66,13 +66,13 @@ def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:
             f"{nearest(base, known)}"
         )
     below = read_recipe(base)[1]
-    if "loss" in values:  # which stands in place of the base's only loss
+    if "loss" in values:  # the table replaces the single loss of the base
         below.get("optim", {}).pop("loss", None)
     return path, _over(below, values)
 
 
 def as_toml(values: Mapping[str, Any], *, above: str = "") -> str:
-    """Write keys and values as TOML; `above` begins the names of the tables among them."""
+    """Write keys and values as TOML; the names of the tables among them begin with `above`."""
     keys, tables = "", ""
     for key, value in values.items():
         name = f"{above}{key}"
@@ -86,7 +86,7 @@ def as_toml(values: Mapping[str, Any], *, above: str = "") -> str:
 
 
 def _over(below: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay keys over those of a base; tables key by key."""
+    """Lay values over those of a base, tables key by key."""
     both = {
         key: _over(below[key], value)
         for key, value in values.items()

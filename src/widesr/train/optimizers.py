@@ -16,11 +16,11 @@ _NEWTON_SCHULZ_STEPS = 5
 
 
 class Muon(Optimizer):
-    """Step along the momentum of each kernel, its singular values all brought near 1.
+    """Step along the momentum of each kernel, with all its singular values brought near 1.
 
-    A kernel (O, I, kh, kw) is seen as a matrix O x (I kh kw). Newton-Schulz iterations
-    orthogonalise it, and the step is scaled by sqrt(max(1, O / (I kh kw))), so that one learning
-    rate fits kernels of any shape.
+    The momentum of a kernel (O, I, kh, kw) is treated as a matrix O x (I kh kw). Newton-Schulz
+    iterations orthogonalise it, and the step is scaled by sqrt(max(1, O / (I kh kw))), so that one
+    learning rate fits kernels of any shape.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, with its
     coefficients; momentum is Nesterov's.
@@ -34,12 +34,12 @@ class Muon(Optimizer):
         momentum: float,
         precision: torch.dtype = torch.bfloat16,
     ) -> None:
-        """Take kernels of four dimensions.
+        """Set up the optimizer for kernels of four dimensions.
 
         Args:
             kernels: The kernels that are learned.
-            lr: The change of a matrix in a step, in its largest singular value.
-            momentum: Decay of the mean of the gradients.
+            lr: The largest singular value of the change of a matrix in a step.
+            momentum: Decay of the running mean of the gradients.
             precision: The precision of the iterations. bf16 takes half the time, but depends more
                 on the order in which gradients were summed.
         """
@@ -48,11 +48,11 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move each kernel that has a gradient."""
+        """Update each kernel that has a gradient."""
         assert closure is None
         for group in self.param_groups:
             learned = [kernel for kernel in group["params"] if kernel.grad is not None]
-            # Kernels of one shape are one batch: many small products take longer than a large one.
+            # Kernels of one shape form a batch: many small products take longer than a large one.
             for shape, alike in groupby(sorted(learned, key=_shape), key=_shape):
                 kernels = list(alike)
                 momenta = [self._momentum(kernel, group["momentum"]) for kernel in kernels]
@@ -63,7 +63,7 @@ class Muon(Optimizer):
                     kernel.add_(update.view(shape), alpha=-group["lr"] * scale)
 
     def _momentum(self, kernel: nn.Parameter, decay: float) -> Tensor:
-        """Update the running mean of a kernel's gradients, and look one step ahead of it."""
+        """Update the running mean of a kernel's gradients, and return it one step ahead."""
         assert kernel.grad is not None
         state = self.state[kernel]
         if "momentum" not in state:
@@ -81,8 +81,8 @@ def _shape(kernel: nn.Parameter) -> torch.Size:
 def orthogonalized(matrices: Tensor) -> Tensor:
     """Bring the singular values of each matrix (N, rows, columns) near 1.
 
-    Five steps of a quintic that rises steeply at 0 leave them between about 0.7 and 1.2, which
-    is as good for an optimizer as 1. A matrix of zeros stays one.
+    Five iterations of a quintic that rises steeply at 0 leave the values between about 0.7 and 1.2,
+    which is as good for an optimizer as 1. A matrix of zeros stays zero.
     """
     a, b, c = _QUINTIC
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -96,16 +96,16 @@ def orthogonalized(matrices: Tensor) -> Tensor:
 
 
 class Optimizers:
-    """The optimizers of a run as one: each parameter belongs to exactly one of them.
+    """The optimizers of a run, used as one; each parameter belongs to exactly one of them.
 
-    The first has the learning rate of the schedule; Muon's keeps its ratio to it.
+    The first has the schedule's learning rate, and Muon's keeps a fixed ratio to it.
     """
 
     def __init__(self, optim: OptimTable, network: nn.Module) -> None:
-        """Share out the parameters of a network.
+        """Divide the parameters of a network among the optimizers.
 
         Raises:
-            TrainingError: Muon is to learn layers that the network does not have.
+            TrainingError: Muon should learn layers that the network does not have.
         """
         muon, rest = _shared_out(network, optim.muon.layers if optim.muon else ())
         adam: Adam | AdamW
@@ -123,7 +123,7 @@ class Optimizers:
             self._all.append((kernels, ratio))
 
     def __iter__(self) -> Iterator[Optimizer]:
-        """Go through them, in an order that does not change."""
+        """Iterate over the optimizers, always in the same order."""
         return (optimizer for optimizer, _ in self._all)
 
     def set_learning_rate(self, learning_rate: float) -> None:
@@ -133,7 +133,7 @@ class Optimizers:
                 group["lr"] = learning_rate * ratio
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         for optimizer in self:
             optimizer.zero_grad()
 
@@ -142,7 +142,7 @@ class Optimizers:
         return moments_of(self)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over copies of what `state` gave."""
+        """Restore what `state` returned; the tensors are copied."""
         load_moments(self, state)
 
 
@@ -152,7 +152,7 @@ def gradients_of(network: nn.Module) -> list[Tensor]:
 
 
 def moments_of(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
-    """Return all moments, by `{parameter}.{moment}`; parameters are counted through."""
+    """Return all moments by `{parameter}.{moment}`; parameters are numbered across optimizers."""
     return {
         f"{first + index}.{name}": moment
         for first, optimizer in _counted(optimizers)
@@ -162,7 +162,7 @@ def moments_of(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
 
 
 def load_moments(optimizers: Iterable[Optimizer], state: Mapping[str, Tensor]) -> None:
-    """Let optimizers take over copies of what `moments_of` gave."""
+    """Load copies of what `moments_of` returned into optimizers."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in state.items():
         index, key = name.split(".", 1)
@@ -175,7 +175,7 @@ def load_moments(optimizers: Iterable[Optimizer], state: Mapping[str, Tensor]) -
 
 
 def _counted(optimizers: Iterable[Optimizer]) -> Iterator[tuple[int, Optimizer]]:
-    """Give each optimizer with the number of parameters before its own."""
+    """Yield each optimizer with the number of parameters before its own."""
     first = 0
     for optimizer in optimizers:
         yield first, optimizer
@@ -187,7 +187,7 @@ def _shared_out(
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Split the parameters into the kernels of some layers, and the rest.
 
-    Depthwise kernels are no matrices to speak of, and belong to the rest.
+    Depthwise kernels, which make poor matrices, belong to the rest.
     """
     kernels = {
         name: parameter

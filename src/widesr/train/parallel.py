@@ -1,9 +1,10 @@
 """Runs one training in several processes, on one machine or many, as `torchrun` starts them.
 
-Each process holds the whole network and learns from its share of every batch; the sum of their
-gradients is what one process would have had from all of it. They are added up in one collective
-call over one buffer, and not by DistributedDataParallel: that cuts them into buckets whose order
-it learns in the first step and has forgotten after a resume, and with it the order of the sums.
+Each process holds the whole network and learns from its share of every batch. The sum of their
+gradients is the gradient that a single process would get from the whole batch. One collective call
+sums the gradients in one buffer, in place of DistributedDataParallel. That would cut them into
+buckets, whose order it learns in the first step and forgets on a resume, and with it the order of
+the sums.
 """
 
 import os
@@ -25,9 +26,10 @@ from torch.distributed.rendezvous import rendezvous
 
 from widesr.errors import TrainingError, WidesrError, first_line
 
-# torch.distributed.nn.functional, which an optimizer's first step imports, has the group of that
-# moment as a default of its functions. Imported while there is none, it keeps no group alive: else
-# gloo's threads would outlive `joined`, and could abort a process at its very end (torch 2.13).
+# An optimizer's first step imports torch.distributed.nn.functional, whose functions take the
+# process group of that moment as a default. Imported here, while there is no group, it keeps none
+# alive. Otherwise gloo's threads would outlive `joined`, and could abort a process at its very end
+# (torch 2.13).
 
 Made = TypeVar("Made")
 _MEETING_S = 900
@@ -35,12 +37,12 @@ _POLL_S = 0.05
 
 
 class PeerError(TrainingError):
-    """Another process of the run could not go on, and says why."""
+    """The error that another process of the run could not go on; that process says why."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run as one of them sees them; alone, nothing here does anything."""
+    """The processes of a run as one of them sees them; a process alone exchanges nothing."""
 
     rank: int = 0
     size: int = 1
@@ -49,11 +51,11 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """True in the process that writes the files, the log and what people read."""
+        """True in the process that writes the files and the log, and reports to the user."""
         return self.rank == 0
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor, float32, by its sum over all processes, the same bits in each.
+        """Replace each float32 tensor by its sum over all processes, bit for bit the same in each.
 
         Raises:
             TrainingError: Another process has ended.
@@ -70,12 +72,12 @@ class World:
             )
 
     def gather(self, mine: Tensor, total: int) -> Tensor:
-        """Put the rows of all processes together, in the order of one process' batch.
+        """Concatenate the rows of all processes, in the order of a single process' batch.
 
         Args:
-            mine: This process' rows, float32, as the loader shares out a batch; they keep their
-                gradient, the others have none.
-            total: Rows of all processes.
+            mine: This process' rows, float32, as the loader shares out a batch. They keep their
+                gradient; the others have none.
+            total: The number of rows of all processes together.
 
         Raises:
             TrainingError: Another process has ended.
@@ -90,17 +92,17 @@ class World:
         return torch.cat([rows[:start], mine, rows[end:]])
 
     def any(self, mine: bool) -> bool:
-        """Tell if it holds in any process; all get the same answer."""
+        """Return whether `mine` is true in any process; all processes get the same answer."""
         return self._least(0 if mine else 1) == 0
 
     def together(self, make: Callable[[], Made]) -> Made:
-        """Do what may fail in one process only: then all stop, and the first that failed says why.
+        """Call a function that may fail in one process only; all processes stop if it fails in any.
 
-        None goes on before all are done.
+        The first process that failed raises its own error. No process goes on before all are done.
 
         Raises:
             WidesrError: The error that `make` raised here.
-            PeerError: It failed in another process.
+            PeerError: `make` failed in another process.
         """
         failed: WidesrError | None = None
         made: list[Made] = []
@@ -116,7 +118,7 @@ class World:
         return made[0]
 
     def broadcast(self, data: bytes) -> bytes:
-        """Give the bytes of the main process to all; what the others bring is dropped."""
+        """Send the bytes of the main process to all; the bytes of the others are ignored."""
         if self.size == 1:
             return data
         length = torch.tensor(len(data), device=self.device)
@@ -144,18 +146,18 @@ ALONE = World()
 
 
 def is_launched() -> bool:
-    """Tell if torchrun, or a launcher with its variables, started this process with others."""
+    """Return whether torchrun, or a launcher with its variables, started several processes."""
     wanted = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     return all(name in os.environ for name in wanted) and int(os.environ["WORLD_SIZE"]) > 1
 
 
 def is_main() -> bool:
-    """Tell if this process speaks for the run, before it has joined it."""
+    """Return whether this is the main process of the run, before it has joined the others."""
     return not is_launched() or os.environ["RANK"] == "0"
 
 
 def was_restarted() -> bool:
-    """Tell if torchrun started this process in place of one that had ended."""
+    """Return whether torchrun started this process in place of one that had ended."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
@@ -166,12 +168,12 @@ def local_rank() -> int:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Join the processes that were started beside this one; alone where there are none.
+    """Join the processes that were started beside this one; yield `ALONE` if there are none.
 
-    By gloo on CPUs, by nccl on GPUs.
+    They communicate by gloo on CPUs, and by nccl on GPUs.
 
     Raises:
-        TrainingError: They do not find one another.
+        TrainingError: The processes do not find one another.
     """
     if not is_launched():
         yield ALONE
@@ -205,11 +207,11 @@ class _Store(Protocol):
 
 
 def _attempt(store: _Store, rank: int, size: int) -> str:
-    """Agree on a name that no group of processes had before.
+    """Agree on a name that no earlier group of processes had.
 
-    torchrun keeps one store while it starts groups anew (torch 2.13), with the addresses of dead
-    processes in it, and its count of restarts is not the same on all machines. So the first
-    process offers a name to those that it hears, until each has found itself in the offer.
+    When torchrun restarts a group (torch 2.13), it keeps the store, with the addresses of dead
+    processes in it, and its count of restarts differs between machines. The first process therefore
+    offers a name to the processes that it hears, until each has found itself in the offer.
     """
     ours = secrets.token_hex(8)
     others = range(1, size)
@@ -234,7 +236,7 @@ def _attempt(store: _Store, rank: int, size: int) -> str:
 
 @contextmanager
 def _company() -> Iterator[None]:
-    """Turn the failure of a collective call into one line."""
+    """Convert the failure of a collective call to an error of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -246,5 +248,5 @@ def _company() -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """Return what torch said first, without the place in its source and its advice."""
+    """Return the first sentence of torch's message, without its place in torch's source."""
     return re.sub(r"^\[[^]]*\.cc:\d+\] ", "", first_line(error)).partition(". ")[0]

@@ -1,4 +1,4 @@
-"""Gathers what a run learns from: photographs, a teacher's pictures of them, their objects."""
+"""Gathers the data of a run: photographs, a teacher's pictures of them, and their objects."""
 
 import hashlib
 import socket
@@ -27,19 +27,19 @@ class Photographs(NamedTuple):
 
     training: list[Pair]
     held_out: list[Pair]
-    """The middles of the photographs that are held out."""
+    """The centres of the photographs that are held out."""
     sources: tuple[TrainingData, ...]
     pack: Path | None = None
-    """The pack that they come from, if any: a teacher's pictures are kept there."""
+    """The pack that the photographs come from, if any; a teacher's pictures are kept in it."""
 
 
 def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
-    """List what a recipe takes from a folder, of clips where it learns these, or from a pack.
+    """List the photographs or clips that a recipe takes from a folder or a pack.
 
-    What is open already stays as it is.
+    A source that is already open is returned as it is.
 
     Raises:
-        DataError: Nothing that can be used.
+        DataError: There is nothing that can be used.
     """
     if not isinstance(data, Path):
         return data
@@ -56,13 +56,13 @@ def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
 def load_photographs(
     data: Path | Source, recipe: Recipe, *, on_notice: OnNotice = ignore
 ) -> Photographs:
-    """Load what a recipe takes from a folder or a pack; runs that take the same can share.
+    """Load the photographs that a recipe takes from a folder or a pack.
 
-    Arguments and errors are those of `train`.
+    Runs that take the same ones can share them. Arguments and errors are those of `train`.
     """
     scale, wanted = recipe.network.scale, recipe.data
     source = open_photographs(data, recipe)
-    lr_patch = max(part.way.lr_patch for part in parts(recipe))
+    lr_patch = max(part.settings.lr_patch for part in parts(recipe))
     names = large_enough(source, scale=scale, lr_patch=lr_patch, on_notice=on_notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
@@ -79,10 +79,10 @@ def load_photographs(
 
 
 def _long_enough(pairs: list[Pair], recipe: Recipe, *, on_notice: OnNotice) -> list[Pair]:
-    """Leave out clips that are shorter than what a recurrent network learns from, and say so.
+    """Leave out clips that are too short for a recurrent network to learn from, and say so.
 
     Raises:
-        DataError: None is left.
+        DataError: No clip is left.
     """
     span = recipe.span
     if not span.learns_all:
@@ -109,7 +109,7 @@ def gather(
     on_teacher: Callable[[int, int], None],
     on_notice: OnNotice,
 ) -> Photographs:
-    """Load all that the processes of a run learn from; see `train` for the arguments and errors."""
+    """Load all data that a run's processes learn from; see `train` for the arguments and errors."""
     recipe, world = run.recipe, run.world
     photographs = world.together(
         lambda: (
@@ -127,10 +127,10 @@ def gather(
 
 
 def _require_same(photographs: Photographs, world: World) -> None:
-    """Hold all processes to the same photographs.
+    """Check that all processes have the same photographs.
 
     Raises:
-        DataError: This one has others than the leading one.
+        DataError: This process has other photographs than the main process.
     """
     names = [(pair.name, pair.lr.shape) for pair in photographs.training]
     ours = hashlib.sha256(repr(names).encode()).digest()
@@ -144,7 +144,7 @@ def _require_same(photographs: Photographs, world: World) -> None:
 def _teach(
     run: Run, photographs: Photographs, out: Path, *, on_progress: Callable[[int, int], None]
 ) -> Photographs:
-    """Put the teacher's pictures beside the photographs that are learned from."""
+    """Add the teacher's pictures to the photographs that the network learns from."""
     table, world = run.recipe.teacher, run.world
     assert table is not None
 
@@ -167,20 +167,20 @@ def _teach(
 
 
 def _label(run: Run, photographs: Photographs, out: Path) -> Photographs:
-    """Put the objects beside the photographs that are learned from."""
-    table, onlooker = run.recipe.detector, run.objective.onlooker
+    """Add their objects to the photographs that the network learns from."""
+    table, region_loss = run.recipe.detector, run.objective.region_loss
     assert table is not None
-    assert onlooker is not None
+    assert region_loss is not None
 
     def label() -> list[Pair]:
         folder = photographs.pack or out
-        return labelled(photographs.training, onlooker.detector, table, folder=folder)
+        return labelled(photographs.training, region_loss.detector, table, folder=folder)
 
     return photographs._replace(training=_main_first(run.world, label))
 
 
 def _main_first(world: World, make: Callable[[], list[Pair]]) -> list[Pair]:
-    """Make what is kept on the disk in the main process: others on the same disk find it made."""
+    """Make the pairs first in the main process, whose files others on the same disk then find."""
     first = world.together(lambda: make() if world.is_main else [])
     others = world.together(lambda: [] if world.is_main else make())
     return first or others

@@ -1,4 +1,4 @@
-"""Defines the recipe: everything that decides what a training run gives, in one TOML file."""
+"""Defines the recipe: everything that decides the result of a training run, in one TOML file."""
 
 from dataclasses import fields
 from difflib import get_close_matches
@@ -30,14 +30,14 @@ from widesr.train.tables import (
 
 
 def _network_in(info: ValidationInfo) -> NetworkConfig | None:
-    """Return the network of what was read so far; None if its tables are not valid."""
+    """Return the configuration of the network; None if `family` or `net` is not valid."""
     if not {"family", "net"} <= info.data.keys():
         return None
     return parse_config(info.data["family"], info.data["net"])
 
 
 class Recipe(Table):
-    """A training run, complete."""
+    """The complete description of a training run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
     source: str = "not stated"
@@ -52,20 +52,20 @@ class Recipe(Table):
     detector: Annotated[DetectorTable | None, Field(validate_default=True)] = None
     teacher: TeacherTable | None = None
     stage: Annotated[tuple[Stage, ...], Field(validate_default=True)] = ()
-    """The last steps of the run; those before them are learned as the tables say."""
+    """The last steps of the run; the steps before them follow the tables."""
     best: BestTable = BestTable()
     log: LogTable = LogTable()
 
     @model_validator(mode="before")
     @classmethod
     def _finish_is_a_stage(cls, values: Any) -> Any:  # noqa: ANN401 (of any kind)
-        """Read recipes of weights and runs that are older than stages."""
+        """Convert the recipes of weights and runs that are older than stages."""
         optim = values.get("optim") if isinstance(values, dict) else None
         if not isinstance(optim, dict):
             return values
         loss, steps = optim.get("finish_loss"), optim.get("finish_steps", 0)
         if (loss is None) != (not steps):
-            return values  # half of it was never a recipe
+            return values  # one of the two keys alone was never valid
         optim = {key: optim[key] for key in optim.keys() - {"finish_loss", "finish_steps"}}
         stages = {"stage": [{"loss": loss, "steps": steps}]} if steps else {}
         return {**values, "optim": optim, **stages}
@@ -180,7 +180,7 @@ class Recipe(Table):
 
     @property
     def terms(self) -> LossTable:
-        """The terms of the loss, outside of stages that have another."""
+        """The terms of the loss, outside stages that have a loss of their own."""
         if self.loss is not None:
             return self.loss
         assert self.optim.loss is not None
@@ -209,26 +209,27 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """Read a recipe: the name of one that comes with the package, or a path to a TOML file.
+    """Read a recipe of the package by its name, or a TOML file by its path.
 
     Raises:
-        RecipeError: No such recipe, not TOML, or keys and values that are wrong, all of them named.
+        RecipeError: There is no such recipe, it is not TOML, or some keys or values are wrong, all
+            of which are named.
     """
     path, values = read_recipe(name_or_path)
     return parse_recipe(values, origin=str(path))
 
 
 def parse_recipe(values: dict[str, Any], *, origin: str) -> Recipe:
-    """Make a recipe of keys and values; `origin` is what messages call it.
+    """Make a recipe from keys and values; messages call it `origin`.
 
     Raises:
-        RecipeError: Keys and values that are wrong, all of them named.
+        RecipeError: Some keys or values are wrong, all of which are named.
     """
     mistakes = _mistakes_in(values)
     if not mistakes:
         return Recipe.model_validate(values)
     family = str(values.get("family"))
-    if near := get_close_matches(family, FAMILIES, n=1):  # or [net] would wait for its name
+    if near := get_close_matches(family, FAMILIES, n=1):  # to check [net] now and not later
         more = _mistakes_in({**values, "family": near[0]})
         mistakes = [*mistakes, *(each for each in more if each not in mistakes)]
     raise recipe_error(origin, mistakes)
@@ -243,7 +244,7 @@ def _mistakes_in(values: dict[str, Any]) -> list[str]:
 
 
 def _known_keys(values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    """List all keys of a recipe by table, those of [net] as its family has them."""
+    """List all keys of a recipe by table; the keys of [net] are those of its family."""
     family = FAMILIES.get(str(values.get("family")))
     return {
         "": tuple(Recipe.model_fields),

@@ -1,4 +1,4 @@
-"""Words the mistakes of a recipe: each key, its value, what is allowed, the nearest name."""
+"""Words the mistakes in a recipe: the key, its value, what is allowed, and the nearest name."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,31 +20,31 @@ _EXPECTED = {
     "string_type": "text in quotes",
     "tuple_type": "a list",
 }
-"""Words of TOML, by pydantic's names of mistakes."""
+"""Expected values in words of TOML, by pydantic's types of errors."""
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _SHOWN = 60
-"""Letters of a wrong value that are repeated to the user."""
+"""Number of characters of a wrong value that a message repeats."""
 
 
 def list_mistakes(error: ValidationError, *, known: Mapping[str, Collection[str]]) -> list[str]:
-    """Say what is wrong, a sentence for each mistake.
+    """List the mistakes, a sentence for each.
 
     Args:
-        error: The error of a whole recipe. An error that a validator raised for a cause is listed
-            as that cause, under the key that was validated.
-        known: The keys that there are, by table; those above all tables are under "".
+        error: The error of a whole recipe. If a validator of it raised another validation error,
+            the mistakes of that are listed under the key that was validated.
+        known: The known keys, by table; those above all tables are under "".
     """
     return list(_sentences(error, (), known))
 
 
 def recipe_error(origin: str, mistakes: Sequence[str]) -> RecipeError:
-    """Refuse a recipe or a study, which messages call `origin`, for all of its mistakes at once."""
+    """Make one error of all mistakes in a recipe or a study, which the message calls `origin`."""
     count = f"{len(mistakes)} mistakes: " if len(mistakes) > 1 else ""
     return RecipeError(f"{origin}: {count}{'; '.join(mistakes)}")
 
 
 def nearest(found: object, allowed: Collection[str]) -> str:
-    """End a sentence with the allowed word that is spelt most alike, if any is."""
+    """Return the end of a sentence that suggests the most similar allowed word, if there is one."""
     near = get_close_matches(str(found).lower(), allowed, n=1)
     return f", did you mean {near[0]}?" if near else ""
 

@@ -1,8 +1,8 @@
-"""Compares what a detector sees in SR with what it should: the regions of objects, and the rest.
+"""Compares a detector's predictions on SR with their targets, in regions of objects and elsewhere.
 
 Source: Bai et al., "SOD-MTGAN: Small Object Detection via Multi-Task Generative Adversarial
-Network", 2018. As there, regions are boxes that a detector proposes, here on the photograph; those
-that overlap an object by a half are to be of its class, with its box.
+Network", 2018. As there, regions are boxes that a detector proposes, here on the photograph. The
+targets of a region that overlaps an object by at least half are the object's class and box.
 """
 
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.train.detector import Detector, Places, Sight
+from widesr.train.detector import Detector, Places, Predictions
 from widesr.train.tables import DetectorTable
 
 _OVERLAP = 0.5
-"""Least intersection over union of a region with its object."""
+"""Smallest intersection over union of a region with its object."""
 _LEAST = 1e-9
 """Score below which the surest region counts less: a detector may give exactly zero."""
 
 
 class Comparison(NamedTuple):
-    """The findings of a detector that looked at SR and at what it should be."""
+    """The features of SR and of the target in a detector, and the errors of its predictions."""
 
     sr: Tensor
     """Features of SR, (N, C, h, w), with their gradient."""
     target: Tensor
     """Features of the target, (N, C, h, w)."""
     terms: dict[str, Tensor]
-    """Findings of `apart`."""
+    """The result of `region_losses`."""
 
 
-class Onlooker:
-    """A frozen detector that is shown patches as large as the pictures that it is used on."""
+class RegionLoss:
+    """The loss by a frozen detector, which reads patches at the size that it is used on."""
 
     def __init__(self, table: DetectorTable, *, device: torch.device) -> None:
         """Read the detector.
@@ -47,55 +47,57 @@ class Onlooker:
         self._places = Places.of(table.side, table.side).to(device)
 
     def compare(self, sr: Tensor, target: Tensor, objects: Sequence[Tensor]) -> Comparison:
-        """Look at patches.
+        """Compare patches with their targets.
 
         Args:
             sr: The patches that the network made, (n, 3, H, H) in [0, 1], with their gradient.
             target: The patches that it should have made.
-            objects: The objects of each target, (m, 5), as in `Batch`; empty if no one has looked.
+            objects: The objects of each target, (m, 5), as in `Batch`; empty without labels.
         """
         zoom = self._side / target.shape[3]
         zooms = target.new_tensor([zoom, zoom, zoom, zoom, 1.0])
         times = len(target) // len(objects) if objects else 0
         with torch.no_grad():
-            photograph = self._look(target)
+            photograph = self._predict(target)
             own = [each * zooms for each in objects] * times
-            wanted = wanted_of(photograph, own, self._places)
-        seen = self._look(sr)
+            targets = targets_of(photograph, own, self._places)
+        predicted = self._predict(sr)
         with torch.autocast(sr.device.type, enabled=False):
-            terms = apart(seen, wanted)
-        return Comparison(seen.features, photograph.features, terms)
+            terms = region_losses(predicted, targets)
+        return Comparison(predicted.features, photograph.features, terms)
 
-    def _look(self, pictures: Tensor) -> Sight:
-        sight: Sight = self.detector(F.interpolate(pictures, size=self._side, mode="bilinear"))
-        return sight
+    def _predict(self, pictures: Tensor) -> Predictions:
+        resized = F.interpolate(pictures, size=self._side, mode="bilinear")
+        predicted: Predictions = self.detector(resized)
+        return predicted
 
 
-class Wanted(NamedTuple):
-    """The sight of a batch of pictures that a detector should have."""
+class Targets(NamedTuple):
+    """The predictions that a detector should make for a batch of pictures."""
 
     scores: Tensor
     """Scores of each class at each place, (N, P, K)."""
     offsets: Tensor
-    """Offsets of the object's box where a region is, (N, P, 4)."""
+    """Offsets of the object's box at each region of an object, (N, P, 4)."""
     shares: Tensor
-    """Share of a region in its object: those of each object sum to 1; 0 elsewhere, (N, P)."""
+    """Share of a region in its object, (N, P): 1 in sum over each object, and 0 elsewhere."""
     counts: Tensor
-    """Weight of a place among all, (N, P). Large objects have many regions, and small ones few:
-    those of each object together count as one place does, whatever its size."""
+    """Weight of a place among all, (N, P). Large objects have many regions, and small ones few: the
+    regions of an object together count as one place does, whatever its size."""
 
 
-def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> Wanted:
-    """Say what a detector should see, by what it sees in the photograph and what is there.
+def targets_of(photograph: Predictions, objects: Sequence[Tensor], places: Places) -> Targets:
+    """Make the targets of a detector from its predictions on the photograph and from the objects.
 
-    The surest region of each object is to be sure, its other regions in proportion. Elsewhere, and
-    of other classes, the detector is to be as sure as it is of the photograph.
+    For the class of an object, the target score of its surest region is 1, and those of its other
+    regions are in proportion. Elsewhere, and for other classes, the target is the detector's score
+    on the photograph.
 
     Args:
-        photograph: The detector's sight of the photograph.
-        objects: The objects of each picture, (m, 5): left, top, right, bottom, in pixels that the
-            detector sees, and class.
-        places: The places of that sight.
+        photograph: The detector's predictions on the photograph.
+        objects: The objects of each picture, (m, 5): left, top, right, bottom, in pixels of the
+            detector's input, and class.
+        places: The places of the predictions.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()
     shares, counts = torch.zeros_like(scores[..., 0]), torch.ones_like(scores[..., 0])
@@ -112,30 +114,30 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
                 counts[n, at] = 1 / scores[n, at, kind].sum().clamp(min=1)
                 shares[n, at] = sure / sure.sum().clamp(min=_LEAST)
                 offsets[n, at] = Places(places.at[at], places.stride[at]).encode(box)
-    return Wanted(scores, offsets, shares, counts)
+    return Targets(scores, offsets, shares, counts)
 
 
-def apart(seen: Sight, wanted: Wanted) -> dict[str, Tensor]:
-    """Measure how far a sight is from the wanted one, each a mean over pictures.
+def region_losses(predicted: Predictions, targets: Targets) -> dict[str, Tensor]:
+    """Measure how far predictions are from their targets, as means over the pictures.
 
     Returns:
-        `classification`: cross-entropy of the scores above the least that there can be, added up
-        over places and classes, by the objects of the picture. `regression`: smooth L1 of the
-        offsets, by the same.
+        `classification`: cross-entropy of the scores less its smallest possible value, summed over
+        places and classes, and divided by the number of objects in the picture. `regression`:
+        smooth L1 of the offsets, divided by the same number.
     """
-    n_objects = wanted.shares.sum(dim=1).clamp(min=1.0)
-    entropy = F.binary_cross_entropy(wanted.scores, wanted.scores, reduction="none")
-    crossed = F.binary_cross_entropy(seen.scores, wanted.scores, reduction="none") - entropy
-    wrong = crossed.sum(dim=2) * wanted.counts
-    missed = F.smooth_l1_loss(seen.offsets, wanted.offsets, reduction="none").sum(dim=2)
+    n_objects = targets.shares.sum(dim=1).clamp(min=1.0)
+    entropy = F.binary_cross_entropy(targets.scores, targets.scores, reduction="none")
+    crossed = F.binary_cross_entropy(predicted.scores, targets.scores, reduction="none") - entropy
+    wrong = crossed.sum(dim=2) * targets.counts
+    missed = F.smooth_l1_loss(predicted.offsets, targets.offsets, reduction="none").sum(dim=2)
     return {
         "classification": (wrong.sum(dim=1) / n_objects).mean(),
-        "regression": ((missed * wanted.shares).sum(dim=1) / n_objects).mean(),
+        "regression": ((missed * targets.shares).sum(dim=1) / n_objects).mean(),
     }
 
 
 def _overlaps(boxes: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of each box with each other: (P, 4), (m, 4) to (P, m)."""
+    """Compute the intersection over union of each box with each other: (P, 4), (m, 4) to (P, m)."""
     low = torch.maximum(boxes[:, None, :2], others[:, :2])
     high = torch.minimum(boxes[:, None, 2:], others[:, 2:])
     shared = (high - low).clamp(min=0).prod(dim=2)

@@ -23,13 +23,13 @@ from widesr.train.objective import Objective
 from widesr.train.optimizers import Optimizers, gradients_of
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import Recipe
-from widesr.train.schedule import Way, learning_rate_at, way_at
+from widesr.train.schedule import Settings, learning_rate_at, settings_at
 from widesr.train.tables import Scores
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _NOISE = 1
-"""Tells the stream of noise from others of the same seed and step."""
+"""Number that tells the random stream of noise from others of the same seed and step."""
 
 _STATISTICS = ("running_mean", "running_var")
 """Buffers of batch norm."""
@@ -48,16 +48,16 @@ class Learned(NamedTuple):
 
     loss: float
     gradient_norm: float
-    """Norm over all parameters, before clipping; not finite where fp16 overflowed."""
+    """Norm over all parameters, before clipping; not finite if fp16 overflowed."""
     terms: dict[str, float]
-    """Each term of the loss before its weight, and what a discriminator said."""
+    """Each term of the loss before its weight, and a discriminator's logits."""
 
 
 class Run:
-    """All that changes while training: network, its EMA, optimizers, and the step."""
+    """Everything that changes during training: network, its EMA, optimizers, and the step."""
 
     def __init__(self, recipe: Recipe, *, device: torch.device, world: World = ALONE) -> None:
-        """Start at step 0 with weights that depend on torch's generator, on any device alike."""
+        """Start at step 0 with random weights from torch's generator, the same on any device."""
         self.recipe = recipe
         self.device = device
         self.world = world
@@ -83,39 +83,39 @@ class Run:
         """The teacher, as `Teacher.origin` names it."""
         self.sampler_state: dict[str, Any] = {}
         self.losses: list[float] = []
-        """Losses of the last steps of one stage, as far as the guard looks back."""
+        """Losses of the last steps of one stage, as far back as the guard looks."""
         self.watched: dict[str, list[float]] = {}
-        """Other terms of the last steps, by name, as far as the guard looks back."""
+        """Other terms of the last steps, by name, as far back as the guard looks."""
         self.rewinds = 0
-        """Times that the run was taken back to where it last validated."""
+        """Number of times that the run was rewound to its last validation."""
 
     def advance(self, batch: Batch) -> Learned:
         """Take one optimizer step on this process' share of a batch.
 
         Args:
-            batch: The batch, with a teacher's pictures where the step is to learn from them.
+            batch: The batch, with a teacher's pictures if the step learns from them.
 
         Raises:
             ExplosionError: The loss or a gradient is not finite; nothing was learned.
             TrainingError: Another process of the run has ended; nothing was learned.
         """
-        optim, way = self.recipe.optim, way_at(self.recipe, self.step)
+        optim, settings = self.recipe.optim, settings_at(self.recipe, self.step)
         learning_rate = learning_rate_at(self.recipe, self.step)
         self.optimizers.set_learning_rate(learning_rate)
         precision = _PRECISIONS[optim.precision]
         with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
-            sr = self._forward(self._input(batch, way)).float()
-            target = self._target(batch, way.teacher_share)
+            sr = self._forward(self._input(batch, settings)).float()
+            target = self._target(batch, settings.teacher_share)
             target = target.repeat(len(sr) // len(target), 1, 1, 1)  # for each iteration's picture
-            share = Share(len(batch.lr), way.batch)
+            share = Share(len(batch.lr), settings.batch)
             objects = [torch.from_numpy(each).to(self.device) for each in batch.objects or ()]
-            judged = self.objective.judge(sr, target, way.loss, share, objects, step=self.step)
+            judged = self.objective.judge(sr, target, settings.loss, share, objects, step=self.step)
         self.optimizers.zero_grad()
         loss = judged.loss
         if self.world.size > 1:  # the mean over the whole batch is the sum of these
             loss = loss * (share.n / share.total)
         torch.autograd.backward(self.scaler.scale(loss))
-        others = self.objective.gradients(way.loss)
+        others = self.objective.gradients(settings.loss)
         learned = self._over_all(judged, share, others)
         self._require_sound(learned, others)
         if optim.clip_grad_norm is not None:
@@ -127,29 +127,29 @@ class Run:
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        self.objective.step(way.loss, learning_rate)
+        self.objective.step(settings.loss, learning_rate)
         self.step += 1
         self._update_ema()
         return learned
 
-    def _input(self, batch: Batch, way: Way) -> Tensor:
-        """Make what the network reads: LR, or as many copies as samples, with noise beside.
+    def _input(self, batch: Batch, settings: Settings) -> Tensor:
+        """Make the input of the network: LR, or a copy of it with noise for each sample.
 
         The noise depends on the seed, the step, and the place in the batch of all processes.
         """
         lr = as_tensor(batch.lr, self.device)
         if not self.network.noise:
             return lr
-        k = way.loss.samples or 1
+        k = settings.loss.samples or 1
         random = np.random.default_rng((self.recipe.seed, self.step, _NOISE))
-        shape = (k, way.batch, self.network.noise, *lr.shape[2:])
+        shape = (k, settings.batch, self.network.noise, *lr.shape[2:])
         noise = torch.from_numpy(random.standard_normal(shape, np.float32))
-        share = share_of(way.batch, rank=self.world.rank, world_size=self.world.size)
+        share = share_of(settings.batch, rank=self.world.rank, world_size=self.world.size)
         mine = noise[:, share].flatten(0, 1).to(self.device)
         return torch.cat([lr.repeat(k, 1, 1, 1), mine], dim=1)
 
     def _target(self, batch: Batch, teacher_share: float) -> Tensor:
-        """Make the picture that is learned: HR, the teacher's, or a mixture of the two."""
+        """Make the target: HR, the teacher's picture, or a mixture of the two."""
         hr = as_tensor(batch.hr, self.device)
         hr = torch.cat(hr.chunk(hr.shape[1] // 3, dim=1))  # frame after frame
         if not teacher_share:
@@ -158,11 +158,11 @@ class Run:
         return hr.lerp(as_tensor(batch.taught, self.device), teacher_share)
 
     def _over_all(self, judged: Judgement, share: Share, others: list[Tensor]) -> Learned:
-        """Add up losses and gradients of all processes; `others` are those of other networks."""
+        """Sum losses and gradients over all processes; `others` are other networks' gradients."""
         values = torch.stack([judged.loss.detach(), *judged.terms.values()])
         if self.world.size > 1:
             values *= share.n / share.total
-            # What batch norm keeps is of each process' own share: all go on with the mean.
+            # Each process' batch norm keeps statistics of its own share: all go on with their mean.
             kept = [b for n, b in self.network.named_buffers() if n.endswith(_STATISTICS)]
             for statistic in kept:
                 statistic.div_(self.world.size)
@@ -176,7 +176,7 @@ class Run:
         return float(torch.nn.utils.get_total_norm(gradients_of(self.network)))
 
     def _require_sound(self, learned: Learned, others: list[Tensor]) -> None:
-        # fp16 overflows now and then: the scaler passes such a step over and takes a smaller scale.
+        # fp16 overflows now and then: the scaler then skips the step and takes a smaller scale.
         may_overflow = self.scaler.is_enabled() and self.scaler.get_scale() >= 1
         sound = math.isfinite(learned.gradient_norm) or may_overflow
         if others:
@@ -186,7 +186,7 @@ class Run:
 
     def _update_ema(self) -> None:
         """Move the EMA of the weights towards the network's."""
-        # Over fewer steps at first, so that the random start is soon forgotten.
+        # The average is over fewer steps at first, so that the random start is soon forgotten.
         decay = min(self.recipe.optim.ema_decay, self.step / (self.step + 10))
         ours = [p.data for p in self.ema.parameters()]
         theirs = [p.data for p in self.network.parameters()]
@@ -196,17 +196,17 @@ class Run:
                 kept.copy_(new)  # statistics of batch norm, which are averages already
 
     def begin_with(self, start: Start) -> None:
-        """Take over a trained network, grown to the size of this one."""
+        """Begin with a trained network, grown to the size of this one."""
         state = grown(start.network, self.network)
         self.network.load_state_dict(state)
         self.ema.load_state_dict(state)
         self.started_from = start.origin
 
     def require_finite(self) -> None:
-        """Hold all weights to finite numbers: a step may spoil them before the loss shows it.
+        """Check that all weights are finite: a step may spoil them before the loss shows it.
 
         Raises:
-            ExplosionError: One is not.
+            ExplosionError: A weight is not finite.
         """
         learning = (*self.network.parameters(), *self.objective.parameters())
         for tensor in (*learning, *self.ema.parameters()):
@@ -244,7 +244,7 @@ class Run:
         return tensors, plain
 
     def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Stand where the run stood when `state` was taken; the tensors are copied.
+        """Restore what `state` returned; the tensors are copied.
 
         Raises:
             CheckpointError: The state is of another recipe.
@@ -262,7 +262,7 @@ class Run:
         self.step, self.seconds = plain["step"], plain["seconds"]
         self.psnr_at_start = plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
-        # States that are older than these keys have none of them.
+        # States that are older than these keys lack them.
         self.scores = Scores(*plain.get("scores", [plain.get("psnr")]))
         best = plain.get("best_psnr")
         self.best = (True, best) if best is not None else None
@@ -275,9 +275,9 @@ class Run:
 
 
 def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any], *, step: int) -> None:
-    """Raise unless recipes agree in all that decides the weights; [log] does not."""
+    """Raise unless two recipes agree in everything that decides the weights; [log] does not."""
     try:
-        then = Recipe.model_validate(theirs)  # where a key is newer than the state: its default
+        then = Recipe.model_validate(theirs)  # keys that are newer than the state have defaults
     except ValidationError as error:
         raise CheckpointError("the run state is of another version of widesr") from error
     now = ours.model_dump(mode="json", exclude={"log"})
@@ -301,5 +301,5 @@ def _changes(now: dict[str, Any], before: dict[str, Any], table: str = "") -> It
 
 
 def as_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Turn uint8 (N, H, W, C) into float32 (N, C, H, W) in [0, 1], channels last in memory."""
+    """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [0, 1], channels last in memory."""
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255

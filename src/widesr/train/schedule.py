@@ -1,4 +1,4 @@
-"""Says how each step of a run is learned: learning rate, loss, patches, teacher."""
+"""Gives the settings of each step of a run: learning rate, loss, patches and teacher."""
 
 import math
 from typing import NamedTuple
@@ -10,8 +10,8 @@ _RISE, _FALL = 25.0, 1e4
 """Ratios of the one-cycle schedule: the highest rate to the first, and the first to the last."""
 
 
-class Way(NamedTuple):
-    """The settings that a part of a run is learned with."""
+class Settings(NamedTuple):
+    """The settings of a part of a run."""
 
     loss: LossTable
     lr_patch: int
@@ -21,31 +21,31 @@ class Way(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Steps of a run that are learned in one way."""
+    """Steps of a run that share the same settings."""
 
     begin: int
     steps: int
-    way: Way
+    settings: Settings
 
 
 def parts(recipe: Recipe) -> list[Part]:
-    """List the parts of a run in turn: what its tables say, and its stages."""
+    """List the parts of a run in order: the part that its tables define, then its stages."""
     found, end = [], recipe.optim.steps
     for stage in reversed(recipe.stage):
         end -= stage.steps
-        found.append(Part(end, stage.steps, _way(recipe, stage)))
+        found.append(Part(end, stage.steps, _settings_of(recipe, stage)))
     if end:
-        found.append(Part(0, end, _way(recipe, None)))
+        found.append(Part(0, end, _settings_of(recipe, None)))
     return found[::-1]
 
 
-def way_at(recipe: Recipe, step: int) -> Way:
-    """Say how optimizer step `step`, counted from 0, is learned."""
-    return next(part.way for part in reversed(parts(recipe)) if step >= part.begin)
+def settings_at(recipe: Recipe, step: int) -> Settings:
+    """Return the settings of optimizer step `step`, counted from 0."""
+    return next(part.settings for part in reversed(parts(recipe)) if step >= part.begin)
 
 
-def _way(recipe: Recipe, stage: Stage | None) -> Way:
-    usual = Way(
+def _settings_of(recipe: Recipe, stage: Stage | None) -> Settings:
+    usual = Settings(
         recipe.terms,
         recipe.data.lr_patch,
         recipe.data.batch,
@@ -60,8 +60,8 @@ def _way(recipe: Recipe, stage: Stage | None) -> Way:
 
 
 def learning_rate_at(recipe: Recipe, step: int) -> float:
-    """Give the learning rate of optimizer step `step`, counted from 0."""
-    end = recipe.optim.steps  # of the schedule that is looked at
+    """Return the learning rate of optimizer step `step`, counted from 0."""
+    end = recipe.optim.steps  # of the current schedule
     begin = end
     for stage in reversed(recipe.stage):
         begin -= stage.steps
@@ -83,10 +83,10 @@ def _scheduled(optim: OptimTable, step: int, *, steps: int) -> float:
 
 
 def _one_cycle(optim: OptimTable, step: int, *, last: int) -> float:
-    """Rise to the highest rate and fall to nearly nothing, both by half a cosine.
+    """Rise to the highest rate and fall to almost zero, each along half a cosine.
 
-    Source: Smith and Topin, "Super-Convergence", 2018, as torch's OneCycleLR has it, the momentum
-    left as it is.
+    Source: Smith and Topin, "Super-Convergence", 2018, as in torch's OneCycleLR, but with constant
+    momentum.
     """
     top, last_rise = optim.learning_rate, optim.warmup - 1
     if step <= last_rise:

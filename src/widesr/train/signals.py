@@ -1,4 +1,4 @@
-"""Makes Ctrl-C wait for the end of a step, so that a resumed run equals an unbroken one."""
+"""Makes Ctrl-C wait for the end of a step, so that a resumed run equals an uninterrupted one."""
 
 import signal
 import threading
@@ -10,14 +10,14 @@ from typing import Any
 
 @contextmanager
 def held_back() -> Iterator[list[int]]:
-    """Hold SIGINT and SIGTERM back until the block ends; the second one is let through at once.
+    """Hold back SIGINT and SIGTERM until the block ends; the second one is let through at once.
 
-    Only where a Python function handles the signal, and in the main thread: elsewhere it is not
-    ours to hold.
+    Signals are held back only in the main thread, and only if a Python function handles them:
+    others are not ours to hold.
 
     Yields:
-        The signals that came, for the block to look at between two steps. What came is delivered
-        when the block has ended.
+        The signals that came, for the block to check between two steps. The first is delivered when
+        the block has ended.
     """
     came: list[int] = []
     before: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""Defines the tables of a recipe, each with its keys and what they may be."""
+"""Defines the tables of a recipe, each with its keys and the values that they may have."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple, Self
@@ -22,7 +22,7 @@ from widesr.train.recipe_errors import nearest
 # Strict, because TOML has types: "8" is no number, and true is not 1.
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Whole = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Factor = Annotated[float, Field(gt=0, strict=True)]
 LossName = Literal["l1", "charbonnier", "mse"]
 
@@ -35,7 +35,7 @@ def _known_degradation(name: str) -> str:
 
 
 class Table(BaseModel):
-    """A table of a recipe or a study: it does not change, and has no other keys."""
+    """A table of a recipe or a study: immutable, and without other keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
@@ -44,21 +44,21 @@ class DataTable(Table):
     """The photographs to learn from, and how patches are cut."""
 
     degradation: Annotated[str, AfterValidator(_known_degradation)]
-    """The way that makes LR of HR, four times of each photograph except by `"bicubic"`; or the LR
-    beside HR to take: a track of DIV2K, or `"given"`, which is the folder `lr/`."""
+    """Degradation that makes LR from HR, four times for each photograph unless it is `"bicubic"`;
+    or the LR beside HR to use: a track of DIV2K, or `"given"`, which is the folder `lr/`."""
     lr_patch: Positive
     """Side of a training patch in LR pixels."""
     batch: Positive
     """Patches per optimizer step."""
     validation: Positive = 12
-    """Photographs held out to validate on: those whose names have the smallest SHA-256."""
+    """Photographs held out for validation: those whose names have the smallest SHA-256."""
     exclude: tuple[str, ...] = ()
-    """File names that are neither trained nor validated on."""
+    """Names of the files that are used neither for training nor for validation."""
     frames: Positive | None = None
-    """Frames of a clip that a recurrent network learns from at once; only it has them."""
+    """Frames of a clip that a recurrent network learns from at once; other networks have none."""
     candidates: Positive = 1
-    """Places that are drawn for each patch; one of them is taken, by chance in proportion to the
-    mean gradient of its LR, so that more is learned where there is more to see."""
+    """Number of places that are drawn for each patch. One of them is chosen, with a probability
+    proportional to the mean gradient of its LR, so that detailed places are learned more often."""
 
 
 class MuonTable(Table):
@@ -66,44 +66,46 @@ class MuonTable(Table):
 
     learning_rate: Factor
     """Learning rate while `optim.learning_rate` is at its highest; the two keep their ratio."""
-    momentum: Share = 0.95
+    momentum: Fraction = 0.95
     layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("body",)
-    """Parts of the network, by the first part of the names of their tensors."""
+    """Parts of the network, as the first part of their tensors' names."""
 
 
 class OptimTable(Table):
     """The optimizer and its schedules, which count optimizer steps."""
 
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
-    """`"muon"` learns the kernels of some layers by Muon, `muon` says how, and the rest by Adam."""
+    """`"muon"` learns the kernels of some layers by Muon, as `muon` says, and the rest by Adam."""
     loss: LossName | None = None
-    """The only loss, in place of the table `loss`. `"mse"` is what PSNR measures; networks learn
-    faster by the others, and may end with it."""
+    """A single loss, in place of the table `loss`. PSNR measures `"mse"`, but networks learn faster
+    with the others, and may end with `"mse"`."""
     steps: Positive
     learning_rate: Factor
     """The highest learning rate; the schedule says when it is reached."""
     warmup: Whole
-    """Steps over which the learning rate rises, from zero, or from a 25th for `"one-cycle"`."""
+    """Steps over which the learning rate rises to its highest: from zero, or from a 25th of it for
+    `"one-cycle"`."""
     schedule: Literal["cosine", "step", "one-cycle"]
-    """`"cosine"` falls to zero; `"one-cycle"` rises and falls by cosines, to a 250,000th."""
+    """`"cosine"` falls to zero; `"one-cycle"` rises and falls along cosines, to a 250,000th of the
+    highest."""
     decay_at: Annotated[tuple[Positive, ...], Field(validate_default=True)] = ()
     """Steps at which the schedule `"step"` multiplies the learning rate by `decay`."""
     decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Decay rates of the moments of Adam and AdamW."""
     muon: Annotated[MuonTable | None, Field(validate_default=True)] = None
     weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
     """Weight decay of AdamW, on all parameters."""
     clip_grad_norm: Annotated[float, Field(gt=0, strict=True)] | None = None
-    """Gradients whose norm over all parameters is larger are scaled down to it."""
-    ema_decay: Share
-    """Decay of the moving average of the weights, which is validated and kept; 0: none."""
+    """Largest norm over all parameters; gradients with a larger norm are scaled down to it."""
+    ema_decay: Fraction
+    """Decay of the moving average of the weights, which is validated and kept; 0 for no average."""
     precision: Literal["fp32", "bf16", "fp16"]
     """Type of the network's arithmetic; weights, losses and optimizers are always in fp32."""
     compile: bool = Field(default=False, strict=True)
-    """True to let torch compile the network first: takes a minute, and on a CPU a C++ compiler."""
+    """True to compile the network first with torch: takes a minute, and on a CPU a C++ compiler."""
 
-    # Checked key by key, for a check of the whole table would wait until each key is right.
+    # Checked key by key, since a check of the whole table would wait until every key is right.
     @field_validator("schedule")
     @classmethod
     def _one_cycle_rises(cls, value: str, info: ValidationInfo) -> str:
@@ -143,27 +145,27 @@ class OptimTable(Table):
 
 
 class AdversarialTable(Table):
-    """A discriminator that learns beside the network, and judges its pictures."""
+    """A discriminator that learns beside the network and judges its pictures."""
 
     weight: Factor
     kind: Literal["vanilla", "relativistic"]
     """`"vanilla"` judges each picture alone, `"relativistic"` against the mean of the others."""
     discriminator: DiscriminatorName
-    """`"srgan"` judges a patch as a whole, `"unet"` each of its pixels, `"mtgan"` what the heads of
-    a detector read; the table `detector` says of which."""
+    """`"srgan"` judges a patch as a whole, `"unet"` each of its pixels, `"mtgan"` the features that
+    the heads of a detector read; the table `detector` names the detector."""
     n_feats: Positive = 24
     """Channels of the discriminator's first layer; the others have multiples of it."""
     learning_rate: Factor
-    """Learning rate of the discriminator at the highest of `optim.learning_rate`; the two keep
-    their ratio."""
-    betas: tuple[Share, Share] = (0.9, 0.99)
+    """Learning rate of the discriminator while `optim.learning_rate` is at its highest; the two
+    keep their ratio."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
     """Decay rates of the moments of the discriminator's Adam."""
     begin: Whole = 0
-    """Steps in which the discriminator learns alone, before its judgement counts."""
+    """Number of steps in which the discriminator learns before its judgement counts."""
 
 
 class LossTable(Table):
-    """Terms of the loss, with their weights; those that are left out do not count."""
+    """Weights of the terms of the loss; terms that are left out do not count."""
 
     l1: Factor | None = None
     charbonnier: Factor | None = None
@@ -171,27 +173,27 @@ class LossTable(Table):
     ms_ssim: Factor | None = None
     """Weight of 1 - MS-SSIM, on as many of its scales as fit into a patch."""
     focal_frequency: Factor | None = None
-    """Weight of the difference of spectra, which counts the frequencies that are farthest off."""
+    """Weight of the difference between spectra, mostly where the error is largest."""
     overshoot: Factor | None = None
-    """Weight of what is lighter or darker than all HR pixels around: the halos of print."""
+    """Weight of what is lighter or darker than all HR pixels around it: the halos of print."""
     lattice: Factor | None = None
-    """Weight of the checkerboard that comes again at each LR pixel; networks that are judged by
-    strided networks need it."""
+    """Weight of the checkerboard that repeats at each LR pixel; networks that are judged by strided
+    networks need it."""
     perceptual: Factor | None = None
-    """Weight of the distance of features; the table `features` says of which network."""
+    """Weight of the distance between features; the table `features` names the feature network."""
     samples: Annotated[int, Field(ge=2, strict=True)] | None = None
-    """Pictures that are made of each patch, each by other noise; at each place `perceptual` then
-    counts the nearest of them alone, so that together they learn all that there may be. The
-    network needs `noise`."""
+    """Number of pictures that are made of each patch, each with other noise. At each place,
+    `perceptual` then counts only the nearest of them, so that together they learn all pictures that
+    are possible. The network needs `noise`."""
     classification: Factor | None = None
-    """Weight of how far the classes that a detector sees at each place are from those it should;
-    the table `detector` says of which detector. It sees all of the patch."""
+    """Weight of the error of the classes that a detector predicts at each place of the whole patch;
+    the table `detector` names the detector."""
     regression: Factor | None = None
-    """Weight of how far its boxes of objects are from those that they should be."""
+    """Weight of the error of the boxes that the detector predicts for objects."""
     adversarial: AdversarialTable | None = None
     side: Positive | None = None
-    """Side of the square that `perceptual` and `adversarial` see of each patch, in HR pixels, at a
-    place that changes from step to step; None: all of the patch, as `"mtgan"` always sees it."""
+    """Side of the square of each patch that `perceptual` and `adversarial` judge, in HR pixels; its
+    place changes from step to step. None is the whole patch, which `"mtgan"` always judges."""
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Self:
@@ -210,7 +212,7 @@ class LossTable(Table):
         return self._weights(LOSSES)
 
     def region_terms(self) -> dict[str, float]:
-        """Return the weights of the terms that compare what a detector sees, by name."""
+        """Return the weights of the terms that compare a detector's predictions, by name."""
         return self._weights(("classification", "regression"))
 
     def _weights(self, names: Iterable[str]) -> dict[str, float]:
@@ -219,32 +221,32 @@ class LossTable(Table):
 
     @property
     def needs_detector(self) -> bool:
-        """True if a detector is asked for what it sees."""
+        """True if a term or the discriminator needs a detector."""
         is_judge = self.adversarial is not None and self.adversarial.discriminator == "mtgan"
         return is_judge or bool(self.region_terms())
 
 
 class FeaturesTable(Table):
-    """The feature network that compares pictures by LPIPS; widesr brings and fetches none."""
+    """The feature network that compares pictures by LPIPS; widesr neither has nor fetches one."""
 
     weights: str
     """File of the features of SqueezeNet 1.1 (`.safetensors`, or `.pth` of tensors)."""
 
 
 class DetectorTable(Table):
-    """The detector whose sight is learned from; widesr brings and fetches none."""
+    """The detector that the network learns from; widesr neither has nor fetches one."""
 
     weights: str
     """File of a YOLOX (`.onnx`) as its authors publish it, without decoding."""
     side: Positive
-    """Side to which patches are resized before it looks, a multiple of 32: their objects should
-    come out as large as those that it will be shown."""
+    """Side to which patches are resized for the detector, a multiple of 32. Objects should then be
+    as large as those that it will be used on."""
     boxes: str | None = None
-    """File of the objects of the photographs, in COCO's format, with the classes of the detector as
-    its categories; None: those that the detector finds in each whole photograph, in its full
+    """File of the photographs' objects, in COCO's format, with the detector's classes as its
+    categories. None takes the objects that the detector finds in each whole photograph at its full
     size."""
     score: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.3
-    """Lowest score of an object that it finds there."""
+    """Lowest score of an object that the detector finds there."""
 
     @field_validator("side")
     @classmethod
@@ -255,12 +257,12 @@ class DetectorTable(Table):
 
 
 class TeacherTable(Table):
-    """A trained model whose pictures are learned from, instead of or beside the photographs."""
+    """A trained model whose pictures the network learns from, instead of or beside photographs."""
 
     model: str
     """The name of a model, a model file (`.onnx`), or weights (`.safetensors`)."""
     self_ensemble: bool = Field(default=False, strict=True)
-    """True to take the mean of its pictures over the eight flips and turns."""
+    """True to average the teacher's pictures over the eight flips and turns."""
     share: Annotated[float, Field(gt=0, le=1, strict=True)]
     """Share of the teacher's picture in the target; the rest is the photograph."""
     exclude: tuple[str, ...] = ()
@@ -268,9 +270,9 @@ class TeacherTable(Table):
 
 
 class Stage(Table):
-    """A part of the run, at its end, that is learned in another way.
+    """A part at the end of the run that has other settings.
 
-    What is None stays as it is in the rest of the run.
+    A setting that is None stays as in the rest of the run.
     """
 
     steps: Positive
@@ -278,14 +280,14 @@ class Stage(Table):
     lr_patch: Positive | None = None
     batch: Positive | None = None
     learning_rate: Factor | None = None
-    """Learning rate from which the stage falls to zero like half a cosine; None
-    goes on with the run's."""
+    """Learning rate at the start of the stage, which falls to zero along half a cosine; None
+    continues with the run's."""
     teacher_share: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
     """`teacher.share` of this stage; 0 learns from the photographs alone."""
 
 
 class Scores(NamedTuple):
-    """A validation in numbers; all None before the first."""
+    """The scores of a validation; all are None before the first one."""
 
     psnr: float | None = None
     """Mean PSNR-Y over the held-out photographs, `benchmark-y`, in dB."""
@@ -294,11 +296,11 @@ class Scores(NamedTuple):
     lr_psnr: float | None = None
     """Mean PSNR of SR, shrunk by bicubic, against LR, in dB."""
     lattice: float | None = None
-    """Power at the spacing of LR pixels against that beside it, in dB, the most of all photographs;
-    None where they are too small."""
+    """Power at the spacing of LR pixels, relative to nearby frequencies, in dB: the maximum over
+    all photographs; None if they are too small."""
     space: float | None = None
-    """Share in percent by which the best sample at each place is nearer to the truth than the best
-    of all, as the challenge on the SR space counts it; None for networks without noise."""
+    """Percentage by which the nearest samples at each place are closer to the truth than the best
+    whole sample, as in the challenge on the SR space; None for networks without noise."""
 
 
 class BestTable(Table):
@@ -308,21 +310,25 @@ class BestTable(Table):
     """`"psnr"` and `"space"` are best when high, `"lpips"` when low; the last two need the table
     `features`, and `"space"` a network with noise."""
     max_lpips: float | None = None
-    """Limit to `"lpips"`: weights above it are kept only as long as none is below."""
+    """Upper limit of LPIPS: weights above it are kept only as long as none are below."""
     min_lr_psnr: float | None = None
-    """Limit in dB: weights below it are kept only as long as none is above."""
+    """Lower limit of LR-PSNR in dB: weights below it are kept only as long as none are above."""
     max_lattice: float | None = None
-    """Limit in dB to the power at the spacing of LR pixels against that beside it. Weights above it
-    are kept only as long as none is below."""
+    """Upper limit in dB of the power at the spacing of LR pixels, relative to nearby frequencies:
+    weights above it are kept only as long as none are below."""
 
     def rank(self, scores: Scores) -> tuple[bool, float]:
-        """Give weights a rank: larger is better, whether within the limits first."""
+        """Rank weights by whether they keep the limits, and then by their score; larger is better.
+
+        Limits of LPIPS and the lattice count as kept if these were not measured.
+        """
         assert scores.psnr is not None
         assert scores.lr_psnr is not None
-        is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
-        is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
-        is_near = self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips
-        is_within = is_true and is_even and is_near
+        is_within = (
+            (self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr)
+            and (self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice)
+            and (self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips)
+        )
         if self.score == "psnr":
             return is_within, scores.psnr
         if self.score == "space":

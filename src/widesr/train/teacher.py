@@ -1,4 +1,4 @@
-"""Makes a teacher's pictures of the photographs once, and keeps them on the disk to learn from."""
+"""Makes a teacher's pictures of the photographs once, and keeps them on the disk for training."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from widesr.engine import NOISY, Engine, Port, find_model
 from widesr.errors import RecipeError
 from widesr.models.catalog import ALIASES
 from widesr.nets import Network
+from widesr.system.files import sha256_of
 from widesr.system.progress import ignore
 from widesr.train.checkpoint import load_weights
 from widesr.train.kept import identity, keep, open_kept
@@ -24,13 +25,13 @@ from widesr.upscaling.upscaler import Upscaler
 
 
 class Teacher:
-    """A trained model, and the identity of its pictures; it is loaded when one is to be made."""
+    """A trained model, and the identity of its pictures; it is loaded when it has to make one."""
 
     def __init__(self, table: TeacherTable, *, scale: int, device: torch.device) -> None:
         """Find the teacher of a recipe.
 
         Raises:
-            RecipeError: It is of another scale.
+            RecipeError: The teacher is of another scale.
             CheckpointError: The weights cannot be read.
             ModelNotFoundError: There is no such model.
             ModelFileError: The model file is damaged.
@@ -44,14 +45,14 @@ class Teacher:
             self._path, licence, found = model.path, model.card.licence, model.card.scale
         if found != scale:
             raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
-        digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
+        digest = sha256_of(self._path)
         name = self._path.stem + ("+" if table.self_ensemble else "")
         self._scale = scale
         self.origin = f"{name} ({licence}) sha256:{digest}"
-        """Its name, its licence where that is known, and the SHA-256 of its file: for cards."""
+        """Name, licence (if known) and SHA-256 of the teacher's file, for cards."""
         way = f"{digest} {table.self_ensemble}"
         self.sha256 = hashlib.sha256(way.encode()).hexdigest()
-        """Hash of all that its pictures depend on."""
+        """Hash of everything that the teacher's pictures depend on."""
 
     @property
     def _is_weights(self) -> bool:
@@ -76,14 +77,15 @@ def taught(
     exclude: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = ignore,
 ) -> list[Pair]:
-    """Put the teacher's picture beside each pair: made where it is not kept, else mapped.
+    """Add the teacher's picture to each pair: make it unless it is kept, and memory-map it.
 
     Args:
-        pairs: All photographs that are learned from.
+        pairs: All photographs that the network learns from.
         teacher: The model that makes the pictures.
-        folder: The place to keep them, in a folder of the teacher's own; a kill loses one picture.
-        exclude: Patterns of the names of those whose own HR stands in the picture's place.
-        on_progress: Called with the pictures that are there and those in all.
+        folder: The place for the teacher's own folder, which keeps the pictures; a killed run loses
+            one picture.
+        exclude: Patterns of the names of photographs that use their own HR in place of the picture.
+        on_progress: Called with the number of pictures that are ready and the number of all.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.
@@ -107,19 +109,19 @@ def taught(
 
 
 def _open(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """Map a picture that is kept; None where it is missing, or no such picture."""
+    """Memory-map a kept picture; return None if it is missing, or of another type or shape."""
     picture = open_kept(path)
     fits = picture is not None and picture.dtype == np.uint8 and picture.shape == shape
     return picture if fits else None
 
 
 class _TorchEngine(Engine):
-    """Run a network of the zoo as an `Engine`, in fp32, on the device that is trained on."""
+    """Run a network of the zoo as an `Engine`, in fp32, on the device of the training."""
 
     precision = "fp32"
     streams = 1
     bytes_per_pixel = 64 * 64 * 4
-    """Bytes of some wide layers; more than networks of this size hold."""
+    """Bytes of a few wide layers, which is more than networks of this size hold."""
 
     def __init__(self, name: str, network: Network, device: torch.device) -> None:
         self.name, self.scale = name, network.cfg.scale

@@ -1,4 +1,4 @@
-"""Measures a network on photographs that it never learned from: in dB, and to look at."""
+"""Validates a network on photographs that it never learned from: scores, and a sheet to look at."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,17 +20,17 @@ from widesr.train.run import as_tensor
 from widesr.train.tables import Scores
 
 _CROP = 128
-"""Side of the centre of each held-out photograph that is validated on, in LR pixels at most."""
+"""Largest side of the centre of a held-out photograph that is validated on, in LR pixels."""
 _SHOWN = 4
-"""Photographs of a sheet."""
+"""Largest number of photographs on a sheet."""
 _WINDOW = 192
-"""Side of what a sheet shows of each, in HR pixels at most."""
+"""Largest side of the window that a sheet shows of each photograph, in HR pixels."""
 _EXACT = 100.0
 """LR-PSNR in dB that stands for a picture that shrinks to its LR exactly."""
 _SAMPLES = 3
-"""Pictures that a network with noise makes of each photograph."""
+"""Number of pictures that a network with noise makes of each photograph."""
 _WITH_SPECTRUM = 32
-"""Shortest side of a picture that a lattice is looked for in, in HR pixels."""
+"""Smallest side of a picture in which a lattice can be measured, in HR pixels."""
 
 
 class Validated(NamedTuple):
@@ -42,9 +42,9 @@ class Validated(NamedTuple):
 
 
 def centre(pair: Pair, *, scale: int, span: Span = PICTURE) -> Pair:
-    """Cut the middle out of a photograph, so that validation takes seconds.
+    """Crop the centre of a photograph, so that validation takes seconds.
 
-    Of a clip, the frames around the one in the middle are taken, or all that are learned.
+    Of a clip, take the frames around the middle one, or all frames if the network learns them all.
     """
     height, width = (min(side, _CROP) for side in pair.lr.shape[:2])
     y, x = (pair.lr.shape[0] - height) // 2, (pair.lr.shape[1] - width) // 2
@@ -57,9 +57,8 @@ def centre(pair: Pair, *, scale: int, span: Span = PICTURE) -> Pair:
             np.concatenate([frames_of(whole)[at] for at in frames], axis=2)
             for whole, frames in ((lr, read), (hr, learned))
         )
-    return Pair(
-        pair.name, lr.copy(), hr.copy()
-    )  # lets the whole go, and torch takes no mapped file
+    # Copies: the whole pictures can be freed, and torch does not take arrays mapped from a file.
+    return Pair(pair.name, lr.copy(), hr.copy())
 
 
 def validate(
@@ -69,7 +68,7 @@ def validate(
     device: torch.device,
     perceptual: Perceptual | None = None,
 ) -> Validated:
-    """Make the HR of each pair from its LR, rounded to 8 bits, and score it.
+    """Upscale the LR of each pair, rounded to 8 bits, and score the result.
 
     Args:
         network: The network as it is trained; it is not changed.
@@ -94,7 +93,7 @@ def validate(
         if network.noise:
             space = float(np.mean([100 * (1 - each.nearest / each.best) for each in found]))
     scores = Scores(
-        psnr=float(np.mean([_psnr(sr, pair.hr, network) for sr, pair in made])),
+        psnr=float(np.mean([_psnr(sr, pair.hr, scale) for sr, pair in made])),
         lpips=lpips,
         lr_psnr=float(np.mean([min(lr_psnr(sr, pair.lr), _EXACT) for sr, pair in made])),
         lattice=_lattice(pictures, scale=scale),
@@ -106,7 +105,7 @@ def validate(
 def _samples(
     network: Network, lr: NDArray[np.uint8], *, device: torch.device
 ) -> list[NDArray[np.uint8]]:
-    """Make the picture of a network; several by one that reads noise, the same each time."""
+    """Make a network's picture, or several if it reads noise; they are the same each time."""
     made = []
     read = as_tensor(lr[None], device)
     for seed in range(_SAMPLES if network.noise else 1):
@@ -122,12 +121,12 @@ def _samples(
 
 
 class _Distances(NamedTuple):
-    """Distances of the samples of a photograph from it, by LPIPS."""
+    """LPIPS distances of a network's samples from the photograph."""
 
     mean: float
     best: float
     nearest: float
-    """The distance with the nearest sample at each place."""
+    """The distance if the nearest sample is taken at each place."""
 
 
 def _distances(
@@ -139,7 +138,8 @@ def _distances(
     truth = as_tensor(hr[None], device)
     with torch.inference_mode():
         if len(samples) == 1:
-            return _Distances(*3 * [float(perceptual(as_tensor(samples[0][None], device), truth))])
+            distance = float(perceptual(as_tensor(samples[0][None], device), truth))
+            return _Distances(mean=distance, best=distance, nearest=distance)
         maps = torch.cat([perceptual.maps(as_tensor(sr[None], device), truth) for sr in samples])
         means = maps.mean(dim=(1, 2, 3, 4))
         return _Distances(float(means.mean()), float(means.min()), float(maps.amin(dim=0).mean()))
@@ -151,16 +151,9 @@ def _lattice(pictures: Sequence[NDArray[np.uint8]], *, scale: int) -> float | No
 
 
 def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:
-    """Score interpolation on the same photographs, in dB: what a network has to beat."""
-    protocol = PROTOCOLS["benchmark-y"]
-    return float(
-        np.mean(
-            [
-                psnr(imresize(pair.lr, scale=scale), pair.hr, protocol=protocol, scale=scale)
-                for pair in stills(pairs)
-            ]
-        )
-    )
+    """Score bicubic interpolation on the same photographs, in dB, which a network has to beat."""
+    scores = [_psnr(imresize(pair.lr, scale=scale), pair.hr, scale) for pair in stills(pairs)]
+    return float(np.mean(scores))
 
 
 def draw_sheet(
@@ -168,20 +161,20 @@ def draw_sheet(
 ) -> NDArray[np.uint8]:
     """Put a window of the first photographs side by side: bicubic, the network's, and the HR.
 
-    The window is where the HR picture has most detail; the labels give the PSNR-Y of the centre
+    The window is where the HR picture has the most detail; the labels give the PSNR-Y of the centre
     that was validated on.
 
     Returns:
         (H, W, 3), RGB.
     """
-    rows = []
+    rows, scale = [], network.cfg.scale
     for pair, sr in list(zip(stills(pairs), pictures, strict=True))[:_SHOWN]:
-        bicubic = imresize(pair.lr, scale=network.cfg.scale)
+        bicubic = imresize(pair.lr, scale=scale)
         windows = _windows(pair.hr, bicubic, sr)
         titles = (
             f"HR {pair.name}",
-            f"bic {_psnr(bicubic, pair.hr, network):.2f} dB",
-            f"SR {_psnr(sr, pair.hr, network):.2f} dB",
+            f"bic {_psnr(bicubic, pair.hr, scale):.2f} dB",
+            f"SR {_psnr(sr, pair.hr, scale):.2f} dB",
         )
         hr, *others = (
             titled(title, window, width=_WINDOW)
@@ -192,7 +185,7 @@ def draw_sheet(
 
 
 def _windows(hr: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Cut the same window out of pictures of one size, where the first has most detail."""
+    """Cut the same window out of pictures of one size, where the first has the most detail."""
     grey = hr.astype(np.int64).sum(axis=2)
     detail = np.abs(np.diff(grey, axis=0, prepend=grey[:1]))
     detail += np.abs(np.diff(grey, axis=1, prepend=grey[:, :1]))
@@ -201,5 +194,5 @@ def _windows(hr: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[NDArray[
     return [picture[top : top + height, left : left + width] for picture in (hr, *others)]
 
 
-def _psnr(sr: NDArray[np.uint8], hr: NDArray[np.uint8], network: Network) -> float:
-    return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=network.cfg.scale)
+def _psnr(sr: NDArray[np.uint8], hr: NDArray[np.uint8], scale: int) -> float:
+    return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=scale)

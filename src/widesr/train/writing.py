@@ -10,7 +10,7 @@ from widesr.system.files import whole_file
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of the system into one that names the file.
+    """Convert errors of the operating system to an error that names the file.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.
@@ -22,7 +22,7 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole, or leave the one that is there.
+    """Write a file whole, or leave an existing one as it is.
 
     Raises:
         CheckpointError: The folder takes no file, or is full.

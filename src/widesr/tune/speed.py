@@ -1,4 +1,4 @@
-"""Measure how fast a model is on this machine, by which runtime and in which tiles."""
+"""Measures how fast a model is on this machine, by which runtime and in which tiles."""
 
 import time
 from collections.abc import Sequence
@@ -146,13 +146,13 @@ def bench(
 
 
 def _choices(model: ModelFile, backend: Backend, precision: Precision) -> list[Choice]:
-    """List all that this machine can compute a model by, on the CPU, of what was asked for."""
+    """List the back ends and precisions asked for in which this CPU can compute a model."""
     found = [
         each
         for each in _all_choices(model)
         if backend in ("auto", each.backend) and precision in ("auto", each.precision)
     ]
-    return found or [choose(backend=backend, precision=precision)]  # which says why there is none
+    return found or [choose(backend=backend, precision=precision)]  # which raises the reason
 
 
 def _all_choices(model: ModelFile) -> list[Choice]:

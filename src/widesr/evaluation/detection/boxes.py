@@ -65,7 +65,7 @@ class Detections:
     """Number of the detector's class, from 0, (n,)."""
 
     def times(self, factor: float) -> "Detections":
-        """Give the boxes as they lie in a picture that is so many times as large."""
+        """Return the boxes in a picture that is `factor` times as large."""
         return Detections(self.boxes * factor, self.scores, self.labels)
 
 
