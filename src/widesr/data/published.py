@@ -17,12 +17,12 @@ Report = Callable[[int, int | None, str], None]
 
 
 class Got(NamedTuple):
-    """The outcome for an archive."""
+    """The result of getting an archive."""
 
     archive: Archive
     folder: Path
     pictures: int
-    """Files that were unpacked; 0 if they were there already."""
+    """Number of files that were unpacked; 0 if they existed already."""
     sha256: str
     checked: str
 
@@ -55,17 +55,18 @@ def get(
 ) -> Got:
     """Have what an archive holds in a folder.
 
-    Beside the pictures lies `{archive}.sha256`; while it and they are there, nothing is fetched.
+    Its hash is kept beside the pictures, in `{archive}.sha256`; while both exist, nothing is
+    fetched.
 
     Args:
         archive: The archive to fetch.
-        out: The folder that the user named; made where it is missing.
-        keep: Leave the archive beside the pictures.
-        on_progress: Told of the bytes that are fetched.
+        out: The folder that the user named; made if it is missing.
+        keep: True to leave the archive beside the pictures.
+        on_progress: Told of the bytes that are fetched, and of those that are unpacked.
 
     Raises:
-        DownloadError: It cannot be had, or is another file than the published one.
-        DataError: It cannot be unpacked safely, or the disk is full.
+        DownloadError: The archive cannot be fetched, or differs from the published one.
+        DataError: The archive cannot be unpacked safely, or the disk is full.
     """
     folder = out / archive.folder
     known = recorded_hash(folder, archive.name)
