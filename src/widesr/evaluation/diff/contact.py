@@ -18,7 +18,7 @@ _COLUMNS = 3
 def most_detailed(picture: Picture, *, scale: int, side: int) -> Window:
     """Find the window of at most `side` x `side` pixels that loses most when shrunk by `scale`.
 
-    There models have most to do.
+    There, models have the most detail to restore.
     """
     pixels = shown(picture)
     height, width = pixels.shape[:2]
@@ -35,11 +35,11 @@ def contact_sheet(
     zoom: int,
     name: str,
 ) -> NDArray[np.uint8]:
-    """Draw the picture whole, its window framed, and beside it what each model makes of that.
+    """Draw the whole picture with its window framed, and beside it the window by each model.
 
     Args:
         picture: The input.
-        panels: A title, and the window upscaled; all of one size.
+        panels: A title and the upscaled window for each model; all windows are of one size.
         window: The place, in pixels of the input.
         zoom: Pixels of the sheet per pixel of a panel; nothing is smoothed.
         name: The picture's name, for its label.

@@ -38,7 +38,7 @@ class Lpips:
             weights: Safetensors with torchvision's `features` of SqueezeNet 1.1, AlexNet or VGG16.
 
         Raises:
-            ModelFileError: It is none of them.
+            ModelFileError: The file cannot be read, or holds none of these networks.
         """
         self._network = FeatureNetwork(weights)
         self.name, self.sha256 = f"lpips-{self._network.name}", self._network.sha256
@@ -73,10 +73,10 @@ class Lpips:
         return total
 
     def __call__(self, one: NDArray[Any], other: NDArray[Any]) -> float:
-        """Measure the distance of two pictures; 0 is the same, and 0.7 has little in common.
+        """Measure the distance of two pictures: 0 if equal, 0.7 if they have little in common.
 
         Raises:
-            ShapeError: They differ in shape, or are too small.
+            ShapeError: The pictures differ in shape or type, or are too small.
         """
         if one.shape != other.shape or one.dtype != other.dtype:
             raise ShapeError(
