@@ -60,7 +60,7 @@ def test_lpips_is_its_authors(perceptual):
     assert lpips(reference, reference) == 0
     deep = lpips(reference.astype(np.uint16) * 257, other.astype(np.uint16) * 257)
     assert deep == pytest.approx(0.147902, abs=1e-5)
-    by_pixel = lpips.map_between(lpips.look(reference), lpips.look(other), size=(64, 64))
+    by_pixel = lpips.distance_map(lpips.features(reference), lpips.features(other), size=(64, 64))
     assert by_pixel.shape == (64, 64)
     assert by_pixel.mean() == pytest.approx(0.147902, rel=0.02)
 

@@ -43,8 +43,10 @@ def test_samples_that_are_right_in_turn_score_and_equal_ones_do_not(folders, wei
         np.asarray(Image.open(path))
         for path in (originals / "0801.png", *sorted(samples.iterdir()))
     )
-    truth = lpips.look(hr)
-    maps = np.stack([lpips.map_between(lpips.look(each), truth, size=(96, 96)) for each in made])
+    truth = lpips.features(hr)
+    maps = np.stack(
+        [lpips.distance_map(lpips.features(each), truth, size=(96, 96)) for each in made]
+    )
     best = maps.mean(axis=(1, 2)).min()
     assert score.score == pytest.approx(100 * (best - maps.min(axis=0).mean()) / best, rel=1e-3)
     assert score.score > 50

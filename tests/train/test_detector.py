@@ -13,9 +13,9 @@ from widesr.data.patches import Pair
 from widesr.data.photographs import read_rgb
 from widesr.engine import find_model
 from widesr.evaluation.detection.boxes import read_boxes
-from widesr.train.detector import Detector, Places, Sight
+from widesr.train.detector import Detector, Places, Predictions
 from widesr.train.labels import labelled
-from widesr.train.regions import Onlooker, apart, wanted_of
+from widesr.train.regions import RegionLoss, region_losses, targets_of
 from widesr.train.tables import DetectorTable
 from yolox import N_CLASSES, tiny_yolox
 
@@ -48,21 +48,22 @@ def random_pictures(n, height, width):
 def test_a_detector_sees_what_it_sees_in_the_runtime(weights, size):
     rgb = random_pictures(2, *size)
     theirs = in_the_runtime(weights, rgb)
-    sight = Detector(weights)(rgb)
+    predicted = Detector(weights)(rgb)
     assert len(theirs[0]) == len(Places.of(*size).at) == size[0] * size[1] * 21 // 1024
-    torch.testing.assert_close(sight.offsets, theirs[..., :4])
-    torch.testing.assert_close(sight.scores, theirs[..., 4:5] * theirs[..., 5:])
-    assert sight.scores.std() > 1e-3
+    torch.testing.assert_close(predicted.offsets, theirs[..., :4])
+    torch.testing.assert_close(predicted.scores, theirs[..., 4:5] * theirs[..., 5:])
+    assert predicted.scores.std() > 1e-3
 
 
 def test_the_published_nano_sees_what_it_sees_in_the_runtime(detection_files):
     file = detection_files / "yolox_nano_416.onnx"
     pixels = read_rgb(detection_files / "coco/images/000000000139.jpg")[:416, :416]
     rgb = torch.tensor(pixels).permute(2, 0, 1)[None] / 255
-    theirs, sight = in_the_runtime(file, rgb), Detector(file)(rgb)
-    torch.testing.assert_close(sight.offsets, theirs[..., :4], atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(sight.scores, theirs[..., 4:5] * theirs[..., 5:], atol=1e-4, rtol=0)
-    assert sight.scores.max() > 0.5
+    theirs, predicted = in_the_runtime(file, rgb), Detector(file)(rgb)
+    torch.testing.assert_close(predicted.offsets, theirs[..., :4], atol=1e-3, rtol=1e-3)
+    scores = theirs[..., 4:5] * theirs[..., 5:]
+    torch.testing.assert_close(predicted.scores, scores, atol=1e-4, rtol=0)
+    assert predicted.scores.max() > 0.5
 
 
 def test_boxes_are_where_the_grids_say(weights):
@@ -92,44 +93,45 @@ def test_what_is_no_yolox_is_refused(tmp_path, content):
 def test_the_surest_region_of_an_object_is_to_be_sure():
     places = Places.of(32, 32)
     n = len(places.at)
-    sight = Sight(torch.zeros(1), torch.zeros(1, n, 4), torch.full((1, n, 2), 0.1))
+    predicted = Predictions(torch.zeros(1), torch.zeros(1, n, 4), torch.full((1, n, 2), 0.1))
     first, *others = torch.nonzero(places.stride.flatten() == 16).flatten().tolist()
     largest = n - 1  # a box of 32 pixels about the corner
-    sight.offsets[0, [first, *others], 2:] = torch.log(torch.tensor(2.0))  # now of 32, too
-    sight.scores[0, [first, *others], 1] = torch.tensor([0.4, 0.1, 0.2, 0.1])
+    predicted.offsets[0, [first, *others], 2:] = torch.log(torch.tensor(2.0))  # now of 32, too
+    predicted.scores[0, [first, *others], 1] = torch.tensor([0.4, 0.1, 0.2, 0.1])
     box = torch.tensor([[-12.0, -12.0, 14.0, 14.0, 1.0]])
-    wanted = wanted_of(sight, [box], places)
-    assert torch.nonzero(wanted.shares[0]).flatten().tolist() == [first, largest]
-    assert wanted.shares[0, [first, largest]].tolist() == pytest.approx([0.8, 0.2])
-    assert wanted.counts[0, [first, largest]].tolist() == pytest.approx([1 / 1.25] * 2)
-    assert float(wanted.counts.sum()) == pytest.approx(n - 2 + 2 / 1.25)
-    assert wanted.scores[0, [first, *others], 1].tolist() == pytest.approx([1, 0.1, 0.2, 0.1])
-    assert float(wanted.scores[0, largest, 1]) == pytest.approx(0.1 / 0.4)
-    assert (wanted.scores[..., 0] == sight.scores[..., 0]).all()
+    targets = targets_of(predicted, [box], places)
+    assert torch.nonzero(targets.shares[0]).flatten().tolist() == [first, largest]
+    assert targets.shares[0, [first, largest]].tolist() == pytest.approx([0.8, 0.2])
+    assert targets.counts[0, [first, largest]].tolist() == pytest.approx([1 / 1.25] * 2)
+    assert float(targets.counts.sum()) == pytest.approx(n - 2 + 2 / 1.25)
+    assert targets.scores[0, [first, *others], 1].tolist() == pytest.approx([1, 0.1, 0.2, 0.1])
+    assert float(targets.scores[0, largest, 1]) == pytest.approx(0.1 / 0.4)
+    assert (targets.scores[..., 0] == predicted.scores[..., 0]).all()
     for place in (first, largest):
-        torch.testing.assert_close(places.decode(wanted.offsets)[0, place], box[0, :4])
-    as_it_is = wanted_of(sight, [torch.zeros(0, 5)], places)
-    terms = apart(sight, as_it_is)
+        torch.testing.assert_close(places.decode(targets.offsets)[0, place], box[0, :4])
+    as_it_is = targets_of(predicted, [torch.zeros(0, 5)], places)
+    terms = region_losses(predicted, as_it_is)
     assert [float(each) for each in terms.values()] == [0, 0]
-    assert all(float(each) > 0 for each in apart(sight, wanted).values())
+    assert all(float(each) > 0 for each in region_losses(predicted, targets).values())
 
 
 def test_a_picture_that_follows_the_terms_is_seen_more_as_it_should(weights):
-    onlooker = Onlooker(table(weights), device=CPU)
+    region_loss = RegionLoss(table(weights), device=CPU)
     hr = random_pictures(2, 48, 48)
     objects = [torch.tensor([[4.0, 4.0, 40.0, 40.0, 1.0]]), torch.zeros(0, 5)]
     sr = hr.mean(dim=(2, 3), keepdim=True).expand_as(hr).clone().requires_grad_()
 
     def total(pictures):
-        terms = onlooker.compare(pictures, hr, objects).terms
+        terms = region_loss.compare(pictures, hr, objects).terms
         return terms["classification"] + terms["regression"]
 
     before = total(sr)
     before.backward()
     after = total((sr - 1e-2 * sr.grad / sr.grad.abs().max()).detach())
     assert after < before
-    assert float(onlooker.compare(hr, hr, []).terms["classification"]) == pytest.approx(0, abs=1e-4)
-    assert all(buffer.grad is None for buffer in onlooker.detector.buffers())
+    same = region_loss.compare(hr, hr, []).terms
+    assert float(same["classification"]) == pytest.approx(0, abs=1e-4)
+    assert all(buffer.grad is None for buffer in region_loss.detector.buffers())
 
 
 # ---- the objects of photographs ------------------------------------------------------------------

@@ -30,7 +30,7 @@ from widesr.train.loop import prepare, train
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import load_recipe
 from widesr.train.run import ExplosionError, Learned
-from widesr.train.schedule import way_at
+from widesr.train.schedule import settings_at
 from widesr.train.tables import AdversarialTable, BestTable, Scores
 from yolox import tiny_yolox
 
@@ -326,7 +326,7 @@ def test_at_each_place_the_nearest_sample_is_learned_from(many, weights):
     for parameter in run.network.parameters():
         parameter.requires_grad_(requires_grad=False)
     given = batch(0, side=16)
-    read = run._input(given, way_at(run.recipe, 0))
+    read = run._input(given, settings_at(run.recipe, 0))
     sr = run.network.supervised(read).requires_grad_()
     hr = torch.from_numpy(given.hr).permute(0, 3, 1, 2) / 255
     table = run.recipe.terms
@@ -336,10 +336,10 @@ def test_at_each_place_the_nearest_sample_is_learned_from(many, weights):
     for patch, original in enumerate(hr):
         pictures = [original, *sr.detach().clamp(0, 1).unflatten(0, (3, 4))[:, patch]]
         truth, *seen = (
-            lpips.look((each.permute(1, 2, 0).numpy() * 65535).round().astype(np.uint16))
+            lpips.features((each.permute(1, 2, 0).numpy() * 65535).round().astype(np.uint16))
             for each in pictures
         )
-        maps = [lpips.map_between(each, truth, size=(32, 32)) for each in seen]
+        maps = [lpips.distance_map(each, truth, size=(32, 32)) for each in seen]
         assert np.mean(maps[0]) != pytest.approx(np.mean(maps[1]), rel=1e-3)
         least.append(np.minimum.reduce(maps).mean())
     assert float(judged.terms["perceptual"]) == pytest.approx(np.mean(least), rel=0.1)
@@ -367,12 +367,12 @@ def test_samples_are_learned_bit_for_bit_after_a_resume(many):
 
 def test_processes_share_the_noise_of_one(many):
     run = prepare(load_recipe(many()), init=None, threads=1, device="cpu")
-    way, given = way_at(run.recipe, 0), batch(0)
-    whole = run._input(given, way).unflatten(0, (3, 4))
+    settings, given = settings_at(run.recipe, 0), batch(0)
+    whole = run._input(given, settings).unflatten(0, (3, 4))
     assert not torch.equal(whole[0], whole[1])
     for rank, part in ((0, slice(0, 2)), (1, slice(2, 4))):
         run.world = World(rank, 2)
-        mine = run._input(Batch(given.lr[part], given.hr[part]), way).unflatten(0, (3, 2))
+        mine = run._input(Batch(given.lr[part], given.hr[part]), settings).unflatten(0, (3, 2))
         assert torch.equal(mine, whole[:, part])
 
 

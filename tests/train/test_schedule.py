@@ -5,7 +5,7 @@ import torch
 
 from recipes import stage
 from widesr.train.recipe import load_recipe
-from widesr.train.schedule import Part, Way, learning_rate_at, parts, way_at
+from widesr.train.schedule import Part, Settings, learning_rate_at, parts, settings_at
 from widesr.train.tables import LossTable
 
 pytestmark = pytest.mark.train
@@ -46,16 +46,17 @@ def test_one_cycle_is_that_of_torch(recipe_file):
 
 def test_stages_are_the_last_steps_of_a_run(recipe_file):
     plain = load_recipe(recipe_file())
-    assert {way_at(plain, step) for step in range(12)} == {Way(L1, 12, 4, 0.0)}
-    assert parts(plain) == [Part(0, 12, Way(L1, 12, 4, 0.0))]
+    assert {settings_at(plain, step) for step in range(12)} == {Settings(L1, 12, 4, 0.0)}
+    assert parts(plain) == [Part(0, 12, Settings(L1, 12, 4, 0.0))]
     two = load_recipe(recipe_file(stage(
         'steps = 4\nlr_patch = 16\nbatch = 2\n[[stage]]\nsteps = 3\nloss = "mse"'
     )))  # fmt: skip
-    usual, large, last = Way(L1, 12, 4, 0.0), Way(L1, 16, 2, 0.0), Way(MSE, 12, 4, 0.0)
-    assert [way_at(two, step) for step in range(12)] == [usual] * 5 + [large] * 4 + [last] * 3
+    usual, large = Settings(L1, 12, 4, 0.0), Settings(L1, 16, 2, 0.0)
+    last = Settings(MSE, 12, 4, 0.0)
+    assert [settings_at(two, step) for step in range(12)] == [usual] * 5 + [large] * 4 + [last] * 3
     assert parts(two) == [Part(0, 5, usual), Part(5, 4, large), Part(9, 3, last)]
     whole = load_recipe(recipe_file(stage("steps = 12\nbatch = 8")))
-    assert parts(whole) == [Part(0, 12, Way(L1, 12, 8, 0.0))]
+    assert parts(whole) == [Part(0, 12, Settings(L1, 12, 8, 0.0))]
 
 
 def test_a_stage_may_begin_a_schedule_of_its_own(recipe_file):

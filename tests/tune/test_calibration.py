@@ -98,8 +98,8 @@ def test_what_this_cpu_cannot_compute_in_stays_as_it_was_but_for_int8(folder, mo
     pytest.importorskip("openvino")
     old = [Loss(precision=p, mean=1, worst=2, n=3) for p in ("bf16", "fp16", "int8")]
     known = ModelFile(TINY.path, TINY.card.model_copy(update={"losses": tuple(old)}))
-    ways = module._ways("auto", "auto", has_ranges=True, threads=1)
-    monkeypatch.setattr(module, "_ways", lambda *_, **__: {"fp32": ways["fp32"]})
+    settings = module._settings("auto", "auto", has_ranges=True, threads=1)
+    monkeypatch.setattr(module, "_settings", lambda *_, **__: {"fp32": settings["fp32"]})
     rest, held = split_photographs(folder)
     card = calibrate(known, photographs=rest, held_out=held, threads=1)
     assert list(card.losses) == old[:2]
@@ -111,9 +111,8 @@ def test_one_precision_is_measured_anew_and_the_others_stay(folder):
     facts = {"losses": tuple(old), "ranges": {"x": (1.0, 2.0)}}
     known = ModelFile(TINY.path, TINY.card.model_copy(update=facts))
     rest, held = split_photographs(folder)
-    precision = (
-        "bf16" if "bf16" in module._ways("auto", "auto", has_ranges=False, threads=1) else "fp16"
-    )
+    settings = module._settings("auto", "auto", has_ranges=False, threads=1)
+    precision = "bf16" if "bf16" in settings else "fp16"
     card = calibrate(known, photographs=rest, held_out=held, threads=1, precision=precision)
     assert card.ranges == known.card.ranges
     assert [each for each in card.losses if each.n == 3] == [

@@ -1,12 +1,14 @@
-"""Archives to folders: nothing is written outside, and nothing that is half has a name."""
+"""Unpacks archives into folders: never outside of them, and no file before it is whole."""
 
 import os
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -78,35 +80,24 @@ def _opened(archive: Path) -> Iterator[list[_Member]]:
     """Open an archive and list its files, after a check of all names."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
+            zip_infos = [info for info in zipped.infolist() if not info.is_dir()]
+            for info in zip_infos:
+                if stat.S_ISLNK(info.external_attr >> 16):
+                    raise DataError(f"{archive}: {info.filename} is a link; not unpacked")
             yield [
-                _Member(_safe(archive, info.filename), info.file_size, _zip_opener(zipped, info))
-                for info in zipped.infolist()
-                if not info.is_dir() and _no_link(archive, info)
+                _Member(_safe(archive, info.filename), info.file_size, partial(zipped.open, info))
+                for info in zip_infos
             ]
     else:
         with tarfile.open(archive) as tarred:
-            infos = [info for info in tarred.getmembers() if not info.isdir()]
-            for info in infos:
-                if not info.isreg():
-                    raise DataError(f"{archive}: {info.name} is a link or a device; not unpacked")
+            tar_infos = [info for info in tarred.getmembers() if not info.isdir()]
+            for member in tar_infos:
+                if not member.isreg():
+                    raise DataError(f"{archive}: {member.name} is a link or a device; not unpacked")
             yield [
-                _Member(_safe(archive, info.name), info.size, _tar_opener(tarred, info))
-                for info in infos
+                _Member(_safe(archive, each.name), each.size, partial(tarred.extractfile, each))
+                for each in tar_infos
             ]
-
-
-def _zip_opener(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    return lambda: zipped.open(info)
-
-
-def _tar_opener(tarred: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], IO[bytes] | None]:
-    return lambda: tarred.extractfile(info)
-
-
-def _no_link(archive: Path, info: zipfile.ZipInfo) -> bool:
-    if (info.external_attr >> 16) & 0o170000 == 0o120000:
-        raise DataError(f"{archive}: {info.filename} is a link; not unpacked")
-    return True
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:

@@ -1,4 +1,4 @@
-"""A folder of clips to learn from: each a folder of frames, with their LR made."""
+"""Reads a folder of clips to learn from, each a folder of frames, and makes their LR."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from widesr.data.motion import make_clip
 from widesr.data.patches import Pair
-from widesr.data.photographs import Folder, data_errors, free_memory, read_licences, read_rgb
+from widesr.data.photographs import Folder, data_errors, read_licences, read_rgb, require_memory
 from widesr.data.source import Licence
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.errors import DataError
@@ -20,7 +20,6 @@ from widesr.pictures.reading import read_header
 from widesr.pictures.writing import write_picture
 from widesr.system.folders import frames_in, is_folder
 from widesr.system.progress import ignore
-from widesr.system.text import readable_size
 
 
 class ClipFolder:
@@ -107,19 +106,14 @@ class ClipFolder:
         """
         frames = {name: sum(map(len, self._scenes[name])) for name in names}
         pixels = sum(n * self._sizes[name][0] * self._sizes[name][1] for name, n in frames.items())
-        needed, free = 3 * pixels + 3 * pixels // self._scale**2, free_memory()
-        if free is not None and needed > free:
-            raise DataError(
-                f"{self.data}: {sum(frames.values()):,} frames take {readable_size(needed)} of "
-                f"memory, {readable_size(free)} is free; take fewer or smaller ones"
-            )
-
-        def pair(clip: tuple[str, list[Path]]) -> Pair:
-            return self._pair(*clip)
-
+        require_memory(
+            3 * pixels + 3 * pixels // self._scale**2,
+            what=f"{self.data}: {sum(frames.values()):,} frames",
+            way_out="take fewer or smaller ones",
+        )
         clips = [(name, clip) for name in names for clip in self._scenes[name]]
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(pair, clips))
+            return list(pool.map(lambda clip: self._pair(*clip), clips))
 
     def _pair(self, name: str, frames: Sequence[Path]) -> Pair:
         shrink, seed = DEGRADATIONS[self.degradation].shrink, photograph_seed(name)

@@ -78,11 +78,8 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
         return data, None, "HR photographs"
     hr = (div2k or plain)[0]
     prefix = hr[:-2]
-    published = expected = _published(prefix, scale=scale, degradation=degradation)
-    if not div2k:
-        expected = [*published, f"lr_x{scale}", f"lr/x{scale}"]
-        has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
-        expected += [] if has_scales else ["lr"]
+    published = _published(prefix, scale=scale, degradation=degradation)
+    expected = published if div2k else [*published, *_beside_hr(data, scale=scale)]
     for name in expected:
         lr = _below(data, name)
         if lr is not None:
@@ -112,6 +109,12 @@ def _published(prefix: str, *, scale: int, degradation: str) -> list[str]:
         return [f"{prefix}LR_{degradation}"] if scale == 4 else []
     names = [f"{prefix}LR_{degradation}/X{scale}"]
     return [*names, f"{prefix}LR_x8"] if (scale, degradation) == (8, "bicubic") else names
+
+
+def _beside_hr(data: Path, *, scale: int) -> list[str]:
+    """List the folders in which LR may be beside a folder named `hr`."""
+    has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
+    return [f"lr_x{scale}", f"lr/x{scale}", *([] if has_scales else ["lr"])]
 
 
 def _below(folder: Path, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""Batches of patches, made by threads while the network learns from the one before."""
+"""Makes batches of patches in threads, while the network learns from the batch before."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -119,7 +119,7 @@ class Loader:
         return mean_gradient(lr[patch.y : patch.y + side, patch.x : patch.x + side])
 
     def next(self) -> Batch:
-        """Give this rank's share of the next batch; it is the caller's to keep."""
+        """Return this rank's share of the next batch, which the caller may keep."""
         began = time.perf_counter()
         if self._coming is None:
             self._coming = self._made_ahead()

@@ -1,4 +1,4 @@
-"""Packs: photographs decoded once, with their LR, in files that are mapped and not read.
+"""Reads packs: photographs decoded once, with their LR, in files that are mapped and not read.
 
 A pack is a folder with `index.json`, `hr.bin`, and `lr_x2.bin` and so on: raw uint8 RGB, one
 picture after another. A crop touches the pages that it lies on, and no others.
@@ -223,7 +223,7 @@ class Pack:
         return stated or None
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """(height, width) of each HR picture, by its name."""
+        """Return the (height, width) of each HR picture, by its name."""
         return {name: (each.hr.height, each.hr.width) for name, each in self._photographs.items()}
 
     def load(self, names: Sequence[str]) -> list[Pair]:

@@ -1,10 +1,11 @@
-"""Making packs, whole or not at all, and looking whether one is still what it was."""
+"""Makes packs, whole or not at all, and looks whether one is still what it was."""
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Self
@@ -24,7 +25,7 @@ from widesr.data.pack import (
     lr_file,
     read_index,
 )
-from widesr.data.photographs import Decoded, Folder
+from widesr.data.photographs import Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
 from widesr.system.locks import lock
@@ -34,14 +35,11 @@ from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
 _TOLD = 5
-"""Photographs that cannot be packed, of which one line tells all."""
+"""Most unusable photographs that one error lists."""
 
 
 def write_pack(
-    photographs: Folder,
-    out: Path,
-    *,
-    on_progress: Callable[[int, str], None] = ignore,
+    photographs: Folder, out: Path, *, on_progress: Callable[[int, str], None] = ignore
 ) -> Index:
     """Decode photographs on all cores, and write them and their LR into a new folder.
 
@@ -117,33 +115,19 @@ def _filled(photographs: Folder, part: Path, on_progress: Callable[[int, str], N
     stated = _stated(photographs)
     packed: list[PackedPhotograph] = []
     failed: list[DataError] = []
-
-    def prepared(name: str) -> _Prepared | DataError:
-        try:
-            return _Prepared.of(photographs.decode(name))
-        except DataError as error:
-            return error  # told with all others: a long run should not fail for each of them
-
     with ExitStack() as stack:
         files = {
             name: stack.enter_context(_Growing.create(part / name))
             for name in (HR, *map(lr_file, photographs.scales))
         }
-        ready = in_threads(photographs.names, prepared, threads=usable_cpus())
+        prepare = partial(_prepared, photographs)
+        ready = in_threads(photographs.names, prepare, threads=usable_cpus())
         stack.callback(ready.close)  # before the files are closed
         for n, (name, one) in enumerate(zip(photographs.names, ready, strict=True), 1):
             if isinstance(one, DataError):
                 failed.append(one)
             elif not failed:
-                hr = files[HR].add(*one.hr)
-                lr = {
-                    scale: tuple(files[lr_file(scale)].add(*each) for each in pictures)
-                    for scale, pictures in one.lr.items()
-                }
-                licence, origin = stated.get(name, (None, None))
-                packed.append(
-                    PackedPhotograph(name=name, hr=hr, lr=lr, licence=licence, origin=origin)
-                )
+                packed.append(_appended(name, one, files, stated.get(name)))
             on_progress(n, name)
         if failed:
             more = f"; and {len(failed) - _TOLD} more" if failed[_TOLD:] else ""
@@ -183,13 +167,18 @@ class _Prepared(NamedTuple):
     hr: _Hashed
     lr: dict[int, list[_Hashed]]
 
-    @classmethod
-    def of(cls, photograph: Decoded) -> Self:
-        lr = {
-            scale: [(np.ascontiguousarray(each), _digest(each)) for each in pictures]
-            for scale, pictures in photograph.lr.items()
-        }
-        return cls((photograph.hr, _digest(photograph.hr)), lr)
+
+def _prepared(photographs: Folder, name: str) -> _Prepared | DataError:
+    """Decode and hash a photograph; an error is given, to be told with those of all others."""
+    try:
+        photograph = photographs.decode(name)
+    except DataError as error:
+        return error
+    lr = {
+        scale: [(np.ascontiguousarray(each), _digest(each)) for each in pictures]
+        for scale, pictures in photograph.lr.items()
+    }
+    return _Prepared((photograph.hr, _digest(photograph.hr)), lr)
 
 
 def _digest(pixels: NDArray[np.uint8]) -> str:
@@ -219,6 +208,23 @@ class _Growing:
         self._file.write(pixels.data)
         self.end += stored.n_bytes
         return stored
+
+
+def _appended(
+    name: str, prepared: _Prepared, files: Mapping[str, _Growing], stated: Licence | None
+) -> PackedPhotograph:
+    """Write a photograph behind the others, and say where it is."""
+    licence, origin = stated or (None, None)
+    return PackedPhotograph(
+        name=name,
+        hr=files[HR].add(*prepared.hr),
+        lr={
+            scale: tuple(files[lr_file(scale)].add(*each) for each in pictures)
+            for scale, pictures in prepared.lr.items()
+        },
+        licence=licence,
+        origin=origin,
+    )
 
 
 def _check_space(photographs: Folder, out: Path) -> None:

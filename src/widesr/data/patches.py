@@ -1,4 +1,4 @@
-"""Aligned LR and HR patches: drawn at random from a seed, then cut out of their photographs."""
+"""Draws aligned LR and HR patches at random from a seed, and cuts them out of photographs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""A folder of photographs: decoded, with their LR read or made."""
+"""Reads a folder of photographs: decodes them, and reads or makes their LR."""
 
 import csv
 import re
@@ -83,7 +83,7 @@ class Folder:
         return read_licences(self.data)
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """(height, width) of each HR picture, by its name; only headers are read, and once.
+        """Return the (height, width) of each HR picture by its name; only headers are read.
 
         Raises:
             DataError: A file is not a picture.
@@ -109,13 +109,11 @@ class Folder:
         scale = self.scales[0]
         pixels = sum(height * width for height, width in map(self._sizes.__getitem__, names))
         needed = 3 * pixels + 3 * pixels * self.variants(scale) // scale**2
-        free = free_memory()
-        if free is not None and needed > free:
-            raise DataError(
-                f"{self.data}: {len(names):,} photographs take {readable_size(needed)} of memory, "
-                f"{readable_size(free)} is free; widesr data pack makes a pack of them, which is "
-                "read from the disk"
-            )
+        require_memory(
+            needed,
+            what=f"{self.data}: {len(names):,} photographs",
+            way_out="widesr data pack makes a pack of them, which is read from the disk",
+        )
 
         def pairs(name: str) -> list[Pair]:
             photograph = self.decode(name)
@@ -180,8 +178,22 @@ def read_licences(data: Path) -> Mapping[str, Licence] | None:
         ) from error
 
 
+def require_memory(needed: int, *, what: str, way_out: str) -> None:
+    """Check that so many bytes of memory are free, before the work.
+
+    Raises:
+        DataError: There are fewer.
+    """
+    free = free_memory()
+    if free is not None and needed > free:
+        raise DataError(
+            f"{what} take {readable_size(needed)} of memory, {readable_size(free)} is free; "
+            f"{way_out}"
+        )
+
+
 def free_memory() -> int | None:
-    """Bytes that can be taken without swapping; None where the system does not tell."""
+    """Count the bytes that can be taken without swapping; None where the system does not tell."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:

@@ -1,4 +1,4 @@
-"""A published set on this disk: fetched, checked, unpacked, and remembered."""
+"""Fetches, checks and unpacks a published set, and remembers that it is there."""
 
 import tarfile
 import zipfile
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from widesr.data.archives import require_space, unpack
 from widesr.data.sets import Archive
 from widesr.errors import DataError
-from widesr.system.download import fetch, record_hash, recorded_hash
+from widesr.system.download import fetch, record_hash, recorded_hash, size_of_part
 from widesr.system.progress import ignore
 
 Report = Callable[[int, int | None, str], None]
-"""Called with bytes done, all bytes where that is known, and what is being done."""
+"""A callback with the bytes done, all bytes if they are known, and a word for the work."""
 
 
 class Got(NamedTuple):
@@ -35,7 +35,7 @@ class Got(NamedTuple):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Say the same to programs."""
         return {
             "archive": self.archive.name,
             "folder": str(self.folder),
@@ -46,14 +46,8 @@ class Got(NamedTuple):
         }
 
 
-def get(
-    archive: Archive,
-    out: Path,
-    *,
-    keep: bool = False,
-    on_progress: Report = ignore,
-) -> Got:
-    """Have what an archive holds in a folder.
+def get(archive: Archive, out: Path, *, keep: bool = False, on_progress: Report = ignore) -> Got:
+    """Fetch and unpack an archive, unless its content is in the folder already.
 
     Its hash is kept beside the pictures, in `{archive}.sha256`; while both exist, nothing is
     fetched.
@@ -100,9 +94,8 @@ def get(
 
 
 def _check_space(archive: Archive, folder: Path) -> None:
-    """The archive and its pictures, which are compressed already, lie there together for a time."""
-    if archive.n_bytes is None or (folder / archive.name).exists():
-        return
-    part = folder / f"{archive.name}.part"
-    needed = 2 * archive.n_bytes - (part.stat().st_size if part.exists() else 0)
-    require_space(folder, needed, what=f"{archive.name} with its pictures")
+    """Look for room for an archive and its pictures, which are as large, at the same time."""
+    path = folder / archive.name
+    if archive.n_bytes is not None and not path.exists():
+        needed = 2 * archive.n_bytes - size_of_part(path)
+        require_space(folder, needed, what=f"{archive.name} with its pictures")

@@ -1,4 +1,4 @@
-"""The published sets of the field: where their archives are, and how to know them for whole."""
+"""Lists the published sets of the field: where their archives are, and what their hashes are."""
 
 import re
 from collections.abc import Sequence
@@ -78,8 +78,11 @@ def archives_of(
                 digest="md5:4ace41d33c2384b97e6b320cd0afd6ba",
             )
         )
-    if url is None:
-        return wanted
+    return wanted if url is None else _mirrored(wanted, url)
+
+
+def _mirrored(wanted: list[Archive], url: str) -> list[Archive]:
+    """Take archives from a mirror, as `archives_of` does."""
     if url.endswith("/"):
         return [each._replace(urls=(url + each.name,)) for each in wanted]
     name = url.partition("?")[0].rpartition("/")[2]

@@ -43,7 +43,7 @@ class Source(Protocol):
         """The licences by file name, without folders; None where nothing is stated."""
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """(height, width) of each HR picture, by its name.
+        """Return the (height, width) of each HR picture, by its name.
 
         Raises:
             DataError: A file is not a picture.

@@ -26,11 +26,7 @@ def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:
 
 
 def degrade(
-    hr: NDArray[Any],
-    *,
-    scale: int,
-    edges: Edges = "symmetric",
-    arithmetic: Arithmetic = "integer",
+    hr: NDArray[Any], *, scale: int, edges: Edges = "symmetric", arithmetic: Arithmetic = "integer"
 ) -> NDArray[Any]:
     """Shrink by MATLAB's bicubic, as the published LR pictures were made.
 

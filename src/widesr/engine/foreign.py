@@ -102,11 +102,7 @@ class _Trial:
         return None
 
     def _changed(
-        self,
-        lr: NDArray[np.float32],
-        base: NDArray[np.float32],
-        at: tuple[int, int],
-        value: float,
+        self, lr: NDArray[np.float32], base: NDArray[np.float32], at: tuple[int, int], value: float
     ) -> int:
         """Measure how far from a pixel the output changes when that pixel does."""
         changed = lr.copy()

@@ -38,14 +38,7 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(
-        self,
-        model: ModelFile,
-        *,
-        threads: int,
-        streams: int,
-        precision: str,
-    ) -> None:
+    def __init__(self, model: ModelFile, *, threads: int, streams: int, precision: str) -> None:
         """Load a model.
 
         Raises:

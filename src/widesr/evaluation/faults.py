@@ -1,4 +1,4 @@
-"""Find what is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
+"""Finds what is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
 
 import struct
 from collections.abc import Iterator

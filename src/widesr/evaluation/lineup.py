@@ -1,4 +1,4 @@
-"""Make one place of a picture by several models."""
+"""Upscales one place of a picture by several models."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

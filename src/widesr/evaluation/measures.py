@@ -1,4 +1,4 @@
-"""Measure pictures by named metrics beside PSNR and SSIM."""
+"""Measures pictures by named metrics beside PSNR and SSIM."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Hold what an evaluation found, and where and with what, and write it as JSON."""
+"""Holds what an evaluation found, and where and with what, and writes it as JSON."""
 
 import importlib.metadata
 import os

@@ -1,6 +1,5 @@
-"""Score a model on a folder of HR pictures, by protocol, with all that makes scores trusted."""
+"""Scores a model on a folder of HR pictures, by protocol, and reports how."""
 
-import hashlib
 import re
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import FORMATS
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
+from widesr.system.files import sha256_of
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
 from widesr.system.progress import OnProgress, ignore
@@ -220,7 +220,7 @@ def load_judged(
         engine=upscaler.engine.name,
         precision=upscaler.engine.precision,
         card_name=file.card.name,
-        sha256=hashlib.sha256(file.path.read_bytes()).hexdigest(),
+        sha256=sha256_of(file.path),
         self_ensemble=options.self_ensemble,
         consistent=options.consistent,
         tile=options.tile,

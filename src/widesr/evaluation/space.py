@@ -1,4 +1,4 @@
-"""Judge several samples of each picture together, as the challenge on the SR space does.
+"""Judges several samples of each picture together, as the challenge on the SR space does.
 
 The score says how much nearer to the truth the samples come if the best one is taken at each pixel,
 compared with the best single sample; it is 0 for samples that are alike. Noise scores too, so the
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import DataError, ShapeError, UsageError
-from widesr.evaluation.perceptual.lpips import Lpips, Seen
+from widesr.evaluation.perceptual.lpips import Features, Lpips
 from widesr.evaluation.report import Frozen
 from widesr.evaluation.scoring import list_pictures
 from widesr.pictures.picture import MAX_PIXELS
@@ -105,22 +105,20 @@ def evaluate_samples(
         raise UsageError(f"{made.model} makes pictures of x{made.scale}, not of x{scale}")
     lpips = Lpips(lpips_weights)
     hr_paths = list_pictures(hr_dir)
-    sets = None if isinstance(made, Upscaler) else _samples_of(hr_paths, made, samples)
+    paths = [] if isinstance(made, Upscaler) else _samples_of(hr_paths, made, samples)
     scores: dict[str, SamplesScore] = {}
     for number, hr_path in enumerate(hr_paths):
-        hr = read_picture(hr_path, max_pixels=max_pixels).pixels
-        height, width = (side - side % scale for side in hr.shape[:2])
+        whole = read_picture(hr_path, max_pixels=max_pixels).pixels
+        height, width = (side - side % scale for side in whole.shape[:2])
+        hr = whole[:height, :width]
         try:
             if isinstance(made, Upscaler):
-                lr = imresize(hr[:height, :width], scale=1 / scale)
-                all_samples = [made.sample(seed)(lr) for seed in range(samples)]
+                lr = imresize(hr, scale=1 / scale)
+                drawn = [made.sample(seed)(lr) for seed in range(samples)]
             else:
-                assert sets is not None
-                read = (_sample(path, hr_path, hr, scale, max_pixels) for path in sets[number])
-                all_samples = [each[:height, :width] for each in read]
-            scores[hr_path.name] = judge_samples(
-                hr[:height, :width], all_samples, scale=scale, lpips=lpips, seed=number
-            )
+                read = (_sample(path, hr_path, whole, scale, max_pixels) for path in paths[number])
+                drawn = [each[:height, :width] for each in read]
+            scores[hr_path.name] = judge_samples(hr, drawn, scale=scale, lpips=lpips, seed=number)
         except ShapeError as error:
             raise DataError(f"{hr_path}: cannot be judged: {error.message}") from error
         on_picture(hr_path.name)
@@ -132,12 +130,16 @@ def evaluate_samples(
         network=lpips.name,
         weights_sha256=lpips.sha256,
         pictures=scores,
-        mean=SamplesScore(
-            **{
-                name: float(np.mean([getattr(each, name) for each in scores.values()]))
-                for name in SamplesScore.model_fields
-            }
-        ),
+        mean=_mean([*scores.values()]),
+    )
+
+
+def _mean(scores: list[SamplesScore]) -> SamplesScore:
+    return SamplesScore(
+        **{
+            name: float(np.mean([getattr(each, name) for each in scores]))
+            for name in SamplesScore.model_fields
+        }
     )
 
 
@@ -159,8 +161,8 @@ def judge_samples(
     true_to_input = [lr_psnr(each, lr) for each in samples]
     height, width = (side - side % lcm(_MULTIPLE, scale) for side in hr.shape[:2])
     hr, samples = hr[:height, :width], [each[:height, :width] for each in samples]
-    truth = lpips.look(hr)
-    made = _spread(samples, hr, truth, lpips)
+    truth = lpips.features(hr)
+    made = _spread(samples, truth, lpips)
     stack = np.stack(samples).astype(np.float32)
     mean, deviation = stack.mean(axis=0), float(stack.std(axis=0, ddof=1).mean())
     top = np.iinfo(hr.dtype).max
@@ -169,7 +171,7 @@ def judge_samples(
         np.clip(mean + rng.normal(0, deviation, mean.shape) + 0.5, 0, top).astype(hr.dtype)
         for _ in samples
     ]
-    of_noise = _spread(noise, hr, truth, lpips)
+    of_noise = _spread(noise, truth, lpips)
     return SamplesScore(
         score=made.score,
         lpips_mean=made.mean,
@@ -182,15 +184,17 @@ def judge_samples(
 
 
 class _Spread(NamedTuple):
+    """Distances of samples from the truth by LPIPS, and the score that they make."""
+
     score: float
     mean: float
     best: float
 
 
-def _spread(samples: list[NDArray[Any]], hr: NDArray[Any], truth: Seen, lpips: Lpips) -> _Spread:
-    means, nearest = [], np.full(hr.shape[:2], np.inf, np.float32)
+def _spread(samples: list[NDArray[Any]], truth: Features, lpips: Lpips) -> _Spread:
+    means, nearest = [], np.full(samples[0].shape[:2], np.inf, np.float32)
     for sample in samples:
-        apart = lpips.map_between(lpips.look(sample), truth, size=hr.shape[:2])
+        apart = lpips.distance_map(lpips.features(sample), truth, size=sample.shape[:2])
         means.append(float(apart.mean(dtype=np.float64)))
         np.minimum(nearest, apart, out=nearest)
     best = min(means)

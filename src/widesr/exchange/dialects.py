@@ -16,28 +16,20 @@ import torch
 from torch import Tensor
 
 from widesr.exchange.readers import KERAS
-from widesr.nets import (
-    EDSR,
-    RDN,
-    SPAN,
-    WDSR,
-    RDNConfig,
-    SMFANet,
-    SMFANetConfig,
-    SPANConfig,
-)
+from widesr.nets import EDSR, RDN, SPAN, WDSR, RDNConfig, SMFANet, SMFANetConfig, SPANConfig
 from widesr.nets.from_tensors import (
     State,
+    count,
     edsr,
     loaded,
+    pattern_of,
+    scale_of_stages,
     scale_of_tail,
     wdsr,
     with_weight_norm,
 )
+from widesr.nets.network import DIV2K_MEAN
 from widesr.nets.stages import stages
-
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""The mean that the authors' code takes off, in [0, 1]."""
 
 _Names = Mapping[str, str]
 """Beginnings of their names and of ours for the same tensors, the first that fits; `*` is any
@@ -55,10 +47,7 @@ def _theirs(tensors: State, names: _Names) -> dict[str, Tensor]:
 
 
 def _renamed(tensors: State, names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
-    patterns = [
-        (re.compile(re.escape(old).replace(r"\*", r"(\d+)") + r"(?=\.|$)"), new.replace("*", "{}"))
-        for old, new in names
-    ]
+    patterns = [(pattern_of(old), new.replace("*", "{}")) for old, new in names]
 
     def rename(name: str) -> str:
         for pattern, new in patterns:
@@ -89,7 +78,7 @@ _JIAHUIYU = {
 
 
 def jiahuiyu_wdsr(tensors: State, res_scale: float) -> WDSR:
-    """Source: JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
+    """Read JiahuiYu/wdsr_ntire2018, wdsr_a.py and wdsr_b.py; 0..255, (x - mean) / 127.5."""
     state = _ours(with_weight_norm(tensors), _JIAHUIYU)
     return wdsr(state, rgb_mean=DIV2K_MEAN, rgb_std=0.5, res_scale=res_scale)
 
@@ -106,7 +95,7 @@ def as_jiahuiyu_wdsr(network: WDSR) -> dict[str, Tensor]:
 
 
 def ychfan_wdsr(tensors: State, _res_scale: float) -> WDSR:
-    """Source: ychfan/wdsr at b782562, models/wdsr.py; 0..1, x - 0.5; head and tail in the body."""
+    """Read ychfan/wdsr at b782562, models/wdsr.py; 0..1, x - 0.5; head and tail in the body."""
     state = with_weight_norm(tensors)
     last = max(int(name.split(".")[1]) for name in state if name.startswith("body."))
 
@@ -124,7 +113,7 @@ def ychfan_wdsr(tensors: State, _res_scale: float) -> WDSR:
 
 
 def krasserm_wdsr(tensors: State, res_scale: float) -> WDSR:
-    """Source: krasserm/super-resolution, model/wdsr.py; 0..255, (x - mean) / 127.5.
+    """Read krasserm/super-resolution, model/wdsr.py; 0..255, (x - mean) / 127.5.
 
     Layers come in the order of the code: head, blocks, tail, skip. Kernels are (height, width, in,
     out), and what TensorFlow shuffles to pixels has the colour last, not first.
@@ -158,10 +147,9 @@ def _edsr_pytorch(n_stages: int) -> _Names:
 
 
 def edsr_pytorch(tensors: State, res_scale: float) -> EDSR:
-    """Source: EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
-    n_stages = len({name.split(".")[2] for name in tensors if name.startswith("tail.0.")})
+    """Read EDSR-PyTorch, src/model/edsr.py; 0..255, x - mean by a fixed 1x1 convolution."""
     learned = {n: t for n, t in tensors.items() if not n.startswith(("add_mean.", "sub_mean."))}
-    state = _ours(learned, _edsr_pytorch(n_stages))
+    state = _ours(learned, _edsr_pytorch(count(tensors, "tail.0.*")))
     return edsr(state, rgb_mean=DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
 
 
@@ -187,10 +175,8 @@ def _basicsr(n_resblocks: int, n_stages: int) -> _Names:
 
 
 def basicsr_edsr(tensors: State, res_scale: float) -> EDSR:
-    """Source: BasicSR, basicsr/archs/edsr_arch.py; (x - mean) * 255, its `img_range`."""
-    n_resblocks = len({name.split(".")[1] for name in tensors if name.startswith("body.")})
-    n_stages = len([name for name in tensors if re.match(r"^upsample\.\d+\.weight$", name)])
-    state = _ours(tensors, _basicsr(n_resblocks, n_stages))
+    """Read BasicSR, basicsr/archs/edsr_arch.py; (x - mean) * 255, its `img_range`."""
+    state = _ours(tensors, _basicsr(count(tensors, "body.*"), count(tensors, "upsample.*.weight")))
     return edsr(state, rgb_mean=DIV2K_MEAN, rgb_std=1 / 255, res_scale=res_scale)
 
 
@@ -217,16 +203,14 @@ _RDN = {
 
 
 def edsr_pytorch_rdn(tensors: State, _res_scale: float) -> RDN:
-    """Source: EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
-    n_feats, growth = len(tensors["SFENet1.weight"]), len(tensors["RDBs.0.convs.0.conv.0.weight"])
-    n_stages = sum(bool(re.match(r"^UPNet\.\d+\.weight$", name)) for name in tensors) - 1
-    scale = 3 if len(tensors["UPNet.0.weight"]) == 9 * growth else 2**n_stages
+    """Read EDSR-PyTorch, src/model/rdn.py; 0..255, no mean taken off."""
+    growth, n_stages = len(tensors["RDBs.0.convs.0.conv.0.weight"]), count(tensors, "UPNet.*") - 1
     cfg = RDNConfig(
-        scale=scale_of_tail(3 * scale**2),
-        n_blocks=len({name.split(".")[1] for name in tensors if name.startswith("RDBs.")}),
-        n_layers=len({n.split(".")[3] for n in tensors if n.startswith("RDBs.0.convs.")}),
+        scale=scale_of_stages(n_stages, widened=len(tensors["UPNet.0.weight"]) // growth),
+        n_blocks=count(tensors, "RDBs.*"),
+        n_layers=count(tensors, "RDBs.0.convs.*"),
         growth=growth,
-        n_feats=n_feats,
+        n_feats=len(tensors["SFENet1.weight"]),
         rgb_std=1 / 255,
     )
     return loaded(RDN(cfg), _ours(tensors, _RDN))
@@ -241,7 +225,7 @@ def as_edsr_pytorch_rdn(network: RDN) -> dict[str, Tensor]:
 
 
 def span(tensors: State, _res_scale: float) -> SPAN:
-    """Source: hongyuanyu/SPAN at e19736d, span_arch.py; (x - mean) * 255, nothing added back.
+    """Read hongyuanyu/SPAN at e19736d, span_arch.py; (x - mean) * 255, nothing added back.
 
     A convolution may be there as the branches that are learned (`conv`, `sk`), as what they were
     merged to (`eval_conv`), or by itself. The branches go before: what they were last merged to
@@ -260,7 +244,7 @@ def span(tensors: State, _res_scale: float) -> SPAN:
     as_it_is = "no_norm" in tensors
     cfg = SPANConfig(
         scale=scale_of_tail(len(tail)),
-        n_resblocks=len({name.split(".")[1] for name in renamed if name.startswith("body.")}),
+        n_resblocks=count(renamed, "body.*"),
         n_feats=tail.shape[1],
         branched=branched,
         rgb_mean=(0.0, 0.0, 0.0) if as_it_is else DIV2K_MEAN,
@@ -272,18 +256,6 @@ def span(tensors: State, _res_scale: float) -> SPAN:
 def _place_in_span(match: re.Match[str]) -> str:
     layer = ("first", "second", "third")[int(match[2]) - 1]
     return f"body.{int(match[1]) - 1}.{layer}."
-
-
-def smfanet(tensors: State, _res_scale: float) -> SMFANet:
-    """Source: Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
-    tail = tensors["to_img.0.weight"]
-    cfg = SMFANetConfig(
-        scale=scale_of_tail(len(tail)),
-        n_resblocks=len({name.split(".")[1] for name in tensors if name.startswith("feats.")}),
-        n_feats=tail.shape[1],
-        expansion=_exact_or_more(len(tensors["feats.0.pcfn.conv_0.weight"]), tail.shape[1]),
-    )
-    return loaded(SMFANet(cfg), _ours(tensors, _SMFANET))
 
 
 _SMFANET = {
@@ -301,6 +273,18 @@ _SMFANET = {
     "feats.*.pcfn.conv_1": "body.*.feed.mix",
     "feats.*.pcfn.conv_2": "body.*.feed.narrow",
 }
+
+
+def smfanet(tensors: State, _res_scale: float) -> SMFANet:
+    """Read Zheng-MJ/SMFANet at b3ac071, SMFANet_arch.py; 0..1, no mean taken off."""
+    tail = tensors["to_img.0.weight"]
+    cfg = SMFANetConfig(
+        scale=scale_of_tail(len(tail)),
+        n_resblocks=count(tensors, "feats.*"),
+        n_feats=tail.shape[1],
+        expansion=_exact_or_more(len(tensors["feats.0.pcfn.conv_0.weight"]), tail.shape[1]),
+    )
+    return loaded(SMFANet(cfg), _ours(tensors, _SMFANET))
 
 
 def _exact_or_more(wide: int, narrow: int) -> float:

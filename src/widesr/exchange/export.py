@@ -155,7 +155,28 @@ def put_scores(path: Path, scores: Sequence[Score]) -> ModelCard:
 
 
 def _graph(plain: Network, stored: Stored) -> ModelProto:
-    """Trace the network into an ONNX graph that holds nothing but what computes the picture."""
+    """Make an ONNX graph that holds nothing but what computes the picture."""
+    model = _traced(plain)
+    graph = model.graph
+    for notes in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del notes.metadata_props[:]
+        notes.doc_string = ""
+    del graph.value_info[:]
+    graph.name, model.producer_name = "super_resolution", "widesr"
+    sides = [(value, "N H W") for value in (*graph.input, *graph.output)]
+    sides[len(graph.input)] = (graph.output[0], "N sH sW")
+    for value, axes in sides:
+        n, _, height, width = value.type.tensor_type.shape.dim
+        n.dim_param, height.dim_param, width.dim_param = axes.split()
+    if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
+        raise ExportError("the pixel shuffle was not exported in CRD order")
+    if stored == "fp16":
+        _store_fp16(model, weights={name for name, _ in stepwise(plain).named_parameters()})
+    return model
+
+
+def _traced(plain: Network) -> ModelProto:
+    """Let torch trace a network for any size, without what it says about itself meanwhile."""
     free = torch.export.Dim.DYNAMIC
     module, examples = stepwise(plain), _inputs(plain, n=1, height=24, width=32)
     loud = logging.getLogger("torch.onnx")
@@ -179,21 +200,6 @@ def _graph(plain: Network, stored: Stored) -> ModelProto:
     if program is None:
         raise ExportError("torch gave no ONNX program for this network")
     model: ModelProto = program.model_proto
-    graph = model.graph
-    for notes in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        del notes.metadata_props[:]
-        notes.doc_string = ""
-    del graph.value_info[:]
-    graph.name, model.producer_name = "super_resolution", "widesr"
-    sides = [(value, "N H W") for value in (*graph.input, *graph.output)]
-    sides[len(graph.input)] = (graph.output[0], "N sH sW")
-    for value, axes in sides:
-        n, _, height, width = value.type.tensor_type.shape.dim
-        n.dim_param, height.dim_param, width.dim_param = axes.split()
-    if any(node.op_type == "DepthToSpace" and not _is_crd(node) for node in graph.node):
-        raise ExportError("the pixel shuffle was not exported in CRD order")
-    if stored == "fp16":
-        _store_fp16(model, weights={name for name, _ in module.named_parameters()})
     return model
 
 
@@ -209,10 +215,9 @@ def _store_fp16(model: ModelProto, *, weights: Set[str]) -> None:
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if tensor.name not in weights or values.size < 256:
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        if name not in weights or values.size < 256:
             continue
-        name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]

@@ -1,4 +1,4 @@
-"""Others' weights and our own model files into networks: sizes are read off the tensors."""
+"""Builds networks of the weights of other makers, whose sizes are read off the tensors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,10 +63,8 @@ def import_file(path: Path, *, res_scale: float | None = None) -> Imported:
 def import_weights(tensors: State, *, res_scale: float | None = None) -> Imported:
     """Build the network that foreign tensors belong to, and load them.
 
-    Known are WDSR-A and -B of JiahuiYu/wdsr_ntire2018 and of krasserm/super-resolution, WDSR-A of
-    ychfan/wdsr, EDSR and RDN of EDSR-PyTorch, EDSR of BasicSR, SPAN of hongyuanyu,
-    SMFANet of Zheng-MJ. Weight norm may be in either of
-    torch's two styles, or already folded.
+    `_KINDS` lists those that are known. Weight norm may be in either of torch's two styles, or
+    already folded.
 
     Args:
         tensors: The state by name, as the authors' code saves it.
@@ -106,7 +104,7 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
 
 
 def _usual_factor(tensors: State) -> float:
-    """Factor on residual branches: EDSR's authors take 0.1 for 256 features, else there is none."""
+    """Return the authors' factor on residual branches: 0.1 for EDSR of 256 features, else 1."""
     head = tensors.get("head.0.weight", tensors.get("conv_first.weight"))
     return 0.1 if head is not None and len(head) == 256 else 1.0
 

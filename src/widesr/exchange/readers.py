@@ -1,4 +1,4 @@
-"""Weights files of other programs: from bytes to tensors by name, and nothing in them is run."""
+"""Reads the tensors of other programs' weights files by name; nothing in the files is run."""
 
 import pickle
 import struct
@@ -115,7 +115,7 @@ def _unwrapped(path: Path, content: Any) -> Foreign:  # noqa: ANN401
 
 
 def _keras(path: Path) -> dict[str, Tensor]:
-    """Kernels, gains and biases of Keras 2's HDF5 files, `keras.{layer}.{kernel|g|bias}`.
+    """Read Keras 2's HDF5 files: kernels, gains and biases as `keras.{layer}.{kernel|g|bias}`.
 
     Kernels stay (height, width, in, out), as Keras has them.
     """

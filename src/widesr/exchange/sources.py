@@ -59,7 +59,7 @@ def read_source(weights: Path, *, iterations: int | None = None) -> Source:
 
 
 def _origin(provenance: Provenance | None) -> dict[str, Any]:
-    """Fields of the card that tell how the weights came to be."""
+    """Return the fields of the card that tell how the weights came to be."""
     if provenance is None:
         return {"degradation": "unknown"}
     return {

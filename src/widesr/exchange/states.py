@@ -10,7 +10,6 @@ from torch import Tensor
 
 from widesr.errors import ExportError, UsageError, output_exists
 from widesr.exchange.dialects import (
-    DIV2K_MEAN,
     as_basicsr_edsr,
     as_edsr_pytorch,
     as_edsr_pytorch_rdn,
@@ -20,6 +19,7 @@ from widesr.exchange.export import write_error
 from widesr.exchange.importers import import_weights
 from widesr.exchange.sources import read_source
 from widesr.nets import Network, family_of
+from widesr.nets.network import DIV2K_MEAN
 from widesr.system.files import whole_file
 
 Keys = Literal["edsr-pytorch", "basicsr"]

@@ -1,6 +1,5 @@
 """Writes the index of a mirror, `models.json`, from cards, and reads it from anywhere."""
 
-import hashlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
 from widesr.models.catalog import ALIASES, BICUBIC, CARDS_SINCE, NEAREST, read_card
 from widesr.system.download import fetch_bytes
-from widesr.system.files import whole_file
+from widesr.system.files import sha256_of, whole_file
 from widesr.system.places import Place
 
 INDEX = "models.json"
@@ -119,12 +118,6 @@ def write_index(folder: Path) -> Index:
     except OSError as error:
         raise ModelFileError(f"{out}: cannot be written ({error.strerror})") from error
     return index
-
-
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a whole file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _entry_of(path: Path) -> Entry:

@@ -18,8 +18,9 @@ from widesr.errors import (
     UsageError,
 )
 from widesr.models.catalog import MODELS_DIR, ModelFile, model_paths, models_in, read_card
-from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index, sha256_of
-from widesr.system.download import OnBytes, fetch, remove_part
+from widesr.models.index import INDEX, Entry, beside, is_reserved, read_index
+from widesr.system.download import OnBytes, fetch, remove_part, size_of_part
+from widesr.system.files import sha256_of
 from widesr.system.paths import models_folder
 from widesr.system.places import Place
 from widesr.system.progress import ignore
@@ -251,8 +252,7 @@ def _make_room(entry: Entry, path: Path) -> None:
         raise DownloadError(
             f"{path.parent}: cannot be made ({error.strerror}); make it, {other}"
         ) from error
-    part = path.with_name(f"{path.name}.part")
-    needed = entry.n_bytes - (part.stat().st_size if part.exists() else 0)
+    needed = entry.n_bytes - size_of_part(path)
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise DownloadError(

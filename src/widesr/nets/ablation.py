@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
 from widesr.nets.weight_norm import (
     WeightNormConv2d,
     WeightNormConvTranspose2d,
@@ -53,8 +53,8 @@ class AblationConfig(NetworkConfig):
     convolution ends the body, whose result is added to the head's; another ends the network."""
     linear_ratio: float = 0.8
     """Channels of B's low-rank 1x1 convolution divided by `n_feats`."""
-    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
+    """RGB in [0, 1]; subtracted before the head, added back after the tail."""
 
 
 class Ablation(Network):

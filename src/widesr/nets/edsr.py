@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from widesr.nets.network import Network, NetworkConfig
-from widesr.nets.stages import stages, tail_reach
+from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
+from widesr.nets.stages import shuffles, tail_reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,8 @@ class EDSRConfig(NetworkConfig):
     n_feats: int
     res_scale: float = 1.0
     """Factor on each residual branch; the authors take 0.1 for 256 features."""
-    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
+    """RGB in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
     """Divisor after the mean is subtracted; the authors' 0..255 range is 1/255 here."""
 
@@ -50,10 +50,7 @@ class EDSR(Network):
         self.head = nn.Conv2d(3, n, 3, padding=1)
         blocks = [_ResBlock(n, cfg.res_scale) for _ in range(cfg.n_resblocks)]
         self.body = nn.Sequential(*blocks, nn.Conv2d(n, n, 3, padding=1))
-        upsampler: list[nn.Module] = []
-        for factor in stages(cfg.scale):
-            upsampler += [nn.Conv2d(n, n * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
-        self.tail = nn.Sequential(*upsampler, nn.Conv2d(n, 3, 3, padding=1))
+        self.tail = nn.Sequential(*shuffles(n, n, cfg.scale), nn.Conv2d(n, 3, 3, padding=1))
         self._centre_on(cfg.rgb_mean)
         trunk = 1 + 2 * cfg.n_resblocks + 1  # head, blocks, the convolution that ends the body
         self.reach = trunk + tail_reach(cfg.scale, last=1)

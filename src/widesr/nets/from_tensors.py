@@ -7,20 +7,10 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from widesr.errors import CheckpointError
-from widesr.nets import (
-    EDSR,
-    RDN,
-    SPAN,
-    WDSR,
-    EDSRConfig,
-    SMFANet,
-    WDSRConfig,
-)
+from widesr.errors import CheckpointError, last_line
+from widesr.nets import EDSR, RDN, SPAN, WDSR, EDSRConfig, SMFANet, WDSRConfig
 
 AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, SMFANet, SPAN)
-
-
 State = Mapping[str, Tensor]
 
 
@@ -75,19 +65,27 @@ def edsr(
     state: State, *, rgb_mean: tuple[float, float, float], rgb_std: float, res_scale: float
 ) -> EDSR:
     """Build an EDSR from plain tensors under our names."""
-    stages = sum(bool(re.match(r"^tail\.\d+\.weight$", name)) for name in state) - 1
-    n_feats = len(state["head.weight"])
-    scale = 3 if len(state["tail.0.weight"]) == 9 * n_feats else 2**stages
-    blocks = {name.split(".")[1] for name in state if re.match(r"^body\.\d+\.body\.", name)}
+    n_feats, n_stages = len(state["head.weight"]), count(state, "tail.*.weight") - 1
     cfg = EDSRConfig(
-        scale=scale_of_tail(3 * scale**2),
-        n_resblocks=len(blocks),
+        scale=scale_of_stages(n_stages, widened=len(state["tail.0.weight"]) // n_feats),
+        n_resblocks=count(state, "body.*.body"),
         n_feats=n_feats,
         res_scale=res_scale,
         rgb_mean=rgb_mean,
         rgb_std=rgb_std,
     )
     return loaded(EDSR(cfg), state)
+
+
+def pattern_of(names: str) -> re.Pattern[str]:
+    """Compile what matches the beginnings of names, `*` being any number: "body.*.body"."""
+    return re.compile(re.escape(names).replace(r"\*", r"(\d+)") + r"(?=\.|$)")
+
+
+def count(tensors: State, names: str) -> int:
+    """Count the numbers that stand for the `*` of a pattern in the names of tensors."""
+    found = map(pattern_of(names).match, tensors)
+    return len({match[1] for match in found if match})
 
 
 def frames_of(n_in: int) -> Literal[1, 2, 3, 5]:
@@ -114,6 +112,19 @@ def scale_of_tail(n_out: int) -> Literal[2, 3, 4, 8]:
     return scales[n_out]
 
 
+def scale_of_stages(n_stages: int, *, widened: int) -> Literal[2, 3, 4, 8]:
+    """Return the scale of an upsampler of several pixel shuffles; see `nets.stages`.
+
+    Args:
+        n_stages: The number of shuffles.
+        widened: Channels before the first shuffle, divided by those behind it.
+
+    Raises:
+        CheckpointError: There is no such scale.
+    """
+    return scale_of_tail(3 * (3 if widened == 9 else 2**n_stages) ** 2)
+
+
 def loaded(network: AnyNetwork, state: State) -> AnyNetwork:
     """Load tensors into a network, and return it.
 
@@ -123,6 +134,7 @@ def loaded(network: AnyNetwork, state: State) -> AnyNetwork:
     try:
         network.load_state_dict(dict(state))
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"the tensors do not fit {network.cfg}: {first}") from error
+        raise CheckpointError(
+            f"the tensors do not fit {network.cfg}: {last_line(error)}"
+        ) from error
     return network

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from widesr.nets.consistency import Consistency, mirrored
 from widesr.nets.fold import folded
 
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+"""Mean of the photographs of DIV2K, RGB in [0, 1], which many networks subtract."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from widesr.nets.network import Network, NetworkConfig
-from widesr.nets.stages import stages, tail_reach
+from widesr.nets.stages import shuffles, tail_reach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,7 @@ class RDN(Network):
         self.entry = nn.Conv2d(n, n, 3, padding=1)
         self.body = nn.ModuleList(_DenseBlock(n, growth, cfg.n_layers) for _ in range(cfg.n_blocks))
         self.fuse = nn.Sequential(nn.Conv2d(n * cfg.n_blocks, n, 1), nn.Conv2d(n, n, 3, padding=1))
-        upsampler: list[nn.Module] = []
-        n_in = n
-        for factor in stages(cfg.scale):
-            widen = nn.Conv2d(n_in, growth * factor**2, 3, padding=1)
-            upsampler += [widen, nn.PixelShuffle(factor)]
-            n_in = growth
+        upsampler = shuffles(n, growth, cfg.scale)
         self.tail = nn.Sequential(*upsampler, nn.Conv2d(growth, 3, 3, padding=1))
         trunk = 2 + cfg.n_blocks * cfg.n_layers + 1
         self.reach = trunk + tail_reach(cfg.scale, last=1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.nets.branches import BranchedConv2d
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class SPANConfig(NetworkConfig):
     branched: bool = False
     """True to train each 3x3 kernel of head, body and end as the product of three kernels plus a
     parallel 1x1, as the authors do; these are merged for use."""
-    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
+    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     """Mean of DIV2K, in [0, 1]; subtracted before the head, not added back: the tail has a bias."""
     rgb_range: float = 255.0
     """Factor after the mean is subtracted; not divided out again, as the tail gives [0, 1]."""

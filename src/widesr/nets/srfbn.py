@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class SRFBNConfig(NetworkConfig):
     """The paper's G: pairs of steps up and down in the block; 6 in SRFBN."""
     n_feats: int = 32
     """Channels of LR and HR features; 64 in SRFBN."""
-    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
+    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
     """Divisor after the mean is subtracted; the authors' 0..255 range is 1/255 here."""

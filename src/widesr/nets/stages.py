@@ -1,9 +1,20 @@
 """The steps in which a network's tail enlarges."""
 
+from torch import nn
+
 
 def stages(scale: int) -> list[int]:
     """Give the factors of the upsampler: powers of two in steps of 2, and 3 in one step."""
     return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+
+
+def shuffles(n_in: int, n_out: int, scale: int) -> list[nn.Module]:
+    """Build a 3x3 convolution and a pixel shuffle for each stage, `n_out` channels behind each."""
+    layers: list[nn.Module] = []
+    for factor in stages(scale):
+        layers += [nn.Conv2d(n_in, n_out * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
+        n_in = n_out
+    return layers
 
 
 def tail_reach(scale: int, *, last: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, conv2d
 
 
@@ -30,8 +30,8 @@ class WDSRConfig(NetworkConfig):
     """Channels of B's low-rank 1x1 convolution divided by `n_feats`."""
     res_scale: float = 1.0
     """Factor on each residual branch; the authors take 0.1 for very deep networks."""
-    rgb_mean: tuple[float, float, float] = (0.4488, 0.4371, 0.4040)
-    """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
+    rgb_mean: tuple[float, float, float] = DIV2K_MEAN
+    """RGB in [0, 1]; subtracted before the head, added back after the tail."""
     rgb_std: float = 1.0
     """Divisor after the mean is subtracted; JiahuiYu's 127.5 of 255 is 0.5 here."""
     norm: Literal["weight", "none"] = "weight"

@@ -129,27 +129,6 @@ def piece_height(scale: int) -> int:
     return max(_SR_ROWS // (scale * _FEW), 1) * _FEW
 
 
-def make_consistent(sr: NDArray[Value], lr: NDArray[Value]) -> NDArray[Value]:
-    """Correct a picture in memory so that, apart from rounding, it shrinks back to its input.
-
-    Args:
-        sr: (sH, sW) or (sH, sW, C), uint8 or uint16; s is a whole number.
-        lr: (H, W) or (H, W, C) of the same type: the picture that `sr` should shrink to.
-
-    Returns:
-        A new array like `sr`, rounded half up.
-
-    Raises:
-        ShapeError: The two arrays are not pictures of the same kind.
-        UsageError: The size of `sr` is not a whole multiple of that of `lr`.
-    """
-    _check(sr, lr)
-    rows = Rows.of(np.atleast_3d(sr).astype(np.float32))
-    corrected = consistent_rows(Rows.of(np.atleast_3d(lr)), rows)
-    rounded: NDArray[Value] = np.floor(corrected.whole() + np.float32(0.5)).astype(sr.dtype)
-    return rounded.reshape(sr.shape)
-
-
 def lr_psnr(sr: NDArray[Value], lr: NDArray[Value]) -> float:
     """Measure how true a picture is to its input: the PSNR of shrunk SR against LR, in dB.
 

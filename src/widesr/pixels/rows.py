@@ -137,13 +137,7 @@ class Rows:
         channels = self.channels + other.channels
         return self.joined(other, lambda *two: np.concatenate(two, axis=2), channels=channels)
 
-    def joined(
-        self,
-        other: "Rows",
-        join: Callable[[Band, Band], Band],
-        *,
-        channels: int,
-    ) -> "Rows":
+    def joined(self, other: "Rows", join: Callable[[Band, Band], Band], *, channels: int) -> "Rows":
         """Combine two pictures of the same size, pixel by pixel."""
         row = 0
 

@@ -1,4 +1,4 @@
-"""A study's curves: PSNR over the steps, drawn into an SVG file. Needs matplotlib."""
+"""Draws the curves of a study, PSNR over the steps, into an SVG file. Needs matplotlib."""
 
 import io
 from collections.abc import Sequence

@@ -261,6 +261,8 @@ def _number_at(recipe: Mapping[str, Any], key: str) -> int:
 def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     """Choose the key that makes a cell's network as large as the one it is compared with."""
     labels = {**cell.labels, equal.axis: equal.to}
+    if cell.labels == labels:
+        return cell
     model = next(c for c in grid if c.labels == labels and c.seed == cell.seed)
     wanted = getattr(size_of(model.recipe.network), equal.what)
 
@@ -271,8 +273,6 @@ def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     def size(number: int) -> float:
         return float(getattr(size_of(at(number).recipe.network), equal.what))
 
-    if cell.labels == labels:
-        return cell
     low = high = _number_at(cell.recipe.model_dump(), equal.by)
     while size(high) < wanted:
         high *= 2

@@ -74,7 +74,7 @@ def run_study(
 ) -> list[Outcome]:
     """Run each cell of a study that is not finished in `out`, and go on with one that is begun.
 
-    Each cell has a folder in `out`, which keeps its log, its weights and what became of it. The
+    Each cell has a folder in `out`, which keeps its log, its weights and its outcome. The
     photographs are loaded once. A run that diverges is a result.
 
     Args:
@@ -165,12 +165,12 @@ def time_cell(cell: Cell, *, data: Path, threads: int | None, device: Device) ->
 
 
 def _what_it_takes(recipe: Recipe) -> object:
-    """Return what decides which photographs a run takes, and how they are made ready."""
+    """Return all that decides which photographs a run takes, and how they are prepared."""
     return recipe.network.scale, recipe.data.model_copy(update={"batch": 1})
 
 
 def _earlier(folder: Path, cell: Cell) -> Outcome | None:
-    """Read what became of a cell in an earlier call; None where it is not finished."""
+    """Read the outcome of a cell in an earlier call; None where it is not finished."""
     file = folder / _OUTCOME
     if not file.is_file():
         return None
@@ -215,7 +215,7 @@ def _outcome(
 
 
 def _keep(folder: Path, outcome: Outcome) -> None:
-    """Write what became of a cell, and drop the states that only a run that goes on needs."""
+    """Write the outcome of a cell, and drop the run states, which only an unfinished run needs."""
     file = folder / _OUTCOME
     with named_errors(file):
         folder.mkdir(parents=True, exist_ok=True)

@@ -160,19 +160,30 @@ def record_hash(folder: Path, name: str, sha256: str) -> None:
     (folder / f"{name}.sha256").write_text(f"{sha256}  {name}\n", encoding="utf-8")
 
 
+def size_of_part(path: Path) -> int:
+    """Count the bytes that are there of a file that was not fetched whole."""
+    part = _part_file(path)
+    return part.stat().st_size if part.exists() else 0
+
+
 def remove_part(path: Path) -> bool:
     """Remove the part of a file that was not fetched whole; return False if there is none."""
-    part = path.with_name(f"{path.name}.part")
+    part = _part_file(path)
     there = part.exists()
     part.unlink(missing_ok=True)
     _version_file(part).unlink(missing_ok=True)
     return there
 
 
+def _part_file(path: Path) -> Path:
+    """Name the file that holds what has come of another."""
+    return path.with_name(f"{path.name}.part")
+
+
 @contextmanager
 def _part_of(path: Path) -> Iterator[BufferedRandom]:
     """Open the part file of a file, for one process at a time."""
-    part = path.with_name(f"{path.name}.part")
+    part = _part_file(path)
     with _locked(part) as file:
         try:
             yield file

@@ -1,6 +1,7 @@
 """Writes files whole or not at all, and treats open files as byte strings."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -76,6 +77,12 @@ def refuse_special(path: Path) -> None:
         return  # nothing is there, or the caller's own call says what is wrong with the name
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "it is a device or a pipe and not a file", str(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a whole file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def give_name(part: Path, path: Path, *, overwrite: bool) -> None:

@@ -104,11 +104,7 @@ def count_others(folder: Path, *, recursive: bool = False, but: Path | None = No
 
 
 def _visible(
-    folder: Path,
-    *,
-    recursive: bool,
-    but: Path | None,
-    on_error: Callable[[OSError], None] | None,
+    folder: Path, *, recursive: bool, but: Path | None, on_error: Callable[[OSError], None] | None
 ) -> Iterator[Path]:
     """Yield the files of a folder that are not hidden, in the order of their names."""
     for parent, folders, names in os.walk(folder, onerror=on_error):

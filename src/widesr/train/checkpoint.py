@@ -1,7 +1,7 @@
-"""Weights with what made them in the header, and run states to resume from; all safetensors.
+"""Reads and writes weights, with what made them in the header, and run states to resume from.
 
-No pickle: a checkpoint from a stranger runs nothing. Files are written whole or not at all, with a
-hash of their content that reading holds them to.
+All are safetensors and no pickles: a checkpoint from a stranger runs nothing. Files are written
+whole or not at all, with a hash of their content that is checked when they are read.
 """
 
 import hashlib
@@ -164,7 +164,7 @@ def state_from_bytes(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def part_of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Take what belongs to one part of a run state, by its names there."""
+    """Return the tensors of one part of a run state, by the names that the part gave them."""
     prefix = f"{name}."
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
@@ -197,7 +197,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _hash(tensors: Mapping[str, Tensor], header: str) -> str:
-    """SHA-256 of the header, and of each tensor's name, type, shape and bytes."""
+    """Hash the header, and the name, type, shape and bytes of each tensor."""
     digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -17,7 +17,7 @@ from widesr.train.checkpoint import Provenance, save_state, save_weights
 from widesr.train.device import describe
 from widesr.train.logs import Write
 from widesr.train.run import Learned, Run
-from widesr.train.schedule import learning_rate_at, way_at
+from widesr.train.schedule import learning_rate_at, settings_at
 from widesr.train.tables import Scores
 from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
@@ -93,8 +93,8 @@ class Checkpointer:
         self._run, self._loader, self._held_out = run, loader, held_out
         self._files, self._report, self._log = files, on_progress, log
         self._psnr_bicubic: float | None = None
-        self._at: float
-        self._found: Validated
+        self._validated_at: float
+        self._validated: Validated
         self.begin()
 
     def begin(self) -> None:
@@ -112,11 +112,13 @@ class Checkpointer:
             self.begin()
 
     def validate(self) -> Scores:
-        """Validate the run; `report_and_keep` is to follow where it is well."""
-        self._at = time.perf_counter()  # the time that validation takes is not the steps'
-        run, perceptual = self._run, self._run.objective.perceptual
-        self._found = validate(run.ema, self._held_out, device=run.device, perceptual=perceptual)
-        return self._found.scores
+        """Validate the run; call `report_and_keep` next if the run is sound."""
+        self._validated_at = time.perf_counter()  # validating does not count as time of the steps
+        run = self._run
+        self._validated = validate(
+            run.ema, self._held_out, device=run.device, perceptual=run.objective.perceptual
+        )
+        return self._validated.scores
 
     def report_and_keep(self) -> None:
         """Report and log the validation, and write all files of the run.
@@ -124,18 +126,16 @@ class Checkpointer:
         Raises:
             CheckpointError: The folder is full, or takes no file; the state before is whole.
         """
-        run, found = self._run, self._found
-        now = self._progress(at=self._at, validated=True)
-        scores = run.scores
+        run = self._run
         if self._psnr_bicubic is None:
             self._psnr_bicubic = bicubic_psnr(self._held_out, scale=run.recipe.network.scale)
-        rank = run.recipe.best.rank(scores)
+        rank = run.recipe.best.rank(run.scores)
         is_best = run.best is None or rank > run.best
         run.best = rank if is_best else run.best
-        now = now._replace(**scores._asdict(), psnr_bicubic=self._psnr_bicubic)
-        sheet = draw_sheet(run.ema, self._held_out, found.pictures)
-        self._report(now)
-        self._log(now._asdict() | {"seconds": run.seconds}, sheet)
+        sheet = draw_sheet(run.ema, self._held_out, self._validated.pictures)
+        progress = self._progress(at=self._validated_at, validated=True)
+        self._report(progress)
+        self._log(progress._asdict() | {"seconds": run.seconds}, sheet)
         for end in ("", ".best") if is_best else ("",):
             weights = self._files.weights.with_suffix(f"{end}.safetensors")
             save_weights(weights, run.ema, self._provenance())
@@ -164,7 +164,7 @@ class Checkpointer:
             terms=_means([step.terms for step in self._learned]),
             learning_rate=learning_rate_at(run.recipe, run.step),
             gradient_norm=statistics.fmean(norms) if norms else None,
-            images_per_second=rate * way_at(run.recipe, run.step - 1).batch,
+            images_per_second=rate * settings_at(run.recipe, run.step - 1).batch,
             data_wait=(self._loader.waited - self._waited) / (at - self._since),
             seconds_left=(optim.steps - run.step) / rate,
             **run.scores._asdict(),
@@ -175,7 +175,7 @@ class Checkpointer:
         )
 
     def _keep_state(self) -> None:
-        """Write the state, last of all: who goes on from it finds the files that belong to it."""
+        """Write the state after all other files, so that a resumed run finds those that fit it."""
         self._run.sampler_state = self._loader.state
         save_state(self._files.out, *self._run.state(), step=self._run.step)
 

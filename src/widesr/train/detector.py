@@ -1,4 +1,4 @@
-"""Reads a YOLOX as a torch network, so that what it sees of pictures can be learned from.
+"""Reads a YOLOX as a torch network, so that its predictions can be learned from.
 
 Source: Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021, in the ONNX files of its authors:
 plain operations, and no decoding.
@@ -26,8 +26,8 @@ PADDING = 114 / 255
 """Grey beyond the borders of a picture, as YOLOX was trained with."""
 
 
-class Sight(NamedTuple):
-    """The answer of a detector to a batch of pictures, at each of the P places in them."""
+class Predictions(NamedTuple):
+    """The predictions of a detector for a batch of pictures, at each of the P places in them."""
 
     features: Tensor
     """Inputs of the heads for boxes and for classes on the finest grid, (N, C, h, w)."""
@@ -91,17 +91,17 @@ class Detector(nn.Module):
             self._input, self._output = graph.input[0].name, graph.output[0].name
             self._heads = self._find_heads()
             with torch.no_grad():
-                sight = self(torch.zeros(1, 3, MULTIPLE, MULTIPLE))
-            Places.of(MULTIPLE, MULTIPLE).decode(sight.offsets)
+                predicted = self(torch.zeros(1, 3, MULTIPLE, MULTIPLE))
+            Places.of(MULTIPLE, MULTIPLE).decode(predicted.offsets)
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"{weights}: is no YOLOX as its authors export it, without decoding, or has "
                 "operations that are not known here"
             ) from error
-        self.n_features: int = sight.features.shape[1]
-        self.n_classes: int = sight.scores.shape[2]
+        self.n_features: int = predicted.features.shape[1]
+        self.n_classes: int = predicted.scores.shape[2]
 
-    def forward(self, rgb: Tensor) -> Sight:
+    def forward(self, rgb: Tensor) -> Predictions:
         """Look at pictures (N, 3, H, W) in [0, 1], sides multiples of `MULTIPLE`."""
         with torch.autocast(rgb.device.type, enabled=False):  # its scores need all digits
             values = {name: self.get_buffer(buffer) for name, buffer in self._constants.items()}
@@ -111,7 +111,7 @@ class Detector(nn.Module):
                 values[node.output] = _OPERATIONS[node.operation](*inputs, **node.settings)
             answer = values[self._output]  # (N, P, 4 + 1 + K)
             features = torch.cat([values[name] for name in self._heads], dim=1)
-            return Sight(features, answer[..., :4], answer[..., 4:5] * answer[..., 5:])
+            return Predictions(features, answer[..., :4], answer[..., 4:5] * answer[..., 5:])
 
     def _find_heads(self) -> list[str]:
         """Name what the convolutions for boxes and for classes read, on the finest grid.

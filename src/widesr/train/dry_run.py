@@ -26,7 +26,7 @@ _TIMED_STEPS = 3
 
 
 class TimedPart(NamedTuple):
-    """Steps of a run that are learned in one way, as timed here and now."""
+    """Steps of a run that are learned with the same settings, as timed here and now."""
 
     steps: int
     lr_patch: int
@@ -83,7 +83,9 @@ def plan(
     if recipe.optim.compile:  # which the counter does not see into
         run = prepared(compiled=True)
     timed = tuple(
-        TimedPart(part.steps, part.way.lr_patch, part.way.batch, gflop, _seconds(run, part))
+        TimedPart(
+            part.steps, part.settings.lr_patch, part.settings.batch, gflop, _seconds(run, part)
+        )
         for part, gflop in zip(parts(recipe), gflops, strict=True)
     )
     return Plan(
@@ -118,8 +120,8 @@ def _seconds(run: Run, part: Part) -> float:
 
 def _advance(run: Run, part: Part) -> None:
     """Take the first step of a part, on noise."""
-    random, side, span = np.random.default_rng(0), part.way.lr_patch, run.recipe.span
-    lr = random.integers(0, 256, (part.way.batch, side, side, 3 * span.read), np.uint8)
+    random, side, span = np.random.default_rng(0), part.settings.lr_patch, run.recipe.span
+    lr = random.integers(0, 256, (part.settings.batch, side, side, 3 * span.read), np.uint8)
     learned = lr if span.learns_all else lr[..., :3]
     hr = learned.repeat(run.network.cfg.scale, axis=1).repeat(run.network.cfg.scale, axis=2)
     run.step = part.begin

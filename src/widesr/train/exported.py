@@ -11,8 +11,8 @@ from torch import Tensor
 from widesr.engine import load_engine
 from widesr.errors import CheckpointError
 from widesr.models.catalog import ModelFile
-from widesr.nets import EDSR, WDSR, Network, consistent
-from widesr.nets.from_tensors import State, edsr, wdsr, with_weight_norm
+from widesr.nets import Network, consistent
+from widesr.nets.from_tensors import edsr, wdsr, with_weight_norm
 
 _TOLERANCE = 1e-4
 """Largest difference of a network from the model file that it was read from, of a range of 1."""
@@ -30,7 +30,11 @@ def network_of_model(model: ModelFile) -> Network:
     """
     try:
         tensors, mean, is_consistent = _convolutions(model.path)
-        network: Network = (_our_edsr if model.card.family == "edsr" else _our_wdsr)(tensors, mean)
+        if model.card.family == "edsr":
+            network: Network = edsr(tensors, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
+        else:
+            state = with_weight_norm(tensors)
+            network = wdsr(state, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
         if is_consistent:
             network = consistent(network)
     except (KeyError, ValueError, CheckpointError) as error:
@@ -52,12 +56,13 @@ def network_of_model(model: ModelFile) -> Network:
 
 
 def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, float], bool]:
-    """Read the weights and biases of a graph by their names in the network, and its mean.
+    """Read the convolutions of a graph, by their names in the network.
 
-    Also tell if the graph ends in the layer that makes pictures consistent: convolutions without
-    a bias.
+    A bias is the one that the convolution reads, since exporters store equal ones once.
 
-    A bias is the one that the convolution reads: exporters store equal ones once.
+    Returns:
+        Weights and biases; the mean of RGB; and True if the graph ends in the layer that makes
+        pictures consistent, whose convolutions have no bias.
     """
     graph = onnx.load(path).graph
     constants = {
@@ -74,11 +79,3 @@ def _convolutions(path: Path) -> tuple[dict[str, Tensor], tuple[float, float, fl
     # The shortest decimals of a float32 are the digits that the configuration was written with.
     red, green, blue = (float(str(value)) for value in constants["rgb_mean"].flatten())
     return tensors, (red, green, blue), len(learned) < len(convolutions)
-
-
-def _our_wdsr(tensors: State, mean: tuple[float, float, float]) -> WDSR:
-    return wdsr(with_weight_norm(tensors), rgb_mean=mean, rgb_std=1.0, res_scale=1.0)
-
-
-def _our_edsr(tensors: State, mean: tuple[float, float, float]) -> EDSR:
-    return edsr(tensors, rgb_mean=mean, rgb_std=1.0, res_scale=1.0)

@@ -1,7 +1,7 @@
 """Decides if a run can go on with another number of steps, and says what else to do."""
 
 from widesr.train.recipe import Recipe
-from widesr.train.schedule import Way, learning_rate_at, way_at
+from widesr.train.schedule import Settings, learning_rate_at, settings_at
 
 _LOOKED_AT = 1000
 """Steps of a run at which two schedules are compared, at most."""
@@ -21,8 +21,8 @@ def goes_on(then: Recipe, now: Recipe, *, step: int) -> bool:
     return all(_taken(then, at) == _taken(now, at) for at in looked_at)
 
 
-def _taken(recipe: Recipe, step: int) -> tuple[float, Way]:
-    return learning_rate_at(recipe, step), way_at(recipe, step)
+def _taken(recipe: Recipe, step: int) -> tuple[float, Settings]:
+    return learning_rate_at(recipe, step), settings_at(recipe, step)
 
 
 def how_to_extend(recipe: Recipe, *, weights: str) -> str:

@@ -7,7 +7,6 @@ Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perc
 as in torchvision.
 """
 
-import hashlib
 import pickle
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.errors import CheckpointError, first_line
 from widesr.evaluation.perceptual.lpips import heads
+from widesr.system.files import sha256_of
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """Mean and deviation of RGB in [-1, 1] that the weights are made for, as LPIPS has them."""
@@ -98,7 +98,7 @@ class Perceptual(nn.Module):
             torch.tensor(head.flatten()).view(1, -1, 1, 1) for head in heads()["squeeze"]
         )
         self.requires_grad_(requires_grad=False)
-        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self.sha256 = sha256_of(weights)
         """Hash of the file."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 A grown network gives the pictures of the small one at first, and all of it learns.
 """
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from widesr.models.catalog import ALIASES
 from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
+from widesr.system.files import sha256_of
 from widesr.train.checkpoint import load_weights
 from widesr.train.exported import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
@@ -59,8 +59,7 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         # By the model's name: its last recipe may be one that learned on, and is named otherwise.
         named = {"name": model.card.name}
         recipe = load_recipe(model.card.recipe).model_copy(update=named) if known else None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Start(network, f"{path.name} sha256:{digest}", recipe)
+    return Start(network, f"{path.name} sha256:{sha256_of(path)}", recipe)
 
 
 def grown(small: Network, large: Network) -> dict[str, Tensor]:
@@ -92,30 +91,27 @@ def grown(small: Network, large: Network) -> dict[str, Tensor]:
 
 
 def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
-    """Raise unless the networks differ in nothing but scale and size."""
-    sizes = {"scale", "n_resblocks", "n_feats", "expansion", "linear_ratio", "norm", "noise"}
-    if not small.is_recurrent:
-        sizes |= {"temporal_size"}
-    else:  # the state has its place among the inputs
-        sizes -= {"scale", "n_feats"}
+    """Raise unless the networks are of one family, and differ only where one can grow."""
     if not isinstance(large, type(small)):
         raise CheckpointError(
             f"the weights to start from are of {_kind(small)}, the recipe trains {_kind(large)}; "
             "start from a network of the same family"
         )
-    if not isinstance(large, Growing):
-        sizes = set()
-    sizes |= {"consistent"}  # which has no weights
+    may_differ = {"consistent"}  # which has no weights
+    if isinstance(large, Growing):
+        may_differ |= {"n_resblocks", "expansion", "linear_ratio", "norm", "noise"}
+        if not small.is_recurrent:  # else they decide where the state is among the inputs
+            may_differ |= {"scale", "n_feats", "temporal_size"}
     theirs, ours = asdict(small), asdict(large)
-    if wrong := [key for key in ours if key not in sizes and ours[key] != theirs[key]]:
-        found = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
-        raise CheckpointError(f"the weights to start from have {found}; change net in the recipe")
-    frames, room = small.window, large.window
-    if frames > room:
-        raise CheckpointError(_larger(f"{frames} frames", f"{room}"))
-    blocks, room = theirs.get("n_resblocks", 0), ours.get("n_resblocks", 0)
-    if blocks > room:
-        raise CheckpointError(_larger(f"{blocks} blocks", f"{room}"))
+    if wrong := [key for key in ours if key not in may_differ and ours[key] != theirs[key]]:
+        values = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
+        raise CheckpointError(f"the weights to start from have {values}; change net in the recipe")
+    for what, found, room in (
+        ("frames", small.window, large.window),
+        ("blocks", theirs.get("n_resblocks", 0), ours.get("n_resblocks", 0)),
+    ):
+        if found > room:
+            raise CheckpointError(_larger(f"{found} {what}", f"{room}"))
 
 
 def _kind(cfg: NetworkConfig) -> str:

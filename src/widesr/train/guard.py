@@ -1,4 +1,4 @@
-"""Takes a run that explodes back to where it was well, and on with other photographs."""
+"""Takes a run that explodes back to its last validation, and on with other photographs."""
 
 import statistics
 from collections.abc import Mapping
@@ -7,25 +7,35 @@ from typing import Any
 from widesr.errors import TrainingError
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import way_at
+from widesr.train.schedule import settings_at
 from widesr.train.tables import OptimTable
 
-_RECENT, _BEFORE, _LEAST = 10, 100, 20
+_RECENT = 10
+"""Steps in a row whose losses must be far too large."""
+_BEFORE = 100
+"""Steps before those, whose mean loss they are compared with."""
+_LEAST = 20
+"""Fewest losses whose mean says what is usual."""
 _JUMP = 10.0
-"""A jump is this many times the mean of the `_BEFORE` losses before, in each of `_RECENT` steps.
+"""Multiple of the usual loss above which a loss is far too large.
 
 The mean and not the median: of a loss that does not change, however uneven from batch to batch,
 no more than one in ten is above ten times its mean, so ten in a row come about by chance in fewer
 than one of 1e10 places.
 """
-_WON, _FAR_OFF, _WATCHED = 0.01, 8.0, 50
-"""A discriminator whose loss is below the first, or a colour that is off by more levels of 255 than
-the second, in each of so many steps: there is nothing to learn, or the pictures drift. A loss of
-0.01 is of logits that lie five apart; where it knows nothing, it is 0.69."""
-_LATTICE, _RISE = 40.0, 6.0
-"""A checkerboard, in dB, that has risen by so much since the last validation. Networks that are
-learned by pixels leave up to 25 dB, as there is little beside it in soft pictures, and it may
-stand at 35 until a discriminator has seen it."""
+_WATCHED = 50
+"""Steps in a row in which a discriminator has won, or the colours are off."""
+_WON = 0.01
+"""Loss of a discriminator below which nothing can be learned from it: its logits lie five apart.
+Where it knows nothing, its loss is 0.69."""
+_FAR_OFF = 8.0
+"""Levels of 255 by which the mean of a colour is off where pictures drift."""
+_LATTICE = 40.0
+"""Checkerboard in dB that is too strong. Networks that are learned by pixels leave up to 25 dB,
+as there is little beside it in soft pictures, and it may stand at 35 until a discriminator has seen
+it."""
+_RISE = 6.0
+"""Least rise of a checkerboard since the last validation, in dB, that counts as an explosion."""
 _TRIES = 3
 """Rewinds from one place; a run that explodes more often does so on any photographs."""
 
@@ -63,7 +73,7 @@ class Guard:
         """
         run = self._run
         last = run.step - 1
-        if last > 0 and way_at(run.recipe, last) != way_at(run.recipe, last - 1):
+        if last > 0 and settings_at(run.recipe, last) != settings_at(run.recipe, last - 1):
             run.losses.clear()  # of another kind, and another size
             run.watched.clear()
         self._watch_loss(learned.loss)
@@ -164,7 +174,7 @@ class Guard:
 
 
 def _weights(recipe: Recipe) -> str:
-    """Name the weights of the terms that do not compare pixels, and where they stand."""
+    """Name the weights of the terms that do not compare pixels, with their values."""
     terms = recipe.terms
     parts = []
     if terms.adversarial:
@@ -176,7 +186,7 @@ def _weights(recipe: Recipe) -> str:
 
 
 def _usual_advice(optim: OptimTable) -> str:
-    """Name what to turn so that a run does not explode, and where it stands."""
+    """Name the settings to change so that a run does not explode, with their values."""
     clip = "set optim.clip_grad_norm"
     if optim.clip_grad_norm is not None:
         clip = f"lower optim.clip_grad_norm ({optim.clip_grad_norm:g})"

@@ -1,4 +1,4 @@
-"""Keeps on the disk what is made of photographs once, to be learned from in each run."""
+"""Keeps arrays that were made of photographs on the disk, so that later runs find them."""
 
 import hashlib
 from pathlib import Path

@@ -23,11 +23,7 @@ _SAME = 0.65
 
 
 def labelled(
-    pairs: Sequence[Pair],
-    detector: Detector,
-    table: DetectorTable,
-    *,
-    folder: Path,
+    pairs: Sequence[Pair], detector: Detector, table: DetectorTable, *, folder: Path
 ) -> list[Pair]:
     """Put its objects beside each photograph: from the table's file, or as the detector finds them.
 
@@ -62,13 +58,13 @@ def _seen(hr: NDArray[np.uint8], detector: Detector, *, score: float) -> NDArray
     rgb = torch.from_numpy(hr.copy()).to(device).permute(2, 0, 1)[None] / 255
     rgb = F.pad(rgb, (0, -width % MULTIPLE, 0, -height % MULTIPLE), value=PADDING)
     with torch.no_grad():
-        sight = detector(rgb)
-        boxes = Places.of(*rgb.shape[2:]).to(device).decode(sight.offsets[0])
+        predicted = detector(rgb)
+        boxes = Places.of(*rgb.shape[2:]).to(device).decode(predicted.offsets[0])
 
     def array(values: Tensor) -> NDArray[np.float64]:
         return values.cpu().numpy().astype(np.float64)
 
-    corners, scores = array(boxes), array(sight.scores[0])
+    corners, scores = array(boxes), array(predicted.scores[0])
     sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     found = suppressed(sides, scores.max(axis=1), scores.argmax(axis=1), overlap=_SAME)
     sure = found.scores >= score

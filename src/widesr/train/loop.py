@@ -31,7 +31,7 @@ from widesr.train.parallel import ALONE, World, joined, was_restarted
 from widesr.train.photographs import Photographs, gather
 from widesr.train.recipe import Recipe
 from widesr.train.run import ExplosionError, Learned, Run
-from widesr.train.schedule import parts, way_at
+from widesr.train.schedule import parts, settings_at
 from widesr.train.signals import held_back
 from widesr.train.tables import Scores
 
@@ -53,8 +53,8 @@ def train(
 ) -> Path:
     """Train a network and write weights, run states, logs and a picture sheet to `out`.
 
-    Weights are `{recipe.name}.safetensors`, as they are last, and `{recipe.name}.best.safetensors`,
-    as they validated best.
+    The last weights are `{recipe.name}.safetensors`, and those that validated best
+    `{recipe.name}.best.safetensors`.
 
     Ctrl-C ends the run after the step or validation that it is in, with all that it learned kept;
     a second Ctrl-C ends it at once. Several processes that torchrun started are one run: each
@@ -134,8 +134,8 @@ def prepare(
     device: Device,
     world: World = ALONE,
 ) -> Run:
-    """Stand at step 0 of a recipe, all randomness seeded; see `train`."""
-    smallest = min(part.way.batch for part in parts(recipe))
+    """Make the run of a recipe at step 0, all randomness seeded; see `train`."""
+    smallest = min(part.settings.batch for part in parts(recipe))
     if smallest < world.size:
         raise TrainingError(
             f"a batch of {smallest} cannot be shared by {world.size} processes; start no more than "
@@ -152,13 +152,13 @@ def prepare(
 
 
 def _loader(run: Run, photographs: Photographs) -> Loader:
-    """Draw the batches of the run, and cut this process' share."""
-    recipe, way = run.recipe, way_at(run.recipe, run.step)
+    """Make the loader of this process' share of the batches."""
+    recipe, settings = run.recipe, settings_at(run.recipe, run.step)
     loader = Loader(
         photographs.training,
         scale=recipe.network.scale,
-        lr_patch=way.lr_patch,
-        batch=way.batch,
+        lr_patch=settings.lr_patch,
+        batch=settings.batch,
         seed=recipe.seed,
         candidates=recipe.data.candidates,
         rank=run.world.rank,
@@ -182,10 +182,10 @@ def _make_folder(out: Path) -> None:
 
 
 def _begin(run: Run, out: Path, *, resume: bool | Literal["auto"], on_notice: OnNotice) -> None:
-    """Take the run to where it is to begin, which the leading process decides for all.
+    """Restore the state that the run resumes from, if any; the main process finds it for all.
 
     Raises:
-        CheckpointError: There is a run in `out` that is not to be gone on with, or none that is.
+        CheckpointError: `out` holds a run that is not to be resumed, or none that could be.
     """
     world = run.world
 
@@ -245,16 +245,12 @@ def _take_steps(
             if checkpointer:
                 checkpointer.note(learned, reports=not validates)
             if validates:
-                scores = _validate(checkpointer, world)
                 try:
-                    guard.watch_lattice(scores.lattice)
+                    _validate_and_keep(run, checkpointer, guard)
                 except ExplosionError as error:
                     go_back(error)
                     continue
-                run.scores = scores
-                world.together(checkpointer.report_and_keep if checkpointer else ignore)
-                guard.settle()
-                stops = world.any(bool(interrupts))  # it takes longer than a step
+                stops = world.any(bool(interrupts))  # validation takes longer than a step
             elif stops:
                 world.together(checkpointer.keep if checkpointer else ignore)
             if stops:
@@ -262,18 +258,31 @@ def _take_steps(
 
 
 def _step(run: Run, loader: Loader, guard: Guard) -> Learned:
-    """Take one step, and look whether it did the run good.
+    """Take one step, and let the guard look at it.
 
     Raises:
-        ExplosionError: It did not.
+        ExplosionError: The run is not sound any more.
     """
     began = time.perf_counter()
-    way = way_at(run.recipe, run.step)
-    loader.rearrange(lr_patch=way.lr_patch, batch=way.batch)
+    settings = settings_at(run.recipe, run.step)
+    loader.rearrange(lr_patch=settings.lr_patch, batch=settings.batch)
     learned = run.advance(loader.next())
     run.seconds += time.perf_counter() - began
     guard.watch(learned)
     return learned
+
+
+def _validate_and_keep(run: Run, checkpointer: Checkpointer | None, guard: Guard) -> None:
+    """Validate the run, write its files, and take it for sound from now on.
+
+    Raises:
+        ExplosionError: A checkerboard shows; nothing was written.
+    """
+    scores = _validate(checkpointer, run.world)
+    guard.watch_lattice(scores.lattice)
+    run.scores = scores
+    run.world.together(checkpointer.report_and_keep if checkpointer else ignore)
+    guard.settle()
 
 
 def _validate(checkpointer: Checkpointer | None, world: World) -> Scores:

@@ -20,12 +20,12 @@ SSIM_WINDOW = 11
 
 
 def _charbonnier(sr: Tensor, hr: Tensor) -> Tensor:
-    """L1 that is smooth near zero. Source: Lai et al., "LapSRN", 2017, with its epsilon."""
+    """Measure L1, made smooth near zero. Source: Lai et al., "LapSRN", 2017, with its epsilon."""
     return ((sr - hr).square() + _CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
 def _ms_ssim(sr: Tensor, hr: Tensor) -> Tensor:
-    """1 - MS-SSIM over the channels of RGB, on as many of its five scales as the pictures have.
+    """Measure 1 - MS-SSIM over the channels of RGB, on as many of its five scales as fit.
 
     Source: Wang et al., "Multiscale structural similarity for image quality assessment", 2003; the
     weights of the scales that are there are made to sum to 1.
@@ -45,7 +45,7 @@ def _ms_ssim(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def _ssim_parts(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast with structure, and light, of each window: (N, 3, h, w)."""
+    """Compute contrast with structure, and light, of each window: (N, 3, h, w)."""
     taps = torch.arange(SSIM_WINDOW, device=sr.device, dtype=sr.dtype) - SSIM_WINDOW // 2
     taps = torch.exp(-taps.square() / (2 * 1.5**2))
     taps = taps / taps.sum()
@@ -62,7 +62,7 @@ def _ssim_parts(sr: Tensor, hr: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _focal_frequency(sr: Tensor, hr: Tensor) -> Tensor:
-    """Squared difference of spectra, the more of each frequency the farther it is off.
+    """Square the difference of spectra, and weigh each frequency by how far it is off.
 
     Source: Jiang et al., "Focal Frequency Loss for Image Reconstruction and Synthesis", 2021, with
     alpha = 1 and the spectrum of the whole patch.
@@ -75,7 +75,7 @@ def _focal_frequency(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def _overshoot(sr: Tensor, hr: Tensor) -> Tensor:
-    """Distance beyond the lightest and the darkest pixel of HR around, of 5x5: halos and rings.
+    """Measure how far SR is beyond the lightest and darkest HR pixel of 5x5: halos and rings.
 
     Source: our own; small print gets rims that are brighter than its paper.
     """

@@ -15,31 +15,30 @@ from widesr.train.losses import LOSSES, lattice
 from widesr.train.optimizers import gradients_of
 from widesr.train.parallel import World
 from widesr.train.recipe import Recipe
-from widesr.train.regions import Onlooker
+from widesr.train.regions import RegionLoss
 from widesr.train.tables import LossTable
 
 
 class _Terms:
-    """The terms of a loss as they are found, and the sum of those that count."""
+    """The terms of a loss by name, and those of them that count, by their weights."""
 
     def __init__(self) -> None:
         self.found: dict[str, Tensor] = {}
         self._parts: list[Tensor] = []
 
     def add(self, name: str, term: Tensor, weight: float) -> None:
-        """Take a term that counts with a weight."""
+        """Take a term that is shown, and counts with a weight."""
         self.found[name] = term
         self.count(term, weight)
 
     def count(self, term: Tensor, weight: float) -> None:
-        """Let a term count that is found under another name, or not shown."""
+        """Let a term count that is not shown, or was taken before."""
         self._parts.append(term if weight == 1 else term * weight)
 
     def judgement(self) -> Judgement:
-        """Sum up."""
-        loss = self._parts[0]
-        for part in self._parts[1:]:
-            loss = loss + part
+        """Sum up the terms that count."""
+        first, *others = self._parts
+        loss = sum(others, start=first)
         return Judgement(loss, {name: value.detach() for name, value in self.found.items()})
 
 
@@ -57,20 +56,20 @@ class Objective:
         self._scale = recipe.network.scale
         self._side, self._seed = table.side if table else None, recipe.seed
         self.perceptual: Perceptual | None = None
-        self.onlooker: Onlooker | None = None
+        self.region_loss: RegionLoss | None = None
         self.adversary: Adversary | None = None
         if recipe.features:
             self.perceptual = Perceptual(Path(recipe.features.weights))
             self.perceptual.to(device)
         if recipe.detector:
-            self.onlooker = Onlooker(recipe.detector, device=device)
+            self.region_loss = RegionLoss(recipe.detector, device=device)
         if table and table.adversarial:
             self.adversary = Adversary(
                 table.adversarial,
                 device=device,
                 world=world,
                 ratio=table.adversarial.learning_rate / recipe.optim.learning_rate,
-                n_in=self.onlooker.detector.n_features if self.onlooker else None,
+                n_in=self.region_loss.detector.n_features if self.region_loss else None,
             )
 
     def judge(
@@ -101,11 +100,11 @@ class Objective:
         # Samples are of one law: judging one of each patch says what judging all would.
         n = share.n if table.samples else len(sr)
         if table.needs_detector:
-            assert self.onlooker is not None
-            seen = self.onlooker.compare(sr[:n], target[:n], objects)
-            terms.found |= seen.terms
+            assert self.region_loss is not None
+            regions = self.region_loss.compare(sr[:n], target[:n], objects)
+            terms.found |= regions.terms
             for name, weight in table.region_terms().items():
-                terms.count(seen.terms[name], weight)
+                terms.count(regions.terms[name], weight)
         if table.perceptual or table.adversarial or table.needs_detector:
             # By the means of the whole batch: those of a few patches lie apart by chance.
             off = (sr.detach() - target).mean(dim=(0, 2, 3)).abs().max()
@@ -118,7 +117,7 @@ class Objective:
             counts = step >= table.adversarial.begin
             pair = sr[:n], target[:n]
             if table.adversarial.discriminator == "mtgan":
-                pair = seen.sr, seen.target
+                pair = regions.sr, regions.target
             judged = self.adversary.judge(*pair, share, counts=counts)
             terms.found |= judged.terms
             terms.count(judged.loss, table.adversarial.weight)
@@ -158,7 +157,7 @@ class Objective:
     @property
     def is_of_pixels(self) -> bool:
         """True if no network judges the pictures."""
-        return not (self.perceptual or self.adversary or self.onlooker)
+        return not (self.perceptual or self.adversary or self.region_loss)
 
     @property
     def features(self) -> str | None:
@@ -168,7 +167,7 @@ class Objective:
     @property
     def detector(self) -> str | None:
         """SHA-256 of the detector's file; None without one."""
-        return self.onlooker.detector.sha256 if self.onlooker else None
+        return self.region_loss.detector.sha256 if self.region_loss else None
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Go through all that learns here."""

@@ -62,7 +62,7 @@ def load_photographs(
     """
     scale, wanted = recipe.network.scale, recipe.data
     source = open_photographs(data, recipe)
-    lr_patch = max(part.way.lr_patch for part in parts(recipe))
+    lr_patch = max(part.settings.lr_patch for part in parts(recipe))
     names = large_enough(source, scale=scale, lr_patch=lr_patch, on_notice=on_notice)
     training, validation = hold_out(names, wanted.validation)
     if len(validation) < wanted.validation:
@@ -168,13 +168,13 @@ def _teach(
 
 def _label(run: Run, photographs: Photographs, out: Path) -> Photographs:
     """Put the objects beside the photographs that are learned from."""
-    table, onlooker = run.recipe.detector, run.objective.onlooker
+    table, region_loss = run.recipe.detector, run.objective.region_loss
     assert table is not None
-    assert onlooker is not None
+    assert region_loss is not None
 
     def label() -> list[Pair]:
         folder = photographs.pack or out
-        return labelled(photographs.training, onlooker.detector, table, folder=folder)
+        return labelled(photographs.training, region_loss.detector, table, folder=folder)
 
     return photographs._replace(training=_main_first(run.world, label))
 

@@ -30,7 +30,7 @@ from widesr.train.tables import (
 
 
 def _network_in(info: ValidationInfo) -> NetworkConfig | None:
-    """Return the network of what was read so far; None if its tables are not valid."""
+    """Return the network of the keys that were checked so far; None if they are not valid."""
     if not {"family", "net"} <= info.data.keys():
         return None
     return parse_config(info.data["family"], info.data["net"])

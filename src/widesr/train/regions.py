@@ -1,4 +1,4 @@
-"""Compares what a detector sees in SR with what it should: the regions of objects, and the rest.
+"""Compares what a detector predicts of SR with its targets: the regions of objects, and the rest.
 
 Source: Bai et al., "SOD-MTGAN: Small Object Detection via Multi-Task Generative Adversarial
 Network", 2018. As there, regions are boxes that a detector proposes, here on the photograph; those
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.train.detector import Detector, Places, Sight
+from widesr.train.detector import Detector, Places, Predictions
 from widesr.train.tables import DetectorTable
 
 _OVERLAP = 0.5
@@ -23,18 +23,18 @@ _LEAST = 1e-9
 
 
 class Comparison(NamedTuple):
-    """The findings of a detector that looked at SR and at what it should be."""
+    """Features that a detector has of SR and of the target, and how far its predictions are off."""
 
     sr: Tensor
     """Features of SR, (N, C, h, w), with their gradient."""
     target: Tensor
     """Features of the target, (N, C, h, w)."""
     terms: dict[str, Tensor]
-    """Findings of `apart`."""
+    """The result of `region_losses`."""
 
 
-class Onlooker:
-    """A frozen detector that is shown patches as large as the pictures that it is used on."""
+class RegionLoss:
+    """The loss of a frozen detector, which reads patches in the size that it is used on."""
 
     def __init__(self, table: DetectorTable, *, device: torch.device) -> None:
         """Read the detector.
@@ -58,21 +58,22 @@ class Onlooker:
         zooms = target.new_tensor([zoom, zoom, zoom, zoom, 1.0])
         times = len(target) // len(objects) if objects else 0
         with torch.no_grad():
-            photograph = self._look(target)
+            photograph = self._predict(target)
             own = [each * zooms for each in objects] * times
-            wanted = wanted_of(photograph, own, self._places)
-        seen = self._look(sr)
+            targets = targets_of(photograph, own, self._places)
+        predicted = self._predict(sr)
         with torch.autocast(sr.device.type, enabled=False):
-            terms = apart(seen, wanted)
-        return Comparison(seen.features, photograph.features, terms)
+            terms = region_losses(predicted, targets)
+        return Comparison(predicted.features, photograph.features, terms)
 
-    def _look(self, pictures: Tensor) -> Sight:
-        sight: Sight = self.detector(F.interpolate(pictures, size=self._side, mode="bilinear"))
-        return sight
+    def _predict(self, pictures: Tensor) -> Predictions:
+        resized = F.interpolate(pictures, size=self._side, mode="bilinear")
+        predicted: Predictions = self.detector(resized)
+        return predicted
 
 
-class Wanted(NamedTuple):
-    """The sight of a batch of pictures that a detector should have."""
+class Targets(NamedTuple):
+    """The predictions that a detector should make of a batch of pictures."""
 
     scores: Tensor
     """Scores of each class at each place, (N, P, K)."""
@@ -85,17 +86,17 @@ class Wanted(NamedTuple):
     those of each object together count as one place does, whatever its size."""
 
 
-def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> Wanted:
-    """Say what a detector should see, by what it sees in the photograph and what is there.
+def targets_of(photograph: Predictions, objects: Sequence[Tensor], places: Places) -> Targets:
+    """Make the targets of a detector, of its predictions on the photograph and of the objects.
 
     The surest region of each object is to be sure, its other regions in proportion. Elsewhere, and
     of other classes, the detector is to be as sure as it is of the photograph.
 
     Args:
-        photograph: The detector's sight of the photograph.
+        photograph: The detector's predictions on the photograph.
         objects: The objects of each picture, (m, 5): left, top, right, bottom, in pixels that the
             detector sees, and class.
-        places: The places of that sight.
+        places: The places that were predicted at.
     """
     scores, offsets = photograph.scores.clone(), photograph.offsets.clone()
     shares, counts = torch.zeros_like(scores[..., 0]), torch.ones_like(scores[..., 0])
@@ -112,30 +113,30 @@ def wanted_of(photograph: Sight, objects: Sequence[Tensor], places: Places) -> W
                 counts[n, at] = 1 / scores[n, at, kind].sum().clamp(min=1)
                 shares[n, at] = sure / sure.sum().clamp(min=_LEAST)
                 offsets[n, at] = Places(places.at[at], places.stride[at]).encode(box)
-    return Wanted(scores, offsets, shares, counts)
+    return Targets(scores, offsets, shares, counts)
 
 
-def apart(seen: Sight, wanted: Wanted) -> dict[str, Tensor]:
-    """Measure how far a sight is from the wanted one, each a mean over pictures.
+def region_losses(predicted: Predictions, targets: Targets) -> dict[str, Tensor]:
+    """Measure how far predictions are from their targets, as means over the pictures.
 
     Returns:
         `classification`: cross-entropy of the scores above the least that there can be, added up
         over places and classes, by the objects of the picture. `regression`: smooth L1 of the
         offsets, by the same.
     """
-    n_objects = wanted.shares.sum(dim=1).clamp(min=1.0)
-    entropy = F.binary_cross_entropy(wanted.scores, wanted.scores, reduction="none")
-    crossed = F.binary_cross_entropy(seen.scores, wanted.scores, reduction="none") - entropy
-    wrong = crossed.sum(dim=2) * wanted.counts
-    missed = F.smooth_l1_loss(seen.offsets, wanted.offsets, reduction="none").sum(dim=2)
+    n_objects = targets.shares.sum(dim=1).clamp(min=1.0)
+    entropy = F.binary_cross_entropy(targets.scores, targets.scores, reduction="none")
+    crossed = F.binary_cross_entropy(predicted.scores, targets.scores, reduction="none") - entropy
+    wrong = crossed.sum(dim=2) * targets.counts
+    missed = F.smooth_l1_loss(predicted.offsets, targets.offsets, reduction="none").sum(dim=2)
     return {
         "classification": (wrong.sum(dim=1) / n_objects).mean(),
-        "regression": ((missed * wanted.shares).sum(dim=1) / n_objects).mean(),
+        "regression": ((missed * targets.shares).sum(dim=1) / n_objects).mean(),
     }
 
 
 def _overlaps(boxes: Tensor, others: Tensor) -> Tensor:
-    """Intersection over union of each box with each other: (P, 4), (m, 4) to (P, m)."""
+    """Compute the intersection over union of each box with each other: (P, 4), (m, 4) to (P, m)."""
     low = torch.maximum(boxes[:, None, :2], others[:, :2])
     high = torch.minimum(boxes[:, None, 2:], others[:, 2:])
     shared = (high - low).clamp(min=0).prod(dim=2)

@@ -23,7 +23,7 @@ from widesr.train.objective import Objective
 from widesr.train.optimizers import Optimizers, gradients_of
 from widesr.train.parallel import ALONE, World
 from widesr.train.recipe import Recipe
-from widesr.train.schedule import Way, learning_rate_at, way_at
+from widesr.train.schedule import Settings, learning_rate_at, settings_at
 from widesr.train.tables import Scores
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -99,23 +99,23 @@ class Run:
             ExplosionError: The loss or a gradient is not finite; nothing was learned.
             TrainingError: Another process of the run has ended; nothing was learned.
         """
-        optim, way = self.recipe.optim, way_at(self.recipe, self.step)
+        optim, settings = self.recipe.optim, settings_at(self.recipe, self.step)
         learning_rate = learning_rate_at(self.recipe, self.step)
         self.optimizers.set_learning_rate(learning_rate)
         precision = _PRECISIONS[optim.precision]
         with torch.autocast(self.device.type, precision, enabled=optim.precision != "fp32"):
-            sr = self._forward(self._input(batch, way)).float()
-            target = self._target(batch, way.teacher_share)
+            sr = self._forward(self._input(batch, settings)).float()
+            target = self._target(batch, settings.teacher_share)
             target = target.repeat(len(sr) // len(target), 1, 1, 1)  # for each iteration's picture
-            share = Share(len(batch.lr), way.batch)
+            share = Share(len(batch.lr), settings.batch)
             objects = [torch.from_numpy(each).to(self.device) for each in batch.objects or ()]
-            judged = self.objective.judge(sr, target, way.loss, share, objects, step=self.step)
+            judged = self.objective.judge(sr, target, settings.loss, share, objects, step=self.step)
         self.optimizers.zero_grad()
         loss = judged.loss
         if self.world.size > 1:  # the mean over the whole batch is the sum of these
             loss = loss * (share.n / share.total)
         torch.autograd.backward(self.scaler.scale(loss))
-        others = self.objective.gradients(way.loss)
+        others = self.objective.gradients(settings.loss)
         learned = self._over_all(judged, share, others)
         self._require_sound(learned, others)
         if optim.clip_grad_norm is not None:
@@ -127,12 +127,12 @@ class Run:
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
-        self.objective.step(way.loss, learning_rate)
+        self.objective.step(settings.loss, learning_rate)
         self.step += 1
         self._update_ema()
         return learned
 
-    def _input(self, batch: Batch, way: Way) -> Tensor:
+    def _input(self, batch: Batch, settings: Settings) -> Tensor:
         """Make what the network reads: LR, or as many copies as samples, with noise beside.
 
         The noise depends on the seed, the step, and the place in the batch of all processes.
@@ -140,11 +140,11 @@ class Run:
         lr = as_tensor(batch.lr, self.device)
         if not self.network.noise:
             return lr
-        k = way.loss.samples or 1
+        k = settings.loss.samples or 1
         random = np.random.default_rng((self.recipe.seed, self.step, _NOISE))
-        shape = (k, way.batch, self.network.noise, *lr.shape[2:])
+        shape = (k, settings.batch, self.network.noise, *lr.shape[2:])
         noise = torch.from_numpy(random.standard_normal(shape, np.float32))
-        share = share_of(way.batch, rank=self.world.rank, world_size=self.world.size)
+        share = share_of(settings.batch, rank=self.world.rank, world_size=self.world.size)
         mine = noise[:, share].flatten(0, 1).to(self.device)
         return torch.cat([lr.repeat(k, 1, 1, 1), mine], dim=1)
 
@@ -244,7 +244,7 @@ class Run:
         return tensors, plain
 
     def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Stand where the run stood when `state` was taken; the tensors are copied.
+        """Restore what `state` returned; the tensors are copied.
 
         Raises:
             CheckpointError: The state is of another recipe.

@@ -1,4 +1,4 @@
-"""Says how each step of a run is learned: learning rate, loss, patches, teacher."""
+"""Says with which settings each step of a run is learned: rate, loss, patches, teacher."""
 
 import math
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _RISE, _FALL = 25.0, 1e4
 """Ratios of the one-cycle schedule: the highest rate to the first, and the first to the last."""
 
 
-class Way(NamedTuple):
+class Settings(NamedTuple):
     """The settings that a part of a run is learned with."""
 
     loss: LossTable
@@ -21,11 +21,11 @@ class Way(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Steps of a run that are learned in one way."""
+    """Steps of a run that are learned with the same settings."""
 
     begin: int
     steps: int
-    way: Way
+    settings: Settings
 
 
 def parts(recipe: Recipe) -> list[Part]:
@@ -33,19 +33,19 @@ def parts(recipe: Recipe) -> list[Part]:
     found, end = [], recipe.optim.steps
     for stage in reversed(recipe.stage):
         end -= stage.steps
-        found.append(Part(end, stage.steps, _way(recipe, stage)))
+        found.append(Part(end, stage.steps, _settings_of(recipe, stage)))
     if end:
-        found.append(Part(0, end, _way(recipe, None)))
+        found.append(Part(0, end, _settings_of(recipe, None)))
     return found[::-1]
 
 
-def way_at(recipe: Recipe, step: int) -> Way:
-    """Say how optimizer step `step`, counted from 0, is learned."""
-    return next(part.way for part in reversed(parts(recipe)) if step >= part.begin)
+def settings_at(recipe: Recipe, step: int) -> Settings:
+    """Return the settings of optimizer step `step`, counted from 0."""
+    return next(part.settings for part in reversed(parts(recipe)) if step >= part.begin)
 
 
-def _way(recipe: Recipe, stage: Stage | None) -> Way:
-    usual = Way(
+def _settings_of(recipe: Recipe, stage: Stage | None) -> Settings:
+    usual = Settings(
         recipe.terms,
         recipe.data.lr_patch,
         recipe.data.batch,
@@ -60,7 +60,7 @@ def _way(recipe: Recipe, stage: Stage | None) -> Way:
 
 
 def learning_rate_at(recipe: Recipe, step: int) -> float:
-    """Give the learning rate of optimizer step `step`, counted from 0."""
+    """Return the learning rate of optimizer step `step`, counted from 0."""
     end = recipe.optim.steps  # of the schedule that is looked at
     begin = end
     for stage in reversed(recipe.stage):

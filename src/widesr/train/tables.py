@@ -22,7 +22,7 @@ from widesr.train.recipe_errors import nearest
 # Strict, because TOML has types: "8" is no number, and true is not 1.
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Whole = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Fraction = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Factor = Annotated[float, Field(gt=0, strict=True)]
 LossName = Literal["l1", "charbonnier", "mse"]
 
@@ -66,7 +66,7 @@ class MuonTable(Table):
 
     learning_rate: Factor
     """Learning rate while `optim.learning_rate` is at its highest; the two keep their ratio."""
-    momentum: Share = 0.95
+    momentum: Fraction = 0.95
     layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("body",)
     """Parts of the network, by the first part of the names of their tensors."""
 
@@ -89,14 +89,14 @@ class OptimTable(Table):
     decay_at: Annotated[tuple[Positive, ...], Field(validate_default=True)] = ()
     """Steps at which the schedule `"step"` multiplies the learning rate by `decay`."""
     decay: Annotated[float | None, Field(gt=0, lt=1, strict=True, validate_default=True)] = None
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Decay rates of the moments of Adam and AdamW."""
     muon: Annotated[MuonTable | None, Field(validate_default=True)] = None
     weight_decay: Annotated[float, Field(ge=0, strict=True)] = 0.0
     """Weight decay of AdamW, on all parameters."""
     clip_grad_norm: Annotated[float, Field(gt=0, strict=True)] | None = None
     """Gradients whose norm over all parameters is larger are scaled down to it."""
-    ema_decay: Share
+    ema_decay: Fraction
     """Decay of the moving average of the weights, which is validated and kept; 0: none."""
     precision: Literal["fp32", "bf16", "fp16"]
     """Type of the network's arithmetic; weights, losses and optimizers are always in fp32."""
@@ -156,7 +156,7 @@ class AdversarialTable(Table):
     learning_rate: Factor
     """Learning rate of the discriminator at the highest of `optim.learning_rate`; the two keep
     their ratio."""
-    betas: tuple[Share, Share] = (0.9, 0.99)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
     """Decay rates of the moments of the discriminator's Adam."""
     begin: Whole = 0
     """Steps in which the discriminator learns alone, before its judgement counts."""
@@ -316,13 +316,17 @@ class BestTable(Table):
     are kept only as long as none is below."""
 
     def rank(self, scores: Scores) -> tuple[bool, float]:
-        """Give weights a rank: larger is better, whether within the limits first."""
+        """Rank weights by whether they keep the limits, and then by their score; larger is better.
+
+        Limits to what was not measured are kept.
+        """
         assert scores.psnr is not None
         assert scores.lr_psnr is not None
-        is_true = self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr
-        is_even = self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice
-        is_near = self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips
-        is_within = is_true and is_even and is_near
+        is_within = (
+            (self.min_lr_psnr is None or scores.lr_psnr >= self.min_lr_psnr)
+            and (self.max_lattice is None or (scores.lattice or 0.0) <= self.max_lattice)
+            and (self.max_lpips is None or (scores.lpips or 0.0) <= self.max_lpips)
+        )
         if self.score == "psnr":
             return is_within, scores.psnr
         if self.score == "space":

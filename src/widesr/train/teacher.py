@@ -15,6 +15,7 @@ from widesr.engine import NOISY, Engine, Port, find_model
 from widesr.errors import RecipeError
 from widesr.models.catalog import ALIASES
 from widesr.nets import Network
+from widesr.system.files import sha256_of
 from widesr.system.progress import ignore
 from widesr.train.checkpoint import load_weights
 from widesr.train.kept import identity, keep, open_kept
@@ -44,7 +45,7 @@ class Teacher:
             self._path, licence, found = model.path, model.card.licence, model.card.scale
         if found != scale:
             raise RecipeError(f"teacher.model = {table.model!r} is of x{found}, expected x{scale}")
-        digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
+        digest = sha256_of(self._path)
         name = self._path.stem + ("+" if table.self_ensemble else "")
         self._scale = scale
         self.origin = f"{name} ({licence}) sha256:{digest}"

@@ -57,9 +57,8 @@ def centre(pair: Pair, *, scale: int, span: Span = PICTURE) -> Pair:
             np.concatenate([frames_of(whole)[at] for at in frames], axis=2)
             for whole, frames in ((lr, read), (hr, learned))
         )
-    return Pair(
-        pair.name, lr.copy(), hr.copy()
-    )  # lets the whole go, and torch takes no mapped file
+    # Copies: the whole pictures can go, and torch does not take those that are mapped from a file.
+    return Pair(pair.name, lr.copy(), hr.copy())
 
 
 def validate(
@@ -94,7 +93,7 @@ def validate(
         if network.noise:
             space = float(np.mean([100 * (1 - each.nearest / each.best) for each in found]))
     scores = Scores(
-        psnr=float(np.mean([_psnr(sr, pair.hr, network) for sr, pair in made])),
+        psnr=float(np.mean([_psnr(sr, pair.hr, scale) for sr, pair in made])),
         lpips=lpips,
         lr_psnr=float(np.mean([min(lr_psnr(sr, pair.lr), _EXACT) for sr, pair in made])),
         lattice=_lattice(pictures, scale=scale),
@@ -139,7 +138,8 @@ def _distances(
     truth = as_tensor(hr[None], device)
     with torch.inference_mode():
         if len(samples) == 1:
-            return _Distances(*3 * [float(perceptual(as_tensor(samples[0][None], device), truth))])
+            distance = float(perceptual(as_tensor(samples[0][None], device), truth))
+            return _Distances(mean=distance, best=distance, nearest=distance)
         maps = torch.cat([perceptual.maps(as_tensor(sr[None], device), truth) for sr in samples])
         means = maps.mean(dim=(1, 2, 3, 4))
         return _Distances(float(means.mean()), float(means.min()), float(maps.amin(dim=0).mean()))
@@ -152,15 +152,8 @@ def _lattice(pictures: Sequence[NDArray[np.uint8]], *, scale: int) -> float | No
 
 def bicubic_psnr(pairs: Sequence[Pair], *, scale: int) -> float:
     """Score interpolation on the same photographs, in dB: what a network has to beat."""
-    protocol = PROTOCOLS["benchmark-y"]
-    return float(
-        np.mean(
-            [
-                psnr(imresize(pair.lr, scale=scale), pair.hr, protocol=protocol, scale=scale)
-                for pair in stills(pairs)
-            ]
-        )
-    )
+    scores = [_psnr(imresize(pair.lr, scale=scale), pair.hr, scale) for pair in stills(pairs)]
+    return float(np.mean(scores))
 
 
 def draw_sheet(
@@ -174,14 +167,14 @@ def draw_sheet(
     Returns:
         (H, W, 3), RGB.
     """
-    rows = []
+    rows, scale = [], network.cfg.scale
     for pair, sr in list(zip(stills(pairs), pictures, strict=True))[:_SHOWN]:
-        bicubic = imresize(pair.lr, scale=network.cfg.scale)
+        bicubic = imresize(pair.lr, scale=scale)
         windows = _windows(pair.hr, bicubic, sr)
         titles = (
             f"HR {pair.name}",
-            f"bic {_psnr(bicubic, pair.hr, network):.2f} dB",
-            f"SR {_psnr(sr, pair.hr, network):.2f} dB",
+            f"bic {_psnr(bicubic, pair.hr, scale):.2f} dB",
+            f"SR {_psnr(sr, pair.hr, scale):.2f} dB",
         )
         hr, *others = (
             titled(title, window, width=_WINDOW)
@@ -201,5 +194,5 @@ def _windows(hr: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[NDArray[
     return [picture[top : top + height, left : left + width] for picture in (hr, *others)]
 
 
-def _psnr(sr: NDArray[np.uint8], hr: NDArray[np.uint8], network: Network) -> float:
-    return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=network.cfg.scale)
+def _psnr(sr: NDArray[np.uint8], hr: NDArray[np.uint8], scale: int) -> float:
+    return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=scale)

@@ -1,4 +1,4 @@
-"""Measure what each precision costs a model, and the ranges that int8 needs, for its card."""
+"""Measures what each precision costs a model, and the ranges that int8 needs, for its card."""
 
 from collections.abc import Sequence
 from math import isinf
@@ -124,11 +124,12 @@ def calibrate(
         ranges = _find_ranges(model, photographs, threads=threads)
         kept = [loss for loss in card.losses if loss.precision != "int8"]
         card = card.model_copy(update={"ranges": ranges, "losses": kept})
-    ways = _ways(backend, precision, has_ranges=bool(card.ranges), threads=threads)
-    if "int8" in ways:
+    settings = _settings(backend, precision, has_ranges=bool(card.ranges), threads=threads)
+    if "int8" in settings:
         on_notice("which convolutions int8 spoils")
-        card = _spared(ModelFile(model.path, card), photographs, ways)
-    upscalers = {name: _upscaler(ModelFile(model.path, card), how) for name, how in ways.items()}
+        card = _spared(ModelFile(model.path, card), photographs, settings)
+    calibrated = ModelFile(model.path, card)
+    upscalers = {name: _upscaler(calibrated, each) for name, each in settings.items()}
     found: dict[str, list[float]] = {name: [] for name in upscalers}
     for i, path in enumerate(held_out):
         on_notice(f"the losses, photograph {i + 1} of {len(held_out)}")
@@ -144,32 +145,35 @@ def calibrate(
 def _find_ranges(
     model: ModelFile, photographs: Sequence[Path], *, threads: int
 ) -> dict[str, tuple[float, ...]]:
-    every = max(1, len(photographs) // _MOST)
     channels = noise_channels(load_engine(model, precision="fp32", threads=threads))
     ranges = find_ranges(
         model,
         (
             _network_input(_pair(path, model.card)[0], noise=channels)
-            for path in photographs[::every][:_MOST]
+            for path in _evenly(photographs, _MOST)
         ),
         threads=threads,
     )
     return {name: tuple(float(f"{top:.3g}") for top in tops) for name, tops in ranges.items()}
 
 
+def _evenly(photographs: Sequence[Path], n: int) -> Sequence[Path]:
+    """Choose `n` photographs from all over a list, or all of a shorter one."""
+    return photographs[:: max(1, len(photographs) // n)][:n]
+
+
 def _spared(
-    model: ModelFile, photographs: Sequence[Path], ways: dict[str, dict[str, Any]]
+    model: ModelFile, photographs: Sequence[Path], settings: dict[str, dict[str, Any]]
 ) -> ModelCard:
     """Take the ranges of convolutions that int8 spoils off the card, so that fp32 computes them.
 
     The costliest convolution is taken off first, and so on until no photograph loses more than a
     model may.
     """
-    every = max(1, len(photographs) // _JUDGED)
-    pairs = [_middle(*_pair(path, model.card)) for path in photographs[::every][:_JUDGED]]
+    pairs = [_middle(*_pair(path, model.card)) for path in _evenly(photographs, _JUDGED)]
 
     def qualities(card: ModelCard, precision: str) -> NDArray[np.float64]:
-        upscaler = _upscaler(ModelFile(model.path, card), ways[precision])
+        upscaler = _upscaler(ModelFile(model.path, card), settings[precision])
         psnrs = [psnr(upscaler(lr), hr, protocol=PROTOCOL, scale=card.scale) for lr, hr in pairs]
         return np.minimum(psnrs, _NO_ERROR)
 
@@ -187,17 +191,17 @@ def _spared(
     return card
 
 
-def _upscaler(model: ModelFile, how: dict[str, Any]) -> Upscaler:
+def _upscaler(model: ModelFile, settings: dict[str, Any]) -> Upscaler:
     """Load a model in a precision, whatever its card says that this costs."""
     bare = model.card.model_copy(update={"losses": ()})
-    return Upscaler(load_engine(ModelFile(model.path, bare), **how), card=bare)
+    return Upscaler(load_engine(ModelFile(model.path, bare), **settings), card=bare)
 
 
-def _ways(
+def _settings(
     backend: Backend, wanted: Precision, *, has_ranges: bool, threads: int
 ) -> dict[str, dict[str, Any]]:
-    """Say how to load each precision that this CPU computes in, and fp32, to compare with."""
-    ways: dict[str, dict[str, Any]] = {
+    """Return the engine's settings for each precision of this CPU, and for fp32 to compare with."""
+    settings: dict[str, dict[str, Any]] = {
         "fp32": {"backend": "onnxruntime", "precision": "fp32", "threads": threads}
     }
     for precision in get_args(LowPrecision):
@@ -209,8 +213,8 @@ def _ways(
             if wanted == precision:
                 raise
             continue
-        ways[precision] = {"backend": backend, "precision": precision, "threads": threads}
-    return ways
+        settings[precision] = {"backend": backend, "precision": precision, "threads": threads}
+    return settings
 
 
 def _quality(sr: NDArray[np.uint8], hr: NDArray[np.uint8], *, scale: int, name: Path) -> float:
@@ -237,7 +241,7 @@ def _listed(path: Path) -> set[str]:
 
 
 def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Give LR and HR of a photograph, uint8 (H, W, 3); LR as the model's training had it."""
+    """Return LR and HR of a photograph, uint8 (H, W, 3); LR as the model's training had it."""
     # Without a recipe the card does not know what the network learned from.
     made_here = card.recipe and card.degradation in DEGRADATIONS
     shrink = DEGRADATIONS[card.degradation if made_here else "bicubic"].shrink

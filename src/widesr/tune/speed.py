@@ -1,4 +1,4 @@
-"""Measure how fast a model is on this machine, by which runtime and in which tiles."""
+"""Measures how fast a model is on this machine, by which runtime and in which tiles."""
 
 import time
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Judge enlarged pictures by what a frozen object detector finds in them."""
+"""Judges enlarged pictures by what a frozen object detector finds in them."""

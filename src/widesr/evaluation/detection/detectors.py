@@ -1,6 +1,5 @@
 """Runs object detectors by other authors, YOLOX and YuNet, from the ONNX files as published."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from widesr.engine.ort import Graph
 from widesr.errors import ModelFileError
 from widesr.evaluation.detection.boxes import Detections
+from widesr.system.files import sha256_of
 
 LOWEST_SCORE = 0.01
 """Lowest score of a box that is kept; average precision needs long lists, as YOLOX's evaluation
@@ -38,7 +38,7 @@ def load_detector(path: Path, *, threads: int) -> Detector:
         ModelFileError: The runtime refuses the file, or the kind of detector is unknown.
     """
     graph = Graph(path, threads=threads)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = sha256_of(path)
     if {f"{name}_{s}" for name in ("cls", "obj", "bbox") for s in _STRIDES} <= set(graph.outputs):
         return YuNet(graph, sha256)
     height, width = graph.input_shape[2:] if len(graph.input_shape) == 4 else (None, None)
@@ -76,12 +76,9 @@ class Yolox:
         canvas[: small.shape[0], : small.shape[1]] = small[..., ::-1]
         (answer,) = self._graph.run(_batch(canvas)).values()
         raw = answer[0].astype(np.float64)
-        centre = (raw[:, :2] + self._places) * self._strides
-        side = np.exp(raw[:, 2:4]) * self._strides
         scores = raw[:, 4:5] * raw[:, 5:]
-        labels = scores.argmax(axis=1)
-        boxes = np.concatenate([centre - side / 2, side], axis=1) / ratio
-        return suppressed(boxes, scores.max(axis=1), labels, overlap=0.65)
+        boxes = _decoded(raw[:, :4], self._strides, self._places) / ratio
+        return suppressed(boxes, scores.max(axis=1), scores.argmax(axis=1), overlap=0.65)
 
 
 class YuNet:
@@ -107,12 +104,8 @@ class YuNet:
         def joined(name: str) -> NDArray[np.float64]:
             return np.concatenate([answers[f"{name}_{s}"][0] for s in _STRIDES]).astype(np.float64)
 
-        strides, places = _grid((height, width))
-        raw = joined("bbox")
-        centre = (raw[:, :2] + places) * strides
-        side = np.exp(raw[:, 2:]) * strides
+        boxes = _decoded(joined("bbox"), *_grid((height, width)))
         sure = np.clip(joined("cls"), 0, 1) * np.clip(joined("obj"), 0, 1)
-        boxes = np.concatenate([centre - side / 2, side], axis=1)
         return suppressed(boxes, np.sqrt(sure[:, 0]), np.zeros(len(boxes), int), overlap=0.3)
 
 
@@ -137,13 +130,22 @@ def _batch(bgr: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _grid(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Stride (n, 1) and place (n, 2), x before y, of each row of a detector's answer."""
+    """Return the stride (n, 1) and place (n, 2), x before y, of each row of a detector's answer."""
     strides, places = [], []
     for stride in _STRIDES:
         y, x = np.mgrid[: size[0] // stride, : size[1] // stride]
         places.append(np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64))
         strides.append(np.full((x.size, 1), float(stride)))
     return np.concatenate(strides), np.concatenate(places)
+
+
+def _decoded(
+    offsets: NDArray[np.float64], strides: NDArray[np.float64], places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Turn offsets from places, (n, 4), into boxes: left, top, width and height, in pixels."""
+    centre = (offsets[:, :2] + places) * strides
+    side = np.exp(offsets[:, 2:]) * strides
+    return np.concatenate([centre - side / 2, side], axis=1)
 
 
 def suppressed(

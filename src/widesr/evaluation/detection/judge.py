@@ -22,6 +22,7 @@ from widesr.pictures.reading import read_picture
 from widesr.pixels.depth import in_8_bits
 from widesr.system.machine import MachineReport, this_machine
 from widesr.system.progress import OnProgress, ignore
+from widesr.upscaling.base import ScaleUpscaler
 
 ORIGINAL, SHRUNK = "original", "shrunk"
 """Names of the bounds: the original picture, and the shrunk one as it is."""
@@ -124,24 +125,15 @@ def evaluate_detection(
         raise UsageError(f"resamples is {resamples}; expected 1 or more")
     true = read_boxes(boxes)
     options = (options or EngineOptions(precision="fp32")).but(**settings)
-    eye = load_detector(detector, threads=options.threads or usable_cpus())
-    if eye.n_classes != len(true.categories):
+    detect = load_detector(detector, threads=options.threads or usable_cpus())
+    if detect.n_classes != len(true.categories):
         raise DataError(
             f"{boxes}: has {len(true.categories)} categories, but {detector} finds "
-            f"{eye.n_classes}; expected the same"
+            f"{detect.n_classes}; expected the same"
         )
-    upscaler, judged = load_judged(model, scale=scale, options=options)
-    bicubic, _ = load_judged(BICUBIC, scale=scale, options=EngineOptions())
-    enlarge = {BICUBIC: bicubic}
-    other: str | None = None
-    if against is not None:
-        rival, report = load_judged(against, scale=scale, options=options)
-        other = report.name
-        enlarge[other] = rival
-    if model != BICUBIC:
-        enlarge[judged.name] = upscaler
+    upscalers, judged, other = _load_upscalers(model, against, scale=scale, options=options)
     found = _find_all(
-        true, hr_dir, scale, eye, enlarge, max_pixels=max_pixels, on_progress=on_progress
+        true, hr_dir, scale, detect, upscalers, max_pixels=max_pixels, on_progress=on_progress
     )
     matches = {name: Matches(true, each, min_score=min_score) for name, each in found.items()}
     draws = _draws(matches, resamples)
@@ -150,8 +142,8 @@ def evaluate_detection(
         boxes=str(boxes),
         scale=scale,
         model=judged,
-        detector=eye.kind,
-        detector_sha256=eye.sha256,
+        detector=detect.kind,
+        detector_sha256=detect.sha256,
         min_score=min_score,
         resamples=resamples,
         pictures=len(true.images),
@@ -162,30 +154,49 @@ def evaluate_detection(
                 name=name,
                 measures=_intervals(draws[name]),
                 over_bicubic=_intervals(draws[name] - draws[BICUBIC]),
-                boxes=sum(int((each.scores >= min_score).sum()) for each in found[name].values()),
+                boxes=sum(int((each.scores >= min_score).sum()) for each in by_picture.values()),
             )
-            for name in matches
+            for name, by_picture in found.items()
         ],
-        against=other,
-        over_against=_intervals(draws[judged.name] - draws[other]) if other else None,
+        against=other.name if other else None,
+        over_against=_intervals(draws[judged.name] - draws[other.name]) if other else None,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
         machine=this_machine(),
     )
 
 
+def _load_upscalers(
+    model: str, against: str | None, *, scale: int, options: EngineOptions
+) -> tuple[dict[str, ScaleUpscaler], ModelReport, ModelReport | None]:
+    """Load bicubic, the model to compare with, and the judged model, in the order of the report.
+
+    Returns:
+        The upscalers by name; the reports of the judged model and of the other.
+    """
+    upscaler, judged = load_judged(model, scale=scale, options=options)
+    upscalers = {BICUBIC: load_judged(BICUBIC, scale=scale, options=EngineOptions())[0]}
+    other = None
+    if against is not None:
+        rival, other = load_judged(against, scale=scale, options=options)
+        upscalers[other.name] = rival
+    if model != BICUBIC:
+        upscalers[judged.name] = upscaler
+    return upscalers, judged, other
+
+
 def _find_all(
     true: TrueBoxes,
     hr_dir: Path,
     scale: int,
-    eye: Detector,
-    enlarge: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]],
+    detect: Detector,
+    upscalers: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]],
     *,
     max_pixels: int,
     on_progress: OnProgress,
 ) -> dict[str, dict[int, Detections]]:
     """Let the detector look at each kind of picture; boxes in HR pixels, by the picture's id."""
-    found: dict[str, dict[int, Detections]] = {name: {} for name in (ORIGINAL, SHRUNK, *enlarge)}
+    found: dict[str, dict[int, Detections]] = {name: {} for name in (ORIGINAL, SHRUNK, *upscalers)}
     for done, each in enumerate(true.images, start=1):
         path = hr_dir / each.file_name
         pixels = read_picture(path, max_pixels=max_pixels).pixels
@@ -196,10 +207,10 @@ def _find_all(
             )
         hr = cropped_hr(pixels, scale, path=path)
         lr = degrade(hr, scale=scale)
-        found[ORIGINAL][each.id] = eye(_rgb8(hr))
-        found[SHRUNK][each.id] = eye(_rgb8(lr)).times(scale)
-        for name, upscaler in enlarge.items():
-            found[name][each.id] = eye(_rgb8(upscaler(lr)))
+        found[ORIGINAL][each.id] = detect(_rgb8(hr))
+        found[SHRUNK][each.id] = detect(_rgb8(lr)).times(scale)
+        for name, upscaler in upscalers.items():
+            found[name][each.id] = detect(_rgb8(upscaler(lr)))
         on_progress(done, len(true.images))
     return found
 

@@ -1,4 +1,4 @@
-"""Show pictures in turn for ever: where two differ, the eye sees it move."""
+"""Shows pictures in turn for ever: where two differ, the eye sees it move."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Put one place of a picture, as several models make it, side by side on one sheet."""
+"""Puts one place of a picture, as several models make it, side by side on one sheet."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -28,12 +28,7 @@ def most_detailed(picture: Picture, *, scale: int, side: int) -> Window:
 
 
 def contact_sheet(
-    picture: Picture,
-    panels: Sequence[tuple[str, Picture]],
-    *,
-    window: Window,
-    zoom: int,
-    name: str,
+    picture: Picture, panels: Sequence[tuple[str, Picture]], *, window: Window, zoom: int, name: str
 ) -> NDArray[np.uint8]:
     """Draw the whole picture with its window framed, and beside it the window by each model.
 

@@ -1,4 +1,4 @@
-"""Measure how two pictures differ: in numbers, and at which place."""
+"""Measures how two pictures differ: in numbers, and at which place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Bring two pictures to one size, depth, mode and colour space, to be compared."""
+"""Brings two pictures to one size, depth, mode and colour space, to be compared."""
 
 from dataclasses import replace
 from math import inf, prod, sqrt

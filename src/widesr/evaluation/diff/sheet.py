@@ -1,4 +1,4 @@
-"""Draw two pictures for eyes: whole, where they differ, and one place of them enlarged."""
+"""Draws two pictures for eyes: whole, where they differ, and one place of them enlarged."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,7 @@ _SQUARE = 8
 
 
 def drawn(
-    pair: Matched,
-    difference: Difference,
-    *,
-    window: Window,
-    zoom: int,
-    names: tuple[str, str],
+    pair: Matched, difference: Difference, *, window: Window, zoom: int, names: tuple[str, str]
 ) -> NDArray[np.uint8]:
     """Draw both whole pictures and a map of their difference, and below them the enlarged window.
 

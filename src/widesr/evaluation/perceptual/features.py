@@ -1,4 +1,4 @@
-"""The networks that LPIPS looks with, run in NumPy on weights from a file that the user names."""
+"""Computes the features that LPIPS compares, in NumPy, by networks whose weights a user names."""
 
 import hashlib
 import json
@@ -46,11 +46,11 @@ class Pool(NamedTuple):
     ceil: bool = False
 
 
-class Look(NamedTuple):
-    """Marks a place where LPIPS looks at the maps."""
+class Compare(NamedTuple):
+    """A place in the network where LPIPS compares the maps."""
 
 
-Layer = Convolution | Fire | Pool | Look
+Layer = Convolution | Fire | Pool | Compare
 
 
 def _vgg16() -> Iterator[Layer]:
@@ -62,32 +62,32 @@ def _vgg16() -> Iterator[Layer]:
         for _ in range(count):
             yield Convolution(str(at), pad=1)
             at += 2
-        yield Look()
+        yield Compare()
 
 
 NETWORKS: dict[str, tuple[Layer, ...]] = {
     "squeeze": (
         Convolution("0", stride=2),
-        Look(),
+        Compare(),
         Pool(3, ceil=True),
         Fire("3"),
         Fire("4"),
-        Look(),
+        Compare(),
         Pool(3, ceil=True),
         Fire("6"),
         Fire("7"),
-        Look(),
+        Compare(),
         Pool(3, ceil=True),
-        *(layer for key in ("9", "10", "11", "12") for layer in (Fire(key), Look())),
+        *(layer for key in ("9", "10", "11", "12") for layer in (Fire(key), Compare())),
     ),
     "alex": (
         Convolution("0", stride=4, pad=2),
-        Look(),
+        Compare(),
         Pool(3),
         Convolution("3", pad=2),
-        Look(),
+        Compare(),
         Pool(3),
-        *(layer for key in ("6", "8", "10") for layer in (Convolution(key, pad=1), Look())),
+        *(layer for key in ("6", "8", "10") for layer in (Convolution(key, pad=1), Compare())),
     ),
     "vgg": tuple(_vgg16()),
 }
@@ -133,12 +133,12 @@ class FeatureNetwork:
             ) from error
 
     def maps(self, picture: Maps) -> list[Maps]:
-        """Look at a picture (3, H, W) as the network takes it: the maps at each place of LPIPS."""
-        seen, maps = [], picture
+        """Compute the maps that LPIPS compares, of a picture (3, H, W) as the network takes it."""
+        compared, maps = [], picture
         for layer in NETWORKS[self.name]:
             match layer:
-                case Look():
-                    seen.append(maps)
+                case Compare():
+                    compared.append(maps)
                 case Pool():
                     maps = pooled(maps, size=layer.size, stride=2, ceil=layer.ceil)
                 case Convolution():
@@ -150,7 +150,7 @@ class FeatureNetwork:
                         self._convolved(few, f"{layer.key}.expand3x3", pad=1),
                     )
                     maps = np.concatenate(beside)
-        return seen
+        return compared
 
     def _convolved(self, maps: Maps, key: str, *, stride: int = 1, pad: int = 0) -> Maps:
         weight, bias = self._tensors[f"{key}.weight"], self._tensors[f"{key}.bias"]

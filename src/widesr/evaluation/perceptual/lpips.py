@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two pictures are for eyes, by the maps of a network that knows things.
+"""LPIPS: how far apart two pictures are for eyes, by the features of a trained network.
 
 Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
 2018; richzhang/PerceptualSimilarity, version 0.1, whose linear heads lie in the package.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from widesr.errors import ShapeError
 from widesr.evaluation.perceptual.features import SMALLEST, FeatureNetwork, Maps
 
-Seen = Sequence[Maps]
-"""The maps that the network makes of a picture, (C, h, w), each place of them of length 1."""
+Features = Sequence[Maps]
+"""The maps of a picture, (C, h, w) of each layer that is compared, each place of length 1."""
 
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
@@ -44,8 +44,8 @@ class Lpips:
         self.name, self.sha256 = f"lpips-{self._network.name}", self._network.sha256
         self._heads = heads()[self._network.name]
 
-    def look(self, picture: NDArray[Any]) -> Seen:
-        """See what there is in a picture, uint8 or uint16, (H, W, 1 or 3) or (H, W).
+    def features(self, picture: NDArray[Any]) -> Features:
+        """Compute the features of a picture, uint8 or uint16, (H, W, 1 or 3) or (H, W).
 
         Raises:
             ShapeError: The picture is too small.
@@ -61,12 +61,10 @@ class Lpips:
         maps = self._network.maps(np.ascontiguousarray(levels.transpose(2, 0, 1)))
         return [each / (np.sqrt(np.sum(each**2, axis=0)) + np.float32(1e-10)) for each in maps]
 
-    def between(self, one: Seen, other: Seen) -> float:
-        """Measure the distance of what was seen in two pictures of one size; 0 is the same."""
-        return float(sum(each.mean(dtype=np.float64) for each in self._distances(one, other)))
-
-    def map_between(self, one: Seen, other: Seen, *, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Measure the same at each pixel of pictures of `size`, (height, width)."""
+    def distance_map(
+        self, one: Features, other: Features, *, size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """Measure the distance at each pixel of pictures of `size`, (height, width)."""
         total = np.zeros(size, np.float32)
         for each in self._distances(one, other):
             total += _stretched(each, size)
@@ -83,9 +81,10 @@ class Lpips:
                 f"pictures to compare must be alike, got {one.shape} {one.dtype} and "
                 f"{other.shape} {other.dtype}"
             )
-        return self.between(self.look(one), self.look(other))
+        distances = self._distances(self.features(one), self.features(other))
+        return float(sum(each.mean(dtype=np.float64) for each in distances))
 
-    def _distances(self, one: Seen, other: Seen) -> list[NDArray[np.float32]]:
+    def _distances(self, one: Features, other: Features) -> list[NDArray[np.float32]]:
         return [
             np.tensordot(head, (mine - others) ** 2, axes=1)
             for head, mine, others in zip(self._heads, one, other, strict=True)
@@ -105,18 +104,11 @@ def heads() -> dict[str, list[NDArray[np.float32]]]:
 def _stretched(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Enlarge (h, w) to `size` linearly between the middles of pixels, as torch does."""
     for axis, n_out in enumerate(size):
-        values = _between_lines(values, n_out, axis)
+        n = values.shape[axis]
+        at = np.clip((np.arange(n_out) + 0.5) * n / n_out - 0.5, 0, n - 1)
+        low = np.minimum(at.astype(np.intp), max(n - 2, 0))
+        share = (at - low).astype(np.float32)
+        share = share[:, np.newaxis] if axis == 0 else share
+        before, after = (values.take(np.minimum(low + step, n - 1), axis=axis) for step in (0, 1))
+        values = before + share * (after - before)
     return values
-
-
-def _between_lines(
-    values: NDArray[np.float32], n_out: int, axis: Literal[0, 1] | int
-) -> NDArray[np.float32]:
-    n = values.shape[axis]
-    at = np.clip((np.arange(n_out) + 0.5) * n / n_out - 0.5, 0, n - 1)
-    low = np.minimum(at.astype(np.intp), max(n - 2, 0))
-    share = (at - low).astype(np.float32)
-    share = share[:, np.newaxis] if axis == 0 else share
-    before, after = (values.take(np.minimum(low + step, n - 1), axis=axis) for step in (0, 1))
-    stretched: NDArray[np.float32] = before + share * (after - before)
-    return stretched

@@ -58,16 +58,9 @@ def niqe(picture: NDArray[Any]) -> float:
     pristine = _pristine()
     halves = []
     for side in (BLOCK, BLOCK // 2):
-        normalised = _normalised(y, pristine.window)
-        halves.append(
-            [
-                _features(normalised[top : top + side, left : left + side])
-                for left in range(0, columns * side, side)
-                for top in range(0, rows * side, side)
-            ]
-        )
+        halves.append(_features_of_blocks(_normalised(y, pristine.window), side))
         y = imresize(y, scale=0.5)
-    features = np.concatenate([np.array(half) for half in halves], axis=1)
+    features = np.concatenate(halves, axis=1)
     alive = features[~np.isnan(features).any(axis=1)]
     if len(alive) < 2:
         raise ShapeError(f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels that are not flat")
@@ -111,8 +104,20 @@ def _weighed(y: _Values, window: _Values) -> _Values:
     return weighed
 
 
+def _features_of_blocks(values: _Values, side: int) -> _Values:
+    """Describe the square blocks of (H, W), one column of them after another: (n, 18)."""
+    height, width = values.shape
+    return np.array(
+        [
+            _features(values[top : top + side, left : left + side])
+            for left in range(0, width, side)
+            for top in range(0, height, side)
+        ]
+    )
+
+
 def _features(block: _Values) -> list[float]:
-    """The 18 numbers of a block: its values, and the products with four of their neighbours."""
+    """Describe a block by 18 numbers: of its values, and of the products with four neighbours."""
     shape, left, right = _fitted(block)
     features = [shape, (left + right) / 2]
     for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
@@ -128,9 +133,7 @@ def _fitted(values: _Values) -> tuple[float, float, float]:
     below, above = values[values < 0], values[values > 0]
     left, right = (np.sqrt(np.mean(side**2)) if side.size else np.nan for side in (below, above))
     squares = np.mean(values**2)
-    if (
-        not squares or np.isnan(left) or np.isnan(right)
-    ):  # as in a flat block, which counts for nothing
+    if not squares or np.isnan(left) or np.isnan(right):  # a flat block, which does not count
         return np.nan, np.nan, np.nan
     across = left / right
     spread = np.mean(np.abs(values)) ** 2 / squares
@@ -142,7 +145,7 @@ def _fitted(values: _Values) -> tuple[float, float, float]:
 
 @cache
 def _shapes() -> tuple[_Values, _Values]:
-    """The shapes that are tried, and what each has for a ratio of its moments."""
+    """List the shapes that are tried, and the ratio of moments that each has."""
     shapes = np.arange(0.2, 10.001, 0.001)
-    of = np.vectorize(gamma)
-    return shapes, of(2 / shapes) ** 2 / (of(1 / shapes) * of(3 / shapes))
+    gammas = np.vectorize(gamma)
+    return shapes, gammas(2 / shapes) ** 2 / (gammas(1 / shapes) * gammas(3 / shapes))
