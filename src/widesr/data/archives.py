@@ -1,4 +1,4 @@
-"""Unpacks archives into folders: never outside of them, and no file before it is whole."""
+"""Unpacks archives into folders: nothing is written outside, and only whole files get names."""
 
 import os
 import shutil

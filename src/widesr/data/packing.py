@@ -1,4 +1,4 @@
-"""Makes packs, whole or not at all, and looks whether one is still what it was."""
+"""Makes packs, whole or not at all, and checks whether their pictures are unchanged."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
 _TOLD = 5
-"""Most unusable photographs that one error lists."""
+"""Largest number of unusable photographs that one error lists."""
 
 
 def write_pack(
@@ -169,7 +169,7 @@ class _Prepared(NamedTuple):
 
 
 def _prepared(photographs: Folder, name: str) -> _Prepared | DataError:
-    """Decode and hash a photograph; an error is given, to be told with those of all others."""
+    """Decode and hash a photograph; return an error, to be reported with those of the others."""
     try:
         photograph = photographs.decode(name)
     except DataError as error:
@@ -213,7 +213,7 @@ class _Growing:
 def _appended(
     name: str, prepared: _Prepared, files: Mapping[str, _Growing], stated: Licence | None
 ) -> PackedPhotograph:
-    """Write a photograph behind the others, and say where it is."""
+    """Append a photograph to the files, and return its record for the index."""
     licence, origin = stated or (None, None)
     return PackedPhotograph(
         name=name,

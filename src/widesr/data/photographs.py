@@ -179,10 +179,10 @@ def read_licences(data: Path) -> Mapping[str, Licence] | None:
 
 
 def require_memory(needed: int, *, what: str, way_out: str) -> None:
-    """Check that so many bytes of memory are free, before the work.
+    """Check before the work that `needed` bytes of memory are free.
 
     Raises:
-        DataError: There are fewer.
+        DataError: Fewer bytes are free.
     """
     free = free_memory()
     if free is not None and needed > free:

@@ -13,7 +13,7 @@ from widesr.system.download import fetch, record_hash, recorded_hash, size_of_pa
 from widesr.system.progress import ignore
 
 Report = Callable[[int, int | None, str], None]
-"""A callback with the bytes done, all bytes if they are known, and a word for the work."""
+"""A callback with the bytes done, the bytes in all if known, and a description of the work."""
 
 
 class Got(NamedTuple):
@@ -35,7 +35,7 @@ class Got(NamedTuple):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Say the same to programs."""
+        """Return the result as JSON values."""
         return {
             "archive": self.archive.name,
             "folder": str(self.folder),
@@ -49,8 +49,8 @@ class Got(NamedTuple):
 def get(archive: Archive, out: Path, *, keep: bool = False, on_progress: Report = ignore) -> Got:
     """Fetch and unpack an archive, unless its content is in the folder already.
 
-    Its hash is kept beside the pictures, in `{archive}.sha256`; while both exist, nothing is
-    fetched.
+    The archive's hash is kept beside the pictures, in `{archive}.sha256`; while both exist, nothing
+    is fetched.
 
     Args:
         archive: The archive to fetch.
@@ -94,7 +94,7 @@ def get(archive: Archive, out: Path, *, keep: bool = False, on_progress: Report 
 
 
 def _check_space(archive: Archive, folder: Path) -> None:
-    """Look for room for an archive and its pictures, which are as large, at the same time."""
+    """Check that there is space for an archive together with its pictures, which are as large."""
     path = folder / archive.name
     if archive.n_bytes is not None and not path.exists():
         needed = 2 * archive.n_bytes - size_of_part(path)

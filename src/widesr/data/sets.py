@@ -82,7 +82,7 @@ def archives_of(
 
 
 def _mirrored(wanted: list[Archive], url: str) -> list[Archive]:
-    """Take archives from a mirror, as `archives_of` does."""
+    """Replace the addresses of archives by those of a mirror, as described in `archives_of`."""
     if url.endswith("/"):
         return [each._replace(urls=(url + each.name,)) for each in wanted]
     name = url.partition("?")[0].rpartition("/")[2]
