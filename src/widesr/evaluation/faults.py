@@ -1,4 +1,4 @@
-"""Finds what is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
+"""Finds the faults of a picture before it is enlarged: JPEG's coarse steps, and noise."""
 
 import struct
 from collections.abc import Iterator

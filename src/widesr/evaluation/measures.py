@@ -84,7 +84,7 @@ class Judge:
         ]
 
     def measure(self, triple: Triple, *, name: str) -> dict[str, float]:
-        """Measure a picture by each metric; `name` is what an error calls it.
+        """Measure a picture by each metric; `name` is its name in errors.
 
         Raises:
             DataError: The picture is too small for a metric.

@@ -1,4 +1,4 @@
-"""Holds what an evaluation found, and where and with what, and writes it as JSON."""
+"""Holds the results of an evaluation and its conditions, and writes them as JSON."""
 
 import importlib.metadata
 import os

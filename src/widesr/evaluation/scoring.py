@@ -1,4 +1,4 @@
-"""Scores a model on a folder of HR pictures, by protocol, and reports how."""
+"""Scores a model on a folder of HR pictures by protocols, with a report of all conditions."""
 
 import re
 import time
@@ -176,7 +176,7 @@ def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
 def score(
     sr: NDArray[Any], hr: NDArray[Any], *, protocols: Sequence[Protocol], scale: int, name: str
 ) -> dict[str, Scores]:
-    """Score a picture under each protocol; `name` is what an error calls it.
+    """Score a picture under each protocol; `name` is its name in errors.
 
     Raises:
         DataError: The pictures cannot be compared, or are too small for a protocol.

@@ -195,7 +195,7 @@ def _find_all(
     max_pixels: int,
     on_progress: OnProgress,
 ) -> dict[str, dict[int, Detections]]:
-    """Let the detector look at each kind of picture; boxes in HR pixels, by the picture's id."""
+    """Run the detector on each kind of picture; return boxes in HR pixels, by the picture's id."""
     found: dict[str, dict[int, Detections]] = {name: {} for name in (ORIGINAL, SHRUNK, *upscalers)}
     for done, each in enumerate(true.images, start=1):
         path = hr_dir / each.file_name

@@ -1,4 +1,4 @@
-"""Shows pictures in turn for ever: where two differ, the eye sees it move."""
+"""Writes pictures to be shown in turn for ever: where two differ, the eye sees motion."""
 
 from collections.abc import Sequence
 from fractions import Fraction

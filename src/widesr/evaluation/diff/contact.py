@@ -1,4 +1,4 @@
-"""Puts one place of a picture, as several models make it, side by side on one sheet."""
+"""Draws one place of a picture, upscaled by several models, side by side on one sheet."""
 
 from collections.abc import Sequence
 from math import ceil

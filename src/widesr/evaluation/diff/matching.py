@@ -1,4 +1,4 @@
-"""Brings two pictures to one size, depth, mode and colour space, to be compared."""
+"""Converts two pictures to one size, depth, mode and colour space for a comparison."""
 
 from dataclasses import replace
 from math import inf, prod, sqrt

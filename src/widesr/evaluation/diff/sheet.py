@@ -1,4 +1,4 @@
-"""Draws two pictures for eyes: whole, where they differ, and one place of them enlarged."""
+"""Draws two pictures for visual comparison: whole, their difference, and one place enlarged."""
 
 import numpy as np
 from numpy.typing import NDArray

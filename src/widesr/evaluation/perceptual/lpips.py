@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two pictures are for eyes, by the features of a trained network.
+"""LPIPS: the perceptual distance of two pictures, by the features of a trained network.
 
 Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
 2018; richzhang/PerceptualSimilarity, version 0.1, whose linear heads lie in the package.
@@ -17,7 +17,7 @@ from widesr.errors import ShapeError
 from widesr.evaluation.perceptual.features import SMALLEST, FeatureNetwork, Maps
 
 Features = Sequence[Maps]
-"""The maps of a picture, (C, h, w) of each layer that is compared, each place of length 1."""
+"""The maps of a picture, (C, h, w) for each compared layer; each place is a vector of length 1."""
 
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
