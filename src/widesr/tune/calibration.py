@@ -158,7 +158,7 @@ def _find_ranges(
 
 
 def _evenly(photographs: Sequence[Path], n: int) -> Sequence[Path]:
-    """Choose `n` photographs from all over a list, or all of a shorter one."""
+    """Choose `n` evenly spaced photographs of a list, or all of a shorter one."""
     return photographs[:: max(1, len(photographs) // n)][:n]
 
 
@@ -192,7 +192,7 @@ def _spared(
 
 
 def _upscaler(model: ModelFile, settings: dict[str, Any]) -> Upscaler:
-    """Load a model in a precision, whatever its card says that this costs."""
+    """Load a model in a precision, regardless of the loss that its card states."""
     bare = model.card.model_copy(update={"losses": ()})
     return Upscaler(load_engine(ModelFile(model.path, bare), **settings), card=bare)
 
