@@ -1,4 +1,4 @@
-"""Unpacks archives into folders: never outside of them, and no file before it is whole."""
+"""Unpacks archives into folders: nothing is written outside, and only whole files get names."""
 
 import os
 import shutil
@@ -35,20 +35,20 @@ def unpack(
     holds: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = ignore,
 ) -> list[str]:
-    """Unpack a zip or tar file into a folder, beside what is there; files of one name are replaced.
+    """Unpack a zip or tar file into a folder; existing files of the same names are replaced.
 
     Args:
-        archive: The file.
+        archive: The zip or tar file.
         folder: An existing folder.
-        holds: Folders in the archive to unpack; all if there are none.
-        on_progress: Told how many of the bytes are unpacked.
+        holds: Folders in the archive to unpack; if empty, everything is unpacked.
+        on_progress: Told of the bytes that are unpacked, and of all bytes.
 
     Returns:
-        The names of the files, below `folder`.
+        The paths of the unpacked files, relative to `folder`.
 
     Raises:
-        DataError: It is no whole archive, has names that lead out of the folder or links in it,
-            holds nothing of what is wanted, or the disk is full. The folder is as it was.
+        DataError: The archive is not whole, contains a link or a name that leads out of the folder,
+            or holds none of the wanted files; or the disk is full. The folder is as it was.
     """
     part = folder / f".{archive.name}.widesr-part"
     try:
@@ -58,7 +58,7 @@ def unpack(
                 raise DataError(f"{archive}: holds no {' or '.join(holds) or 'files'}")
             n_bytes = sum(each.n_bytes for each in wanted)
             require_space(folder, n_bytes, what=f"{archive.name} unpacked")
-            shutil.rmtree(part, ignore_errors=True)  # of a killed process
+            shutil.rmtree(part, ignore_errors=True)  # left by a killed process
             part.mkdir()
             try:
                 _write(wanted, part, on_progress)
@@ -66,7 +66,7 @@ def unpack(
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     except _NOT_WHOLE as error:
-        why = str(error).partition(":\n")[0]  # tarfile goes on with a line for each compression
+        why = str(error).partition(":\n")[0]  # tarfile adds a line for each compression it tried
         raise DataError(f"{archive}: is not a whole zip or tar file ({why}); remove it") from error
     except OSError as error:
         raise DataError(
@@ -77,7 +77,7 @@ def unpack(
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[list[_Member]]:
-    """List the files of an archive, all names looked at."""
+    """Open an archive and list its files, after a check of all names."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             zip_infos = [info for info in zipped.infolist() if not info.is_dir()]
@@ -101,7 +101,7 @@ def _opened(archive: Path) -> Iterator[list[_Member]]:
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:
-    """Refuse a name that leads out of the folder, on any system."""
+    """Convert a name to a path; refuse names that lead out of the folder on any system."""
     path = PurePosixPath(name)
     parts = name.replace("\\", "/").split("/")
     if path.is_absolute() or ".." in parts or ":" in parts[0] or "\0" in name:
@@ -116,11 +116,11 @@ def _is_in(name: PurePosixPath, holds: Sequence[str]) -> bool:
 
 
 def require_space(folder: Path, needed: int, *, what: str) -> None:
-    """Check that a disk has so many free bytes, before the work.
+    """Check before the work that the disk of a folder has `needed` free bytes.
 
     Raises:
-        DataError: There are fewer.
-        OSError: There is no such folder.
+        DataError: Fewer bytes are free.
+        OSError: The folder does not exist.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -137,7 +137,7 @@ def _write(wanted: Sequence[_Member], part: Path, on_progress: Callable[[int, in
         target = part / member.name
         target.parent.mkdir(parents=True, exist_ok=True)
         source = member.open()
-        assert source is not None  # of a regular file there is one
+        assert source is not None  # regular files always have one
         with source, target.open("xb") as file:
             shutil.copyfileobj(source, file, 2**20)
         done += member.n_bytes
@@ -145,7 +145,7 @@ def _write(wanted: Sequence[_Member], part: Path, on_progress: Callable[[int, in
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Move what is in a folder into another; folders that are there already are joined."""
+    """Move the content of a folder into another; folders that exist in both are merged."""
     for path in sorted(source.iterdir()):
         there = target / path.name
         if path.is_dir() and there.is_dir():

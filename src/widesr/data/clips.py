@@ -23,19 +23,20 @@ from widesr.system.progress import ignore
 
 
 class ClipFolder:
-    """A folder of scenes, each a folder of frames or of several such; a `Source` of one scale.
+    """A folder of scenes, as a `Source` at one scale.
 
-    Its names are those of the scenes, so that clips of one photograph stay on one side when some
+    A clip is a folder of frames; a scene is a clip or a folder of several clips. The names of the
+    source are those of the scenes, so that all clips of a photograph stay on one side when some
     are held out.
     """
 
     def __init__(
         self, data: Path, *, scale: int, degradation: str, exclude: Iterable[str] = ()
     ) -> None:
-        """List the frames, of which none is opened.
+        """List the frames without opening any.
 
         Raises:
-            DataError: There are no clips, or LR is not made by this degradation.
+            DataError: There are no clips, or the degradation is not in `DEGRADATIONS`.
         """
         if degradation not in DEGRADATIONS:
             raise DataError(
@@ -76,11 +77,11 @@ class ClipFolder:
 
     @cached_property
     def licences(self) -> Mapping[str, Licence] | None:
-        """The licences that MANIFEST.csv states of the scenes; None where there is none."""
+        """The licences of the scenes from MANIFEST.csv; None if there is no such file."""
         return read_licences(self.data)
 
     def sizes(self) -> Mapping[str, tuple[int, int]]:
-        """Return the (height, width) of each scene's smallest clip, by its first frames."""
+        """Return the least height and width of each scene's clips, read from their first frames."""
         return self._sizes
 
     @cached_property
@@ -94,14 +95,14 @@ class ClipFolder:
             return dict(zip(self.names, pool.map(size, self.names), strict=True))
 
     def load(self, names: Sequence[str]) -> list[Pair]:
-        """Decode clips and make their LR, on all cores; all stay in memory.
+        """Decode the clips of scenes and make their LR, on all cores; all stay in memory.
 
         Returns:
-            A pair for each clip, its frames side by side in the channels: LR (h, w, 3F), HR
+            A pair for each clip, with its frames side by side in the channels: LR (h, w, 3F), HR
             (s*h, s*w, 3F).
 
         Raises:
-            DataError: A frame that cannot be used, or more of them than memory holds.
+            DataError: A frame cannot be used, or the frames need more memory than is free.
         """
         frames = {name: sum(map(len, self._scenes[name])) for name in names}
         pixels = sum(n * self._sizes[name][0] * self._sizes[name][1] for name, n in frames.items())
@@ -133,7 +134,7 @@ class ClipFolder:
 
 
 def _clips_of(scene: Path) -> list[list[Path]]:
-    """List the frames of each clip of a scene: its own, or those of the folders in it."""
+    """List the frames of each clip of a scene, which is a clip itself or a folder of clips."""
     if frames := frames_in(scene):
         return [frames]
     within = [each for each in sorted(scene.iterdir()) if is_folder(each)]
@@ -151,25 +152,25 @@ def write_clips(
     each: int,
     on_progress: Callable[[int, str], None] = ignore,
 ) -> int:
-    """Make clips of photographs by `make_clip`, as folders of PNG frames: PHOTOGRAPH/NUMBER.
+    """Make clips from photographs by `make_clip`, as folders of PNG frames: PHOTOGRAPH/NUMBER.
 
-    A clip is there whole or not at all, and one that is there is not made again, so that a run that
-    was killed goes on. MANIFEST.csv, if there is one, goes along.
+    Each clip is written whole or not at all. Existing clips are not made again, so that a killed
+    run can be continued. MANIFEST.csv is copied if there is one.
 
     Args:
         photographs: The photographs.
-        out: The folder to make.
+        out: The folder to write to; made if it is missing.
         seed: The seed; a clip depends on it, its photograph's name and its own number.
-        frames: Frames of a clip.
+        frames: Number of frames in a clip.
         side: The side of the square frames, in pixels.
-        each: Clips of each photograph.
-        on_progress: Called with how many clips are there, and the photograph of the last.
+        each: Number of clips of each photograph.
+        on_progress: Called with the number of clips that exist, and the last photograph's name.
 
     Returns:
-        The number of clips that are there.
+        The number of clips, including those that existed before.
 
     Raises:
-        DataError: A photograph cannot be read, or the folder takes no file.
+        DataError: A photograph cannot be read, or the folder cannot be written to.
     """
     manifest = photographs.data / "MANIFEST.csv"
     try:

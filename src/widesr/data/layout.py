@@ -1,4 +1,4 @@
-"""Tells which files are HR and which their LR, by names of folders and files; reads none."""
+"""Recognises HR files and their LR by the names of folders and files; opens none of them."""
 
 import os
 import re
@@ -14,31 +14,31 @@ from widesr.system.folders import is_folder, pictures_in
 _REAL = ("mild", "difficult", "wild")
 """Degradations of DIV2K that exist at x4 only, in a folder without `X4`."""
 _TRACKS = ("unknown", *_REAL)
-"""Degradations whose published LR is other than what is made here."""
+"""Degradations whose published LR differs from the LR that is made here."""
 
 
 class Files(NamedTuple):
-    """The pictures of a folder at one scale, by the name of the HR file below the folder."""
+    """The pictures of a folder at one scale, by the HR file's path relative to the folder."""
 
     hr: dict[str, Path]
     lr: dict[str, tuple[Path, ...]] | None
-    """One file each, several in the wild track; None: LR is to be made."""
+    """One file for each HR, several in the wild track; None if LR is to be made."""
     what: str
     """The layout that was recognised, for people."""
 
 
 def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[str] = ()) -> Files:
-    """Recognise HR alone, HR with LR as DIV2K and the benchmarks lie, or `hr/` with `lr/`.
+    """Recognise HR alone, HR with LR in the layout of DIV2K or a benchmark, or `hr/` with `lr/`.
 
     Args:
         data: The folder that the user named.
-        scale: The scale of the LR that is wanted, where there are several.
-        degradation: The name of its degradation; LR that is not there is made if that can be.
+        scale: The scale of the wanted LR, if there are several.
+        degradation: The name of the LR's degradation; missing LR is made where that is possible.
         exclude: File names of HR to leave out.
 
     Raises:
-        DataError: No such folder, no pictures in it, no such LR, or HR and LR that are not of each
-            other.
+        DataError: The folder does not exist or holds no pictures, the wanted LR is missing, or HR
+            and LR do not match.
     """
     if not is_folder(data):
         found = "is a file" if os.path.lexists(data) else "no such folder"
@@ -68,7 +68,7 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
 
 
 def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | None, str]:
-    """Find the folders of HR and LR, and what to call them."""
+    """Find the folder of HR and that of LR, None if LR is to be made, and describe the layout."""
     inside = _folders_in(data)
     div2k = [name for name in inside if name.lower().endswith("_train_hr")]
     if len(div2k) > 1:
@@ -87,7 +87,7 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
             known = name in published or degradation == "given"
             return data / hr, lr, what if known else f"{what}, which are taken for {degradation}"
     others = [name for name in inside if re.match(f"{re.escape(prefix)}lr(_|$)", name, re.I)]
-    # A published track that is not there must not be mistaken for ours of the same name.
+    # Beside other published LR, a missing track must not be replaced by ours of the same name.
     made = degradation in DEGRADATIONS and not (others and degradation in _TRACKS)
     if div2k and made:
         return data / hr, None, f"HR in {hr}"
@@ -104,7 +104,7 @@ def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | 
 
 
 def _published(prefix: str, *, scale: int, degradation: str) -> list[str]:
-    """List the folders in which a published LR side may be."""
+    """List the folders in which published LR may lie, the usual one first."""
     if degradation in _REAL:
         return [f"{prefix}LR_{degradation}"] if scale == 4 else []
     names = [f"{prefix}LR_{degradation}/X{scale}"]
@@ -118,7 +118,7 @@ def _beside_hr(data: Path, *, scale: int) -> list[str]:
 
 
 def _below(folder: Path, name: str) -> Path | None:
-    """Find a folder in folders, whatever the case of its letters."""
+    """Find a folder by its path below another, ignoring case; None if it does not exist."""
     for part in name.split("/"):
         found = [each for each in _folders_in(folder) if each.lower() == part.lower()]
         if not found:
@@ -146,7 +146,7 @@ def _pictures(folder: Path) -> list[Path]:
 def _matched(
     hr: dict[str, Path], hr_folder: Path, lr_folder: Path, *, scale: int, left_out: set[str]
 ) -> dict[str, tuple[Path, ...]]:
-    """Find the LR of each HR: of the same name, or with the scale behind it, as 0001x4m.png."""
+    """Find the LR of each HR, which has the same name or the scale after it (0001x4m.png)."""
     stems = {_stem(path, hr_folder): name for name, path in hr.items()}
     if len(stems) < len(hr):
         twice = next(n for n, path in hr.items() if stems[_stem(path, hr_folder)] != n)
@@ -181,7 +181,7 @@ def _stem(path: Path, folder: Path) -> str:
 
 
 def but(excluded: Sequence[str]) -> str:
-    """Say which photographs a recipe left out; nothing where it left out none."""
+    """Say which photographs a recipe leaves out, or nothing if it leaves out none."""
     return f" (left out by data.exclude: {named(excluded)})" if excluded else ""
 
 

@@ -36,7 +36,7 @@ class _Made(NamedTuple):
 
 
 def share_of(batch: int, *, rank: int, world_size: int) -> slice:
-    """Return the patches of a batch that one of several processes learns from."""
+    """Return the slice of a batch that one of several processes learns from."""
     first, end = (batch * each // world_size for each in (rank, rank + 1))
     return slice(first, end)
 
@@ -44,15 +44,16 @@ def share_of(batch: int, *, rank: int, world_size: int) -> slice:
 class Loader:
     """The batches of a run, in an order that depends on the seed alone.
 
-    Threads, not processes: cutting is copying, for which NumPy lets other threads run, and all of
-    them read the same photographs. Several processes of one run each make a Loader with the same
-    seed and another `rank`: all draw the same global batches, and each cuts only its share.
+    Patches are cut by threads, not processes: cutting is copying, during which NumPy lets other
+    threads run, and all threads read the same photographs. If a run has several processes, each
+    makes a Loader with the same seed and its own `rank`: all draw the same global batches, and each
+    cuts only its share.
 
-    Close it, or use it in a `with` statement: its threads do not end by themselves.
+    Close the loader, or use it in a `with` statement: its threads do not end by themselves.
     """
 
     waited: float = 0.0
-    """Seconds that `next` has let its callers wait, in all."""
+    """Total seconds for which callers of `next` have waited."""
 
     def __init__(
         self,
@@ -68,20 +69,20 @@ class Loader:
         workers: int = 1,
         span: Span = PICTURE,
     ) -> None:
-        """Draw nothing yet: the threads start with the first `next`.
+        """Prepare to draw batches; the threads start with the first `next`.
 
         Args:
             pairs: The photographs, none smaller than a patch.
-            scale: HR pixels per LR pixel, on a side.
+            scale: HR pixels per LR pixel along each axis.
             lr_patch: Side of a patch in LR pixels.
-            batch: Patches of a global batch.
+            batch: Number of patches in a global batch.
             seed: The seed of the order.
-            candidates: Places that are drawn for each patch; the one with more to see is more
-                likely to be taken.
-            rank: The number of the share of each global batch, 0 to `world_size` - 1.
-            world_size: The number of shares; they differ by one patch at most.
-            workers: Threads; no more than these and one batch more are ahead.
-            span: The frames of a patch, where the pairs are clips.
+            candidates: Number of places that are drawn for each patch; those with more detail are
+                more likely to be taken.
+            rank: Index of this loader's share of each global batch, 0 to `world_size` - 1.
+            world_size: The number of shares, which differ in size by one patch at most.
+            workers: Number of threads that cut; at most so many batches and one more are ahead.
+            span: The frames of a patch, if the pairs are clips.
         """
         self._span = span
         self._pairs, self._scale = pairs, scale
@@ -93,7 +94,7 @@ class Loader:
         self._state = self._sampler.state
 
     def rearrange(self, *, lr_patch: int, batch: int) -> None:
-        """Make batches of another size from here on; the random sequence goes on where it is."""
+        """Change the size of later patches and batches; the random sequence continues."""
         if (lr_patch, batch) != (self._lr_patch, self._n):
             self.close()
             self._arrange(lr_patch=lr_patch, batch=batch)
@@ -113,7 +114,7 @@ class Loader:
         )
 
     def _detail(self, patch: Patch) -> float:
-        """Measure how much there is to see in a patch."""
+        """Measure the detail in a patch."""
         side, lr = self._lr_patch, self._pairs[patch.pair].lr
         return mean_gradient(lr[patch.y : patch.y + side, patch.x : patch.x + side])
 
@@ -129,9 +130,9 @@ class Loader:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The place in the order after the last batch given out, whatever was made ahead.
+        """The place in the order after the last batch returned, regardless of those made ahead.
 
-        Plain numbers and text. Assign it, in any process, to go on from there.
+        The state is plain numbers and text. Assign it, in any process, to continue from there.
         """
         return self._state
 
@@ -141,7 +142,7 @@ class Loader:
         self._sampler.state = self._state = state
 
     def close(self) -> None:
-        """End the threads. A `next` after it goes on from `state`."""
+        """End the threads; a later `next` continues from `state`."""
         if self._coming is not None:
             self._coming.close()
             self._coming = None
@@ -154,7 +155,7 @@ class Loader:
         self.close()
 
     def _made_ahead(self) -> Generator[_Made]:
-        """Draw in one thread, and cut in others, while the caller uses the batch before."""
+        """Draw in one thread, and cut in others, while the caller uses the previous batch."""
         with (
             closing(in_threads(self._draw(), self._make, threads=self._workers)) as made,
             closing(ahead(made)) as coming,

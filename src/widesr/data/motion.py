@@ -1,8 +1,8 @@
-"""Makes clips of photographs: a camera and what is before it move, and the light changes.
+"""Makes clips from photographs: the camera and objects before it move, and the light changes.
 
-Free video is scarce and mostly compressed; a photograph has all its detail, and its motion is
-known. Each frame is drawn at twice its size and shrunk, so that it is as sharp at every sub-pixel
-place as a picture of a camera is.
+Free video is scarce and mostly compressed; a photograph has all its detail, and the motion made
+from it is known. Each frame is drawn at twice its size and then shrunk, so that it is as sharp at
+every sub-pixel position as a picture from a camera.
 """
 
 from dataclasses import dataclass, replace
@@ -15,35 +15,35 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 _FINE = 2
-"""Drawn pixels for each pixel of a frame, along each axis."""
+"""Drawn pixels per pixel of a frame, along each axis."""
 _SPEEDS = (0.2, 8.0)
-"""The least and the most that a picture moves from frame to frame, in pixels of a frame."""
+"""Least and greatest speed of a motion, in pixels of a frame per frame."""
 
 
 @dataclass(frozen=True)
 class _Path:
-    """The movement of a plane before the camera, linear in time, with a shaking hand."""
+    """The motion of a plane before the camera: linear in time, and shaken by the hand."""
 
     place: NDArray[np.float64]
-    """(y, x) in the photograph that the middle of the first frame shows."""
+    """(y, x) in the photograph of the first frame's middle, without shake."""
     speed: NDArray[np.float64]
     """(y, x) in pixels of the photograph per frame."""
     shake: NDArray[np.float64]
-    """(frames, 2): what is added to each place."""
+    """(frames, 2): offset (y, x) of each frame, in pixels of the photograph."""
     angle: float
     turn: float
     """Radians per frame."""
     size: float
-    """Pixels of the photograph for each that is drawn."""
+    """Pixels of the photograph per drawn pixel, in the first frame."""
     zoom: float
-    """The logarithm of the factor of size per frame."""
+    """Logarithm of the factor by which `size` changes per frame."""
     tilt: NDArray[np.float64]
-    """The perspective at the first frame, along y and x, per half of a frame's side."""
+    """The perspective in the first frame, along y and x, per half of a frame's side."""
     tilting: NDArray[np.float64]
-    """The change of the tilt per frame."""
+    """The change of `tilt` per frame."""
 
     def looks_at(self, side: int, time: int) -> tuple[Floats, Floats]:
-        """Find where in the photograph the (side, side) drawn pixels look: rows and columns."""
+        """Return the rows and columns of the photograph that (side, side) drawn pixels show."""
         half = side / 2
         at = (np.arange(side) - half + 0.5).astype(np.float32)
         y, x = at[:, np.newaxis], at[np.newaxis]
@@ -59,19 +59,19 @@ class _Path:
 
 @dataclass(frozen=True)
 class _Occluder:
-    """A thing with a wavy outline that moves on its own before the rest."""
+    """An object with a wavy outline that moves on its own in front of the rest."""
 
     path: _Path
     middle: NDArray[np.float64]
-    """(y, x) in pixels from the middle of the first frame."""
+    """(y, x) in the first frame, in pixels from that frame's middle."""
     speed: NDArray[np.float64]
     """(y, x) in pixels per frame."""
     radius: float
     waves: NDArray[np.float64]
-    """(3, 2): the size and phase of the outline's waves, as shares of the radius."""
+    """(3, 2): the outline's waves, each by its size as a share of the radius and its phase."""
 
     def covers(self, side: int, time: int) -> Floats:
-        """Give the share of each pixel of a frame that is covered, (side, side, 1)."""
+        """Return the share of each pixel of a frame that is covered, (side, side, 1)."""
         at = np.arange(side, dtype=np.float32) - np.float32(side / 2 - 0.5)
         y, x = at[:, np.newaxis], at[np.newaxis]
         row, column = (self.middle + self.speed * time).astype(np.float32)
@@ -87,9 +87,9 @@ class _Occluder:
 def make_clip(
     photograph: NDArray[np.uint8], *, frames: int, side: int, seed: int | tuple[int, ...]
 ) -> list[NDArray[np.uint8]]:
-    """Make a clip of a photograph: pans, zooms, turns, perspective, occluders, exposure.
+    """Make a clip from a photograph, with pan, zoom, turn, perspective, occluders and exposure.
 
-    What lies beyond the photograph's border is mirrored.
+    The photograph is mirrored beyond its border.
 
     Args:
         photograph: uint8 (H, W, 3).
@@ -122,7 +122,7 @@ def make_clip(
 
 
 def _draw_speed(random: np.random.Generator) -> NDArray[np.float64]:
-    """Draw (y, x) in pixels of a frame per frame: all sizes alike, any direction."""
+    """Draw a speed (y, x) in pixels of a frame per frame, log-uniform and in any direction."""
     size = np.exp(random.uniform(log(_SPEEDS[0]), log(_SPEEDS[1])))
     angle = random.uniform(0, 2 * pi)
     speed: NDArray[np.float64] = size * np.array([sin(angle), cos(angle)])
@@ -158,7 +158,7 @@ def _draw_occluder(
 ) -> _Occluder:
     path = _draw_path(random, shape, frames=frames, drawn=drawn)
     speed = _draw_speed(random)
-    # What it shows goes with it: as it moves, the photograph is looked at the same distance back.
+    # Its texture moves with it, so the place read in the photograph moves back the same distance.
     carried = replace(path, speed=path.speed * 0.1 - speed * _FINE * path.size)
     return _Occluder(
         path=carried,
@@ -170,7 +170,7 @@ def _draw_occluder(
 
 
 def _seen(photograph: pyvips.Image, rows: Floats, columns: Floats) -> Floats:
-    """Read a photograph between its pixels, mirrored beyond its border, and shrink what is read."""
+    """Sample a photograph, mirrored beyond its border, and shrink the samples to a frame."""
     columns, rows = _folded(columns, photograph.width), _folded(rows, photograph.height)
     where = pyvips.Image.new_from_array(np.dstack([columns, rows]))
     cubic = pyvips.Interpolate.new("bicubic")
@@ -180,7 +180,7 @@ def _seen(photograph: pyvips.Image, rows: Floats, columns: Floats) -> Floats:
 
 
 def _folded(at: Floats, length: int) -> Floats:
-    """Fold places beyond 0 .. length - 1 back into it."""
+    """Mirror positions beyond 0 .. length - 1 back into this range."""
     last = np.float32(length - 1)
     folded: Floats = last - np.abs(at % (2 * last) - last)
     return folded

@@ -1,4 +1,4 @@
-"""Opens what a user names as data: a folder of photographs, a pack of one, or a folder of clips."""
+"""Opens the data that a user names: a folder of photographs, a pack of one, or clips."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +15,15 @@ def open_source(
     """Recognise photographs or clips, and list them.
 
     Args:
-        data: A pack, a folder of HR alone, or one with LR beside HR as DIV2K and the benchmarks
-            have it, or as `hr/` with `lr/` or `lr_x2/`.
-        scale: HR pixels per LR pixel, on a side.
-        degradation: The name of the way in which LR is made, or of the given LR that is wanted.
+        data: A pack, a folder of HR alone, or a folder of HR and LR, either in the layout of DIV2K
+            or a benchmark, or as `hr/` with `lr/` or `lr_x2/`.
+        scale: HR pixels per LR pixel along each axis.
+        degradation: Name of the degradation that makes LR, or that existing LR had.
         exclude: File names of HR, or the names of scenes, to leave out.
-        clips: Take folders of frames.
+        clips: True to read clips, which are folders of frames.
 
     Raises:
-        DataError: Nothing that can be used; the message says what was found and expected.
+        DataError: The data cannot be used; the message says what was found and expected.
     """
     if clips:
         return ClipFolder(data, scale=scale, degradation=degradation, exclude=exclude)

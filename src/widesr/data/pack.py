@@ -39,16 +39,16 @@ class Stored(_Record):
     height: _Count
     width: _Count
     sha256: str
-    """Hash of its bytes."""
+    """Hash of the picture's bytes."""
 
     @property
     def n_bytes(self) -> int:
-        """Return its length in bytes."""
+        """The picture's length in bytes."""
         return self.height * self.width * 3
 
 
 class PackedPhotograph(_Record):
-    """One photograph, whole, and its LR pictures by scale."""
+    """One photograph, uncropped, and its LR pictures by scale."""
 
     name: str
     hr: Stored
@@ -58,13 +58,13 @@ class PackedPhotograph(_Record):
 
 
 class Index(_Record):
-    """All that a pack says about itself."""
+    """The index of a pack: the content of `index.json`."""
 
     format: Literal["widesr-pack-1"]
     widesr: str
-    """The version that made it."""
+    """The version of widesr that made the pack."""
     title: str
-    """Name of the folder that it was made from."""
+    """Name of the folder that the pack was made from."""
     what: str
     """The layout that was recognised there."""
     degradation: str
@@ -72,10 +72,10 @@ class Index(_Record):
     """The steps of the degradation, or the place where LR was found."""
     scales: tuple[int, ...]
     n_bytes: dict[str, _Count]
-    """Length of each file."""
+    """Length of each file, by its name."""
     photographs: tuple[PackedPhotograph, ...]
     sha256: str = ""
-    """Hash of the rest of this index, with the hashes of all pixels: the pack's identity."""
+    """Hash of the rest of this index, with the hashes of all pictures: the pack's identity."""
 
     def digest(self) -> str:
         """Compute the value of `sha256`."""
@@ -84,7 +84,7 @@ class Index(_Record):
 
 
 def is_pack(folder: Path) -> bool:
-    """Say whether a folder is a pack, whole or not, and not a folder of pictures."""
+    """Say whether a folder is a pack, complete or not, rather than a folder of pictures."""
     try:
         with (folder / INDEX).open("rb") as file:
             start = file.read(2**12)
@@ -97,15 +97,15 @@ HR = "hr.bin"
 
 
 def lr_file(scale: int) -> str:
-    """Name the file of the LR pictures of a scale."""
+    """Return the name of the file with the LR pictures of a scale."""
     return f"lr_x{scale}.bin"
 
 
 def read_index(pack: Path) -> Index:
-    """Read what a pack says about itself, and check that its files are of the size it says.
+    """Read a pack's index, and check that the files have the sizes that it states.
 
     Raises:
-        DataError: It is no pack, damaged, or of a newer widesr.
+        DataError: The folder is not a pack, or the pack is damaged or made by a newer widesr.
     """
     path = pack / INDEX
     try:
@@ -146,18 +146,18 @@ def _format_of(text: bytes) -> str | None:
 
 
 class Maps:
-    """The files of a pack, mapped into memory: nothing is read before it is looked at."""
+    """The files of a pack, mapped into memory: pixels are read when they are first accessed."""
 
     def __init__(self, pack: Path, names: Sequence[str]) -> None:
-        """Map files that are there.
+        """Map existing files.
 
         Raises:
-            DataError: One cannot be opened.
+            DataError: A file cannot be opened.
         """
         self._bytes = {name: _mapped(pack / name) for name in names}
 
     def picture(self, name: str, stored: Stored) -> NDArray[np.uint8]:
-        """Show a picture, uint8 (H, W, 3): a view of the file, for reading only."""
+        """Return a picture, uint8 (H, W, 3), as a read-only view of the file."""
         flat = self._bytes[name][stored.offset : stored.offset + stored.n_bytes]
         return flat.reshape(stored.height, stored.width, 3)
 
@@ -166,14 +166,14 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
     try:
         with path.open("rb") as file:
             if not path.stat().st_size:
-                return np.empty(0, np.uint8)  # nothing can be mapped of an empty file
+                return np.empty(0, np.uint8)  # an empty file cannot be mapped
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
     except OSError as error:
         raise DataError(f"{path}: cannot be opened ({error.strerror})") from error
 
 
 class Pack:
-    """A pack, as a `Source` of one of its scales."""
+    """A pack, as a `Source` at one of its scales."""
 
     def __init__(
         self, pack: Path, *, scale: int, degradation: str, exclude: Sequence[str] = ()
@@ -181,7 +181,8 @@ class Pack:
         """Read the index.
 
         Raises:
-            DataError: No LR of this scale and degradation, or the reasons of `read_index`.
+            DataError: The index cannot be read, the pack has no LR of this scale and degradation,
+                or no photograph is left.
         """
         index = read_index(pack)
         if degradation != index.degradation or scale not in index.scales:
@@ -226,7 +227,7 @@ class Pack:
         return {name: (each.hr.height, each.hr.width) for name, each in self._photographs.items()}
 
     def load(self, names: Sequence[str]) -> list[Pair]:
-        """Give views of the files; no pixel is read."""
+        """Return views of the files as pairs, without reading a pixel."""
         file = lr_file(self._scale)
         return [
             pair_of(

@@ -1,4 +1,4 @@
-"""Makes packs, whole or not at all, and looks whether one is still what it was."""
+"""Makes packs, whole or not at all, and checks whether their pictures are unchanged."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ from widesr.system.threads import in_threads
 from widesr.system.version import __version__
 
 _TOLD = 5
-"""Most unusable photographs that one error lists."""
+"""Largest number of unusable photographs that one error lists."""
 
 
 def write_pack(
@@ -43,18 +43,18 @@ def write_pack(
 ) -> Index:
     """Decode photographs on all cores, and write them and their LR into a new folder.
 
-    It is made under a hidden name beside `out`, which it takes when all is on the disk. What a
-    killed process left there is removed by the next that makes the same pack.
+    The folder is made under a hidden name beside `out`, and renamed when everything is on the disk.
+    If a process is killed, the next one that makes the same pack removes its files.
 
     Args:
         photographs: The photographs to pack, with their scales.
-        out: The folder to be.
-        on_progress: Called with how many are done, and the name of the last.
+        out: The folder to make.
+        on_progress: Called with the number of photographs done, and the name of the last.
 
     Raises:
-        OutputExistsError: `out` is there already.
-        DataError: Photographs that cannot be used, all of them named; another process makes this
-            pack; or the disk is full. Nothing is left behind.
+        OutputExistsError: `out` exists already.
+        DataError: Some photographs cannot be used, of which the first five are named; another
+            process makes this pack; or the disk is full. Nothing is left behind.
     """
     if os.path.lexists(out):
         raise OutputExistsError(
@@ -77,17 +77,17 @@ def write_pack(
 def verify_pack(
     pack: Path, *, on_progress: Callable[[int, str], None] = ignore
 ) -> tuple[Index, list[str]]:
-    """Read all of a pack again, and say which pictures are not what they were.
+    """Read a whole pack, and list the pictures that differ from those that were packed.
 
     Args:
-        pack: The folder.
-        on_progress: Called with how many are done, and the name of the last.
+        pack: The pack's folder.
+        on_progress: Called with the number of photographs done, and the name of the last.
 
     Returns:
         The index, and the damaged pictures, each as "name (HR)" or "name (LR x2)".
 
     Raises:
-        DataError: It is no pack, or its index or the size of a file is wrong.
+        DataError: The folder is not a pack, or its index or the size of a file is wrong.
     """
     index = read_index(pack)
     maps = Maps(pack, list(index.n_bytes))
@@ -111,7 +111,7 @@ def verify_pack(
 
 
 def _filled(photographs: Folder, part: Path, on_progress: Callable[[int, str], None]) -> Index:
-    """Write all pictures into the files of a pack, and make its index."""
+    """Write all pictures into the files of a pack, and return its index."""
     stated = _stated(photographs)
     packed: list[PackedPhotograph] = []
     failed: list[DataError] = []
@@ -148,7 +148,7 @@ def _filled(photographs: Folder, part: Path, on_progress: Callable[[int, str], N
 
 
 def _stated(photographs: Folder) -> dict[str, Licence]:
-    """Give what MANIFEST.csv says of each photograph, by its name below the folder."""
+    """Return each photograph's row of MANIFEST.csv, by its path relative to the folder."""
     for name in photographs.names:
         if not name.isprintable():
             raise DataError(f"{photographs.data / name}: no name for an index; rename the file")
@@ -169,7 +169,7 @@ class _Prepared(NamedTuple):
 
 
 def _prepared(photographs: Folder, name: str) -> _Prepared | DataError:
-    """Decode and hash a photograph; an error is given, to be told with those of all others."""
+    """Decode and hash a photograph; return an error, to be reported with those of the others."""
     try:
         photograph = photographs.decode(name)
     except DataError as error:
@@ -186,7 +186,7 @@ def _digest(pixels: NDArray[np.uint8]) -> str:
 
 
 class _Growing:
-    """A file of a pack while it is made."""
+    """A file of a pack that is being written."""
 
     def __init__(self, file: BufferedWriter) -> None:
         self._file = file
@@ -195,14 +195,14 @@ class _Growing:
     @classmethod
     @contextmanager
     def create(cls, path: Path) -> Iterator[Self]:
-        """Make the file; it is on the disk when this ends."""
+        """Create the file, and flush it to the disk at the end."""
         with path.open("xb") as file:
             yield cls(file)
             file.flush()
             os.fsync(file.fileno())
 
     def add(self, pixels: NDArray[np.uint8], sha256: str) -> Stored:
-        """Write a picture behind the others."""
+        """Append a picture, and return its place."""
         height, width = pixels.shape[:2]
         stored = Stored(offset=self.end, height=height, width=width, sha256=sha256)
         self._file.write(pixels.data)
@@ -213,7 +213,7 @@ class _Growing:
 def _appended(
     name: str, prepared: _Prepared, files: Mapping[str, _Growing], stated: Licence | None
 ) -> PackedPhotograph:
-    """Write a photograph behind the others, and say where it is."""
+    """Append a photograph to the files, and return its record for the index."""
     licence, origin = stated or (None, None)
     return PackedPhotograph(
         name=name,
@@ -228,10 +228,10 @@ def _appended(
 
 
 def _check_space(photographs: Folder, out: Path) -> None:
-    """Check the free space, before hours of decoding.
+    """Check the free space before hours of decoding.
 
     Raises:
-        DataError: It is not enough, or there is no folder to make the pack in.
+        DataError: The space is not enough, or there is no folder to make the pack in.
     """
     pixels = sum(height * width for height, width in photographs.sizes().values())
     lr = sum(3 * pixels * photographs.variants(scale) // scale**2 for scale in photographs.scales)
@@ -243,10 +243,10 @@ def _check_space(photographs: Folder, out: Path) -> None:
 
 @contextmanager
 def _folder_to_be(out: Path) -> Iterator[Path]:
-    """Make a hidden folder beside `out` that takes its name when all has gone well, and else goes.
+    """Make a hidden folder beside `out`; rename it to `out` on success, and remove it on an error.
 
-    One process at a time holds it by a lock, which ends with the process, however that ends; so a
-    folder that is there and not locked is what a killed one left.
+    Only one process at a time holds the lock on this folder. The lock ends with the process,
+    however that ends, so an existing folder without a lock was left by a killed process.
     """
     part = out.parent / f".{out.name}.widesr-part"
     part.mkdir(exist_ok=True)

@@ -10,41 +10,41 @@ from numpy.typing import NDArray
 class Pair(NamedTuple):
     """One photograph: LR uint8 (h, w, 3), HR uint8 (s*h, s*w, 3).
 
-    Of a clip, the frames lie side by side in the channels: (h, w, 3F), (s*h, s*w, 3F).
+    The frames of a clip lie side by side in the channels: (h, w, 3F), (s*h, s*w, 3F).
     """
 
     name: str
     lr: NDArray[np.uint8]
     hr: NDArray[np.uint8]
     taught: NDArray[np.uint8] | None = None
-    """A teacher's picture of LR, as large as HR."""
+    """The SR that a teacher made from LR, as large as HR."""
     objects: NDArray[np.float32] | None = None
     """Boxes of the objects in HR and their classes: left, top, right, bottom, class, (n, 5)."""
 
 
 class Batch(NamedTuple):
-    """Patches that are learned from in one step, uint8."""
+    """The patches of one training step, uint8."""
 
     lr: NDArray[np.uint8]
-    """(n, p, p, 3), of clips (n, p, p, 3T)."""
+    """(n, p, p, 3); for clips, (n, p, p, 3T)."""
     hr: NDArray[np.uint8]
     """(n, s*p, s*p, 3); for clips, all frames to learn."""
     taught: NDArray[np.uint8] | None = None
-    """A teacher's pictures of LR, as large as HR."""
+    """The SR that a teacher made from LR, as large as HR."""
     objects: tuple[NDArray[np.float32], ...] | None = None
     """Boxes and classes of the objects in each patch of HR, as in `Pair`."""
 
 
 class Span(NamedTuple):
-    """The frames of a clip that a patch takes along; by default it is of a single picture."""
+    """The frames of a clip that a patch covers; by default, a patch is of a single picture."""
 
     read: int = 1
-    """Frames that a patch has."""
+    """Number of frames in a patch."""
     learns_all: bool = False
-    """True to learn all of them, one after another; else the one in the middle is learned."""
+    """True to learn all frames, one after another; otherwise only the middle one is learned."""
 
     def around(self, middle: int, n: int) -> tuple[int, ...]:
-        """List the frames around one of n; beyond the ends these are repeated."""
+        """List the frames around frame `middle` of n; the end frames repeat beyond the ends."""
         first = middle - self.read // 2
         return tuple(min(max(at, 0), n - 1) for at in range(first, first + self.read))
 
@@ -53,9 +53,9 @@ class Span(NamedTuple):
         return frames if self.learns_all else (frames[self.read // 2],)
 
     def draw(self, random: np.random.Generator, n: int) -> tuple[int, ...]:
-        """Draw frames of a clip of n, forwards or backwards in time.
+        """Draw a patch's frames from a clip of n frames, forwards or backwards in time.
 
-        A clip of which all frames are learned has at least `read`.
+        If all frames are learned, the clip must have at least `read` frames.
         """
         if self.read == 1:
             return (0,)
@@ -87,9 +87,9 @@ class Patch(NamedTuple):
 class PatchSampler:
     """An endless sequence of patches that depends on the seed alone.
 
-    Each is drawn from all positions of all photographs alike, so large photographs give more of
-    them, and is turned in one of eight ways. Where there are several candidates for a patch, one
-    is chosen by chance in proportion to its weight.
+    Each patch is drawn uniformly from all positions of all photographs, so larger photographs give
+    more patches, and is turned in one of eight ways. If there are several candidates for a patch,
+    one is chosen at random, in proportion to its weight.
     """
 
     def __init__(
@@ -103,16 +103,17 @@ class PatchSampler:
         span: Span = PICTURE,
         frames: Sequence[int] | None = None,
     ) -> None:
-        """Take the (height, width) of each LR picture.
+        """Prepare to draw patches.
 
         Args:
-            sizes: The sizes, none smaller than a patch.
+            sizes: The (height, width) of each LR picture, none smaller than a patch.
             lr_patch: Side of a patch in LR pixels.
             seed: The seed of the sequence.
-            candidates: Patches that are drawn for each that is given.
-            weigh: The weight of a candidate, not negative; asked only where there are several.
+            candidates: Number of candidates that are drawn for each patch.
+            weigh: Function that returns a candidate's weight, not negative; called only if there
+                are several candidates.
             span: The frames of a patch.
-            frames: The number of frames of each clip; None is 1.
+            frames: The number of frames of each clip; None means 1 for each.
         """
         self._span, self._frames = span, frames or [1] * len(sizes)
         self._positions = [(h - lr_patch + 1, w - lr_patch + 1) for h, w in sizes]
@@ -131,7 +132,7 @@ class PatchSampler:
             return candidates[0]
         ends = np.cumsum([self._weigh(candidate) for candidate in candidates])
         chosen = np.searchsorted(ends, self._random.random() * ends[-1], "right")
-        return candidates[min(int(chosen), len(candidates) - 1)]  # all may weigh nothing
+        return candidates[min(int(chosen), len(candidates) - 1)]  # all weights may be zero
 
     def _draw_any(self) -> Patch:
         pair = int(np.searchsorted(self._shares, self._random.random(), "right"))
@@ -142,7 +143,7 @@ class PatchSampler:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The place in the random sequence, as plain numbers and text; assign it to go on."""
+        """The place in the random sequence, as plain numbers and text; assign it to continue."""
         return dict(self._random.bit_generator.state)
 
     @state.setter
@@ -151,9 +152,9 @@ class PatchSampler:
 
 
 def mean_gradient(lr: NDArray[np.uint8]) -> float:
-    """Measure how much there is to see in a patch (p, p, 3): by how much neighbours differ.
+    """Measure the detail in a patch (p, p, 3) by how much neighbouring pixels differ.
 
-    In levels of green, the mean over rows and that over columns added up.
+    The mean absolute differences along rows and along columns are added, in levels of green.
     """
     green = lr[..., 1].astype(np.int16)
     return sum(float(np.abs(np.diff(green, axis=axis)).mean()) for axis in (0, 1))
@@ -167,7 +168,7 @@ def cut_patches(
     lr_patch: int,
     span: Span = PICTURE,
 ) -> Batch:
-    """Cut patches out of their photographs, with what lies beside these, if all have it."""
+    """Cut patches from their photographs, and from teachers' SR and objects if all have them."""
 
     def cut(
         images: Sequence[NDArray[np.uint8]], *, factor: int, learned: bool
@@ -204,7 +205,7 @@ def cut_patches(
 def _objects_in(
     objects: NDArray[np.float32], *, left: int, top: int, side: int, turn: int
 ) -> NDArray[np.float32]:
-    """Take the objects of which a square shows at least half, cut to it and turned with it."""
+    """Select the objects of which a square shows at least half, clipped and turned with it."""
     boxes = objects[:, :4] - np.array([left, top, left, top], np.float32)
     shown = boxes.clip(0, side)
     whole = _areas(boxes) <= 2 * _areas(shown)
@@ -229,12 +230,12 @@ def n_frames(pair: Pair) -> int:
 
 
 def frames_of(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Show frames that lie side by side in the channels, (H, W, 3F), one by one, (H, W, 3)."""
+    """Split frames that lie side by side in the channels, (H, W, 3F), into views (H, W, 3)."""
     return [picture[..., at : at + 3] for at in range(0, picture.shape[2], 3)]
 
 
 def stills(pairs: Sequence[Pair]) -> list[Pair]:
-    """List the pictures that are learned, each with the LR of its own frame alone."""
+    """List the pictures that are learned, each paired with only the LR of its own frame."""
     found = []
     for pair in pairs:
         lr, hr = frames_of(pair.lr), frames_of(pair.hr)
@@ -244,12 +245,12 @@ def stills(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _pixels(image: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Show (H, W, 3F) as (H, W, F) of three bytes each: turned pixels copy twice as fast."""
+    """View (H, W, 3F) as (H, W, F) of three bytes each: turned pixels copy twice as fast."""
     return image.view("V3")
 
 
 def turned(image: NDArray[Any], turn: int) -> NDArray[Any]:
-    """Show (H, W, ...) in one of its eight turns, 0..7; 0 is the image as it is. A view."""
+    """Return a view of (H, W, ...) in one of its eight turns, 0..7; 0 is the image as it is."""
     if turn & 4:
         image = image.swapaxes(0, 1)
     if turn & 2:

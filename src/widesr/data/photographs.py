@@ -22,7 +22,7 @@ from widesr.system.text import readable_size
 
 
 class Decoded(NamedTuple):
-    """One photograph: HR uint8 (H, W, 3), whole; its LR pictures uint8 (h, w, 3) by scale."""
+    """One photograph: uncropped HR, uint8 (H, W, 3), and its LR by scale, uint8 (h, w, 3)."""
 
     name: str
     hr: NDArray[np.uint8]
@@ -30,15 +30,15 @@ class Decoded(NamedTuple):
 
 
 class Folder:
-    """A folder of HR photographs, with LR beside them or without; a `Source` of its first scale."""
+    """A folder of HR photographs, with or without LR, as a `Source` at the first of its scales."""
 
     def __init__(
         self, data: Path, *, scales: Sequence[int], degradation: str, exclude: Iterable[str] = ()
     ) -> None:
-        """List the files, of which none is opened.
+        """List the files without opening any.
 
         Raises:
-            DataError: The reasons of `find_files`.
+            DataError: No layout is recognised by `find_files`, or HR differs between the scales.
         """
         exclude = list(exclude)
         self.data, self.scales, self.degradation = data, tuple(scales), degradation
@@ -75,10 +75,10 @@ class Folder:
 
     @cached_property
     def licences(self) -> Mapping[str, Licence] | None:
-        """The licences that MANIFEST.csv states.
+        """The licences from MANIFEST.csv, by file name; None if there is no such file.
 
         Raises:
-            DataError: It has not the columns `file`, `licence` and `origin`.
+            DataError: MANIFEST.csv lacks one of the columns `file`, `licence` and `origin`.
         """
         return read_licences(self.data)
 
@@ -86,7 +86,7 @@ class Folder:
         """Return the (height, width) of each HR picture by its name; only headers are read.
 
         Raises:
-            DataError: A file that is no picture.
+            DataError: A file is not a picture.
         """
         return self._sizes
 
@@ -104,7 +104,7 @@ class Folder:
         """Decode photographs and read or make their LR, on all cores; all stay in memory.
 
         Raises:
-            DataError: A photograph that cannot be used, or more of them than memory holds.
+            DataError: A photograph cannot be used, or they need more memory than is free.
         """
         scale = self.scales[0]
         pixels = sum(height * width for height, width in map(self._sizes.__getitem__, names))
@@ -123,7 +123,7 @@ class Folder:
             return [pair for each in pool.map(pairs, names) for pair in each]
 
     def variants(self, scale: int) -> int:
-        """Say how many LR pictures a photograph has at a scale; at most, where LR is given."""
+        """Return the number of LR pictures per photograph at a scale; the most, if LR is given."""
         given = self._files[scale].lr
         if given is None:
             return DEGRADATIONS[self.degradation].variants
@@ -133,7 +133,7 @@ class Folder:
         """Read one photograph, uint8 (H, W, 3).
 
         Raises:
-            DataError: It cannot be used.
+            DataError: The photograph cannot be used.
         """
         return read_rgb(self._hr[name])
 
@@ -141,7 +141,7 @@ class Folder:
         """Read one photograph, and read or make its LR at all scales.
 
         Raises:
-            DataError: It cannot be used, or its LR is not its own.
+            DataError: The photograph cannot be used, or the size of its LR does not fit.
         """
         hr = self.read(name)
         lr = {scale: self._lr(name, hr, scale=scale) for scale in self.scales}
@@ -160,10 +160,10 @@ class Folder:
 
 
 def read_licences(data: Path) -> Mapping[str, Licence] | None:
-    """Read what the MANIFEST.csv of a folder states, by file name; None where there is none.
+    """Read the licences from a folder's MANIFEST.csv, by file name; None if there is no such file.
 
     Raises:
-        DataError: It has not the columns `file`, `licence` and `origin`.
+        DataError: MANIFEST.csv lacks one of the columns `file`, `licence` and `origin`.
     """
     manifest = data / "MANIFEST.csv"
     if not manifest.is_file():
@@ -179,10 +179,10 @@ def read_licences(data: Path) -> Mapping[str, Licence] | None:
 
 
 def require_memory(needed: int, *, what: str, way_out: str) -> None:
-    """Check that so many bytes of memory are free, before the work.
+    """Check before the work that `needed` bytes of memory are free.
 
     Raises:
-        DataError: There are fewer.
+        DataError: Fewer bytes are free.
     """
     free = free_memory()
     if free is not None and needed > free:
@@ -203,12 +203,12 @@ def free_memory() -> int | None:
 
 
 def pair_of(name: str, hr: NDArray[np.uint8], lr: NDArray[np.uint8], *, scale: int) -> Pair:
-    """Cut HR to what LR shows; a view."""
+    """Pair LR with a view of the part of HR that it shows."""
     return Pair(name, lr, hr[: lr.shape[0] * scale, : lr.shape[1] * scale])
 
 
 def _fitting(path: Path, hr_path: Path, hr: NDArray[np.uint8], *, scale: int) -> NDArray[np.uint8]:
-    """Read an LR picture, and leave out what a published one shows of HR's incomplete last rows."""
+    """Read an LR picture, without a published one's last lines of fewer than `scale` HR lines."""
     lr = read_rgb(path)
     sides = list(zip(lr.shape[:2], hr.shape[:2], strict=True))
     if not all(hr_side // scale <= side <= -(-hr_side // scale) for side, hr_side in sides):
@@ -221,10 +221,10 @@ def _fitting(path: Path, hr_path: Path, hr: NDArray[np.uint8], *, scale: int) ->
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Decode to uint8 (H, W, 3).
+    """Decode a picture to uint8 (H, W, 3).
 
     Raises:
-        DataError: It cannot be read, or has 16 bits.
+        DataError: The picture cannot be read, or has 16 bits.
     """
     with data_errors():
         pixels = read_picture(path).pixels
@@ -236,7 +236,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def data_errors() -> Iterator[None]:
-    """Turn the error of a picture into an error of the data."""
+    """Turn errors from reading a picture into `DataError`."""
     try:
         yield
     except (ImageReadError, ImageFormatError, ImageTooLargeError) as error:

@@ -13,16 +13,16 @@ from widesr.system.download import fetch, record_hash, recorded_hash, size_of_pa
 from widesr.system.progress import ignore
 
 Report = Callable[[int, int | None, str], None]
-"""A callback with the bytes done, all bytes if they are known, and a word for the work."""
+"""A callback with the bytes done, the bytes in all if known, and a description of the work."""
 
 
 class Got(NamedTuple):
-    """The outcome for an archive."""
+    """The result of getting an archive."""
 
     archive: Archive
     folder: Path
     pictures: int
-    """Files that were unpacked; 0 if they were there already."""
+    """Number of files that were unpacked; 0 if they existed already."""
     sha256: str
     checked: str
 
@@ -35,7 +35,7 @@ class Got(NamedTuple):
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Say the same to programs."""
+        """Return the result as JSON values."""
         return {
             "archive": self.archive.name,
             "folder": str(self.folder),
@@ -49,17 +49,18 @@ class Got(NamedTuple):
 def get(archive: Archive, out: Path, *, keep: bool = False, on_progress: Report = ignore) -> Got:
     """Fetch and unpack an archive, unless its content is in the folder already.
 
-    Beside the pictures lies `{archive}.sha256`; while it and they are there, nothing is fetched.
+    The archive's hash is kept beside the pictures, in `{archive}.sha256`; while both exist, nothing
+    is fetched.
 
     Args:
         archive: The archive to fetch.
-        out: The folder that the user named; made where it is missing.
-        keep: Leave the archive beside the pictures.
-        on_progress: Told of the bytes that are fetched.
+        out: The folder that the user named; made if it is missing.
+        keep: True to leave the archive beside the pictures.
+        on_progress: Told of the bytes that are fetched, and of those that are unpacked.
 
     Raises:
-        DownloadError: It cannot be had, or is another file than the published one.
-        DataError: It cannot be unpacked safely, or the disk is full.
+        DownloadError: The archive cannot be fetched, or differs from the published one.
+        DataError: The archive cannot be unpacked safely, or the disk is full.
     """
     folder = out / archive.folder
     known = recorded_hash(folder, archive.name)
@@ -93,7 +94,7 @@ def get(archive: Archive, out: Path, *, keep: bool = False, on_progress: Report 
 
 
 def _check_space(archive: Archive, folder: Path) -> None:
-    """Look for room for an archive and its pictures, which are as large, at the same time."""
+    """Check that there is space for an archive together with its pictures, which are as large."""
     path = folder / archive.name
     if archive.n_bytes is not None and not path.exists():
         needed = 2 * archive.n_bytes - size_of_part(path)

@@ -8,7 +8,7 @@ from widesr.errors import UsageError
 
 
 class Archive(NamedTuple):
-    """A file to fetch, and what of it is wanted."""
+    """An archive to fetch, and the parts of it that are wanted."""
 
     name: str
     urls: tuple[str, ...]
@@ -16,9 +16,9 @@ class Archive(NamedTuple):
     folder: str
     """Folder to unpack into, below the one that the user names; "" is that folder."""
     holds: tuple[str, ...]
-    """Folders in it that are unpacked; () is all."""
+    """Folders in the archive that are unpacked; () unpacks everything."""
     gives: tuple[str, ...] = ()
-    """Folders that are there once it is unpacked."""
+    """Folders that exist once the archive is unpacked."""
     terms: str = "not stated"
     """The licence, or the terms of use, of the pictures."""
     n_bytes: int | None = None
@@ -27,12 +27,12 @@ class Archive(NamedTuple):
 
 
 SETS = ("div2k", "set5", "set14", "b100", "urban100")
-"""Benchmarks by the names that users type."""
+"""Published sets by the names that users type."""
 LR_SIDES = (
     *(f"{track}_X{scale}" for track in ("bicubic", "unknown") for scale in (2, 3, 4)),
     *("x8", "mild", "difficult", "wild"),
 )
-"""LR tracks of DIV2K, as its archives are called."""
+"""LR tracks of DIV2K, named as in its archives."""
 
 _ETH = ("https://data.vision.ee.ethz.ch/cvl/DIV2K/", "http://data.vision.ee.ethz.ch/cvl/DIV2K/")
 _MIRRORED = {"train_HR": ("https://huggingface.co/datasets/goodfellowliu/DIV2K/resolve/main/",)}
@@ -43,16 +43,17 @@ _BENCHMARKS = {"set5": "Set5", "set14": "Set14", "b100": "B100", "urban100": "Ur
 def archives_of(
     names: Sequence[str], *, lr: Sequence[str] = (), url: str | None = None
 ) -> list[Archive]:
-    """Say which archives hold some sets, each of them once.
+    """List the archives that hold some sets, each archive once.
 
     Args:
         names: Names from `SETS`.
         lr: Names from `LR_SIDES`, to fetch beside the HR of DIV2K.
-        url: A mirror: the folder, with "/" at its end, where the archives lie under their own
-            names, or one archive in the place of the only one that is wanted.
+        url: A mirror: a folder, with "/" at its end, that has the archives under their own names;
+            or the file of one wanted archive, by its name; or any archive instead of the only one.
 
     Raises:
-        UsageError: Names that are not known, or one archive for several.
+        UsageError: A name is unknown, `lr` is given without "div2k", or `url` is one file where
+            several are wanted.
     """
     for kind, given, known in (("set", names, SETS), ("LR", lr, LR_SIDES)):
         wrong = [each for each in given if each not in known]
@@ -81,7 +82,7 @@ def archives_of(
 
 
 def _mirrored(wanted: list[Archive], url: str) -> list[Archive]:
-    """Take archives from a mirror, as `archives_of` does."""
+    """Replace the addresses of archives by those of a mirror, as described in `archives_of`."""
     if url.endswith("/"):
         return [each._replace(urls=(url + each.name,)) for each in wanted]
     name = url.partition("?")[0].rpartition("/")[2]

@@ -13,14 +13,14 @@ from widesr.models.catalog import TrainingData
 
 
 class Licence(NamedTuple):
-    """The row of a MANIFEST.csv on one photograph."""
+    """The row of a MANIFEST.csv for one photograph."""
 
     licence: str
     origin: str
 
 
 class Source(Protocol):
-    """Photographs with their LR at one scale; a pack gives what its folder would."""
+    """Photographs with their LR at one scale; a pack gives the same as the folder that it packs."""
 
     @property
     def data(self) -> Path:
@@ -36,7 +36,7 @@ class Source(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Names of the HR files below the folder, with "/" between their parts."""
+        """Paths of the HR files relative to the folder, with "/" between their parts."""
 
     @property
     def licences(self) -> Mapping[str, Licence] | None:
@@ -46,24 +46,24 @@ class Source(Protocol):
         """Return the (height, width) of each HR picture, by its name.
 
         Raises:
-            DataError: A file that is no picture.
+            DataError: A file is not a picture.
         """
 
     def load(self, names: Sequence[str]) -> list[Pair]:
-        """Give the pairs of some photographs, in their order, with each LR that they have.
+        """Return pairs of some photographs, in order, one pair for each LR of a photograph.
 
         Raises:
-            DataError: A photograph that cannot be used.
+            DataError: A photograph cannot be used.
         """
 
 
 def large_enough(
     source: Source, *, scale: int, lr_patch: int, on_notice: Callable[[str], None]
 ) -> list[str]:
-    """Leave out photographs that no patch fits into, and say how many.
+    """List the photographs that a patch fits into, and report how many are left out.
 
     Raises:
-        DataError: None is left, or a file is no picture.
+        DataError: No photograph is left, or a file is not a picture.
     """
     side, sizes = lr_patch * scale, source.sizes()
     small = [name for name in source.names if min(sizes[name]) < side]
@@ -85,14 +85,14 @@ def large_enough(
 
 
 def hold_out(names: Sequence[str], n: int) -> tuple[list[str], list[str]]:
-    """Split into (for training, for validation): the `n` whose file names have the least SHA-256.
+    """Split names into (for training, for validation), by the hashes of the file names.
 
-    A photograph keeps its side when others are added to the folder, as far as `n` allows. Where `n`
-    is more than half of them, a fifth is held out, so that a recipe made for many photographs can
-    be run with few.
+    The `n` names with the least SHA-256 are held out, so a photograph keeps its side when others
+    are added to the folder, as far as `n` allows. If `n` is more than half of the names, a fifth is
+    held out instead, so that a recipe made for many photographs can be run with few.
 
     Raises:
-        DataError: Fewer than two.
+        DataError: There are fewer than two names.
     """
     if len(names) < 2:
         raise DataError(
@@ -110,10 +110,10 @@ def hold_out(names: Sequence[str], n: int) -> tuple[list[str], list[str]]:
 
 
 def require_licences(source: Source, names: Sequence[str]) -> None:
-    """Hold a folder with a MANIFEST.csv to stating all its photographs.
+    """Check that MANIFEST.csv, if there is one, has a row for every photograph.
 
     Raises:
-        DataError: It leaves some out.
+        DataError: MANIFEST.csv leaves some photographs out.
     """
     known = source.licences
     if known is not None and (unlisted := [name for name in names if _file(name) not in known]):
@@ -121,7 +121,7 @@ def require_licences(source: Source, names: Sequence[str]) -> None:
 
 
 def training_data(source: Source, names: Sequence[str]) -> tuple[TrainingData, ...]:
-    """Count photographs by origin and licence, for the cards of what learns from them.
+    """Count photographs by origin and licence, for the cards of models that learn from them.
 
     Raises:
         DataError: MANIFEST.csv leaves some of the photographs out.

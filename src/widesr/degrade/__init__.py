@@ -1,1 +1,1 @@
-"""Takes detail away from HR: by bicubic, by single steps, and by named ways made of them."""
+"""Degrades HR: by bicubic, by single steps, and by named degradations made of them."""

@@ -1,4 +1,4 @@
-"""Makes LR of HR as the field's published pictures were made, and ours in training."""
+"""Makes LR from HR by bicubic, as published LR was made, and ours in training."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ Arithmetic = Literal["integer", "float"]
 
 
 def cropped_to_multiple(pixels: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Leave out rows below and columns at the right, so that `scale` divides (H, W, ...).
+    """Crop (H, W, ...) at the bottom and at the right, so that `scale` divides both sides.
 
     Raises:
         ShapeError: Nothing would be left.
@@ -40,7 +40,7 @@ def degrade(
         (H // scale, W // scale, ...) of the same type.
 
     Raises:
-        ShapeError: Fewer pixels on a side than `scale`.
+        ShapeError: A side has fewer pixels than `scale`.
     """
     whole = cropped_to_multiple(hr, scale)
     if arithmetic == "integer":

@@ -1,4 +1,4 @@
-"""Makes LR of HR in named ways: the same LR, whoever makes it."""
+"""Makes LR from HR by named degradations, which give the same LR to everyone."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,28 +23,28 @@ from widesr.degrade.steps import (
 )
 
 Range = tuple[float, float]
-"""The least and the most, between which numbers are drawn evenly."""
+"""The least and the greatest value, between which numbers are drawn uniformly."""
 _RESAMPLINGS: tuple[Resampling, ...] = ("bicubic", "bilinear", "area")
 
 
 class Shrink(Protocol):
-    """Make LR uint8 (H // scale, W // scale, C) of HR uint8 (H, W, C), both sides >= scale.
+    """Make LR uint8 (H // scale, W // scale, C) from HR uint8 (H, W, C), both sides >= scale.
 
     C is 3, or 1 for grey.
     """
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
-        """Depend on nothing but the arguments."""
+        """Make LR that depends on nothing but the arguments."""
 
 
 class Degradation(NamedTuple):
     """One way to lose detail."""
 
     protocol: str
-    """A description by which others can do it again."""
+    """A description from which others can reproduce it."""
     shrink: Shrink
     variants: int = 1
-    """The number of LR pictures that a photograph gets for training, each of another seed."""
+    """Number of LR pictures of each photograph in training, each with its own seed."""
 
 
 def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
@@ -53,14 +53,14 @@ def _bicubic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint
 
 
 _BD_SIGMA, _BD_RADIUS = 1.6, 6
-"""The Gaussian of BD and half the square that it is cut off at, in HR pixels at any scale."""
+"""The sigma of BD's Gaussian and the radius of its square kernel, in HR pixels at any scale."""
 
 
 def blur_down(hr: NDArray[np.uint8], *, scale: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Shrink as `Shrink`, by the BD of video: a Gaussian of 1.6, and every `scale`-th pixel.
+    """Make LR, as `Shrink`, by video's BD: a Gaussian of sigma 1.6, then each `scale`-th pixel.
 
-    The picture is mirrored at the border without its edge, and pixels are kept from the first on,
-    as BasicSR's `duf_downsample` does at x4.
+    The picture is mirrored at the border without repeating its edge, and the first pixel is kept,
+    as in BasicSR's `duf_downsample` at x4.
     """
     del seed  # nothing in it is random
     image = cropped_to_multiple(hr, scale).astype(np.float32)
@@ -78,18 +78,18 @@ class Camera:
     sigma: Range
     """The sigma of the blur along each axis of its ellipse, in LR pixels."""
     shift: float
-    """The most LR pixels by which the picture is off its grid, along each axis."""
+    """The largest shift of the picture along each axis, in LR pixels."""
     noise: Range
-    """The noise at white, in levels."""
+    """The standard deviation of the noise at white, in levels."""
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
-        """Shrink as `Shrink`."""
+        """Make LR, as `Shrink`."""
         return self.photograph(hr, scale=scale, random=np.random.default_rng(seed))
 
     def photograph(
         self, hr: NDArray[np.uint8], *, scale: int, random: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Shrink as `Shrink`, with numbers that are drawn from `random`."""
+        """Make LR, as `Shrink`, with numbers that are drawn from `random`."""
         image = cropped_to_multiple(hr, scale).astype(np.float32)
         along, across = random.uniform(*self.sigma, 2) * scale
         angle = random.uniform(0, pi)
@@ -100,7 +100,7 @@ class Camera:
         return rounded(shot_noise(lr, random, sigma=random.uniform(*self.noise), grey=False))
 
     def towards(self, other: "Camera", share: float) -> "Camera":
-        """Make one that lies between this and another."""
+        """Interpolate between this camera (`share` 0) and another (`share` 1)."""
 
         def between(a: float, b: float) -> float:
             return a + (b - a) * share
@@ -128,7 +128,7 @@ def _realistic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.ui
         return degrade(hr, scale=scale)
     image = cropped_to_multiple(hr, scale).astype(np.float32)
     height, width, _ = image.shape
-    if random.random() < 0.2:  # saved before it was made small, as what a camera gives
+    if random.random() < 0.2:  # saved before it was shrunk, as by a camera
         image = _as_jpeg(image, random, quality=(60, 95)).astype(np.float32)
     if random.random() < 0.6:
         image = _blurred_at_random(image, random, sigma=(0.1 * scale, 0.6 * scale))
@@ -142,7 +142,7 @@ def _realistic(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.ui
 
 
 def _realistic_light(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
-    random = np.random.default_rng((1, seed))  # other numbers than those that _realistic draws
+    random = np.random.default_rng((1, seed))  # other numbers than _realistic draws
     if random.random() < 0.5:
         return _realistic(hr, scale=scale, seed=seed)
     lr = degrade(hr, scale=scale)
@@ -155,11 +155,11 @@ def _realistic_light(hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class _Round:
-    """One of the two times that a picture is spoilt; probabilities and ranges of Real-ESRGAN."""
+    """One of two rounds of degradation, with the probabilities and ranges of Real-ESRGAN."""
 
     blurs: float
     sigma: Range
-    """The sigma of the blur, in pixels of the picture as it is."""
+    """The sigma of the blur, in pixels of the picture at that time."""
     grows: float
     shrinks: float
     factor: Range
@@ -190,19 +190,19 @@ _SECOND = _Round(
 
 @dataclass(frozen=True)
 class SecondOrder:
-    """Spoil twice, as pictures that were edited, saved and sent on: Real-ESRGAN's chain.
+    """Degrade twice, like pictures that were edited, saved and sent on: Real-ESRGAN's chain.
 
-    Blur, resizing, noise and JPEG, and all of it again. Of its kernels there are the Gaussian ones,
-    and no sinc filter at the end.
+    Blur, resizing, noise and JPEG are applied, and then all of them again. Of Real-ESRGAN's
+    kernels, only the Gaussian ones are used, and there is no sinc filter at the end.
 
     Source: Wang et al., "Real-ESRGAN", 2021, and its published options for x4.
     """
 
     strength: float = 1.0
-    """The strength of blur, noise, factors and quality, from 0 for none to 1 for Real-ESRGAN's."""
+    """Strength of blur, noise, resizing and JPEG: 0 leaves JPEG of quality 95, 1 is Real-ESRGAN."""
 
     def __call__(self, hr: NDArray[np.uint8], *, scale: int, seed: int) -> NDArray[np.uint8]:
-        """Shrink as `Shrink`."""
+        """Make LR, as `Shrink`."""
         random = np.random.default_rng(seed)
         image = cropped_to_multiple(hr, scale).astype(np.float32)
         height, width, _ = image.shape
@@ -210,7 +210,7 @@ class SecondOrder:
         image = self._compressed(image, random)
         size = height // scale, width // scale
         image = self._spoilt(image, random, _SECOND, size=size)
-        if random.random() < 0.5:  # saved before it was made small, or after
+        if random.random() < 0.5:  # saved before it was shrunk, or after
             image = self._compressed(image, random)
             return rounded(resized(image, size, by=_any_of(_RESAMPLINGS, random)))
         image = resized(image, size, by=_any_of(_RESAMPLINGS, random))
@@ -250,7 +250,7 @@ def _blurred_at_random(image: Floats, random: np.random.Generator, *, sigma: Ran
 
 
 def _noisy(image: Floats, random: np.random.Generator, *, gaussian: Range, shot: Range) -> Floats:
-    """Add noise of one of the two kinds, in two of five cases grey."""
+    """Add Gaussian or shot noise, half of the time each; 40 % of all noise is grey."""
     grey = bool(random.random() < 0.4)
     if random.random() < 0.5:
         return gaussian_noise(image, random, sigma=random.uniform(*gaussian), grey=grey)
@@ -260,13 +260,13 @@ def _noisy(image: Floats, random: np.random.Generator, *, gaussian: Range, shot:
 def _as_jpeg(
     image: Floats, random: np.random.Generator, *, quality: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Encode with a quality of this range, and in half of all cases with coarser colour."""
+    """Pass through JPEG of a random quality in a range, half of the time with coarser colour."""
     chosen, subsampled = int(random.integers(*quality, endpoint=True)), bool(random.random() < 0.5)
     return through_jpeg(rounded(image), quality=chosen, subsampled=subsampled)
 
 
 _VARIANTS = 4
-"""The number that the wild track of DIV2K has: with fewer, a network learns the draws by heart."""
+"""Number of variants in the wild track of DIV2K; with fewer, a network learns them by heart."""
 
 DEGRADATIONS: dict[str, Degradation] = {
     "bicubic": Degradation(
@@ -327,11 +327,11 @@ DEGRADATIONS: dict[str, Degradation] = {
         _VARIANTS,
     ),
 }
-"""The degradations, by the names that recipes and packs call them."""
+"""The degradations, by their names in recipes and packs."""
 
 
 def photograph_seed(name: str, *, variant: int = 0) -> int:
-    """Derive the seed of a photograph from its file name, so that no other photograph matters."""
+    """Derive the seed of a photograph from its file name, independently of other photographs."""
     file = PurePath(name).name.encode(errors="surrogateescape")
     digest = hashlib.sha256(file + (b"/%d" % variant if variant else b"")).digest()
     return int.from_bytes(digest[:8], "big")

@@ -1,7 +1,8 @@
-"""Takes detail away from pictures in single steps: blur, resizing, noise, JPEG.
+"""Degrades pictures in single steps: blur, resizing, noise, JPEG.
 
-Pictures are float32 (H, W, C) in 0..255 between them, neither rounded nor clipped, so that what
-follows sees what came before. All of them are centred: the middle of a picture stays its middle.
+Between the steps, pictures are float32 (H, W, C) in 0..255, neither rounded nor clipped, so that
+each step gets the full result of the one before. All steps are centred: the middle of a picture
+stays its middle.
 """
 
 from math import ceil, cos, sin
@@ -19,22 +20,21 @@ Lines = TypeVar("Lines", NDArray[np.float32], NDArray[np.float64])
 Resampling = Literal["bicubic", "bilinear", "area"]
 
 _REACH = 3.0
-"""The standard deviations at which a Gaussian is cut off: 0.3 % of it lies beyond."""
+"""Number of standard deviations at which a Gaussian is cut off: 0.3 % of it lies beyond."""
 _STRIP = 512
-"""The rows that are blurred at once, so that memory does not grow with the picture."""
+"""Number of rows that are blurred at once, so that memory does not grow with the picture."""
 _LONGEST_JPEG = 65_500
 
 
 def gaussian(
     sigmas: tuple[float, float], *, angle: float, centre: tuple[float, float] = (0.0, 0.0)
 ) -> Floats:
-    """Make a blur kernel (n, n) of odd side and sum 1: an ellipse, turned.
+    """Make a blur kernel (n, n) of odd side and sum 1: an elliptic Gaussian, turned.
 
     Args:
-        sigmas: Standard deviations along its two axes, in pixels; one that is much smaller than a
-            pixel counts as a tenth.
+        sigmas: Standard deviations along its two axes, in pixels; less than 0.1 counts as 0.1.
         angle: The angle of the first axis, in radians from the rows' direction.
-        centre: (y, x) in pixels from the kernel's middle.
+        centre: (y, x) of the Gaussian's centre, in pixels from the kernel's middle.
     """
     first, second = (max(sigma, 0.1) for sigma in sigmas)
     radius = max(1, ceil(_REACH * max(first, second) + max(map(abs, centre))))
@@ -48,7 +48,7 @@ def gaussian(
 
 
 def blurred(image: Floats, kernel: Floats) -> Floats:
-    """Correlate with a kernel of odd sides; beyond the border the picture is mirrored."""
+    """Correlate with a kernel of odd sides; the picture is mirrored beyond the border."""
     height, width, _ = image.shape
     down, across = (side // 2 for side in kernel.shape)
     padded = np.pad(image, ((down, down), (across, across), (0, 0)), mode="symmetric")
@@ -57,7 +57,7 @@ def blurred(image: Floats, kernel: Floats) -> Floats:
     out = np.empty_like(image)
     for top in range(0, height, _STRIP):
         strip = padded[top : top + _STRIP + 2 * down]
-        rows = len(strip) - 2 * down  # only these are free of what wraps around
+        rows = len(strip) - 2 * down  # only these are free of wrap-around
         for channel in range(image.shape[2]):
             product = np.fft.rfft2(strip[..., channel], shape) * spectrum
             out[top : top + rows, :, channel] = np.fft.irfft2(product, shape)[:rows, :width]
@@ -65,7 +65,7 @@ def blurred(image: Floats, kernel: Floats) -> Floats:
 
 
 def _quick(n: int) -> int:
-    """Find the next length that has no prime factor above 5, of which transforms are quick."""
+    """Find the next length without a prime factor above 5, whose Fourier transforms are fast."""
     while True:
         rest = n
         for prime in (2, 3, 5):
@@ -83,7 +83,7 @@ def resized(image: Floats, size: tuple[int, int], *, by: Resampling) -> Floats:
         image: The picture to resize, float32 (H, W, C).
         size: The (height, width) of the result.
         by: `"bicubic"` is `imresize`, antialiased; `"bilinear"` mixes the two nearest lines and
-            lets finer detail alias, as hasty programs do; `"area"` averages what a pixel covers.
+            lets finer detail alias, as hasty programs do; `"area"` averages the area of a pixel.
     """
     if by == "bicubic":
         return imresize(image, size=size)
@@ -98,7 +98,7 @@ def _bilinear(lines: Floats, n_out: int) -> Floats:
 
 
 def _area(lines: Floats, n_out: int) -> Floats:
-    """Average over equal stretches: differences of the integral, which is linear in between."""
+    """Average over equal stretches, by differences of the integral, which is linear in between."""
     n, height, channels = lines.shape
     out = np.empty((n_out, height, channels), np.float32)
     integral = np.zeros((n + 1, height, 1))
@@ -111,7 +111,7 @@ def _area(lines: Floats, n_out: int) -> Floats:
 
 
 def _between(lines: Lines, at: NDArray[np.float64]) -> Lines:
-    """Mix the two lines of (n, H, C) around each place, from 0 to n - 1."""
+    """Interpolate between the two lines of (n, H, C) around each place, from 0 to n - 1."""
     before = np.minimum(at.astype(np.intp), max(len(lines) - 2, 0))
     share = (at - before).astype(lines.dtype).reshape(-1, 1, 1)
     low, high = lines[before], lines[np.minimum(before + 1, len(lines) - 1)]
@@ -122,15 +122,16 @@ def _between(lines: Lines, at: NDArray[np.float64]) -> Lines:
 def gaussian_noise(
     image: Floats, random: np.random.Generator, *, sigma: float, grey: bool
 ) -> Floats:
-    """Add noise of `sigma` levels everywhere; `grey`: the same in all channels."""
+    """Add noise of `sigma` levels everywhere, the same in all channels if `grey` is true."""
     return image + np.float32(sigma) * _normal(image, random, grey=grey)
 
 
 def shot_noise(image: Floats, random: np.random.Generator, *, sigma: float, grey: bool) -> Floats:
-    """Add noise as of few photons: `sigma` levels at white, less where it is darker, none at black.
+    """Add noise like that of few photons: `sigma` levels at white, less in the dark, none at black.
 
-    Of a Poisson distribution it has the variance, in proportion to the light, but is normal: how
-    many random numbers it takes does not hang on the last bit of a pixel, so it is repeatable.
+    Its variance is proportional to the light, as in a Poisson distribution, but the noise is
+    normal: how many random numbers it takes does not depend on the last bit of a pixel, which makes
+    it reproducible.
     """
     light = np.clip(image, 0, 255)
     if grey:
@@ -144,12 +145,12 @@ def _normal(image: Floats, random: np.random.Generator, *, grey: bool) -> Floats
 
 
 def through_jpeg(pixels: NDArray[np.uint8], *, quality: int, subsampled: bool) -> NDArray[np.uint8]:
-    """Encode by libvips' JPEG encoder in memory, and decode.
+    """Encode with libvips' JPEG encoder in memory, and decode.
 
     Args:
         pixels: uint8 (H, W, 1 or 3).
         quality: 1 to 100.
-        subsampled: True keeps colour at half the resolution (4:2:0), as most files have it.
+        subsampled: True keeps colour at half the resolution (4:2:0), as in most files.
 
     Raises:
         ShapeError: A side is longer than JPEG can hold.

@@ -1,4 +1,4 @@
-"""Finds what is wrong with a picture before it is enlarged: JPEG's coarse steps, and noise."""
+"""Finds the faults of a picture before it is enlarged: JPEG's coarse steps, and noise."""
 
 import struct
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from widesr.pictures.jpeg import segments
 from widesr.pictures.reading import open_picture
 
 COARSE_QUALITY = 80
-"""The quality of JPEG, by libjpeg's scale, up to which `realistic` is ahead of `default`."""
+"""JPEG quality, on libjpeg's scale, up to which `realistic` is better than `default`."""
 NOISE = 6.0
-"""Standard deviation in levels of 255 from which on a picture counts as noisy."""
+"""Standard deviation from which a picture counts as noisy, in levels of 255."""
 
 _STANDARD = (
     16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
@@ -27,38 +27,40 @@ _STANDARD = (
 )  # fmt: skip
 """Steps of luminance in zigzag order: ITU-T T.81, table K.1, which is libjpeg's quality 50."""
 _HEADER = 2**18
-"""Bytes in which a JPEG file has its tables, metadata before them and all."""
+"""Bytes of a JPEG file that are searched for its tables, which may follow metadata."""
 _PIXELS = 2_000_000
-"""The number of pixels that are looked at for noise, from the top."""
+"""Number of pixels in which noise is measured, from the top."""
 _BLOCK = 8
-"""Side of the blocks in which noise is measured, in differences of two pixels each way."""
+"""Side of the blocks in which noise is measured, in groups of 2x2 pixels."""
 _FLATTEST = 1
-"""The per cent of the blocks that are taken for flat."""
+"""Percentage of the blocks that count as flat."""
 _SEEN_THERE = 0.78
-"""Share of white noise that is found there: of 64 magnitudes each, the means of few are as low."""
+"""Share of white noise that is measured in the flat blocks, since these are the ones with the
+lowest means of 64 magnitudes."""
 _CLIPPED = (8, 247)
-"""Means of blocks in which noise is cut off, and beyond."""
+"""Block means at which, and beyond which, clipping cuts noise off."""
 
 
 class Faults(NamedTuple):
     """The faults that were found; None where a picture has none of that kind."""
 
     quality: int | None
-    """The quality of a JPEG file that is coarse, by libjpeg's scale."""
+    """The quality of a coarse JPEG file, on libjpeg's scale."""
     noise: float | None
-    """The standard deviation, in levels of 255."""
+    """The standard deviation of the noise, in levels of 255."""
 
     def __str__(self) -> str:
-        """Name the first, for people."""
+        """Describe the first fault for people; empty if there is none."""
         if self.quality is not None:
             return f"JPEG of quality {self.quality} or so"
         return "" if self.noise is None else f"noise of {self.noise:.0f} levels or so"
 
 
 def find_faults(path: Path) -> Faults:
-    """Look at a file's tables, and at two million of its pixels if those are fine.
+    """Check a file's JPEG tables and, if these are fine, two million of its pixels.
 
-    What is no still picture, or cannot be read, has none: the work on it will say so.
+    A file that is not a still picture or cannot be read has no faults here; an error is left to the
+    work on it.
     """
     with suppress(WidesrError), open_picture(path) as stream:
         quality = jpeg_quality(path)
@@ -73,7 +75,7 @@ def find_faults(path: Path) -> Faults:
 
 
 def jpeg_quality(path: Path) -> int | None:
-    """Estimate the quality that a JPEG file was written with, 1 to 100; None of other files."""
+    """Estimate the quality that a JPEG file was written with, 1 to 100; None for other files."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER)
@@ -88,7 +90,7 @@ def jpeg_quality(path: Path) -> int | None:
 
 
 def _tables(head: bytes) -> Iterator[tuple[int, ...]]:
-    """Give the quantisation tables for luminance of a JPEG file, number 0 by all writers."""
+    """Yield a JPEG file's quantisation tables for luminance, to which all writers give number 0."""
     if not head.startswith(b"\xff\xd8\xff"):
         return
     for marker, at, size in takewhile(lambda segment: segment.marker != 0xDA, segments(head)):
@@ -102,11 +104,11 @@ def _tables(head: bytes) -> Iterator[tuple[int, ...]]:
 
 
 def noise_of(levels: NDArray[np.float32]) -> float:
-    """Estimate white noise where a picture is flattest, as a standard deviation.
+    """Estimate the standard deviation of white noise where a picture is flattest.
 
-    Of 2x2 pixels, the difference of the differences holds no slope and little of an edge; over a
-    block its mean magnitude is that of the noise. The hundredth of the blocks with the least of it
-    are flat, if anything is.
+    In 2x2 pixels, the difference of the differences contains no slope and little of an edge. Over a
+    flat block, its mean magnitude is therefore that of the noise. The hundredth of the blocks with
+    the lowest mean are flat, if any are.
 
     Args:
         levels: (H, W) of one channel, 0 to 255.

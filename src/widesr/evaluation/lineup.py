@@ -11,10 +11,10 @@ from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
 
 EVERY = (BICUBIC, *ALIASES)
-"""The models that are compared where none are named."""
+"""The models that are compared if none are named."""
 
 _AROUND = 64
-"""LR pixels that are upscaled beyond each side of the window, more than any of our models sees."""
+"""LR pixels that are upscaled beyond each side of the window: more than any of our models sees."""
 
 
 class Candidate(NamedTuple):
@@ -23,9 +23,9 @@ class Candidate(NamedTuple):
     model: str
     """The name that was asked for."""
     made_by: str
-    """The networks, and what follows them."""
+    """The networks, and the steps that follow them."""
     seconds: float
-    """The time that the whole picture would take on this machine, about."""
+    """The approximate time for the whole picture on this machine."""
     picture: Picture
     """The window, upscaled."""
 

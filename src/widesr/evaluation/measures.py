@@ -24,14 +24,14 @@ _ABOUT: dict[str, tuple[str, str]] = {
     "spectrum": ("lower", "dB, RMS distance of the radial spectra of SR and HR, Y"),
     "lattice": ("lower", "dB, power at the multiples of 1/scale against its neighbours, Y"),
 }
-"""Measures by name: what is better, and what it is."""
+"""Other metrics by name: the better direction, and a description."""
 METRICS = (*BY_PROTOCOL, *_ABOUT)
-"""All that can be asked for."""
+"""The names of all metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Triple:
-    """A picture, what it was made of, and what it should be; uint8 or uint16, (H, W, C)."""
+    """An SR picture, its LR, and the HR that it should be; uint8 or uint16, (H, W, C)."""
 
     sr: NDArray[Any]
     hr: NDArray[Any]
@@ -43,7 +43,7 @@ class Judge:
     """Measures the pictures of an evaluation by the metrics that were asked for."""
 
     def __init__(self, metrics: Sequence[str], *, lpips_weights: Path | None = None) -> None:
-        """Look the metrics up, and read what they need.
+        """Look up the metrics, and read the weights of LPIPS if it is one of them.
 
         Args:
             metrics: Names from `METRICS`.
@@ -71,7 +71,7 @@ class Judge:
 
     @property
     def reports(self) -> list[MetricReport]:
-        """Describe each of them, for the report."""
+        """The metrics' descriptions for the report."""
         return [
             MetricReport(
                 name=name,
@@ -84,10 +84,10 @@ class Judge:
         ]
 
     def measure(self, triple: Triple, *, name: str) -> dict[str, float]:
-        """Measure a picture by each metric; `name` is what an error calls it.
+        """Measure a picture by each metric; `name` is its name in errors.
 
         Raises:
-            DataError: The picture is too small for one of them.
+            DataError: The picture is too small for a metric.
         """
         try:
             return {metric: self._measured(metric, triple) for metric in self._names}

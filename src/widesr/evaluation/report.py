@@ -1,4 +1,4 @@
-"""Holds what an evaluation found, and where and with what, and writes it as JSON."""
+"""Holds the results of an evaluation and its conditions, and writes them as JSON."""
 
 import importlib.metadata
 import os
@@ -19,7 +19,7 @@ from widesr.system.version import __version__
 
 
 class Frozen(BaseModel):
-    """Fields are fixed, unknown ones refused; an infinite PSNR is the JSON string "Infinity"."""
+    """A part of a report: fixed, without unknown fields; infinity is the JSON string "Infinity"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -32,11 +32,11 @@ class Scores(Frozen):
 
 
 class ImageReport(Frozen):
-    """One picture."""
+    """The result for one picture."""
 
     name: str
     lr: str
-    """File name of the LR picture; "" where it was made from the HR one."""
+    """File name of the LR picture; "" if it was made from the HR one."""
     width: int
     """The width of the HR picture as compared, in pixels."""
     height: int
@@ -45,7 +45,7 @@ class ImageReport(Frozen):
     scores: dict[str, Scores]
     """Scores by the protocol's name."""
     measures: dict[str, float] = {}
-    """Values by the metric's name: those that were asked for beside PSNR and SSIM."""
+    """Values of the other metrics that were asked for, by the metric's name."""
 
 
 class MetricReport(Frozen):
@@ -55,9 +55,9 @@ class MetricReport(Frozen):
     better: Literal["lower", "higher"]
     what: str
     network: str | None
-    """The network of LPIPS, such as "lpips-squeeze"; None for all else, as `weights_sha256`."""
+    """The network of LPIPS, such as "lpips-squeeze"; None for other metrics."""
     weights_sha256: str | None
-    """The hash of the file of its weights."""
+    """The hash of the network's weights file; None for other metrics."""
 
 
 class ProtocolReport(Frozen):
@@ -89,11 +89,11 @@ class ModelReport(Frozen):
     engine: str
     """The runtime; "imresize" for bicubic."""
     precision: str = "fp32"
-    """The precision of computing; older reports, which do not say it, are of fp32."""
+    """The precision of computing; older reports, which lack it, are of fp32."""
     card_name: str | None
-    """The name on the card inside the model file; None for bicubic, as `sha256`."""
+    """The name on the card inside the model file; None for bicubic."""
     sha256: str | None
-    """The hash of the model file."""
+    """The hash of the model file; None for bicubic."""
     self_ensemble: bool
     consistent: bool = False
     tile: int | Literal["auto"] | None
@@ -106,7 +106,7 @@ class Report(Frozen):
     scale: int
     model: ModelReport
     degradation: str
-    """The way in which the LR pictures came about."""
+    """The way in which the LR pictures were made, or the folder that held them."""
     protocols: list[ProtocolReport]
     images: list[ImageReport]
     mean: dict[str, Scores]
@@ -123,7 +123,7 @@ class Report(Frozen):
 
 
 def protocol_report(protocol: Protocol, scale: int) -> ProtocolReport:
-    """Spell a protocol out for one scale."""
+    """Describe a protocol in full for one scale."""
     luma = "Y rounded to whole levels" if protocol.y_rounded else "Y not rounded"
     return ProtocolReport(
         name=protocol.name,
@@ -135,10 +135,10 @@ def protocol_report(protocol: Protocol, scale: int) -> ProtocolReport:
 
 
 def check_report_path(path: Path) -> None:
-    """Refuse a report that could not be written, before the work and not after it.
+    """Check before the work, and not after it, that a report can be written.
 
     Raises:
-        ImageWriteError: The folder is missing or takes no file.
+        ImageWriteError: The folder is missing or takes no file, or `path` is no regular file.
     """
     folder = path.parent
     if is_folder(path):
@@ -168,7 +168,7 @@ def write_report(path: Path, report: BaseModel) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of all that moves a number or a second, by name."""
+    """Return the versions of all software that affects scores or times, by name."""
     return {
         "widesr": __version__,
         "numpy": np.__version__,

@@ -1,4 +1,4 @@
-"""Scores a model on a folder of HR pictures, by protocol, and reports how."""
+"""Scores a model on a folder of HR pictures by protocols, with a report of all conditions."""
 
 import re
 import time
@@ -57,26 +57,26 @@ def evaluate_folder(
     are scored as grey; an alpha channel is left out.
 
     Args:
-        hr_dir: The folder whose pictures are scored, without those of folders in it.
-        model: A name, a model file, an ONNX file of others, or "bicubic", as for `Upscaler.load`.
+        hr_dir: The folder whose pictures are scored, without those of its subfolders.
+        model: A name, a model file, a foreign ONNX file, or "bicubic", as for `Upscaler.load`.
         scale: The factor between LR and HR.
         protocol: One or more names from `PROTOCOLS`.
         metrics: Names from `METRICS`; PSNR and SSIM are always measured.
-        lpips_weights: File of weights, as for `Lpips`, where `metrics` has "lpips".
-        lr_dir: LR pictures, matched by name ("babyx2.png" and "baby_LR.png" are those of
-            "baby.png" at x2); by default `degrade` makes them.
-        options: The settings by which the network is run; by default in fp32, in which the figures
-            are the same on any machine.
-        max_pixels: The largest picture that is read.
-        on_progress: Told of the pictures that are scored, and of all of them.
-        **settings: The same as `options`, one by one.
+        lpips_weights: File of weights, as for `Lpips`, if `metrics` has "lpips".
+        lr_dir: The folder of LR pictures, matched by name ("babyx2.png" and "baby_LR.png" belong to
+            "baby.png" at x2); by default, `degrade` makes LR.
+        options: The settings by which the network is run; by default fp32, in which the scores are
+            the same on any machine.
+        max_pixels: The most pixels of a picture.
+        on_progress: Told of the number of pictures scored, and of all pictures.
+        **settings: Single fields of `options`, by keyword.
 
     Raises:
-        UsageError: An unknown protocol or metric.
+        UsageError: A protocol or metric is unknown, or LPIPS lacks its weights.
         ModelFileError: The weights of LPIPS cannot be used.
-        DataError: No pictures, or an LR picture that is missing or does not fit its HR picture.
-        ImageReadError: A picture that cannot be read; a mean over the others would mislead.
-        ModelNotFoundError: No such model at this scale.
+        DataError: There are no pictures, or an LR picture is missing or does not fit its HR.
+        ImageReadError: A picture cannot be read; a mean over the others would mislead.
+        ModelNotFoundError: There is no such model at this scale.
     """
     protocols = find_protocols(protocol)
     judge = Judge(metrics, lpips_weights=lpips_weights)
@@ -135,14 +135,14 @@ def compare_files(
     Args:
         sr_path: The picture to judge.
         hr_path: The true picture; cropped to a multiple of `scale` if SR has that size.
-        scale: Sets the border that is left out.
+        scale: The scale, which sets the border that is left out.
         protocol: One or more names from `PROTOCOLS`.
-        max_pixels: The largest picture that is read.
+        max_pixels: The most pixels of a picture.
 
     Raises:
-        UsageError: An unknown protocol.
-        ImageReadError: One of them cannot be read.
-        DataError: The two cannot be compared.
+        UsageError: A protocol is unknown.
+        ImageReadError: A picture cannot be read.
+        DataError: The pictures cannot be compared.
     """
     protocols = find_protocols(protocol)
     sr = read_picture(sr_path, max_pixels=max_pixels).pixels
@@ -160,10 +160,10 @@ def compare_files(
 
 
 def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
-    """Look one or more names up, in order, each once.
+    """Look up one or more protocols by name, in order and without repeats.
 
     Raises:
-        UsageError: An unknown name; the message lists the known ones.
+        UsageError: A name is unknown, or none is given; the message lists the known ones.
     """
     names = [names] if isinstance(names, str) else names
     unknown = [name for name in names if name not in PROTOCOLS]
@@ -176,10 +176,10 @@ def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
 def score(
     sr: NDArray[Any], hr: NDArray[Any], *, protocols: Sequence[Protocol], scale: int, name: str
 ) -> dict[str, Scores]:
-    """Score a picture under each protocol; `name` is what an error calls it.
+    """Score a picture under each protocol; `name` is its name in errors.
 
     Raises:
-        DataError: Pictures that cannot be compared, or that are too small for a protocol.
+        DataError: The pictures cannot be compared, or are too small for a protocol.
     """
     try:
         return {
@@ -196,10 +196,10 @@ def score(
 def load_judged(
     model: str, *, scale: int, options: EngineOptions
 ) -> tuple[ScaleUpscaler, ModelReport]:
-    """Load the model that is judged, and describe it for the report.
+    """Load the model to judge, and describe it for the report.
 
     Raises:
-        ModelNotFoundError: No such model at this scale.
+        ModelNotFoundError: There is no such model at this scale.
     """
     if model == BICUBIC:
         bicubic = Bicubic(scale, consistent=options.consistent)
@@ -238,8 +238,8 @@ def list_pictures(folder: Path) -> list[Path]:
     """List the pictures of a folder by name, in order.
 
     Raises:
-        DataError: It is no folder, or holds none.
-        ImageReadError: It may not be listed.
+        DataError: `folder` is not a folder, or holds no pictures.
+        ImageReadError: The folder cannot be listed.
     """
     if not is_folder(folder):
         what = "is a file" if lexists(folder) else "no such folder"
@@ -253,7 +253,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def _stem(path: Path, scale: int) -> str:
-    """Strip what benchmark archives add: "babyx2" and "baby_SRF_2_LR" are both "baby" at x2."""
+    """Strip suffixes of benchmark archives: "babyx2" and "baby_SRF_2_LR" are both "baby" at x2."""
     stem = re.sub(r"[_-](LR|HR)(_bicubic)?$", "", path.stem, flags=re.IGNORECASE)
     stem = re.sub(rf"[_-]SRF[_-]{scale}$", "", stem, flags=re.IGNORECASE)
     return re.sub(rf"[_-]?x{scale}$", "", stem, flags=re.IGNORECASE) or path.stem
@@ -283,7 +283,7 @@ def _pairs(hr_dir: Path, lr_dir: Path | None, scale: int) -> list[tuple[Path, Pa
 def _read_pair(
     hr_path: Path, lr_path: Path | None, *, scale: int, max_pixels: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give HR, cropped to a multiple of the scale, and its LR, (H, W, C) both."""
+    """Return HR, cropped to a multiple of the scale, and its LR, which is read or made."""
     hr = cropped_hr(read_picture(hr_path, max_pixels=max_pixels).pixels, scale, path=hr_path)
     if lr_path is None:
         return hr, degrade(hr, scale=scale)
@@ -305,7 +305,7 @@ def cropped_hr(pixels: NDArray[Any], scale: int, *, path: Path) -> NDArray[Any]:
     """Crop an original to a multiple of the scale.
 
     Raises:
-        DataError: Nothing of it would be left.
+        DataError: Nothing would be left.
     """
     try:
         return cropped_to_multiple(pixels, scale)

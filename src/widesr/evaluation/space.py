@@ -1,11 +1,11 @@
 """Judges several samples of each picture together, as the challenge on the SR space does.
 
-The score says how much nearer the best sample at each pixel is to the truth than the best sample
-of all: 0 for samples that are alike. Noise scores too, so the report has LPIPS beside it, and what
-noise of the same strength around the mean of the samples gets.
+The score says how much nearer to the truth the samples come if the best one is taken at each pixel,
+compared with the best single sample; it is 0 for samples that are alike. Noise scores too, so the
+report also has LPIPS, and the score of equally strong noise around the mean of the samples.
 
 Source: Lugmayr et al., "NTIRE 2021 learning the super-resolution space challenge";
-andreas128/NTIRE21_Learning_SR_Space, measure.py at 6d00cd1. There LPIPS looks with AlexNet.
+andreas128/NTIRE21_Learning_SR_Space, measure.py at 6d00cd1. There, LPIPS uses AlexNet.
 """
 
 from collections.abc import Callable
@@ -28,22 +28,22 @@ from widesr.system.progress import ignore
 from widesr.upscaling.upscaler import Upscaler
 
 _MULTIPLE = 8
-"""To a multiple of which the challenge crops the originals."""
+"""The challenge crops the originals to a multiple of this many pixels."""
 
 
 class SamplesScore(Frozen):
     """The score of several samples of one picture, or the mean over pictures."""
 
     score: float
-    """100 (best - locally best) / best, by LPIPS; higher is more of the space."""
+    """100 (best - locally best) / best, by LPIPS; higher covers more of the space."""
     lpips_mean: float
-    """Over the samples, lower is better."""
+    """The mean over the samples; lower is better."""
     lpips_best: float
     lr_psnr_mean: float
-    """dB, of the samples shrunk against the original shrunk."""
+    """dB, of the shrunk samples against the shrunk original."""
     lr_psnr_worst: float
     noise_score: float
-    """The score that noise gets which varies about the mean of the samples as they do."""
+    """The score of noise that varies around the mean of the samples as much as they do."""
     noise_lpips: float
 
 
@@ -56,7 +56,7 @@ class SamplesReport(Frozen):
     scale: int
     samples: int
     network: str
-    """The one that LPIPS looked with, such as "lpips-squeeze"."""
+    """The network of LPIPS, such as "lpips-squeeze"."""
     weights_sha256: str
     pictures: dict[str, SamplesScore]
     """Scores by the file name of the original."""
@@ -73,25 +73,25 @@ def evaluate_samples(
     max_pixels: int = MAX_PIXELS,
     on_picture: Callable[[str], None] = ignore,
 ) -> SamplesReport:
-    """Judge samples in the challenge's layout, or those that a model makes.
+    """Judge samples from a folder in the challenge's layout, or samples that a model makes.
 
     Args:
-        hr_dir: The originals.
-        made: A folder, where samples 0, 1, ... of the first original by name are
-            `000000_sample00000.png`, `000000_sample00001.png`, ...; or `NAME_sample00000.png`, ...
-            after NAME.png. Or what `load_sampler` gave: it makes them of the originals, shrunk, by
-            seeds from 0.
+        hr_dir: The folder of originals.
+        made: A folder of samples or a model. In a folder, samples 0, 1, ... of the first original
+            by name are `000000_sample00000.png`, `000000_sample00001.png`, ...; or those of
+            NAME.png are `NAME_sample00000.png`, .... A model from `load_sampler` makes samples from
+            the shrunk originals, with seeds from 0.
         scale: The factor between LR and HR.
         samples: The number of samples of each picture, 2 or more.
         lpips_weights: File of weights, as for `Lpips`.
-        max_pixels: The largest picture that is read.
-        on_picture: Told of every original when its samples are judged.
+        max_pixels: The most pixels of a picture.
+        on_picture: Told the name of each original whose samples are judged.
 
     Raises:
         UsageError: Fewer than two samples, no weights, or a model of another scale.
-        DataError: A sample that is missing, or of another size than its original.
+        DataError: A sample is missing, or differs from its original in size or type.
         ModelFileError: The weights cannot be used.
-        ImageReadError: A picture that cannot be read.
+        ImageReadError: A picture cannot be read.
     """
     if samples < 2:
         raise UsageError(f"expected at least 2 samples of each picture, got {samples}")
@@ -148,8 +148,8 @@ def judge_samples(
 ) -> SamplesScore:
     """Judge samples of one picture, all (H, W, C) of one type, H and W multiples of `scale`.
 
-    LPIPS sees them cropped to a multiple of 8, as in the challenge. LR-PSNR sees the whole
-    samples: at the borders of a crop, a picture does not shrink to its input any more.
+    LPIPS compares them cropped to a multiple of 8, as in the challenge, and of `scale`. LR-PSNR
+    compares them uncropped: a cropped picture no longer shrinks to its input at the new borders.
 
     Raises:
         ShapeError: The pictures are too small, or not of one size.
@@ -208,7 +208,7 @@ def _sample(
     """Read a sample.
 
     Raises:
-        DataError: It is of another size than its original.
+        DataError: The sample differs from its original in size or type.
     """
     sr = read_picture(path, max_pixels=max_pixels).pixels
     whole = tuple(side - side % scale for side in hr.shape[:2])
@@ -224,7 +224,7 @@ def _samples_of(hr_paths: list[Path], sr_dir: Path, samples: int) -> list[list[P
     """Find the samples of each original.
 
     Raises:
-        DataError: One is missing.
+        DataError: A sample is missing.
     """
     found = []
     for number, hr_path in enumerate(hr_paths):

@@ -1,1 +1,1 @@
-"""Finds what is fastest on this machine, and what each precision costs a model."""
+"""Finds the fastest settings on this machine, and the quality that each precision costs a model."""

@@ -35,29 +35,31 @@ PROTOCOL = PROTOCOLS["benchmark-y"]
 """The protocol by which losses are measured."""
 
 _MOST = 100
-"""Photographs that ranges are found on; more change nothing."""
+"""Largest number of photographs on which ranges are found; more change nothing."""
 _SIDE = 256
-"""The side of the middle of a photograph that is taken, in LR pixels."""
+"""Side of the middle part that is taken of a photograph, in LR pixels."""
 _JUDGED = 24
-"""Photographs, of those for ranges, that show which convolutions int8 spoils."""
+"""Largest number of photographs, of those for ranges, to find the convolutions that int8 spoils."""
 _NO_ERROR = 100.0
-"""PSNR in dB, above which nothing differs that 8 bits can show."""
+"""PSNR in dB above which there is no difference that 8 bits can show."""
 _HELD_OUT = 10
-"""Photographs that losses are measured on, where no list names them; a quarter of few."""
+"""Largest number of photographs on which losses are measured if no list names them; of few
+photographs, a quarter is taken."""
 
 
 def split_photographs(folder: Path, *, listed: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Split the pictures of a folder, and of those in it, into (for ranges, for losses).
+    """Split the pictures of a folder and its subfolders into (for ranges, for losses).
 
     Args:
         folder: A folder of HR photographs.
-        listed: A text file with the file names of those for losses, one a line, folders before
-            them passed over, as lines that begin with "#"; None: those whose names have the least
-            SHA-256.
+        listed: A text file with the file names of the pictures for losses, one per line; folders
+            before the names, and lines that begin with "#", are ignored. None takes the pictures
+            whose names have the least SHA-256.
 
     Raises:
-        DataError: No such folder or list, a listed picture that is not there, or too few.
-        ImageReadError: A folder that may not be listed.
+        DataError: The folder or list does not exist, a listed picture is not in the folder, or
+            there are too few pictures.
+        ImageReadError: A folder cannot be listed.
     """
     if not is_folder(folder):
         raise DataError(f"{folder}: no such folder; expected a folder of HR photographs")
@@ -92,12 +94,13 @@ def calibrate(
     """Find the ranges of a model's convolutions, and what bf16, fp16 and int8 cost it.
 
     The loss in a precision that is not measured, or that this CPU does not have, stays as it was on
-    the card. Where int8 is measured, new ranges are found; the old ones and their loss go.
+    the card. If int8 is measured, new ranges replace the old ones and their loss.
 
     Args:
-        model: A model that `find_model` gave, with a card.
-        photographs: HR, for the ranges.
-        held_out: Others, for the losses: PSNR-Y against fp32's, each upscaled whole.
+        model: A model from `find_model`, with a card.
+        photographs: HR photographs for the ranges.
+        held_out: Other HR photographs for the losses: each is upscaled whole, and its PSNR-Y is
+            compared with that in fp32.
         backend: The runtime that computes in these precisions.
         precision: The precision whose loss is measured; "auto" measures all that this CPU has.
         threads: Threads of the runtimes; None is one per CPU that this process may use.
@@ -107,10 +110,10 @@ def calibrate(
         The model's card with both, for `write_card`.
 
     Raises:
-        DataError: A picture that is too small, is of one colour, or has 16 bits.
-        ImageReadError: One that cannot be read.
+        DataError: A picture is too small, has one colour only, or has 16 bits.
+        ImageReadError: A picture cannot be read.
         MissingExtraError: OpenVINO is not installed.
-        UsageError: The loss in fp32 was asked for, or in what this CPU does not have.
+        UsageError: The precision is fp32, or this CPU does not have it.
     """
     if precision == "fp32":
         raise UsageError("fp32 is what the others are compared with; give another precision")
@@ -155,16 +158,17 @@ def _find_ranges(
 
 
 def _evenly(photographs: Sequence[Path], n: int) -> Sequence[Path]:
-    """Choose `n` photographs from all over a list, or all of a shorter one."""
+    """Choose `n` evenly spaced photographs of a list, or all of a shorter one."""
     return photographs[:: max(1, len(photographs) // n)][:n]
 
 
 def _spared(
     model: ModelFile, photographs: Sequence[Path], settings: dict[str, dict[str, Any]]
 ) -> ModelCard:
-    """Take the ranges of those convolutions off the card that int8 spoils: fp32 computes them.
+    """Take the ranges of convolutions that int8 spoils off the card, so that fp32 computes them.
 
-    The one that costs most goes first, until no photograph loses more than a model may.
+    The costliest convolution is taken off first, and so on until no photograph loses more than a
+    model may.
     """
     pairs = [_middle(*_pair(path, model.card)) for path in _evenly(photographs, _JUDGED)]
 
@@ -188,7 +192,7 @@ def _spared(
 
 
 def _upscaler(model: ModelFile, settings: dict[str, Any]) -> Upscaler:
-    """Load a model in a precision, whatever its card says that this costs."""
+    """Load a model in a precision, regardless of the loss that its card states."""
     bare = model.card.model_copy(update={"losses": ()})
     return Upscaler(load_engine(ModelFile(model.path, bare), **settings), card=bare)
 
@@ -255,7 +259,7 @@ def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.ui
 def _middle(
     lr: NDArray[np.uint8], hr: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cut the middle of a photograph out, of LR and of HR."""
+    """Crop LR and HR of a photograph to its middle."""
     top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
     scale = hr.shape[0] // lr.shape[0]
     inside = np.s_[top * scale : (top + _SIDE) * scale, left * scale : (left + _SIDE) * scale]
@@ -263,7 +267,7 @@ def _middle(
 
 
 def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:
-    """Cut the middle of a picture out as networks take it, with channels of noise if they do."""
+    """Crop a picture to its middle as a network's input, with `noise` channels of noise."""
     middle, _ = _middle(lr, lr)
     beside = noise_rows(*middle.shape[:2], channels=noise, seed=0).whole() if noise else None
     return to_network(middle, beside)

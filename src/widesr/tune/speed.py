@@ -29,9 +29,9 @@ from widesr.system.progress import OnNotice, ignore
 from widesr.system.threads import in_threads
 
 _SIDE = 256
-"""LR pixels of the core that back ends are compared on."""
+"""Side of the tile's core on which back ends are compared, in LR pixels."""
 _TILES = (96, 128, 192, 256, 384, 512)
-"""Sides that are tried, LR pixels; `Upscaler` takes the best, or what its memory allows."""
+"""Tile sides to try, in LR pixels; `Upscaler` takes the best, or what its memory allows."""
 _ROUNDS = 5
 _PATIENCE = 20.0
 """Seconds for each of the two comparisons; at least one round is made."""
@@ -42,7 +42,7 @@ class _Frozen(BaseModel):
 
 
 class Speed(_Frozen):
-    """One way to compute, or one size of tile."""
+    """The speed of one way to compute, or of one size of tile."""
 
     backend: str
     precision: str
@@ -51,7 +51,7 @@ class Speed(_Frozen):
     seconds_per_megapixel: float
     """The time for a megapixel of output."""
     share_of_peak: float
-    """The share of the fastest matrix product in this precision; work on halos does not count."""
+    """The speed as a share of the fastest matrix product's in this precision, halos not counted."""
 
 
 class Bench(_Frozen):
@@ -65,11 +65,11 @@ class Bench(_Frozen):
     backends: list[Speed]
     """The fastest first."""
     tiles: list[Speed]
-    """The same of the fastest runtime that costs no quality, by tiles."""
+    """The speeds of the fastest runtime that costs no quality, by tile; the fastest first."""
 
     @property
     def best(self) -> Best:
-        """The settings to take, for `keep_best`."""
+        """The fastest settings, for `keep_best`."""
         first = self.tiles[0]
         return Best.model_validate(first.model_dump(include={"backend", "precision", "tile"}))
 
@@ -91,7 +91,7 @@ def bench(
     """Measure a model on this machine, for about a minute.
 
     Args:
-        model: A model that `find_model` gave; one with tiles.
+        model: A model from `find_model` that runs in tiles.
         backend: The runtime to measure; "auto" measures all.
         precision: The precision to measure; "auto" measures all.
         threads: Threads of the runtimes; None is one per CPU that this process may use.
@@ -146,13 +146,13 @@ def bench(
 
 
 def _choices(model: ModelFile, backend: Backend, precision: Precision) -> list[Choice]:
-    """List the back ends and precisions asked for in which this CPU can compute a model."""
+    """List the requested runtimes and precisions in which this machine's CPU can run a model."""
     found = [
         each
         for each in _all_choices(model)
         if backend in ("auto", each.backend) and precision in ("auto", each.precision)
     ]
-    return found or [choose(backend=backend, precision=precision)]  # which raises the reason
+    return found or [choose(backend=backend, precision=precision)]  # the error says why
 
 
 def _all_choices(model: ModelFile) -> list[Choice]:
@@ -169,7 +169,7 @@ def _all_choices(model: ModelFile) -> list[Choice]:
 
 
 def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
-    """Measure the seconds for a tile: the middle of rounds in which all take turns."""
+    """Measure each contender's seconds for a tile: the median of rounds in which all take turns."""
     pictures = [_noise(each) for each in contenders]
     for each, lr in zip(contenders, pictures, strict=True):
         _run(each.engine, lr)  # the first run prepares
@@ -186,14 +186,14 @@ def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
 
 
 def _run(engine: Engine, lr: NDArray[np.float32]) -> None:
-    """Compute one tile in each stream, at once."""
+    """Compute one tile in each stream, all at once."""
     streams = engine.streams
     for _ in in_threads([lr] * streams, engine.run, threads=streams):
         pass
 
 
 def _noise(contender: _Contender) -> NDArray[np.float32]:
-    """Draw what is read for a tile from the middle of a picture."""
+    """Draw random input for a tile with its whole halo, as in the middle of a picture."""
     side = contender.tile + 2 * contender.engine.receptive_radius
     channels = 3 + noise_channels(contender.engine)
     return np.random.default_rng(0).random((1, channels, side, side), np.float32)

@@ -11,7 +11,7 @@ from widesr.errors import DataError
 
 
 class _Read(BaseModel):
-    """A part of a COCO file; keys that nothing here needs are passed over."""
+    """A part of a COCO file; keys that are not needed here are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -40,9 +40,9 @@ class Box(_Read):
     bbox: tuple[float, float, float, float]
     """Left, top, width and height, in pixels."""
     area: float
-    """Pixels of the object: COCO calls it small below 32 x 32, large from 96 x 96."""
+    """Area of the object in pixels: COCO calls it small below 32 x 32, large from 96 x 96."""
     iscrowd: int = 0
-    """1 for a group that no single box is asked of."""
+    """1 for a group of objects, which need not be found one by one."""
 
 
 class TrueBoxes(_Read):
@@ -55,7 +55,7 @@ class TrueBoxes(_Read):
 
 @dataclass(frozen=True)
 class Detections:
-    """The boxes that a detector found in one picture, in no order."""
+    """The boxes that a detector found in one picture, in no particular order."""
 
     boxes: NDArray[np.float64]
     """Left, top, width and height, in pixels of the picture, (n, 4)."""
@@ -65,7 +65,7 @@ class Detections:
     """Number of the detector's class, from 0, (n,)."""
 
     def times(self, factor: float) -> "Detections":
-        """Return the boxes in a picture that is `factor` times as large."""
+        """Scale the boxes to a picture that is `factor` times as large."""
         return Detections(self.boxes * factor, self.scores, self.labels)
 
 
@@ -73,7 +73,8 @@ def read_boxes(path: Path) -> TrueBoxes:
     """Read a COCO file of instances.
 
     Raises:
-        DataError: It cannot be read, is not in COCO's format, or names what it does not have.
+        DataError: The file cannot be read or is not in COCO's format, or a box belongs to an image
+            or a category that the file does not list.
     """
     try:
         true = TrueBoxes.model_validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Runs object detectors of other makers: YOLOX and YuNet, as their ONNX files are published."""
+"""Runs object detectors by other authors, YOLOX and YuNet, from the ONNX files as published."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,9 +12,10 @@ from widesr.evaluation.detection.boxes import Detections
 from widesr.system.files import sha256_of
 
 LOWEST_SCORE = 0.01
-"""Below it nothing is kept: average precision reads long lists, as YOLOX's own evaluation."""
+"""Lowest score of a box that is kept; average precision needs long lists, as YOLOX's evaluation
+does."""
 _STRIDES = (8, 16, 32)
-"""Input pixels per place of the three grids that both detectors answer on."""
+"""Input pixels per place, along each axis, of the three grids that both detectors output."""
 
 
 class Detector(Protocol):
@@ -31,10 +32,10 @@ class Detector(Protocol):
 
 
 def load_detector(path: Path, *, threads: int) -> Detector:
-    """Load a detector, and see by its outputs of which kind it is.
+    """Load a detector, and recognise its kind by its outputs.
 
     Raises:
-        ModelFileError: The runtime refuses the file, or it is of no kind known here.
+        ModelFileError: The runtime refuses the file, or the kind of detector is unknown.
     """
     graph = Graph(path, threads=threads)
     sha256 = sha256_of(path)
@@ -53,7 +54,7 @@ def load_detector(path: Path, *, threads: int) -> Detector:
 
 
 class Yolox:
-    """YOLOX without its decoding in the graph, such as yolox_nano: BGR in 0..255, padded by 114.
+    """YOLOX with its decoding not in the graph, such as yolox_nano: BGR in 0..255, padded with 114.
 
     Source: Megvii-BaseDetection/YOLOX, yolox/data/data_augment.py and yolox/utils/boxes.py.
     """
@@ -81,7 +82,7 @@ class Yolox:
 
 
 class YuNet:
-    """OpenCV's detector of faces, by its ONNX: BGR in 0..255, zeros up to a multiple of 32.
+    """OpenCV's face detector from its ONNX file: BGR in 0..255, zero-padded to a multiple of 32.
 
     Source: opencv/opencv, modules/objdetect/src/face_detect.cpp.
     """
@@ -109,9 +110,9 @@ class YuNet:
 
 
 def bilinear(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize (H, W, C) to (height, width) by two lines a side, as detectors were trained with.
+    """Resize (H, W, C) to (height, width) bilinearly, as in the training of the detectors.
 
-    Nothing is averaged when it shrinks. Source: OpenCV's `resize` with `INTER_LINEAR`.
+    Shrinking is not antialiased. Source: OpenCV's `resize` with `INTER_LINEAR`.
     """
     out = pixels.astype(np.float32)
     for axis, n_out in enumerate(size):
@@ -150,7 +151,7 @@ def _decoded(
 def suppressed(
     boxes: NDArray[np.float64], scores: NDArray[np.float64], labels: NDArray[Any], *, overlap: float
 ) -> Detections:
-    """Keep of each object the box with the highest score, and leave out what overlaps it."""
+    """Keep the box with the highest score, drop those of its class that overlap it, and repeat."""
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= LOWEST_SCORE]
     kept: list[int] = []

@@ -25,11 +25,11 @@ from widesr.system.progress import OnProgress, ignore
 from widesr.upscaling.base import ScaleUpscaler
 
 ORIGINAL, SHRUNK = "original", "shrunk"
-"""The bounds: the picture that was shrunk, and the small one as it is."""
+"""Names of the bounds: the original picture, and the shrunk one as it is."""
 
 
 class Interval(Frozen):
-    """A number, and the middle 95 % of what other draws of the pictures give."""
+    """A number, and the middle 95 % of its values over random draws of the pictures."""
 
     value: float
     low: float
@@ -37,14 +37,14 @@ class Interval(Frozen):
 
 
 class Judged(Frozen):
-    """The findings of the detector in one kind of picture."""
+    """The results of the detector on one kind of picture."""
 
     name: str
     """"original", "shrunk", "bicubic", or the model's name."""
     measures: dict[str, Interval]
     """Intervals by the name of the number, as in `precision.Measures`."""
     over_bicubic: dict[str, Interval]
-    """The same less bicubic's, on the same draws of pictures."""
+    """Differences from bicubic's numbers, on the same draws of pictures."""
     boxes: int
     """Boxes found with at least `min_score`."""
 
@@ -63,16 +63,16 @@ class DetectionReport(Frozen):
     min_score: float
     """The lowest score that counts for recall and hallucinated boxes."""
     resamples: int
-    """Draws of pictures that the intervals come from; they are the same in each run."""
+    """Number of draws of pictures for the intervals; the draws are the same in each run."""
     pictures: int
     true_boxes: int
     small_boxes: int
     judged: list[Judged]
-    """The bounds, bicubic, the model that it was held against, and the model, last."""
+    """The bounds, bicubic, the model in `against` if there is one, and last the judged model."""
     against: str | None = None
-    """Name of the model that it was held against."""
+    """Name of the model that the judged one is compared with."""
     over_against: dict[str, Interval] | None = None
-    """The model's numbers less those of that one, on the same draws of pictures."""
+    """Differences from the numbers of the model in `against`, on the same draws of pictures."""
     date: str
     """ISO 8601, UTC."""
     versions: dict[str, str]
@@ -94,29 +94,29 @@ def evaluate_detection(
     on_progress: OnProgress = ignore,
     **settings: Unpack[EngineSettings],
 ) -> DetectionReport:
-    """Shrink pictures, enlarge them by bicubic and by a model, and let a detector look at all.
+    """Shrink pictures, enlarge them by bicubic and by a model, and run a detector on all of them.
 
     Args:
-        hr_dir: The pictures that `boxes` names; others are passed over.
+        hr_dir: The folder of the pictures that `boxes` names; other files are ignored.
         detector: An ONNX file of YOLOX or YuNet.
         boxes: The true boxes, in COCO's format; the detector's classes are its categories in the
             order of their ids.
         model: A name or a path, as for `Upscaler.load`, or "bicubic".
         scale: The factor between LR and HR.
-        against: A second model, which the first is compared with picture by picture.
+        against: A second model to compare the first with, on the same pictures.
         min_score: The lowest score that counts for recall and hallucinated boxes.
-        resamples: Draws of pictures for the intervals.
+        resamples: Number of draws of pictures for the intervals.
         options: The settings by which the network is run; by default in fp32.
-        max_pixels: The largest picture that is read.
-        on_progress: Told of the pictures that are done, and of all of them.
-        **settings: The same as `options`, one by one.
+        max_pixels: The most pixels of a picture.
+        on_progress: Told of the number of pictures done, and of all pictures.
+        **settings: Single fields of `options`, by keyword.
 
     Raises:
-        DataError: The boxes or the pictures are not as the other needs them.
+        DataError: The boxes cannot be used, or do not fit the pictures or the detector.
         ImageReadError: A picture cannot be read.
         MissingExtraError: pycocotools is not installed.
-        ModelFileError: The detector is of no kind known here.
-        ModelNotFoundError: No such model at this scale.
+        ModelFileError: The detector cannot be loaded, or its kind is unknown.
+        ModelNotFoundError: There is no such model at this scale.
         UsageError: `min_score` is not between 0 and 1, or `resamples` is not positive.
     """
     if not 0 < min_score <= 1:
@@ -195,7 +195,7 @@ def _find_all(
     max_pixels: int,
     on_progress: OnProgress,
 ) -> dict[str, dict[int, Detections]]:
-    """Let the detector look at each kind of picture; boxes in HR pixels, by the picture's id."""
+    """Run the detector on each kind of picture; return boxes in HR pixels, by the picture's id."""
     found: dict[str, dict[int, Detections]] = {name: {} for name in (ORIGINAL, SHRUNK, *upscalers)}
     for done, each in enumerate(true.images, start=1):
         path = hr_dir / each.file_name
@@ -216,12 +216,12 @@ def _find_all(
 
 
 def _rgb8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Bring a picture to what detectors take, uint8 RGB, (H, W, 3)."""
+    """Convert a picture to the detectors' input, uint8 RGB, (H, W, 3)."""
     return in_8_bits(pixels if pixels.shape[2] == 3 else np.repeat(pixels[..., :1], 3, axis=2))
 
 
 def _draws(matches: Mapping[str, Matches], resamples: int) -> dict[str, NDArray[np.float64]]:
-    """Measure all pictures, in the first row, and the same random draws of them for each kind."""
+    """Measure all pictures (the first row) and random draws of them, the same for each kind."""
     random = np.random.default_rng(0)
     n = next(iter(matches.values())).n_pictures
     picks = [None, *(random.integers(0, n, n) for _ in range(resamples))]
@@ -231,7 +231,7 @@ def _draws(matches: Mapping[str, Matches], resamples: int) -> dict[str, NDArray[
 
 
 def _intervals(draws: NDArray[np.float64]) -> dict[str, Interval]:
-    """Sum up draws, (1 + resamples, numbers), by the names of the numbers."""
+    """Summarise draws, (1 + resamples, numbers), as intervals by the names of the numbers."""
     intervals = {}
     for name, column in zip(Measures._fields, draws.T, strict=True):
         drawn = column[1:][~np.isnan(column[1:])]

@@ -1,7 +1,7 @@
-"""Measures how well found boxes fit the true ones: COCO's average precision, recall, inventions.
+"""Measures how well found boxes fit true ones: COCO's average precision, recall, hallucinations.
 
-pycocotools matches the boxes. What it matched in each picture is added up here, so that pictures
-can be drawn again and again for intervals; of all pictures the numbers are pycocotools' own.
+pycocotools matches the boxes. Its matches in each picture are added up here, so that pictures can
+be redrawn many times for intervals. Over all pictures, the numbers equal those of pycocotools.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from widesr.evaluation.detection.boxes import Detections, TrueBoxes
 AREAS = ("all", "small", "medium", "large")
 _SMALL = 32**2
 _AT_HALF = 0
-"""Place of the overlap of 0.5 among COCO's ten, 0.5 to 0.95."""
+"""Index of the overlap of 0.5 among COCO's ten, 0.5 to 0.95."""
 _MOST = 100
-"""Boxes of one category that count in a picture."""
+"""Largest number of boxes of one category that count in a picture."""
 
 
 class Measures(NamedTuple):
-    """The result of a set of pictures; NaN where no box is of a kind."""
+    """The result for a set of pictures; NaN where there is no true box of a kind."""
 
     ap: float
     """COCO's AP, the mean over overlaps of 0.5 to 0.95."""
@@ -37,7 +37,7 @@ class Measures(NamedTuple):
     small_recall: float
     """Share of small boxes found with at least the lowest score that counts."""
     hallucinated: float
-    """Boxes per picture with such a score where no object of that category is."""
+    """Boxes per picture with such a score where there is no object of their category."""
 
 
 class Matches:
@@ -72,7 +72,7 @@ class Matches:
         self._count(evaluator, min_score)
 
     def _count(self, evaluator: Any, min_score: float) -> None:  # noqa: ANN401 - untyped
-        """Count small boxes, those found of them, and hallucinated boxes, in each picture."""
+        """Count each picture's small boxes, the found ones among them, and hallucinated boxes."""
         self.small = np.zeros(self.n_pictures, int)
         self.small_found = np.zeros(self.n_pictures, int)
         self.hallucinated = np.zeros(self.n_pictures, int)
@@ -92,7 +92,7 @@ class Matches:
                         self.small_found[picture] += bool(match and by[int(match)])
 
     def measures(self, pictures: Sequence[int] | NDArray[np.intp] | None = None) -> Measures:
-        """Measure a set of pictures, by their places in the list; each may be in it again."""
+        """Measure a set of pictures by their indices, which may repeat; None measures all."""
         chosen = np.arange(self.n_pictures) if pictures is None else np.asarray(pictures)
         by_area = [self._precisions(area, chosen) for area in range(len(AREAS))]
         means = [float(np.mean(each)) if each else float("nan") for each in by_area]
@@ -109,15 +109,15 @@ class Matches:
         )
 
     def _precisions(self, area: int, chosen: NDArray[np.intp]) -> list[NDArray[np.float64]]:
-        """Average precisions of the categories that have true boxes of an area, each by overlap."""
+        """List the average precisions by overlap of each category with true boxes of an area."""
         tables = (_precision([areas[area][place] for place in chosen]) for areas in self._cells)
         return [table for table in tables if table is not None]
 
 
 def _precision(entries: Sequence[dict[str, Any] | None]) -> NDArray[np.float64] | None:
-    """Average precision of one category and area at each overlap; None if it has no true box.
+    """Compute average precision by overlap for a category and area; None if it has no true box.
 
-    Source: pycocotools, `COCOeval.accumulate`: 101 recalls, precision made to fall.
+    Source: pycocotools, `COCOeval.accumulate`: 101 recalls, precision made non-increasing.
     """
     there = [entry for entry in entries if entry is not None]
     n_true = sum(int((np.asarray(entry["gtIgnore"]) == 0).sum()) for entry in there)
@@ -131,7 +131,7 @@ def _precision(entries: Sequence[dict[str, Any] | None]) -> NDArray[np.float64] 
     wrong = np.cumsum(~matched & counts, axis=1).astype(float)
     recall, precision = right / n_true, right / (right + wrong + np.spacing(1))
     falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # The last column answers for recalls that are never reached.
+    # The last column stands for recalls that are never reached.
     falling = np.concatenate([falling, np.zeros((len(falling), 1))], axis=1)
     wanted = np.linspace(0, 1, 101)
     at = np.stack([np.searchsorted(each, wanted, side="left") for each in recall])
@@ -140,7 +140,7 @@ def _precision(entries: Sequence[dict[str, Any] | None]) -> NDArray[np.float64] 
 
 
 def _matched(true: TrueBoxes, found: Mapping[int, Detections]) -> Any:  # noqa: ANN401 - untyped
-    """Let pycocotools match the boxes of each picture."""
+    """Match the boxes of each picture by pycocotools."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval

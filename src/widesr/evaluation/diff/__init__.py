@@ -1,5 +1,5 @@
-"""Compares two pictures, in numbers and for eyes.
+"""Compares two pictures, in numbers and visually.
 
 `matching` makes two pictures comparable, `difference` measures, `sheet` draws, and `blink` writes
-what is shown in turn.
+pictures that are shown in turn.
 """

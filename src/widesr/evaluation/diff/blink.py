@@ -1,4 +1,4 @@
-"""Shows pictures in turn for ever: where two differ, the eye sees it move."""
+"""Writes pictures to be shown in turn for ever: where two differ, the eye sees motion."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -17,14 +17,14 @@ FORMATS = (".webp", ".gif")
 """Animated WebP keeps every value; GIF, which more programs show, has 256 colours a frame."""
 
 _SECONDS = Fraction(7, 10)
-"""The time for which each picture is shown."""
+"""The time in seconds for which each picture is shown."""
 
 
 def check_blink_format(path: Path) -> None:
     """Refuse a suffix that is not in `FORMATS`.
 
     Raises:
-        ImageFormatError: It is not.
+        ImageFormatError: The suffix is none of these.
     """
     if path.suffix.lower() not in FORMATS:
         found = repr(path.suffix) if path.suffix else "a name without suffix"
@@ -36,16 +36,16 @@ def check_blink_format(path: Path) -> None:
 def write_blinking(
     path: Path, frames: Sequence[NDArray[np.uint8]], *, overwrite: bool = False
 ) -> None:
-    """Write the whole file or none.
+    """Write frames as an endless animation, the whole file or none.
 
     Args:
         path: The file to write; its suffix decides the format.
-        frames: All of one size, sRGB, (H, W, 3).
-        overwrite: Replace a file that is there.
+        frames: Frames of one size, sRGB, (H, W, 3).
+        overwrite: True to replace an existing file.
 
     Raises:
-        ImageFormatError: Neither WebP nor GIF, or frames too large for it.
-        OutputExistsError: `path` is there, and `overwrite` is not set.
+        ImageFormatError: The format is neither WebP nor GIF, or the frames are too large for it.
+        OutputExistsError: `path` exists, and `overwrite` is not set.
         ImageWriteError: The folder is missing, full, or takes no file.
     """
     check_blink_format(path)

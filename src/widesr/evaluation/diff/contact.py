@@ -1,4 +1,4 @@
-"""Puts one place of a picture, as several models make it, side by side on one sheet."""
+"""Draws one place of a picture, upscaled by several models, side by side on one sheet."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -18,7 +18,7 @@ _COLUMNS = 3
 def most_detailed(picture: Picture, *, scale: int, side: int) -> Window:
     """Find the window of at most `side` x `side` pixels that loses most when shrunk by `scale`.
 
-    There models have most to do.
+    There, models have the most detail to restore.
     """
     pixels = shown(picture)
     height, width = pixels.shape[:2]
@@ -30,11 +30,11 @@ def most_detailed(picture: Picture, *, scale: int, side: int) -> Window:
 def contact_sheet(
     picture: Picture, panels: Sequence[tuple[str, Picture]], *, window: Window, zoom: int, name: str
 ) -> NDArray[np.uint8]:
-    """Draw the picture whole, its window framed, and beside it what each model makes of that.
+    """Draw the whole picture with its window framed, and beside it the window by each model.
 
     Args:
         picture: The input.
-        panels: A title, and the window upscaled; all of one size.
+        panels: A title and the upscaled window for each model; all windows are of one size.
         window: The place, in pixels of the input.
         zoom: Pixels of the sheet per pixel of a panel; nothing is smoothed.
         name: The picture's name, for its label.

@@ -15,7 +15,7 @@ from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
 _BAND = 256
 """Rows that are compared at once."""
 _CELLS = 2**22
-"""The pixels above which the window is sought in steps of more than one pixel."""
+"""Number of pixels above which the window is searched in steps of more than one pixel."""
 _SSIM_WINDOW = 11
 
 
@@ -29,11 +29,11 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Give its rows and columns."""
+        """The window's rows and columns."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def scaled(self, *, down: int, up: int) -> "Window":
-        """Give the same part of a picture that is shrunk and enlarged by whole numbers."""
+        """Return the same part of the picture after it is shrunk by `down` and enlarged by `up`."""
         left, top, *sides = (n // down * up for n in self)
         width, height = (max(side, up) for side in sides)
         return Window(left, top, width, height)
@@ -44,26 +44,29 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The numbers. Levels are those of 8 bits, of 16 bits a 257th; values are colours and alpha."""
+    """The measured differences, in levels of 8 bits, each of which is 257 levels of 16 bits.
+
+    The values that are compared are colours and alpha.
+    """
 
     greatest: float
     mean: float
     share: float
     """The share of values that differ, from 0 to 1."""
     psnr_y: float
-    """Decibels, protocol benchmark-y but for its border: none is left out, here and below."""
+    """Decibels, by protocol benchmark-y, except that no border is left out, here and below."""
     psnr_rgb: float | None
-    """Protocol basicsr-rgb; None for grey, where `psnr_y` is of grey levels."""
+    """Decibels, by protocol basicsr-rgb; None for grey, where `psnr_y` is of grey levels."""
     ssim_y: float | None
-    """Protocol benchmark-y; None where its window does not fit."""
+    """SSIM by protocol benchmark-y; None if its window does not fit into the pictures."""
     levels: NDArray[np.uint8]
     """(H, W): the greatest difference among a pixel's values, rounded up."""
     white: int
-    """The level that a map is to show as white: 99 of 100 pixels that differ, differ no more."""
+    """Level that a map is to show as white: 99 % of the differing pixels differ by no more."""
 
 
 def measured(a: Picture, b: Picture) -> Difference:
-    """Compare pictures of `matched`."""
+    """Measure how two pictures from `matched` differ."""
     unit = 257 if a.pixels.dtype == np.uint16 else 1
     levels = np.empty((a.height, a.width), np.uint8)
     greatest = total = differing = count = 0
@@ -96,7 +99,7 @@ def _whole(name: str) -> Protocol:
 
 
 def _values(picture: Picture, rows: slice) -> NDArray[np.int32]:
-    """Join the colours, and alpha behind them, of some rows."""
+    """Return the colours of some rows, followed by alpha if there is any."""
     planes = [picture.pixels[rows]]
     if picture.alpha is not None:
         planes.append(picture.alpha[rows, :, np.newaxis])

@@ -1,4 +1,4 @@
-"""Brings two pictures to one size, depth, mode and colour space, to be compared."""
+"""Converts two pictures to one size, depth, mode and colour space for a comparison."""
 
 from dataclasses import replace
 from math import inf, prod, sqrt
@@ -20,10 +20,11 @@ class Matched(NamedTuple):
     """Two pictures brought to one size, depth, mode and colour space."""
 
     a: Picture
-    """Colours over black, where alpha is not opaque; both have alpha then, and else none has."""
+    """If either alpha is not opaque, colours over black with alpha in both pictures; else without
+    alpha in both."""
     b: Picture
     notes: tuple[str, ...]
-    """The changes that were made for it, in words for people."""
+    """The changes that were made to match the pictures, in words for people."""
 
 
 def are_identical(a: Picture, b: Picture) -> bool:
@@ -39,7 +40,7 @@ def _equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 
 def differing_metadata(a: Picture, b: Picture) -> dict[str, str]:
-    """Tell of each block of metadata that differs: "EXIF" to "differs", "only in A", ..."""
+    """Map each block of metadata that differs, such as "EXIF", to "differs", "only in A", ..."""
     blocks = {
         "EXIF": (a.exif, b.exif),
         "XMP": (a.xmp, b.xmp),
@@ -60,12 +61,13 @@ def _dots_per_inch(picture: Picture) -> tuple[int, ...] | None:
 
 
 def matched(a: Picture, b: Picture) -> Matched:
-    """Bring two pictures to what can be compared value by value.
+    """Convert two pictures so that they can be compared value by value.
 
-    Profiles that differ: both are converted to sRGB. Alpha: the colours are laid over black, so
-    that colours and alpha are equal exactly where the pictures look the same over every ground.
-    The smaller is enlarged by `imresize`; if the larger is as large after a crop to multiples of
-    2, 3 or 4, it is cropped, as originals are for scores. 8 bits become 16, grey becomes RGB.
+    If the profiles differ, both pictures are converted to sRGB. Colours with alpha are laid over
+    black, so that colours and alpha are equal exactly where the pictures look the same over every
+    background. The smaller picture is enlarged by `imresize`, unless a crop of the larger to a
+    multiple of 2, 3 or 4, as for scores, makes the sizes equal. If only one of the pictures has 16
+    bits or RGB, 8 bits become 16, and grey becomes RGB.
 
     Raises:
         ShapeError: The aspects differ.
@@ -119,7 +121,7 @@ def _laid_over_black(picture: Picture) -> Picture:
 
 
 def _cropped(picture: Picture, like: Picture, name: str) -> tuple[Picture, str]:
-    """Crop as originals are for scores, if that makes the sizes the same."""
+    """Crop a picture to a multiple of 2, 3 or 4, as for scores, if that makes the sizes equal."""
     height, width = like.height, like.width
     for n in (2, 3, 4):
         whole = tuple(side - side % n for side in (picture.height, picture.width))

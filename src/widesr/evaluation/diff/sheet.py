@@ -1,4 +1,4 @@
-"""Draws two pictures for eyes: whole, where they differ, and one place of them enlarged."""
+"""Draws two pictures for visual comparison: whole, their difference, and one place enlarged."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,15 @@ from widesr.pixels.drawing import enlarged, framed, joined, titled
 from widesr.pixels.resize import imresize
 
 PANEL = 480
-"""Longest side of a picture on the sheet that is shown whole, in pixels."""
+"""Longest side of a picture that the sheet shows whole, in pixels."""
 _SQUARE = 8
-"""Side of the squares that show through where pictures are transparent, in their pixels."""
+"""Side of the squares that show through transparent parts, in pixels of the picture."""
 
 
 def drawn(
     pair: Matched, difference: Difference, *, window: Window, zoom: int, names: tuple[str, str]
 ) -> NDArray[np.uint8]:
-    """Draw both pictures whole and where they differ, and below them the window, enlarged.
+    """Draw both whole pictures and a map of their difference, and below them the enlarged window.
 
     Args:
         pair: The pictures that were compared.
@@ -61,10 +61,10 @@ def drawn(
 def frames(
     pair: Matched, *, window: Window, zoom: int, names: tuple[str, str]
 ) -> list[NDArray[np.uint8]]:
-    """Draw the window of A, and that of B, to be shown in turn; arguments as for `drawn`.
+    """Draw the window of A and that of B, to be shown in turn; the arguments are as for `drawn`.
 
     Returns:
-        Two of one size, sRGB, uint8, (H, W, 3).
+        Two frames of one size, sRGB, uint8, (H, W, 3).
     """
     details = _details(pair, window=window, zoom=zoom)
     return [
@@ -86,7 +86,7 @@ def _details(pair: Matched, *, window: Window, zoom: int) -> list[NDArray[np.uin
 
 
 def shown(picture: Picture) -> NDArray[np.uint8]:
-    """Give a picture as 8-bit sRGB, (H, W, 3), over squares where it is transparent."""
+    """Convert a picture to 8-bit sRGB, (H, W, 3), over squares where it is transparent."""
     picture = adapted(picture, icc="srgb")
     colours = np.broadcast_to(in_8_bits(picture.pixels), (picture.height, picture.width, 3))
     if picture.alpha is None:
@@ -99,7 +99,7 @@ def shown(picture: Picture) -> NDArray[np.uint8]:
 
 
 def _strongest(levels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """Take the maximum of each `step` x `step` square: no single pixel is lost from sight."""
+    """Take the maximum of each `step` x `step` square, so that no single pixel is lost."""
     rows, columns = (np.arange(0, side, step) for side in levels.shape)
     strongest: NDArray[np.uint8] = np.maximum.reduceat(
         np.maximum.reduceat(levels, rows, axis=0), columns, axis=1

@@ -1,1 +1,1 @@
-"""Measures what eyes see: LPIPS against the true picture, NIQE without one; NumPy alone."""
+"""Measures perceptual quality: LPIPS against the true picture, NIQE without one; NumPy alone."""

@@ -18,11 +18,11 @@ Maps = NDArray[np.float32]
 Tensors = dict[str, NDArray[np.float32]]
 
 SMALLEST = 32
-"""The shortest side of a picture of which something is left in the last maps."""
+"""Shortest side of a picture whose last maps are not empty."""
 _MOST_VALUES = 2**22
-"""Values of the windows that are laid out at once: 16 MiB."""
+"""Number of window values that are laid out at once: 16 MiB."""
 _MOST_HEADER = 2**24
-"""Bytes of a header; a longer one is not of such a file."""
+"""Most bytes of a file's header; the files of these networks have shorter ones."""
 
 
 class Convolution(NamedTuple):
@@ -40,7 +40,7 @@ class Fire(NamedTuple):
 
 
 class Pool(NamedTuple):
-    """The maximum over windows; `ceil` keeps a last one that is not full."""
+    """The maximum over windows; `ceil` keeps a last window that is not full."""
 
     size: int
     ceil: bool = False
@@ -98,11 +98,11 @@ AlexNet and VGG16.
 """
 _FIRE = ("squeeze", "expand1x1", "expand3x3")
 _FIRST = {(64, 3, 3, 3): "squeeze", (64, 3, 11, 11): "alex"}
-"""The network by the shape of its first weights; VGG's are told from SqueezeNet's by their keys."""
+"""The network by the shape of its first weights; keys tell VGG from SqueezeNet."""
 
 
 class FeatureNetwork:
-    """Maps of a picture, layer by layer, by a network whose weights lie in a safetensors file."""
+    """A network that computes maps of a picture, with weights from a safetensors file."""
 
     name: str
     """"squeeze", "alex" or "vgg"."""
@@ -113,7 +113,7 @@ class FeatureNetwork:
         """Read the weights and recognise the network.
 
         Raises:
-            ModelFileError: The file cannot be read, or is not of one of these networks.
+            ModelFileError: The file cannot be read, or holds none of these networks.
         """
         try:
             content = path.read_bytes()
@@ -161,7 +161,7 @@ class FeatureNetwork:
 def convolved(
     maps: Maps, weight: NDArray[np.float32], bias: NDArray[np.float32], *, stride: int, pad: int
 ) -> Maps:
-    """Convolve (C, H, W) by weights (N, C, k, k), zeros beyond the border: (N, h, w)."""
+    """Convolve (C, H, W) with weights (N, C, k, k) to (N, h, w), with zeros beyond the border."""
     n, _, side, _ = weight.shape
     flat = weight.reshape(n, -1)
     padded = np.pad(maps, ((0, 0), (pad, pad), (pad, pad)))
@@ -182,7 +182,7 @@ def pooled(maps: Maps, *, size: int, stride: int, ceil: bool) -> Maps:
 
     def count(side: int) -> int:
         full, rest = divmod(side - size, stride)
-        # A window that lies beyond the border altogether does not count.
+        # A window that lies wholly beyond the border does not count.
         return full + 1 + int(ceil and rest > 0 and (full + 1) * stride < side)
 
     height, width = count(maps.shape[1]), count(maps.shape[2])

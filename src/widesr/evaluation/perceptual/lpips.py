@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two pictures are for eyes, by the features of a trained network.
+"""LPIPS: the perceptual distance of two pictures, by the features of a trained network.
 
 Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
 2018; richzhang/PerceptualSimilarity, version 0.1, whose linear heads lie in the package.
@@ -17,7 +17,7 @@ from widesr.errors import ShapeError
 from widesr.evaluation.perceptual.features import SMALLEST, FeatureNetwork, Maps
 
 Features = Sequence[Maps]
-"""The maps of a picture, (C, h, w) of each layer that is compared, each place of length 1."""
+"""The maps of a picture, (C, h, w) for each compared layer; each place is a vector of length 1."""
 
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
@@ -38,7 +38,7 @@ class Lpips:
             weights: Safetensors with torchvision's `features` of SqueezeNet 1.1, AlexNet or VGG16.
 
         Raises:
-            ModelFileError: It is none of them.
+            ModelFileError: The file cannot be read, or holds none of these networks.
         """
         self._network = FeatureNetwork(weights)
         self.name, self.sha256 = f"lpips-{self._network.name}", self._network.sha256
@@ -71,10 +71,10 @@ class Lpips:
         return total
 
     def __call__(self, one: NDArray[Any], other: NDArray[Any]) -> float:
-        """Measure the distance of two pictures; 0 is the same, and 0.7 has little in common.
+        """Measure the distance of two pictures: 0 if equal, 0.7 if they have little in common.
 
         Raises:
-            ShapeError: They differ in shape, or are too small.
+            ShapeError: The pictures differ in shape or type, or are too small.
         """
         if one.shape != other.shape or one.dtype != other.dtype:
             raise ShapeError(

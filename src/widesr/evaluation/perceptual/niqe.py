@@ -1,7 +1,7 @@
 """NIQE: how natural a picture looks, without its original; lower is more natural.
 
 The statistics of 96x96 blocks, at the picture's size and at half of it, are compared with those of
-pristine photographs. It says nothing about truth: invented detail looks natural.
+pristine photographs. NIQE says nothing about truth: invented detail looks natural.
 
 Source: Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2012,
 and the authors' release, whose parameters lie in the package; held to MATLAB's value.
@@ -21,7 +21,7 @@ from widesr.pixels.metrics import luma
 from widesr.pixels.resize import imresize
 
 BLOCK = 96
-"""Side of the blocks, pixels; what is left at the right and below is not looked at."""
+"""Side of the blocks in pixels; incomplete blocks at the right and below are ignored."""
 
 _Values = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def niqe(picture: NDArray[Any]) -> float:
             (H, W), which is taken as luma.
 
     Raises:
-        ShapeError: Fewer than two blocks fit into it, or all but one are flat.
+        ShapeError: Fewer than two blocks fit into the picture, or fewer than two are not flat.
     """
     levels = np.atleast_3d(in_levels(picture))
     y = luma(levels, rounded=True) if levels.shape[2] == 3 else np.floor(levels + 0.5)
@@ -82,7 +82,7 @@ def _pristine() -> _Pristine:
 
 
 def _normalised(y: _Values, window: _Values) -> _Values:
-    """Take the local mean away, and divide by the local deviation: what is left of contrast."""
+    """Normalise the contrast: subtract the local mean, and divide by the local deviation plus 1."""
     mean = _weighed(y, window)
     deviation = np.sqrt(np.abs(_weighed(y**2, window) - mean**2))
     normalised: _Values = (y - mean) / (deviation + 1)
@@ -90,7 +90,7 @@ def _normalised(y: _Values, window: _Values) -> _Values:
 
 
 def _weighed(y: _Values, window: _Values) -> _Values:
-    """Weigh the surroundings of each pixel; beyond the border the edge pixel is repeated."""
+    """Sum the weighted surroundings of each pixel; edge pixels are repeated beyond the border."""
     reach = len(window) // 2
     padded = np.pad(y, reach, mode="edge")
     height, width = y.shape
