@@ -75,7 +75,8 @@ def run_study(
     """Run each cell of a study that is not finished in `out`; resume a cell that was begun.
 
     Each cell has a folder in `out`, which keeps its log, its weights and its outcome. The
-    photographs are loaded once. A run that diverges counts as a result.
+    photographs are loaded once for all cells of the same scale and data. A run that diverges counts
+    as a result.
 
     Args:
         study: The grid.

@@ -25,7 +25,8 @@ class Judgement(NamedTuple):
     """Weighted sum of the terms, as a mean over the share; its gradient reaches SR."""
     terms: dict[str, Tensor]
     """Each term before its weight; the losses and logits (`real` and `fake`) of a discriminator;
-    and the error of the mean `colour`, in levels of 255. All are means over the share."""
+    and the error of the mean `colour`, in levels of 255. Those of a discriminator are means over
+    the whole batch, all others over the share."""
 
 
 class Share(NamedTuple):

@@ -122,8 +122,8 @@ def region_losses(predicted: Predictions, targets: Targets) -> dict[str, Tensor]
 
     Returns:
         `classification`: cross-entropy of the scores less its smallest possible value, summed over
-        places and classes, and divided by the number of objects in the picture. `regression`:
-        smooth L1 of the offsets, divided by the same number.
+        places and classes, and divided by the number of the picture's objects that have targets.
+        `regression`: smooth L1 of the offsets, divided by the same number.
     """
     n_objects = targets.shares.sum(dim=1).clamp(min=1.0)
     entropy = F.binary_cross_entropy(targets.scores, targets.scores, reduction="none")
