@@ -53,6 +53,15 @@ def test_what_is_no_clip_is_refused(films, tmp_path):
         refuse(tmp_path / name)
 
 
+def test_a_clip_that_cannot_be_read_to_its_end_is_refused(tmp_path):
+    path = make_clip(tmp_path / "clip.y4m", frames=40, options="-pix_fmt yuv420p")
+    data = bytearray(path.read_bytes())
+    for frames in (2, 30):  # the head of one of the first frames, and of a later one
+        at = data.replace(b"FRAME", b"Frame", frames).rindex(b"Frame")
+        path.write_bytes(data[:at] + b"?" + data[at + 1 :])
+        refuse(path, "end")
+
+
 def test_an_encrypted_clip_is_refused(films, tmp_path):
     path = tmp_path / "clip.mp4"
     ffmpeg(

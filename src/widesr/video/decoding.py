@@ -2,14 +2,14 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
 from widesr.errors import VideoFormatError, VideoReadError
-from widesr.video.clip import Clip, opened, video_of
+from widesr.video.clip import Clip, opened, packets_in, video_of
 from widesr.video.colour import Plane
 from widesr.video.converting import Beyond, Converter
 from widesr.video.library import load_av
@@ -158,7 +158,7 @@ class Decoder:
         # AVI has no times of display, and those that FFmpeg makes up are in the order of the file.
         has_order_only = self.clip.format == "avi" and self.clip.codec in _REORDERED
         late: int | None = None if has_order_only else 0
-        for packet, is_partial in _packets(container, stream):
+        for packet, is_partial in _packets(packets_in(container, stream, self.clip.path)):
             if has_order_only:
                 packet.pts = packet.dts
             pts = packet.pts
@@ -222,13 +222,13 @@ class Decoder:
         )
 
 
-def _packets(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401 (av's)
+def _packets(packets: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """Give each packet, and say whether MPEG-TS has lost a part of it, or what lay before it.
 
     Where a second stream was joined, time goes back, and nothing is missing.
     """
     held: deque[Any] = deque()
-    for packet in chain(container.demux(stream), [None] * _AHEAD):
+    for packet in chain(packets, [None] * _AHEAD):
         held.append(packet)
         if len(held) <= _AHEAD:
             continue

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from widesr.errors import VideoFormatError
 from widesr.system.files import FileBytes
-from widesr.video.clip import Clip, is_cover, opened
+from widesr.video.clip import Clip, is_cover, opened, packets_in
 from widesr.video.encoding import Encoding
 from widesr.video.library import load_av, reason
 from widesr.video.segments import Packet, stream_header
@@ -187,7 +188,9 @@ class Output:
             raise VideoFormatError(
                 f"{clip.path if clip else 'the frames'}: {_not_held(what, encoding.container)}"
             ) from error
-        self._others = _packets_of(source, list(self._streams)) if source else iter(())
+        self._others = (
+            _packets_of(source, list(self._streams), clip.path) if source and clip else iter(())
+        )
         self._next = next(self._others, None)
         self._number = 0
 
@@ -333,13 +336,13 @@ def _not_held(what: str, container: str) -> str:
     return f"{what} cannot be copied to matroska; convert it, or take it out with ffmpeg first"
 
 
-def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)
+def _packets_of(source: Any, indices: Sequence[int], path: Path) -> Iterator[Any]:  # noqa: ANN401
     """The packets of some streams, in the order of the file."""
     if not indices:
         return
     streams = [source.streams[index] for index in indices]
     decoded_at: dict[int, int] = {}
-    for packet in source.demux(streams):
+    for packet in packets_in(source, streams, path):
         if packet.size == 0 and packet.pts is None and packet.dts is None:
             continue  # FFmpeg's sign that a stream is at its end
         if packet.pts is None and packet.dts is None:
