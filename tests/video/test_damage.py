@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clips import decoded, ffmpeg, frame_times, make_clip
+from clips import decoded, ffmpeg, frame_times, make_clip, packets
 from facts import names, refused
 from widesr import upscale_video
 
@@ -141,6 +141,27 @@ def test_packets_of_a_transport_stream_that_are_missing_are_damage(tmp_path):
     middle = len(data) // 188 // 2 * 188
     clip.write_bytes(data[:middle] + data[middle + 5 * 188 :])
     refuse(clip, "frame")
+
+
+@pytest.mark.parametrize("damage", ["hole", "time"])
+def test_sound_that_cannot_be_copied_is_refused_or_left_out_if_asked(tmp_path, damage):
+    clip = make_clip(tmp_path / "clip.ts", frames=40, sound="aac", options="-c:v mpeg2video -g 1")
+    data = clip.read_bytes()
+    if damage == "time":  # a second recording of sound, whose clock goes back
+        ffmpeg("-i {} -vn -c copy -mpegts_start_pid 257 {}", clip, tmp_path / "sound.ts")
+        clip.write_bytes(data + (tmp_path / "sound.ts").read_bytes())
+    else:
+        blocks = [data[at : at + 188] for at in range(0, len(data), 188)]
+        begin, end = b"\x41\x01", b"\x01\x01"  # the sound's, with and without the start of a packet
+        sound = [n for n, each in enumerate(blocks) if each[1:3] in (begin, end)]
+        blocks[sound[4]] = blocks[sound[4]][:60] + bytes(128)
+        clip.write_bytes(b"".join(blocks))
+    refuse(clip, "stream 1", "audio")
+    out = tmp_path / "out.mkv"
+    result = upscale_video(clip, out, scale=2, model="nearest", damaged="repeat")
+    assert any(names(notice, "stream 1", "left out") for notice in result.notices)
+    assert result.frames == 40
+    assert 0 < len(packets(out, of="a")) < len(packets(clip, of="a"))
 
 
 def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):

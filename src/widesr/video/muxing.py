@@ -15,9 +15,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.errors import VideoFormatError
+from widesr.errors import VideoFormatError, VideoReadError
 from widesr.system.files import FileBytes
 from widesr.video.clip import Clip, is_cover, opened, packets_in
+from widesr.video.decoding import Damaged
 from widesr.video.encoding import Encoding
 from widesr.video.library import load_av, reason
 from widesr.video.segments import Packet, stream_header
@@ -125,18 +126,28 @@ class PartFile:
 class Output:
     """The output of a clip while it is written: the video comes in, the rest is copied."""
 
-    def __init__(self, clip: Clip | None, encoding: Encoding, part: PartFile) -> None:
+    def __init__(
+        self,
+        clip: Clip | None,
+        encoding: Encoding,
+        part: PartFile,
+        *,
+        damaged: Damaged = "refuse",
+    ) -> None:
         """Begin the output.
 
         Args:
             clip: The clip that other streams are copied from; None if there are none.
             encoding: The encoding of the video.
             part: The file that is written.
+            damaged: "refuse" other streams with packets that no file can hold, or leave these out.
 
         Raises:
             VideoFormatError: The container cannot hold one of the streams.
         """
         self._part, self._encoding = part, encoding
+        self._path, self._damaged = clip.path if clip else None, damaged
+        self._faults: list[str] = []
         self._stack = ExitStack()
         self.notices: list[str] = []
         """Sentences on what is not copied as it is."""
@@ -242,7 +253,7 @@ class Output:
     def _new_stream(self, old: Any, clip: Clip) -> Any | None:  # noqa: ANN401 (av's)
         """Add a stream for what is copied of another; None if it is left out."""
         container = self._encoding.container
-        what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
+        what = _named(old)
         refused: Exception | None = None
         if old.type != "data" or container not in _MATROSKA:  # FFmpeg would refuse that too late
             try:
@@ -297,6 +308,10 @@ class Output:
     def finish(self) -> None:
         """Copy what is left of the other streams, and complete the file."""
         self._copy(until=None)
+        if self._faults:
+            n = len(self._faults)
+            told = "its packet is" if n == 1 else f"{n} packets are"
+            self.notices.append(f"{self._faults[0]}; {told} left out")
         for sound in self._sounds.values():
             self._container.mux(list(sound.packets(None)))
         self._container.close()
@@ -320,10 +335,33 @@ class Output:
             stream, sound = (
                 each.get(packet.stream_index) for each in (self._streams, self._sounds)
             )
+            what, seconds = _named(packet.stream), float(packet.dts * packet.time_base)
             for made in sound.packets(packet) if sound else (packet,):
                 made.stream = stream
-                self._container.mux_one(made)
+                self._mux_copy(made, f"{what} is damaged at {seconds:.2f} s")
             self._next = next(self._others, None)
+
+    def _mux_copy(self, packet: Any, fault: str) -> None:  # noqa: ANN401 (av's)
+        """Write a packet of another stream; `fault` says where it is, should it be damaged.
+
+        Raises:
+            VideoReadError: Its time or its content fits in no file.
+        """
+        av = load_av()
+        try:
+            self._container.mux_one(packet)
+        except (av.InvalidDataError, av.ArgumentError) as error:
+            if self._damaged == "refuse":
+                raise VideoReadError(
+                    f"{self._path}: {fault} ({reason(error)}); get a whole copy, or let what "
+                    "cannot be copied be left out",
+                    options=['damaged="repeat"'],
+                ) from error
+            self._faults.append(fault)
+
+
+def _named(stream: Any) -> str:  # noqa: ANN401 (av's)
+    return f"stream {stream.index} ({stream.type} {getattr(stream, 'name', None) or 'unknown'})"
 
 
 def _not_held(what: str, container: str) -> str:

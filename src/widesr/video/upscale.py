@@ -261,11 +261,13 @@ class _Run:
         decoder = work.decoder
         try:
             output = Output(
-                None if isinstance(decoder, Pictures) else work.clip, work.encoding, unfinished.part
+                None if isinstance(decoder, Pictures) else work.clip,
+                work.encoding,
+                unfinished.part,
+                damaged=work.damaged,
             )
         except OSError as error:
             raise self._unwritten(error) from error
-        self.notices += output.notices
         try:
             for packet in unfinished.packets():
                 output.add_again(packet)
@@ -280,6 +282,7 @@ class _Run:
         except BaseException:
             output.abandon()
             raise
+        self.notices += output.notices
         if damage := str(decoder.damage):
             stands = "; the last good one stands in" if decoder.damage.frames else ""
             self.notices.append(f"{damage}{stands}")
