@@ -106,6 +106,18 @@ def test_any_rate_keeps_its_ticks(tmp_path, upscaled, rate):
     assert video(out)["r_frame_rate"] == rate
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_a_start_between_milliseconds_keeps_its_tick(tmp_path, upscaled, ending):
+    late = "-output_ts_offset 0.333667 -movie_timescale 30000 -video_track_timescale 30000"
+    options = f"-c:v libx264 -bf 2 -pix_fmt yuv420p {late}"
+    clip = make_clip(tmp_path / f"clip.{ending}", rate="30000/1001", options=options)
+    times = frame_times(clip)
+    assert times[0] == 10 * 1001
+    out = upscaled(clip)
+    assert frame_times(out) == times
+    assert video(out)["duration_ts"] == video(clip)["duration_ts"]
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_uneven_times_stay_to_the_tick(tmp_path, upscaled, ending):
     clip = make_clip(

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +41,9 @@ _MATROSKA = ("matroska", "webm")
 _EARLY = 32
 """Ticks before the first frame from which on reordered frames get decoding times, where the input
 has none: fewer than lie between frames, and more than frames that are reordered."""
+_MILLI = 1000
+_MOST_TICKS = 2**31
+"""Ticks a second that MP4 has no number for."""
 _ICPF = 8
 """Bytes before a ProRes frame that Matroska leaves out."""
 
@@ -169,8 +173,10 @@ class Output:
             self.notices.append(f"begins at 0 s; {clip.clock} s were taken off its clock")
         if encoding.container in _MATROSKA:
             options["cluster_size_limit"] = str(2**18)
-        elif not kept.keys() <= _MP4_KEYS:
-            options["movflags"] = "+use_metadata_tags"
+        else:
+            options["movie_timescale"] = str(_movie_timescale(encoding.time_base))
+            if not kept.keys() <= _MP4_KEYS:
+                options["movflags"] = "+use_metadata_tags"
         self._container = av.open(
             self._part,
             "w",
@@ -358,6 +364,15 @@ class Output:
                     options=['damaged="repeat"'],
                 ) from error
             self._faults.append(fault)
+
+
+def _movie_timescale(time_base: Fraction) -> int:
+    """Choose the ticks a second in which MP4 says when its streams begin.
+
+    Milliseconds, as FFmpeg has them, would move the first frame of a video that counts otherwise.
+    """
+    exact = lcm(_MILLI, time_base.denominator)
+    return exact if exact < _MOST_TICKS else _MILLI
 
 
 def _named(stream: Any) -> str:  # noqa: ANN401 (av's)
