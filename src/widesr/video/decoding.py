@@ -25,6 +25,9 @@ _AHEAD = 2
 """Packets behind one that are looked at: parsers mark one too early."""
 _REORDERED = frozenset(("h264", "hevc"))
 """Codecs of which the order of display is found by decoding alone."""
+_PACKED = frozenset(("mpeg4",))
+"""Codecs of which AVI may hold two frames in one packet, as DivX and Xvid wrote them: packets then
+have times of other frames."""
 _STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
 """Codecs whose decoders hide what is damaged unless they are asked not to."""
 
@@ -156,7 +159,9 @@ class Decoder:
         previous: int | None = None
         step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
         # AVI has no times of display, and those that FFmpeg makes up are in the order of the file.
-        has_order_only = self.clip.format == "avi" and self.clip.codec in _REORDERED
+        is_avi = self.clip.format == "avi"
+        has_order_only = is_avi and self.clip.codec in _REORDERED
+        is_packed = is_avi and self.clip.codec in _PACKED
         late: int | None = None if has_order_only else 0
         for packet, is_partial in _packets(packets_in(container, stream, self.clip.path)):
             if has_order_only:
@@ -173,7 +178,7 @@ class Decoder:
                 lost = True
                 continue
             for frame in frames:
-                now = frame.pts
+                now = frame.dts if is_packed else frame.pts
                 if has_order_only and expected:
                     now = expected[0]
                 if late is None:
