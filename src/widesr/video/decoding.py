@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ _REORDERED = frozenset(("h264", "hevc"))
 _PACKED = frozenset(("mpeg4",))
 """Codecs of which AVI may hold two frames in one packet, as DivX and Xvid wrote them: packets then
 have times of other frames."""
+_BACK = Fraction(1, 2)
+"""Seconds; where times go back by more, another clock begins, which is no damage to a frame."""
 _STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
 """Codecs whose decoders hide what is damaged unless they are asked not to."""
 
@@ -196,6 +199,7 @@ class Decoder:
                 if expected and expected[0] == now:
                     heapq.heappop(expected)
                 if previous is not None and now <= previous:
+                    self._check_clock(previous, now)
                     now = previous + 1  # times must rise; a broken stream's may not
                 previous = now
                 duration = durations.pop(now, 0) or frame.duration or 0
@@ -205,6 +209,16 @@ class Decoder:
             for gone in sorted(expected):
                 if previous is None or gone > previous:
                     yield gone + (late or 0), durations.get(gone, 0), None
+
+    def _check_clock(self, before: int, now: int) -> None:
+        base = self.clip.time_base
+        if (before - now) * base > _BACK:
+            raise VideoFormatError(
+                f"{self.clip.path}: the times of its frames go back, from "
+                f"{float(before * base):.2f} s to {float(now * base):.2f} s, as where recordings "
+                "were joined; give them one clock first, as ffmpeg -i JOINED.ts -map 0 -c copy "
+                "WHOLE.mkv does"
+            )
 
     def _check(self, frame: Any, n: int) -> None:  # noqa: ANN401 (av's)
         clip = self.clip
