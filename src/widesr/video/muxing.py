@@ -23,6 +23,7 @@ from widesr.video.decoding import Damaged
 from widesr.video.encoding import Encoding
 from widesr.video.library import load_av, reason
 from widesr.video.segments import Packet, stream_header
+from widesr.video.shape import with_shape
 from widesr.video.sound import Flac
 
 _MP4_KEYS = frozenset(
@@ -41,6 +42,8 @@ _MATROSKA = ("matroska", "webm")
 _EARLY = 32
 """Ticks before the first frame from which on reordered frames get decoding times, where the input
 has none: fewer than lie between frames, and more than frames that are reordered."""
+_HEAD = 2**20
+"""Bytes at the start of a Matroska file among which its streams are described."""
 _MILLI = 1000
 _MOST_TICKS = 2**31
 """Ticks a second that MP4 has no number for."""
@@ -106,6 +109,14 @@ class PartFile:
     def tell(self) -> int:
         """Say the present place."""
         return self._at
+
+    def head(self) -> bytes:
+        """Read the beginning, in which the streams are described."""
+        return self._bytes[: min(_HEAD, self._end)]
+
+    def replace_head(self, data: bytes) -> None:
+        """Write the beginning again."""
+        self._bytes.put(0, data)
 
     def truncate(self) -> None:
         """Cut off what an earlier run wrote behind the end."""
@@ -321,9 +332,23 @@ class Output:
         for sound in self._sounds.values():
             self._container.mux(list(sound.packets(None)))
         self._container.close()
+        aspect = self._encoding.aspect
+        if self._encoding.container in _MATROSKA and aspect is not None and aspect != 1:
+            self._state_shape(aspect)
         self._part.truncate()
         self._part.sync()
         self._stack.close()
+
+    def _state_shape(self, aspect: Fraction) -> None:
+        encoding = self._encoding
+        head = with_shape(
+            self._part.head(),
+            aspect,
+            width=encoding.width,
+            height=encoding.height,
+            webm=encoding.container == "webm",
+        )
+        self._part.replace_head(head)
 
     def abandon(self) -> None:
         """Let go of all files; what is written stays as it is, to be completed by another."""
