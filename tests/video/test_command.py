@@ -53,6 +53,19 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert capfd.readouterr().err.count("error[video-read]") == 1
 
 
+def test_clips_that_would_share_an_output_do_not_stop_the_others(tmp_path, capfd):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    motion = "-c:v mjpeg -pix_fmt yuvj420p"
+    for name in ("a.avi", "a.mkv", "b.avi"):
+        make_clip(folder / name, frames=3, options=motion)
+    assert run(["upscale", str(folder), "-n", "nearest"]) == 3
+    assert [path.name for path in (tmp_path / "in_x2_nearest").iterdir()] == ["b.mkv"]
+    error = capfd.readouterr().err
+    assert error.count("error[usage]") == 2
+    assert names(error, "a.avi", "a.mkv")
+
+
 @pytest.mark.parametrize("into", ["dir/", "out.mp4", None])
 def test_a_clip_that_is_named_twice_is_one_job(tmp_path, capfd, into):
     clip = str(make_clip(tmp_path / "clip.mp4", frames=2))
