@@ -136,6 +136,18 @@ def test_frames_go_by_their_numbers(tmp_path):
     assert [np.asarray(Image.open(each))[0, 0, 0] // 20 for each in back] == list(range(12))
 
 
+def test_a_gap_in_the_numbers_of_frames_is_said(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for n in (10, 20, 30, 50):
+        Image.new("RGB", (32, 32)).save(frames / f"shot2 {n}.png")
+    result = upscale_video(frames, tmp_path / "out.mkv", fps=24, model="nearest")
+    assert any(names(notice, "shot2 30.png", "shot2 50.png") for notice in result.notices)
+    (frames / "shot2 50.png").rename(frames / "shot2 40.png")
+    result = upscale_video(frames, tmp_path / "whole.mkv", fps=24, model="nearest")
+    assert not any(names(notice, "missing") for notice in result.notices)
+
+
 @pytest.mark.parametrize(
     ("fps", "rate"),
     [

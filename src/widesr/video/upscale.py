@@ -366,6 +366,9 @@ def _notices(work: Work) -> list[str]:
     notices = []
     if isinstance(work.decoder, Pictures) and not work.decoder.is_srgb:
         notices.append("the colours of the frames are converted from their profile to sRGB")
+    if isinstance(work.decoder, Pictures) and work.decoder.gap:
+        before, after = work.decoder.gap
+        notices.append(f"numbers are missing between {before.name} and {after.name}")
     if guesses := clip.colour.guesses(clip.layout, clip.height):
         notices.append(f"not stated, taken as {guesses}")
     size = work.upscaler.output_size(clip.height, clip.width)
