@@ -185,7 +185,8 @@ class Output:
         if encoding.container in _MATROSKA:
             options["cluster_size_limit"] = str(2**18)
         else:
-            options["movie_timescale"] = str(_movie_timescale(encoding.time_base))
+            begin = source.streams[clip.index].start_time if source and clip else 0
+            options["movie_timescale"] = str(_movie_timescale(begin or 0, encoding.time_base))
             if not kept.keys() <= _MP4_KEYS:
                 options["movflags"] = "+use_metadata_tags"
         self._container = av.open(
@@ -391,13 +392,14 @@ class Output:
             self._faults.append(fault)
 
 
-def _movie_timescale(time_base: Fraction) -> int:
-    """Choose the ticks a second in which MP4 says when its streams begin.
+def _movie_timescale(begin: int, time_base: Fraction) -> int:
+    """Choose the ticks a second in which MP4 says when its streams begin and how long they are.
 
-    Milliseconds, as FFmpeg has them, would move the first frame of a video that counts otherwise.
+    They are milliseconds, as in most inputs, but where these would move the first frame.
     """
     exact = lcm(_MILLI, time_base.denominator)
-    return exact if exact < _MOST_TICKS else _MILLI
+    is_even = (begin * time_base * _MILLI).denominator == 1
+    return _MILLI if is_even or exact >= _MOST_TICKS else exact
 
 
 def _named(stream: Any) -> str:  # noqa: ANN401 (av's)

@@ -40,7 +40,7 @@ def with_shape(head: bytes, aspect: Fraction, *, width: int, height: int, webm: 
         webm: WebM knows no ratios; so the size that is shown is stated, in whole pixels.
 
     Returns:
-        As many bytes; the same ones if there is no such video, or no space.
+        The beginning, of the same length; unchanged if there is no such video, or no space.
     """
     segment = next((each for each in _elements(head) if each.id == _SEGMENT), None)
     if segment is None:
