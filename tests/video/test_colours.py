@@ -1,11 +1,12 @@
 """Colours come out as they went in: matrix, range, depth, siting, aspect and rotation."""
 
+import zlib
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from clips import decoded, ffmpeg, make_clip, side_data, video
+from clips import decoded, ffmpeg, make_clip, other_packets, side_data, video
 from facts import refused
 from widesr import upscale_video
 from widesr.cli import run
@@ -167,6 +168,34 @@ def test_aspect_and_rotation_are_kept(tmp_path, upscaled):
     assert after["sample_aspect_ratio"] == before["sample_aspect_ratio"] == "16:11"
     assert after["side_data_list"][0] == before["side_data_list"][0]
     assert after["side_data_list"][0]["rotation"] in (90, -90)
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending"),
+    [("h264", "mkv"), ("av1", "mkv"), ("vp9", "webm"), ("ffv1", "mkv"), ("prores", "mkv")],
+)
+def test_matroska_states_the_shape_of_pixels(tmp_path, upscaled, codec, ending):
+    clip = make_clip(
+        tmp_path / "clip.mp4",
+        frames=4,
+        sound="libopus",
+        options="-vf setsar=5/4 -c:v libx264 -pix_fmt yuv420p -strict -2",
+    )
+    out = upscaled(clip, tmp_path / f"out.{ending}", codec=codec)
+    assert video(out)["sample_aspect_ratio"] == "5:4"
+    assert video(out)["display_aspect_ratio"] == "5:3"
+    assert other_packets(out).keys() == other_packets(clip).keys()
+    ffmpeg("-xerror -err_detect explode -i {} -f null -", out)
+    data = out.read_bytes()
+    tracks = b"\x16\x54\xae\x6b"
+    at = data.index(tracks, data.index(tracks) + 1)  # the first only says where they lie
+    size_bytes = 9 - data[at + 4].bit_length()
+    start = at + 4 + size_bytes
+    size = int.from_bytes(data[at + 4 : start], "big") & (2 ** (7 * size_bytes) - 1)
+    assert (data[start] == 0xBF) == (ending == "mkv")
+    if data[start] == 0xBF:
+        checksum = int.from_bytes(data[start + 2 : start + 6], "little")
+        assert checksum == zlib.crc32(data[start + 6 : start + size])
 
 
 @pytest.mark.parametrize(("scale", "size"), [(2, (130, 94)), (3, (194, 140))])

@@ -53,6 +53,19 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert capfd.readouterr().err.count("error[video-read]") == 1
 
 
+def test_clips_that_would_share_an_output_do_not_stop_the_others(tmp_path, capfd):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    motion = "-c:v mjpeg -pix_fmt yuvj420p"
+    for name in ("a.avi", "a.mkv", "b.avi"):
+        make_clip(folder / name, frames=3, options=motion)
+    assert run(["upscale", str(folder), "-n", "nearest"]) == 3
+    assert [path.name for path in (tmp_path / "in_x2_nearest").iterdir()] == ["b.mkv"]
+    error = capfd.readouterr().err
+    assert error.count("error[usage]") == 2
+    assert names(error, "a.avi", "a.mkv")
+
+
 @pytest.mark.parametrize("into", ["dir/", "out.mp4", None])
 def test_a_clip_that_is_named_twice_is_one_job(tmp_path, capfd, into):
     clip = str(make_clip(tmp_path / "clip.mp4", frames=2))
@@ -121,6 +134,18 @@ def test_frames_go_by_their_numbers(tmp_path):
     ffmpeg("-i {} {}", out, tmp_path / "back/%02d.png")
     back = sorted((tmp_path / "back").iterdir())
     assert [np.asarray(Image.open(each))[0, 0, 0] // 20 for each in back] == list(range(12))
+
+
+def test_a_gap_in_the_numbers_of_frames_is_said(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for n in (10, 20, 30, 50):
+        Image.new("RGB", (32, 32)).save(frames / f"shot2 {n}.png")
+    result = upscale_video(frames, tmp_path / "out.mkv", fps=24, model="nearest")
+    assert any(names(notice, "shot2 30.png", "shot2 50.png") for notice in result.notices)
+    (frames / "shot2 50.png").rename(frames / "shot2 40.png")
+    result = upscale_video(frames, tmp_path / "whole.mkv", fps=24, model="nearest")
+    assert not any(names(notice, "missing") for notice in result.notices)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clips import decoded, ffmpeg, frame_times, make_clip
+from clips import decoded, ffmpeg, frame_times, make_clip, packets
 from facts import names, refused
 from widesr import upscale_video
 
@@ -53,6 +53,15 @@ def test_what_is_no_clip_is_refused(films, tmp_path):
         refuse(tmp_path / name)
 
 
+def test_a_clip_that_cannot_be_read_to_its_end_is_refused(tmp_path):
+    path = make_clip(tmp_path / "clip.y4m", frames=40, options="-pix_fmt yuv420p")
+    data = bytearray(path.read_bytes())
+    for frames in (2, 30):  # the head of one of the first frames, and of a later one
+        at = data.replace(b"FRAME", b"Frame", frames).rindex(b"Frame")
+        path.write_bytes(data[:at] + b"?" + data[at + 1 :])
+        refuse(path, "end")
+
+
 def test_an_encrypted_clip_is_refused(films, tmp_path):
     path = tmp_path / "clip.mp4"
     ffmpeg(
@@ -71,6 +80,13 @@ def test_a_clip_that_changes_its_size_is_refused(films, tmp_path):
     path = tmp_path / "clip.ts"
     path.write_bytes(small.read_bytes() + large.read_bytes())
     refuse(path, "64x48", "96x64", code="video-format")
+
+
+def test_recordings_that_were_joined_with_a_clock_each_are_refused(tmp_path):
+    part = make_clip(tmp_path / "part.ts", frames=40, options="-c:v libx264 -bf 2")
+    path = tmp_path / "clip.ts"
+    path.write_bytes(part.read_bytes() * 2)
+    refuse(path, "back", "ffmpeg", code="video-format")
 
 
 def test_a_frame_that_comes_too_late_is_not_shown_at_a_time_of_its_own(tmp_path):
@@ -132,6 +148,27 @@ def test_packets_of_a_transport_stream_that_are_missing_are_damage(tmp_path):
     middle = len(data) // 188 // 2 * 188
     clip.write_bytes(data[:middle] + data[middle + 5 * 188 :])
     refuse(clip, "frame")
+
+
+@pytest.mark.parametrize("damage", ["hole", "time"])
+def test_sound_that_cannot_be_copied_is_refused_or_left_out_if_asked(tmp_path, damage):
+    clip = make_clip(tmp_path / "clip.ts", frames=40, sound="aac", options="-c:v mpeg2video -g 1")
+    data = clip.read_bytes()
+    if damage == "time":  # a second recording of sound, whose clock goes back
+        ffmpeg("-i {} -vn -c copy -mpegts_start_pid 257 {}", clip, tmp_path / "sound.ts")
+        clip.write_bytes(data + (tmp_path / "sound.ts").read_bytes())
+    else:
+        blocks = [data[at : at + 188] for at in range(0, len(data), 188)]
+        begin, end = b"\x41\x01", b"\x01\x01"  # the sound's, with and without the start of a packet
+        sound = [n for n, each in enumerate(blocks) if each[1:3] in (begin, end)]
+        blocks[sound[4]] = blocks[sound[4]][:60] + bytes(128)
+        clip.write_bytes(b"".join(blocks))
+    refuse(clip, "stream 1", "audio")
+    out = tmp_path / "out.mkv"
+    result = upscale_video(clip, out, scale=2, model="nearest", damaged="repeat")
+    assert any(names(notice, "stream 1", "left out") for notice in result.notices)
+    assert result.frames == 40
+    assert 0 < len(packets(out, of="a")) < len(packets(clip, of="a"))
 
 
 def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):

@@ -16,6 +16,7 @@ from clips import (
     whole,
 )
 from facts import names, refused
+from others import execute, missing, program
 from widesr import upscale_video
 
 SRT = "1\n00:00:00,040 --> 00:00:00,200\n{}\n\n2\n00:00:00,280 --> 00:00:00,400\nBye\n"
@@ -104,6 +105,18 @@ def test_any_rate_keeps_its_ticks(tmp_path, upscaled, rate):
     out = upscaled(clip)
     assert frame_times(out) == frame_times(clip)
     assert video(out)["r_frame_rate"] == rate
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_a_start_between_milliseconds_keeps_its_tick(tmp_path, upscaled, ending):
+    late = "-output_ts_offset 0.333667 -movie_timescale 30000 -video_track_timescale 30000"
+    options = f"-c:v libx264 -bf 2 -pix_fmt yuv420p {late}"
+    clip = make_clip(tmp_path / f"clip.{ending}", rate="30000/1001", options=options)
+    times = frame_times(clip)
+    assert times[0] == 10 * 1001
+    out = upscaled(clip)
+    assert frame_times(out) == times
+    assert video(out)["duration_ts"] == video(clip)["duration_ts"]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -232,6 +245,15 @@ def test_frames_of_an_avi_come_in_the_order_in_which_they_are_shown(tmp_path, up
     larger = decoded(out, pixel_format="gray", size=(96, 128)).reshape(-1, 96, 128)
     apart = [np.abs(shown - each[::2, ::2].astype(int)).mean(axis=(1, 2)) for each in larger]
     assert np.argmin(apart, axis=1).tolist() == list(range(12))
+
+
+def test_two_frames_in_one_packet_of_an_avi_leave_no_gap(tmp_path, upscaled):
+    if "libxvid" not in execute([program("ffmpeg"), "-v", "error", "-encoders"]).decode():
+        missing("an ffmpeg with libxvid")
+    clip = make_clip(tmp_path / "clip.avi", frames=24, options="-c:v libxvid -bf 2")
+    times = frame_times(upscaled(clip, tmp_path / "out.mkv"))
+    assert len(times) > 12
+    assert np.array_equal(np.diff(times), np.full(len(times) - 1, 40))
 
 
 def test_a_cover_is_no_video(tmp_path, upscaled):

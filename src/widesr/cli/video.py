@@ -118,7 +118,7 @@ def find_clips(
     pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
     targets = Counter(target for _, target in pairs)
     for target, count in targets.items():
-        if count > 1:
+        if count > 1 and names_file:
             raise UsageError(f"{count} clips would be written to {target}; give a folder")
     if pairs and rest and output and names_file:
         raise UsageError(f"{len(inputs)} inputs cannot go into the one file {output.path}")
@@ -198,6 +198,7 @@ def upscale_clips(
     begin = time.perf_counter()
     for source, target in pairs:
         try:
+            _check_alone(source, target, pairs)
             if lexists(target) and asked.existing != "overwrite":
                 if asked.existing == "skip":
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
@@ -221,6 +222,20 @@ def upscale_clips(
         seconds = time.perf_counter() - begin
         print_line(f"{len(pairs)} clips: {done} done, {failed} failed  {seconds:.1f} s")
     return failed
+
+
+def _check_alone(source: Path, target: Path, pairs: list[tuple[Path, Path]]) -> None:
+    """Refuse a clip whose output would be another's too, as clip.avi's and clip.mkv's would be.
+
+    Raises:
+        UsageError: It is one.
+    """
+    others = [str(other) for other, its in pairs if its == target and other != source]
+    if others:
+        raise UsageError(
+            f"{source}: would be written to {target}, and so would {' and '.join(others)}; "
+            "rename one, or give each an output of its own"
+        )
 
 
 def _one(

@@ -104,6 +104,25 @@ def opened(path: Path) -> Iterator[Any]:
         yield container
 
 
+def packets_in(container: Any, streams: Any, path: Path) -> Iterator[Any]:  # noqa: ANN401 (av's)
+    """Give the packets of a stream, or of several, in the order of the file.
+
+    Raises:
+        VideoReadError: The file cannot be read to its end.
+    """
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (load_av().FFmpegError, OSError) as error:
+            raise VideoReadError(
+                f"{path}: cannot be read to its end ({reason(error)}); get a whole copy"
+            ) from error
+        if packet is None:
+            return
+        yield packet
+
+
 def video_of(container: Any, path: Path) -> Any:  # noqa: ANN401 (av's)
     """Find the first video stream that is not a cover picture.
 
@@ -289,7 +308,7 @@ def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa
     av = load_av()
     frames: list[Any] = []
     failed: Exception | None = None
-    for packet in islice(container.demux(stream), 40 * _LOOKED_AT):
+    for packet in islice(packets_in(container, stream, path), 40 * _LOOKED_AT):
         if packet.has_sidedata("encryption_info"):
             raise VideoReadError(f"{path}: is encrypted; expected a clip without copy protection")
         try:

@@ -2,14 +2,15 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain
 from typing import Any, Literal
 
 from widesr.errors import VideoFormatError, VideoReadError
-from widesr.video.clip import Clip, opened, video_of
+from widesr.video.clip import Clip, opened, packets_in, video_of
 from widesr.video.colour import Plane
 from widesr.video.converting import Beyond, Converter
 from widesr.video.library import load_av
@@ -25,6 +26,11 @@ _AHEAD = 2
 """Packets of lookahead, as parsers set the mark of damage one packet too early."""
 _REORDERED = frozenset(("h264", "hevc"))
 """Codecs whose display order only decoding can tell."""
+_PACKED = frozenset(("mpeg4",))
+"""Codecs of which AVI may hold two frames in one packet, as DivX and Xvid wrote them; the times of
+such packets belong to other frames."""
+_BACK = Fraction(1, 2)
+"""Seconds; if times go back by more than this, another clock begins, and no frame is damaged."""
 _STRICT = frozenset(("hevc", "ffv1", "mjpeg"))
 """Codecs whose decoders hide damage unless they are asked not to."""
 
@@ -158,9 +164,11 @@ class Decoder:
         previous: int | None = None
         step = max(round(1 / (self.clip.rate * self.clip.time_base)), 1)
         # AVI has no display times, and those that FFmpeg makes up follow the order of the file.
-        has_order_only = self.clip.format == "avi" and self.clip.codec in _REORDERED
+        is_avi = self.clip.format == "avi"
+        has_order_only = is_avi and self.clip.codec in _REORDERED
+        is_packed = is_avi and self.clip.codec in _PACKED
         late: int | None = None if has_order_only else 0
-        for packet, is_partial in _packets(container, stream):
+        for packet, is_partial in _packets(packets_in(container, stream, self.clip.path)):
             if has_order_only:
                 packet.pts = packet.dts
             pts = packet.pts
@@ -175,7 +183,7 @@ class Decoder:
                 lost = True
                 continue
             for frame in frames:
-                now = frame.pts
+                now = frame.dts if is_packed else frame.pts
                 if has_order_only and expected:
                     now = expected[0]
                 if late is None:
@@ -193,6 +201,7 @@ class Decoder:
                 if expected and expected[0] == now:
                     heapq.heappop(expected)
                 if previous is not None and now <= previous:
+                    self._check_clock(previous, now)
                     now = previous + 1  # times must rise; a broken stream's may not
                 previous = now
                 duration = durations.pop(now, 0) or frame.duration or 0
@@ -202,6 +211,16 @@ class Decoder:
             for gone in sorted(expected):
                 if previous is None or gone > previous:
                     yield gone + (late or 0), durations.get(gone, 0), None
+
+    def _check_clock(self, before: int, now: int) -> None:
+        base = self.clip.time_base
+        if (before - now) * base > _BACK:
+            raise VideoFormatError(
+                f"{self.clip.path}: the times of its frames go back, from "
+                f"{float(before * base):.2f} s to {float(now * base):.2f} s, as where recordings "
+                "were joined; give them one clock first, as ffmpeg -i JOINED.ts -map 0 -c copy "
+                "WHOLE.mkv does"
+            )
 
     def _check(self, frame: Any, n: int) -> None:  # noqa: ANN401 (av's)
         clip = self.clip
@@ -224,13 +243,13 @@ class Decoder:
         )
 
 
-def _packets(container: Any, stream: Any) -> Iterator[tuple[Any, bool]]:  # noqa: ANN401 (av's)
+def _packets(packets: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """Give each packet, and whether MPEG-TS has lost a part of it or what came before it.
 
     Where a second stream was joined on, time goes back, but nothing is missing.
     """
     held: deque[Any] = deque()
-    for packet in chain(container.demux(stream), [None] * _AHEAD):
+    for packet in chain(packets, [None] * _AHEAD):
         held.append(packet)
         if len(held) <= _AHEAD:
             continue

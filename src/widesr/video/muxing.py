@@ -11,14 +11,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from math import lcm
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.errors import VideoFormatError
+from widesr.errors import VideoFormatError, VideoReadError
 from widesr.system.files import FileBytes
-from widesr.video.clip import Clip, is_cover, opened
+from widesr.video.clip import Clip, is_cover, opened, packets_in
+from widesr.video.decoding import Damaged
 from widesr.video.encoding import Encoding
 from widesr.video.library import load_av, reason
 from widesr.video.segments import Packet, stream_header
+from widesr.video.shape import with_shape
 from widesr.video.sound import Flac
 
 _MP4_KEYS = frozenset(
@@ -37,6 +41,11 @@ _MATROSKA = ("matroska", "webm")
 _EARLY = 32
 """Ticks before the first frame at which the decoding times of reordered frames begin, if the input
 states none. They are fewer than lie between frames, and more than the frames that are reordered."""
+_HEAD = 2**20
+"""Bytes at the start of a Matroska file that describe its streams."""
+_MILLI = 1000
+_MOST_TICKS = 2**31
+"""The lowest number of ticks a second that MP4 cannot state."""
 _ICPF = 8
 """Bytes before a ProRes frame that Matroska leaves out."""
 
@@ -100,6 +109,14 @@ class PartFile:
         """Give the current position."""
         return self._at
 
+    def head(self) -> bytes:
+        """Read the beginning, in which the streams are described."""
+        return self._bytes[: min(_HEAD, self._end)]
+
+    def replace_head(self, data: bytes) -> None:
+        """Write the beginning again."""
+        self._bytes.put(0, data)
+
     def truncate(self) -> None:
         """Cut off what an earlier run wrote beyond the end."""
         os.ftruncate(self._fd, self._end)
@@ -123,18 +140,28 @@ class PartFile:
 class Output:
     """The output of a clip while it is written: video packets are added, other streams copied."""
 
-    def __init__(self, clip: Clip | None, encoding: Encoding, part: PartFile) -> None:
+    def __init__(
+        self,
+        clip: Clip | None,
+        encoding: Encoding,
+        part: PartFile,
+        *,
+        damaged: Damaged = "refuse",
+    ) -> None:
         """Begin the output.
 
         Args:
             clip: The clip that other streams are copied from; None if there are none.
             encoding: The encoding of the video.
             part: The file that is written.
+            damaged: "refuse" other streams with packets that no file can hold, or leave these out.
 
         Raises:
             VideoFormatError: The container cannot hold one of the streams.
         """
         self._part, self._encoding = part, encoding
+        self._path, self._damaged = clip.path if clip else None, damaged
+        self._faults: list[str] = []
         self._stack = ExitStack()
         self.notices: list[str] = []
         """Sentences about what is not copied unchanged."""
@@ -156,8 +183,11 @@ class Output:
             self.notices.append(f"begins at 0 s; {clip.clock} s were taken off its clock")
         if encoding.container in _MATROSKA:
             options["cluster_size_limit"] = str(2**18)
-        elif not kept.keys() <= _MP4_KEYS:
-            options["movflags"] = "+use_metadata_tags"
+        else:
+            begin = source.streams[clip.index].start_time if source and clip else 0
+            options["movie_timescale"] = str(_movie_timescale(begin or 0, encoding.time_base))
+            if not kept.keys() <= _MP4_KEYS:
+                options["movflags"] = "+use_metadata_tags"
         self._container = av.open(
             self._part,
             "w",
@@ -186,7 +216,9 @@ class Output:
             raise VideoFormatError(
                 f"{clip.path if clip else 'the frames'}: {_not_held(what, encoding.container)}"
             ) from error
-        self._others = _packets_of(source, list(self._streams)) if source else iter(())
+        self._others = (
+            _packets_of(source, list(self._streams), clip.path) if source and clip else iter(())
+        )
         self._next = next(self._others, None)
         self._number = 0
 
@@ -238,7 +270,7 @@ class Output:
     def _new_stream(self, old: Any, clip: Clip) -> Any | None:  # noqa: ANN401 (av's)
         """Add a stream that will hold a copy of another; None if the stream is left out."""
         container = self._encoding.container
-        what = f"stream {old.index} ({old.type} {getattr(old, 'name', None) or 'unknown'})"
+        what = _named(old)
         refused: Exception | None = None
         if old.type != "data" or container not in _MATROSKA:  # FFmpeg would refuse that too late
             try:
@@ -293,12 +325,30 @@ class Output:
     def finish(self) -> None:
         """Copy the rest of the other streams, and complete the file."""
         self._copy(until=None)
+        if self._faults:
+            n = len(self._faults)
+            told = "its packet is" if n == 1 else f"{n} packets are"
+            self.notices.append(f"{self._faults[0]}; {told} left out")
         for sound in self._sounds.values():
             self._container.mux(list(sound.packets(None)))
         self._container.close()
+        aspect = self._encoding.aspect
+        if self._encoding.container in _MATROSKA and aspect is not None and aspect != 1:
+            self._state_shape(aspect)
         self._part.truncate()
         self._part.sync()
         self._stack.close()
+
+    def _state_shape(self, aspect: Fraction) -> None:
+        encoding = self._encoding
+        head = with_shape(
+            self._part.head(),
+            aspect,
+            width=encoding.width,
+            height=encoding.height,
+            webm=encoding.container == "webm",
+        )
+        self._part.replace_head(head)
 
     def abandon(self) -> None:
         """Close all files, and leave what is written for another run to complete."""
@@ -316,10 +366,43 @@ class Output:
             stream, sound = (
                 each.get(packet.stream_index) for each in (self._streams, self._sounds)
             )
+            what, seconds = _named(packet.stream), float(packet.dts * packet.time_base)
             for made in sound.packets(packet) if sound else (packet,):
                 made.stream = stream
-                self._container.mux_one(made)
+                self._mux_copy(made, f"{what} is damaged at {seconds:.2f} s")
             self._next = next(self._others, None)
+
+    def _mux_copy(self, packet: Any, fault: str) -> None:  # noqa: ANN401 (av's)
+        """Write a packet of another stream; `fault` describes it in case it is damaged.
+
+        Raises:
+            VideoReadError: No file can hold the packet's time or content.
+        """
+        av = load_av()
+        try:
+            self._container.mux_one(packet)
+        except (av.InvalidDataError, av.ArgumentError) as error:
+            if self._damaged == "refuse":
+                raise VideoReadError(
+                    f"{self._path}: {fault} ({reason(error)}); get a whole copy, or let what "
+                    "cannot be copied be left out",
+                    options=['damaged="repeat"'],
+                ) from error
+            self._faults.append(fault)
+
+
+def _movie_timescale(begin: int, time_base: Fraction) -> int:
+    """Choose the ticks per second for the starts and durations of streams in MP4.
+
+    These are milliseconds, as in most inputs, unless they would move the first frame.
+    """
+    exact = lcm(_MILLI, time_base.denominator)
+    is_even = (begin * time_base * _MILLI).denominator == 1
+    return _MILLI if is_even or exact >= _MOST_TICKS else exact
+
+
+def _named(stream: Any) -> str:  # noqa: ANN401 (av's)
+    return f"stream {stream.index} ({stream.type} {getattr(stream, 'name', None) or 'unknown'})"
 
 
 def _not_held(what: str, container: str) -> str:
@@ -332,13 +415,13 @@ def _not_held(what: str, container: str) -> str:
     return f"{what} cannot be copied to matroska; convert it, or take it out with ffmpeg first"
 
 
-def _packets_of(source: Any, indices: Sequence[int]) -> Iterator[Any]:  # noqa: ANN401 (av's)
+def _packets_of(source: Any, indices: Sequence[int], path: Path) -> Iterator[Any]:  # noqa: ANN401
     """Give the packets of some streams, in the order of the file."""
     if not indices:
         return
     streams = [source.streams[index] for index in indices]
     decoded_at: dict[int, int] = {}
-    for packet in source.demux(streams):
+    for packet in packets_in(source, streams, path):
         if packet.size == 0 and packet.pts is None and packet.dts is None:
             continue  # FFmpeg's sign that a stream is at its end
         if packet.pts is None and packet.dts is None:

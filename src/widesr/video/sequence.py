@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import count
+from itertools import count, pairwise
 from os.path import lexists
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class Pictures:
     max_pixels: int
     is_srgb: bool = True
     """False if the first picture has other colours, which are converted."""
+    gap: tuple[Path, Path] | None = None
+    """The first two pictures between which numbers are missing; None if there are none."""
     damage: Damage = field(default_factory=Damage)
 
     @contextmanager
@@ -120,7 +122,19 @@ def read_pictures(
         incomplete=0,
     )
     is_srgb = means_srgb(first.icc)
-    return Pictures(clip=clip, paths=paths, max_pixels=max_pixels, is_srgb=is_srgb)
+    return Pictures(clip=clip, paths=paths, max_pixels=max_pixels, is_srgb=is_srgb, gap=_gap(paths))
+
+
+def _gap(paths: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Find the first two frames whose numbers are further apart than those of others."""
+    numbers = [re.findall("[0-9]+", path.stem)[-1:] for path in paths]
+    if not all(numbers):
+        return None
+    steps = [int(after) - int(before) for (before,), (after,) in pairwise(numbers)]
+    usual = min(steps, default=0)
+    return next(
+        (pair for pair, step in zip(pairwise(paths), steps, strict=True) if step > usual > 0), None
+    )
 
 
 def is_pattern(out: Path) -> bool:

@@ -261,11 +261,13 @@ class _Run:
         decoder = work.decoder
         try:
             output = Output(
-                None if isinstance(decoder, Pictures) else work.clip, work.encoding, unfinished.part
+                None if isinstance(decoder, Pictures) else work.clip,
+                work.encoding,
+                unfinished.part,
+                damaged=work.damaged,
             )
         except OSError as error:
             raise self._unwritten(error) from error
-        self.notices += output.notices
         try:
             for packet in unfinished.packets():
                 output.add_again(packet)
@@ -280,6 +282,7 @@ class _Run:
         except BaseException:
             output.abandon()
             raise
+        self.notices += output.notices
         if damage := str(decoder.damage):
             stands = "; the last good one stands in" if decoder.damage.frames else ""
             self.notices.append(f"{damage}{stands}")
@@ -363,6 +366,9 @@ def _notices(work: Work) -> list[str]:
     notices = []
     if isinstance(work.decoder, Pictures) and not work.decoder.is_srgb:
         notices.append("the colours of the frames are converted from their profile to sRGB")
+    if isinstance(work.decoder, Pictures) and work.decoder.gap:
+        before, after = work.decoder.gap
+        notices.append(f"numbers are missing between {before.name} and {after.name}")
     if guesses := clip.colour.guesses(clip.layout, clip.height):
         notices.append(f"not stated, taken as {guesses}")
     size = work.upscaler.output_size(clip.height, clip.width)
