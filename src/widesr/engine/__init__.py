@@ -13,7 +13,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from numbers import Integral
 from typing import Literal, Unpack
 
 import numpy as np
@@ -32,6 +31,7 @@ from widesr.engine.tuned import recall_best
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
 from widesr.models.catalog import ModelCard, ModelFile
+from widesr.system.arguments import shown, whole_number
 from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
@@ -99,14 +99,16 @@ def load_engine(
             such back end, precision or device, or they do not go together, with this machine or
             with this model.
     """
+    if not isinstance(model, ModelFile):
+        raise UsageError(f"expected a model that find_model gives, got {shown(model)}")
     options = (options or EngineOptions()).but(**settings)
     path, model = model.path, replace(model, path=model.path.absolute())  # for another folder too
     again = partial(load_engine, model, options, streams=streams)
     threads = usable_cpus() if options.threads is None else options.threads
-    if not isinstance(threads, Integral) or threads < 1:
-        raise UsageError(f"expected at least 1 thread, got {threads!r}")
-    if streams != "auto" and not 1 <= streams <= threads:
-        raise UsageError(f"expected 1 to {threads} streams, as there are threads, got {streams}")
+    threads = whole_number(threads, "at least 1 thread", least=1)
+    if not (isinstance(streams, str) and streams == "auto"):
+        expected = f"1 to {threads} streams, as there are threads"
+        streams = whole_number(streams, expected, least=1, most=threads)
     choice = choose(
         backend=options.backend,
         precision=options.precision,

@@ -1,12 +1,11 @@
 """Hold all that a user may say of how networks are run, as one record."""
 
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Literal, TypedDict, Unpack
 
 from widesr.engine.protocol import Backend, Device, Precision
 from widesr.engine.tuned import Best
-from widesr.errors import UsageError
+from widesr.system.arguments import check_flag, whole_number
 
 MAX_MEMORY = 2**30
 """Bytes that a program with one upscaler takes at most, about."""
@@ -64,9 +63,9 @@ class EngineOptions:
     """Bytes that the program may take, about, when a picture passes row by row."""
 
     def __post_init__(self) -> None:
-        most = self.max_memory
-        if isinstance(most, bool) or not isinstance(most, Integral) or most < 1:
-            raise UsageError(f"expected max_memory in bytes, such as 2**30, got {most!r}")
+        check_flag(self.self_ensemble, "self_ensemble")
+        check_flag(self.consistent, "consistent")
+        whole_number(self.max_memory, "max_memory in bytes, such as 2**30", least=1)
 
     def but(self, **settings: Unpack[EngineSettings]) -> "EngineOptions":
         """Return the same options with some of them changed."""
