@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import offers, options
-from widesr.cli.terminal import Command, group, print_note, show_help, table
+from widesr.cli.terminal import (
+    Command,
+    group,
+    print_json,
+    print_line,
+    print_lines,
+    print_note,
+    show_help,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +36,16 @@ def list_recipes(as_json: options.Json = False) -> None:
     """List the recipes that come with the package."""
     recipes = list(_in_package())
     if as_json:
-        typer.echo(json.dumps(recipes, indent=2))
+        print_json(json.dumps(recipes, indent=2))
         return
     rows = [("recipe", "scale", "steps", "")]
     rows += [(each["name"], f"x{each['scale']}", f"{each['steps']:,}", "") for each in recipes]
     head, *lines = table(rows)
     left = len(max([head, *lines], key=len)) + 2
-    typer.echo(head)
+    print_line(head)
     for line, each in zip(lines, recipes, strict=True):
         first, *more = textwrap.wrap(each["about"], _WIDTH - left)
-        typer.echo("\n".join([line.ljust(left) + first, *(" " * left + words for words in more)]))
+        print_lines([line.ljust(left) + first, *(" " * left + words for words in more)])
 
 
 @commands.command("show", cls=Command)

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +108,12 @@ def print_line(text: str, *, err: bool = False) -> None:
     Names of files may hold ends of lines, and codes that a terminal would obey.
     """
     _terminal.line(escaped(text), err=err)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on stdout, each as `print_line` does."""
+    for line in lines:
+        print_line(line)
 
 
 def print_json(text: str) -> None:
