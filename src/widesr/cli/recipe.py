@@ -17,6 +17,7 @@ from widesr.cli.terminal import (
     print_line,
     print_lines,
     print_note,
+    print_text,
     show_help,
     table,
 )
@@ -63,7 +64,7 @@ def show_recipe(
     if "base" in tomllib.loads(text):  # what it says is not all
         about = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
         text = "".join(about) + as_toml(values)
-    typer.echo(text, nl=False)
+    print_text(text)
     print_note("give it a name of its own, and train: widesr train my.toml --data DIR")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from widesr.errors import UsageError, WidesrError, with_options
+from widesr.errors import ImageWriteError, UsageError, WidesrError, with_options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,14 +33,14 @@ class _Terminal:
     def line(self, text: str, *, err: bool) -> None:
         """Print a line on stdout, or on stderr."""
         if self._bar is None:
-            typer.echo(text, err=err)
+            _echo(text, err=err)
             return
         # Rich's own thread must not draw meanwhile. It takes this lock before the console's, so to
         # hold the console's and then wait for this one would hang both threads, now and then.
         with self._bar.live._lock:  # noqa: SLF001
             self._away_until = float("inf")
             self._bar.live.refresh()  # draws nothing in place of the bar
-            typer.echo(text, err=err)
+            _echo(text, err=err)
             beside = 0 if err or not _is_pipe(sys.stdout) else _BESIDE_PIPE_S
             self._away_until = time.monotonic() + beside
 
@@ -100,6 +100,26 @@ def _is_pipe(stream: object) -> bool:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
         return False
+
+
+def _echo(text: str, *, err: bool, nl: bool = True) -> None:
+    """Print text, or say why that is not possible, as on a full disk.
+
+    Raises:
+        ImageWriteError: Standard output takes no more. Of standard error nobody can be told.
+    """
+    try:
+        typer.echo(text, err=err, nl=nl)
+    except BrokenPipeError:
+        raise  # a reader that has seen enough is no error
+    except OSError as error:
+        if not err:
+            raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error
+
+
+def print_text(text: str) -> None:
+    """Print text of our own on stdout, as it is."""
+    _echo(text, err=False, nl=False)
 
 
 def print_line(text: str, *, err: bool = False) -> None:
@@ -200,7 +220,7 @@ def group(text: str, *, cls: type[Group] = Group) -> typer.Typer:
 def show_help(context: typer.Context) -> None:
     """Print the help of a name that no command follows, and end with the code of wrong usage."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        print_text(f"{context.get_help()}\n")
         raise typer.Exit(2)
 
 
