@@ -149,6 +149,7 @@ def test_small_integers_of_numpy_mean_the_size_that_they_say(dtype):
         ({"scale": 2, "name": "bicubic", "threads": None, "consistent": "no"}, "consistent"),
         ({"scale": float("inf"), "name": "bicubic"}, "scale"),
         ({"scale": 2, "threads": True}, "thread"),
+        ({"scale": 2, "threads": 10**9}, "4,096"),
         ({"scale": 2, "tile": True}, "tile"),
         ({"scale": 2, "self_ensemble": "false"}, "self_ensemble"),
         ({"scale": 2, "temperature": "1"}, "temperature"),

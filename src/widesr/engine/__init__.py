@@ -72,6 +72,8 @@ _LOSSLESS = 0.01
 """The most that "auto" costs the photograph that loses most, dB."""
 MOST_LOST = 0.1
 """The most that int8 costs it, dB; a model that loses more is not computed in int8."""
+_MOST_THREADS = 2**12
+"""More than any machine has processors; runtimes fail at large numbers, each in its own way."""
 
 
 def load_engine(
@@ -95,9 +97,9 @@ def load_engine(
     Raises:
         ModelFileError: The runtime refuses the file, or it is no network of pictures.
         MissingExtraError: The back end is not installed.
-        UsageError: `threads` is below 1, `streams` is below 1 or above `threads`, or there is no
-            such back end, precision or device, or they do not go together, with this machine or
-            with this model.
+        UsageError: `threads` is below 1 or above 4096, `streams` is below 1 or above `threads`, or
+            there is no such back end, precision or device, or they do not go together, with this
+            machine or with this model.
     """
     if not isinstance(model, ModelFile):
         raise UsageError(f"expected a model that find_model gives, got {shown(model)}")
@@ -105,7 +107,8 @@ def load_engine(
     path, model = model.path, replace(model, path=model.path.absolute())  # for another folder too
     again = partial(load_engine, model, options, streams=streams)
     threads = usable_cpus() if options.threads is None else options.threads
-    threads = whole_number(threads, "at least 1 thread", least=1)
+    expected = f"at least 1 thread and at most {_MOST_THREADS:,}"
+    threads = whole_number(threads, expected, least=1, most=_MOST_THREADS)
     if not (isinstance(streams, str) and streams == "auto"):
         expected = f"1 to {threads} streams, as there are threads"
         streams = whole_number(streams, expected, least=1, most=threads)
