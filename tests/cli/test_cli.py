@@ -176,9 +176,9 @@ def test_a_name_with_control_characters_stays_in_its_line(cli, tmp_path):
 
 @pytest.mark.parametrize("command", ["diff", "evaluate", "degrade"])
 def test_every_command_keeps_a_name_with_control_characters_in_its_line(cli, tmp_path, command):
-    folder = tmp_path / "a\nb\x1b[2J\x9b\x7f"
+    folder = tmp_path / "a\nb\x1b[2J\x9b\x7f\u202e"
     folder.mkdir()
-    path = folder / "c\n\x1b[2J\x9b\x7f.png"
+    path = folder / "c\n\x1b[2J\x9b\x7f\u2028.png"
     Image.fromarray(noise(16, 16, 3)).save(path)
     Image.fromarray(noise(16, 16, 3) // 2).save(folder / "d.png")
     words = {
@@ -189,8 +189,8 @@ def test_every_command_keeps_a_name_with_control_characters_in_its_line(cli, tmp
     ran = cli(command, *words)
     assert ran.code == 0
     assert all(line.isprintable() for line in ran.out.split("\n"))
-    assert names(ran.out, r"c\n\x1b[2J\x9b\x7f.png")
-    assert r"a\nb\x1b[2J\x9b\x7f" in ran.out
+    assert names(ran.out, r"c\n\x1b[2J\x9b\x7f\u2028.png")
+    assert r"a\nb\x1b[2J\x9b\x7f\u202e" in ran.out
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
@@ -221,7 +221,7 @@ def test_a_full_disk_behind_the_notes_ends_no_work(tmp_path):
 
 
 def test_json_stays_json_whatever_a_name_holds(cli, tmp_path):
-    path = tmp_path / "a\nb\x1b\x9b\x7f.png"
+    path = tmp_path / "a\nb\x1b\x9b\x7f\u202e.png"
     Image.fromarray(noise(8, 8, 3)).save(path)
     for words in (["upscale", path, "-n", "bicubic"], ["diff", path, path]):
         ran = cli(*words, "--json")

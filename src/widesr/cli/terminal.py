@@ -87,9 +87,11 @@ class _Terminal:
 
 _FLAGS = {"init": "from"}
 """The names of flags, where those differ from the library's options."""
-_ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
+_TURNING = (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""Unicode's ends of lines, and what turns the direction of the text behind it."""
+_ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160), *_TURNING)}
 """The control characters as Python writes them, such as \\n."""
-_ESCAPED_IN_JSON = {n: f"\\u{n:04x}" for n in range(127, 160)}
+_ESCAPED_IN_JSON = {n: f"\\u{n:04x}" for n in (*range(127, 160), *_TURNING)}
 """The same as JSON does, of those that its writers leave as they are."""
 _terminal = _Terminal()
 """The only one, since there is one stdout and one stderr."""
