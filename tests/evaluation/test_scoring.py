@@ -347,6 +347,14 @@ def test_a_value_of_another_type_scores_nothing(hr_dir, wrong, fact):
         evaluate_folder(**given)
 
 
+def test_weights_may_be_named_as_text(hr_dir):
+    with refused("model-file", "gone.safetensors"):
+        evaluate_folder(
+            hr_dir, model="bicubic", scale=2, protocol="benchmark-y", metrics="lpips",
+            lpips_weights="gone.safetensors",
+        )  # fmt: skip
+
+
 def test_one_metric_may_be_named_alone(hr_dir):
     report = evaluate_folder(
         hr_dir, model="bicubic", scale=2, protocol="benchmark-y", metrics="lr-psnr"

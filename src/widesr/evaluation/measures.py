@@ -14,7 +14,7 @@ from widesr.evaluation.perceptual.niqe import niqe
 from widesr.evaluation.report import MetricReport
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.spectrum import lattice_peak, spectral_distance
-from widesr.system.arguments import shown
+from widesr.system.arguments import path_of, shown
 
 BY_PROTOCOL = ("psnr", "ssim")
 """The metrics that have a protocol, and are always measured."""
@@ -71,7 +71,7 @@ class Judge:
                     "safetensors file of torchvision's SqueezeNet 1.1, AlexNet or VGG16",
                     options=["lpips_weights"],
                 )
-            self._lpips = Lpips(lpips_weights)
+            self._lpips = Lpips(path_of(lpips_weights, "lpips_weights"))
 
     @property
     def reports(self) -> list[MetricReport]:
