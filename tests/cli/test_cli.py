@@ -176,9 +176,9 @@ def test_a_name_with_control_characters_stays_in_its_line(cli, tmp_path):
 
 @pytest.mark.parametrize("command", ["diff", "evaluate", "degrade"])
 def test_every_command_keeps_a_name_with_control_characters_in_its_line(cli, tmp_path, command):
-    folder = tmp_path / "a\nb\x1b[2J\x9b\x7f"
+    folder = tmp_path / "a\nb\x1b[2J\x9b\x7f\u202e"
     folder.mkdir()
-    path = folder / "c\n\x1b[2J\x9b\x7f.png"
+    path = folder / "c\n\x1b[2J\x9b\x7f\u2028.png"
     Image.fromarray(noise(16, 16, 3)).save(path)
     Image.fromarray(noise(16, 16, 3) // 2).save(folder / "d.png")
     words = {
@@ -189,12 +189,39 @@ def test_every_command_keeps_a_name_with_control_characters_in_its_line(cli, tmp
     ran = cli(command, *words)
     assert ran.code == 0
     assert all(line.isprintable() for line in ran.out.split("\n"))
-    assert names(ran.out, r"c\n\x1b[2J\x9b\x7f.png")
-    assert r"a\nb\x1b[2J\x9b\x7f" in ran.out
+    assert names(ran.out, r"c\n\x1b[2J\x9b\x7f\u2028.png")
+    assert r"a\nb\x1b[2J\x9b\x7f\u202e" in ran.out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+@pytest.mark.parametrize(
+    "words", [["models"], ["models", "--json"], ["recipe", "list"], ["upscale", "a.png"]]
+)
+def test_a_full_disk_behind_the_lines_is_no_defect(tmp_path, words):
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.png")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "widesr", *words],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 1
+    refusal(ran.stderr, "image-write", "output")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+def test_a_full_disk_behind_the_notes_ends_no_work(tmp_path):
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.png")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "widesr", "upscale", "a.png", "-v"],
+            cwd=tmp_path, stderr=full, stdout=subprocess.PIPE, timeout=100, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 0
+    assert (tmp_path / "a_x2.png").exists()
 
 
 def test_json_stays_json_whatever_a_name_holds(cli, tmp_path):
-    path = tmp_path / "a\nb\x1b\x9b\x7f.png"
+    path = tmp_path / "a\nb\x1b\x9b\x7f\u202e.png"
     Image.fromarray(noise(8, 8, 3)).save(path)
     for words in (["upscale", path, "-n", "bicubic"], ["diff", path, path]):
         ran = cli(*words, "--json")

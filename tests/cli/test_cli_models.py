@@ -254,3 +254,26 @@ def test_a_pull_that_is_interrupted_goes_on_later(server, mirror, shelf, tmp_pat
     assert run(["models", "pull", "big-x2", "--mirror", server.url, "--quiet"]) == 0
     assert server.asked[-1].start == have
     assert (shelf / "big-x2.onnx").read_bytes() == (mirror / "big-x2.onnx").read_bytes()
+
+
+def test_control_characters_in_the_names_of_folders_reach_no_terminal(
+    cli, mirror, tmp_path, monkeypatch
+):
+    hostile = tmp_path / "a\nb\x1b[2J\x9b\x7f"
+    mirror.rename(hostile)
+    monkeypatch.setenv("WIDESR_MODELS", str(hostile / "models"))
+    told = [
+        cli("models", "index", hostile),
+        cli("models", "pull", "big-x2", "--mirror", hostile),
+        cli("models", "pull", "other-x2", "--mirror", hostile, "--json"),
+        cli("models", "big-x2"),
+        cli("models", "big-x2", "--json"),
+        cli("doctor"),
+        cli("doctor", "--json"),
+        cli("models", "remove", "big-x2"),
+    ]
+    for code, out, err in told:
+        assert (code, err) == (0, "")
+        assert all(line.isprintable() for line in out.split("\n"))
+    assert all(r"a\nb\x1b[2J\x9b\x7f" in out for _, out, _ in told[::7])
+    assert json.loads(told[4][1])["path"] == str(hostile / "models" / "big-x2.onnx")

@@ -325,3 +325,38 @@ def test_an_onnx_file_of_others_is_scored_as_the_same_network_with_a_card(bench,
 
     foreign = scores(tmp_path / "foreign.onnx")
     assert foreign == scores(ours)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fact"),
+    [
+        ({"hr_dir": None}, "hr_dir"),
+        ({"lr_dir": 3}, "lr_dir"),
+        ({"scale": 2.0}, "scale"),
+        ({"scale": "2"}, "scale"),
+        ({"protocol": None}, "protocol"),
+        ({"protocol": [[]]}, "protocol"),
+        ({"metrics": 3}, "metrics"),
+        ({"max_pixels": "2"}, "max_pixels"),
+        ({"max_pixels": float("nan")}, "max_pixels"),
+    ],
+)
+def test_a_value_of_another_type_scores_nothing(hr_dir, wrong, fact):
+    given = {"hr_dir": hr_dir, "model": "bicubic", "scale": 2, "protocol": "benchmark-y"} | wrong
+    with refused("usage", fact):
+        evaluate_folder(**given)
+
+
+def test_weights_may_be_named_as_text(hr_dir):
+    with refused("model-file", "gone.safetensors"):
+        evaluate_folder(
+            hr_dir, model="bicubic", scale=2, protocol="benchmark-y", metrics="lpips",
+            lpips_weights="gone.safetensors",
+        )  # fmt: skip
+
+
+def test_one_metric_may_be_named_alone(hr_dir):
+    report = evaluate_folder(
+        hr_dir, model="bicubic", scale=2, protocol="benchmark-y", metrics="lr-psnr"
+    )
+    assert list(report.mean_measures) == ["lr-psnr"]

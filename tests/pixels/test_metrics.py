@@ -197,3 +197,20 @@ def test_what_cannot_be_compared_is_refused():
         )
     with refused("shape", "RGB", (20, 20, 4)):
         psnr(np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 4), np.uint8), protocol=y, scale=2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scale": -1}, {"scale": True}, {"scale": 2.0}, {"scale": "2"}, {"protocol": "benchmark-y"}],
+)
+def test_a_value_of_another_type_gives_no_number(wrong):
+    hr = np.zeros((20, 20, 3), np.uint8)
+    for measure in (psnr, ssim):
+        with refused("usage", next(iter(wrong))):
+            measure(hr, hr, **({"protocol": PROTOCOLS["benchmark-y"], "scale": 2} | wrong))
+
+
+def test_what_is_no_array_is_not_compared():
+    hr = np.zeros((20, 20, 3), np.uint8)
+    with refused("usage", "list"):
+        psnr(hr.tolist(), hr, protocol=PROTOCOLS["benchmark-y"], scale=2)

@@ -160,3 +160,23 @@ def test_sixteen_bits_are_resized_in_sixteen_bits():
 def test_what_cannot_be_resized_is_refused(image, options, facts):
     with refused("shape", *facts):
         imresize(image, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        ({"scale": 0.5, "edges": "reflect"}, "symmetric"),
+        ({"scale": "2"}, "scale"),
+        ({"size": 8}, "size"),
+        ({"size": (8.0, 8)}, "size"),
+        ({"size": (True, 8)}, "size"),
+    ],
+)
+def test_a_value_of_another_type_resizes_nothing(options, fact):
+    with refused("usage", fact):
+        imresize(np.zeros((4, 4), np.uint8), **options)
+
+
+def test_what_is_no_array_is_not_resized():
+    with refused("usage", "NoneType"):
+        imresize(None, 2)

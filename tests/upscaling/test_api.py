@@ -133,6 +133,49 @@ def test_a_value_of_another_type_is_refused_by_its_name(wrong, name):
         upscale(np.zeros((4, 6, 3), np.uint8), **({"model": "bicubic"} | wrong))
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
+def test_small_integers_of_numpy_mean_the_size_that_they_say(dtype):
+    pixels = np.zeros((300, 310, 3), np.uint8)
+    assert upscale(pixels, fit=(dtype(120), dtype(110)), model="bicubic").shape == (110, 114, 3)
+    assert upscale(pixels, width=dtype(31), model="bicubic").shape == (30, 31, 3)
+    assert Upscaler.load("bicubic", scale=dtype(2))(pixels).shape == (600, 620, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"scale": [2]}, "scale"),
+        ({"scale": True}, "scale"),
+        ({"scale": 2, "name": "bicubic", "threads": None, "consistent": "no"}, "consistent"),
+        ({"scale": float("inf"), "name": "bicubic"}, "scale"),
+        ({"scale": 2, "threads": True}, "thread"),
+        ({"scale": 2, "threads": 10**9}, "4,096"),
+        ({"scale": 2, "tile": True}, "tile"),
+        ({"scale": 2, "self_ensemble": "false"}, "self_ensemble"),
+        ({"scale": 2, "temperature": "1"}, "temperature"),
+        ({"scale": 2, "seed": True}, "seed"),
+    ],
+)
+def test_a_value_that_no_network_can_be_loaded_with_is_refused_by_its_name(wrong, name):
+    with refused("usage", name):
+        Upscaler.load(**({"name": TINY} | wrong))
+
+
+@pytest.mark.parametrize("pixels", [None, [[1, 2], [3, 4]], "photo.jpg"])
+def test_what_is_no_array_is_refused(pixels):
+    upscaler = Upscaler.load("bicubic", scale=2)
+    for call in (upscaler, lambda each: Picture(pixels=each)):
+        with refused("usage", type(pixels).__name__):
+            call(pixels)
+
+
+def test_an_upscaler_of_a_name_says_how_names_are_loaded():
+    with refused("usage", "Upscaler.load"):
+        Upscaler("fast")
+    with refused("usage", "find_model"):
+        widesr.load_engine("fast")
+
+
 def test_a_model_file_may_be_a_path_object():
     pixels = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
     expected = upscale(pixels, model=TINY)

@@ -104,3 +104,23 @@ def test_what_cannot_be_sampled_is_refused(lr):
         variance_map([lr])
     with refused("shape"):
         variance_map([lr, lr[1:]])
+
+
+@pytest.mark.parametrize("wrong", [{"count": True}, {"count": 1.0}, {"seed": True}, {"seed": "1"}])
+def test_a_value_of_another_type_is_no_sample(lr, wrong):
+    with refused("usage", next(iter(wrong))):
+        widesr.samples(lr, **wrong)
+
+
+def test_seeds_of_small_integers_count_on(lr):
+    narrow = list(widesr.samples(lr[:8, :8], count=2, seed=np.int8(127)))
+    assert np.array_equal(narrow[1], next(widesr.samples(lr[:8, :8], count=1, seed=128)))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "code"),
+    [(None, "usage"), ([[1], [2]], "usage"), ([np.zeros((1, 2, 3, 1), np.uint8)] * 2, "shape")],
+)
+def test_what_are_no_samples_has_no_map(pictures, code):
+    with refused(code):
+        variance_map(pictures)

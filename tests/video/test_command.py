@@ -243,6 +243,20 @@ def test_frames_of_ones_own_go_in_and_out_one_by_one():
     assert all(np.array_equal(a, upscaler(b)) for a, b in zip(made, frames, strict=True))
 
 
+@pytest.mark.parametrize("shape", [(20, 30, 4), (20, 30, 5), (20, 30), (0, 30, 3)])
+def test_frames_that_are_neither_grey_nor_rgb_are_refused(shape):
+    frames = [np.zeros(shape, np.uint8)] * 2
+    with refused("shape", shape):
+        list(upscale_frames(frames, model=Upscaler.load("bicubic", scale=2)))
+
+
+def test_frames_need_a_model_that_is_loaded_and_arrays():
+    with refused("usage", "Upscaler.load"):
+        list(upscale_frames([np.zeros((2, 2, 3), np.uint8)], model="fast"))
+    with refused("usage", "list"):
+        list(upscale_frames([[[1]]], model=Upscaler.load("bicubic", scale=2)))
+
+
 class Counting:
     """An upscaler with a state: the number of the frame in its scene."""
 

@@ -87,6 +87,8 @@ def test_slow_clients_are_let_go_and_lines_and_numbers_tell_of_the_others(tmp_pa
         for each in (silent, half, slow):
             each.close()
         httpx2.get(f"{address}/v1/info")
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert httpx2.post(f"{address}/v1/upscale", content=b"--y", headers=form).status_code == 422
         numbers = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
         process.terminate()
         _, lines = process.communicate(timeout=60)

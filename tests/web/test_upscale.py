@@ -200,6 +200,8 @@ def test_what_cannot_be_done_is_a_problem_with_a_code(client, body, query, statu
         ({"Idempotency-Key": " "}, 422, "usage"),
         ({"Host": "evil.example"}, 403, "forbidden"),
         ({"Origin": "http://evil.example"}, 403, "forbidden"),
+        ({"Host": "["}, 403, "forbidden"),
+        ({"Origin": "http://["}, 403, "forbidden"),
         ({"Sec-Fetch-Site": "cross-site"}, 403, "forbidden"),
     ],
 )

@@ -30,7 +30,7 @@ from widesr.cli.recipe import commands as recipe_commands
 from widesr.cli.samples import sample_pictures
 from widesr.cli.serve import serve_pictures
 from widesr.cli.study import run_studies
-from widesr.cli.terminal import Command, Group, logged, print_error, show_help
+from widesr.cli.terminal import Command, Group, logged, print_error, print_line, show_help
 from widesr.cli.train import train_network
 from widesr.cli.upscale import upscale_pictures
 from widesr.errors import InternalError, OutOfMemoryError, UsageError, WidesrError
@@ -97,7 +97,7 @@ for _name, _commands in GROUPS.items():
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"widesr {__version__}")
+        print_line(f"widesr {__version__}")
         raise typer.Exit
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, options, values
-from widesr.cli.terminal import print_note, table
+from widesr.cli.terminal import print_json, print_lines, print_note, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,10 +65,9 @@ def measure_model(
         except OSError as error:
             kept = f"not kept: {error.strerror}"
     if as_json:
-        typer.echo(result.model_dump_json(indent=2))
+        print_json(result.model_dump_json(indent=2))
         return
-    typer.echo("\n".join(_lines(result)))
-    typer.echo(kept)
+    print_lines([*_lines(result), kept])
     print_note(advice())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, options
-from widesr.cli.terminal import print_line, print_note, table
+from widesr.cli.terminal import print_line, print_lines, print_note, table
 from widesr.errors import UsageError, output_exists
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def calibrate_model(
     write_card(found, card, out=out)
     if not quiet:
         print_line(f"{model} -> {out}  {len(card.ranges)} ranges")
-        typer.echo("\n".join(loss_lines(card)))
+        print_lines(loss_lines(card))
 
 
 def loss_lines(card: "ModelCard") -> list[str]:

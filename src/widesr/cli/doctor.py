@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from widesr.cli import options
-from widesr.cli.terminal import said, table
+from widesr.cli.terminal import print_json, print_lines, said, table
 from widesr.errors import DataError, ModelFileError, WidesrError
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def examine(as_json: options.Json = False) -> None:
             detail, ok = f"{type(error).__name__}: {error}", False
         results.append({"check": name, "ok": ok, "detail": " ".join(detail.split())})
     if as_json:
-        typer.echo(json.dumps(results, indent=2))
+        print_json(json.dumps(results, indent=2))
     else:
         rows = [("ok" if r["ok"] else "BROKEN", str(r["check"]), str(r["detail"])) for r in results]
-        typer.echo("\n".join(table(rows, left=frozenset({0, 1, 2}))))
+        print_lines(table(rows, left=frozenset({0, 1, 2})))
     broken = [str(r["check"]) for r in results if not r["ok"]]
     if broken:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from widesr.cli import engines, offers, options, values
 from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.detect import judge_by_detector
 from widesr.cli.space import judge_samples
-from widesr.cli.terminal import print_json, print_line, progress_over, table
+from widesr.cli.terminal import print_json, print_line, print_lines, progress_over, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _list_protocols(names: list[str]) -> list[str]:
         ]
         rows += [(name, "PSNR-Y of clips", each.source) for name, each in CLIP_PROTOCOLS.items()]
         rows.append((SR_SPACE, "LPIPS", "NTIRE 2021, learning the super-resolution space"))
-        typer.echo("\n".join(table(rows, left=frozenset({0, 1, 2}))))
+        print_lines(table(rows, left=frozenset({0, 1, 2})))
         raise typer.Exit
     return names
 
@@ -71,7 +71,7 @@ def compare_pictures(
         return
     for each in comparison.protocols:
         scores, channel = comparison.scores[each.name], each.channel.upper()
-        typer.echo(
+        print_line(
             f"{scores.psnr:.2f} dB PSNR-{channel}  {scores.ssim:.4f} SSIM-{channel}  "
             f"{_described(each, scale)}"
         )

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import offers, options, values
-from widesr.cli.terminal import Command, Group, group, print_error, progress, table
+from widesr.cli.terminal import (
+    Command,
+    Group,
+    group,
+    print_error,
+    print_json,
+    print_line,
+    print_lines,
+    progress,
+    table,
+)
 from widesr.errors import ModelFileError, UsageError
 
 if TYPE_CHECKING:
@@ -101,9 +111,9 @@ def show_models(
     ]
     models.sort(key=lambda each: (each.card.scale, _parameters(each.card)))
     if as_json:
-        typer.echo(json.dumps([_as_json(model, ranges=verbose) for model in models], indent=2))
+        print_json(json.dumps([_as_json(model, ranges=verbose) for model in models], indent=2))
     else:
-        typer.echo("\n".join(_list(models, baseline=not names, verbose=verbose)))
+        print_lines(_list(models, baseline=not names, verbose=verbose))
     for error in damaged:
         print_error(error)
     if damaged:
@@ -114,8 +124,10 @@ def _show_card(name: str, scale: int | None, *, verbose: bool, as_json: bool) ->
     from widesr.engine import find_model
 
     model = find_model(name, scale=scale)
-    as_text = json.dumps(_as_json(model, ranges=verbose), indent=2) if as_json else _card(model)
-    typer.echo(as_text)
+    if as_json:
+        print_json(json.dumps(_as_json(model, ranges=verbose), indent=2))
+    else:
+        print_lines(_card(model))
 
 
 @commands.command("pull", cls=Command)
@@ -153,10 +165,10 @@ def pull_models(
 
             model, was_there = opened.pull(entry, overwrite=overwrite, on_progress=tell)
         if as_json:
-            typer.echo(json.dumps(_as_json(model) | {"was_there": was_there}))
+            print_json(json.dumps(_as_json(model) | {"was_there": was_there}))
         elif not quiet:
             how = "there already" if was_there else "sha256 as in the index"
-            typer.echo(
+            print_line(
                 f"{entry.name}: x{entry.scale}, {readable_size(entry.n_bytes)} in {model.path} "
                 f"({how}; licence: {entry.licence})  "
                 f"(next: widesr upscale photo.jpg -s {entry.scale} -n {entry.name})"
@@ -174,7 +186,7 @@ def remove_models(
     for name in dict.fromkeys(names):
         path = remove_model(name)
         if not quiet:
-            typer.echo(f"{name}: removed {path}")
+            print_line(f"{name}: removed {path}")
 
 
 @commands.command("index", cls=Command)
@@ -192,7 +204,7 @@ def index_models(
     index = write_index(folder)
     if not quiet:
         names = ", ".join(entry.name for entry in index.models)
-        typer.echo(
+        print_line(
             f"{folder / INDEX}: {names}  (next: widesr models pull NAME --mirror {folder}, or "
             "the address that it is served at)"
         )
@@ -252,13 +264,13 @@ def _show_offers(mirror: "mirrors.Mirror", *, as_json: bool) -> None:
             entry.model_dump(mode="json", by_alias=True) | {"standing": standing(entry)}
             for entry in entries
         ]
-        typer.echo(json.dumps(found, indent=2))
+        print_json(json.dumps(found, indent=2))
         return
     rows = [("model", "scale", "file", "licence", "")]
     rows += [
         (e.name, f"x{e.scale}", readable_size(e.n_bytes), e.licence, standing(e)) for e in entries
     ]
-    typer.echo("\n".join(table(rows, left=frozenset({0, 3, 4}))))
+    print_lines(table(rows, left=frozenset({0, 3, 4})))
 
 
 def _row(model: "ModelFile") -> tuple[str, ...]:
@@ -285,7 +297,7 @@ def _parameters(card: "ModelCard") -> int:
     return card.parameters_fused or card.parameters  # older cards lack the fused number
 
 
-def _card(model: "ModelFile") -> str:
+def _card(model: "ModelFile") -> list[str]:
     card = model.card
     plain = card.model_dump(mode="json", exclude={"scores", "training_data", "losses", "ranges"})
     rows = [(key.replace("_", " "), str(value)) for key, value in plain.items() if value]
@@ -297,7 +309,7 @@ def _card(model: "ModelFile") -> str:
         for each in card.training_data
     ]
     rows.append(("file", str(model.path)))
-    return "\n".join(table(rows, left=frozenset({0, 1})))
+    return table(rows, left=frozenset({0, 1}))
 
 
 def _losses(card: "ModelCard") -> "Iterable[str]":

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import offers, options
-from widesr.cli.terminal import Command, group, print_note, show_help, table
+from widesr.cli.terminal import (
+    Command,
+    group,
+    print_json,
+    print_line,
+    print_lines,
+    print_note,
+    print_text,
+    show_help,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +37,16 @@ def list_recipes(as_json: options.Json = False) -> None:
     """List the recipes that come with the package."""
     recipes = list(_in_package())
     if as_json:
-        typer.echo(json.dumps(recipes, indent=2))
+        print_json(json.dumps(recipes, indent=2))
         return
     rows = [("recipe", "scale", "steps", "")]
     rows += [(each["name"], f"x{each['scale']}", f"{each['steps']:,}", "") for each in recipes]
     head, *lines = table(rows)
     left = len(max([head, *lines], key=len)) + 2
-    typer.echo(head)
+    print_line(head)
     for line, each in zip(lines, recipes, strict=True):
         first, *more = textwrap.wrap(each["about"], _WIDTH - left)
-        typer.echo("\n".join([line.ljust(left) + first, *(" " * left + words for words in more)]))
+        print_lines([line.ljust(left) + first, *(" " * left + words for words in more)])
 
 
 @commands.command("show", cls=Command)
@@ -54,7 +64,7 @@ def show_recipe(
     if "base" in tomllib.loads(text):  # the file states only what differs from its base
         about = takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True))
         text = "".join(about) + as_toml(values)
-    typer.echo(text, nl=False)
+    print_text(text)
     print_note("give it a name of its own, and train: widesr train my.toml --data DIR")
 
 

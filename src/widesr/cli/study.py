@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import engines, offers, options
-from widesr.cli.terminal import clock, progress, table
+from widesr.cli.terminal import clock, print_json, print_line, print_lines, progress, table
 from widesr.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet
             outcomes.append(outcome)
             write_findings(study, outcomes, out)
             if as_json:
-                typer.echo(outcome.model_dump_json())
+                print_json(outcome.model_dump_json())
             elif not quiet:
-                typer.echo(
+                print_line(
                     f"{len(outcomes)}/{total}  {_words(outcome.labels, outcome.seed)}  "
                     f"{_result(outcome)}  {outcome.seconds:.0f} s"
                 )
@@ -106,12 +106,12 @@ def _run(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool, quiet
             out=out,
             on_progress=on_progress,
             on_outcome=on_outcome,
-            on_notice=lambda sentence: typer.echo(f"widesr: {sentence}", err=True),
+            on_notice=lambda sentence: print_line(f"widesr: {sentence}", err=True),
             **run,
         )
     drawn = _draw(study, outcomes, out / "curves.svg")
     if not as_json and not quiet:
-        typer.echo(f"{out / 'table.md'}{drawn}")
+        print_line(f"{out / 'table.md'}{drawn}")
 
 
 def _draw(study: "Study", outcomes: "Sequence[Outcome]", path: Path) -> str:
@@ -139,9 +139,10 @@ def _print_studies(studies: "Sequence[Study]", *, as_json: bool) -> None:
 
     for study in studies:
         if as_json:
-            typer.echo(study.model_dump_json())
+            print_json(study.model_dump_json())
         else:
-            typer.echo(f"{study.name}: {study.title}, {len(cells(study))} cells\n    {study.claim}")
+            print_line(f"{study.name}: {study.title}, {len(cells(study))} cells")
+            print_line(f"    {study.claim}")
 
 
 def _print_plan(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool) -> None:
@@ -161,9 +162,9 @@ def _print_plan(study: "Study", out: Path, run: dict[str, Any], *, as_json: bool
         size = size_of(cell.recipe.network)
         if as_json:
             facts = {"cell": cell.name, "labels": cell.labels, "seed": cell.seed}
-            typer.echo(json.dumps(facts | size._asdict() | {"seconds": seconds}))
+            print_json(json.dumps(facts | size._asdict() | {"seconds": seconds}))
         name, left = _words(cell.labels, cell.seed), clock(seconds) if seconds else "finished"
         lines.append((name, f"{size.parameters:,}", f"{size.gflop:.1f}", left))
     if not as_json:
         lines.append(("all", "", "", f"{clock(total)}, validation not counted"))
-        typer.echo("\n".join(table(lines)))
+        print_lines(table(lines))

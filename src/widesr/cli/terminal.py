@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from widesr.errors import UsageError, WidesrError, with_options
+from widesr.errors import ImageWriteError, UsageError, WidesrError, with_options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,14 +33,14 @@ class _Terminal:
     def line(self, text: str, *, err: bool) -> None:
         """Print a line on stdout, or on stderr."""
         if self._bar is None:
-            typer.echo(text, err=err)
+            _echo(text, err=err)
             return
         # Rich's own thread must not draw meanwhile. It takes this lock before the console's, so
         # waiting for this lock while holding the console's would sometimes deadlock both threads.
         with self._bar.live._lock:  # noqa: SLF001
             self._away_until = float("inf")
             self._bar.live.refresh()  # draws nothing in place of the bar
-            typer.echo(text, err=err)
+            _echo(text, err=err)
             beside = 0 if err or not _is_pipe(sys.stdout) else _BESIDE_PIPE_S
             self._away_until = time.monotonic() + beside
 
@@ -87,9 +87,11 @@ class _Terminal:
 
 _FLAGS = {"init": "from"}
 """The names of flags, if they differ from those of the library's options."""
-_ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160))}
+_TURNING = (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
+"""Unicode's line separators, and the codes that change the direction of the text after them."""
+_ESCAPED = {n: repr(chr(n))[1:-1] for n in (*range(32), *range(127, 160), *_TURNING)}
 """The control characters as Python escapes them, such as \\n."""
-_ESCAPED_IN_JSON = {n: f"\\u{n:04x}" for n in range(127, 160)}
+_ESCAPED_IN_JSON = {n: f"\\u{n:04x}" for n in (*range(127, 160), *_TURNING)}
 """The control characters that writers of JSON leave as they are, as JSON escapes them."""
 _terminal = _Terminal()
 """The only instance, since there is one stdout and one stderr."""
@@ -102,6 +104,26 @@ def _is_pipe(stream: object) -> bool:
         return False
 
 
+def _echo(text: str, *, err: bool, nl: bool = True) -> None:
+    """Print text, or say why that is not possible, as on a full disk.
+
+    Raises:
+        ImageWriteError: Standard output takes no more. Of standard error nobody can be told.
+    """
+    try:
+        typer.echo(text, err=err, nl=nl)
+    except BrokenPipeError:
+        raise  # a reader that has seen enough is no error
+    except OSError as error:
+        if not err:
+            raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error
+
+
+def print_text(text: str) -> None:
+    """Print text of our own on stdout, as it is."""
+    _echo(text, err=False, nl=False)
+
+
 def print_line(text: str, *, err: bool = False) -> None:
     """Print a whole line on stdout, or on stderr, apart from any bar.
 
@@ -109,6 +131,12 @@ def print_line(text: str, *, err: bool = False) -> None:
     obey.
     """
     _terminal.line(escaped(text), err=err)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on stdout, each as `print_line` does."""
+    for line in lines:
+        print_line(line)
 
 
 def print_json(text: str) -> None:
@@ -195,7 +223,7 @@ def group(text: str, *, cls: type[Group] = Group) -> typer.Typer:
 def show_help(context: typer.Context) -> None:
     """Print the help of a group if no command follows, and exit with the code of wrong usage."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        print_text(f"{context.get_help()}\n")
         raise typer.Exit(2)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from widesr.cli import engines, offers, options, values
-from widesr.cli.terminal import clock, print_line, progress, table
+from widesr.cli.terminal import clock, print_json, print_line, print_lines, progress, table
 from widesr.errors import CheckpointError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class _Reporter:
         self.reported = True
         self._show(now.step, f"loss {now.loss:.5f}  {_validated(now)}  {_speed(now)}")
         if self._as_json:
-            typer.echo(json.dumps(now._asdict()))
+            print_json(json.dumps(now._asdict()))
         elif not self._quiet and (now.validated or self._is_due()):
             self._said = time.monotonic()
             print_line(
@@ -236,7 +236,7 @@ class _Reporter:
 def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
     if as_json:
         parts = [part._asdict() for part in plan.parts]
-        typer.echo(json.dumps(plan._asdict() | {"parts": parts}))
+        print_json(json.dumps(plan._asdict() | {"parts": parts}))
         return
     steps = [
         (
@@ -263,7 +263,7 @@ def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
         *teacher,
         ("time", f"{clock(plan.seconds)}, validation not counted"),
     ]
-    typer.echo("\n".join(table(rows, left=frozenset({0, 1}))))
+    print_lines(table(rows, left=frozenset({0, 1})))
 
 
 def _validated(now: "Progress") -> str:

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from numbers import Integral
 from typing import Literal, Unpack
 
 import numpy as np
@@ -32,6 +31,7 @@ from widesr.engine.tuned import recall_best
 from widesr.engine.windows import FixedRuntime, Windowed
 from widesr.errors import UsageError
 from widesr.models.catalog import ModelCard, ModelFile
+from widesr.system.arguments import shown, whole_number
 from widesr.system.machine import streams_of, usable_cpus
 
 __all__ = [
@@ -72,6 +72,8 @@ _LOSSLESS = 0.01
 """Largest loss that "auto" accepts, in dB, on the photograph that loses most."""
 MOST_LOST = 0.1
 """Largest loss in int8, in dB, on that photograph; a model that loses more does not run in int8."""
+_MOST_THREADS = 2**12
+"""More threads than any machine has; runtimes fail at larger numbers, each in its own way."""
 
 
 def load_engine(
@@ -96,18 +98,21 @@ def load_engine(
     Raises:
         ModelFileError: The runtime refuses the file, or the file is not a network of pictures.
         MissingExtraError: The back end is not installed.
-        UsageError: `threads` is below 1; or `streams` is below 1 or above `threads`; or the back
-            end, precision or device does not exist, or does not go with the others, with this
-            machine or with this model.
+        UsageError: `threads` is below 1 or above 4096; or `streams` is below 1 or above `threads`;
+            or the back end, precision or device does not exist, or does not go with the others,
+            with this machine or with this model.
     """
+    if not isinstance(model, ModelFile):
+        raise UsageError(f"expected a model that find_model gives, got {shown(model)}")
     options = (options or EngineOptions()).but(**settings)
     path, model = model.path, replace(model, path=model.path.absolute())  # valid from any folder
     again = partial(load_engine, model, options, streams=streams)
     threads = usable_cpus() if options.threads is None else options.threads
-    if not isinstance(threads, Integral) or threads < 1:
-        raise UsageError(f"expected at least 1 thread, got {threads!r}")
-    if streams != "auto" and not 1 <= streams <= threads:
-        raise UsageError(f"expected 1 to {threads} streams, as there are threads, got {streams}")
+    expected = f"at least 1 thread and at most {_MOST_THREADS:,}"
+    threads = whole_number(threads, expected, least=1, most=_MOST_THREADS)
+    if not (isinstance(streams, str) and streams == "auto"):
+        expected = f"1 to {threads} streams, as there are threads"
+        streams = whole_number(streams, expected, least=1, most=threads)
     choice = choose(
         backend=options.backend,
         precision=options.precision,

@@ -16,6 +16,7 @@ from widesr.models.catalog import (
     model_paths,
     read_header,
 )
+from widesr.system.arguments import whole_number
 
 
 def model_name(name: object) -> str:
@@ -46,8 +47,11 @@ def find_model(name: str | os.PathLike[str], *, scale: int | None) -> ModelFile:
     Raises:
         ModelNotFoundError: There is no such model or file, or it has another scale.
         ModelFileError: The file is damaged, or is not an ONNX network from RGB to larger RGB.
+        UsageError: The name is not a string or path, or the scale is not a whole number.
     """
     name, share = parted(model_name(name))
+    if scale is not None:
+        scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
     if share is not None:
         return _blend(name, share, scale=scale)
     path = locate(name, scale=scale)

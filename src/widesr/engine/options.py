@@ -1,12 +1,11 @@
 """Holds all that a user can set about running networks, as one record."""
 
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Literal, TypedDict, Unpack
 
 from widesr.engine.protocol import Backend, Device, Precision
 from widesr.engine.tuned import Best
-from widesr.errors import UsageError
+from widesr.system.arguments import check_flag, whole_number
 
 MAX_MEMORY = 2**30
 """Approximate limit on the bytes that a program with one upscaler takes."""
@@ -64,9 +63,9 @@ class EngineOptions:
     """Approximate bytes that the program may take while a picture is streamed row by row."""
 
     def __post_init__(self) -> None:
-        most = self.max_memory
-        if isinstance(most, bool) or not isinstance(most, Integral) or most < 1:
-            raise UsageError(f"expected max_memory in bytes, such as 2**30, got {most!r}")
+        check_flag(self.self_ensemble, "self_ensemble")
+        check_flag(self.consistent, "consistent")
+        whole_number(self.max_memory, "max_memory in bytes, such as 2**30", least=1)
 
     def but(self, **settings: Unpack[EngineSettings]) -> "EngineOptions":
         """Return the same options with some of them changed."""

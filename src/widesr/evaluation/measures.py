@@ -14,6 +14,7 @@ from widesr.evaluation.perceptual.niqe import niqe
 from widesr.evaluation.report import MetricReport
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.spectrum import lattice_peak, spectral_distance
+from widesr.system.arguments import path_of, shown
 
 BY_PROTOCOL = ("psnr", "ssim")
 """The metrics that have a protocol, and are always measured."""
@@ -53,6 +54,9 @@ class Judge:
             UsageError: An unknown metric, or LPIPS without weights.
             ModelFileError: The weights cannot be used.
         """
+        metrics = [metrics] if isinstance(metrics, str) else metrics
+        if not isinstance(metrics, Sequence):
+            raise UsageError(f"expected metrics as a list of names, got {shown(metrics)}")
         unknown = [name for name in metrics if name not in METRICS]
         if unknown:
             raise UsageError(
@@ -67,7 +71,7 @@ class Judge:
                     "safetensors file of torchvision's SqueezeNet 1.1, AlexNet or VGG16",
                     options=["lpips_weights"],
                 )
-            self._lpips = Lpips(lpips_weights)
+            self._lpips = Lpips(path_of(lpips_weights, "lpips_weights"))
 
     @property
     def reports(self) -> list[MetricReport]:

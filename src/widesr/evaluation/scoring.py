@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
@@ -28,6 +28,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import FORMATS
 from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
+from widesr.system.arguments import path_of, shown, whole_number
 from widesr.system.files import sha256_of
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
@@ -72,12 +73,16 @@ def evaluate_folder(
         **settings: Single fields of `options`, by keyword.
 
     Raises:
-        UsageError: A protocol or metric is unknown, or LPIPS lacks its weights.
+        UsageError: A protocol or metric is unknown, LPIPS lacks its weights, or a value has the
+            wrong type.
         ModelFileError: The weights of LPIPS cannot be used.
         DataError: There are no pictures, or an LR picture is missing or does not fit its HR.
         ImageReadError: A picture cannot be read; a mean over the others would mislead.
         ModelNotFoundError: There is no such model at this scale.
     """
+    hr_dir = path_of(hr_dir, "hr_dir")
+    lr_dir = None if lr_dir is None else path_of(lr_dir, "lr_dir")
+    scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
     protocols = find_protocols(protocol)
     judge = Judge(metrics, lpips_weights=lpips_weights)
     pairs = _pairs(hr_dir, lr_dir, scale)
@@ -165,10 +170,10 @@ def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
     Raises:
         UsageError: A name is unknown, or none is given; the message lists the known ones.
     """
-    names = [names] if isinstance(names, str) else names
-    unknown = [name for name in names if name not in PROTOCOLS]
+    names = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    unknown = [name for name in names if not (isinstance(name, str) and name in PROTOCOLS)]
     if unknown or not names:
-        found = f"protocol {unknown[0]!r} is not known" if unknown else "no protocol was given"
+        found = f"protocol {shown(unknown[0])} is not known" if unknown else "no protocol was given"
         raise UsageError(f"{found}; expected one of {', '.join(PROTOCOLS)}")
     return [PROTOCOLS[name] for name in dict.fromkeys(names)]
 

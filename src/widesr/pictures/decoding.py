@@ -35,6 +35,7 @@ from widesr.pictures.sources import PictureFile
 from widesr.pictures.turning import upright
 from widesr.pictures.turns import turn_of_avif, without_turns
 from widesr.pixels.rows import Band, Rows
+from widesr.system.arguments import whole_number
 
 pyvips.block_untrusted_set(True)
 pyvips.logger.disabled = True  # GLib aborts if a log call frees an object that logs in turn
@@ -212,6 +213,7 @@ def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:
     """Refuse a picture of more than `max_pixels` before it is decoded."""
+    max_pixels = whole_number(max_pixels, "max_pixels of at least 1", least=1)
     if width * height > max_pixels:
         found = f"{path}: image is {width}x{height}"
         raise ImageTooLargeError(found=found, pixels=width * height, max_pixels=max_pixels)

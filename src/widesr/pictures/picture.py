@@ -11,7 +11,7 @@ import numpy as np
 
 from widesr.errors import ShapeError, UsageError
 from widesr.pictures.geo import Place
-from widesr.pixels.rows import Band, Pixels, Rows
+from widesr.pixels.rows import Band, Pixels, Rows, check_array
 from widesr.system.threads import ahead
 
 MAX_PIXELS = 2**28
@@ -62,6 +62,9 @@ class Picture(About):
 
     def __post_init__(self) -> None:
         self._check_about()
+        check_array(self.pixels)
+        if self.alpha is not None:
+            check_array(self.alpha)
         shape, dtype = self.pixels.shape, self.pixels.dtype
         if dtype not in (np.uint8, np.uint16) or len(shape) != 3 or shape[2] not in (1, 3):
             raise ShapeError(

@@ -15,6 +15,7 @@ from widesr.pictures.encoding import ENCODERS, encode_stream, opaque
 from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Target, name_of, whole_target
+from widesr.system.arguments import whole_number
 from widesr.system.progress import ignore
 
 FORMATS = {
@@ -150,8 +151,7 @@ def check_quality(quality: int) -> None:
     Raises:
         UsageError: The quality is out of this range.
     """
-    if not 1 <= quality <= 100:
-        raise UsageError(f"the quality is {quality}, expected 1 to 100", options=["quality"])
+    whole_number(quality, "a quality from 1 to 100", least=1, most=100, options=["quality"])
 
 
 def check_fits(path: Path, stream: PictureStream, kind: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import ShapeError
+from widesr.errors import ShapeError, UsageError
 from widesr.pixels.depth import in_levels
+from widesr.pixels.rows import check_array
+from widesr.system.arguments import shown, whole_number
 
 Channel = Literal["y", "rgb"]
 
@@ -103,6 +105,8 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
     Raises:
         ShapeError: The shapes or types differ or are not a picture's, or the border leaves no
             pixel.
+        UsageError: A picture is not an array, `protocol` is not a `Protocol`, or `scale` is not a
+            whole number of at least 1.
     """
     squares, count = 0.0, 0
     for x, y in _bands(*_inside_border(sr, hr, protocol, scale), protocol):
@@ -148,6 +152,11 @@ def _inside_border(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, scale: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut the protocol's border off two comparable pictures: (h, w, channels) each."""
+    if not isinstance(protocol, Protocol):
+        raise UsageError(f"expected a protocol, one of PROTOCOLS.values(), got {shown(protocol)}")
+    scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
+    check_array(sr)
+    check_array(hr)
     if sr.shape != hr.shape or sr.dtype != hr.dtype:
         raise ShapeError(
             f"pictures to compare must be alike, got {sr.shape} {sr.dtype} "

@@ -6,15 +6,16 @@ pictures of Set5 and Set14, value for value.
 """
 
 from collections.abc import Iterator
-from math import ceil, inf
-from typing import TypeVar
+from math import ceil
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import ShapeError
-from widesr.pixels.rows import Band, Rows
+from widesr.errors import ShapeError, UsageError
+from widesr.pixels.rows import Band, Rows, check_array
 from widesr.pixels.taps import Edges, Taps, filter_across, filter_down
+from widesr.system.arguments import real_number, shown, whole_number
 
 Value = TypeVar("Value", bound=np.uint8 | np.uint16 | np.float32 | np.float64)
 
@@ -49,7 +50,12 @@ def imresize(
     Raises:
         ShapeError: The array is not an image, not exactly one of `scale` and `size` is given, or
             the result would have no pixels.
+        UsageError: `image` is not an array, or a value has the wrong type.
     """
+    check_array(image)
+    if edges not in get_args(Edges):
+        names = ", ".join(get_args(Edges))
+        raise UsageError(f"expected edges as one of {names}, got {shown(edges)}")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ShapeError(f"expected an image (H, W) or (H, W, C) with pixels, got {image.shape}")
     if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
@@ -58,13 +64,17 @@ def imresize(
         raise ShapeError("give either scale= or size=")
     height, width = image.shape[:2]
     if scale is not None:
-        if not 0 < scale < inf:
-            raise ShapeError(f"expected a scale above 0, got {scale}")
+        scale = real_number(scale, "a number above 0 as the scale")
+        if scale <= 0:
+            raise ShapeError(f"expected a scale above 0, got {scale:.15g}")
         # The tiny step back keeps 3 * (1 / 3) from becoming 2 pixels.
         size = ceil(height * scale - 1e-9), ceil(width * scale - 1e-9)
         factors = (scale, scale)
     else:
-        assert size is not None
+        if not (isinstance(size, tuple | list) and len(size) == 2):
+            raise UsageError(f"expected size as (height, width), got {shown(size)}")
+        whole = [whole_number(side, "size in whole pixels", least=0) for side in size]
+        size = whole[0], whole[1]
         factors = (size[0] / height, size[1] / width)
     if min(size) < 1:
         raise ShapeError(f"expected a result with pixels, got {size[1]}x{size[0]}")

@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from widesr.errors import UsageError
+
 Band = NDArray[Any]
 """Some rows of a picture over its whole width, (rows, W, C)."""
 Pixels = NDArray[np.uint8 | np.uint16]
@@ -180,6 +182,16 @@ class Rows:
             pixels[row : row + len(band)] = band
             row += len(band)
         return pixels
+
+
+def check_array(value: object) -> None:
+    """Refuse as pixels what is no array, such as a list or None.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(value, np.ndarray):
+        raise UsageError(f"{type(value).__name__} was given, expected an array of pixels")
 
 
 def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from widesr.engine import Tensor
 from widesr.errors import ShapeError
-from widesr.pixels.rows import Band
+from widesr.pixels.rows import Band, check_array
 
 Value = TypeVar("Value", bound=np.uint8 | np.uint16)
 
@@ -17,7 +17,9 @@ def check_pixels(pixels: NDArray[Value]) -> None:
 
     Raises:
         ShapeError: The array is not such a picture.
+        UsageError: The value is not an array.
     """
+    check_array(pixels)
     is_shape = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
     if not is_shape or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16):
         raise ShapeError(

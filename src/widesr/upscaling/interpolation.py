@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from widesr.errors import UsageError
 from widesr.models.catalog import BICUBIC, NEAREST
 from widesr.pictures.picture import PictureStream
 from widesr.pixels.resize import nearest_rows, resize_rows
 from widesr.pixels.rows import Band, Rows
+from widesr.system.arguments import whole_number
 from widesr.upscaling.base import CONSISTENT, AnyUpscaler, Progress, ScaleUpscaler
 from widesr.upscaling.consistent import correct_rows
 from widesr.upscaling.target import Target
@@ -21,11 +21,10 @@ class Bicubic(ScaleUpscaler):
         """Take a scale.
 
         Raises:
-            UsageError: The scale is below 1.
+            UsageError: The scale is below 1, or not a whole number.
         """
-        if scale < 1:
-            raise UsageError(f"expected a scale of at least 1, got {scale}")
-        self.scale, self._consistent = scale, consistent
+        self.scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
+        self._consistent = consistent
         self.model = BICUBIC + (CONSISTENT if consistent else "")
 
     def rows(self, lr: Rows, *, progress: Progress | None = None) -> Rows:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -13,7 +12,8 @@ from widesr.errors import ShapeError, UsageError
 from widesr.pictures.picture import Picture
 from widesr.pictures.pil import is_pil_image
 from widesr.pictures.reading import read_picture
-from widesr.pixels.rows import Band, Rows
+from widesr.pixels.rows import Band, Rows, check_array
+from widesr.system.arguments import whole_number
 from widesr.upscaling.api import upscale
 from widesr.upscaling.upscaler import Upscaler
 
@@ -60,8 +60,8 @@ def samples(
         UsageError: The model makes only one picture per input, or a value is not valid.
         WidesrError: The errors of `upscale`.
     """
-    if not isinstance(count, Integral) or count < 1:
-        raise UsageError(f"expected at least 1 sample, got {count!r}", options=["count"])
+    count = whole_number(count, "a count of at least 1 sample", least=1)
+    seed = whole_number(seed, "a seed from 0", least=0)
     options = EngineOptions(tile=tile, seed=seed, temperature=temperature)
     sampler = load_sampler(model, scale=scale, options=options)
     if not isinstance(picture, Picture | np.ndarray) and not is_pil_image(picture):
@@ -109,8 +109,15 @@ def variance_map(pictures: Sequence[Picture | NDArray[Any]]) -> NDArray[np.uint8
 
     Raises:
         ShapeError: There are fewer than two samples, or they differ in size or type.
+        UsageError: The value is not a sequence of pictures.
     """
+    if not isinstance(pictures, Sequence):
+        raise UsageError(f"{type(pictures).__name__} was given, expected a list of pictures")
     arrays = [each.pixels if isinstance(each, Picture) else each for each in pictures]
+    for each in arrays:
+        check_array(each)
+        if each.ndim not in (2, 3):
+            raise ShapeError(f"expected samples (H, W) or (H, W, C), got {each.shape}")
     return variance_rows([Rows.of(np.atleast_3d(each)) for each in arrays]).whole()[..., 0]
 
 

@@ -9,9 +9,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import floor
-from numbers import Integral, Real
+from numbers import Real
 
 from widesr.errors import UsageError
+from widesr.system.arguments import shown, whole_number
 
 MAX_SCALE = 8
 """Largest scale: beyond it only interpolation is left, and a typing error would fill the memory."""
@@ -45,7 +46,7 @@ class Target:
             raise UsageError(f"expected one of scale, width, height, longest and fit, got {found}")
         if self.scale is not None:
             if isinstance(self.scale, bool) or not isinstance(self.scale, Real):
-                raise UsageError(f"expected a number as the scale, got {self.scale!r}")
+                raise UsageError(f"expected a number as the scale, got {shown(self.scale)}")
             if not 0 < self.scale <= MAX_SCALE:
                 found = f"{float(self.scale):.15g}"
                 raise UsageError(f"expected a scale above 0 and at most {MAX_SCALE}, got {found}")
@@ -53,11 +54,9 @@ class Target:
         ((name, value),) = given.items()
         sides = value if name == "fit" else (value,)
         if name == "fit" and not (isinstance(sides, tuple | list) and len(sides) == 2):
-            raise UsageError(f"expected fit as (width, height), got {value!r}")
-        if any(isinstance(side, bool) or not isinstance(side, Integral) for side in sides):
-            raise UsageError(f"expected {name} in whole pixels, got {value!r}")
-        if min(sides) < 1:
-            raise UsageError(f"expected {name} of at least 1 pixel, got {value}")
+            raise UsageError(f"expected fit as (width, height), got {shown(value)}")
+        for side in sides:
+            whole_number(side, f"{name} in whole pixels, of at least 1 pixel", least=1)
 
     def factor(self, height: int, width: int) -> Fraction:
         """Compute output pixels per input pixel, before rounding, for a picture of this size.
@@ -77,13 +76,13 @@ class Target:
         if self.scale is not None:
             return Fraction(str(self.scale))
         if self.width is not None:
-            return Fraction(self.width, width)
+            return Fraction(int(self.width), width)  # NumPy's small integers would overflow
         if self.height is not None:
-            return Fraction(self.height, height)
+            return Fraction(int(self.height), height)
         if self.longest is not None:
-            return Fraction(self.longest, max(height, width))
+            return Fraction(int(self.longest), max(height, width))
         assert self.fit is not None
-        return min(Fraction(self.fit[0], width), Fraction(self.fit[1], height))
+        return min(Fraction(int(self.fit[0]), width), Fraction(int(self.fit[1]), height))
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Compute the (height, width) of the output, or raise the errors of `factor`."""

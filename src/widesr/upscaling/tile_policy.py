@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from math import isqrt
-from numbers import Integral
 from typing import Literal
 
 from widesr.engine import MAX_MEMORY, Engine
 from widesr.errors import UsageError
 from widesr.pixels.rows import Rows
 from widesr.pixels.tiling import Tile, plan_tiles
+from widesr.system.arguments import whole_number
 
 MIN_TILE = 16
 """Smallest side of a tile, LR pixels; below it, nearly all the work is halo."""
@@ -49,20 +49,18 @@ class TilePolicy:
             UsageError: The tile is below 16, or given for an engine that takes whole pictures only.
         """
         tile, least = self.tile, engine.smallest_tile
-        if least is None:
-            if isinstance(tile, int):
+        if tile is not None and not (isinstance(tile, str) and tile == "auto"):
+            tile = whole_number(tile, f"a tile of at least {MIN_TILE} pixels", least=MIN_TILE)
+            if least is None:
                 raise UsageError(
                     f"{self.model} looks at the whole picture, tiles would show",
                     options=["tile=None"],
                 )
+        if tile is None or least is None:
             return None
         if tile == "auto":
             most = self._within_memory(engine)
             tile = min(most, self.fastest) if self.fastest else most
-        if tile is None:
-            return None
-        if not isinstance(tile, Integral) or tile < MIN_TILE:
-            raise UsageError(f"expected a tile of at least {MIN_TILE} pixels, got {tile!r}")
         return max(tile, least)
 
     def plan(self, lr: Rows, engine: Engine) -> list[Tile]:

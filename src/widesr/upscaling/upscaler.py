@@ -4,8 +4,6 @@ import os
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from math import isfinite
-from numbers import Integral
 from typing import Any, Unpack
 
 import numpy as np
@@ -26,6 +24,7 @@ from widesr.models.catalog import BICUBIC, ModelCard, ModelFile
 from widesr.pixels.noise import noise_rows
 from widesr.pixels.rows import Rows
 from widesr.pixels.tiling import Tile
+from widesr.system.arguments import real_number, shown, whole_number
 from widesr.upscaling.bands import upscale_bands
 from widesr.upscaling.base import CONSISTENT, Progress, ScaleUpscaler
 from widesr.upscaling.consistent import correct_rows
@@ -69,6 +68,10 @@ class Upscaler(ScaleUpscaler):
                 or `seed` or `temperature` is below 0.
             ModelFileError: The engine does not map one RGB picture to one RGB picture.
         """
+        if isinstance(engine, str | os.PathLike):
+            raise UsageError(
+                f"expected a loaded engine, got {shown(engine)}; Upscaler.load takes a name"
+            )
         options = (options or EngineOptions()).but(**settings)
         self.model = (card.name if card else engine.name) + ("+" if options.self_ensemble else "")
         self.model += CONSISTENT if options.consistent else ""
@@ -217,9 +220,5 @@ def _checked_noise(options: EngineOptions) -> tuple[int, float]:
     Raises:
         UsageError: One of them is not valid.
     """
-    seed, temperature = options.seed, options.temperature
-    if not isinstance(seed, Integral) or seed < 0:
-        raise UsageError(f"expected a seed from 0, got {seed!r}")
-    if not (isfinite(temperature) and temperature >= 0):
-        raise UsageError(f"expected a temperature from 0, got {temperature:g}")
-    return seed, temperature
+    seed = whole_number(options.seed, "a seed from 0", least=0)
+    return seed, real_number(options.temperature, "a temperature from 0", least=0)

@@ -9,6 +9,7 @@ from widesr.engine import EngineOptions, EngineSettings, model_name
 from widesr.errors import ShapeError, UsageError
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.conversion import check_pixels
 from widesr.upscaling.target import Target
 from widesr.video.colour import Plane
 from widesr.video.decoding import Damaged
@@ -132,8 +133,14 @@ def upscale_frames(
         model: A loaded upscaler, such as `Upscaler.load` gives.
 
     Raises:
-        ShapeError: A frame differs from the first in size or type.
+        ShapeError: A frame is neither grey nor RGB, or differs from the first in size or type.
+        UsageError: A frame is not an array, or the model is not loaded.
     """
+    if not isinstance(model, AnyUpscaler) and not hasattr(model, "upscale_scene"):
+        raise UsageError(
+            f"{type(model).__name__} was given as the model, expected a loaded upscaler, such as "
+            "Upscaler.load gives"
+        )
     upscaler = SingleFrames(model) if isinstance(model, AnyUpscaler) else model
     cuts = CutDetector()
     first: tuple[Any, ...] | None = None
@@ -141,6 +148,10 @@ def upscale_frames(
     def marked() -> Iterator[tuple[Plane, bool]]:
         nonlocal first
         for number, frame in enumerate(frames, start=1):
+            check_pixels(frame)
+            if frame.ndim != 3:
+                expected = "(H, W, 1) or (H, W, 3)"
+                raise ShapeError(f"frame {number} is {frame.shape}, expected {expected}")
             like = (frame.shape, frame.dtype)
             first = first or like
             if like != first:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from widesr.errors import ImageTooLargeError, VideoFormatError, VideoReadError
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.arguments import whole_number
 from widesr.system.folders import CLIP_SUFFIXES
 from widesr.video.colour import Colour, Layout, Mastering
 from widesr.video.library import load_av, reason
@@ -281,6 +282,7 @@ def _check_there(path: Path) -> None:
 
 
 def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
+    max_pixels = whole_number(max_pixels, "max_pixels of at least 1", least=1)
     if width * height > max_pixels:
         found = f"{path}: its pictures are {width}x{height}"
         raise ImageTooLargeError(found=found, pixels=width * height, max_pixels=max_pixels)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from widesr.errors import UsageError, VideoFormatError
+from widesr.system.arguments import whole_number
 from widesr.system.machine import cpu
 from widesr.video.clip import Clip
 from widesr.video.colour import LIMITED, Colour, Layout, Mastering
@@ -265,8 +266,8 @@ def check_codec(codec: Codec | None, out: Path, *, crf: int | None, lossless: bo
             else "has a quality of its own and"
         )
         raise UsageError(f"{codec} {why} takes no crf; leave it out")
-    if crf is not None and not 0 <= crf <= kind.most:
-        raise UsageError(f"crf {crf} is not valid for {codec}; expected 0 to {kind.most}")
+    if crf is not None:
+        whole_number(crf, f"crf from 0 to {kind.most} for {codec}", least=0, most=kind.most)
 
 
 def container_of(out: Path) -> str:

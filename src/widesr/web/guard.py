@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -87,12 +87,12 @@ class Guard:
                 headers={"Retry-After": "2"},
             )  # fmt: skip
         host = headers.get(b"host", b"").decode("latin-1")
-        if self._hosts and urlsplit(f"//{host}").hostname not in self._hosts:
+        if self._hosts and _split(f"//{host}").hostname not in self._hosts:
             raise ProblemError(
                 "forbidden", "this server is not known by that name (Host)", status=403
             )
         origin = headers.get(b"origin", b"").decode("latin-1")
-        is_ours = not origin or urlsplit(origin).netloc == host
+        is_ours = not origin or _split(origin).netloc == host
         site = headers.get(b"sec-fetch-site", b"none")
         is_api = scope["path"].startswith("/v1")
         if is_api and (not is_ours or site not in (b"same-origin", b"none")):
@@ -129,6 +129,20 @@ def route_of(path: str) -> str:
     if found["whole"]:
         return found["whole"]
     return "/static" if found["static"] else f"/v1/jobs/{{id}}{found['below'] or ''}"
+
+
+def _split(address: str) -> SplitResult:
+    """Take apart an address that a header names.
+
+    Raises:
+        ProblemError: It is none, such as "http://[".
+    """
+    try:
+        return urlsplit(address)
+    except ValueError:
+        raise ProblemError(
+            "forbidden", "the address in Host or Origin is not valid", status=403
+        ) from None
 
 
 def _names_of(settings: ServeSettings) -> frozenset[str]:

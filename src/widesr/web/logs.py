@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
-_LOGGERS = ("widesr", "uvicorn.error")
+_LOGGERS = ("widesr", "uvicorn.error", "python_multipart")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _QUIET = ("/healthz", "/readyz", "/static")
 """Routes that are asked for again and again; their lines would hide the others."""
@@ -40,7 +40,7 @@ def _is_wanted(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def logging_as(kind: Literal["text", "json"]) -> Iterator[None]:
-    """Write the log of widesr and of uvicorn on standard error, and restore the loggers after."""
+    """Write the log of the server on standard error, and restore the loggers after."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if kind == "json" else _Lines())
     handler.addFilter(_is_wanted)
@@ -51,6 +51,7 @@ def logging_as(kind: Literal["text", "json"]) -> Iterator[None]:
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # clients are told themselves
     try:
         yield
     finally:
