@@ -1,4 +1,4 @@
-"""Forecast the time that many workers take for many pictures, from the time that a few took.
+"""Forecasts the time that many workers take for many pictures, from the time that a few took.
 
 The arithmetic is a simulation: each worker takes the next batch when it is free, some workers are
 slower than others, some are lost midway, and the batch of a lost worker is done again.

@@ -1,4 +1,4 @@
-"""Record the result of each picture, in Parquet beside the outputs, so that no kill can lose it.
+"""Records the result of each picture, in Parquet beside the outputs, so that no kill can lose it.
 
 A batch of pictures is one step. When its outputs are made, and before the first of them gets its
 name, a claim lists them with their hashes; when the last one is in its place, a part replaces the

@@ -1,4 +1,4 @@
-"""Forecast a bulk run from a sample of its pictures; nothing is written."""
+"""Forecasts a bulk run from a sample of its pictures; nothing is written."""
 
 import random
 import time

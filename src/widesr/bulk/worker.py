@@ -1,4 +1,4 @@
-"""Do a batch in a worker: read, upscale, claim, write, close."""
+"""Does a batch in a worker: reads, upscales, claims, writes, closes."""
 
 import hashlib
 import os

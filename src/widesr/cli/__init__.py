@@ -1,4 +1,4 @@
-"""Turn the arguments of the `widesr` command into calls, and results and errors into lines.
+"""Turns the arguments of the `widesr` command into calls, and results and errors into lines.
 
 There is one file for each group of commands. A command imports what it needs when it runs, so that
 help is quick, and upscaling never loads what training needs.

@@ -1,4 +1,4 @@
-"""Recommend another model, before pictures are upscaled, if it suits them better."""
+"""Recommends another model, before pictures are upscaled, if it suits them better."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Measure how fast a model is on this machine, and with which settings, as `widesr bench`."""
+"""Measures how fast a model is on this machine, and with which settings, as `widesr bench`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated

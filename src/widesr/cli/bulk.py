@@ -1,4 +1,4 @@
-"""Upscale the pictures of a bucket with many workers, as `widesr bulk`."""
+"""Upscales the pictures of a bucket with many workers, as `widesr bulk`."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Measure what each precision costs a model, and write it onto its card: `widesr calibrate`."""
+"""Measures what each precision costs a model, and writes it onto its card: `widesr calibrate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Judge how well models upscale clips, for `widesr evaluate`."""
+"""Judges how well models upscale clips, for `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

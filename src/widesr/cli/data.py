@@ -1,4 +1,4 @@
-"""Pack photographs, make clips of them, check packs and fetch published sets, as `widesr data`."""
+"""Packs photographs, makes clips of them, checks packs, fetches published sets: `widesr data`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Make LR pictures from HR ones by the degradations of the field, as `widesr degrade`."""
+"""Makes LR pictures from HR ones by the degradations of the field, as `widesr degrade`."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Judge a model by what a detector finds, for `widesr evaluate --detector`."""
+"""Judges a model by what a detector finds, for `widesr evaluate --detector`."""
 
 from math import isnan
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Show how two pictures differ, in numbers and in a drawing, as `widesr diff`."""
+"""Shows how two pictures differ, in numbers and in a drawing, as `widesr diff`."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Check whether this installation works, and say what it is made of, as `widesr doctor`."""
+"""Checks whether this installation works, and says what it is made of, as `widesr doctor`."""
 
 import importlib.metadata
 import json

@@ -1,4 +1,4 @@
-"""Define the options that say how networks are run."""
+"""Defines the options that say how networks are run."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Write trained weights in the forms that other programs take, as `widesr export`."""
+"""Writes trained weights in the forms that other programs take, as `widesr export`."""
 
 from pathlib import Path
 from typing import Annotated, Literal

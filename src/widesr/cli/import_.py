@@ -1,4 +1,4 @@
-"""Turn the weights of other programs into weights of widesr, as `widesr import`."""
+"""Turns the weights of other programs into weights of widesr, as `widesr import`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""End a command at once on Ctrl-C or SIGTERM, and never lose the signal."""
+"""Ends a command at once on Ctrl-C or SIGTERM, and never loses the signal."""
 
 import _thread
 import signal

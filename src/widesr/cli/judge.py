@@ -1,4 +1,4 @@
-"""Print scores, each with its protocol, as `widesr compare` and `widesr evaluate`."""
+"""Prints scores, each with its protocol, as `widesr compare` and `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Show one picture as several models make it, on one sheet, as `widesr compare-models`."""
+"""Shows one picture as several models make it, on one sheet, as `widesr compare-models`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""List the models there are, and get more from a mirror, as `widesr models`."""
+"""Lists the models there are, and gets more from a mirror, as `widesr models`."""
 
 import json
 from pathlib import Path

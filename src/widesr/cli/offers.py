@@ -1,4 +1,4 @@
-"""Complete the names of models, recipes, studies and protocols in a shell."""
+"""Completes the names of models, recipes, studies and protocols in a shell."""
 
 from collections.abc import Callable
 

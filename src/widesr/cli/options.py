@@ -1,4 +1,4 @@
-"""Define the options that several commands share, beside those of `sizes` and `engines`."""
+"""Defines the options that several commands share, beside those of `sizes` and `engines`."""
 
 import glob
 from os.path import lexists

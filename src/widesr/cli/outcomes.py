@@ -1,4 +1,4 @@
-"""Report the outcome of each picture, and end the command with one exit code for all."""
+"""Reports the outcome of each picture, and ends the command with one exit code for all."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Take `-` for a picture from standard input, or to standard output.
+"""Takes `-` for a picture from standard input, or to standard output.
 
 Decoders seek in their files, so a picture that comes from a pipe or goes into one is kept in a
 temporary file meanwhile.

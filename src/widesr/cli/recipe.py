@@ -1,4 +1,4 @@
-"""Show the recipes of the package, to train with or to begin one's own from: `widesr recipe`."""
+"""Shows the recipes of the package, to train with or to begin one's own from: `widesr recipe`."""
 
 import json
 import textwrap

@@ -1,4 +1,4 @@
-"""Make many plausible pictures of one, as `widesr samples`."""
+"""Makes many plausible pictures of one, as `widesr samples`."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Offer upscaling over HTTP, with a page to drop pictures on, as `widesr serve`."""
+"""Offers upscaling over HTTP, with a page to drop pictures on, as `widesr serve`."""
 
 from pathlib import Path
 from typing import Annotated

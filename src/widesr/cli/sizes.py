@@ -1,4 +1,4 @@
-"""Define the size options of `widesr upscale`, and join them into one target."""
+"""Defines the size options of `widesr upscale`, and joins them into one target."""
 
 from typing import Annotated
 

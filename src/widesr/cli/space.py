@@ -1,4 +1,4 @@
-"""Judge several samples of each picture together, for `widesr evaluate`."""
+"""Judges several samples of each picture together, for `widesr evaluate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

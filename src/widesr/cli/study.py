@@ -1,4 +1,4 @@
-"""Run a grid of short trainings from one file, and show its table and curves: `widesr study`."""
+"""Runs a grid of short trainings from one file, and shows its table and curves: `widesr study`."""
 
 import json
 from pathlib import Path

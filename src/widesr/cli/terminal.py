@@ -1,4 +1,4 @@
-"""Show people result lines, and a progress bar that never mixes with them."""
+"""Shows people result lines, and a progress bar that never mixes with them."""
 
 import logging
 import os

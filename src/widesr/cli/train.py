@@ -1,4 +1,4 @@
-"""Turn a recipe and photographs into weights, as `widesr train`."""
+"""Turns a recipe and photographs into weights, as `widesr train`."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Make pictures larger, as `widesr upscale`."""
+"""Makes pictures larger, as `widesr upscale`."""
 
 from functools import partial
 from os.path import lexists

@@ -1,4 +1,4 @@
-"""Read what users write as the values of options."""
+"""Reads what users write as the values of options."""
 
 import os
 import re

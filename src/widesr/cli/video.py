@@ -1,4 +1,4 @@
-"""Find the clips among the inputs of `widesr upscale`, upscale them, and report each."""
+"""Finds the clips among the inputs of `widesr upscale`, upscales them, and reports each."""
 
 import json
 import time

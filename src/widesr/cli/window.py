@@ -1,4 +1,4 @@
-"""Define the options of `widesr diff` and `widesr compare-models` for the part to show."""
+"""Defines the options of `widesr diff` and `widesr compare-models` for the part to show."""
 
 import re
 from os.path import lexists, realpath  # Path's methods fail at some names

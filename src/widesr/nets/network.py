@@ -1,4 +1,4 @@
-"""Define what all networks share: configuration, reach, and optional consistency."""
+"""Defines what all networks share: configuration, reach, and optional consistency."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

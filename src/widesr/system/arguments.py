@@ -1,4 +1,4 @@
-"""Check the values that users of the Python API give, all in the same way."""
+"""Checks the values that users of the Python API give, all in the same way."""
 
 import os
 import reprlib

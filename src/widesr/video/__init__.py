@@ -1,1 +1,1 @@
-"""Upscale clips: decode, upscale each frame, encode, and copy everything else unchanged."""
+"""Upscales clips: decodes, upscales each frame, encodes, and copies everything else unchanged."""

@@ -1,4 +1,4 @@
-"""Upscale a clip in one call, or frames that someone else decodes."""
+"""Upscales a clip in one call, or frames that someone else decodes."""
 
 import os
 from collections.abc import Iterable, Iterator

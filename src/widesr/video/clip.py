@@ -1,4 +1,4 @@
-"""Read what a clip states about its video: its size, display, timing and colours."""
+"""Reads what a clip states about its video: its size, display, timing and colours."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Convert the planes of video frames to RGB and back, by the colours that their stream states.
+"""Converts the planes of video frames to RGB and back, by the colours that their stream states.
 
 Every step is exact to half a level, so a flat colour comes back within one level. FFmpeg's own
 conversion is not: in full range and beyond 8 bits it is up to a whole 8-bit level off, and in

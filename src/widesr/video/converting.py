@@ -1,4 +1,4 @@
-"""Convert FFmpeg's frames to RGB and back, with its swscale where that is exact to one level."""
+"""Converts FFmpeg's frames to RGB and back, with its swscale where that is exact to one level."""
 
 from collections.abc import Sequence
 from typing import Any

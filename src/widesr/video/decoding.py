@@ -1,4 +1,4 @@
-"""Decode a clip: every frame in display order with its time, and none lost without a report."""
+"""Decodes a clip: every frame in display order with its time, and none lost without a report."""
 
 import heapq
 from collections import deque

@@ -1,4 +1,4 @@
-"""Choose how the output is encoded: codec, container, pixel format, quality."""
+"""Chooses how the output is encoded: codec, container, pixel format, quality."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

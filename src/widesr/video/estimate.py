@@ -1,4 +1,4 @@
-"""Estimate, before the work, how long it will take and how large the output will be."""
+"""Estimates, before the work, how long it will take and how large the output will be."""
 
 from typing import NamedTuple
 

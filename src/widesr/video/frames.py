@@ -1,4 +1,4 @@
-"""Upscale frames one after another, and reuse what was computed for the frame before."""
+"""Upscales frames one after another, and reuses what was computed for the frame before."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Judge models on clips: PSNR and SSIM of every frame under a named protocol, flicker, and TCC.
+"""Judges models on clips: PSNR and SSIM of every frame under a named protocol, flicker, and TCC.
 
 A clip is a file, or a folder of pictures that are its frames, in the order of the numbers in their
 names.

@@ -1,4 +1,4 @@
-"""Load FFmpeg's libraries, which come with the extra `video`, and word their errors."""
+"""Loads FFmpeg's libraries, which come with the extra `video`, and words their errors."""
 
 import os
 from types import ModuleType

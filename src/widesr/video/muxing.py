@@ -1,4 +1,4 @@
-"""Write the output: the new video, with copies of all other streams of the input.
+"""Writes the output: the new video, with copies of all other streams of the input.
 
 The same packets give the same bytes, so an unfinished output is completed by writing it again from
 its start: the packets that it holds are read back, and each byte is written where it was.

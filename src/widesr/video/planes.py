@@ -1,4 +1,4 @@
-"""Read and fill the planes of FFmpeg's frames as arrays."""
+"""Reads and fills the planes of FFmpeg's frames as arrays."""
 
 from collections.abc import Sequence
 from typing import Any

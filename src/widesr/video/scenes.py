@@ -1,4 +1,4 @@
-"""Find where each scene begins, so that no frame is computed from another scene's frames."""
+"""Finds where each scene begins, so that no frame is computed from another scene's frames."""
 
 from collections.abc import Iterator
 from typing import TypeVar

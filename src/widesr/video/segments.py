@@ -1,4 +1,4 @@
-"""Encode frames in segments that stand alone, with the times and the header of one stream."""
+"""Encodes frames in segments that stand alone, with the times and the header of one stream."""
 
 import io
 import os

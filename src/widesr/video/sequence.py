@@ -1,4 +1,4 @@
-"""Read the frames of a clip from pictures in a folder, and write frames as pictures."""
+"""Reads the frames of a clip from pictures in a folder, and writes frames as pictures."""
 
 import re
 from collections.abc import Iterator, Sequence

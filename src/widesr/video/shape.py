@@ -1,4 +1,4 @@
-"""State the shape of pixels in the head of a Matroska file, which PyAV cannot do.
+"""States the shape of pixels in the head of a Matroska file, which PyAV cannot do.
 
 FFmpeg writes some numbers there with more bytes than they need. The new elements take that space,
 so nothing else in the file moves.

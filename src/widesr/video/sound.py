@@ -1,4 +1,4 @@
-"""Convert audio that a container cannot hold to FLAC, which is lossless up to 24 bits."""
+"""Converts audio that a container cannot hold to FLAC, which is lossless up to 24 bits."""
 
 from collections.abc import Iterator
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Remember a network's outputs for the last frame's tiles, to reuse those of unchanged tiles."""
+"""Remembers a network's outputs for the last frame's tiles, to reuse those of unchanged tiles."""
 
 from collections import OrderedDict
 from threading import Lock

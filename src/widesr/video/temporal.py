@@ -1,4 +1,4 @@
-"""Upscale the frames of a scene with networks that look at several of them, or keep a state."""
+"""Upscales the frames of a scene with networks that look at several of them, or keep a state."""
 
 import time
 from collections import deque

@@ -1,4 +1,4 @@
-"""Keep an unfinished output, so that a run that was stopped or killed can be resumed.
+"""Keeps an unfinished output, so that a run that was stopped or killed can be resumed.
 
 A hidden folder beside the output holds three files: `part`, which becomes the output; `journal`,
 which says in a line per segment where its packets lie in `part`; and `held`, the few packets that

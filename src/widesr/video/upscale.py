@@ -1,4 +1,4 @@
-"""Upscale a clip: decode, compute and encode in parallel; write the output whole or not at all."""
+"""Upscales a clip: decodes, computes and encodes at once; writes the output whole or not at all."""
 
 import logging
 import time

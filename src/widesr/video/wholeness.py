@@ -1,4 +1,4 @@
-"""Find whether a file is complete by the sizes that it states, and whether it is encrypted."""
+"""Finds whether a file is complete by the sizes that it states, and whether it is encrypted."""
 
 import os
 from mmap import ACCESS_READ, mmap

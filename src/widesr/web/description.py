@@ -1,4 +1,4 @@
-"""Describe the routes for OpenAPI, with examples."""
+"""Describes the routes for OpenAPI, with examples."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tell clients what a server offers, before they ask for it."""
+"""Tells clients what a server offers, before they ask for it."""
 
 from pydantic import BaseModel, ConfigDict
 

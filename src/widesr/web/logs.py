@@ -1,4 +1,4 @@
-"""Write the server's log, as lines for people or as JSON for programs, on standard error."""
+"""Writes the server's log, as lines for people or as JSON for programs, on standard error."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Answer errors over HTTP: RFC 9457 problem details with widesr's own codes."""
+"""Answers errors over HTTP: RFC 9457 problem details with widesr's own codes."""
 
 import re
 from collections.abc import Mapping

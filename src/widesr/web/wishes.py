@@ -1,4 +1,4 @@
-"""Define what a client may ask for: the options of `widesr upscale` by their names."""
+"""Defines what a client may ask for: the options of `widesr upscale` by their names."""
 
 import re
 from collections.abc import Mapping
