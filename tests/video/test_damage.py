@@ -175,3 +175,20 @@ def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes((films / "v.mp4").read_bytes()[:-2000])
     refuse(path, "missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("clip.ogv", "-c:v libtheora"),
+        ("clip.mxf", "-c:v mpeg2video"),
+        ("clip.y4m", "-pix_fmt yuv422p"),
+    ],
+)
+def test_a_clip_that_is_cut_short_is_refused_where_the_format_tells(tmp_path, name, options):
+    clip = make_clip(tmp_path / name, options=options)
+    upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest")
+    whole = clip.read_bytes()
+    for share in (0.5, 0.7, 0.95):
+        clip.write_bytes(whole[: int(len(whole) * share)])
+        refuse(clip, "missing")

@@ -303,7 +303,7 @@ def _cut_short(path: Path) -> str:
         missing = missing_bytes(path)
     except OSError:
         return ""
-    return f"{missing:,} bytes are missing at its end" if missing else ""
+    return f"{missing:,} bytes or more are missing at its end" if missing else ""
 
 
 def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa: ANN401 (av's)

@@ -75,7 +75,7 @@ class Damage:
                 f"{self.frames} frame{s} cannot be decoded, the first at {self.first:.2f} s"
             )
         if self.incomplete:
-            parts.append(f"{self.incomplete:,} bytes are missing at its end")
+            parts.append(f"{self.incomplete:,} bytes or more are missing at its end")
         if self.broken is not None:
             parts.append(f"it is broken at byte {self.broken:,}, where frames may be lost")
         return " and ".join(parts)

@@ -1,6 +1,7 @@
 """Finds whether a file is complete by the sizes that it states, and whether it is encrypted."""
 
 import os
+from collections.abc import Callable, Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,7 @@ _KNOWN = frozenset(
     )
 )
 """The Matroska elements that lie beside and inside those of `_ENTERED`."""
+_OGG, _MXF, _FRAME = b"OggS", b"\x06\x0e\x2b\x34", b"FRAME\n"
 _SEARCHED = 2**24
 """Bytes of a `moov` box that are searched."""
 
@@ -39,6 +41,10 @@ def missing_bytes(path: Path) -> int:
             return max(8 + int.from_bytes(head[4:8], "little") - size, 0)
         if head[4:8] in _BOXES:
             return max(max((end for _, _, end in _boxes(file, size)), default=0) - size, 0)
+        ends = next((ends for start, ends in _UNITS.items() if head.startswith(start)), None)
+        if ends is not None:
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                return max(max(ends(data), default=0) - size, 0)
     return 0
 
 
@@ -105,6 +111,43 @@ def _boxes(file: BinaryIO, size: int) -> list[tuple[bytes, int, int]]:
         boxes.append((kind, at, end))
         at = end
     return boxes
+
+
+def _ogg_ends(data: mmap) -> Iterator[int]:
+    """Walk the pages of an Ogg file, and yield where each ends."""
+    at = 0
+    while data[at : at + 4] == _OGG:
+        n_segments = int.from_bytes(data[at + 26 : at + 27])
+        at += 27 + n_segments + sum(data[at + 27 : at + 27 + n_segments])
+        yield at
+
+
+def _mxf_ends(data: mmap) -> Iterator[int]:
+    """Walk the units of an MXF file, each a key, a length and a value; yield where each ends."""
+    at = 0
+    while data[at : at + 4] == _MXF:
+        first = int.from_bytes(data[at + 16 : at + 17])
+        n_bytes = first & 0x7F if first & 0x80 else 0
+        length = int.from_bytes(data[at + 17 : at + 17 + n_bytes]) if n_bytes else first
+        at += 17 + n_bytes + length
+        yield at
+
+
+def _y4m_ends(data: mmap) -> Iterator[int]:
+    """Yield where the last frame of a YUV4MPEG2 file ends; all frames are of the same size."""
+    first = data.find(b"\n" + _FRAME) + 1
+    second = data.find(_FRAME, first + 1)
+    if first > 0 and second > 0:
+        step = second - first
+        yield first + -(-(len(data) - first) // step) * step
+
+
+_UNITS: dict[bytes, Callable[[mmap], Iterator[int]]] = {
+    _OGG: _ogg_ends,
+    _MXF: _mxf_ends,
+    b"YUV4MPEG2": _y4m_ends,
+}
+"""Functions that yield where the units of a file end, by the first bytes of the format."""
 
 
 def _matroska_end(file: BinaryIO) -> int:
