@@ -1,8 +1,11 @@
 """A server on this machine for what is fetched, over a bad line and with lies if asked to."""
 
 import hashlib
+import socket
 import threading
 from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -94,8 +97,9 @@ class Server:
         self._server.server_close()
 
 
-def closed_port() -> str:
-    """An address where nobody answers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server.server_close()
-    return f"http://127.0.0.1:{server.server_port}/"
+@contextmanager
+def closed_port() -> Iterator[str]:
+    """Give an address where nobody listens; its port stays taken, so that nobody else will."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"

@@ -427,8 +427,11 @@ def test_a_folder_without_an_index_is_told_how_to_get_one(tmp_path):
 
 
 def test_without_a_connection_one_line_says_so():
-    with refused("download", "models.json", os.strerror(errno.ECONNREFUSED)):
-        open_mirror(closed_port())
+    with (
+        closed_port() as url,
+        refused("download", "models.json", os.strerror(errno.ECONNREFUSED)),
+    ):
+        open_mirror(url)
 
 
 def test_an_unknown_model_is_answered_with_what_the_mirror_has(mirror):

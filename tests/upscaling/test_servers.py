@@ -16,7 +16,7 @@ from PIL import Image
 
 import widesr
 from samples import smooth
-from serving import until
+from waiting import until
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/embed.md").read_text()
 BLOCKS = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
