@@ -129,7 +129,9 @@ def test_a_picture_that_follows_the_terms_is_seen_more_as_it_should(weights):
     after = total((sr - 1e-2 * sr.grad / sr.grad.abs().max()).detach())
     assert after < before
     assert float(onlooker.compare(hr, hr, []).terms["classification"]) == pytest.approx(0, abs=1e-4)
-    assert all(buffer.grad is None for buffer in onlooker.detector.buffers())
+    buffers = list(onlooker.detector.buffers())
+    assert buffers
+    assert all(buffer.grad is None for buffer in buffers)
 
 
 # ---- the objects of photographs ------------------------------------------------------------------

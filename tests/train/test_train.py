@@ -178,7 +178,7 @@ train(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)  # three processes start, each with torch
 def test_200_steps_are_a_run_that_was_killed_and_resumed_byte_for_byte(
     photographs, recipe_file, tmp_path
 ):
