@@ -252,7 +252,7 @@ def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind(new_th
         streams = 2
 
         def run(self, lr):
-            if len(self.shapes) == 3:
+            if len(self.shapes) >= 3:  # both streams may have counted before either went on
                 raise UsageError("fourth")
             return super().run(lr)
 
