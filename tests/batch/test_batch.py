@@ -1,4 +1,4 @@
-"""Which file becomes which, and that one picture's trouble is not another's."""
+"""Plan which file becomes which, and do it: one picture's failure leaves the others alone."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def save(path: Path, *, size: tuple[int, int] = (6, 4), seed: int = 0) -> Path:
 
 
 def decoded(path: Path) -> np.ndarray:
-    """By Pillow, so that our own reader is no judge of our own writer."""
+    """Decode by Pillow, so that our reader does not judge our writer."""
     with Image.open(path) as image:
         return np.asarray(image)
 
@@ -193,7 +193,8 @@ def test_several_pictures_for_one_file_are_refused(tmp_path, inputs):
 def test_a_format_that_contradicts_the_name_is_refused(tmp_path):
     with refused("usage", "b.png", "jpg"):
         targets([tmp_path / "a.png"], output=tmp_path / "b.png", format="jpg")
-    assert targets([tmp_path / "a.png"], output=tmp_path / "b.jpeg", format="jpg")
+    jpeg = tmp_path / "b.jpeg"
+    assert targets([tmp_path / "a.png"], output=jpeg, format="jpg") == [jpeg]
 
 
 def test_an_unknown_format_is_refused(tmp_path):

@@ -149,13 +149,13 @@ def test_no_name_is_ever_written_outside(tmp_path_factory, parts):
     folder = tmp_path_factory.mktemp("outer") / "in"
     folder.mkdir()
     (folder / "archive").write_bytes(tarred({"/".join(parts) or "x": b"data"}))
+    written = []
     try:
-        unpack(folder / "archive", folder)
+        written = unpack(folder / "archive", folder)
     except DataError:
         assert left_in(folder) == ["archive"]
     assert left_in(folder.parent) == ["in"]
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert all(path.resolve().is_relative_to(folder) for path in files)
+    assert all((folder / name).resolve().is_relative_to(folder.resolve()) for name in written)
 
 
 def test_links_are_refused(tmp_path):
@@ -240,7 +240,8 @@ def test_div2k_is_one_command_away_from_training(server, tmp_path, monkeypatch, 
     asked = len(server.asked)
     assert run(command) == 0
     assert len(server.asked) == asked
-    assert all(names(line, "already") for line in capsys.readouterr().out.splitlines())
+    again = capsys.readouterr().out.splitlines()
+    assert [names(line, "already") for line in again] == [True] * 4
     shutil.rmtree(tmp_path / "data/DIV2K/DIV2K_valid_HR")
     assert run([*command, "--keep", "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

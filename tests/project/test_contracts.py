@@ -1,4 +1,4 @@
-"""What the project promises as a whole: names, imports, recipes, cards, documents."""
+"""Promises of the project as a whole: names, imports, recipes, cards, documents."""
 
 import hashlib
 import importlib

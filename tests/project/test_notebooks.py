@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MOST_BYTES = 1_000_000
 """Size of all notebooks together, pictures included."""
 DISTRIBUTIONS = {"PIL": "pillow"}
-"""Those that are not called as what is imported."""
+"""Distributions whose names differ from those of their modules."""
 
 
 def cells(path, kind="code"):
@@ -46,7 +46,7 @@ def test_every_notebook_has_pictures_and_all_of_them_are_small():
 
 
 def installed_by(path):
-    """What the command of the first cell installs: names of distributions, those of extras too."""
+    """Return the distributions that the first cell's command installs, with those of extras."""
     first = "".join(cells(path, "markdown")[0]["source"])
     (command,) = re.findall(r"`pip install ([^`]+)`", first)
     here, *others = command.replace('"', "").split()

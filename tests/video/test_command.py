@@ -191,7 +191,9 @@ def test_frames_that_say_srgb_stay_exact(tmp_path):
     assert not upscale_video(tmp_path, out, fps=24, model="nearest", lossless=True).notices
     (tmp_path / "back").mkdir()
     ffmpeg("-i {} {}", out, tmp_path / "back/%d.png")
-    for each in (tmp_path / "back").iterdir():
+    back = list((tmp_path / "back").iterdir())
+    assert len(back) == 2
+    for each in back:
         assert np.array_equal(np.asarray(Image.open(each))[::2, ::2], pixels)
 
 
