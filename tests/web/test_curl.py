@@ -1,4 +1,4 @@
-"""What docs/how-to/serve.md shows for curl, as it shows it."""
+"""The lines for curl in docs/how-to/serve.md, run as they are printed there."""
 
 import json
 import re

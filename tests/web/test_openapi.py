@@ -32,7 +32,7 @@ OPERATIONS = {
     "GET /healthz": 2,
     "GET /readyz": 2,
 }
-"""How many requests are made of each operation."""
+"""Number of requests that are made of each operation."""
 
 
 @pytest.fixture(scope="module")
