@@ -1,4 +1,4 @@
-"""What all tests share: where the pictures are, and which tests are skipped without them."""
+"""Fixtures that all tests share: the test pictures, and skips where these are absent."""
 
 import logging
 import os

@@ -67,7 +67,7 @@ def lines(folder: Path) -> list[dict]:
 
 
 def states(folder: Path) -> dict[str, tuple]:
-    """What each output holds, and whether it is still the same file."""
+    """Return the bytes of each output, with what shows that it is still the same file."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_file() and path.name != MANIFEST:
@@ -243,7 +243,7 @@ def forget(folder):
 
 
 def tear(folder):
-    """As `forget`, of the last picture: what a loss of power may do to its line."""
+    """Damage the line of the last picture, as a loss of power may."""
     path = folder.with_name("in_x2") / MANIFEST
     content = path.read_bytes()
     path.write_bytes(content[:-40] + bytes(40))

@@ -1,4 +1,4 @@
-"""What people type and what they get: lines, files, exit codes."""
+"""Commands that people type, and the lines, files and exit codes that they get."""
 
 import io
 import json
@@ -851,7 +851,7 @@ def test_the_bar_is_for_terminals_and_the_lines_for_pipes(tmp_path):
     os.close(terminal)
     assert ran.returncode == 0
     assert re.fullmatch(
-        r".*a\.png -> .*a_x2_bicubic\.png  6x4 -> 12x8  bicubic  \d\.\d s\n", ran.stdout
+        r".*a\.png -> .*a_x2_bicubic\.png  6x4 -> 12x8  bicubic  \d+\.\d s\n", ran.stdout
     )
     assert "\x1b[" in shown
     assert "%" in shown

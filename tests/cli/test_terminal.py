@@ -1,4 +1,4 @@
-"""What a terminal shows: whole lines and a bar that none of them is mixed up with; logs; Ctrl-C."""
+"""The screen of a terminal: whole lines, apart from the progress bar; logs; Ctrl-C."""
 
 import logging
 import os

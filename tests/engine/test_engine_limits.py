@@ -1,4 +1,4 @@
-"""What is promised of the engines as a whole: one picture by all, its quality, memory, threads."""
+"""Promises of all engines together: the same picture, its quality, memory, threads."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def _pair(path, scale, side=None):
 
 
 def _differ(path, side):
-    """Of the values from both back ends: the share that differs, and by how many levels at most."""
+    """Return the share of values in which two back ends differ, and by how many levels at most."""
     one, other = (_upscaler(path, backend=b, precision="fp32") for b in BACKENDS)
     differences = [
         np.abs(one(lr).astype(int) - other(lr)).ravel()

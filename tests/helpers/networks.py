@@ -1,4 +1,4 @@
-"""What the tests of networks share."""
+"""Helpers that the tests of networks share."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ def n_parameters(network: nn.Module) -> int:
 
 
 def trained(cfg) -> nn.Module:
-    """A network with biases, slopes and statistics that must not be lost."""
+    """Build a network with biases, slopes and statistics that must not be lost."""
     torch.manual_seed(0)
     network = build(cfg)
     with torch.no_grad():
@@ -24,7 +24,7 @@ def trained(cfg) -> nn.Module:
 
 
 def reach(cfg, *, side: int) -> tuple[int, int, int, int]:
-    """How many LR pixels up, down, left and right of the middle one a change of it is seen."""
+    """Measure how many LR pixels up, down, left and right a change of the middle one is seen."""
     torch.manual_seed(0)
     network = build(cfg).double().eval()
     for parameter in network.parameters():  # all positive, so that no effect cancels out

@@ -26,7 +26,7 @@ class Server:
         """Bytes of a file after which the server falls silent, until it is closed."""
         self._closes = threading.Event()
         self.said_range: str | None = None
-        """What the header says of a part, in the place of the truth."""
+        """False Content-Range that is sent for a part."""
         self.ranges = True
         self.etag = True
         self.length = True

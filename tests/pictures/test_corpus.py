@@ -25,7 +25,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "pictures"
 
 
 def enlarged(lr: Seen) -> Seen:
-    """What is right: each frame by bicubic interpolation, colours by the weight of their alpha."""
+    """Return the right output: frames by bicubic interpolation, colours weighted by their alpha."""
     frames = []
     for frame in lr.frames:
         size = (2 * frame.shape[1], 2 * frame.shape[0])

@@ -57,7 +57,7 @@ def put(folder, data):
 
 
 def written(folder, array, **options):
-    """By tifffile; (H, W, C), or planes of it."""
+    """Write by tifffile; (H, W, C), or planes of it."""
     path = folder / "a.tif"
     if options.get("planarconfig") == "separate":
         array = np.ascontiguousarray(np.moveaxis(array, 2, 0))

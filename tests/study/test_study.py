@@ -216,7 +216,7 @@ def test_the_networks_of_the_width_study_are_equal_within_seven_percent():
 
 
 def same_weights(one, other):
-    """Whether two folders hold the same weights, bit for bit; clocks in their headers differ."""
+    """Tell whether two folders hold the same weights; clocks in their headers differ."""
     (ours, _), (theirs, _) = (load_weights(next(f.glob("*-s?.safetensors"))) for f in (one, other))
     pairs = zip(ours.state_dict().items(), theirs.state_dict().items(), strict=True)
     return all(a[0] == b[0] and torch.equal(a[1], b[1]) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the last and the best, whole, whatever comes between."""
+"""Files that a run leaves in its folder: the last and the best, whole whatever happens."""
 
 import errno
 import json

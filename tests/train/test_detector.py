@@ -33,7 +33,7 @@ def table(weights, **keys):
 
 
 def in_the_runtime(path, rgb):
-    """What ONNX Runtime gives for each picture, joined."""
+    """Return the outputs of ONNX Runtime for each picture, joined."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     each = [session.run(None, {name: (one.flip(0) * 255).numpy()[None]})[0] for one in rgb]
