@@ -24,6 +24,8 @@ class Server:
         """Bytes after which the next connections break."""
         self.stop_after: dict[str, int] = {}
         """Bytes of a file after which the server falls silent, until it is closed."""
+        self.is_silent = threading.Event()
+        """Set once the server has fallen silent."""
         self._closes = threading.Event()
         self.said_range: str | None = None
         """False Content-Range that is sent for a part."""
@@ -77,6 +79,7 @@ class Server:
         to.wfile.write(body[:n])
         if n < len(body):
             to.wfile.flush()
+            self.is_silent.set()
             self._closes.wait()
 
     def _send_away(self, to, path):
