@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from disk import save
 from facts import names, refusal, refused
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.manifest import MANIFEST, Manifest
@@ -28,13 +29,6 @@ from widesr.upscaling.upscaler import Upscaler
 BICUBIC = UpscaleSettings(model="bicubic")
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
-
-
-def save(path: Path, *, seed: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import widesr
+from disk import decoded, files_under, save
 from facts import names, refusal
 from widesr.cli import ALIASES, COMMANDS, GROUPS, run
 from widesr.cli.interrupt import interruptible
@@ -55,21 +56,6 @@ def cli(capfd):
 
 def noise(height: int, width: int, *channels: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, *channels), np.uint8)
-
-
-def save(path: Path, *, width: int = 6, height: int = 4) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(noise(height, width, 3)).save(path)
-    return path
-
-
-def decoded(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def files_under(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 # ---- upscale -------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_turning_a_picture_and_its_lr_are_the_same_turn(turn, height, width):
 
 
 def test_the_objects_of_a_patch_lie_where_it_shows_them():
-    # The oracle is paint: an object is where its own colour is.
+    # Oracle: each object is painted in a colour of its own, which shows where it is.
     random = np.random.default_rng(0)
     hr = np.zeros((64, 96, 3), np.uint8)
     boxes = [(10, 6, 24, 12), (40, 20, 47, 50), (60, 40, 90, 60), (4, 30, 6, 32)]

@@ -129,7 +129,7 @@ def test_waiting_is_measured(monkeypatch):
         quick.next()
         first = quick.waited
         for taken in range(1, 4):
-            time.sleep(0.1)  # a step, which is no waiting for batches
+            time.sleep(0.1)  # a step of training, which does not count as waiting
             until(lambda taken=taken: len(made) >= taken + 2)  # the next one is ready by then
             quick.next()
         assert quick.waited - first < 0.2

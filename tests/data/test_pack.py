@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from disk import left_in
 from facts import names, refusal, refused
 from widesr.cli import run
 from widesr.data import packing
@@ -231,10 +232,6 @@ def test_a_pack_says_what_it_holds(pack, scale, degradation):
 
 
 # ---- whole or not at all -------------------------------------------------------------------
-
-
-def left_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_all_photographs_that_cannot_be_packed_are_named_at_once(photographs, tmp_path):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from disk import left_in
 from facts import names, refusal, refused
 from widesr.cli import run
 from widesr.data.archives import unpack
@@ -45,10 +46,6 @@ def tarred(members):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return file.getvalue()
-
-
-def left_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 # ---- the table -----------------------------------------------------------------------------

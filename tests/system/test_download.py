@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from disk import left_in
 from facts import names, refused
 from server import Asked, Server, closed_port
 from widesr.errors import ModelFileError
@@ -31,10 +32,6 @@ def wanted(server, *, checked="sha256", places=1):
     server.files.setdefault("/a.zip", DATA)
     urls = [f"{server.url}{'x' * i}a.zip" for i in reversed(range(places))]
     return Wanted("a.zip", urls, len(DATA) if checked == "sha256" else None, digest)
-
-
-def left_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("checked", ["sha256", "md5", None])
@@ -125,7 +122,7 @@ def test_a_part_that_is_longer_than_the_file_goes(server, tmp_path):
 
 
 def test_parts_of_two_files_are_never_joined(server, tmp_path):
-    # Nothing is published of this file: only the server knows that it is another by now.
+    # Nothing is published about this file: only the server knows that it has changed.
     server.cut_after = [1000, 0, 0, 0]
     unknown = wanted(server, checked=None)
     with refused("download", "a.zip"):
