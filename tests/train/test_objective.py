@@ -200,14 +200,14 @@ def test_lpips_in_torch_is_that_of_evaluation(weights):
 
 
 @pytest.mark.parametrize(("name", "distance"), [("ex_p0", 0.711048), ("ex_p1", 0.147902)])
-def test_lpips_in_torch_is_the_authors(perceptual_files, name, distance):
+def test_lpips_in_torch_is_the_authors(perceptual, name, distance):
     # Golden: the lpips package 0.1.4 on the authors' own examples.
     def read(stem):
-        with Image.open(perceptual_files / f"{stem}.png") as picture:
+        with Image.open(perceptual / f"{stem}.png") as picture:
             pixels = np.array(picture.convert("RGB"))
         return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
-    network = Perceptual(perceptual_files / "squeezenet1_1_features.safetensors")
+    network = Perceptual(perceptual / "squeezenet1_1_features.safetensors")
     assert float(network(read(name), read("ex_ref"))) == pytest.approx(distance, abs=1e-4)
 
 
