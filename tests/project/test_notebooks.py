@@ -88,7 +88,7 @@ def run_through(name, monkeypatch, tmp_path, *, steps=None):
     return names, said.getvalue()
 
 
-@pytest.mark.timeout(1800)  # minutes of learning, more where the machine has other work
+@pytest.mark.timeout(1800)  # training takes minutes, more on a busy machine
 def test_a_model_is_adapted_to_pages(tmp_path, monkeypatch):
     names, said = run_through("fine_tune", monkeypatch, tmp_path, steps=60)
     assert names["after"] > names["before"] + 0.1, said
