@@ -23,7 +23,7 @@ from widesr.upscaling.target import Target
 
 # Ray leaves its pipes and log files to the garbage collector, and warns of its own changes to come.
 pytestmark = [
-    pytest.mark.timeout(900),  # starting processes takes long where much else is done
+    pytest.mark.timeout(900),  # starting processes takes long on a busy machine
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:.*Ray:FutureWarning"),

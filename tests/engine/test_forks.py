@@ -41,7 +41,7 @@ def child(work):
     pid = os.fork()
     if pid == 0:
         signal.alarm(100)  # a hang ends by a signal, and is no exit code
-        sys.exit(0 if work() else 3)  # an end as that of any program, exit handlers and all
+        sys.exit(0 if work() else 3)  # ends like any program, with its exit handlers
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 """
 

@@ -177,7 +177,7 @@ def test_a_clip_that_runs_is_stopped_and_leaves_nothing(tmp_path):
         until(lambda: client.get(job["self"]).json().get("tiles_done"))
         assert client.delete(job["self"]).status_code == 204
         assert ended(client, job["self"])["state"] == "cancelled"
-        # A job is told of as ended before its files are removed.
+        # A job is reported as ended before its files are removed.
         until(lambda: not list(client.service.workers.results.iterdir()))
         until(lambda: not list(client.service.workers.pictures.iterdir()))
 

@@ -73,7 +73,7 @@ def test_the_server_does_what_its_description_says(schema, address, label):
     @given(case=operation.as_strategy())
     def asked(case):
         if label == "POST /v1/upscale":
-            case.query["wait"] = "20"  # so that what comes of the picture is seen
+            case.query["wait"] = "20"  # so that the result is checked too
         elif "{id}" in label and len(str(case.path_parameters.get("id"))) % 2:
             case.path_parameters["id"] = known
         response = case.call(base_url=address, timeout=60)
