@@ -64,7 +64,7 @@ class Killer(threading.Thread):
             if self._over.wait(self._random.random() * self._pause):
                 return
             while not (at_work := [pid for pid in workers_at("do") if pid not in self.killed]):
-                if self._over.wait(0.005):  # look often: a batch may be done within a moment
+                if self._over.wait(0.02):  # look often: a batch may be done within a moment
                     return
             pid = self._random.choice(at_work)
             with suppress(ProcessLookupError):
