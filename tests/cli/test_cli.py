@@ -684,7 +684,7 @@ for words in %r:
 
 def program(*args: object, **options) -> subprocess.CompletedProcess:
     words = [sys.executable, "-m", "widesr", *map(str, args)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(words, capture_output=True, text=True, timeout=250, **options)
 
 
 def test_nothing_imports_torch_on_the_way_of_use(tmp_path):
@@ -703,7 +703,7 @@ def test_nothing_imports_torch_on_the_way_of_use(tmp_path):
         [sys.executable, "-c", WITHOUT_TORCH % commands],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -713,7 +713,7 @@ def test_nothing_imports_torch_on_the_way_of_use(tmp_path):
 def test_the_blocker_of_torch_blocks():
     code = WITHOUT_TORCH % [] + "\nimport torch"
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=250, check=False
     )
     assert "torch was imported" in ran.stderr
 
@@ -742,7 +742,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, words):
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
         cwd=tmp_path,
     )
@@ -765,7 +765,7 @@ def test_a_stopped_run_leaves_nothing_half_done(tmp_path, number, code, wait):
             assert "a.png" in running.stdout.readline()  # the large one is next
             time.sleep(wait)
             running.send_signal(number)
-            out, err = running.communicate(timeout=60)
+            out, err = running.communicate(timeout=250)
         finally:
             running.kill()
     assert (running.returncode, out) == (code, "")
@@ -828,7 +828,7 @@ def test_the_bar_is_for_terminals_and_the_lines_for_pipes(tmp_path):
         stdout=subprocess.PIPE,
         stderr=child,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )

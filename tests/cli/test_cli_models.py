@@ -242,7 +242,7 @@ def test_a_pull_that_is_interrupted_goes_on_later(server, mirror, shelf, tmp_pat
     assert server.is_silent.wait(200)
     until(lambda: sleeps(process.pid))  # so it has read all that came
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=250) == 130
     assert process.stderr.read() == b""
     process.stderr.close()
     server.stop_after.clear()

@@ -107,14 +107,14 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on_and_that_works(tmp_path, inpu
             assert "a.png" in running.stdout.readline()  # the large one is next
             time.sleep(0.2)
             running.send_signal(signal.SIGINT)
-            _, err = running.communicate(timeout=60)
+            _, err = running.communicate(timeout=250)
         finally:
             running.kill()
     assert running.returncode == 130
     line = err.splitlines()[-1]
     assert names(line, "stopped", "1 of 2", go_on)
     ran = subprocess.run(
-        [*words, go_on], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=100
+        [*words, go_on], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=250
     )
     assert (ran.returncode, "1 done, 1 skipped" in ran.stdout) == (0, True), ran
 
@@ -187,7 +187,7 @@ def without_rights(words, *, cwd, env=None):
     """Run the command as a user who is not root."""
     command = [*WITHOUT_RIGHTS, *WIDESR, *words]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=cwd, env=env, timeout=100
+        command, capture_output=True, text=True, check=False, cwd=cwd, env=env, timeout=250
     )
 
 

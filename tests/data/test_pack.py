@@ -310,7 +310,7 @@ def test_after_a_kill_the_same_again_makes_the_pack(photographs, pack, tmp_path,
     ) as process:
         assert [process.stdout.readline() for _ in range(3)] == ["1\n", "2\n", "3\n"]
         process.send_signal(number)
-        process.wait(30)
+        process.wait(250)
     killed = number == signal.SIGKILL
     assert left_in(tmp_path) == ([".out.widesr-part"] if killed else [])
     write_pack(Folder(photographs, scales=[2, 3], degradation="bicubic"), out)

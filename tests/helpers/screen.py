@@ -71,7 +71,7 @@ def in_terminal(
 def _end(running: subprocess.Popen[bytes]) -> None:
     """Wait for a program that has closed its terminal; leaving `with` would wait for ever."""
     try:
-        running.wait(timeout=60)
+        running.wait(timeout=250)
     finally:
         running.kill()
 

@@ -63,7 +63,7 @@ def process_of(folder, *flags, **variables):
         found = re.search(r"http://\S+", line)
         assert found, (line, log_of(folder).read_text())
         address = found[0].rstrip("/")
-        until(lambda: httpx2.get(f"{address}/readyz", timeout=60).status_code == 200)
+        until(lambda: httpx2.get(f"{address}/readyz", timeout=250).status_code == 200)
         yield process, address
     finally:
         process.kill()

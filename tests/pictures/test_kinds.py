@@ -65,7 +65,7 @@ def decoded_avif(path: Path, folder: Path) -> Path:
     """Decode by libavif."""
     out = folder / "decoded.png"
     command = [program("avifdec"), "-j", "1", str(path), str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=250)
     return out
 
 
@@ -296,7 +296,7 @@ def make_annotated(sample: Path) -> None:
     if sample.suffix == ".avif":
         magick(*picture, f"PNG24:{plain}")
         command = [program("avifenc"), "-s", "9", str(plain), str(sample)]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=250)
     else:
         magick(*picture, "-depth", "8", "-density", "240", "-units", "PixelsPerInch", sample)
     said = [f"-{name}={value}" for name, value in SAID.items()]

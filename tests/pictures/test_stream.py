@@ -209,7 +209,7 @@ def test_ctrl_c_while_a_picture_passes_leaves_nothing(tmp_path, suffix):
             time.sleep(0.5)  # for some tiles
             before += processor_seconds(running.pid)
             running.send_signal(signal.SIGINT)
-            out, err = running.communicate(timeout=60)
+            out, err = running.communicate(timeout=250)
         finally:
             running.kill()
     assert (running.returncode, out, err) == (130, "", "")

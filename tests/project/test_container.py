@@ -140,4 +140,4 @@ def test_what_the_dockerfile_says_gives_a_server_that_is_healthy(tmp_path):
             assert {"serve"} <= made <= {"serve", "cache"}
         finally:
             server.terminate()
-        assert server.wait(60) == 0
+        assert server.wait(250) == 0

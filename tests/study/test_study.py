@@ -326,7 +326,7 @@ def test_a_stopped_study_goes_on_where_it_was(photographs, tmp_path, stop):
     process = start(tmp_path / "tiny.toml", photographs, out)
     wait_for(lambda: len(list((out / second.name).glob("state-*"))) > 1, process)
     process.send_signal(stop)
-    said, problems = process.communicate(timeout=60)
+    said, problems = process.communicate(timeout=250)
     assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
     assert "Traceback" not in problems
     assert said.count("dB") == 1

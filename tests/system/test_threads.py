@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from widesr.system.threads import MOST, in_threads, overlapped
 
-WAIT_S = 30
+WAIT_S = 250
 """Only a defect takes as long."""
 
 

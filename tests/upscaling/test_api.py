@@ -148,7 +148,7 @@ def test_pillow_is_not_needed():
         "print(widesr.upscale(np.zeros((4, 6, 3), np.uint8), model='bicubic').shape)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                          check=False, timeout=60)  # fmt: skip
+                          check=False, timeout=250)  # fmt: skip
     assert (done.stdout, done.stderr) == ("(8, 12, 3)\n", "")
 
 

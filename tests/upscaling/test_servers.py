@@ -79,7 +79,7 @@ def running(folder, *words):
             yield
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(250)
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_gunicorn_forks_workers_that_load_their_own(tmp_path):
 
     def answer():
         try:
-            return httpx2.post(f"http://{address}/", content=encoded(), timeout=60)
+            return httpx2.post(f"http://{address}/", content=encoded(), timeout=250)
         except httpx2.ConnectError:
             return None
 

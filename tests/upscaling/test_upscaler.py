@@ -229,7 +229,7 @@ class AtOnce(Checksum):
 
     def __init__(self, streams):
         self.streams, self.sizes = streams, set()
-        self._all_here = threading.Barrier(streams, timeout=30)
+        self._all_here = threading.Barrier(streams, timeout=250)
 
     def run(self, lr):
         self.sizes.add(lr.shape)

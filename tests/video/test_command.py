@@ -86,7 +86,7 @@ def test_without_the_extra_clips_say_what_to_install(tmp_path, name):
     Image.new("RGB", (8, 6)).save(tmp_path / "photo.png")
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, "upscale", name, "-n", "nearest"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
     if name == "photo.png":
         assert done.returncode == 0

@@ -21,7 +21,7 @@ LINES = re.findall(r"^curl .*$", PAGE, re.MULTILINE)
 def curl(line, address, folder):
     words = shlex.split(line.replace("http://127.0.0.1:8765", address))
     words[1:1] = ["--fail-with-body", "--silent", "--show-error"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=250)
     assert done.returncode == 0, (line, done.stdout, done.stderr)
     return done.stdout
 

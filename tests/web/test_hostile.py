@@ -106,7 +106,7 @@ def attack(served, *, n, seed):
                 ]
             )
             query = {"model": FAST, "wait": 20, **options}
-            response = httpx2.post(f"{address}/v1/upscale", content=body, params=query, timeout=60)
+            response = httpx2.post(f"{address}/v1/upscale", content=body, params=query, timeout=250)
             statuses.add(response.status_code)
             answer = b"" if response.status_code == 200 else response.content
             if response.status_code >= 400:
