@@ -73,7 +73,7 @@ def test_slow_clients_are_let_go_and_lines_and_numbers_tell_of_the_others(tmp_pa
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = ("--metrics-port", str(port), "--log-format", "json")
-    with process_of(tmp_path / "data", *flags, WIDESR_PATIENCE="2") as (process, address):
+    with process_of(tmp_path / "data", *flags, WIDESR_PATIENCE="4") as (process, address):
         where = ("127.0.0.1", int(address.rpartition(":")[2]))
         silent, half, slow = (socket.create_connection(where, 60) for _ in range(3))
         half.sendall(b"GET / HTTP/1.1\r\nHost: loc")
