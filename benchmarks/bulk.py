@@ -1,4 +1,4 @@
-"""How fast `widesr bulk` is, whether its forecast is true, and what many pictures would take.
+"""Measure `widesr bulk` and its forecast, and plan what many pictures would take.
 
     python benchmarks/bulk.py speed                 # one worker against two, on this machine
     python benchmarks/bulk.py nodes                 # two Ray nodes against the forecast for them
@@ -135,7 +135,7 @@ def measured(folder, args, *, workers, address=None):
 
 
 def costs_of(one):
-    """What one worker took, in the forecast's terms."""
+    """Return what one worker took, in the forecast's terms."""
     seconds = one["seconds"]
     beside = max(one["wall"] - seconds["wall"], 0.0)
     return Costs(

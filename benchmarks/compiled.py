@@ -1,4 +1,4 @@
-"""What `compile = true` gains: milliseconds of a training step, eager and compiled in turn.
+"""Measure the gain of `compile = true`: milliseconds of a step, eager and compiled in turn.
 
     python benchmarks/compiled.py [--threads 1] [--rounds 20]
 

@@ -23,10 +23,10 @@ class Times(NamedTuple):
 
     wall: float
     cpu: float
-    """Of all threads of the process: what to compare where the machine has other work."""
+    """Seconds of all threads of the process, to compare by where the machine has other work."""
 
     def of(self, other: "Times", *, threads: int) -> float:
-        """How many times as long as the other: by the processor on one thread, else by the wall."""
+        """Divide by the other's time: of the processor on one thread, else of the clock."""
         return self.cpu / other.cpu if threads == 1 else self.wall / other.wall
 
 

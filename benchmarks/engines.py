@@ -109,7 +109,7 @@ def _measure(engine_name: str, model: Path, threads: int, photographs: Path) -> 
 
 
 def _timed(engine, lr) -> tuple[float, float]:
-    """Seconds on the wall and of processors."""
+    """Return seconds of the clock and of the processors."""
     wall, cpu = time.perf_counter(), time.process_time()
     engine.run(lr)
     return time.perf_counter() - wall, time.process_time() - cpu
@@ -141,7 +141,7 @@ def _span(random, length: int) -> slice:
 
 
 def _inner(read: slice, length: int, engine) -> slice:
-    """What of a crop is kept, output pixels: all but the halo, which no picture's border has."""
+    """Return what is kept of a crop, in output pixels: all but the halos, which no border has."""
     halo = engine.receptive_radius
     first = halo if read.start else 0
     last = read.stop - read.start - (halo if read.stop < length else 0)

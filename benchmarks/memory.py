@@ -104,7 +104,7 @@ def main():
 
 
 def measured(case, model, folder):
-    """A row: what one process took."""
+    """Measure one process, and return its row."""
     source, target = folder / f"in.{case.input}", folder / f"out.{case.output}"
     width, height = make_picture(case, source)
     words = ["upscale", str(source), "-o", str(target), "-n", model, *case.words, "--quiet"]
@@ -145,7 +145,7 @@ def make_picture(case, path):
 
 
 def peak_of(command):
-    """MiB that a process held at its peak."""
+    """Return the MiB that a process held at its peak."""
     if shutil.which("/usr/bin/time"):
         done = run(["/usr/bin/time", "-v", *command])
         return int(re.search(r"Maximum resident set size \(kbytes\): (\d+)", done)[1]) // 1024
@@ -160,7 +160,7 @@ def peak_of(command):
 
 
 def run(command):
-    """What a command says on stderr."""
+    """Run a command, and return what it prints on stderr."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
@@ -196,7 +196,7 @@ def commit():
 
 
 def too_much(rows):
-    """Which rows are beyond their limits."""
+    """Name the rows that are beyond their limits."""
     return [
         f"{name_of(row)}, {row['megapixels']} MP: {row['peak_mib']} MiB, the limit is "
         f"{row['limit_mib']}"
@@ -206,7 +206,7 @@ def too_much(rows):
 
 
 def not_flat(rows):
-    """Which pairs of rows show memory that grows with the picture."""
+    """Name the pairs of rows whose memory grows with the picture."""
     faults = []
     for name, curve in curves(rows):
         beyond = [row for row in curve if row["megapixels"] >= FLAT_FROM]

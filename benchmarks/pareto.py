@@ -259,7 +259,7 @@ def panel(ax, precision, timed):
 
 
 def limits(ratios):
-    """Of the axis: all of them, and room for names."""
+    """Return the limits of the axis: all values, and room for names."""
     return min(ratios) / 1.3, max(ratios) * 1.6
 
 

@@ -1,4 +1,4 @@
-"""How far each of our models is from each of the others: the tables of docs/benchmarks/models.md.
+"""Compare each of our models with each of the others: the tables of docs/benchmarks/models.md.
 
     python benchmarks/peers.py [--check]     # write them, or only compare
 
@@ -39,13 +39,13 @@ class Peer(NamedTuple):
     name: str
     scale: int
     network: str
-    """As a recipe says it; "" where the zoo has no such network."""
+    """Network as a recipe writes it; "" where the zoo has no such network."""
     weights: str
     """Stem of a file in the folder of peers' weights; "" where there is none."""
     psnr: dict[str, Decibels]
-    """By protocol; empty where not known."""
+    """Decibels by protocol; empty where not known."""
     source: str
-    """Of the decibels."""
+    """Source of the decibels."""
     elsewhere: str
     """Runtime and seconds, where it was run elsewhere."""
 
@@ -58,11 +58,11 @@ class Contender(NamedTuple):
     is_ours: bool
     parameters: int
     of_span: dict[str, dict[str, float]]
-    """How many times as long as SPAN, by precision and by the number of threads."""
+    """Times as a multiple of SPAN's, by precision and by the number of threads."""
     psnr: dict[str, Decibels]
-    """By protocol; empty where not known."""
+    """Decibels by protocol; empty where not known."""
     source: str
-    """Of the decibels."""
+    """Source of the decibels."""
 
 
 def peers() -> list[Peer]:
@@ -110,12 +110,12 @@ def contenders(result: dict[str, Any]) -> list[Contender]:
 
 
 def precisions(result: dict[str, Any]) -> list[str]:
-    """Those that the machine could compute in, the quickest first."""
+    """List the precisions that the machine could compute in, the quickest first."""
     return list(result["networks"][0]["of_span"])
 
 
 def of_card(card: ModelCard) -> dict[str, Decibels]:
-    """What a model has by itself, by protocol."""
+    """Return a model's scores by itself, by protocol."""
     found = {(score.protocol, score.dataset): round(score.psnr, 2) for score in card.scores}
     protocols = {protocol for protocol, _ in found}
     return {each: tuple(found.get((each, name)) for name in SETS) for each in protocols}
@@ -135,7 +135,7 @@ def self_ensembles() -> dict[str, dict[str, Decibels]]:
 
 
 def tables(result: dict[str, Any]) -> str:
-    """What is ahead of ours; at each scale all that were timed, how far ours are, and elsewhere."""
+    """Write all tables: those ahead of ours; at each scale times, distances, and the others."""
     timed = contenders(result)
     others = [peer for peer in peers() if not peer.network]
     read = (
@@ -201,7 +201,7 @@ def rendered(lines: list[list[str]]) -> str:
 
 
 def named(name: str) -> str:
-    """What to type for it after -n."""
+    """Return what to type for it after -n."""
     alias = next(iter(aliases_of(name.rstrip("+"))), "by name")
     return f"{alias} -x" if name.endswith("+") else alias
 
@@ -212,7 +212,7 @@ def chosen_protocol(psnr: dict[str, Decibels]) -> str:
 
 
 def more_of(mine: dict[str, Decibels], other: dict[str, Decibels]) -> str:
-    """What ours has more (+) or less (-), by the protocol of the other."""
+    """Write the decibels that ours has more (+) or less (-), by the protocol of the other."""
     protocol = chosen_protocol(other)
     pairs = zip(mine.get(protocol, ()), other.get(protocol, ()), strict=False)
     return decibels((None if None in pair else round(pair[0] - pair[1], 2) for pair in pairs), "+")
@@ -228,7 +228,7 @@ def decibels(values: Iterable[float | None], sign: str = "") -> str:
 
 
 def ahead(timed: list[Contender], precision: str) -> str:
-    """Which of the others are both as quick as one of ours and finer."""
+    """Name those of the others that are as quick as one of ours, and finer."""
     found = [
         f"{other.name} is ahead of `{each.name}` by {-gap:.2f} dB at {times(longer)} its time"
         for each in (each for each in timed if each.is_ours)
@@ -246,7 +246,7 @@ def ahead(timed: list[Contender], precision: str) -> str:
 
 
 def gap_on_set5(mine: Contender, other: Contender) -> float | None:
-    """What ours has more there, dB, by the protocol of the other; None where it is not known."""
+    """Return the dB that ours has more, by the protocol of the other; None where not known."""
     protocol = chosen_protocol(other.psnr)
     values = [each.psnr.get(protocol, (None,))[0] for each in (mine, other)]
     return None if None in values else values[0] - values[1]

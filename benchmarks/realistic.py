@@ -92,7 +92,7 @@ def sent_on(hr, scale, _random):
 
 
 def in_dim_light(hr, scale, random):
-    """As a telephone's pictures: a little soft, noise that it smoothed, and a good JPEG."""
+    """Spoil as a telephone does: a little soft, with smoothed noise, and saved as a good JPEG."""
     lr = resized(hr.astype(np.float32), (hr.shape[0] // scale, hr.shape[1] // scale), by="area")
     noise = gaussian_noise(np.zeros_like(lr), random, sigma=8, grey=False)
     lr += blurred(noise, gaussian((0.5, 0.5), angle=0))
@@ -112,7 +112,7 @@ WAYS = {
     "sent on": sent_on,
     "telephone": in_dim_light,
 }
-"""By name: LR uint8 of HR uint8 (H, W, 3)."""
+"""Ways to make LR, uint8, of HR, uint8 (H, W, 3), by name."""
 
 
 def main():

@@ -55,7 +55,7 @@ def main():
 
 
 def started(folder, *flags):
-    """A server; gives its process and its address."""
+    """Start a server; return its process and its address."""
     words = [sys.executable, "-m", "widesr", "serve", "--port", "0", "--data", str(folder), *flags]
     log = (folder.parent / "log").open("a")
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -68,7 +68,7 @@ def started(folder, *flags):
 
 
 def pictures(folder, *, n, sides):
-    """Pieces of the examples, as JPEG."""
+    """Cut pieces out of the examples, as JPEG."""
     dice, made = random.Random(0), []  # noqa: S311 - no secret
     for number in range(n):
         image = pyvips.Image.new_from_file(str(EXAMPLES[number % len(EXAMPLES)]))
@@ -81,7 +81,7 @@ def pictures(folder, *, n, sides):
 
 
 class Load:
-    """What all clients know and count."""
+    """Facts and counts that all clients share."""
 
     def __init__(self, address, bodies):
         self.address, self.bodies = address, bodies
@@ -174,7 +174,7 @@ async def load(options, folder):
 
 
 def ends_of(run, process):
-    """What became of each accepted job; each must have ended once."""
+    """Count how the accepted jobs ended; each must have ended once."""
     ended = Counter()
     with httpx2.Client(base_url=run.address, timeout=60) as http:
         for name in run.accepted:
@@ -194,7 +194,7 @@ def ends_of(run, process):
 
 
 def peak_of(process):
-    """MiB that a process held at its peak."""
+    """Return the MiB that a process held at its peak."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
@@ -241,7 +241,7 @@ async def send_all(address, bodies):
 
 
 def cpu_of(process):
-    """Processor seconds that a process has used."""
+    """Return the processor seconds that a process has used."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""How long networks of any shape take on the engine that we ship, as a share of SPAN's time.
+"""Time networks of any shape on the engine that we ship, as a share of SPAN's time.
 
     python benchmarks/shapes.py 'net.n_resblocks=6 net.n_feats=48 net.expansion=2' wdsr-a16-x2
     python benchmarks/shapes.py 'family=edsr net.n_resblocks=8 net.n_feats=64' --scale 4

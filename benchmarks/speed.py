@@ -1,4 +1,4 @@
-"""How fast: our engine and its peers in turn, against the measured peak of this machine.
+"""Time our engine and its peers in turn, against the measured peak of this machine.
 
     python benchmarks/speed.py            # what is published: half an hour of a quiet machine
     python benchmarks/speed.py --quick    # a small picture, few rounds; writes nothing, prints only
@@ -264,13 +264,13 @@ def work(kind, height, width, threads, **spec):
 
 
 def peak_mib():
-    """Of this process; what getrusage says begins with the peak of the one that started it."""
+    """Return this process's own peak; that of getrusage begins with the parent's."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) >> 10
 
 
 def widesr(pixels, threads, *, model, backend="auto", precision="auto", tile="auto"):
-    """From 8-bit pixels to 8-bit pixels, as `widesr upscale` does between the files."""
+    """Go from 8-bit pixels to 8-bit pixels, as `widesr upscale` does between the files."""
     from widesr.engine import find_model, load_engine
     from widesr.upscaling.upscaler import Upscaler
 

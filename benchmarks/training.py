@@ -158,7 +158,7 @@ def parametrize(network):
 
 
 def gflop_of(network, lr_patch):
-    """Of a step: the convolutions, forward and backward."""
+    """Count the operations of a step: the convolutions, forward and backward."""
     lr = torch.rand(1, 3, lr_patch, lr_patch)
     with FlopCounterMode(display=False) as counter:
         network(lr).sum().backward()
@@ -265,7 +265,7 @@ class Decoding(Dataset):
 
 
 class PlainLoop:
-    """What a page of PyTorch gives."""
+    """The plain loop that a page of PyTorch gives."""
 
     precision = "fp32"
 

@@ -1,4 +1,4 @@
-"""What else could make the engine faster: each trick against the engine as it is, in turn.
+"""Try what else could make the engine faster: each trick against the engine as it is, in turn.
 
     python benchmarks/tricks.py [NAME ...]     # all; needs both runtimes, AMX and the train extra
 
@@ -100,7 +100,7 @@ def runner(model, lr, **options):
 
 
 def pixels(options):
-    """From 8 bits to 8 bits instead of floats to floats: what the conversions around cost."""
+    """Go from 8 bits to 8 bits instead of floats to floats: what the conversions around cost."""
     from widesr.upscaling.upscaler import Upscaler
 
     engine = load_engine(MODEL, precision="bf16", threads=THREADS)
@@ -246,7 +246,7 @@ def cache(options):
 
 
 def int8(options):
-    """By the ranges on the card, which also says what it loses; against bf16 and against fp32."""
+    """Use the ranges on the card, which also says what int8 loses; against bf16 and fp32."""
     lr = noise()
     fast, exact = (
         load_engine(MODEL, backend="openvino", precision=precision, threads=THREADS)
@@ -263,7 +263,7 @@ def int8(options):
 
 
 def ranges(options):
-    """How int8's ranges are chosen, on training photographs: what these lose, and what stripes do.
+    """Choose int8's ranges on training photographs: what these lose, and what stripes do.
 
     Stripes in pure colours reach farther than photographs: levels of 255 that they are off at most.
     """

@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def contents() -> str:
-    """All pages, the quickest of a scale first."""
+    """List all pages, the quickest of a scale first."""
     cards = [model.card for model in list_shipped()]
     rows = "\n".join(
         f"| [{card.name}]({card.name}.md) | {listed(aliases_of(card.name))} | x{card.scale} "
@@ -184,7 +184,7 @@ def command(card: ModelCard) -> str:
 
 
 def failures(model: ModelFile) -> dict[str, Window]:
-    """The worst of all windows, by two measures."""
+    """Find the worst of all windows, by two measures."""
     upscaler = Upscaler.load(str(model.path), scale=model.card.scale, precision="fp32")
     shrink = DEGRADATIONS[model.card.degradation].shrink
     windows = [window for path in EXAMPLES for window in windows_of(path, upscaler, shrink)]
@@ -208,7 +208,7 @@ def windows_of(path: Path, upscaler: Upscaler, shrink: Shrink) -> list[Window]:
 
 
 def decibels(hr: Pixels, sr: Pixels) -> float:
-    """PSNR over RGB: windows are ranked by it, and told apart from scores by that."""
+    """Return PSNR over RGB, which ranks windows; the scores are of luma."""
     error = np.mean((hr.astype(np.float64) - sr) ** 2)
     return float(10 * np.log10(255**2 / max(error, 1e-3)))
 

@@ -16,7 +16,7 @@ from widesr.pixels.drawing import enlarged, joined, titled
 SCALE = 2
 COLUMNS = 4
 WINDOW = slice(85, 145), slice(105, 185)
-"""Of the LR picture, rows and columns."""
+"""Rows and columns of the LR picture."""
 
 
 def main(photograph: Path, out: Path) -> None:

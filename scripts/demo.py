@@ -32,7 +32,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Result(NamedTuple):
-    """One photograph, upscaled: what is written and what is printed."""
+    """One photograph, upscaled: the pictures to write and the figures to print."""
 
     lr: Pixels
     panels: dict[str, Pixels]
@@ -41,14 +41,14 @@ class Result(NamedTuple):
 
 
 def busiest(pixels: Pixels, *, side: int) -> tuple[int, int]:
-    """Top and left of the `side` x `side` window where neighbouring pixels differ most."""
+    """Find top and left of the `side` x `side` window where neighbouring pixels differ most."""
     luma = pixels.mean(axis=2)
     change = np.abs(np.diff(luma, axis=0))[:, 1:] + np.abs(np.diff(luma, axis=1))[1:]
     return densest(change, height=side - 1, width=side - 1)
 
 
 def comparison(panels: dict[str, Pixels], *, top: int, left: int, side: int) -> Pixels:
-    """The same window of each picture, enlarged without smoothing, side by side, labelled."""
+    """Put the same window of each picture side by side, enlarged without smoothing, labelled."""
     columns = []
     for name, pixels in panels.items():
         crop = enlarged(pixels[top : top + side, left : left + side], zoom=PANEL // side)

@@ -3,8 +3,8 @@
     python scripts/evidence.py examples docs/assets [docs/why/fidelity.md]
 
 from the checkout, with the base install. Each picture is made from a photograph or drawn here, goes
-through files, and is scored; the scores go into the page that is named, if one is. All is computed
-in fp32, which gives the same on any machine.
+through files, and is scored; the scores go into the page that is named, if one is. Everything is
+computed in fp32, which gives the same on any machine.
 """
 
 import sys
@@ -129,7 +129,7 @@ def depth(folder: Path) -> Shown:
 
 
 def through_files(path: Path) -> Picture:
-    """What is read of the file that widesr writes for this one."""
+    """Return what is read of the file that widesr writes for this one."""
     out = path.with_name(f"{path.stem}_x2{path.suffix}")
     write_picture(out, upscale(read_picture(path), model=NETWORK))
     return read_picture(out)

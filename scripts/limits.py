@@ -33,7 +33,7 @@ TEXT = (
     "close: 0123456789 BR8S ag&@",
 )
 FINE = 4
-"""How much larger the text is drawn before it is shrunk, so that its edges are soft."""
+"""Factor by which the text is drawn larger before it is shrunk, so that its edges are soft."""
 SPRITE = (
     "....1111....",
     "..11222211..",
@@ -53,7 +53,7 @@ PALETTE = {".": (92, 148, 252), "1": (20, 16, 32), "2": (248, 184, 0), "3": (255
 
 
 class Row(NamedTuple):
-    """What a model made of both pictures."""
+    """The results of a model for both pictures."""
 
     model: str
     brighter: float

@@ -1,4 +1,4 @@
-"""Put what a script found into a page, between comments of its name, so that no figure is typed.
+"""Put a script's findings into a page, between comments of its name, so that no figure is typed.
 
 <!-- name:start -->
 what the script wrote

@@ -1,4 +1,4 @@
-"""Find the docstrings and notes of the source that begin with a word that none should begin with.
+"""Find the docstrings and notes of the source whose first word is neither a verb nor a noun.
 
 A docstring begins with a verb, and a note on an attribute, an argument or an error with a noun: a
 reader wants to know what a thing does, or what it is. `scripts/check` fails where one does not.

@@ -1,4 +1,4 @@
-"""What all tests share: where the pictures are, and which tests are skipped without them."""
+"""Fixtures that all tests share: the test pictures, and skips where these are absent."""
 
 import logging
 import os
@@ -91,52 +91,42 @@ SHARED = Path(__file__).parents[2] / "shared"
 """Benchmark pictures and golden tensors beside a contributor's checkout; users have none."""
 
 
+def in_shared(name: str, what: str) -> Path:
+    """Return a folder of `SHARED`; skips the test where it is absent."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"needs {what} in ../shared/{name}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def bench() -> Path:
-    """The folder with Set5 and Set14; skips the test where it is absent."""
-    if not (SHARED / "data" / "bench").is_dir():
-        pytest.skip("needs the benchmark pictures in ../shared/data/bench")
-    return SHARED / "data" / "bench"
+    """The folder with Set5 and Set14."""
+    return in_shared("data/bench", "the benchmark pictures")
 
 
 @pytest.fixture(scope="session")
 def perceptual() -> Path:
-    """The folder with what LPIPS and NIQE are held to; skips the test where it is absent."""
-    if not (SHARED / "perceptual").is_dir():
-        pytest.skip("needs the perceptual metrics' weights in ../shared/perceptual")
-    return SHARED / "perceptual"
+    """The folder with weights and examples of LPIPS and NIQE."""
+    return in_shared("perceptual", "the perceptual metrics' weights")
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """The folder with the reference networks' weights and outputs; skips where it is absent."""
-    if not (SHARED / "golden").is_dir():
-        pytest.skip("needs the reference networks in ../shared/golden")
-    return SHARED / "golden"
+    """The folder with the reference networks' weights and outputs."""
+    return in_shared("golden", "the reference networks")
 
 
 @pytest.fixture(scope="session")
 def teachers() -> Path:
-    """The folder with others' trained weights and outputs; skips where it is absent."""
-    if not (SHARED / "teachers").is_dir():
-        pytest.skip("needs the trained networks in ../shared/teachers")
-    return SHARED / "teachers"
-
-
-@pytest.fixture(scope="session")
-def perceptual_files() -> Path:
-    """The folder with a feature network and the authors' examples; skips where it is absent."""
-    if not (SHARED / "perceptual").is_dir():
-        pytest.skip("needs the feature network in ../shared/perceptual")
-    return SHARED / "perceptual"
+    """The folder with others' trained weights and outputs."""
+    return in_shared("teachers", "the trained networks")
 
 
 @pytest.fixture(scope="session")
 def detection_files() -> Path:
-    """The folder with two detectors, pictures and true boxes; skips where it is absent."""
-    if not (SHARED / "detect").is_dir():
-        pytest.skip("needs the detectors and pictures in ../shared/detect")
-    return SHARED / "detect"
+    """The folder with two detectors, pictures and true boxes."""
+    return in_shared("detect", "the detectors and pictures")
 
 
 @pytest.fixture

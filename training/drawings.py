@@ -26,7 +26,7 @@ Colour = tuple[int, int, int]
 
 
 def main() -> None:
-    """Draw all, and list them."""
+    """Draw all pictures, and list them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=COUNT, help="pictures (default: %(default)s)")
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def page(chance: random.Random) -> Image.Image:
-    """Columns of words on paper that is lit unevenly."""
+    """Draw columns of words on paper that is lit unevenly."""
     is_dark = chance.random() < 0.2
     paper, ink = shade(chance, light=not is_dark), shade(chance, light=is_dark)
     canvas = Image.new("RGB", scaled(SIZE), paper)
@@ -73,7 +73,7 @@ def page(chance: random.Random) -> Image.Image:
 
 
 def lines(chance: random.Random) -> Image.Image:
-    """Shapes of flat colours, outlines, hatching and labels."""
+    """Draw shapes of flat colours, outlines, hatching and labels."""
     canvas = Image.new("RGB", scaled(SIZE), any_colour(chance))
     pen = ImageDraw.Draw(canvas)
     width, height = canvas.size
@@ -116,7 +116,7 @@ def lines(chance: random.Random) -> Image.Image:
 
 
 def sentence(chance: random.Random) -> str:
-    """Words of chance, with the marks and numbers that print has."""
+    """Return random words, with the marks and numbers that print has."""
     words = []
     for _ in range(16):
         word = "".join(chance.choice(LETTERS) for _ in range(chance.randint(1, 9)))
@@ -128,20 +128,20 @@ def sentence(chance: random.Random) -> str:
 
 
 def shade(chance: random.Random, *, light: bool) -> Colour:
-    """Paper or ink: nearly grey, rarely white or black itself."""
+    """Choose paper or ink: nearly grey, rarely white or black itself."""
     level = chance.randint(205, 250) if light else chance.randint(5, 70)
     return tuple(min(255, max(0, level + chance.randint(-14, 14))) for _ in range(3))
 
 
 def any_colour(chance: random.Random) -> Colour:
-    """Take a colour of any kind; half of them are at an end of a channel or more."""
+    """Choose any colour; each channel is 0 or 255 half of the time."""
     return tuple(
         chance.choice([0, 255, chance.randrange(256), chance.randrange(256)]) for _ in range(3)
     )
 
 
 def scaled(size: tuple[int, int]) -> tuple[int, int]:
-    """Give the size that is drawn at."""
+    """Return the size at which is drawn."""
     return size[0] * FINER, size[1] * FINER
 
 

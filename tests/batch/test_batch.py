@@ -1,4 +1,4 @@
-"""Which file becomes which, and that one picture's trouble is not another's."""
+"""Plan which file becomes which, and do it: one picture's failure leaves the others alone."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
+from disk import decoded, files_under, save
 from facts import refused
 from widesr.batch.jobs import Job, Outcome, plan_jobs
 from widesr.batch.many import transform_many, upscale_many
@@ -21,19 +21,6 @@ from widesr.errors import (
 from widesr.pixels.resize import imresize
 
 
-def save(path: Path, *, size: tuple[int, int] = (6, 4), seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def decoded(path: Path) -> np.ndarray:
-    """By Pillow, so that our own reader is no judge of our own writer."""
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
 def touch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -42,10 +29,6 @@ def touch(path: Path) -> Path:
 
 def targets(inputs: list[Path], **options) -> list[Path]:
     return [job.target for job in plan_jobs(inputs, name_end="_x2", **options)]
-
-
-def files_under(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def bicubic(jobs: list[Job], *, existing="refuse", **options) -> list[Outcome]:
@@ -193,7 +176,8 @@ def test_several_pictures_for_one_file_are_refused(tmp_path, inputs):
 def test_a_format_that_contradicts_the_name_is_refused(tmp_path):
     with refused("usage", "b.png", "jpg"):
         targets([tmp_path / "a.png"], output=tmp_path / "b.png", format="jpg")
-    assert targets([tmp_path / "a.png"], output=tmp_path / "b.jpeg", format="jpg")
+    jpeg = tmp_path / "b.jpeg"
+    assert targets([tmp_path / "a.png"], output=jpeg, format="jpg") == [jpeg]
 
 
 def test_an_unknown_format_is_refused(tmp_path):

@@ -91,5 +91,5 @@ def test_a_worker_process_that_is_given_the_settings_makes_the_same():
         image.crop((100, 100, 180, 160)).save(data, "PNG")
     given = (settings, data.getvalue())
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        there = pool.submit(upscale_bytes, *given, name="a.png").result(timeout=100)
+        there = pool.submit(upscale_bytes, *given, name="a.png").result(timeout=250)
     assert there == upscale_bytes(*given, name="a.png")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from disk import save
 from facts import names, refusal, refused
 from widesr.batch.jobs import plan_jobs
 from widesr.batch.manifest import MANIFEST, Manifest
@@ -28,13 +29,6 @@ from widesr.upscaling.upscaler import Upscaler
 BICUBIC = UpscaleSettings(model="bicubic")
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
-
-
-def save(path: Path, *, seed: int = 0, size: tuple[int, int] = (6, 4)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
@@ -67,7 +61,7 @@ def lines(folder: Path) -> list[dict]:
 
 
 def states(folder: Path) -> dict[str, tuple]:
-    """What each output holds, and whether it is still the same file."""
+    """Return the bytes of each output, with what shows that it is still the same file."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_file() and path.name != MANIFEST:
@@ -196,7 +190,7 @@ def test_lines_of_several_processes_do_not_mix(tmp_path):
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lines"), word])
         for word in "abc"
     ]
-    assert [each.wait(60) for each in running] == [0, 0, 0]
+    assert [each.wait(250) for each in running] == [0, 0, 0]
     found = Counter((tmp_path / "lines").read_bytes().splitlines())
     assert found == {word * 5000: 50 for word in (b"a", b"b", b"c")}
 
@@ -243,7 +237,7 @@ def forget(folder):
 
 
 def tear(folder):
-    """As `forget`, of the last picture: what a loss of power may do to its line."""
+    """Damage the line of the last picture, as a loss of power may."""
     path = folder.with_name("in_x2") / MANIFEST
     content = path.read_bytes()
     path.write_bytes(content[:-40] + bytes(40))
@@ -351,12 +345,12 @@ def test_one_is_read_while_another_is_computed_and_a_third_is_written(folder, mo
         return real_read(path, **options)
 
     def write(path, picture, **options):
-        assert events["computed", int(path.stem) + 1].wait(30)  # or nothing overlaps
+        assert events["computed", int(path.stem) + 1].wait(250)  # or nothing overlaps
         real_write(path, picture, **options)
 
     def compute(fraction, _total):
         events["computed", int(fraction) - 1].set()
-        assert events["read", int(fraction)].wait(30)
+        assert events["read", int(fraction)].wait(250)
 
     monkeypatch.setattr(widesr.batch.stages, "read_picture", read)
     monkeypatch.setattr(widesr.batch.stages, "write_pictures", write)
@@ -438,7 +432,7 @@ def test_a_kill_between_any_two_steps_is_made_good(folder, tmp_path):
     before, kills = {}, 0
     for at in [*range(1, 40, 3), 0]:
         ran = subprocess.run(
-            [sys.executable, "-c", KILLED_AT, str(at), *words], capture_output=True, timeout=60
+            [sys.executable, "-c", KILLED_AT, str(at), *words], capture_output=True, timeout=250
         )
         if ran.returncode == 0:
             break
@@ -480,7 +474,7 @@ def test_a_run_that_is_killed_20_times_ends_as_one_that_was_left_alone(tmp_path,
     rng = random.Random(4)  # noqa: S311
     words = [sys.executable, "-c", IN_MEMORY, str(share), "upscale", str(tmp_path / "in"), "-r"]
     words += ["-n", str(TINY), "--resume"]
-    subprocess.run([*words, "-o", str(tmp_path / "undisturbed")], check=True, timeout=120)
+    subprocess.run([*words, "-o", str(tmp_path / "undisturbed")], check=True, timeout=250)
     expected = {name: state[0] for name, state in states(tmp_path / "undisturbed").items()}
     assert len(expected) == 12
     out, before, kills = tmp_path / "out", {}, 0
@@ -501,7 +495,7 @@ def test_a_run_that_is_killed_20_times_ends_as_one_that_was_left_alone(tmp_path,
             for path in out.rglob("*"):
                 if path.is_file():
                     path.unlink()
-    ran = subprocess.run([*words, "-o", str(out)], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([*words, "-o", str(out)], capture_output=True, text=True, timeout=250)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "12 pictures: " in ran.stdout
     assert {name: state[0] for name, state in states(out).items()} == expected

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from buckets import BROKEN, Killer, contents, fill, picture, pictures, workers_at
+from buckets import BROKEN, Killer, contents, fill, is_worker, picture, pictures, workers_at
 from facts import names, refused
+from waiting import until
 from widesr.batch.settings import UpscaleSettings
 from widesr.bulk.crew import joined
 from widesr.bulk.listing import Listing
@@ -23,7 +23,7 @@ from widesr.upscaling.target import Target
 
 # Ray leaves its pipes and log files to the garbage collector, and warns of its own changes to come.
 pytestmark = [
-    pytest.mark.timeout(900),  # starting processes takes long where much else is done
+    pytest.mark.timeout(900),  # starting processes takes long on a busy machine
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:.*Ray:FutureWarning"),
@@ -43,7 +43,7 @@ def work_in(url, *, model="bicubic"):
 
 
 def undisturbed(work, tmp_path):
-    """What one worker makes of all pictures, in this process."""
+    """Return what one worker makes of all pictures, in this process."""
     alone = Work(inputs=work.inputs, outputs=Store(f"memory://{tmp_path}"), settings=work.settings)
     for batch in Listing(alone.inputs, alone.outputs).batches(Keys()):
         Worker(alone).do(batch)
@@ -97,7 +97,7 @@ def test_the_command_says_what_became_of_them(ray_here, bucket, capsys):
     assert "--resume" in capsys.readouterr().err
     Store(f"{bucket}/in").put("new.png", picture(99), overwrite=False)
     assert run([*command, "--resume", "--workers", "1"]) == 0
-    assert "1 done" in capsys.readouterr().out
+    assert names(capsys.readouterr().out, "1 done")
 
 
 def test_a_model_that_is_not_there_is_refused_before_anything_is_written(ray_here, tmp_path):
@@ -150,15 +150,14 @@ def test_the_driver_is_killed_and_another_goes_on(tmp_path):
     words = ["bulk", work.inputs.url, work.outputs.url, "-n", "bicubic", "--batch", "4"]
     program = [sys.executable, "-m", "widesr", *words, "--workers", "1"]
     driver = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while driver.poll() is None and len(list(tmp_path.rglob("parts/*.parquet"))) < 3:
-        time.sleep(0.05)
+    until(lambda: driver.poll() is not None or len(list(tmp_path.rglob("parts/*.parquet"))) >= 3)
+    os.kill(driver.pid, signal.SIGSTOP)  # hands out no more batches while its workers are looked up
     assert driver.poll() is None
     started = workers_at("", below=driver.pid)
+    assert started
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    end = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{pid}") for pid in started) and time.monotonic() < end:  # noqa: PTH110
-        time.sleep(0.1)
+    until(lambda: not any(map(is_worker, started)))
     done = contents(work.outputs)
     assert 0 < len(done) < 60
     times = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in done}

@@ -34,7 +34,7 @@ def test_lost_workers_cost_what_they_were_at():
     calm = plan(64 * 500, workers=10, costs=ONE_SECOND)
     weather = Weather(losses_per_hour=6.0, noticed=30.0)
     rough = plan(64 * 500, workers=10, costs=ONE_SECOND, weather=weather)
-    # Of a batch of 64 s half is lost on the mean, and 30 s until it is noticed.
+    # On average half of a batch of 64 s is lost, and 30 s until the loss is noticed.
     assert rough.losses == pytest.approx(6 * rough.core_hours, rel=0.4)
     assert rough.lost * 3600 / rough.losses == pytest.approx(32 + 30, rel=0.3)
     assert rough.core_hours > calm.core_hours

@@ -1,4 +1,4 @@
-"""What a worker makes of a batch, in this process."""
+"""A worker does a batch, in this process."""
 
 import io
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What `widesr upscale` keeps of a file, as its options say: profile, metadata, every value."""
+"""`widesr upscale` keeps a file's profile, metadata and values as its options say."""
 
 import io
 

@@ -30,7 +30,7 @@ ALL = {" ".join(words): command for words, command in commands()}
 
 
 def completed(*words):
-    """What a shell offers for the last of the words."""
+    """Return what a shell offers for the last of the words."""
     code = "from widesr.cli import app; app(prog_name='widesr')"
     line = {"COMP_WORDS": " ".join(["widesr", *words]), "COMP_CWORD": str(len(words))}
     shell = {**os.environ, **line, "_WIDESR_COMPLETE": "complete_bash"}

@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from facts import names, refusal
+from waiting import sleeps, until
 from widesr.cli import run
 from widesr.models.catalog import ALIASES, ModelFile, list_models, read_card, write_card
 
@@ -239,12 +239,10 @@ def test_a_pull_that_is_interrupted_goes_on_later(server, mirror, shelf, tmp_pat
     server.stop_after = {"/big-x2.onnx": 2000}
     words = [sys.executable, "-m", "widesr", "models", "pull", "big-x2", "--mirror", server.url]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, env=os.environ)
-    wait_until = time.monotonic() + 30
-    while len(server.asked) < 2 and time.monotonic() < wait_until:
-        time.sleep(0.02)
-    time.sleep(0.5)  # for the bytes to arrive
+    assert server.is_silent.wait(200)
+    until(lambda: sleeps(process.pid))  # so it has read all that came
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=250) == 130
     assert process.stderr.read() == b""
     process.stderr.close()
     server.stop_after.clear()

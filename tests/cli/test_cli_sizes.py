@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from disk import decoded
 from facts import refusal
 from widesr.cli import run
 from widesr.pixels.resize import imresize
@@ -33,11 +34,6 @@ def save(path, *, width=30, height=20, mode="RGB"):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     Image.fromarray(pixels).save(path)
     return pixels
-
-
-def decoded(path):
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From photographs to a sharper picture by four commands, and what they say on the way."""
+"""Four commands lead from photographs to a sharper picture, and report on the way."""
 
 import json
 import re

@@ -31,7 +31,7 @@ def decoded(data):
 def widesr(*words, given=b"", cwd):
     """The command in a process of its own, as a shell's pipe calls it."""
     return subprocess.run(
-        [*WIDESR, *words], input=given, capture_output=True, check=False, timeout=100, cwd=cwd
+        [*WIDESR, *words], input=given, capture_output=True, check=False, timeout=250, cwd=cwd
     )
 
 
@@ -108,7 +108,7 @@ def test_no_picture_is_thrown_at_a_terminal(tmp_path):
         stderr=subprocess.PIPE,
         check=False,
         cwd=tmp_path,
-        timeout=100,
+        timeout=250,
     )
     os.close(child)
     os.close(terminal)

@@ -1,4 +1,4 @@
-"""What a terminal shows: whole lines and a bar that none of them is mixed up with; logs; Ctrl-C."""
+"""The screen of a terminal: whole lines, apart from the progress bar; logs; Ctrl-C."""
 
 import logging
 import os
@@ -10,10 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from disk import save
 from facts import names
 from screen import WIDESR, in_terminal, seen
 from widesr.cli import run
@@ -21,13 +20,6 @@ from widesr.cli import run
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
 DONE = re.compile(r"in/\d\.png -> in_x2_bicubic/\d\.png  \d+x\d+ -> \d+x\d+  bicubic  \d+\.\d s")
 ERROR = re.compile(r"widesr: error\[image-read\]: in/bad\.png: .*")
-
-
-def save(path, *, width=60, height=40):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 @pytest.fixture
@@ -115,14 +107,14 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on_and_that_works(tmp_path, inpu
             assert "a.png" in running.stdout.readline()  # the large one is next
             time.sleep(0.2)
             running.send_signal(signal.SIGINT)
-            _, err = running.communicate(timeout=60)
+            _, err = running.communicate(timeout=250)
         finally:
             running.kill()
     assert running.returncode == 130
     line = err.splitlines()[-1]
     assert names(line, "stopped", "1 of 2", go_on)
     ran = subprocess.run(
-        [*words, go_on], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=100
+        [*words, go_on], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=250
     )
     assert (ran.returncode, "1 done, 1 skipped" in ran.stdout) == (0, True), ran
 
@@ -133,7 +125,7 @@ def test_ctrl_c_says_what_is_done_and_how_to_go_on_and_that_works(tmp_path, inpu
 @pytest.fixture
 def upscale(capfd, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    save(tmp_path / "a.png")
+    save(tmp_path / "a.png", width=60, height=40)
 
     def call(*words):
         capfd.readouterr()
@@ -191,23 +183,23 @@ WITHOUT_RIGHTS = (
 """Root may read everything; here it shall not."""
 
 
+def without_rights(words, *, cwd, env=None):
+    """Run the command as a user who is not root."""
+    command = [*WITHOUT_RIGHTS, *WIDESR, *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env=env, timeout=250
+    )
+
+
 @pytest.mark.parametrize("words", [["upscale", "a.png", "-n", str(TINY)], ["models"], ["doctor"]])
 def test_a_home_that_belongs_to_another_is_done_without(tmp_path, words):
-    save(tmp_path / "a.png")
+    save(tmp_path / "a.png", width=60, height=40)
     home = tmp_path / "home"
     home.mkdir(mode=0o000)
     unset = ("WIDESR_CACHE", "WIDESR_MODELS", "XDG_CACHE_HOME", "XDG_DATA_HOME")
     kept = {name: value for name, value in os.environ.items() if name not in unset}
     try:
-        ran = subprocess.run(
-            [*WITHOUT_RIGHTS, *WIDESR, *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=kept | {"HOME": str(home)},
-            timeout=100,
-        )
+        ran = without_rights(words, cwd=tmp_path, env=kept | {"HOME": str(home)})
     finally:
         home.chmod(0o700)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -223,14 +215,7 @@ def test_what_may_not_be_read_costs_no_other_picture(tmp_path):
         each.chmod(0o000)
     words = ["upscale", "in", "in/locked.png", "in/shut", "-o", "out", "-r", "-n", "bicubic"]
     try:
-        ran = subprocess.run(
-            [*WITHOUT_RIGHTS, *WIDESR, *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            timeout=100,
-        )
+        ran = without_rights(words, cwd=tmp_path)
     finally:
         for each, mode in zip(shut, modes, strict=True):
             each.chmod(mode)

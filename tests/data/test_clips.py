@@ -56,7 +56,7 @@ def test_clips_move_by_parts_of_a_pixel_up_to_several(photographs):
 
 
 def test_a_clip_has_the_detail_of_its_photograph(photographs):
-    # Of noise, drawn at twice its size, a frame keeps more than bilinear reading would leave.
+    # A frame of enlarged noise keeps more contrast than bilinear sampling would leave.
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
     frame = make_clip(noise, frames=1, side=64, seed=5)[0]
     assert frame.std() > 0.3 * noise.std()

@@ -1,4 +1,4 @@
-"""What --data may be: HR alone, HR with LR in several layouts; and the patches drawn from it."""
+"""Sources for --data: HR alone, HR with LR in several layouts; and the patches drawn from them."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def test_turning_a_picture_and_its_lr_are_the_same_turn(turn, height, width):
 
 
 def test_the_objects_of_a_patch_lie_where_it_shows_them():
-    # The oracle is paint: an object is where its own colour is.
+    # Oracle: each object is painted in a colour of its own, which shows where it is.
     random = np.random.default_rng(0)
     hr = np.zeros((64, 96, 3), np.uint8)
     boxes = [(10, 6, 24, 12), (40, 20, 47, 50), (60, 40, 90, 60), (4, 30, 6, 32)]
@@ -242,8 +242,10 @@ def test_published_lr_may_show_the_incomplete_last_rows_of_hr(tmp_path):
 
 def test_the_published_pictures_are_read_as_they_lie(bench):
     source = open_source(bench / "Set5", scale=3, degradation="bicubic")
-    assert source.what == "5 HR in HR with LR at x3 in LR_bicubic/X3"
-    for pair in source.load(source.names):
+    assert names(source.what, "5 HR", "x3", "LR_bicubic/X3")
+    pairs = source.load(source.names)
+    assert len(pairs) == 5
+    for pair in pairs:
         assert np.array_equal(degrade(pair.hr, scale=3), pair.lr)
 
 
@@ -380,6 +382,7 @@ def test_a_folder_that_is_moved_gives_the_same(tmp_path):
     first = before.load(before.names)
     shutil.move(tmp_path / "here", tmp_path / "there")
     after = Folder(tmp_path / "there", scales=[2], degradation="bicubic")
+    assert len(first) == 2
     for one, other in zip(first, after.load(after.names), strict=True):
         assert one.name == other.name
         assert np.array_equal(one.lr, other.lr)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from waiting import until
 from widesr.data.loader import Loader
 from widesr.data.patches import Pair, mean_gradient
 
@@ -99,10 +100,8 @@ def test_batches_come_ahead_but_only_so_many_and_no_thread_stays(monkeypatch, ne
         draw = ahead._sampler.draw
         monkeypatch.setattr(ahead._sampler, "draw", lambda n: (drawn.append(n), draw(n))[1])
         ahead.next()
-        deadline = time.monotonic() + 20
-        while len(drawn) < 4 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.05)
+        until(lambda: len(drawn) >= 4)
+        time.sleep(0.05)  # in which more would be drawn
         assert len(drawn) == 4  # the one taken, and workers + 1
     assert not new_threads()
 
@@ -119,18 +118,21 @@ def test_what_goes_wrong_in_a_thread_is_raised_where_the_batch_is_wanted():
 def test_waiting_is_measured(monkeypatch):
     with loader() as slow:
         cut = slow._cut
-        monkeypatch.setattr(slow, "_cut", lambda patches: (time.sleep(0.1), cut(patches))[1])
+        monkeypatch.setattr(slow, "_cut", lambda patches: (time.sleep(0.2), cut(patches))[1])
         assert slow.waited == 0
         for _ in range(3):
             slow.next()
-        assert slow.waited > 0.2
+        assert slow.waited > 0.4
     with loader() as quick:
+        cut_quick, made = quick._cut, []
+        monkeypatch.setattr(quick, "_cut", lambda patches: (made.append(1), cut_quick(patches))[1])
         quick.next()
         first = quick.waited
-        for _ in range(3):
-            time.sleep(0.1)  # a step, in which the next batch is made
+        for taken in range(1, 4):
+            time.sleep(0.1)  # a step of training, which does not count as waiting
+            until(lambda taken=taken: len(made) >= taken + 2)  # the next one is ready by then
             quick.next()
-        assert quick.waited - first < slow.waited / 2
+        assert quick.waited - first < 0.2
 
 
 def test_batches_of_another_size_go_on_with_the_same_random_sequence():

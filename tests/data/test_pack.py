@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from disk import left_in
 from facts import names, refusal, refused
 from widesr.cli import run
 from widesr.data import packing
@@ -233,10 +234,6 @@ def test_a_pack_says_what_it_holds(pack, scale, degradation):
 # ---- whole or not at all -------------------------------------------------------------------
 
 
-def left_in(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_all_photographs_that_cannot_be_packed_are_named_at_once(photographs, tmp_path):
     folder = Path(shutil.copytree(photographs, tmp_path / "in"))
     (folder / "MANIFEST.csv").unlink()
@@ -313,7 +310,7 @@ def test_after_a_kill_the_same_again_makes_the_pack(photographs, pack, tmp_path,
     ) as process:
         assert [process.stdout.readline() for _ in range(3)] == ["1\n", "2\n", "3\n"]
         process.send_signal(number)
-        process.wait(30)
+        process.wait(250)
     killed = number == signal.SIGKILL
     assert left_in(tmp_path) == ([".out.widesr-part"] if killed else [])
     write_pack(Folder(photographs, scales=[2, 3], degradation="bicubic"), out)

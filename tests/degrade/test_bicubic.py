@@ -1,21 +1,14 @@
 """LR pictures that equal the published ones, value for value."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
+from disk import decoded
 from facts import refused
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.pixels.resize import imresize
-
-
-def decoded(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def noise(height: int, width: int, *channels: int) -> np.ndarray:

@@ -108,7 +108,7 @@ def test_lr_lies_on_the_grid_of_hr(name, scale):
     )
     bound = SHIFT.get(name, 0)
     assert (np.abs(np.median(found, axis=0)) < 0.05 + 0.4 * bound).all()
-    if not name.startswith("second-order"):  # whose noise hides where single pictures lie
+    if not name.startswith("second-order"):  # its noise hides the position of a single picture
         assert (np.abs(found) < bound + 0.15).all()
 
 
@@ -230,7 +230,7 @@ def test_a_protocol_keeps_its_number_only_with_its_values():
         number = {"bicubic": "", "realistic": "-2"}.get(name, "-1")
         assert number in re.split("[:,]", degradation.protocol)[0]
         found = degradation.shrink(hr, scale=2, seed=7)[8, 4::8, 0].astype(int)
-        assert np.abs(found - values).max() <= 2, name  # the last bits hang on NumPy and libvips
+        assert np.abs(found - values).max() <= 2, name  # the last bits depend on NumPy and libvips
 
 
 def test_the_page_says_what_each_does():
@@ -278,7 +278,7 @@ def test_area_is_the_mean_of_what_a_pixel_covers(factor):
     expected = image.reshape(size[0], factor, size[1], factor, 3).mean(axis=(1, 3))
     assert np.abs(resized(image, size, by="area") - expected).max() < 1e-3
     pillow = Image.fromarray(image[..., 0]).resize((41, 19), Image.Resampling.BOX)
-    ours = resized(image, (19, 41), by="area")[..., 0]  # Pillow takes whole pixels, we their parts
+    ours = resized(image, (19, 41), by="area")[..., 0]  # Pillow counts whole pixels
     assert abs(ours.mean() - np.asarray(pillow).mean()) < 1
 
 

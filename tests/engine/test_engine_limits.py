@@ -1,4 +1,4 @@
-"""What is promised of the engines as a whole: one picture by all, its quality, memory, threads."""
+"""Promises of all engines together: the same picture, its quality, memory, threads."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def _pair(path, scale, side=None):
 
 
 def _differ(path, side):
-    """Of the values from both back ends: the share that differs, and by how many levels at most."""
+    """Return the share of values in which two back ends differ, and by how many levels at most."""
     one, other = (_upscaler(path, backend=b, precision="fp32") for b in BACKENDS)
     differences = [
         np.abs(one(lr).astype(int) - other(lr)).ravel()
@@ -162,11 +162,11 @@ model = find_model("default", scale=2)
 engine = load_engine(model, backend=backend, precision="fp32", threads=threads)
 lr = np.zeros((1, 3, 160, 160), np.float32)
 engine.run(lr)
-before = ticks()
-for _ in range(8):
+before, spent = ticks(), []
+while sum(spent) < 100:  # hundredths of a second; a twentieth of fewer is a single one
     engine.run(lr)
-spent = [after - before.get(name, 0) for name, after in ticks().items()]
-print(sum(each > sum(spent) / 20 for each in spent), sum(spent))
+    spent = [after - before.get(name, 0) for name, after in ticks().items()]
+print(sum(each > sum(spent) / 20 for each in spent))
 """
 
 
@@ -180,9 +180,7 @@ def test_no_more_threads_are_busy_than_were_asked_for(backend, threads):
         [sys.executable, "-c", THREADS, backend, str(threads)], capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
-    busy, ticks = map(int, ran.stdout.split())
-    assert ticks > 20  # hundredths of a second: else nothing was measured
-    assert 1 <= busy <= threads
+    assert 1 <= int(ran.stdout) <= threads
 
 
 def test_the_default_model_is_among_those_tested():

@@ -40,8 +40,8 @@ def same(one, other):
 def child(work):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(100)  # a hang ends by a signal, and is no exit code
-        sys.exit(0 if work() else 3)  # an end as that of any program, exit handlers and all
+        signal.alarm(240)  # a hang ends by a signal, and is no exit code
+        sys.exit(0 if work() else 3)  # ends like any program, with its exit handlers
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 """
 
@@ -52,7 +52,7 @@ def run(code: str, *args: object) -> str:
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROGRAM + code, *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, ""), ran
@@ -151,7 +151,7 @@ def work():
         return "spawn" in str(error)
 pid = os.fork()
 if pid == 0:
-    signal.alarm(100)
+    signal.alarm(240)
     os._exit(0 if work() else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), same(compute(upscaler), before))
 end.set()

@@ -23,7 +23,7 @@ def saved(path, pixels, **options):
 @pytest.mark.parametrize("quality", [20, 30, 50, 75, 80, 85, 90, 95, 100])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}])
 def test_the_quality_of_a_jpeg_file_is_that_of_its_writer(tmp_path, quality, options):
-    # Pillow writes by libjpeg-turbo, whose scale it is.
+    # Pillow writes by libjpeg-turbo, which defines this scale of quality.
     path = saved(tmp_path / "a.jpg", smooth(40, 40), quality=quality, **options)
     assert abs(jpeg_quality(path) - quality) <= 1
     assert (find_faults(path).quality is not None) is (quality <= COARSE_QUALITY)

@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 import widesr
+from disk import decoded
 from facts import refused
 from widesr.degrade.bicubic import degrade
 from widesr.evaluation.report import Report, check_report_path, write_report
@@ -18,11 +19,6 @@ from widesr.pixels.metrics import PROTOCOLS
 from widesr.pixels.resize import imresize
 
 TINY = Path(__file__).parents[1] / "assets" / "tiny-x2.onnx"
-
-
-def decoded(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:

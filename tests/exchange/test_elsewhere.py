@@ -129,10 +129,10 @@ def test_ncnn_by_the_page(work):
     command = block("ncnn", "sh").splitlines()[1].split()
     assert command[0] == "pnnx"
     pnnx = Path(sysconfig.get_path("scripts")) / "pnnx"
-    subprocess.run([pnnx, *command[1:]], check=True, capture_output=True, timeout=120)
+    subprocess.run([pnnx, *command[1:]], check=True, capture_output=True, timeout=250)
     # In a process of its own: it has threads and an exit of its own.
     Path("page.py").write_text(block("ncnn", "py"))
-    subprocess.run([sys.executable, "page.py"], check=True, timeout=120)
+    subprocess.run([sys.executable, "page.py"], check=True, timeout=250)
     assert np.abs(read("ncnn.png") - ours(*WHOLE)).max() <= 1
 
 

@@ -357,7 +357,7 @@ def test_the_factor_on_branches_is_the_authors_unless_given(from_golden):
 
 
 class Evil:
-    """What a pickle runs when it is loaded as pickles are."""
+    """Object whose pickle runs code when it is loaded as pickles are."""
 
     def __init__(self, path):
         self.path = path

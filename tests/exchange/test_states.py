@@ -5,10 +5,11 @@ import torch
 from safetensors.torch import load_file
 
 from facts import refused
+from networks import with_biases
 from widesr.cli import run
 from widesr.exchange.importers import import_file
 from widesr.exchange.states import export_state
-from widesr.nets import EDSRConfig, RDNConfig, SPANConfig, WDSRConfig, build
+from widesr.nets import EDSRConfig, RDNConfig, SPANConfig, WDSRConfig
 from widesr.train.checkpoint import save_weights
 
 pytestmark = pytest.mark.train
@@ -24,13 +25,8 @@ OURS = {
 
 
 def saved(folder, cfg):
-    """Weights whose biases are not 0, as of a trained network."""
-    torch.manual_seed(0)
-    network = build(cfg)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter) / 10)
+    """Save weights whose biases are not 0, as those of a trained network."""
+    network = with_biases(cfg, divisor=10)
     path = folder / "w.safetensors"
     save_weights(path, network, None)
     return network, path

@@ -1,9 +1,10 @@
-"""Pictures for a bulk run, and what kills its workers."""
+"""Pictures for bulk runs, and a thread that kills their workers."""
 
 import io
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 
 def picture(number, *, height=24, width=32, kind="png"):
-    """A picture that no other number has, as a file."""
+    """Return a picture file with pixels that only this number has."""
     pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, {"jpg": "jpeg"}.get(kind, kind))
@@ -23,7 +24,7 @@ BROKEN = {"0/cut.png": picture(0)[:200], "1/empty.jpg": b""}
 
 
 def pictures(count):
-    """Small pictures in folders, of two formats, with some that are broken, and no picture."""
+    """Return small pictures of two formats in folders, broken ones, and one file of text."""
     kinds = ("png", "jpg")
     names = [f"{number % 3}/p{number:04}.{kinds[number % 2]}" for number in range(count)]
     made = {name: picture(number, kind=name[-3:]) for number, name in enumerate(names)}
@@ -37,13 +38,13 @@ def fill(store, files):
 
 
 def contents(store):
-    """All outputs, without the manifest."""
+    """Return all outputs, without the manifest."""
     names = [found.name for found in store.list() if not found.name.startswith("_widesr/")]
     return {name: store.read(name) for name in names}
 
 
 class Killer(threading.Thread):
-    """Kills workers that are at a batch, at random, some times."""
+    """Kills workers at random moments of their batches, `times` of them."""
 
     def __init__(self, times, *, seed=0, pause=0.5):
         super().__init__(daemon=True)
@@ -62,17 +63,25 @@ class Killer(threading.Thread):
         while len(self.killed) < self._times:
             if self._over.wait(self._random.random() * self._pause):
                 return
-            at_work = [pid for pid in workers_at("do") if pid not in self.killed]
-            if at_work:
-                self.killed.append(self._random.choice(at_work))
-                os.kill(self.killed[-1], signal.SIGKILL)
+            while not (at_work := [pid for pid in workers_at("do") if pid not in self.killed]):
+                if self._over.wait(0.02):  # look often: a batch may be done within a moment
+                    return
+            pid = self._random.choice(at_work)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.killed.append(pid)
 
 
 def workers_at(method, *, below=None):
-    """The processes below one, by default this, that Ray says are at a method of a worker."""
+    """Return the processes below one, by default this one, that are in a method of a Ray worker."""
     folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdigit()]
     named = (f for f in folders if f"ray::Worker.{method}" in _text(f / "cmdline"))
     return [int(f.name) for f in named if (below or os.getpid()) in _ancestors(int(f.name))]
+
+
+def is_worker(pid):
+    """Tell whether a process is a Ray worker that has not ended."""
+    return "ray::Worker" in _text(Path(f"/proc/{pid}/cmdline"))  # empty once it has ended
 
 
 def _ancestors(pid):

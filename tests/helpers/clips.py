@@ -10,7 +10,7 @@ import numpy as np
 from others import execute, program
 
 FONT_BYTES = bytes(range(256)) * 3
-"""What stands in for a font: no one looks into it."""
+"""Stand-in for a font: nobody looks into it."""
 INTERLACED = "-c:v libx264 -x264-params tff=1 -pix_fmt yuv420p"
 """Options of clips that say that each frame is two fields."""
 _FFMPEG = ("-v", "error", "-y", "-nostdin", "-fflags", "+bitexact")
@@ -51,14 +51,14 @@ def _ffprobe(*arguments: str) -> dict:
 
 
 def packets(path: Path, *, of: str) -> list[tuple]:
-    """Time, duration, size and hash of every packet of the streams, by their index."""
+    """Return time, duration, size and hash of every packet of the streams, by their index."""
     found = _ffprobe("-show_packets", "-show_data_hash", "md5", "-select_streams", of, str(path))
     wanted = ("stream_index", "pts", "dts", "duration", "size", "data_hash")
     return [tuple(each.get(name) for name in wanted) for each in found["packets"]]
 
 
 def other_packets(path: Path) -> dict[int, list[tuple]]:
-    """The packets of all streams but the first video, by the stream's index."""
+    """Return the packets of all streams but the first video, by the stream's index."""
     found = _ffprobe("-show_packets", "-show_data_hash", "md5", str(path))
     video = next(each["index"] for each in streams(path) if each["codec_type"] == "video")
     by_index: dict[int, list[tuple]] = {}
@@ -70,7 +70,7 @@ def other_packets(path: Path) -> dict[int, list[tuple]]:
 
 
 def frame_times(path: Path) -> list[int]:
-    """The time of every frame of the video, in ticks."""
+    """Return the time of every frame of the video, in ticks."""
     found = _ffprobe(
         "-show_frames", "-show_entries", "frame=pts", "-select_streams", "v:0", str(path)
     )
@@ -78,29 +78,29 @@ def frame_times(path: Path) -> list[int]:
 
 
 def side_data(path: Path) -> dict[str, dict]:
-    """What lies beside the first frame of the video, by its kind."""
+    """Return the side data of the first frame of the video, by kind."""
     first = ("-read_intervals", "%+#1", "-select_streams", "v:0")
     (frame,) = _ffprobe("-show_frames", *first, str(path))["frames"]
     return {each["side_data_type"]: each for each in frame.get("side_data_list", ())}
 
 
 def streams(path: Path) -> list[dict]:
-    """What ffprobe says of each stream."""
+    """Return ffprobe's description of each stream."""
     return list(_ffprobe("-show_streams", str(path))["streams"])
 
 
 def video(path: Path) -> dict:
-    """What ffprobe says of the video."""
+    """Return ffprobe's description of the video."""
     return next(each for each in streams(path) if each["codec_type"] == "video")
 
 
 def whole(path: Path) -> dict:
-    """What ffprobe says of the file and its chapters."""
+    """Return ffprobe's description of the file and its chapters."""
     return _ffprobe("-show_format", "-show_chapters", str(path))
 
 
 def decoded(path: Path, *, pixel_format: str, size: tuple[int, int]) -> np.ndarray:
-    """All frames as ffmpeg decodes them: (frames, values)."""
+    """Return all frames as ffmpeg decodes them: (frames, values)."""
     height, width = size
     raw = execute(
         [program("ffmpeg"), *_FFMPEG, "-i", str(path), "-map", "0:v:0", "-vsync", "0", "-f",

@@ -44,21 +44,21 @@ _FALSE_REFUSALS = {"internal", "usage"}
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of a file."""
+    """The outcome for one file."""
 
     path: Path
     said: str
     """"right", "refused", "no oracle" or "WRONG"."""
     why: str = ""
     read_by_others: bool | None = None
-    """Of a refused one, whether others read it; None where that was not asked."""
+    """True if others read the file that was refused; None where that was not asked."""
 
     def __str__(self) -> str:
         return f"{self.said:10} {self.path}{': ' if self.why else ''}{self.why}"
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """Every file, whatever it is called."""
+    """List every file, whatever it is called."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 

@@ -1,4 +1,4 @@
-"""What disks, networks and attackers do to picture files: traps, and damage by a seed."""
+"""Damage to picture files as disks, networks and attackers do it: traps, and damage by a seed."""
 
 import random
 import re
@@ -14,7 +14,7 @@ MIB = 2**20
 
 
 def jpeg_of(width: int, height: int, **options: object) -> bytes:
-    """A JPEG whose header claims a size that its data do not have."""
+    """Make a JPEG whose header claims a size that its data do not have."""
     data = bytearray(by_pillow(pillow_image(smooth()), "JPEG", **options))
     at = re.search(rb"\xff[\xc0\xc2]", data).start() + 5
     data[at : at + 4] = struct.pack(">HH", height, width)
@@ -29,7 +29,7 @@ def jpeg_of_many_scans(width: int, height: int) -> bytes:
 
 
 def tiff_of(entries: list[tuple[int, int, int, int]], *, following: int = 0) -> bytes:
-    """A TIFF with one directory of (tag, type, count, value)."""
+    """Make a TIFF with one directory of (tag, type, count, value)."""
     rows = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
     return (
         b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + rows + struct.pack("<I", following)
@@ -41,7 +41,7 @@ _SHORTS = {258, 259, 262, 277}
 
 
 def plain_tiff(**changed: int) -> list[tuple[int, int, int, int]]:
-    """The directory of a 9x9 picture, with other values for tags, named as t256."""
+    """Return the directory of a 9x9 picture, with other values for tags, named as t256."""
     values = PLAIN | {int(tag[1:]): value for tag, value in changed.items()}
     return [(tag, 3 if tag in _SHORTS else 4, 1, value) for tag, value in values.items()]
 
@@ -58,7 +58,7 @@ def strips_on_the_same_bytes(rows: int = 16_000) -> bytes:
 
 
 def many_directories(n: int = 30_000) -> bytes:
-    """A TIFF of so many pages, one after the other."""
+    """Make a TIFF of so many pages, one after the other."""
     one = tiff_of(plain_tiff())[8:-4]
     step = len(one) + 4
     pages = (one + struct.pack("<I", 8 + (i + 1) * step if i < n - 1 else 0) for i in range(n))
@@ -66,7 +66,7 @@ def many_directories(n: int = 30_000) -> bytes:
 
 
 def many_frames(n: int = 100_000) -> bytes:
-    """A GIF of so many frames of one pixel."""
+    """Make a GIF of so many frames of one pixel."""
     frame = b"\x2c\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
     return b"GIF89a\x40\0\x40\0\x80\0\0\0\0\0\xff\xff\xff" + frame * n + b";"
 
@@ -140,7 +140,7 @@ def traps() -> list[bytes]:
 
 
 def damaged(rng: random.Random, data: bytes, other: bytes) -> bytes:
-    """Damage a file: of what it is made of, or anywhere."""
+    """Damage a file: one of the parts that it is made of, or bytes anywhere."""
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
         if len(data) < 16:
             break
@@ -214,7 +214,7 @@ def _entry_damaged(rng: random.Random, data: bytes) -> bytes:
 
 
 def _parts(data: bytes) -> tuple[bytes, list[bytes]]:
-    """What a file begins with, and its chunks, segments, boxes, or blocks."""
+    """Split a file into its beginning and its chunks, segments, boxes or blocks."""
     for start, begin, cut in _KINDS:
         if start in (data[: len(start)], data[4:8]):
             return data[:begin], list(cut(data, begin))

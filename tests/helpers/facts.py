@@ -16,7 +16,7 @@ _LINE = re.compile(r"widesr: error\[([a-z-]+)\]: ([^\n]+)\n")
 
 
 def names(text: str, *facts: object) -> bool:
-    """Whether one line of a text names all the facts: `3` stands neither in `13` nor in `3.5`."""
+    """Tell whether one line of a text names all the facts: `13` and `3.5` do not name `3`."""
     whole = [_whole(str(fact)) for fact in facts]
     return any(all(re.search(fact, line) for fact in whole) for line in text.splitlines())
 

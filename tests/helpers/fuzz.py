@@ -40,7 +40,7 @@ CPU_SECONDS = 10
 WALL_SECONDS = 120
 MAX_PIXELS = 4_000_000
 MORE_DESCRIPTORS = 20
-"""What libraries open once and keep."""
+"""Files that libraries open once and keep open."""
 REFUSED = {"image-read", "image-format", "image-too-large"}
 REFUSAL = re.compile(r"widesr: error\[([a-z-]+)\]: [^\n]+\n")
 SUFFIXES = ("png", "jpg", "tif", "webp", "png", "avif")
@@ -53,7 +53,7 @@ PASSING = {
     "widesr.pixels.resize._CHUNK": 4000,
     "widesr.pixels.alpha._CHUNK": 4000,
 }
-"""What makes every picture pass row by row, in bands of a few rows, and turn by way of a file."""
+"""Settings by which every picture passes in bands of a few rows, and is turned by way of a file."""
 
 
 def whole_files() -> list[bytes]:
@@ -175,7 +175,7 @@ def both_ways(source: Path, folder: Path, *, suffix: str) -> str:
 
 
 def peak_mib() -> int:
-    """Of this process since the last `forget_peak`; `ru_maxrss` begins with what started it."""
+    """Return the peak since the last `forget_peak`; `ru_maxrss` begins with the parent's."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) // 1024
 

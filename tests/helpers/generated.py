@@ -16,12 +16,12 @@ from samples import by_pillow, chunk, full_exif, png, profile
 
 @dataclass(frozen=True)
 class Generated:
-    """A file to be."""
+    """A picture file that is to be written."""
 
     name: str
     make: Callable[[], bytes]
     whole: bool = True
-    """Whether it must come out right, and not be refused."""
+    """True if the file must come out right, and may not be refused."""
 
 
 def picture(height: int = 44, width: int = 61, channels: int = 3, bits: int = 8) -> np.ndarray:
@@ -328,7 +328,7 @@ def _avifs():
 
 
 def _stated():
-    """What is said of resolution."""
+    """Make files that state a resolution."""
     for name, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("BMP", "bmp"), ("WEBP", "webp")):
         for dpi in ((300, 300), (72, 72), (200, 100), (25.4, 25.4)):
             yield f"dpi-{dpi[0]}-{dpi[1]}.{suffix}", lambda n=name, d=dpi: _with_dpi(n, d)
@@ -385,7 +385,7 @@ def nearly_clear(bits: int = 8) -> np.ndarray:
 
 
 def _clear():
-    """Colours under alpha."""
+    """Make files with colours under their alpha."""
     arrays = {"nearly": nearly_clear(), "half": nearly_clear(), "hidden": nearly_clear()}
     arrays["half"][..., 3] = np.where(arrays["half"][..., 3] == 2, 128, 255)
     arrays["hidden"][..., 3] = np.where(arrays["hidden"][..., 3] == 2, 0, 255)

@@ -47,7 +47,7 @@ def _cut():
 
 
 def _tiffs():
-    """What no reader can read whole: cut, and bytes changed, in each layout."""
+    """Make TIFF that no reader can read whole: cut, and with bytes changed, in each layout."""
     array = picture(120, 130)
     layouts = {
         "strips": {"rowsperstrip": 16},

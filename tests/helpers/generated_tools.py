@@ -68,5 +68,5 @@ def _made_by(name: str, words: str, source: bytes, suffix: str, files: str) -> b
         made = made.with_suffix(".avif" if name == "avifenc" else ".jpg")
         places = [each.format(source=given, made=made) for each in files.split()]
         command = [program(name), *words.split(), *places]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=250)
         return made.read_bytes()

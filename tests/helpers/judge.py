@@ -1,4 +1,4 @@
-"""What is wrong with a picture that was made larger, by what others see in both files.
+"""Judge an enlarged picture by what other programs see in its file and in its input.
 
 A network may draw sharper edges than bicubic interpolation, but it changes neither what a few
 pixels are on average, nor gives a pixel a colour that no pixel near it has.
@@ -17,18 +17,18 @@ _BLOCK = 6
 _REACH = 5
 """Side of the neighbourhood that gives a pixel its range, in input pixels."""
 _OVERSHOOT = 0.25
-"""What networks and lossy formats add at an edge, in [0, 1]."""
+"""Overshoot that networks and lossy formats add at an edge, in [0, 1]."""
 _DEEPEST = {".png": 16, ".tif": 16, ".tiff": 16, ".avif": 12, ".apng": 16}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is still right; levels in [0, 1]."""
+    """Errors that still pass; levels in [0, 1]."""
 
     mean: float = 0.04
     """Mean absolute difference from bicubic."""
     block: float = 0.05
-    """Of the mean of any square, and of any edge."""
+    """Error of the mean of any square, and of any edge."""
     outside: float = 0.004
     """Share of pixels whose colour no pixel near them has."""
 
@@ -97,7 +97,7 @@ def _of_resolution(lr: Seen, sr: Seen, *, scale: int) -> list[str]:
 
 
 def _stretched(seen: Seen) -> list[float]:
-    """Density across divided by that down, by each place that states both."""
+    """Return density across divided by density down, for each place that states both."""
     return [across / down for across, down in seen.dots] or [seen.aspect]
 
 
@@ -162,7 +162,7 @@ def multiplied(frame: np.ndarray) -> np.ndarray:
 
 
 def bicubic(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """By Pillow, whose kernel is MATLAB's; (H, W, C) to size, which is (width, height)."""
+    """Resize (H, W, C) to (width, height) by Pillow, whose kernel is MATLAB's."""
     planes = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(plane)).resize(size, Image.Resampling.BICUBIC)
@@ -173,7 +173,7 @@ def bicubic(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _block_means(array: np.ndarray, side: int) -> np.ndarray:
-    """The mean of each square, those at the right and lower edge cut."""
+    """Return the mean of each square; those at the right and lower edge are cut."""
     for axis in (0, 1):
         starts = np.arange(0, array.shape[axis], side)
         if len(starts) > 1 and array.shape[axis] - starts[-1] < side / 2:
@@ -185,7 +185,7 @@ def _block_means(array: np.ndarray, side: int) -> np.ndarray:
 
 
 def _outside(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """How far each output pixel lies outside of what its seen neighbours have, by its alpha."""
+    """Return how far each pixel lies outside the range of its visible neighbours, by its alpha."""
     alpha = before[..., 3]
     strongest = maximum_filter(alpha, 2 * _REACH - 1)  # of all that share a window with it
     seen = (alpha >= 0.1 * strongest)[..., None] & (alpha > 0)[..., None]
@@ -201,7 +201,7 @@ def _outside(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation; that of two flat pictures is 1."""
+    """Return the correlation; that of two flat pictures is 1."""
     a, b = a - a.mean(), b - b.mean()
     if a.std() < 0.01 and b.std() < 0.03:
         return 1.0

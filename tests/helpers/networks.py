@@ -1,4 +1,4 @@
-"""What the tests of networks share."""
+"""Helpers that the tests of networks share."""
 
 import torch
 from torch import nn
@@ -10,21 +10,28 @@ def n_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def trained(cfg) -> nn.Module:
-    """A network with biases, slopes and statistics that must not be lost."""
+def with_biases(cfg, *, divisor: int = 50) -> nn.Module:
+    """Build a network whose biases and slopes are not those that it begins with."""
     torch.manual_seed(0)
     network = build(cfg)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter) / 50)
+                parameter.add_(torch.randn_like(parameter) / divisor)
+    return network.eval()
+
+
+def trained(cfg) -> nn.Module:
+    """Build a network with biases, slopes and statistics that must not be lost."""
+    network = with_biases(cfg).train()
+    with torch.no_grad():
         for _ in range(3):
             network(torch.rand(2, 3, 12, 13))
     return network.eval()
 
 
 def reach(cfg, *, side: int) -> tuple[int, int, int, int]:
-    """How many LR pixels up, down, left and right of the middle one a change of it is seen."""
+    """Measure how many LR pixels up, down, left and right a change of the middle one is seen."""
     torch.manual_seed(0)
     network = build(cfg).double().eval()
     for parameter in network.parameters():  # all positive, so that no effect cancels out

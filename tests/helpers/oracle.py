@@ -1,4 +1,4 @@
-"""What other programs see in a picture file: Pillow, tifffile, and a few lines of our own.
+"""See picture files as other programs do: Pillow, tifffile, and a few lines of our own.
 
 Ours are where both are known to be wrong or have no mode: the frames of a GIF, which a browser
 draws on a clear canvas; PNG of 16 bits, of which Pillow gives the upper eight; PAM; JPEG whose end

@@ -165,7 +165,7 @@ def _colour_table(data: bytes, at: int, flags: int) -> tuple[int, np.ndarray]:
 
 
 def _chain(data: bytes, at: int) -> tuple[int, bytes]:
-    """Where a chain of sub-blocks ends, and what it holds."""
+    """Return the end of a chain of sub-blocks, and its contents."""
     body = bytearray()
     while size := data[at]:
         body += data[at + 1 : at + 1 + size]

@@ -1,4 +1,4 @@
-"""What tifffile sees in a TIFF file, and Pillow where tifffile lacks a codec; colours are ours."""
+"""See TIFF files by tifffile, or by Pillow where tifffile lacks a codec; colours are ours."""
 
 import warnings
 import zlib
@@ -139,7 +139,7 @@ def _array(path: Path, page: Any, photometric: int) -> tuple[np.ndarray, bool]:
 
 
 def _is_odd(page: Any) -> bool:
-    """Whether the values are of few bits, in strips, and packed in no way but by deflate."""
+    """Tell whether values of few bits lie in strips that are plain or deflated."""
     bits = np.unique(page.bitspersample)
     plain = not page.is_tiled and int(page.planarconfig or 1) == 1 and int(page.fillorder) == 1
     packed = int(page.compression) in (1, 8, 32946) and page.predictor == 1
@@ -168,7 +168,7 @@ def _lacks_codec(error: Exception) -> bool:
 
 
 def _by_pillow(path: Path, page: Any, why: Exception) -> tuple[np.ndarray, bool]:
-    """By libtiff, which makes RGB of YCbCr."""
+    """Read a page by libtiff, which makes RGB of YCbCr."""
     before = TiffImagePlugin.READ_LIBTIFF
     try:
         TiffImagePlugin.READ_LIBTIFF = int(page.photometric) == 6
@@ -212,7 +212,7 @@ def _palette(page: Any, array: np.ndarray) -> np.ndarray:
 
 
 def _rgb_of_ycbcr(page: Any, values: np.ndarray, bits: int) -> np.ndarray:
-    """By the file's coefficients and its reference black and white, as TIFF 6.0 says."""
+    """Convert by the file's coefficients and its reference black and white, as TIFF 6.0 says."""
 
     def fractions(tag: int, default: tuple[float, ...]) -> list[float]:
         found = page.tags.valueof(tag)

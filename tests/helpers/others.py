@@ -19,7 +19,7 @@ from PIL import ImageCms
 from samples import profile
 
 GHOSTSCRIPT = Path("/usr/share/color/icc/ghostscript")
-"""Where the Debian package libgs-common has profiles."""
+"""Folder in which the Debian package libgs-common has profiles."""
 
 
 def missing(what: str) -> None:
@@ -51,7 +51,7 @@ _ANSWERS = {
     "magick": ("-version", rb"ImageMagick"),
     "webpmux": ("-version", rb"^\d+\.\d"),
 }
-"""How each program is asked who it is, and what its answer has in it: names are taken freely."""
+"""Option by which a program names itself, and a part of its answer: many share a name."""
 
 
 @functools.cache
@@ -100,7 +100,7 @@ def _exiftool() -> subprocess.Popen[str]:
 
 
 def exiftool(*arguments: str | Path) -> str:
-    """What exiftool prints."""
+    """Return what exiftool prints."""
     program("exiftool")
     process = _exiftool()
     assert process.stdin
@@ -116,14 +116,14 @@ def exiftool(*arguments: str | Path) -> str:
 
 
 def tags(path: Path) -> dict[str, Any]:
-    """Every tag of a file, by "Group:Name", in words."""
+    """Return every tag of a file, by "Group:Name", in words."""
     found: dict[str, Any] = json.loads(exiftool("-json", "-G1", "-a", path))[0]
     return found
 
 
 @functools.cache
 def srgb() -> bytes:
-    """Of LittleCMS."""
+    """Make LittleCMS's sRGB profile."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -1,4 +1,4 @@
-"""How much memory a command of widesr takes at its peak, in a process of its own."""
+"""Measure the peak memory of a command of widesr, in a process of its own."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ sys.exit(code)
 
 
 def peak_mib(*args):
-    """The most that `widesr` with these arguments held, MiB; it must succeed."""
+    """Return the peak of `widesr` with these arguments, in MiB; it must succeed."""
     done = subprocess.run(
         [sys.executable, "-c", _MEASURED, *map(str, args)], capture_output=True, check=True
     )

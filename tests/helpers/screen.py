@@ -14,7 +14,7 @@ _PARTS = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n])")
 
 
 def seen(data: str) -> list[str]:
-    """What stays on the screen: text, line ends, cursor up and line erased; colours are dropped."""
+    """Return the lines that stay on the screen, after line ends, cursor up and erased lines."""
     rows: list[list[str]] = [[]]
     y = x = 0
     for args, command, back, down, letter in _PARTS.findall(data):
@@ -71,7 +71,7 @@ def in_terminal(
 def _end(running: subprocess.Popen[bytes]) -> None:
     """Wait for a program that has closed its terminal; leaving `with` would wait for ever."""
     try:
-        running.wait(timeout=60)
+        running.wait(timeout=250)
     finally:
         running.kill()
 

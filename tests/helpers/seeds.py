@@ -45,7 +45,7 @@ def whole_pictures() -> dict[str, bytes]:
 
 
 def by_others() -> dict[str, bytes]:
-    """What Pillow and tifffile write."""
+    """Write files by Pillow and tifffile."""
     exif = {"exif": b"Exif\0\0" + full_exif(thumbnail=b"\xff\xd8\xff" + bytes(90))}
     turned_exif = {"exif": b"Exif\0\0" + full_exif(orientation=6)}
     photo, other = pillow_image(smooth()), pillow_image(255 - smooth())
@@ -84,7 +84,7 @@ def by_others() -> dict[str, bytes]:
 
 
 def by_libvips() -> dict[str, bytes]:
-    """What Pillow cannot write: interlaced PNG and GIF, AVIF of 10 bits."""
+    """Write what Pillow cannot: interlaced PNG and GIF, AVIF of 10 bits."""
     photo = pyvips.Image.new_from_array(smooth())
     deep = pyvips.Image.new_from_array(smooth(dtype=np.uint16))
     deep = deep.copy(interpretation="rgb16")
@@ -99,7 +99,7 @@ def by_libvips() -> dict[str, bytes]:
 
 
 def by_libheif() -> dict[str, bytes]:
-    """HEIC, of 8 and 10 bits."""
+    """Write HEIC of 8 and 10 bits."""
     import pillow_heif
 
     def heic(mode: str, pixels: np.ndarray) -> bytes:
@@ -114,7 +114,7 @@ def by_libheif() -> dict[str, bytes]:
 
 
 def by_us() -> dict[str, bytes]:
-    """What widesr writes, with all the metadata that fits."""
+    """Write files by widesr, with all the metadata that fits."""
     ours = Picture(
         pixels=smooth(),
         icc=profile(),

@@ -1,4 +1,4 @@
-"""What a program sees in a picture file, in terms in which two files can be compared."""
+"""Contents of a picture file as a program sees them, in terms that can be compared."""
 
 import io
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Seen:
     frames: list[np.ndarray]
     """float32 in [0, 1], (H, W, 4): straight RGBA, upright."""
     bits: int
-    """Of a channel, as the file says."""
+    """Bits of a channel, as the file states them."""
     alpha: bool = False
-    """Whether there is a channel, or a colour, for it."""
+    """True if there is a channel, or a colour, for transparency."""
     extra: list[np.ndarray] | None = None
     """Bands that are neither colour nor alpha, float32, (H, W, n), one array a frame."""
     times: tuple[int, ...] | None = None
@@ -33,11 +33,11 @@ class Seen:
     icc: bytes | None = None
     """A profile that suits the channels."""
     tagged: bool = False
-    """Whether the colours are named in other ways: by codes, a gamma, or as inks."""
+    """True if the colours are named in other ways: by codes, a gamma, or as inks."""
     in_srgb: bool = False
-    """Whether the frames are in sRGB, whatever is in the file: inks are."""
+    """True if the frames are in sRGB, whatever is in the file: inks are."""
     uncertain: str | None = None
-    """Why the colours, though not their places, may differ."""
+    """Reason for which the colours, though not their places, may differ."""
     dots: tuple[tuple[float, float], ...] = ()
     """Pixels per inch across and down, from each place that states any."""
     aspect: float = 1.0
@@ -45,7 +45,7 @@ class Seen:
     geo: tuple[float, ...] | None = None
     """Ground covered by a pixel, of GeoTIFF."""
     turned: bool = False
-    """Whether the file asks to be turned when it is shown."""
+    """True if the file asks to be turned when it is shown."""
 
 
 def rgba(array: np.ndarray) -> np.ndarray:

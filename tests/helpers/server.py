@@ -1,8 +1,11 @@
 """A server on this machine for what is fetched, over a bad line and with lies if asked to."""
 
 import hashlib
+import socket
 import threading
 from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -21,9 +24,11 @@ class Server:
         """Bytes after which the next connections break."""
         self.stop_after: dict[str, int] = {}
         """Bytes of a file after which the server falls silent, until it is closed."""
+        self.is_silent = threading.Event()
+        """Set once the server has fallen silent."""
         self._closes = threading.Event()
         self.said_range: str | None = None
-        """What the header says of a part, in the place of the truth."""
+        """False Content-Range that is sent for a part."""
         self.ranges = True
         self.etag = True
         self.length = True
@@ -74,6 +79,7 @@ class Server:
         to.wfile.write(body[:n])
         if n < len(body):
             to.wfile.flush()
+            self.is_silent.set()
             self._closes.wait()
 
     def _send_away(self, to, path):
@@ -94,8 +100,9 @@ class Server:
         self._server.server_close()
 
 
-def closed_port() -> str:
-    """An address where nobody answers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server.server_close()
-    return f"http://127.0.0.1:{server.server_port}/"
+@contextmanager
+def closed_port() -> Iterator[str]:
+    """Give an address where nobody listens; its port stays taken, so that nobody else will."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"

@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 
+from waiting import until
 from widesr.web.app import create_app
 from widesr.web.service import Service
 from widesr.web.settings import load_settings
@@ -16,7 +17,7 @@ from widesr.web.settings import load_settings
 FAST = "bicubic"
 """A model that takes no time, for tests of what is around it."""
 _PACE = 1e-12
-"""So that no network is loaded where none is needed."""
+"""Seconds per pixel and parameter; given, so that no network is loaded to measure it."""
 
 
 def settings(folder, **changed):
@@ -26,7 +27,7 @@ def settings(folder, **changed):
 
 @contextmanager
 def client_of(folder, **changed):
-    """Requests to a server in this process; the client's `service` is what it is made of."""
+    """Give a client of a server in this process; its `service` is the server's own."""
     from starlette.testclient import TestClient
 
     service = Service(settings(folder, **changed), pace=_PACE)
@@ -37,42 +38,45 @@ def client_of(folder, **changed):
 
 
 @contextmanager
-def process_of(folder, *flags, log=subprocess.PIPE, **variables):
-    """A server in a process of its own; gives (process, address).
+def process_of(folder, *flags, **variables):
+    """Give (process, address) of a server in a process of its own; `log_of` has its log.
 
-    A pipe that nobody reads holds 64 KiB of the server's log, and then stops the server: many
-    requests need a file for it.
+    The log goes to a file, because a pipe that nobody reads is full after some hundred requests,
+    and then the server waits for ever.
     """
     words = [sys.executable, "-m", "widesr", "serve", "--port", "0", "--data", str(folder), *flags]
-    process = subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "WIDESR_CACHE": f"{folder}-cache", **variables},
-    )
+    with log_of(folder).open("a") as log:
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                "WIDESR_CACHE": f"{folder}-cache",
+                **variables,
+            },
+        )
     try:
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
-        assert found, line
+        assert found, (line, log_of(folder).read_text())
         address = found[0].rstrip("/")
-        until(lambda: httpx2.get(f"{address}/readyz").status_code == 200)
+        until(lambda: httpx2.get(f"{address}/readyz", timeout=250).status_code == 200)
         yield process, address
     finally:
         process.kill()
         process.communicate()
 
 
-def until(holds, *, within=60.0):
-    """Wait until something holds."""
-    end = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < end, "it never came to hold"
-        time.sleep(0.02)
+def log_of(folder):
+    """Return the file with the log of the servers of a folder."""
+    return Path(f"{folder}.log")
 
 
-def ended(client, address, *, within=60.0):
-    """The job at an address, once it has ended."""
+def ended(client, address, *, within=200.0):
+    """Wait for the end of the job at an address, and return its last view."""
     found = {}
 
     def has_ended():

@@ -1,4 +1,4 @@
-"""Where samples are made: the pictures in them, and what a kind of picture file is."""
+"""Make samples: the pictures in them, and the kinds of picture files."""
 
 import re
 import shlex
@@ -57,18 +57,18 @@ PICTURES: dict[str, Callable[[], np.ndarray]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of picture file, and what is to become of it."""
+    """A kind of picture file, and the output that is expected."""
 
     make: "str | Callable[[Studio], None]"
     """Commands, one a line; {rgb}, {rgba}, {sample}, {folder} and profiles' names are paths."""
     found: dict[str, Any] = field(default_factory=dict)
-    """What exiftool must find in the sample: tags in words."""
+    """Tags in words that exiftool must find in the sample."""
     holds: bytes = b""
     """Bytes that must be in the sample."""
     mode: str = "RGB"
-    """Of the output: its channels, as Pillow names those of 8 bits."""
+    """Channels of the output, as Pillow names those of 8 bits."""
     bits: int = 8
-    """Of a channel of the output."""
+    """Bits of a channel of the output."""
     icc: str | None = None
     """The profile that lies in the sample."""
     meant: str | None = None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import widesr
-from facts import refused
+from facts import names, refused
 from server import closed_port
 from widesr.engine import find_model
 from widesr.models import catalog
@@ -359,17 +359,12 @@ def test_each_offer_says_how_it_stands_with_this_machine(mirror, shelf):
     put(shelf, "mine-x2")
     lie(mirror, needs="9.9")
     stands = {entry.name: standing(entry) for entry in index.models}
-    assert stands == {
-        "big-x2": "pulled",
-        "mine-x2": "another of this name is here",
-        "new-x2": "",
-        "other-x2": "",
-        "tiny-x2": "another of this name is here",
-    }
+    assert stands.pop("mine-x2") == stands.pop("tiny-x2") not in ("", "pulled")
+    assert stands == {"big-x2": "pulled", "new-x2": "", "other-x2": ""}
     newer = index.models[2].model_copy(update={"needs": "9.9"})
-    assert standing(newer) == "needs widesr 9.9"
+    assert names(standing(newer), "widesr 9.9")
     shutil.copy(TINY, mirror)
-    assert standing(write_index(mirror).models[-1]) == "in the package"
+    assert names(standing(write_index(mirror).models[-1]), "package")
 
 
 @pytest.mark.parametrize(
@@ -427,8 +422,11 @@ def test_a_folder_without_an_index_is_told_how_to_get_one(tmp_path):
 
 
 def test_without_a_connection_one_line_says_so():
-    with refused("download", "models.json", os.strerror(errno.ECONNREFUSED)):
-        open_mirror(closed_port())
+    with (
+        closed_port() as url,
+        refused("download", "models.json", os.strerror(errno.ECONNREFUSED)),
+    ):
+        open_mirror(url)
 
 
 def test_an_unknown_model_is_answered_with_what_the_mirror_has(mirror):

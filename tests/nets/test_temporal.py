@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from facts import refused
-from networks import n_parameters
+from networks import n_parameters, with_biases
 from widesr.nets import RecurrentWDSRConfig, WDSRConfig, build, family_of, parse_config
 from widesr.pixels.resize import imresize
 from widesr.train.grow import grown
@@ -20,16 +20,6 @@ RECURRENT = RecurrentWDSRConfig(scale=2, block="a", n_resblocks=2, n_feats=6, ex
 
 def windowed(size):
     return replace(SINGLE, temporal_size=size)
-
-
-def with_biases(cfg):
-    torch.manual_seed(0)
-    network = build(cfg)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter) / 50)
-    return network.eval()
 
 
 def clip(frames, side=12):

@@ -83,7 +83,7 @@ RECURRENT = ("drrn", "srfbn", "wdsr-reused")
 
 
 def n_weights(network):
-    """What papers of the first years count: no biases, no slopes of PReLUs."""
+    """Count parameters as early papers do: no biases, no slopes of PReLUs."""
     return sum(p.numel() for p in network.parameters() if p.ndim > 1)
 
 

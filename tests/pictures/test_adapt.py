@@ -25,7 +25,7 @@ FULL = Picture(
 
 
 def by_littlecms(array, icc, *, mode="RGB"):
-    """What Pillow's LittleCMS makes of it in sRGB, 8 bit."""
+    """Convert to 8-bit sRGB by Pillow's LittleCMS."""
     return np.asarray(
         ImageCms.profileToProfile(
             Image.fromarray(array[..., 0] if mode == "L" else array),

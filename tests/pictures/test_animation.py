@@ -154,7 +154,7 @@ def test_frames_are_those_that_pillow_sees(tmp_path, suffix, alpha):
 @pytest.mark.parametrize("disposal", [0, 1, 2, 3])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_any_disposal_in_gif_is_that_of_pillow(tmp_path, disposal, alpha):
-    # What is before the first frame, and so comes back after it, no two programs agree on.
+    # No two programs agree on the canvas before the first frame, which may come back after it.
     source = saved(tmp_path / "a.gif", drawn(alpha=alpha), disposal=[1, *[disposal] * 3])
     check_same(read(source)[1], seen(source)[0])
 

@@ -39,7 +39,7 @@ from widesr.pictures.reading import read_picture
 
 
 def by_eye(data):
-    """As Pillow reads it, (H, W, C)."""
+    """Read by Pillow, (H, W, C)."""
     with Image.open(io.BytesIO(data)) as image:
         mode = "L" if image.mode in ("1", "L") else "RGBA" if image.mode == "RGBA" else "RGB"
         return np.asarray(image.convert(mode)).reshape(image.height, image.width, -1)

@@ -25,7 +25,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "pictures"
 
 
 def enlarged(lr: Seen) -> Seen:
-    """What is right: each frame by bicubic interpolation, colours by the weight of their alpha."""
+    """Return the right output: frames by bicubic interpolation, colours weighted by their alpha."""
     frames = []
     for frame in lr.frames:
         size = (2 * frame.shape[1], 2 * frame.shape[0])
@@ -203,7 +203,7 @@ def all_right(folder: Path, kinds: Iterable[Generated], *words: str) -> None:
         if each["said"] == "WRONG" or (whole[name] and each["said"] == "refused"):
             failed.append(f"{name}: {each['said']}: {each['why']}")
     assert not failed, "\n".join(failed)
-    # The judge has something to hold most of them against.
+    # Most of them have an oracle.
     assert sum(each["said"] == "no oracle" for each in verdicts) < len(verdicts) / 10
 
 
@@ -235,7 +235,7 @@ def test_avif_and_jpeg_of_other_encoders_come_out_right(tmp_path):
 @pytest.mark.timeout(1200)
 def test_the_network_makes_them_right_too(tmp_path):
     kinds = [*all_generated(), *all_generated_tiffs()]
-    # Of black and white alone bicubic interpolation and a network make different greys.
+    # From black and white alone, bicubic interpolation and a network make different greys.
     kinds = [kind for kind in kinds if not kind.name.startswith("mode-1.")]
     all_right(tmp_path, kinds[::9], "-n", "default")
 

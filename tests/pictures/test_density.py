@@ -17,7 +17,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "pictures"
 
 
 def stated(path):
-    """By other readers: pixels per inch, or a pair without a unit, or None."""
+    """Read by others: pixels per inch, or a pair without a unit, or None."""
     if path.suffix == ".tif":
         with tifffile.TiffFile(path) as file:
             tags = {tag.code: tag.value for tag in file.pages[0].tags.values()}

@@ -1,4 +1,4 @@
-"""What of a frame is new, and durations in whole ticks."""
+"""The new part of a frame, and durations in whole ticks."""
 
 from fractions import Fraction
 

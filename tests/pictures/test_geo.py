@@ -1,4 +1,4 @@
-"""What a file says of its place, sizes and numbers is scaled with it, or left out and said so."""
+"""A file's place, sizes and numbers are scaled with it, or left out with a notice."""
 
 import json
 import logging
@@ -51,7 +51,7 @@ def tags_of(path):
 
 
 def on_earth(tags, x, y):
-    """Where a point lies whose coordinates count pixels from the corner of the picture."""
+    """Return the place of a point whose coordinates count pixels from the picture's corner."""
     if (34735 in tags) and tuple(tags[34735][4:8]) == (1025, 0, 1, 2):
         x, y = x - 0.5, y - 0.5  # the tags count from the middle of the first pixel
     if 34264 in tags:

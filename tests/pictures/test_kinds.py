@@ -62,15 +62,15 @@ def shown(path: Path, folder: Path, kind: Kind | None = None) -> np.ndarray:
 
 
 def decoded_avif(path: Path, folder: Path) -> Path:
-    """By libavif."""
+    """Decode by libavif."""
     out = folder / "decoded.png"
     command = [program("avifdec"), "-j", "1", str(path), str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=250)
     return out
 
 
 def decoded_cmyk(path: Path, icc: Path) -> Path:
-    """By LittleCMS as Pillow has it."""
+    """Convert by LittleCMS as Pillow has it."""
     if path.suffix == ".tiff":
         inks = path.with_name("inks.tif")  # Pillow reads no CMYK of 16 bits
         magick(path, "-depth", "8", "-compress", "none", inks)
@@ -106,7 +106,7 @@ def halved(picture: np.ndarray) -> np.ndarray:
 
 
 def flat(picture: np.ndarray) -> np.ndarray:
-    """Which pixels have no other colour within four pixels."""
+    """Mark the pixels that have no other colour within four pixels."""
     padded = np.pad(picture, ((4, 4), (4, 4), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (9, 9), axis=(0, 1))
     return np.ptp(windows, axis=(3, 4)).max(axis=2) == 0
@@ -296,7 +296,7 @@ def make_annotated(sample: Path) -> None:
     if sample.suffix == ".avif":
         magick(*picture, f"PNG24:{plain}")
         command = [program("avifenc"), "-s", "9", str(plain), str(sample)]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=250)
     else:
         magick(*picture, "-depth", "8", "-density", "240", "-units", "PixelsPerInch", sample)
     said = [f"-{name}={value}" for name, value in SAID.items()]
@@ -306,7 +306,7 @@ def make_annotated(sample: Path) -> None:
 
 
 def described(said: dict) -> dict:
-    """What of exiftool's tags is about the photograph."""
+    """Select exiftool's tags that are about the photograph."""
     return {
         name: value
         for name, value in said.items()

@@ -164,7 +164,7 @@ def test_what_is_no_metadata_is_left_out():
     assert cleaned(Metadata(iptc=b"Photoshop 3.0\x008BIM\4\5\0\0\0\0\0\0")).iptc is None
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)  # a search that backtracks would take hours
 def test_thumbnails_that_never_end_cost_no_time():
     packet = b"<xmp:Thumbnails " * 200_000
     assert cleaned(Metadata(xmp=packet)).xmp == packet

@@ -58,7 +58,7 @@ def alone(pixels, upscaler):
 
 
 def decoded(path):
-    """By tifffile, (H, W, C) each."""
+    """Read by tifffile, (H, W, C) each."""
     with tifffile.TiffFile(path) as file:
         return [page.asarray().reshape(*page.shape[:2], -1) for page in file.pages]
 

@@ -134,7 +134,7 @@ def test_avif_is_turned_by_its_own_header_and_not_again_by_exif(tmp_path):
 
 @pytest.mark.parametrize("container", ["JPEG", "TIFF"])
 def test_cmyk_becomes_srgb_and_is_not_inverted(tmp_path, container):
-    # Of any press profile: bare paper is nearly white, all inks nearly black, cyan is blue-green.
+    # In any press profile bare paper is nearly white, all inks nearly black, cyan is blue-green.
     inks = np.zeros((16, 48, 4), np.uint8)
     inks[:, 16:32] = (255, 255, 255, 255)
     inks[:, 32:] = (255, 0, 0, 0)
@@ -209,7 +209,7 @@ def test_a_damaged_file_gives_a_picture_or_one_of_our_errors(tmp_path, data):
         refused = str(error)
     if refused is None:
         for suffix in (".jpg", ".tif"):
-            with suppress(ImageFormatError):  # a tag that was hit may make opacity of a channel
+            with suppress(ImageFormatError):  # a damaged tag may turn a channel into opacity
                 write_picture(tmp_path / f"out{suffix}", picture, overwrite=True)
     else:
         assert refused.startswith(str(path))

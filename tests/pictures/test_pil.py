@@ -40,7 +40,7 @@ def values(image: Image.Image) -> np.ndarray:
 
 
 def an_image(mode: str, array: np.ndarray) -> Image.Image:
-    """Of 4 channels, the last for alpha or black."""
+    """Make an image of a mode from 4 channels, the last for alpha or black."""
     if mode in DEEP:
         return Image.fromarray(array[..., 0].astype(np.uint16) * 257).convert(mode)
     if mode == "CMYK":

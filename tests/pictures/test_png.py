@@ -49,7 +49,7 @@ def test_libvips_reads_every_value_back(height, width, channels, dtype, seed, sm
     random = np.random.default_rng(seed)
     top = np.iinfo(dtype).max
     pixels = random.integers(0, top, (height, width, channels), dtype, endpoint=True)
-    if smooth:  # for filters to have something to foretell
+    if smooth:  # so that filters have something to predict
         pixels = (pixels // 16).cumsum(axis=0).cumsum(axis=1).astype(dtype)
     np.testing.assert_array_equal(decoded(encoded(pixels), channels), pixels.reshape(-1, channels))
 

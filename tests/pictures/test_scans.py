@@ -57,7 +57,7 @@ def put(folder, data):
 
 
 def written(folder, array, **options):
-    """By tifffile; (H, W, C), or planes of it."""
+    """Write by tifffile; (H, W, C), or planes of it."""
     path = folder / "a.tif"
     if options.get("planarconfig") == "separate":
         array = np.ascontiguousarray(np.moveaxis(array, 2, 0))
@@ -301,7 +301,9 @@ def test_an_old_style_jpeg_is_read_from_its_stream_or_its_tables(tmp_path, missi
 def blocks_of(path):
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
-        return list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        found = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    assert found
+    return found
 
 
 def right_or_an_error(path, expected):
@@ -338,7 +340,7 @@ def test_a_flipped_bit_in_a_deflated_block_is_found_in_every_layout(tmp_path, la
         assert right_or_an_error(path, expected)
 
 
-@pytest.mark.parametrize("name", BY_LIBVIPS)
+@pytest.mark.parametrize("name", [name for name in BY_LIBVIPS if not name.startswith("none")])
 def test_a_block_that_lacks_its_end_is_refused_by_every_codec(tmp_path, name):
     path = tmp_path / "a.tif"
     pyvips.Image.new_from_array(smooth(61, 47)).tiffsave(path, **BY_LIBVIPS[name])
@@ -346,8 +348,7 @@ def test_a_block_that_lacks_its_end_is_refused_by_every_codec(tmp_path, name):
     for offset, count in blocks_of(path):
         cut = offset + count // 2
         path.write_bytes(whole[:cut] + bytes(offset + count - cut) + whole[offset + count :])
-        refused = right_or_an_error(path, expected) if "none" not in name else True
-        assert refused, "zeros in the place of data must not pass"
+        assert right_or_an_error(path, expected), "zeros in the place of data must not pass"
         assert right_or_an_error(put(tmp_path, whole[:cut]), expected) or offset + count < cut
 
 

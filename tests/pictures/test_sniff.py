@@ -1,4 +1,4 @@
-"""What is refused by its content: one line that names the kind and the way out."""
+"""Files that are refused by their content: one line names the kind and the way out."""
 
 import errno
 import os

@@ -52,5 +52,7 @@ def test_every_link_leads_somewhere_and_each_is_used():
 
 
 def test_the_number_that_is_shown_is_that_of_the_thread():
-    for number, name in re.findall(r"\[#(\d+)\]\[([\w-]+)\]", PAGE):
+    shown = re.findall(r"\[#(\d+)\]\[([\w-]+)\]", PAGE)
+    assert shown
+    for number, name in shown:
         assert LINKS[name].endswith(f"/{number}")

@@ -1,4 +1,4 @@
-"""What the project promises as a whole: names, imports, recipes, cards, documents."""
+"""Promises of the project as a whole: names, imports, recipes, cards, documents."""
 
 import hashlib
 import importlib
@@ -29,7 +29,7 @@ def modules_loaded_by(code: str) -> set[str]:
         f"{code}\nimport sys; print('loaded:', *{{name.split('.')[0] for name in sys.modules}})"
     )
     run = subprocess.run(
-        [sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=250
     )
     last = run.stdout.splitlines()[-1].split()
     assert last[0] == "loaded:"

@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MOST_BYTES = 1_000_000
 """Size of all notebooks together, pictures included."""
 DISTRIBUTIONS = {"PIL": "pillow"}
-"""Those that are not called as what is imported."""
+"""Distributions whose names differ from those of their modules."""
 
 
 def cells(path, kind="code"):
@@ -46,7 +46,7 @@ def test_every_notebook_has_pictures_and_all_of_them_are_small():
 
 
 def installed_by(path):
-    """What the command of the first cell installs: names of distributions, those of extras too."""
+    """Return the distributions that the first cell's command installs, with those of extras."""
     first = "".join(cells(path, "markdown")[0]["source"])
     (command,) = re.findall(r"`pip install ([^`]+)`", first)
     here, *others = command.replace('"', "").split()
@@ -88,7 +88,7 @@ def run_through(name, monkeypatch, tmp_path, *, steps=None):
     return names, said.getvalue()
 
 
-@pytest.mark.timeout(1800)  # minutes of learning, more where the machine has other work
+@pytest.mark.timeout(1800)  # training takes minutes, more on a busy machine
 def test_a_model_is_adapted_to_pages(tmp_path, monkeypatch):
     names, said = run_through("fine_tune", monkeypatch, tmp_path, steps=60)
     assert names["after"] > names["before"] + 0.1, said

@@ -48,7 +48,7 @@ def test_the_simulation_takes_the_calls_away():
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
     )
     assert ran.stderr.strip().splitlines()[-1].startswith("ModuleNotFoundError")

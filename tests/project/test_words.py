@@ -79,7 +79,7 @@ def test_a_flag_in_a_message_is_found():
 SENTENCE = re.compile(r"(?<!\S)(?<!widesr )(?!widesr )[a-z]+(?: [a-z]+){2}(?![\w-])")
 CALLS = {"match", "search", "fullmatch", "findall", "startswith", "endswith", "count"}
 CALLS |= {"names", "parametrize", "refusal", "refused"}
-MOST = 12
+MOST = 9
 """Three words in a row that tests compare with: names of cases, of rows, of other programs."""
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from disk import left_in
 from facts import names, refused
 from server import Asked, Server, closed_port
 from widesr.errors import ModelFileError
@@ -25,16 +26,12 @@ fetch = partial(download.fetch, option="url")
 
 
 def wanted(server, *, checked="sha256", places=1):
-    """One that is `DATA`; of several places only the last has it."""
+    """Return a wanted file whose bytes are `DATA`; of several places only the last has it."""
     md5 = hashlib.md5(DATA, usedforsecurity=False)
     digest = {"sha256": SHA256, "md5": f"md5:{md5.hexdigest()}", None: None}[checked]
     server.files.setdefault("/a.zip", DATA)
     urls = [f"{server.url}{'x' * i}a.zip" for i in reversed(range(places))]
     return Wanted("a.zip", urls, len(DATA) if checked == "sha256" else None, digest)
-
-
-def left_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("checked", ["sha256", "md5", None])
@@ -88,6 +85,7 @@ def test_a_part_whose_length_is_not_said_is_taken(server, tmp_path):
     server.said_range = "bytes 1000-299999/*"
     (tmp_path / "a.zip.part").write_bytes(DATA[:1000])
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert server.asked == [Asked("/a.zip", 1000, 206)]
 
 
 def test_a_part_that_another_process_made_whole_meanwhile_is_let_go(server, tmp_path, monkeypatch):
@@ -114,6 +112,7 @@ def test_a_server_without_ranges_begins_anew(server, tmp_path):
     server.ranges = False
     (tmp_path / "a.zip.part").write_bytes(b"x" * 5000)
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert server.asked == [Asked("/a.zip", 0, 200)]
 
 
 def test_a_part_that_is_longer_than_the_file_goes(server, tmp_path):
@@ -123,7 +122,7 @@ def test_a_part_that_is_longer_than_the_file_goes(server, tmp_path):
 
 
 def test_parts_of_two_files_are_never_joined(server, tmp_path):
-    # Nothing is published of this file: only the server knows that it is another by now.
+    # Nothing is published about this file: only the server knows that it has changed.
     server.cut_after = [1000, 0, 0, 0]
     unknown = wanted(server, checked=None)
     with refused("download", "a.zip"):
@@ -141,9 +140,12 @@ def test_an_unchanged_file_of_which_nothing_is_published_is_resumed(server, tmp_
 
 
 def test_the_next_place_goes_on_with_what_the_first_gave(server, tmp_path):
-    file = wanted(server, places=3)  # the first two are not there
+    file = wanted(server, places=3)  # "xxa.zip" is not there, and "xa.zip" breaks off for good
+    server.files["/xa.zip"] = DATA
+    server.cut_after = [1000, 0, 0, 0]
     assert fetch(file, tmp_path).path.read_bytes() == DATA
-    assert [each.status for each in server.asked] == [404, 404, 200]
+    assert [each.status for each in server.asked] == [404, 200, 206, 206, 206, 206]
+    assert server.asked[-1] == Asked("/a.zip", 1000, 206)
 
 
 def test_another_file_is_never_taken(server, tmp_path):
@@ -172,9 +174,8 @@ def test_a_whole_file_that_is_another_is_refused(server, tmp_path):
 
 
 def test_no_server_is_one_line(tmp_path):
-    nowhere = Wanted("a.zip", [f"{closed_port()}a.zip"], None, None)
-    with refused("download", "a.zip", os.strerror(errno.ECONNREFUSED)):
-        fetch(nowhere, tmp_path)
+    with closed_port() as url, refused("download", "a.zip", os.strerror(errno.ECONNREFUSED)):
+        fetch(Wanted("a.zip", [f"{url}a.zip"], None, None), tmp_path)
     assert left_in(tmp_path) == []
 
 
@@ -293,12 +294,15 @@ def test_a_whole_file_that_is_not_welcome_never_takes_its_name(server, tmp_path)
 
 def test_two_processes_do_not_get_one_file_at_once(server, tmp_path):
     file = wanted(server)
+    meanwhile = []
 
-    def meanwhile(*_):
-        with refused("download", "a.zip"):
+    def fetch_too(*_):
+        with refused("download", "a.zip") as caught:
             fetch(file, tmp_path)
+        meanwhile.append(caught.value)
 
-    assert fetch(file, tmp_path, on_progress=meanwhile).path.read_bytes() == DATA
+    assert fetch(file, tmp_path, on_progress=fetch_too).path.read_bytes() == DATA
+    assert meanwhile
     assert left_in(tmp_path) == ["a.zip"]
 
 

@@ -207,7 +207,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path, moment, overwrite):
     if moment == "rename":
         moment = "replace" if overwrite else "link"
     run = subprocess.run(
-        [sys.executable, "-c", KILLED, str(path), moment, str(overwrite)], timeout=60
+        [sys.executable, "-c", KILLED, str(path), moment, str(overwrite)], timeout=250
     )
     assert run.returncode == -signal.SIGKILL
     expected = NEW if is_new else OLD if overwrite else None
@@ -306,7 +306,7 @@ def test_the_file_gets_the_permissions_that_the_user_wants(tmp_path):
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
     killed = [sys.executable, "-c", KILLED, str(tmp_path / "file"), "half", "True"]
     for _ in range(2):
-        assert subprocess.run(killed, timeout=60).returncode == -signal.SIGKILL
+        assert subprocess.run(killed, timeout=250).returncode == -signal.SIGKILL
     assert len(content(tmp_path)) == 2
     others = [".widesr-0123456789abcdef.part.bak", ".widesr-notes.part", "widesr.part"]
     for name in others:

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures."""
+"""Pictures among the files of a folder."""
 
 from pathlib import Path
 

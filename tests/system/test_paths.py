@@ -1,4 +1,4 @@
-"""Where a user's own files are: named by a variable, by the platform, or nowhere."""
+"""Places of a user's own files: named by a variable, by the platform, or none."""
 
 from pathlib import Path
 

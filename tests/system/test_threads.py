@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from widesr.system.threads import MOST, in_threads, overlapped
 
-WAIT_S = 30
+WAIT_S = 250
 """Only a defect takes as long."""
 
 
@@ -158,16 +158,23 @@ def test_what_a_thread_raises_comes_in_its_turn_and_no_thread_stays(new_threads)
 
 
 def test_threads_that_are_at_work_are_waited_for_when_no_more_is_wanted(new_threads):
-    begun, made = [], []
+    begun, made, at_work, goes_on = [], [], threading.Event(), threading.Event()
 
     def make(item):
         begun.append(item)
+        if item:
+            at_work.set()
+            assert goes_on.wait(WAIT_S)
         made.append(item)
         return item
 
     results = in_threads(range(100), make, threads=2)
-    next(results)
+    assert next(results) == 0
+    assert at_work.wait(WAIT_S)
+    later = threading.Timer(0.2, goes_on.set)
+    later.start()
     results.close()
-    assert begun == made
-    assert len(made) < 5
+    assert sorted(begun) == sorted(made)
+    assert 1 < len(made) < 5
+    later.join()
     assert not new_threads()

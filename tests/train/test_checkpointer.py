@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the last and the best, whole, whatever comes between."""
+"""Files that a run leaves in its folder: the last and the best, whole whatever happens."""
 
 import errno
 import json
@@ -67,6 +67,7 @@ def test_what_was_best_is_remembered_by_a_resumed_run(recipe, photographs, tmp_p
 def test_a_log_line_says_how_the_run_does(recipe, photographs, tmp_path):
     train(recipe, data=photographs, out=tmp_path / "run", threads=1)
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert len(lines) == 3
     for line in map(json.loads, lines):
         assert line["gradient_norm"] > 0
         assert 0 <= line["data_wait"] <= 1

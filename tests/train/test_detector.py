@@ -33,7 +33,7 @@ def table(weights, **keys):
 
 
 def in_the_runtime(path, rgb):
-    """What ONNX Runtime gives for each picture, joined."""
+    """Return the outputs of ONNX Runtime for each picture, joined."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     each = [session.run(None, {name: (one.flip(0) * 255).numpy()[None]})[0] for one in rgb]
@@ -131,7 +131,9 @@ def test_a_picture_that_follows_the_terms_is_seen_more_as_it_should(weights):
     assert after < before
     same = region_loss.compare(hr, hr, []).terms
     assert float(same["classification"]) == pytest.approx(0, abs=1e-4)
-    assert all(buffer.grad is None for buffer in region_loss.detector.buffers())
+    buffers = list(region_loss.detector.buffers())
+    assert buffers
+    assert all(buffer.grad is None for buffer in buffers)
 
 
 # ---- the objects of photographs ------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from facts import names, refused
+from killed import KILLED, train_until_killed
 from recipes import rewritten
 from widesr.data.patches import Batch
 from widesr.evaluation.perceptual.lpips import Lpips
@@ -124,34 +124,12 @@ def same(one, other):
 
 # ---- resume ------------------------------------------------------------------------------------
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from widesr.train.loop import train
-from widesr.train.recipe import load_recipe
-recipe, data, out = sys.argv[1:]
-def tell(now):
-    print(now.step, flush=True)
-    if now.step > int(os.environ.get("KILL_AFTER", 10**9)):
-        os.kill(os.getpid(), signal.SIGKILL)
-train(load_recipe(recipe), data=Path(data), out=Path(out), threads=1, resume="auto",
-      on_progress=tell)
-"""
-
 
 def whole_and_killed(file, photographs, tmp_path):
     """Train a recipe at once, and again with a kill in between; give both folders."""
     train(load_recipe(file), data=photographs, out=tmp_path / "whole", threads=1)
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", KILLED, file, str(photographs), str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if int(line) >= 8:
-                process.kill()
-                break
-        process.stdout.read()
-    assert process.returncode == -signal.SIGKILL
-    assert 0 < load_newest_state(out)[1]["step"] < 12
+    train_until_killed(file, photographs, out, after=8)
     train(load_recipe(file), data=photographs, out=out, threads=1, resume=True)
     return tmp_path / "whole", out
 
@@ -222,14 +200,14 @@ def test_lpips_in_torch_is_that_of_evaluation(weights):
 
 
 @pytest.mark.parametrize(("name", "distance"), [("ex_p0", 0.711048), ("ex_p1", 0.147902)])
-def test_lpips_in_torch_is_the_authors(perceptual_files, name, distance):
+def test_lpips_in_torch_is_the_authors(perceptual, name, distance):
     # Golden: the lpips package 0.1.4 on the authors' own examples.
     def read(stem):
-        with Image.open(perceptual_files / f"{stem}.png") as picture:
+        with Image.open(perceptual / f"{stem}.png") as picture:
             pixels = np.array(picture.convert("RGB"))
         return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
-    network = Perceptual(perceptual_files / "squeezenet1_1_features.safetensors")
+    network = Perceptual(perceptual / "squeezenet1_1_features.safetensors")
     assert float(network(read(name), read("ex_ref"))) == pytest.approx(distance, abs=1e-4)
 
 

@@ -178,14 +178,14 @@ train(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)  # three processes start, each with torch
 def test_200_steps_are_a_run_that_was_killed_and_resumed_byte_for_byte(
     photographs, recipe_file, tmp_path
 ):
     file = recipe_file(("steps = 12", "steps = 200"), ("validate_every = 4", "validate_every = 5"))
     whole = train(load_recipe(file), data=photographs, out=tmp_path / "whole", threads=1)
     out = tmp_path / "killed"
-    random = np.random.default_rng()  # a new moment each time: none may be the wrong one
+    random = np.random.default_rng()  # other moments each time, for none may be the wrong one
     command = [sys.executable, "-c", KILLED, file, str(photographs), str(out)]
     kills = 0
     while True:

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import widesr
+from disk import save
 from facts import refused
 from samples import smooth
 from widesr.pictures.picture import Picture
@@ -25,12 +26,6 @@ from widesr.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[2]
 TINY = str(Path(__file__).parents[1] / "assets" / "tiny-x2.onnx")
-
-
-def save(path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def test_upscale_gives_an_array_for_an_array_and_a_picture_for_a_file(tmp_path):
@@ -196,7 +191,7 @@ def test_pillow_is_not_needed():
         "print(widesr.upscale(np.zeros((4, 6, 3), np.uint8), model='bicubic').shape)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                          check=False, timeout=60)  # fmt: skip
+                          check=False, timeout=250)  # fmt: skip
     assert (done.stdout, done.stderr) == ("(8, 12, 3)\n", "")
 
 

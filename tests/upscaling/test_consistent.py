@@ -1,4 +1,4 @@
-"""What `consistent` promises, by every way to ask for it."""
+"""The promise of `consistent`, by every way to ask for it."""
 
 from pathlib import Path
 

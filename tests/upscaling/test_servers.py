@@ -16,7 +16,7 @@ from PIL import Image
 
 import widesr
 from samples import smooth
-from serving import until
+from waiting import until
 
 PAGE = (Path(__file__).parents[2] / "docs/how-to/embed.md").read_text()
 BLOCKS = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
@@ -79,7 +79,7 @@ def running(folder, *words):
             yield
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(250)
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_gunicorn_forks_workers_that_load_their_own(tmp_path):
 
     def answer():
         try:
-            return httpx2.post(f"http://{address}/", content=encoded(), timeout=60)
+            return httpx2.post(f"http://{address}/", content=encoded(), timeout=250)
         except httpx2.ConnectError:
             return None
 

@@ -229,7 +229,7 @@ class AtOnce(Checksum):
 
     def __init__(self, streams):
         self.streams, self.sizes = streams, set()
-        self._all_here = threading.Barrier(streams, timeout=30)
+        self._all_here = threading.Barrier(streams, timeout=250)
 
     def run(self, lr):
         self.sizes.add(lr.shape)
@@ -252,7 +252,7 @@ def test_what_goes_wrong_in_one_stream_comes_out_and_nothing_stays_behind(new_th
         streams = 2
 
         def run(self, lr):
-            if len(self.shapes) == 3:
+            if len(self.shapes) >= 3:  # both streams may have counted before either went on
                 raise UsageError("fourth")
             return super().run(lr)
 
@@ -427,7 +427,7 @@ def test_nearly_clear_colours_draw_no_rim_round_what_is_opaque(name, clear, tole
     pixels, alpha = np.full((40, 40, 3), 255, np.uint8), np.full((40, 40), clear, np.uint8)
     pixels[10:30, 10:30], alpha[10:30, 10:30] = 0, 255
     sr = Upscaler.load(name, scale=2).upscale_picture(Picture(pixels=pixels, alpha=alpha))
-    # Pillow weighs each colour by its alpha while it resamples; before, all were 50 to 60 off.
+    # Oracle: Pillow weighs each colour by its alpha while it resamples.
     image = Image.fromarray(np.dstack([pixels, alpha])).convert("RGBa").resize((80, 80))
     expected = np.asarray(image.convert("RGBA"))
     for background in (0, 255):

@@ -1,4 +1,4 @@
-"""What the tests of video share: they are skipped where the extra is not installed."""
+"""Fixtures for the tests of video, which are skipped where the extra is not installed."""
 
 from importlib.util import find_spec
 from pathlib import Path

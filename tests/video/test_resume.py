@@ -13,6 +13,7 @@ import pytest
 
 from clips import frame_times, make_clip
 from facts import refused
+from peak import peak_mib
 from widesr import upscale_video
 from widesr.video import upscale as upscaling
 from widesr.video.unfinished import folder_of
@@ -163,22 +164,14 @@ def test_nothing_but_the_growing_output_is_on_the_disk(tmp_path, monkeypatch):
     assert list(out.parent.iterdir()) == [out]
 
 
-PEAK = """
-import resource, sys, widesr
-widesr.upscale_video(sys.argv[1], sys.argv[2], scale=2, model="fast")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs getrusage")
 def test_memory_does_not_grow_with_the_length(tmp_path):
     peaks = []
     for frames in (60, 300):
         clip = make_clip(tmp_path / f"{frames}.mkv", size="96x64", frames=frames)
-        command = [sys.executable, "-c", PEAK, str(clip), str(tmp_path / f"{frames}_x2.mkv")]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        peaks.append(int(done.stdout))
+        words = ("upscale", clip, "-n", "fast", "-s", "2", "-o", tmp_path / f"{frames}_x2.mkv")
+        peaks.append(peak_mib(*words))
     assert peaks[1] < peaks[0] + 40  # MiB; 240 frames decoded are 18, and 72 enlarged
 
 

@@ -48,7 +48,7 @@ def film(tmp_path):
 
 
 def said(path):
-    """What the streams say beside their packets."""
+    """Return what the streams state beside their packets."""
     wanted = ("codec_type", "disposition", "start_pts")
     kept = ("language", "title", "filename", "mimetype")
     return [

@@ -1,4 +1,4 @@
-"""Clips through `POST /v1/upscale`: as on the command line, within limits, gone on with."""
+"""Clips through `POST /v1/upscale`: as on the command line, within limits, and resumed."""
 
 import io
 import random
@@ -13,7 +13,8 @@ from PIL import Image
 from clips import INTERLACED, make_clip
 from damage import damaged
 from samples import smooth
-from serving import FAST, client_of, ended, process_of, until
+from serving import FAST, client_of, ended, process_of
+from waiting import until
 from widesr.cli import run
 
 av = pytest.importorskip("av", reason="needs the extra video")
@@ -141,7 +142,7 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#
 def test_what_a_clip_cannot_become_is_a_problem(client, source, change, query, status, code):
     response = post(client, change(source.read_bytes()), **query)
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert not list(client.service.workers.pictures.iterdir())
+    until(lambda: not list(client.service.workers.pictures.iterdir()))
 
 
 def test_damaged_clips_are_refused_or_made_and_nothing_is_left(client, source):
@@ -176,8 +177,9 @@ def test_a_clip_that_runs_is_stopped_and_leaves_nothing(tmp_path):
         until(lambda: client.get(job["self"]).json().get("tiles_done"))
         assert client.delete(job["self"]).status_code == 204
         assert ended(client, job["self"])["state"] == "cancelled"
-        assert not list(client.service.workers.results.iterdir())
-        assert not list(client.service.workers.pictures.iterdir())
+        # A job is reported as ended before its files are removed.
+        until(lambda: not list(client.service.workers.results.iterdir()))
+        until(lambda: not list(client.service.workers.pictures.iterdir()))
 
 
 def test_the_next_server_goes_on_with_a_clip_where_the_last_one_stopped(tmp_path):

@@ -1,4 +1,4 @@
-"""What docs/how-to/serve.md shows for curl, as it shows it."""
+"""The lines for curl in docs/how-to/serve.md, run as they are printed there."""
 
 import json
 import re
@@ -21,7 +21,7 @@ LINES = re.findall(r"^curl .*$", PAGE, re.MULTILINE)
 def curl(line, address, folder):
     words = shlex.split(line.replace("http://127.0.0.1:8765", address))
     words[1:1] = ["--fail-with-body", "--silent", "--show-error"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=250)
     assert done.returncode == 0, (line, done.stdout, done.stderr)
     return done.stdout
 

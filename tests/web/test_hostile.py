@@ -12,7 +12,8 @@ import pytest
 
 from damage import damaged, traps
 from fuzz import whole_files
-from serving import FAST, process_of, until
+from serving import FAST, process_of
+from waiting import until
 
 _ODD = re.compile(rb"Traceback|File \"|site-packages|/data/pictures")
 
@@ -22,18 +23,15 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     limits = {"WIDESR_MAX_PIXELS": "4000000", "WIDESR_MAX_BODY": "8M", "WIDESR_PATIENCE": "1"}
     flags = ["--max-memory", "1500M"]
-    with (
-        (tmp_path_factory.mktemp("log") / "log").open("wb") as log,
-        process_of(folder / "data", *flags, log=log, **limits) as (process, address),
-    ):
+    with process_of(folder / "data", *flags, **limits) as (process, address):
         yield folder, process, address
 
 
 def raw(address, data, *, wait=3.0):
-    """Send bytes, and give what comes back."""
+    """Send bytes, and return what comes back."""
     host, port = address.removeprefix("http://").split(":")
     found = b""
-    with socket.create_connection((host, int(port)), 5) as connection, suppress(OSError):
+    with socket.create_connection((host, int(port)), 60) as connection, suppress(OSError):
         connection.settimeout(wait)
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
@@ -84,7 +82,7 @@ def lies(dice, body):
 
 
 def attack(served, *, n, seed):
-    """So many requests, some at once; every answer is looked at."""
+    """Make `n` requests from four threads, and look at every answer."""
     folder, process, address = served
     files, caught = whole_files(), traps()
     outside = {path for path in folder.rglob("*") if folder / "data" not in path.parents}
@@ -108,7 +106,7 @@ def attack(served, *, n, seed):
                 ]
             )
             query = {"model": FAST, "wait": 20, **options}
-            response = httpx2.post(f"{address}/v1/upscale", content=body, params=query, timeout=60)
+            response = httpx2.post(f"{address}/v1/upscale", content=body, params=query, timeout=250)
             statuses.add(response.status_code)
             answer = b"" if response.status_code == 200 else response.content
             if response.status_code >= 400:

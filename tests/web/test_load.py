@@ -12,7 +12,7 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "serve.py"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # what was accepted is waited for, however slow the machine is
+@pytest.mark.timeout(900)  # all accepted jobs are waited for, however slow the machine is
 def test_fifty_clients_at_once_and_a_kill():
     words = ["--clients", "50", "--seconds", "15", "--max-memory", "1500"]
     program = [sys.executable, str(BENCHMARK), *words]
