@@ -50,7 +50,6 @@ PLOT = HERE.parent / "docs" / "benchmarks" / "pareto.svg"
 SIZE, QUICK_SIZE = "480x270", "96x64"
 OURS, THEIRS, FRONT = "#0b7a75", "#8a8f98", "#0b7a7580"
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
-PANELS = {"bf16": "with AMX: bf16", "fp32": "without: fp32"}
 
 
 def main():
@@ -221,7 +220,7 @@ def draw(result, plot: Path):
     for precision, row in zip(names, axes, strict=True):
         for scale, ax in zip(scales, row, strict=True):
             panel(ax, precision, [each for each in timed if each.scale == scale])
-            ax.set_title(f"x{scale}, {PANELS[precision]}")
+            ax.set_title(f"x{scale}, {precision}")
     figure.suptitle(f"Set5 PSNR-Y against time, {result['picture']} on one thread", fontsize=11)
     plot.parent.mkdir(exist_ok=True)
     figure.savefig(plot, metadata={"Date": None})
