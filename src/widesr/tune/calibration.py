@@ -1,9 +1,9 @@
 """Measures what each precision costs a model, and the ranges that int8 needs, for its card."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isinf
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ _SIDE = 256
 """Side of the middle part that is taken of a photograph, in LR pixels."""
 _JUDGED = 24
 """Largest number of photographs, of those for ranges, to find the convolutions that int8 spoils."""
+_WORST = 5
+"""Number of these on which the convolutions are compared: those that lose most."""
+_RANKED = 4
+"""Number of convolutions that are taken off, one by one, before the others are ranked anew."""
+_MOST_SPARED = 0.25
+"""Largest share of the convolutions that are computed in fp32 for their loss."""
 _NO_ERROR = 100.0
 """PSNR in dB above which there is no difference that 8 bits can show."""
 _HELD_OUT = 10
@@ -168,26 +174,36 @@ def _spared(
     """Take the ranges of convolutions that int8 spoils off the card, so that fp32 computes them.
 
     The costliest convolution is taken off first, and so on until no photograph loses more than a
-    model may.
+    model may, or so many are off that int8 would save no time. The photographs that lose most
+    decide which one is the costliest.
     """
     pairs = [_middle(*_pair(path, model.card)) for path in _evenly(photographs, _JUDGED)]
 
-    def qualities(card: ModelCard, precision: str) -> NDArray[np.float64]:
+    def qualities(
+        card: ModelCard, precision: str, which: Iterable[SupportsIndex] = range(len(pairs))
+    ) -> NDArray[np.float64]:
         upscaler = _upscaler(ModelFile(model.path, card), settings[precision])
-        psnrs = [psnr(upscaler(lr), hr, protocol=PROTOCOL, scale=card.scale) for lr, hr in pairs]
+        chosen = (pairs[i] for i in which)
+        psnrs = [psnr(upscaler(lr), hr, protocol=PROTOCOL, scale=card.scale) for lr, hr in chosen]
         return np.minimum(psnrs, _NO_ERROR)
 
     def without(name: str, card: ModelCard) -> ModelCard:
         ranges = {other: tops for other, tops in card.ranges.items() if other != name}
         return card.model_copy(update={"ranges": ranges})
 
+    def costliest(card: ModelCard, worst: NDArray[np.intp]) -> list[str]:
+        names = list(card.ranges)
+        means = [qualities(without(name, card), "int8", worst).mean() for name in names]
+        return [names[i] for i in np.argsort(means)[: -_RANKED - 1 : -1]]
+
     card, exact = model.card, qualities(model.card, "fp32")
-    rounded = qualities(card, "int8")
-    while len(card.ranges) > 1 and (exact - rounded).max() > MOST_LOST:
-        fewer = [without(name, card) for name in card.ranges]
-        tried = [qualities(each, "int8") for each in fewer]
-        best = max(range(len(fewer)), key=lambda i: float(tried[i].mean()))
-        card, rounded = fewer[best], tried[best]
+    lost = exact - qualities(card, "int8")
+    least = len(card.ranges) * (1 - _MOST_SPARED)
+    ranked: list[str] = []
+    while lost.max() > MOST_LOST and len(card.ranges) - 1 >= least:
+        ranked = ranked or costliest(card, np.argsort(-lost)[:_WORST])
+        card = without(ranked.pop(0), card)
+        lost = exact - qualities(card, "int8")
     return card
 
 
