@@ -218,8 +218,8 @@ class Decoder:
             raise VideoFormatError(
                 f"{self.clip.path}: the times of its frames go back, from "
                 f"{float(before * base):.2f} s to {float(now * base):.2f} s, as where recordings "
-                "were joined; give them one clock first, as ffmpeg -i JOINED.ts -map 0 -c copy "
-                "WHOLE.mkv does"
+                "were joined; let FFmpeg copy all streams into a Matroska file, which has one "
+                "clock for all"
             )
 
     def _check(self, frame: Any, n: int) -> None:  # noqa: ANN401 (av's)
