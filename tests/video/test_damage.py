@@ -86,7 +86,7 @@ def test_recordings_that_were_joined_with_a_clock_each_are_refused(tmp_path):
     part = make_clip(tmp_path / "part.ts", frames=40, options="-c:v libx264 -bf 2")
     path = tmp_path / "clip.ts"
     path.write_bytes(part.read_bytes() * 2)
-    refuse(path, "back", "ffmpeg", code="video-format")
+    refuse(path, "back", "FFmpeg", code="video-format")
 
 
 def test_a_frame_that_comes_too_late_is_not_shown_at_a_time_of_its_own(tmp_path):
