@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from widesr.models.catalog import ModelCard, aliases_of, list_shipped
+from widesr.models.catalog import ALIASES, ModelCard, aliases_of, list_shipped
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pareto.json"
@@ -85,12 +85,24 @@ def _peer(row: dict[str, str]) -> Peer:
 
 
 def contenders(result: dict[str, Any]) -> list[Contender]:
-    """All that were timed, the quickest first; ours only while they are in the package."""
+    """All that were timed, the quickest first; ours only while they are in the package.
+
+    Weights do not change the time. So the time of one of our networks stands for the model that is
+    `default` or `best` with the same network now, and has its scores.
+    """
     mine = {model.card.name: of_card(model.card) for model in list_shipped()} | self_ensembles()
+    now = {
+        (card.scale, card.parameters_fused): card.name
+        for card in (model.card for model in list_shipped())
+        if card.name in (ALIASES[alias].get(card.scale) for alias in ("default", "best"))
+    }
     others = {(peer.name, peer.scale): peer for peer in peers()}
     found = []
     for row in result["networks"]:
         name, scale = row["name"], row["scale"]
+        if row["is_ours"]:
+            end = "+" if name.endswith("+") else ""
+            name = now.get((scale, row["parameters"]), name.removesuffix("+")) + end
         if row["is_ours"] and name in mine:
             psnr, source = mine[name], "its card"
         elif not row["is_ours"] and row["psnr"]:

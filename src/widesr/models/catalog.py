@@ -29,7 +29,7 @@ MODELS_DIR = Path(__file__).parent
 ALIASES: dict[str, dict[int, str]] = {
     "fast": {2: "wdsr-a12w16-x2", 3: "wdsr-a12w16-x3", 4: "wdsr-a12w16-x4"},
     "default": {2: "wdsr-a8-x2", 3: "wdsr-a8-x3", 4: "wdsr-a8-x4"},
-    "best": {2: "wdsr-a16-taught-x2", 3: "wdsr-a16-x3", 4: "wdsr-a16-taught-x4"},
+    "best": {2: "wdsr-a16-taught-x2", 3: "wdsr-a16-taught-x3", 4: "wdsr-a16-taught-x4"},
     "realistic": {
         2: "wdsr-a8-realistic-x2",
         3: "wdsr-a8-realistic-x3",
