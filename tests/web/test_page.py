@@ -15,6 +15,7 @@ from examples import EXAMPLES
 from others import program
 from samples import smooth
 from serving import process_of
+from waiting import until
 
 DONE_MS = 60_000
 expect.set_options(timeout=DONE_MS)
@@ -245,15 +246,15 @@ def test_a_clip_is_played_before_and_after(visit, tmp_path):
     ]
     assert widths == [192, 384]
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
-    page.wait_for_function("document.getElementById('video-right').currentTime > 0.2")
+    # Playwright's own waiting evaluates text later, which the page's security policy forbids.
+    until(lambda: page.locator("#video-right").evaluate("video => video.currentTime") > 0.2)
     page.locator("#viewport").focus()
     page.keyboard.press(" ")
-    page.wait_for_function("document.getElementById('video-right').paused")
+    until(lambda: page.locator("#video-right").evaluate("video => video.paused"))
     page.locator("#time").fill("500")
     for side in ("left", "right"):
-        page.wait_for_function(
-            f"Math.abs(document.getElementById('video-{side}').currentTime - 0.96) < 0.1"
-        )
+        video = page.locator(f"#video-{side}")
+        until(lambda video=video: abs(video.evaluate("it => it.currentTime") - 0.96) < 0.1)
     with page.expect_download() as coming:
         page.click("#save")
     assert coming.value.suggested_filename == "pan_384x216.mp4"
