@@ -366,14 +366,14 @@ class Output:
             stream, sound = (
                 each.get(packet.stream_index) for each in (self._streams, self._sounds)
             )
-            what, seconds = _named(packet.stream), float(packet.dts * packet.time_base)
+            old, at = packet.stream, packet.dts * packet.time_base
             for made in sound.packets(packet) if sound else (packet,):
                 made.stream = stream
-                self._mux_copy(made, f"{what} is damaged at {seconds:.2f} s")
+                self._mux_copy(made, old, at)
             self._next = next(self._others, None)
 
-    def _mux_copy(self, packet: Any, fault: str) -> None:  # noqa: ANN401 (av's)
-        """Write a packet of another stream; `fault` describes it in case it is damaged.
+    def _mux_copy(self, packet: Any, old: Any, at: Fraction) -> None:  # noqa: ANN401 (av's)
+        """Write a packet that stood in stream `old` of the input, at `at` seconds.
 
         Raises:
             VideoReadError: No file can hold the packet's time or content.
@@ -382,6 +382,7 @@ class Output:
         try:
             self._container.mux_one(packet)
         except (av.InvalidDataError, av.ArgumentError) as error:
+            fault = f"{_named(old)} is damaged at {float(at):.2f} s"
             if self._damaged == "refuse":
                 raise VideoReadError(
                     f"{self._path}: {fault} ({reason(error)}); get a whole copy, or let what "
