@@ -196,9 +196,12 @@ def upscale_clips(
         return len(pairs)
     failed = done = 0
     begin = time.perf_counter()
+    sources: dict[Path, list[Path]] = {}
+    for source, target in pairs:
+        sources.setdefault(target, []).append(source)
     for source, target in pairs:
         try:
-            _check_alone(source, target, pairs)
+            _check_alone(source, target, sources[target])
             if lexists(target) and asked.existing != "overwrite":
                 if asked.existing == "skip":
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
@@ -224,13 +227,13 @@ def upscale_clips(
     return failed
 
 
-def _check_alone(source: Path, target: Path, pairs: list[tuple[Path, Path]]) -> None:
-    """Refuse a clip whose output would be another's too, as clip.avi's and clip.mkv's would be.
+def _check_alone(source: Path, target: Path, sources: list[Path]) -> None:
+    """Refuse a clip if others, such as clip.avi beside clip.mkv, would be written to its output.
 
     Raises:
-        UsageError: It is one.
+        UsageError: `sources`, the clips with this output, are several.
     """
-    others = [str(other) for other, its in pairs if its == target and other != source]
+    others = [str(other) for other in sources if other != source]
     if others:
         raise UsageError(
             f"{source}: would be written to {target}, and so would {' and '.join(others)}; "
