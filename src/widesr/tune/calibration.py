@@ -194,7 +194,7 @@ def _spared(
     def costliest(card: ModelCard, worst: NDArray[np.intp]) -> list[str]:
         names = list(card.ranges)
         means = [qualities(without(name, card), "int8", worst).mean() for name in names]
-        return [names[i] for i in np.argsort(means)[: -_RANKED - 1 : -1]]
+        return [names[i] for i in np.argsort(means)[::-1][:_RANKED]]
 
     card, exact = model.card, qualities(model.card, "fp32")
     lost = exact - qualities(card, "int8")
