@@ -3,8 +3,7 @@
 import logging
 import os
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -111,7 +110,7 @@ class _Hand:
 
     actor: Any
     awaited: Any
-    """Ray's next answer: that the process is there, or the result of its task."""
+    """Ray's next answer: that the networks are loaded, or the result of its task."""
     alive: bool = False
     task: Task | None = None
     since: float = 0.0
@@ -138,24 +137,22 @@ class Crew:
 
     def _hand(self) -> _Hand:
         actor = self._kind.remote(self._work)
-        return _Hand(actor, actor.process.remote())
+        return _Hand(actor, actor.load.remote())
 
-    def ended(self, tasks: Iterable[Task], *, again: deque[Task]) -> Iterator[Ended]:
+    def ended(self, next_task: Callable[[], Task | None]) -> Iterator[Ended]:
         """Run tasks, and give each as it ends, in any order.
 
         Args:
-            tasks: The tasks, taken one by one as workers become free.
-            again: Tasks that come up meanwhile, which go first.
+            next_task: Called whenever a worker is free; None if there is no task now. What has
+                ended may bring new ones.
 
         Raises:
             WidesrError: An error in a worker that keeps every task from being done.
         """
-        coming = iter(tasks)
         while True:
-            task: Task | None = None
             for hand in self._hands:
                 if hand.alive and hand.task is None:
-                    task = again.popleft() if again else next(coming, None)
+                    task = next_task()
                     if task is None:
                         break
                     self._give(hand, task)

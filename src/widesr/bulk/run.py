@@ -1,7 +1,7 @@
 """A bulk run: workers do the pictures of a listing, and take over those of lost workers."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from widesr.batch.manifest import MadeBy
@@ -127,33 +127,45 @@ class _Run:
     def __init__(self, manifest: Manifest, crew: Crew, on_progress: OnTally) -> None:
         self._manifest, self._crew, self._on_progress = manifest, crew, on_progress
         self._tally = Tally()
-        self._again: deque[Task] = deque()
+        self._batches: Iterator[Batch] = iter(())
+        self._claims: deque[str] = deque()
         self._lost: dict[str, Batch] = {}
         """Batches whose claims are being settled, by their ids."""
+        self._again: deque[Batch] = deque()
+        """Pictures left undone by lost workers; they come last, since one of them may end workers."""
 
     def settle_claims(self) -> None:
         """Settle the claims that an earlier run left open."""
-        if claims := self._manifest.claims():
-            for ended in self._crew.ended(claims, again=self._again):
-                if ended.report is None:
-                    self._again.append(ended.task)
+        self._claims.extend(self._manifest.claims())
+        if self._claims:
+            for ended in self._crew.ended(self._next):
+                match ended:
+                    case Ended(task=str() as claim, report=None):
+                        self._claims.append(claim)
 
     def over(self, listing: Listing, settled: Keys, *, batch: int) -> Tally:
         """Upscale all pictures that are listed and not settled."""
-        batches = listing.batches(settled, most=batch)
-        for ended in self._crew.ended(batches, again=self._again):
+        self._batches = listing.batches(settled, most=batch)
+        for ended in self._crew.ended(self._next):
             self._tally.workers_lost = self._crew.lost
             self._see(ended)
         self._tally.passed, self._tally.others = listing.settled, listing.others
         return self._tally
 
+    def _next(self) -> Task | None:
+        if self._claims:
+            return self._claims.popleft()
+        if batch := next(self._batches, None):
+            return batch
+        return self._again.popleft() if self._again else None
+
     def _see(self, ended: Ended) -> None:
         match ended:
             case Ended(task=Batch() as batch, report=None):
                 self._lost[batch.id] = batch
-                self._again.append(batch.id)
+                self._claims.append(batch.id)
             case Ended(task=str() as claim, report=None):
-                self._again.append(claim)
+                self._claims.append(claim)
             case Ended(task=str() as claim, report=Report() as report):
                 self._count(report)
                 self._do_again(self._lost.pop(claim), report.settled)

@@ -92,15 +92,21 @@ class Worker:
         self._work = work
         self._manifest = Manifest(work.outputs)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._read_s = self._make_s = 0.0
+        self._load_s = self._read_s = self._make_s = 0.0
 
     @cached_property
     def _upscaler(self) -> AnyUpscaler:
         return self._work.settings.load()
 
-    def process(self) -> int:
-        """Give the process's id."""
-        return os.getpid()
+    def load(self) -> None:
+        """Load the networks, so that no picture is blamed if this ends the process.
+
+        Raises:
+            WidesrError: The errors of `UpscaleSettings.load`.
+        """
+        begin = time.perf_counter()
+        _ = self._upscaler
+        self._load_s += time.perf_counter() - begin
 
     def settle(self, batch: str) -> Report:
         """Settle the claim of a worker that is gone.
@@ -116,10 +122,10 @@ class Worker:
         Raises:
             WidesrError: No batch can be done, as the network cannot be loaded or no output written.
         """
+        self.load()
+        load = self._load_s
+        self._load_s = self._read_s = self._make_s = 0.0
         begin = time.perf_counter()
-        _ = self._upscaler
-        load = time.perf_counter() - begin
-        self._read_s = self._make_s = 0.0
         with SpooledTemporaryFile(max_size=_WAITING) as waiting:  # unnamed, so a kill leaves none
             ready = list(self._made(batch, waiting))
             writing = time.perf_counter()
@@ -135,7 +141,7 @@ class Worker:
             _check_place(ready, rows)
             self._manifest.close(batch.id, rows)
         end = time.perf_counter()
-        seconds = Seconds(self._read_s, self._make_s, end - writing, end - begin, load)
+        seconds = Seconds(self._read_s, self._make_s, end - writing, load + end - begin, load)
         return _reported(rows, seconds=seconds)
 
     def _made(self, batch: Batch, waiting: IO[bytes]) -> Iterator[_Ready]:
