@@ -36,7 +36,7 @@ class _ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branch: Tensor = self.body(x)
-        return x + branch * self.res_scale
+        return x.add(branch, alpha=self.res_scale)
 
 
 class EDSR(Network):

@@ -117,7 +117,7 @@ class WDSR(Network):
         feats: Tensor = self.head(x)
         for _ in range(self.cfg.reuse):
             for block in self.body:
-                feats = feats + block(feats) * self.cfg.res_scale
+                feats = feats.add(block(feats), alpha=self.cfg.res_scale)
         return feats
 
     @torch.no_grad()
