@@ -132,7 +132,7 @@ class _Run:
         self._lost: dict[str, Batch] = {}
         """Batches whose claims are being settled, by their ids."""
         self._again: deque[Batch] = deque()
-        """Pictures left undone by lost workers; they come last, since one of them may end workers."""
+        """Pictures left undone by lost workers; they come last, as one of them may end workers."""
 
     def settle_claims(self) -> None:
         """Settle the claims that an earlier run left open."""
