@@ -181,7 +181,8 @@ def test_every_command_keeps_a_name_with_control_characters_in_its_line(cli, tmp
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
 @pytest.mark.parametrize(
-    "words", [["models"], ["models", "--json"], ["recipe", "list"], ["upscale", "a.png"]]
+    "words",
+    [["models"], ["models", "--json"], ["recipe", "list"], ["upscale", "a.png"], ["bench", "-h"]],
 )
 def test_a_full_disk_behind_the_lines_is_no_defect(tmp_path, words):
     Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.png")

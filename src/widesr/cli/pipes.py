@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from widesr.cli import options
-from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrError
+from widesr.cli.terminal import onto_stdout
+from widesr.errors import ImageReadError, UsageError, WidesrError
 from widesr.system.folders import is_folder
 
 _PIPE = Path("-")
@@ -108,11 +109,6 @@ def _received(folder: Path) -> Path:
 
 def _send(folder: Path) -> None:
     (made,) = folder.iterdir()
-    try:
-        with made.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
+    with made.open("rb") as file, onto_stdout():
+        shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise  # a reader that has seen enough is not an error
-    except OSError as error:
-        raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error

@@ -6,7 +6,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,19 +104,25 @@ def _is_pipe(stream: object) -> bool:
         return False
 
 
-def _echo(text: str, *, err: bool, nl: bool = True) -> None:
-    """Print text, or say why that is not possible, as on a full disk.
+@contextmanager
+def onto_stdout() -> Iterator[None]:
+    """Say why standard output takes no more, as on a full disk.
 
     Raises:
-        ImageWriteError: Standard output takes no more. Of standard error nobody can be told.
+        ImageWriteError: It takes no more.
     """
     try:
-        typer.echo(text, err=err, nl=nl)
+        yield
     except BrokenPipeError:
         raise  # a reader that has seen enough is no error
     except OSError as error:
-        if not err:
-            raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error
+        raise ImageWriteError(f"standard output: takes no more ({error.strerror})") from error
+
+
+def _echo(text: str, *, err: bool, nl: bool = True) -> None:
+    # Nobody can be told that standard error takes no more.
+    with suppress(OSError) if err else onto_stdout():
+        typer.echo(text, err=err, nl=nl)
 
 
 def print_text(text: str) -> None:
@@ -179,6 +185,10 @@ class _PlainTypes:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         _show_values(params)  # the option for the help is among them
         return params
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 (typer's own)
+        with onto_stdout():
+            super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
 def _show_values(params: list[Any]) -> None:
