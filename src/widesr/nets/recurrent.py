@@ -66,6 +66,8 @@ class RecurrentWDSR(WDSR):
         frames = lr.chunk(lr.shape[1] // 3, dim=1)
         size = self.cfg.temporal_size
         state = lr.new_zeros(len(lr), self.cfg.state_channels, *lr.shape[2:])
+        if lr.stride(1) == 1:  # the layout of the first state is that of all that is computed
+            state = state.contiguous(memory_format=torch.channels_last)
         for now in range(len(frames)):
             around = (now - size // 2 + i for i in range(size))
             seen = [frames[min(max(at, 0), len(frames) - 1)] for at in around]
