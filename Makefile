@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # On Linux, PyPI's torch brings CUDA along. For the smaller CPU build:
 #   make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
+# Processes that run tests side by side, each a file at a time.
+WORKERS ?= 2
 PIP := -m pip --disable-pip-version-check --quiet
 
 SOURCES := pyproject.toml $(shell find src -type f -not -name "*.pyc")
@@ -19,7 +21,7 @@ demo: .venv/ready ## upscale the photographs in examples/ into out/, in a fresh 
 	.venv/bin/python scripts/demo.py examples out
 
 test: .venv-test/ready ## install what the tests need and run the whole suite
-	.venv-test/bin/python -m pytest
+	.venv-test/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # A file for each thing that breaks most often, without training, other programs and processes of their own.
 QUICK := pixels system/test_folders.py system/test_files.py system/test_threads.py batch/test_batch.py \
@@ -31,7 +33,7 @@ quick: .venv-test/ready ## run the tests to run while working, under 90 seconds 
 	.venv-test/bin/python -m pytest -q -m "not slow" $(addprefix tests/,$(QUICK))
 
 light: .venv-light/ready ## run the tests that need no torch, on the built wheel, where there is no torch
-	scripts/light .venv-light/bin/python
+	scripts/light .venv-light/bin/python $(WORKERS)
 
 check: .venv-test/checks ## lint, format, types, layers, documentation
 	scripts/check .venv-test/bin
