@@ -1,0 +1,77 @@
+"""Compare ways to x8: networks of x4 and x2 in turn, networks of x8, and bicubic.
+
+    python benchmarks/eight.py PHOTOGRAPHS [--only LIST] [--lr DIR] [--lpips-weights FILE] [WAY ...]
+
+A WAY is a name such as `best`, for x4 and then x2, or an .onnx file of x8. LR pictures are made by
+imresize, or matched by name in `--lr`. `--only` is a text file with the names of the photographs to
+take. For each way: the mean PSNR-Y by `benchmark-y` and LPIPS, and seconds on one thread.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from widesr import PROTOCOLS, psnr
+from widesr.degrade.bicubic import cropped_to_multiple, degrade
+from widesr.engine import EngineOptions
+from widesr.evaluation.measures import Judge, Triple
+from widesr.pictures.reading import read_picture
+from widesr.system.folders import pictures_in
+from widesr.upscaling.interpolation import Bicubic
+from widesr.upscaling.resize_to import SizedUpscaler
+from widesr.upscaling.target import Target
+from widesr.upscaling.upscaler import Upscaler
+
+SCALE = 8
+OPTIONS = EngineOptions(precision="fp32", threads=1)
+
+
+def load(way):
+    """Load one way to x8."""
+    if way == "bicubic":
+        return Bicubic(SCALE)
+    if way.endswith(".onnx"):
+        return Upscaler.load(way, scale=SCALE, options=OPTIONS)
+    steps = {scale: Upscaler.load(way, scale=scale, options=OPTIONS) for scale in (4, 2)}
+    return SizedUpscaler(Target(scale=SCALE), networks=steps)
+
+
+def pairs(folder, only, lr_dir):
+    """Yield the name, the original and the LR picture of each photograph."""
+    for path in pictures_in(folder):
+        if only and path.name not in only:
+            continue
+        hr = cropped_to_multiple(read_picture(path).pixels, SCALE)
+        given = sorted(lr_dir.glob(f"{path.stem}*")) if lr_dir else []
+        yield path.name, hr, read_picture(given[0]).pixels if given else degrade(hr, scale=SCALE)
+
+
+def main():
+    """Run as the module says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("ways", nargs="*", default=["bicubic", "fast", "default", "best"])
+    parser.add_argument("--only", type=Path)
+    parser.add_argument("--lr", type=Path)
+    parser.add_argument("--lpips-weights", type=Path)
+    args = parser.parse_args()
+    only = args.only and {Path(line).name for line in args.only.read_text("utf-8").splitlines()}
+    judge = Judge(["lpips"] if args.lpips_weights else [], lpips_weights=args.lpips_weights)
+    photographs = list(pairs(args.photographs, only, args.lr))
+    for way in args.ways:
+        upscaler, scores, seconds = load(way), [], 0.0
+        for name, hr, lr in photographs:
+            start = time.perf_counter()
+            sr = upscaler(lr)
+            seconds += time.perf_counter() - start
+            measured = judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=SCALE), name=name)
+            scores.append([psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=SCALE), *measured.values()])
+        decibels, *lpips = np.mean(scores, axis=0)
+        more = "".join(f"  LPIPS {value:.4f}" for value in lpips)
+        print(f"{way}: {decibels:.3f} dB{more}  {seconds:.2f} s  {len(scores)} pictures", flush=True)
+
+
+if __name__ == "__main__":
+    main()
