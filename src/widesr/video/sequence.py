@@ -149,14 +149,14 @@ def write_pictures(
     upscaler: FrameUpscaler,
     segment: int,
     overwrite: bool = False,
-) -> int:
+) -> tuple[int, int]:
     """Upscale a clip into pictures, each written whole or not at all, and list their times.
 
     Pictures that exist already are skipped if all before them exist too, so that a stopped run can
     go on. `timestamps.txt` beside them has the times in milliseconds, in mkvtoolnix' second format.
 
     Returns:
-        The number of frames.
+        The number of frames, and how many of their pictures an earlier run had made.
 
     Raises:
         UsageError: The pattern is not valid.
@@ -188,7 +188,7 @@ def write_pictures(
                 write_picture(_name(pattern, number), picture, overwrite=overwrite)
     text = "\n".join(["# timestamp format v2", *times, ""])
     pattern.with_name("timestamps.txt").write_text(text)
-    return len(times)
+    return len(times), min(made, len(times))
 
 
 def is_on_its_side(matrix: Sequence[int] | None) -> bool:

@@ -30,7 +30,7 @@ from widesr.system.threads import ahead
 from widesr.system.version import __version__
 from widesr.video.clip import Clip, check_progressive, read_clip
 from widesr.video.converting import Converter
-from widesr.video.decoding import Damaged, Decoder, Frame
+from widesr.video.decoding import Damage, Damaged, Decoder, Frame
 from widesr.video.encoding import CONTAINERS, Codec, Encoding, choose_encoding
 from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
@@ -282,10 +282,7 @@ class _Run:
         except BaseException:
             output.abandon()
             raise
-        self.notices += output.notices
-        if damage := str(decoder.damage):
-            stands = "; the last good one stands in" if decoder.damage.frames else ""
-            self.notices.append(f"{damage}{stands}")
+        self.notices += [*output.notices, *_found(decoder.damage)]
 
     def _encode_all(self, decoder: Decoder | Pictures, output: Output) -> None:
         work, encoding = self._work, self._work.encoding
@@ -369,8 +366,7 @@ def _notices(work: Work) -> list[str]:
     if isinstance(work.decoder, Pictures) and work.decoder.gap:
         before, after = work.decoder.gap
         notices.append(f"numbers are missing between {before.name} and {after.name}")
-    if guesses := clip.colour.guesses(clip.layout, clip.height):
-        notices.append(f"not stated, taken as {guesses}")
+    notices += _guessed(clip)
     size = work.upscaler.output_size(clip.height, clip.width)
     if size != (encoding.height, encoding.width):
         notices.append(
@@ -388,6 +384,16 @@ def _notices(work: Work) -> list[str]:
     if encoding.layout.bits != clip.layout.bits:
         notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
     return notices
+
+
+def _guessed(clip: Clip) -> list[str]:
+    guesses = clip.colour.guesses(clip.layout, clip.height)
+    return [f"not stated, taken as {guesses}"] if guesses else []
+
+
+def _found(damage: Damage) -> list[str]:
+    stands = "; the last good one stands in" if damage.frames else ""
+    return [f"{damage}{stands}"] if str(damage) else []
 
 
 def upscale_into_pictures(
@@ -422,10 +428,9 @@ def upscale_into_pictures(
             f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
         )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
-    frames = write_pictures(
+    frames, resumed = write_pictures(
         decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
     )
-    guesses = clip.colour.guesses(clip.layout, clip.height)
     size = upscaler.output_size(clip.height, clip.width)
     return VideoResult(
         source=path,
@@ -433,9 +438,9 @@ def upscale_into_pictures(
         input_size=(clip.height, clip.width),
         output_size=size[::-1] if is_on_its_side(clip.matrix) else size,
         frames=frames,
-        resumed=0,
+        resumed=resumed,
         codec=pattern.suffix.removeprefix("."),
         model=upscaler.model,
-        notices=(f"not stated, taken as {guesses}",) if guesses else (),
+        notices=(*_guessed(clip), *_found(decoder.damage)),
         seconds=time.perf_counter() - start,
     )
