@@ -53,6 +53,14 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert capfd.readouterr().err.count("error[video-read]") == 1
 
 
+def test_a_clip_that_is_done_beside_a_picture_that_failed_is_told_apart(tmp_path, capfd):
+    clip, photo = make_clip(tmp_path / "clip.mp4", frames=2), tmp_path / "photo.png"
+    photo.write_text("no picture")
+    assert run(["upscale", str(clip), str(photo), "-n", "nearest"]) == 3
+    assert video(tmp_path / "clip_x2_nearest.mp4")["width"] == 128
+    refusal(capfd.readouterr().err, "image-read", photo)
+
+
 def test_clips_that_would_share_an_output_do_not_stop_the_others(tmp_path, capfd):
     folder = tmp_path / "in"
     folder.mkdir()

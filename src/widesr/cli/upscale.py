@@ -187,8 +187,9 @@ def upscale_pictures(
                 for each in given
                 if is_folder(each)
             ),
+            clips_done=len(clips) - clips_failed,
         )
-    end_command(clips_failed, of=len(clips) + 1)
+    end_command(clips_failed, of=len(clips) + len(jobs))
 
 
 def _tell(to_come: "Forecast | None") -> None:
