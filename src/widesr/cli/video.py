@@ -291,7 +291,9 @@ def _one(
             show(done * (work.clip.frames or 1) / total, f"{done}/{total} frames  {fps:.3g} fps")
 
         try:
-            return upscale_clip(work, overwrite=asked.existing == "overwrite", progress=frame_done)
+            return upscale_clip(
+                work, overwrite=asked.existing == "overwrite", on_progress=frame_done
+            )
         except (KeyboardInterrupt, SystemExit):
             if not quiet:
                 print_line(

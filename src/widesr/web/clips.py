@@ -173,5 +173,5 @@ def upscale_clip_file(
             raise ImageTooLargeError(found=found, pixels=done * pixels, max_pixels=most)
         watch(done, frames)
 
-    result = upscale_clip(work, overwrite=True, progress=on_frame)
+    result = upscale_clip(work, overwrite=True, on_progress=on_frame)
     return Made.of(target, size=result.output_size, made_by=result.model, notices=result.notices)
