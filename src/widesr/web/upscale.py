@@ -24,7 +24,7 @@ from widesr.web.bodies import (
 )
 from widesr.web.intake import EARLY, Intake, look_early, take_in
 from widesr.web.networks import check_model
-from widesr.web.problems import ProblemError, problem_of, raised
+from widesr.web.problems import ProblemError, refusal
 from widesr.web.service import Service
 from widesr.web.store import Job
 from widesr.web.views import address, view_of
@@ -239,7 +239,7 @@ def _asked(query: dict[str, str], form: dict[str, str]) -> Asked:
         asked = read_asked(query, form)
         check_model(asked.model)
     except WidesrError as error:
-        raise raised(problem_of(error, known=NAMES)) from error
+        raise refusal(error, known=NAMES) from error
     return asked
 
 

@@ -16,7 +16,7 @@ from widesr.web.hub import Hub
 from widesr.web.memory import Shares, resident_bytes
 from widesr.web.metrics import Metrics
 from widesr.web.networks import Networks
-from widesr.web.problems import Problem, ProblemError, problem_of
+from widesr.web.problems import Problem, ProblemError, refusal
 from widesr.web.settings import ServeSettings
 from widesr.web.store import Job, State, Store
 from widesr.web.views import View, view_of
@@ -260,8 +260,8 @@ class Workers:
             return
         except (WidesrError, MemoryError) as error:
             known = error if isinstance(error, WidesrError) else OutOfMemoryError(error)
-            problem = problem_of(known, known=NAMES, folder=self._settings.data, name=job.name)
-            self._end(job, "failed", problem=problem)
+            why = refusal(known, known=NAMES, folder=self._settings.data, name=job.name)
+            self._end(job, "failed", problem=why.problem)
             return
         except Exception:
             _logger.exception("job %s", job.id)
