@@ -44,7 +44,7 @@ def result_response(service: Service, job: Job, request: Request) -> Response:
         kept = Problem.model_validate_json(job.problem)
         raise ProblemError(kept.code, kept.detail, status=kept.status, options=kept.options)
     if job.state != "done" or job.result is None:
-        wait = {"Retry-After": str(max(int(service.workers.view(job).seconds_left or 1), 1))}
+        wait = {"Retry-After": service.workers.view(job).retry_after}
         raise ProblemError("not-done", f"the job is {job.state}", status=409, headers=wait)
     path = service.workers.results / job.result
     etag = f'"{job.result_sha256}"'

@@ -184,7 +184,7 @@ async def _answered(
     if wait > 0 and job.has_ended:
         return result_response(service, job, request)
     view = await asyncio.to_thread(service.workers.view, job)
-    headers = {"Location": address(job.id), "Retry-After": str(max(int(view.seconds_left or 1), 1))}
+    headers = {"Location": address(job.id), "Retry-After": view.retry_after}
     if prefer := _preferred(request):
         headers["Preference-Applied"] = prefer
     return job_response(view, status=202, headers=headers)
