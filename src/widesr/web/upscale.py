@@ -155,6 +155,7 @@ def _job(
 
 
 def _same(job: Job, fingerprint: str) -> Job:
+    """Return the job of an `Idempotency-Key` that is sent again, if it is for the same request."""
     if job.fingerprint != fingerprint:
         raise ProblemError(
             "key-reused",
@@ -214,17 +215,19 @@ def _wait(service: Service, request: Request, asked: Asked, job: Job) -> float:
 
 
 def _preferences(request: Request) -> dict[str, str]:
+    """Read the header `Prefer`: the value of each preference by its name, "" if it has none."""
     said = ",".join(request.headers.getlist("prefer"))[:1000]
     parts = [part.strip().partition("=") for part in re.split("[,;]", said)]
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts if name}
 
 
 def _preferred(request: Request) -> str:
+    """Name the preferences that the answer goes by, for the header `Preference-Applied`."""
     prefer = _preferences(request)
-    applied = [name for name in ("respond-async",) if name in prefer]
-    if "wait" in prefer:
-        applied.append(f"wait={prefer['wait']}" if prefer["wait"].isdigit() else "")
-    return ", ".join(filter(None, applied))
+    applied = ["respond-async"] if "respond-async" in prefer else []
+    if prefer.get("wait", "").isdigit():
+        applied.append(f"wait={prefer['wait']}")
+    return ", ".join(applied)
 
 
 def _query(request: Request) -> dict[str, str]:
