@@ -46,7 +46,7 @@ def result_response(service: Service, job: Job, request: Request) -> Response:
     if job.state != "done" or job.result is None:
         wait = {"Retry-After": service.workers.view(job).retry_after}
         raise ProblemError("not-done", f"the job is {job.state}", status=409, headers=wait)
-    path = service.workers.results / job.result
+    path = service.settings.results / job.result
     etag = f'"{job.result_sha256}"'
     name = (
         f"{job.name.rpartition('.')[0] or job.name}_{job.out_width}x{job.out_height}{path.suffix}"

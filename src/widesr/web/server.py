@@ -113,7 +113,7 @@ def serve(settings: ServeSettings, *, ready: Callable[[str], None] = ignore) -> 
     listener = _listening(settings)
     with contextlib.closing(listener), logging_as(settings.log_format):
         service = Service(settings)
-        tempfile.tempdir = str(service.temporary)  # so that nothing is written elsewhere
+        tempfile.tempdir = str(settings.temporary)  # so that nothing is written elsewhere
         metrics = _metrics(settings, service)
         protocol = type("_PatientAs", (_Patient,), {"patience": settings.patience})
         config = uvicorn.Config(

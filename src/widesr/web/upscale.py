@@ -50,7 +50,7 @@ async def upscale(service: Service, request: Request) -> Response:
     asked = _asked(query, {})
     with service.arrival(length):
         id = secrets.token_urlsafe(16)  # noqa: A001 (its name everywhere)
-        path = service.workers.pictures / f"{id}.part"
+        path = settings.pictures / f"{id}.part"
         try:
             job = await _accepted(service, request, path, id, query, asked, content_type, key)
         except ClientGoneError:
