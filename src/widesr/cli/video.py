@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from widesr.video.frames import FrameUpscaler
     from widesr.video.upscale import VideoResult, Work
 
-_WORTH_TELLING = 20
-"""Seconds; the forecast of a clip is printed if it takes at least this long."""
+WORTH_TELLING = 20
+"""Seconds; the forecast of a run is printed if it takes at least this long."""
 
 CodecName = Annotated[
     Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
@@ -309,7 +309,7 @@ def _tell_forecast(work: "Work") -> None:
     from widesr.video.estimate import forecast
 
     coming = forecast(work)
-    if coming.seconds >= _WORTH_TELLING:
+    if coming.seconds >= WORTH_TELLING:
         print_line(
             f"widesr: {work.clip.path}: {coming.frames} frames, about {clock(coming.seconds)}, "
             f"about {readable_size(coming.bytes)} on the disk",
