@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def degrade_pictures(
     output: Annotated[
-        options.Output,
+        values.Output,
         typer.Option(
             "-o",
             "--output",

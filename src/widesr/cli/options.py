@@ -87,7 +87,6 @@ MaxMemory = Annotated[
         help="The memory to use at most, about, such as 512M or 4G. Default: 1G.",
     ),
 ]
-Output = values.Output
 OutputOption = typer.Option(
     "-o",
     "--output",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def upscale_pictures(
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
-    output: Annotated[options.Output | None, options.OutputOption] = None,
+    output: Annotated[values.Output | None, options.OutputOption] = None,
     scale: sizes.Scale = None,
     width: sizes.Width = None,
     height: sizes.Height = None,
