@@ -143,7 +143,7 @@ def upscale_bucket(
                 device=device,
                 **options.limits(max_memory=max_memory),
             ),
-            format=None if format == "auto" else format,
+            format=format,
             quality=quality,
             lossless=lossless,
             icc=icc,

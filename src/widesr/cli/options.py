@@ -42,6 +42,7 @@ Format = Annotated[
         "-f",
         "--format",
         metavar="png|jpg|webp|tiff|avif|gif",
+        parser=values.picture_format,
         help="The format of outputs. Default: that of the input.",
     ),
 ]

@@ -84,7 +84,7 @@ def sample_pictures(
         target=Target(scale=scale),
         model=model,
         engine=engine,
-        format=None if format == "auto" else format,
+        format=format,
         quality=quality,
         lossless=lossless,
         icc=icc,

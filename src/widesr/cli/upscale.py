@@ -101,7 +101,7 @@ def upscale_pictures(
             device=device,
             **options.limits(max_memory=max_memory),
         ),
-        format=None if format == "auto" else format,
+        format=format,
         quality=quality,
         lossless=lossless,
         icc=icc,
