@@ -131,6 +131,14 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
 
 
+def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    Image.new("RGB", (32, 32)).save(frames / "1.png")
+    assert run(["upscale", str(frames), "-n", "nearest", "-o", f"{tmp_path}/out.mkv/"]) == 0
+    assert (tmp_path / "out.mkv" / "1.png").is_file()
+
+
 def test_frames_go_by_their_numbers(tmp_path):
     frames = tmp_path / "frames"
     frames.mkdir()
