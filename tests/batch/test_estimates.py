@@ -79,7 +79,7 @@ def test_the_measured_speed_is_that_of_the_network(pictures):
 
 
 def test_a_long_run_is_told_of_on_stderr_alone(pictures, monkeypatch, capfd):
-    monkeypatch.setattr("widesr.cli.upscale._WORTH_TELLING", 0)
+    monkeypatch.setattr("widesr.cli.upscale.WORTH_TELLING", 0)
     assert run(["upscale", str(pictures), "-n", "bicubic"]) == 0
     out, err = capfd.readouterr()
     assert names(err, 5, "1 min")

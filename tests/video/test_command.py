@@ -53,6 +53,14 @@ def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     assert capfd.readouterr().err.count("error[video-read]") == 1
 
 
+def test_a_clip_that_is_done_beside_a_picture_that_failed_is_told_apart(tmp_path, capfd):
+    clip, photo = make_clip(tmp_path / "clip.mp4", frames=2), tmp_path / "photo.png"
+    photo.write_text("no picture")
+    assert run(["upscale", str(clip), str(photo), "-n", "nearest"]) == 3
+    assert video(tmp_path / "clip_x2_nearest.mp4")["width"] == 128
+    refusal(capfd.readouterr().err, "image-read", photo)
+
+
 def test_clips_that_would_share_an_output_do_not_stop_the_others(tmp_path, capfd):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -121,6 +129,14 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert run(["upscale", str(frames), "-n", "nearest", "-o", str(out), "--fps", "24"]) == 0
     (stream,) = streams(out)
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
+
+
+def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    Image.new("RGB", (32, 32)).save(frames / "1.png")
+    assert run(["upscale", str(frames), "-n", "nearest", "-o", f"{tmp_path}/out.mkv/"]) == 0
+    assert (tmp_path / "out.mkv" / "1.png").is_file()
 
 
 def test_frames_go_by_their_numbers(tmp_path):

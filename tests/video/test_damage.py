@@ -5,7 +5,9 @@ import pytest
 
 from clips import decoded, ffmpeg, frame_times, make_clip, packets
 from facts import names, refused
-from widesr import upscale_video
+from widesr import Upscaler, upscale_video
+from widesr.video.frames import SingleFrames
+from widesr.video.upscale import upscale_into_pictures
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,12 @@ def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_pa
     )
     assert result.frames == 12
     assert any(names(notice, "2 frames") for notice in result.notices)
+    upscaler = SingleFrames(Upscaler.load("bicubic", scale=2))
+    pictures = upscale_into_pictures(
+        clip, tmp_path / "%02d.png", upscaler=upscaler, damaged="repeat"
+    )
+    assert pictures.frames == 12
+    assert any(names(notice, "2 frames") for notice in pictures.notices)
     clip.write_bytes(good)
     whole = upscale_video(clip, tmp_path / "g.mkv", scale=2, model="nearest", codec="ffv1").target
     expected = decoded(whole, pixel_format="gray", size=(96, 128)).copy()

@@ -120,6 +120,31 @@ def test_what_was_begun_otherwise_is_begun_anew(stopped):
     assert (result.resumed, result.frames) == (0, 40)
 
 
+def test_a_clip_whose_first_frame_is_damaged_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(upscaling, "SEGMENT", STEP)
+    clip = make_clip(tmp_path / "clip.mkv", frames=20, options="-c:v mpeg2video -g 1 -q:v 3")
+    import av
+
+    with av.open(str(clip)) as container:
+        first = bytes(next(container.demux(video=0)))
+    data = bytearray(clip.read_bytes())
+    at = data.find(first) + len(first) // 2
+    data[at : at + 200] = bytes(255 - value for value in data[at : at + 200])
+    clip.write_bytes(data)
+
+    def stop(done, _):
+        if done == STEP + 2:
+            raise KeyboardInterrupt
+
+    options = {"scale": 2, "model": "nearest", "codec": "ffv1", "damaged": "repeat"}
+    whole = upscale_video(clip, tmp_path / "whole.mkv", **options)
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(clip, tmp_path / "out.mkv", **options, on_progress=stop)
+    result = upscale_video(clip, tmp_path / "out.mkv", **options)
+    assert (whole.frames, result.frames, result.resumed) == (20, 20, STEP)
+    assert (tmp_path / "out.mkv").read_bytes() == (tmp_path / "whole.mkv").read_bytes()
+
+
 def test_a_journal_that_ends_in_half_a_line_counts_to_the_line_before(stopped):
     clip, out = stopped
     journal = folder_of(out) / "journal"

@@ -210,11 +210,12 @@ def test_pictures_of_a_stopped_run_are_gone_on_with(tmp_path, monkeypatch):
     for folder in ("whole", "out"):
         (tmp_path / folder).mkdir()
         pattern = tmp_path / folder / "%03d.png"
-        upscaling.upscale_into_pictures(clip, pattern, upscaler=upscaler())
+        assert upscaling.upscale_into_pictures(clip, pattern, upscaler=upscaler()).resumed == 0
         if folder == "out":
             for n in range(9, 16):
                 (tmp_path / folder / f"{n:03d}.png").unlink()
-            upscaling.upscale_into_pictures(clip, pattern, upscaler=upscaler())
+            again = upscaling.upscale_into_pictures(clip, pattern, upscaler=upscaler())
+            assert (again.frames, again.resumed) == (15, 8)
     whole, parts = (
         {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
         for folder in ("whole", "out")

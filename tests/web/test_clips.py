@@ -142,15 +142,15 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#
 def test_what_a_clip_cannot_become_is_a_problem(client, source, change, query, status, code):
     response = post(client, change(source.read_bytes()), **query)
     assert (response.status_code, response.json()["code"]) == (status, code)
-    until(lambda: not list(client.service.workers.pictures.iterdir()))
+    until(lambda: not list(client.service.settings.pictures.iterdir()))
 
 
 def test_damaged_clips_are_refused_or_made_and_nothing_is_left(client, source):
     whole, dice = source.read_bytes(), random.Random(7)  # noqa: S311
     statuses = {post(client, damaged(dice, whole, whole), wait=60).status_code for _ in range(40)}
     assert {200, 422} <= statuses <= {200, 413, 415, 422}
-    until(lambda: not list(client.service.workers.pictures.iterdir()))
-    assert all(path.is_file() for path in client.service.workers.results.iterdir())
+    until(lambda: not list(client.service.settings.pictures.iterdir()))
+    assert all(path.is_file() for path in client.service.settings.results.iterdir())
 
 
 def test_a_picture_becomes_no_clip(client):
@@ -178,15 +178,15 @@ def test_a_clip_that_runs_is_stopped_and_leaves_nothing(tmp_path):
         assert client.delete(job["self"]).status_code == 204
         assert ended(client, job["self"])["state"] == "cancelled"
         # A job is reported as ended before its files are removed.
-        until(lambda: not list(client.service.workers.results.iterdir()))
-        until(lambda: not list(client.service.workers.pictures.iterdir()))
+        until(lambda: not list(client.service.settings.results.iterdir()))
+        until(lambda: not list(client.service.settings.pictures.iterdir()))
 
 
 def test_the_next_server_goes_on_with_a_clip_where_the_last_one_stopped(tmp_path):
     body = clip(tmp_path / "long.mp4", frames=240).read_bytes()
     with client_of(tmp_path, grace=0.05) as client:
         job = post(client, body, headers=LATER.items()).json()
-        unfinished = client.service.workers.results
+        unfinished = client.service.settings.results
         until(
             lambda: [each for each in unfinished.rglob("journal") if b"pack" in each.read_bytes()]
         )
@@ -199,7 +199,7 @@ def test_the_next_server_goes_on_with_a_clip_where_the_last_one_stopped(tmp_path
         done = ended(client, job["self"])
         assert (done["state"], done["started"] > before) == ("done", True)
         assert len(frames_in(client.get(done["result"]).content)) == 240
-        assert [path.suffix for path in client.service.workers.results.iterdir()] == [".mp4"]
+        assert [path.suffix for path in client.service.settings.results.iterdir()] == [".mp4"]
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def test_tiles_are_counted_and_a_job_stops_within_one(client):
     assert ended(client, job["self"])["state"] == "cancelled"
     assert client.get(f"{job['self']}/result").status_code == 409
     assert ended(client, waits["self"])["state"] == "done"
-    assert not list(client.service.workers.results.glob(f"{job['id']}*"))
+    assert not list(client.service.settings.results.glob(f"{job['id']}*"))
 
 
 def test_a_job_that_waits_is_stopped_at_once_and_one_that_is_done_is_forgotten(client):
@@ -91,7 +91,7 @@ def test_a_job_that_waits_is_stopped_at_once_and_one_that_is_done_is_forgotten(c
     ended(client, done["self"])
     assert client.delete(done["self"]).status_code == 204
     assert client.get(done["self"]).status_code == 404
-    assert not list(client.service.workers.results.glob(f"{done['id']}*"))
+    assert not list(client.service.settings.results.glob(f"{done['id']}*"))
     ended(client, first["self"])
 
 
@@ -100,8 +100,8 @@ def test_results_are_kept_for_the_stated_time(tmp_path):
         job = ask(client)
         until(lambda: client.get(job["self"]).status_code == 404)
         # A job is forgotten before its files are removed.
-        until(lambda: not list(client.service.workers.results.iterdir()))
-        until(lambda: not list(client.service.workers.pictures.iterdir()))
+        until(lambda: not list(client.service.settings.results.iterdir()))
+        until(lambda: not list(client.service.settings.pictures.iterdir()))
 
 
 def test_a_full_queue_says_when_to_come_again(client):
@@ -182,7 +182,7 @@ def test_a_job_that_hangs_gives_its_place_to_the_next(tmp_path, monkeypatch):
         held.set()
         until(lambda: at_work() < both)
         assert client.get(job["self"]).json()["problem"]["code"] == "stuck"
-        until(lambda: len(list(client.service.workers.results.iterdir())) == 1)
+        until(lambda: len(list(client.service.settings.results.iterdir())) == 1)
 
 
 def test_jobs_of_the_version_before_are_taken_over(tmp_path):

@@ -185,7 +185,7 @@ def claims(width, height):
 def test_what_cannot_be_done_is_a_problem_with_a_code(client, body, query, status, code):
     said = problem(post(client, body, **query), status, code)
     assert "/pictures/" not in said["detail"]
-    until(lambda: not list(client.service.workers.pictures.iterdir()))
+    until(lambda: not list(client.service.settings.pictures.iterdir()))
 
 
 @pytest.mark.parametrize(

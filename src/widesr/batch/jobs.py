@@ -15,6 +15,7 @@ from widesr.errors import ImageReadError, ImageWriteError, UsageError, WidesrErr
 from widesr.pictures.animation import is_animation
 from widesr.pictures.reading import closest_ending
 from widesr.pictures.writing import FORMATS, output_format
+from widesr.system.files import remove_leftovers
 from widesr.system.folders import is_folder, nearest_there, pictures_in, web_address
 
 
@@ -29,7 +30,6 @@ class Job:
     """True if the target's folder is created where it is missing."""
     root: Path | None = None
     """The output folder, whose manifest lists the target; None if no input was a folder."""
-
     becomes_png: bool = False
     """True if the output is PNG because the source's format is not written."""
     refused: WidesrError | None = None
@@ -143,6 +143,12 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImageWriteError(f"{folder}: the folder cannot be made: {error.strerror}") from error
+
+
+def clean_folders(jobs: Sequence[Job]) -> None:
+    """Remove what killed runs have left in the folders of the outputs."""
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        remove_leftovers(folder)
 
 
 def _kept_ending(source: Path) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from os.path import realpath  # Path's fails for some names: too long, or links in a ring
 
 from widesr.batch.disk_space import check_space
-from widesr.batch.jobs import Job, Outcome
+from widesr.batch.jobs import Job, Outcome, clean_folders
 from widesr.batch.manifest import MadeBy, Manifest, Settings
 from widesr.batch.one import upscaled_stream
 from widesr.batch.records import Records
@@ -19,7 +19,6 @@ from widesr.batch.stages import Existing, OnOutcome, Task, Work
 from widesr.engine import MAX_MEMORY
 from widesr.errors import UsageError
 from widesr.pictures.picture import Picture, PictureStream
-from widesr.system.files import remove_leftovers
 from widesr.system.progress import OnProgress, ignore
 from widesr.system.threads import overlapped
 from widesr.upscaling.base import AnyUpscaler
@@ -78,7 +77,7 @@ def upscale_many(
         made_by=MadeBy(made_by.model, made_by.weights_sha256, kept),
         lossy=MadeBy(made_by.model, made_by.weights_sha256, lossy),
     )
-    _remove_leftovers(jobs)  # first: they take space
+    clean_folders(jobs)  # first: what is left there takes space
     check_space(
         ((job.source, job.target) for job in jobs if not job.refused),
         resize=made_by.output_size,
@@ -126,7 +125,7 @@ def transform_many(
         existing: The choice for an output that exists: "refuse", "overwrite" or "skip".
         on_outcome: Called in another thread with each outcome, as soon as it is known.
     """
-    _remove_leftovers(jobs)
+    clean_folders(jobs)
     work = Work(
         transform=lambda stream, job, _: transform(stream.whole(), job).stream(),
         resize=lambda height, width: (height, width),
@@ -154,8 +153,3 @@ def _outcomes(jobs: Sequence[Job], work: Work) -> Generator[Outcome]:
 
 def _where(jobs: Sequence[Job]) -> frozenset[str]:
     return frozenset(realpath(job.source) for job in jobs)
-
-
-def _remove_leftovers(jobs: Sequence[Job]) -> None:
-    for folder in dict.fromkeys(job.target.parent for job in jobs):
-        remove_leftovers(folder)

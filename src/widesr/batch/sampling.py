@@ -9,7 +9,7 @@ from os.path import lexists, realpath  # Path's fail for some names: too long, o
 from pathlib import Path
 
 from widesr.batch.disk_space import check_space
-from widesr.batch.jobs import Job, make_folder
+from widesr.batch.jobs import Job, clean_folders, make_folder
 from widesr.batch.one import upscale_one
 from widesr.batch.settings import UpscaleSettings
 from widesr.errors import (
@@ -23,7 +23,6 @@ from widesr.pictures.picture import PictureStream
 from widesr.pictures.reading import open_picture
 from widesr.pictures.several import holds_several
 from widesr.pictures.writing import write_stream
-from widesr.system.files import remove_leftovers
 from widesr.system.progress import OnProgress, ignore
 from widesr.upscaling.sampling import variance_rows
 from widesr.upscaling.target import MAX_SCALE
@@ -79,8 +78,7 @@ def sample_many(
     Raises:
         ImageWriteError: The samples certainly do not fit on the disk.
     """
-    for folder in dict.fromkeys(job.target.parent for job in jobs):
-        remove_leftovers(folder)
+    clean_folders(jobs)
     planned = [_plan(job, n, count, challenge=challenge) for n, job in enumerate(jobs)]
     check_space(
         (

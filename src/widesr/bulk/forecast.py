@@ -5,7 +5,7 @@ slower than others, some are lost midway, and the batch of a lost worker is done
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,15 +127,3 @@ def _batches(pictures: int, costs: Costs, batch: int, rng: np.random.Generator) 
         whole -= n
     if rest:
         yield float(rng.choice(seconds, rest).sum() + costs.batch)
-
-
-def plans(
-    pictures: int,
-    *,
-    workers: Sequence[int],
-    costs: Costs,
-    weather: Weather | None = None,
-    batch: int = 64,
-) -> list[Plan]:
-    """Simulate a run with each of several numbers of workers."""
-    return [plan(pictures, workers=n, costs=costs, weather=weather, batch=batch) for n in workers]

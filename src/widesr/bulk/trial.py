@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from math import prod
 
 from widesr.batch.one import upscale_bytes
-from widesr.bulk.forecast import Costs, Plan, Weather, plans
-from widesr.bulk.listing import PICTURES, Listing
+from widesr.bulk.forecast import Costs, Plan, plan
+from widesr.bulk.listing import Listing
 from widesr.bulk.store import Found
 from widesr.bulk.worker import Work
 from widesr.errors import ImageReadError, WidesrError
 
 _SAMPLE = 16
+"""Pictures that are upscaled; the same ones each time."""
 _PATIENCE_S = 60.0
 """Seconds of listing, after which no more pictures are counted."""
 _PROCESS_S = 5.0
@@ -46,11 +47,8 @@ def rehearse(
     work: Work,
     *,
     workers: Sequence[int],
-    pictures: int | None = None,
-    weather: Weather | None = None,
-    batch: int = PICTURES,
-    sample: int = _SAMPLE,
-    seed: int = 0,
+    pictures: int | None,
+    batch: int,
 ) -> Trial:
     """List the source, upscale some of its pictures here, and forecast the whole run.
 
@@ -60,16 +58,13 @@ def rehearse(
         work: The run to rehearse.
         workers: The numbers of workers to forecast for.
         pictures: The number of pictures, if a minute is too short to list all of them.
-        weather: The losses and delays to expect; by default there are none.
         batch: Pictures in a batch.
-        sample: The number of pictures to upscale; more of them make the forecast more accurate.
-        seed: The seed of the draw.
 
     Raises:
         ImageReadError: There is no picture, or none of the sample can be upscaled.
         WidesrError: The errors of `Upscaler.load`.
     """
-    drawn, found, n_bytes, complete = _drawn(work, sample=sample, seed=seed)
+    drawn, found, n_bytes, complete = _drawn(work)
     begin = time.perf_counter()
     upscaler = work.settings.load()
     load = time.perf_counter() - begin
@@ -111,21 +106,19 @@ def rehearse(
         load=load,
         sampled=len(drawn),
         failed=failed,
-        plans=plans(
-            round(total * share), workers=workers, costs=costs, weather=weather, batch=batch
-        ),
+        plans=[plan(round(total * share), workers=n, costs=costs, batch=batch) for n in workers],
     )
 
 
-def _drawn(work: Work, *, sample: int, seed: int) -> tuple[list[Found], int, int, bool]:
+def _drawn(work: Work) -> tuple[list[Found], int, int, bool]:
     """Draw a uniform sample from a listing as it streams past, and count pictures and bytes."""
-    rng, end = random.Random(seed), time.monotonic() + _PATIENCE_S  # noqa: S311 (no secret)
+    rng, end = random.Random(0), time.monotonic() + _PATIENCE_S  # noqa: S311 (no secret)
     drawn: list[Found] = []
     count = n_bytes = 0
     for found in Listing(work.inputs, work.outputs).pictures():
-        if count < sample:
+        if count < _SAMPLE:
             drawn.append(found)
-        elif (place := rng.randrange(count + 1)) < sample:
+        elif (place := rng.randrange(count + 1)) < _SAMPLE:
             drawn[place] = found
         count, n_bytes = count + 1, n_bytes + found.size
         if time.monotonic() > end:

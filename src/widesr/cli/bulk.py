@@ -11,7 +11,7 @@ import typer
 
 from widesr.cli import engines, options, sizes, values
 from widesr.cli.outcomes import end_command
-from widesr.cli.terminal import clock, print_json, print_line, table
+from widesr.cli.terminal import clock, print_json, print_line, print_lines, table
 from widesr.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def upscale_bucket(
                 device=device,
                 **options.limits(max_memory=max_memory),
             ),
-            format=None if format == "auto" else format,
+            format=format,
             quality=quality,
             lossless=lossless,
             icc=icc,
@@ -244,8 +244,7 @@ def _forecast(
     if as_json:
         print_json(json.dumps(asdict(trial) | {"price": price}))
         return
-    for line in _forecast_lines(trial, price):
-        print_line(line)
+    print_lines(_forecast_lines(trial, price))
 
 
 def _forecast_lines(trial: "Trial", price: float) -> list[str]:
@@ -265,21 +264,15 @@ def _forecast_lines(trial: "Trial", price: float) -> list[str]:
             )
         )
     per_megapixel = trial.make / trial.megapixels
-    lines = [
-        " ".join(
-            (
-                f"{least}{trial.pictures:,} pictures, {trial.megapixels:.2f} megapixels each,",
-                f"{readable_size(trial.input_bytes)} in,",
-                f"about {readable_size(trial.output_bytes)} out",
-            )
-        ),
-        " ".join(
-            (
-                f"{trial.sampled} of them: {trial.read:.3f} s to read and {trial.make:.3f} s to",
-                f"make one, {per_megapixel:.2f} s for a megapixel; {trial.load:.1f} s to load",
-            )
-        ),
-    ]
+    whole = (
+        f"{least}{trial.pictures:,} pictures, {trial.megapixels:.2f} megapixels each, "
+        f"{readable_size(trial.input_bytes)} in, about {readable_size(trial.output_bytes)} out"
+    )
+    each_takes = (
+        f"{trial.sampled} of them: {trial.read:.3f} s to read and {trial.make:.3f} s to make one, "
+        f"{per_megapixel:.2f} s for a megapixel; {trial.load:.1f} s to load"
+    )
+    lines = [whole, each_takes]
     if trial.failed:
         codes = ", ".join(f"{n} {code}" for code, n in sorted(trial.failed.items()))
         lines.append(f"of these would be set aside: {codes}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def degrade_pictures(
     output: Annotated[
-        options.Output,
+        values.Output,
         typer.Option(
             "-o",
             "--output",
@@ -87,6 +87,7 @@ def degrade_pictures(
         )
     else:
         shrunk = _by_name(degradation, scale=scale, seed=seed)
+    existing = options.existing(overwrite=overwrite, skip=skip_existing)
     given = options.gather_inputs(inputs, input_option)
     with piped(given, output, as_json=as_json) as pictures:
         sources, into = pictures.inputs, pictures.output or output
@@ -102,15 +103,14 @@ def degrade_pictures(
             format=None if one_file else "png",
             recursive=recursive,
         )
-        outcomes = partial(
-            transform_many,
-            jobs,
-            transform=shrunk,
-            settings=FileSettings(**options.limits(max_pixels=max_pixels)),
-            existing=options.existing(overwrite=overwrite, skip=skip_existing),
-        )
         report_outcomes(
-            lambda _, on_outcome: outcomes(on_outcome=on_outcome),
+            lambda _, on_outcome: transform_many(
+                jobs,
+                transform=shrunk,
+                settings=FileSettings(**options.limits(max_pixels=max_pixels)),
+                existing=existing,
+                on_outcome=on_outcome,
+            ),
             jobs=jobs,
             by="imresize" if degradation == "bicubic" else degradation,
             worded=pictures.worded,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from widesr.cli import options, values, window
-from widesr.cli.terminal import print_json, print_line, table
+from widesr.cli.terminal import print_json, print_lines, table
 from widesr.errors import DataError, ShapeError, UsageError
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def show_difference(
         if output is not None:
             shown = "in turn" if blink else "beside each other"
             lines.append(f"{output}: {shown}, {compared.part} at {zoom}x")
-        for line in lines:
-            print_line(line)
+        print_lines(lines)
     if (exit_code and not identical) or (fail_above is not None and greatest > fail_above):
         raise typer.Exit(1)
 

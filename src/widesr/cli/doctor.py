@@ -26,7 +26,7 @@ _WORST_DB = 30.0
 
 def examine(as_json: options.Json = False) -> None:
     """Check this installation: versions, decoders, models, and an upscaled picture."""
-    results = []
+    results: list[tuple[str, bool, str]] = []
     for name, check in _checks():
         try:
             detail, ok = check(), True
@@ -34,14 +34,14 @@ def examine(as_json: options.Json = False) -> None:
             detail, ok = f"error[{error.code}]: {said(error)}", False
         except Exception as error:  # a broken installation may raise anything
             detail, ok = f"{type(error).__name__}: {error}", False
-        results.append({"check": name, "ok": ok, "detail": " ".join(detail.split())})
+        results.append((name, ok, " ".join(detail.split())))
     if as_json:
-        print_json(json.dumps(results, indent=2))
+        found = [{"check": name, "ok": ok, "detail": detail} for name, ok, detail in results]
+        print_json(json.dumps(found, indent=2))
     else:
-        rows = [("ok" if r["ok"] else "BROKEN", str(r["check"]), str(r["detail"])) for r in results]
+        rows = [("ok" if ok else "BROKEN", name, detail) for name, ok, detail in results]
         print_lines(table(rows, left=frozenset({0, 1, 2})))
-    broken = [str(r["check"]) for r in results if not r["ok"]]
-    if broken:
+    if not all(ok for _, ok, _ in results):
         raise typer.Exit(1)
 
 

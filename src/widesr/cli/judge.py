@@ -8,7 +8,7 @@ import typer
 from widesr.cli import engines, offers, options, values
 from widesr.cli.clips import CLIP_PROTOCOL, judge_clips
 from widesr.cli.detect import judge_by_detector
-from widesr.cli.space import judge_samples
+from widesr.cli.space import SR_SPACE, judge_samples
 from widesr.cli.terminal import print_json, print_line, print_lines, progress_over, table
 from widesr.errors import UsageError
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from widesr.evaluation.report import MetricReport, ProtocolReport, Report, Scores
-
-SR_SPACE = "sr-space"
-"""The protocol of NTIRE's challenge, which judges several samples of a picture together."""
 
 
 def _list_protocols(names: list[str]) -> list[str]:
@@ -198,8 +195,8 @@ def evaluate_model(
             scale=scale,
             samples=samples,
             lpips_weights=lpips_weights,
+            max_pixels=max_pixels,
             quiet=quiet,
-            **options.limits(max_pixels=max_pixels),
         )
     else:
         asked = [name.strip() for name in metrics.split(",")]
@@ -221,8 +218,7 @@ def evaluate_model(
     if json_path is not None:
         write_report(json_path, report)
     if not quiet:
-        for line in lines:
-            print_line(line)
+        print_lines(lines)
 
 
 def _as_lines(report: "Report", asked: list[str]) -> list[str]:

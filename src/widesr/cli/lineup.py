@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from widesr.cli import engines, options, window
-from widesr.cli.terminal import print_json, print_line, progress_over, table
+from widesr.cli.terminal import print_json, print_line, print_lines, progress_over, table
 
 if TYPE_CHECKING:
     from widesr.evaluation.diff.difference import Window
@@ -75,8 +75,7 @@ def compare_models(
     elif not quiet:
         head = ("model", "by", "s for the whole picture")
         rows = [(each.model, each.made_by, f"{each.seconds:.1f}") for each in candidates]
-        for line in table([head, *rows], left=frozenset({0, 1})):
-            print_line(line)
+        print_lines(table([head, *rows], left=frozenset({0, 1})))
         print_line(f"{output}: {part} of {source} at x{scale}, {zoom}x")
 
 

@@ -42,6 +42,7 @@ Format = Annotated[
         "-f",
         "--format",
         metavar="png|jpg|webp|tiff|avif|gif",
+        parser=values.picture_format,
         help="The format of outputs. Default: that of the input.",
     ),
 ]
@@ -87,7 +88,6 @@ MaxMemory = Annotated[
         help="The memory to use at most, about, such as 512M or 4G. Default: 1G.",
     ),
 ]
-Output = values.Output
 OutputOption = typer.Option(
     "-o",
     "--output",

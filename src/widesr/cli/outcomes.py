@@ -33,6 +33,7 @@ def report_outcomes(
     as_json: bool = False,
     quiet: bool = False,
     passed_over: int = 0,
+    clips_done: int = 0,
 ) -> None:
     """Print each outcome as it comes and a summary if there are several, and end the command.
 
@@ -49,6 +50,7 @@ def report_outcomes(
         as_json: Print one JSON object per picture on stdout instead of text.
         quiet: Print errors only.
         passed_over: The number of files in the folders whose names are not those of pictures.
+        clips_done: The number of clips that the same command has made before, or skipped.
 
     Raises:
         typer.Exit: A picture failed; the exception carries the exit code.
@@ -89,7 +91,7 @@ def report_outcomes(
             parts += f"; {passed_over} other file{'s' if passed_over > 1 else ''} passed over"
         pictures = f"{len(jobs)} picture{'s' if len(jobs) > 1 else ''}"
         print_line(f"{pictures}: {parts}  {time.perf_counter() - begin:.1f} s")
-    end_command(counts["failed"], of=len(jobs))
+    end_command(counts["failed"], of=len(jobs) + clips_done)
 
 
 def end_command(failed: int, *, of: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from widesr.cli import options
+from widesr.cli import values
 from widesr.cli.terminal import onto_stdout
 from widesr.errors import ImageReadError, UsageError, WidesrError
 from widesr.system.folders import is_folder
@@ -25,7 +25,7 @@ class Piped:
     """The files that a command works on in place of those that the user named."""
 
     inputs: list[Path]
-    output: options.Output | None
+    output: values.Output | None
     into_pipe: bool = False
     """True if the picture goes to stdout, so that nothing else may go there."""
     stands_for: tuple[str, str] = ("", "")
@@ -39,7 +39,7 @@ class Piped:
 
 @contextmanager
 def piped(
-    inputs: Sequence[Path], output: options.Output | None, *, as_json: bool
+    inputs: Sequence[Path], output: values.Output | None, *, as_json: bool
 ) -> Iterator[Piped]:
     """Put stdin into a file, and the result onto stdout once all has gone well.
 
@@ -63,7 +63,7 @@ def piped(
             source = _received(Path(name))
         yield Piped(
             inputs=[source],
-            output=options.Output(made, is_folder=True) if into_pipe else output,
+            output=values.Output(made, is_folder=True) if into_pipe else output,
             into_pipe=into_pipe,
             stands_for=(str(source), "standard input") if from_pipe else ("", ""),
         )

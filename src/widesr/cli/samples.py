@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def sample_pictures(
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
-    output: Annotated[options.Output | None, options.OutputOption] = None,
+    output: Annotated[values.Output | None, options.OutputOption] = None,
     scale: Annotated[
         Literal[2, 3, 4, 8],
         typer.Option("-s", "--scale", help="Output pixels per input pixel, as the model has it."),
@@ -84,7 +84,7 @@ def sample_pictures(
         target=Target(scale=scale),
         model=model,
         engine=engine,
-        format=None if format == "auto" else format,
+        format=format,
         quality=quality,
         lossless=lossless,
         icc=icc,

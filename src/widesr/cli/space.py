@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from widesr.cli import options
 from widesr.cli.terminal import progress, table
 from widesr.errors import UsageError
 
 if TYPE_CHECKING:
     from widesr.engine import EngineOptions
     from widesr.evaluation.space import SamplesReport, SamplesScore
+
+
+SR_SPACE = "sr-space"
+"""The protocol of NTIRE's challenge, which judges several samples of a picture together."""
 
 
 def judge_samples(
@@ -21,23 +26,22 @@ def judge_samples(
     scale: int,
     samples: int,
     lpips_weights: Path | None,
+    max_pixels: int | None,
     quiet: bool,
-    max_pixels: int | None = None,
 ) -> "tuple[SamplesReport, list[str]]":
     """Judge the samples in `sr_dir`, or those of a model; return the report and its lines.
 
     Raises:
-        UsageError: The protocol is not `sr-space` alone, or no samples are given and the model
+        UsageError: The protocol is not `SR_SPACE` alone, or no samples are given and the model
             makes none.
         WidesrError: The errors of `evaluate_samples`.
     """
     from widesr.evaluation.scoring import list_pictures
     from widesr.evaluation.space import evaluate_samples
-    from widesr.pictures.picture import MAX_PIXELS
     from widesr.upscaling.sampling import load_sampler
 
-    if protocol != ["sr-space"]:
-        raise UsageError("samples are judged by --protocol sr-space alone; leave out the others")
+    if protocol != [SR_SPACE]:
+        raise UsageError(f"samples are judged by --protocol {SR_SPACE} alone; leave out the others")
     made = sr_dir or load_sampler(model, scale=scale, options=engine)
     done = 0
     with progress(len(list_pictures(hr_dir)), quiet=quiet) as show:
@@ -53,8 +57,8 @@ def judge_samples(
             scale=scale,
             samples=samples,
             lpips_weights=lpips_weights,
-            max_pixels=max_pixels or MAX_PIXELS,
             on_picture=count_up,
+            **options.limits(max_pixels=max_pixels),
         )
     return report, _as_lines(report)
 

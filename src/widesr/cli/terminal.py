@@ -211,7 +211,7 @@ class Command(_PlainTypes, TyperCommand):
         for param in self.params:
             kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
             value = given.get(str(param.name))
-            if value == "" if kind is Path else kind == list[Path] and "" in (value or ()):
+            if (kind is Path and value == "") or (kind == list[Path] and value and "" in value):
                 raise UsageError(f"{param.name} is empty; expected the name of a file or folder")
         return super().parse_args(ctx, args)
 

@@ -1,6 +1,5 @@
 """Makes pictures larger, as `widesr upscale`."""
 
-from functools import partial
 from os.path import lexists
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from widesr.cli.outcomes import end_command, report_outcomes
 from widesr.cli.pipes import piped
 from widesr.cli.terminal import print_advice, print_line, print_note
 from widesr.cli.video import (
+    WORTH_TELLING,
     ClipOptions,
     CodecName,
     Crf,
@@ -25,14 +25,11 @@ from widesr.cli.video import (
 if TYPE_CHECKING:
     from widesr.batch.estimates import Forecast
 
-_WORTH_TELLING = 20
-"""Seconds; the forecast of a run is printed if it takes at least this long."""
-
 
 def upscale_pictures(
     inputs: options.Inputs = None,
     input_option: options.InputOption = None,
-    output: Annotated[options.Output | None, options.OutputOption] = None,
+    output: Annotated[values.Output | None, options.OutputOption] = None,
     scale: sizes.Scale = None,
     width: sizes.Width = None,
     height: sizes.Height = None,
@@ -104,13 +101,14 @@ def upscale_pictures(
             device=device,
             **options.limits(max_memory=max_memory),
         ),
-        format=None if format == "auto" else format,
+        format=format,
         quality=quality,
         lossless=lossless,
         icc=icc,
         metadata=metadata,
         **options.limits(max_pixels=max_pixels),
     )
+    existing = options.existing(overwrite=overwrite, skip=skip_existing)
     given = options.gather_inputs(inputs, input_option)
     clips, given = find_clips(
         given,
@@ -133,7 +131,7 @@ def upscale_pictures(
                 deinterlace=deinterlace,
                 damaged=damaged,
                 fps=fps,
-                existing=options.existing(overwrite=overwrite, skip=skip_existing),
+                existing=existing,
                 max_pixels=options.limits(max_pixels=max_pixels),
             ),
             settings.engine if max_memory else settings.engine.but(max_memory=MAX_MEMORY),
@@ -162,18 +160,16 @@ def upscale_pictures(
             print_advice(recommend(to_do, model=model))
         if not quiet and model not in (BICUBIC, NEAREST) and "auto" in (backend, precision):
             print_note(advice())
-        outcomes = partial(
-            upscale_many,
-            jobs,
-            settings=settings,
-            upscaler=upscaler,
-            existing=options.existing(overwrite=overwrite, skip=skip_existing),
-            resume=resume,
-        )
         has_folder = any(job.root for job in jobs)
         report_outcomes(
-            lambda on_progress, on_outcome: outcomes(
-                on_progress=on_progress, on_outcome=on_outcome
+            lambda on_progress, on_outcome: upscale_many(
+                jobs,
+                settings=settings,
+                upscaler=upscaler,
+                existing=existing,
+                resume=resume,
+                on_progress=on_progress,
+                on_outcome=on_outcome,
             ),
             jobs=jobs,
             by=upscaler.model,
@@ -187,14 +183,15 @@ def upscale_pictures(
                 for each in given
                 if is_folder(each)
             ),
+            clips_done=len(clips) - clips_failed,
         )
-    end_command(clips_failed, of=len(clips) + 1)
+    end_command(clips_failed, of=len(clips) + len(jobs))
 
 
 def _tell(to_come: "Forecast | None") -> None:
     from widesr.system.text import readable_size
 
-    if to_come is None or to_come.seconds < _WORTH_TELLING:
+    if to_come is None or to_come.seconds < WORTH_TELLING:
         return
     minutes = to_come.seconds / 60
     time = f"{max(minutes, 1):.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

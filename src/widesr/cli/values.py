@@ -72,6 +72,11 @@ def output(text: str | Output) -> Output:
     return Output(Path(text), is_folder=text.endswith(("/", os.sep)))
 
 
+def picture_format(text: str) -> str | None:
+    """Read `-f`; "auto", a word of other tools, stands for the format of the input (None)."""
+    return None if text == "auto" else text
+
+
 def scale(text: str | float) -> float:
     """Read `-s` of upscale: a number above 0, at most `MAX_SCALE`."""
     expected = f"expected a number above 0 and at most {MAX_SCALE}, such as 2 or 1.5"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from widesr.video.frames import FrameUpscaler
     from widesr.video.upscale import VideoResult, Work
 
-_WORTH_TELLING = 20
-"""Seconds; the forecast of a clip is printed if it takes at least this long."""
+WORTH_TELLING = 20
+"""Seconds; the forecast of a run is printed if it takes at least this long."""
+
+AnyCodec = Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
 
 CodecName = Annotated[
-    Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"],
+    AnyCodec,
     typer.Option(
         "--codec", help="The codec of clips; auto takes HEVC for HEVC, VP9 in WebM, or H.264."
     ),
@@ -61,7 +63,7 @@ class ClipOptions:
     """The user's options for clips."""
 
     target: "Target"
-    codec: Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1", "prores"]
+    codec: AnyCodec
     crf: int | None
     lossless: bool
     deinterlace: bool
@@ -90,17 +92,13 @@ def find_clips(
 
     pairs: list[tuple[Path, Path]] = []
     rest: list[Path] = []
-    names_file = (
-        output is not None
-        and bool(output.path.suffix)
-        and not (output.is_folder or is_folder(output.path))
-    )
+    file = output.path if output and output.path.suffix and not output.is_folder else None
+    if file and is_folder(file):
+        file = None
     for each in inputs:
-        if is_folder(each):
-            is_clip_out = output is not None and output.path.suffix.lower() in CLIP_SUFFIXES
-            if output is not None and is_clip_out and not is_folder(output.path):
-                pairs.append((each, output.path))  # its pictures are the frames
-                continue
+        if is_folder(each) and file and file.suffix.lower() in CLIP_SUFFIXES:
+            pairs.append((each, file))  # its pictures are the frames
+        elif is_folder(each):
             root = output.path if output else folder_beside(each, name_end)
             found, has_others = _clips_in(each, root, suffix or "", format, recursive=recursive)
             pairs += found
@@ -108,20 +106,20 @@ def find_clips(
                 rest.append(each)
         elif each.suffix.lower() not in CLIP_SUFFIXES:
             rest.append(each)
-        elif output is None:
+        elif file:
+            pairs.append((each, file))
+        elif output:
+            pairs.append((each, _named(each, output.path, suffix or "", format)))
+        else:
             end = name_end if suffix is None else suffix
             pairs.append((each, _named(each, each.parent, end, format)))
-        elif names_file:
-            pairs.append((each, output.path))
-        else:
-            pairs.append((each, _named(each, output.path, suffix or "", format)))
     pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
-    targets = Counter(target for _, target in pairs)
-    for target, count in targets.items():
-        if count > 1 and names_file:
-            raise UsageError(f"{count} clips would be written to {target}; give a folder")
-    if pairs and rest and output and names_file:
-        raise UsageError(f"{len(inputs)} inputs cannot go into the one file {output.path}")
+    if file:
+        for target, count in Counter(target for _, target in pairs).items():
+            if count > 1:
+                raise UsageError(f"{count} clips would be written to {target}; give a folder")
+        if pairs and rest:
+            raise UsageError(f"{len(inputs)} inputs cannot go into the one file {file}")
     return pairs, rest
 
 
@@ -196,9 +194,9 @@ def upscale_clips(
         return len(pairs)
     failed = done = 0
     begin = time.perf_counter()
-    sources: dict[Path, list[Path]] = {}
+    sources: defaultdict[Path, list[Path]] = defaultdict(list)
     for source, target in pairs:
-        sources.setdefault(target, []).append(source)
+        sources[target].append(source)
     for source, target in pairs:
         try:
             _check_alone(source, target, sources[target])
@@ -279,8 +277,7 @@ def _one(
     )
     if not quiet:
         _tell_forecast(work)
-    if not target.parent.exists():
-        make_folder(target.parent)
+    make_folder(target.parent)
     start, reached, before = time.perf_counter(), 0, 0
     with progress(work.clip.frames or 1, quiet=quiet) as show:
 
@@ -291,7 +288,9 @@ def _one(
             show(done * (work.clip.frames or 1) / total, f"{done}/{total} frames  {fps:.3g} fps")
 
         try:
-            return upscale_clip(work, overwrite=asked.existing == "overwrite", progress=frame_done)
+            return upscale_clip(
+                work, overwrite=asked.existing == "overwrite", on_progress=frame_done
+            )
         except (KeyboardInterrupt, SystemExit):
             if not quiet:
                 print_line(
@@ -307,7 +306,7 @@ def _tell_forecast(work: "Work") -> None:
     from widesr.video.estimate import forecast
 
     coming = forecast(work)
-    if coming.seconds >= _WORTH_TELLING:
+    if coming.seconds >= WORTH_TELLING:
         print_line(
             f"widesr: {work.clip.path}: {coming.frames} frames, about {clock(coming.seconds)}, "
             f"about {readable_size(coming.bytes)} on the disk",

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from widesr.engine import EngineOptions, EngineSettings, model_name
 from widesr.errors import ShapeError, UsageError
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.progress import ignore
 from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.conversion import check_pixels
 from widesr.upscaling.target import Target
@@ -37,7 +38,7 @@ def upscale_video(
     overwrite: bool = False,
     fps: float | None = None,
     max_pixels: int = MAX_PIXELS,
-    on_progress: Progress = lambda _done, _all: None,
+    on_progress: Progress = ignore,
     **settings: Unpack[EngineSettings],
 ) -> VideoResult:
     """Upscale a clip: every frame keeps its time, and all other streams are copied.
@@ -117,7 +118,7 @@ def upscale_video(
         fps=fps,
         run_with=run_with,
     )
-    return upscale_clip(work, overwrite=overwrite, progress=on_progress)
+    return upscale_clip(work, overwrite=overwrite, on_progress=on_progress)
 
 
 def upscale_frames(

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from widesr.errors import ImageTooLargeError, VideoFormatError, VideoReadError
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.arguments import whole_number
-from widesr.system.folders import CLIP_SUFFIXES
 from widesr.video.colour import Colour, Layout, Mastering
 from widesr.video.library import load_av, reason
 from widesr.video.planes import HAS_ALPHA, layout_of
@@ -33,7 +32,8 @@ _CLOCKS = ("mpegts", "mpeg")
 """Containers with the clock of a broadcast or a disc, which may begin at any time."""
 _LATE = 60
 """Seconds; a film that begins later than this on such a clock is shifted to the output's start."""
-_FIELDS = {2: "top field first", 3: "bottom field first", 4: "top field first", 5: "bottom first"}
+_INTERLACED = (2, 3, 4, 5)
+"""FFmpeg's codes for the order of fields; other codes mean whole frames, or that none is stated."""
 _SITING = re.compile(r"\b(top|bottom|center|topleft|bottomleft|left)\)")
 _logging = Lock()
 
@@ -77,11 +77,6 @@ class Clip:
     """True if the frames carry closed captions, as in American television; these are not kept."""
     incomplete: int
     """The number of bytes by which the file is shorter than it states."""
-
-
-def is_clip(path: Path) -> bool:
-    """Say whether a file name is that of a clip."""
-    return path.suffix.lower() in CLIP_SUFFIXES
 
 
 @contextmanager
@@ -177,7 +172,7 @@ def glance(path: Path, *, max_pixels: int = MAX_PIXELS) -> Glance:
             frames=frames,
             codec=context.codec.canonical_name,
             bits=bits,
-            interlaced=context.field_order in _FIELDS,
+            interlaced=context.field_order in _INTERLACED,
         )
 
 
@@ -257,7 +252,8 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
             duration=stream.duration,
             seconds=_seconds(container, stream),
             clock=_clock(container),
-            interlaced=context.field_order in _FIELDS or any(f.interlaced_frame for f in frames),
+            interlaced=context.field_order in _INTERLACED
+            or any(each.interlaced_frame for each in frames),
             has_captions=any(_side_data(each, "A53_CC", "u1") is not None for each in frames),
             is_hdr10_plus=_side_data(first, "DYNAMIC_HDR_PLUS", "u1") is not None,
             incomplete=incomplete,
@@ -320,11 +316,9 @@ def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa
         if len(frames) >= _LOOKED_AT:
             break
     if not frames:
-        why = (
-            f"no frame of its video can be decoded ({reason(failed)})"
-            if failed
-            else ("its video holds no frames")
-        )
+        why = "its video holds no frames"
+        if failed:
+            why = f"no frame of its video can be decoded ({reason(failed)})"
         raise VideoReadError(f"{path}: {why}")
     return frames
 
@@ -365,16 +359,13 @@ def _display_matrix(frame: Any) -> tuple[int, ...] | None:  # noqa: ANN401 (av's
 def _mastering(frame: Any) -> Mastering | None:  # noqa: ANN401 (av's)
     display = _side_data(frame, "MASTERING_DISPLAY_METADATA", "<i4")
     light = _side_data(frame, "CONTENT_LIGHT_LEVEL", "<u4")
+    stated = levels = None
     if display is not None and display[20:22].all():  # primaries, luminance are stated
         over, under = display[:20:2], display[1:20:2]
         stated = tuple(float(value) for value in over / under)
-    else:
-        stated = None
-    if light is None and stated is None:
-        return None
-    return Mastering(
-        display=stated, light=None if light is None else (int(light[0]), int(light[1]))
-    )
+    if light is not None:
+        levels = int(light[0]), int(light[1])
+    return Mastering(display=stated, light=levels) if stated or levels else None
 
 
 def _rate(stream: Any) -> Fraction:  # noqa: ANN401 (av's)

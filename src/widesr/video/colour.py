@@ -381,12 +381,9 @@ def _filtered(
 
 
 def _across(values: NDArray[np.float32], factor: int, offset: float) -> NDArray[np.float32]:
+    """Filter along rows, and give one result for every `factor` columns."""
     before, taps = _taps(factor, offset)
     n = -(-values.shape[1] // factor)
     after = (n - 1) * factor + len(taps) - before - values.shape[1]
     padded = np.pad(values, ((0, 0), (before, max(after, 0))), mode="edge")
-    last = (n - 1) * factor + 1
-    result: NDArray[np.float32] = padded[:, :last:factor] * taps[0]
-    for tap in range(1, len(taps)):
-        result += padded[:, tap : tap + last : factor] * taps[tap]
-    return result
+    return _filtered(padded.T, taps, factor, n).T

@@ -124,30 +124,24 @@ class Decoder:
         raw = self._decoded(container, stream)
         if self.deinterlace:
             raw = _deinterlaced(raw, clip)
-        waiting: list[tuple[int, int]] = []  # damaged frames before the first good one
-        n = 0
-        for pts, duration, frame in raw:
-            n += 1
+        waiting: list[tuple[int, int, int]] = []  # several if the first frames are damaged
+        for n, (pts, duration, frame) in enumerate(raw, start=1):
             if frame is None:
                 self.damage.add(float(pts * clip.time_base))
-                if self.damaged == "refuse":
-                    continue  # go on, to count the others
-                if last is None:
-                    waiting.append((pts, duration))
-                elif n > skip:
-                    yield Frame(pts=pts, duration=duration, pixels=last[0], beyond=last[1])
-                continue
             if self.damaged == "refuse" and self.damage.frames:
-                continue
-            self._check(frame, n)
-            if n <= skip and self.damaged == "refuse":
-                continue
-            last = converter.to_rgb(frame)
-            for early in waiting:
-                yield Frame(pts=early[0], duration=early[1], pixels=last[0], beyond=last[1])
-            waiting.clear()
-            if n > skip:
-                yield Frame(pts=pts, duration=duration, pixels=last[0], beyond=last[1])
+                continue  # go on, to count the others
+            if frame is not None:
+                self._check(frame, n)
+                if n <= skip and self.damaged == "refuse":
+                    continue  # no later frame needs its pixels
+                last = converter.to_rgb(frame)
+            waiting.append((n, pts, duration))
+            if last is not None:
+                pixels, beyond = last
+                for number, at, lasts in waiting:
+                    if number > skip:
+                        yield Frame(pts=at, duration=lasts, pixels=pixels, beyond=beyond)
+                waiting.clear()
         if self.damage.frames and self.damaged == "refuse":
             raise self._refused()
         if last is None and not skip:

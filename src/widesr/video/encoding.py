@@ -1,6 +1,7 @@
 """Chooses how the output is encoded: codec, container, pixel format, quality."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -293,38 +294,35 @@ def default_codec(codec: str, container: str, *, is_hdr: bool) -> Codec:
 
 def _pixel_format(clip: Clip, codec: Codec, *, lossless: bool) -> tuple[Layout, str]:
     """Choose the encoder's pixel format that loses least, and of equals the nearest one."""
-    av = load_av()
     wanted = clip.layout
     if codec == "h264" and wanted.kind == "rgb" and wanted.bits == 8 and lossless:
         return wanted, "rgb24"  # by libx264rgb
     if codec == "ffv1" and wanted.name == "gbrp":
         return wanted, "bgr0"
-    formats = av.Codec(CODECS[codec].encoder, "w").video_formats or []
-    best: tuple[tuple[float, ...], Layout, str] | None = None
-    for each in formats:
-        if each.name.startswith("yuvj"):
-            continue
-        try:
+    layout = min(_layouts(codec), key=lambda each: _losses(each, wanted))
+    return layout, layout.name
+
+
+def _layouts(codec: str) -> Iterator[Layout]:
+    """Give the planes of each planar format that an encoder takes."""
+    for each in load_av().Codec(CODECS[codec].encoder, "w").video_formats or []:
+        with suppress(VideoFormatError):  # a format that frames are not converted to
             layout = layout_of(each, found=codec)
-        except VideoFormatError:
-            continue
-        if each.name != layout.name:
-            continue
-        cost = (
-            layout.bits < wanted.bits,
-            layout.kind == "gray" and wanted.kind != "gray",
-            layout.kind != wanted.kind
-            and (wanted.kind != "rgb" or layout.across * layout.down > 1),
-            max(layout.across / wanted.across, 1) * max(layout.down / wanted.down, 1),
-            abs(layout.bits - wanted.bits),
-            layout.kind != wanted.kind,
-            abs(layout.across - wanted.across) + abs(layout.down - wanted.down),
-        )
-        if best is None or cost < best[0]:
-            best = cost, layout, each.name
-    assert best is not None
-    (_, layout, name) = best
-    return layout, name
+            if each.name == layout.name:
+                yield layout
+
+
+def _losses(layout: Layout, wanted: Layout) -> tuple[float, ...]:
+    """Say what is lost if frames have a layout instead of the one that is wanted, worst first."""
+    return (
+        layout.bits < wanted.bits,
+        layout.kind == "gray" and wanted.kind != "gray",
+        layout.kind != wanted.kind and (wanted.kind != "rgb" or layout.across * layout.down > 1),
+        max(layout.across / wanted.across, 1) * max(layout.down / wanted.down, 1),
+        abs(layout.bits - wanted.bits),
+        layout.kind != wanted.kind,
+        abs(layout.across - wanted.across) + abs(layout.down - wanted.down),
+    )
 
 
 def _colour(clip: Clip, layout: Layout, codec: Codec) -> Colour:

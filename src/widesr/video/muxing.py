@@ -308,8 +308,14 @@ class Output:
         self._part.expect(self._number, data)
         self._number += 1
         self._container.mux_one(made)
-        kept = packet.pts, packet.dts, packet.duration, int(packet.is_key)
-        return Kept(*kept, len(data), zlib.crc32(data))
+        return Kept(
+            pts=packet.pts,
+            dts=packet.dts,
+            duration=packet.duration,
+            is_key=int(packet.is_key),
+            size=len(data),
+            crc=zlib.crc32(data),
+        )
 
     def add_again(self, packet: Packet) -> None:
         """Write a packet that was read back."""

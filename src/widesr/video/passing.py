@@ -1,9 +1,10 @@
-"""Pass decoded frames through an upscaler, scene by scene and segment by segment.
+"""Passes decoded frames through an upscaler, scene by scene and segment by segment.
 
 An upscaler with a state starts afresh some frames before each segment, and these are made twice. A
 run that resumes at a segment therefore makes the same frames, and no state is kept on the disk.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -101,16 +102,15 @@ class _Window:
 
 def _upscaled(marked: Iterator[_Marked], upscaler: FrameUpscaler, wanted: range) -> Iterator[Frame]:
     for scene in scenes((each, each.begins) for each in marked):
-        waiting: list[tuple[int, Frame]] = []
-
-        def pixels(
-            scene: Iterator[_Marked] = scene, waiting: list[tuple[int, Frame]] = waiting
-        ) -> Iterator[Plane]:
-            for number, frame, _ in scene:
-                waiting.append((number, replace(frame, pixels=frame.pixels[:0])))
-                yield frame.pixels
-
-        for sr in upscaler.upscale_scene(pixels()):
-            number, frame = waiting.pop(0)
+        waiting: deque[tuple[int, Frame]] = deque()
+        for sr in upscaler.upscale_scene(_pixels(scene, waiting)):
+            number, frame = waiting.popleft()
             if number in wanted:
                 yield replace(frame, pixels=sr)
+
+
+def _pixels(scene: Iterator[_Marked], waiting: deque[tuple[int, Frame]]) -> Iterator[Plane]:
+    """Give the pixels of frames, and put the frames without their pixels among those that wait."""
+    for number, frame, _ in scene:
+        waiting.append((number, replace(frame, pixels=frame.pixels[:0])))
+        yield frame.pixels

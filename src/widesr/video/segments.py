@@ -165,8 +165,7 @@ def stream_header(encoding: Encoding) -> bytes:
             for plane in frame.planes:
                 plane.update(bytes(plane.buffer_size))
             frame.pts, frame.time_base = 0, encoding.time_base
-            packets: list[Any] = stream.encode(frame) + stream.encode(None)
-            (packet,) = packets
+            (packet,) = stream.encode(frame) + stream.encode(None)
             packet.pts = packet.dts = 0  # x265 leaves the dts of a single frame to chance
             container.mux(packet)
     return buffer.getvalue()

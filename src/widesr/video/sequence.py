@@ -149,14 +149,14 @@ def write_pictures(
     upscaler: FrameUpscaler,
     segment: int,
     overwrite: bool = False,
-) -> int:
+) -> tuple[int, int]:
     """Upscale a clip into pictures, each written whole or not at all, and list their times.
 
     Pictures that exist already are skipped if all before them exist too, so that a stopped run can
     go on. `timestamps.txt` beside them has the times in milliseconds, in mkvtoolnix' second format.
 
     Returns:
-        The number of frames.
+        The number of frames, and how many of their pictures an earlier run had made.
 
     Raises:
         UsageError: The pattern is not valid.
@@ -183,12 +183,11 @@ def write_pictures(
         )
         with closing(upscaled):
             for number, frame in enumerate(upscaled, start=made + 1):
-                pixels = np.ascontiguousarray(upright(frame.pixels, clip.matrix))
-                picture = Picture(pixels=pixels)
-                write_picture(_name(pattern, number), picture, overwrite=overwrite)
+                pixels = np.ascontiguousarray(_upright(frame.pixels, clip.matrix))
+                write_picture(_name(pattern, number), Picture(pixels=pixels), overwrite=overwrite)
     text = "\n".join(["# timestamp format v2", *times, ""])
     pattern.with_name("timestamps.txt").write_text(text)
-    return len(times)
+    return len(times), min(made, len(times))
 
 
 def is_on_its_side(matrix: Sequence[int] | None) -> bool:
@@ -196,7 +195,7 @@ def is_on_its_side(matrix: Sequence[int] | None) -> bool:
     return matrix is not None and not matrix[0] and not matrix[4]
 
 
-def upright(pixels: Plane, matrix: Sequence[int] | None) -> Plane:
+def _upright(pixels: Plane, matrix: Sequence[int] | None) -> Plane:
     """Turn a frame (H, W, C) for display, as its clip's matrix says; pictures have no matrix.
 
     Args:
@@ -212,7 +211,5 @@ def upright(pixels: Plane, matrix: Sequence[int] | None) -> Plane:
 
 
 def _name(pattern: Path, number: int) -> Path:
-    def digits(found: re.Match[str]) -> str:
-        return f"{number:0{found[1] or 0}d}"
-
-    return pattern.with_name(_NUMBER.sub(digits, pattern.name))
+    name = _NUMBER.sub(lambda found: f"{number:0{found[1] or 0}d}", pattern.name)
+    return pattern.with_name(name)

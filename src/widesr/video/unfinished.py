@@ -89,7 +89,7 @@ class Unfinished:
     @property
     def times(self) -> list[int]:
         """The display times of the frames that are kept."""
-        return [packet[0] for packet in self._packets]
+        return [kept.pts for kept in self._packets]
 
     @property
     def first_dts(self) -> int | None:
@@ -103,17 +103,16 @@ class Unfinished:
             ImageWriteError: The packets are damaged or no longer there.
         """
         for number, kept in enumerate(self._packets):
-            pts, dts, duration, is_key, size, crc = kept
             data = self._held.get(number)
             if data is None:
                 at = self._placed.get(number, 0)
-                data = FileBytes(self._fd)[at : at + size]
-            if zlib.crc32(data) != crc:
+                data = FileBytes(self._fd)[at : at + kept.size]
+            if zlib.crc32(data) != kept.crc:
                 raise ImageWriteError(
                     f"{self.out}: what an earlier run left of it in {self.folder} is damaged; "
                     "remove that folder to begin anew"
                 )
-            yield Packet(data, pts, dts, duration, bool(is_key))
+            yield Packet(data, kept.pts, kept.dts, kept.duration, bool(kept.is_key))
 
     def commit(self, packets: Sequence[Kept]) -> None:
         """Keep a segment: all of it is on the disk when this returns.
@@ -136,14 +135,11 @@ class Unfinished:
         }
         self.part.found.clear()
         late = {number: at for number, at in found.items() if number < first}
-        self._held = held = dict(self.part.waiting)
+        self._held = dict(self.part.waiting)
+        texts = {number: base64.b64encode(data).decode() for number, data in self._held.items()}
         with whole_file(self.folder / "held", overwrite=True) as file:
-            texts = {number: base64.b64encode(data).decode() for number, data in held.items()}
             file.write(json.dumps({"held": texts, "placed": late}).encode())
-        line = {
-            "packets": packets,
-            "placed": found,
-        }
+        line = {"packets": packets, "placed": found}
         append_whole(self._journal, json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def finish(self, *, overwrite: bool) -> None:

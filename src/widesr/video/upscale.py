@@ -1,6 +1,5 @@
 """Upscales a clip: decodes, computes and encodes at once; writes the output whole or not at all."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -26,11 +25,12 @@ from widesr.errors import (
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.system.files import refuse_special
 from widesr.system.folders import is_folder
+from widesr.system.progress import ignore
 from widesr.system.threads import ahead
 from widesr.system.version import __version__
 from widesr.video.clip import Clip, check_progressive, read_clip
 from widesr.video.converting import Converter
-from widesr.video.decoding import Damaged, Decoder, Frame
+from widesr.video.decoding import Damage, Damaged, Decoder, Frame
 from widesr.video.encoding import CONTAINERS, Codec, Encoding, choose_encoding
 from widesr.video.frames import FrameUpscaler
 from widesr.video.library import load_av, reason
@@ -39,8 +39,6 @@ from widesr.video.passing import first_needed, upscale_marked
 from widesr.video.segments import Encoder, Packet, Timeline
 from widesr.video.sequence import Pictures, is_on_its_side, read_pictures, write_pictures
 from widesr.video.unfinished import Unfinished, fingerprint
-
-_logger = logging.getLogger(__name__)
 
 SEGMENT = 96
 """Frames per segment. After a kill, at most this many and those in flight are computed again."""
@@ -134,12 +132,11 @@ def plan_work(
                 options=["fps=24"],
             )
         decoder = read_pictures(path, fps=_rate(fps), lossless=lossless, max_pixels=max_pixels)
-        clip = decoder.clip
     else:
         clip = read_clip(path, max_pixels=max_pixels)
-    check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
-    if not is_folder(path):
+        check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
         decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
+    clip = decoder.clip
     size = upscaler.output_size(clip.height, clip.width)
     encoding = choose_encoding(clip, out, size=size, codec=codec, crf=crf, lossless=lossless)
     return Work(
@@ -185,7 +182,7 @@ def output_beside(path: Path, name_end: str) -> Path:
 
 
 def upscale_clip(
-    work: Work, *, overwrite: bool = False, progress: Progress = lambda _done, _all: None
+    work: Work, *, overwrite: bool = False, on_progress: Progress = ignore
 ) -> VideoResult:
     """Upscale a clip into a file that appears only once it is whole.
 
@@ -195,7 +192,7 @@ def upscale_clip(
     Args:
         work: The plan that `plan_work` made.
         overwrite: Replace an output that exists.
-        progress: Called after each frame.
+        on_progress: Called after each frame.
 
     Raises:
         WidesrError: The clip cannot be read to its end, or the output cannot be written. Only a
@@ -211,20 +208,17 @@ def upscale_clip(
         raise write_error(work.out, error) from error
     unfinished = Unfinished(work.out, made_by=work.made_by)
     try:
-        run = _Run(work, unfinished, progress)
+        run = _Run(work, unfinished, on_progress)
         run.all()
         try:
             unfinished.finish(overwrite=overwrite)
         except OSError as error:
             raise write_error(work.out, error) from error
-    except WidesrError as error:
-        if isinstance(error, ImageWriteError):
-            unfinished.close()
+    except BaseException as error:
+        if isinstance(error, WidesrError) and not isinstance(error, ImageWriteError):
+            unfinished.remove()  # the same work would fail again
         else:
-            unfinished.remove()
-        raise
-    except BaseException:
-        unfinished.close()
+            unfinished.close()
         raise
     encoding = work.encoding
     return VideoResult(
@@ -244,8 +238,8 @@ def upscale_clip(
 class _Run:
     """One run, from the frames that are kept to the end of the clip."""
 
-    def __init__(self, work: Work, unfinished: Unfinished, progress: Progress) -> None:
-        self._work, self._unfinished, self._progress = work, unfinished, progress
+    def __init__(self, work: Work, unfinished: Unfinished, on_progress: Progress) -> None:
+        self._work, self._unfinished, self._on_progress = work, unfinished, on_progress
         self.frames = self.resumed = unfinished.frames
         self.notices: list[str] = _notices(work)
         self._segment: list[Kept] = []
@@ -256,12 +250,10 @@ class _Run:
         Raises:
             WidesrError: See `upscale_clip`.
         """
-        av = load_av()
         work, unfinished = self._work, self._unfinished
-        decoder = work.decoder
         try:
             output = Output(
-                None if isinstance(decoder, Pictures) else work.clip,
+                None if isinstance(work.decoder, Pictures) else work.clip,
                 work.encoding,
                 unfinished.part,
                 damaged=work.damaged,
@@ -271,31 +263,23 @@ class _Run:
         try:
             for packet in unfinished.packets():
                 output.add_again(packet)
-            self._encode_all(decoder, output)
+            self._encode_all(output)
             output.finish()
-        except WidesrError:
+        except BaseException as error:
             output.abandon()
+            if isinstance(error, load_av().FFmpegError | OSError):
+                raise self._unwritten(error) from error
             raise
-        except (av.FFmpegError, OSError) as error:
-            output.abandon()
-            raise self._unwritten(error) from error
-        except BaseException:
-            output.abandon()
-            raise
-        self.notices += output.notices
-        if damage := str(decoder.damage):
-            stands = "; the last good one stands in" if decoder.damage.frames else ""
-            self.notices.append(f"{damage}{stands}")
+        self.notices += [*output.notices, *_found(work.decoder.damage)]
 
-    def _encode_all(self, decoder: Decoder | Pictures, output: Output) -> None:
+    def _encode_all(self, output: Output) -> None:
         work, encoding = self._work, self._work.encoding
         converter = Converter(encoding.colour, encoding.layout, height=work.clip.height)
         holds_beyond = encoding.layout == work.clip.layout
         timeline = Timeline(encoding.delay, past=self._unfinished.times)
         encoder: Encoder | None = None
         with ExitStack() as stack:
-            frames = self._upscaled(decoder, stack)
-            for number, frame in enumerate(frames, start=self.frames):
+            for number, frame in enumerate(self._upscaled(stack), start=self.frames):
                 if number % SEGMENT == 0 or encoder is None:
                     if encoder is not None:
                         self._end_segment(encoder, output)
@@ -309,7 +293,7 @@ class _Run:
                 for packet in encoder.encode(made, frame.pts, frame.duration):
                     self._segment.append(output.add(packet))
                 self.frames += 1
-                self._progress(self.frames, max(work.clip.frames, self.frames))
+                self._on_progress(self.frames, max(work.clip.frames, self.frames))
         if encoder is not None:
             self._end_segment(encoder, output, is_last=True)
         if not self.frames:
@@ -332,28 +316,26 @@ class _Run:
             last: The last packet.
             first_dts: The decoding time of the segment's first packet.
         """
-        stated, first = self._work.clip.duration, self._unfinished.first_dts
-        first = first_dts if first is None else first
+        stated, kept = self._work.clip.duration, self._unfinished.first_dts
+        first = first_dts if kept is None else kept
         left = 0 if stated is None else stated - (last.dts - first)
         return last._replace(duration=left) if left > 0 else last
 
-    def _upscaled(self, decoder: Decoder | Pictures, stack: ExitStack) -> Iterator[Frame]:
+    def _upscaled(self, stack: ExitStack) -> Iterator[Frame]:
         """Upscale the frames that are not kept yet, while others are decoded and encoded."""
         upscaler, kept = self._work.upscaler, self.resumed
         first = first_needed(kept, upscaler, segment=SEGMENT)
-        decoded = ahead(stack.enter_context(decoder.frames(skip=first)))
+        decoded = ahead(stack.enter_context(self._work.decoder.frames(skip=first)))
         stack.enter_context(closing(decoded))
         made = ahead(upscale_marked(decoded, upscaler, segment=SEGMENT, first=first, wanted=kept))
         stack.enter_context(closing(made))
         return made
 
     def _unwritten(self, error: Exception) -> ImageWriteError:
-        folder = self._unfinished.folder
-        kept = (
-            f"; what is made so far is kept in {folder}, give the same command again"
-            if (self.frames >= SEGMENT)
-            else ""
-        )
+        kept = ""
+        if self.frames >= SEGMENT:
+            folder = self._unfinished.folder
+            kept = f"; what is made so far is kept in {folder}, give the same command again"
         is_full = getattr(error, "errno", None) in (ENOSPC, EDQUOT)
         way_out = "make room there" if is_full else "name another file, or another container"
         return ImageWriteError(
@@ -369,8 +351,7 @@ def _notices(work: Work) -> list[str]:
     if isinstance(work.decoder, Pictures) and work.decoder.gap:
         before, after = work.decoder.gap
         notices.append(f"numbers are missing between {before.name} and {after.name}")
-    if guesses := clip.colour.guesses(clip.layout, clip.height):
-        notices.append(f"not stated, taken as {guesses}")
+    notices += _guessed(clip)
     size = work.upscaler.output_size(clip.height, clip.width)
     if size != (encoding.height, encoding.width):
         notices.append(
@@ -388,6 +369,16 @@ def _notices(work: Work) -> list[str]:
     if encoding.layout.bits != clip.layout.bits:
         notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
     return notices
+
+
+def _guessed(clip: Clip) -> list[str]:
+    guesses = clip.colour.guesses(clip.layout, clip.height)
+    return [f"not stated, taken as {guesses}"] if guesses else []
+
+
+def _found(damage: Damage) -> list[str]:
+    stands = "; the last good one stands in" if damage.frames else ""
+    return [f"{damage}{stands}"] if str(damage) else []
 
 
 def upscale_into_pictures(
@@ -422,10 +413,9 @@ def upscale_into_pictures(
             f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
         )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
-    frames = write_pictures(
+    frames, resumed = write_pictures(
         decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
     )
-    guesses = clip.colour.guesses(clip.layout, clip.height)
     size = upscaler.output_size(clip.height, clip.width)
     return VideoResult(
         source=path,
@@ -433,9 +423,9 @@ def upscale_into_pictures(
         input_size=(clip.height, clip.width),
         output_size=size[::-1] if is_on_its_side(clip.matrix) else size,
         frames=frames,
-        resumed=0,
+        resumed=resumed,
         codec=pattern.suffix.removeprefix("."),
         model=upscaler.model,
-        notices=(f"not stated, taken as {guesses}",) if guesses else (),
+        notices=(*_guessed(clip), *_found(decoder.damage)),
         seconds=time.perf_counter() - start,
     )

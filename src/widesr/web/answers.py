@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from widesr.web.problems import Problem, ProblemError, raised
+from widesr.web.problems import Problem, ProblemError
 from widesr.web.service import Service
 from widesr.web.store import Job
 from widesr.web.views import View
@@ -41,11 +41,12 @@ def result_response(service: Service, job: Job, request: Request) -> Response:
         ProblemError: The job is not done, failed or was stopped, or its result is gone.
     """
     if job.problem is not None:
-        raise raised(Problem.model_validate_json(job.problem))
+        kept = Problem.model_validate_json(job.problem)
+        raise ProblemError(kept.code, kept.detail, status=kept.status, options=kept.options)
     if job.state != "done" or job.result is None:
-        wait = {"Retry-After": str(max(int(service.workers.view(job).seconds_left or 1), 1))}
+        wait = {"Retry-After": service.workers.view(job).retry_after}
         raise ProblemError("not-done", f"the job is {job.state}", status=409, headers=wait)
-    path = service.workers.results / job.result
+    path = service.settings.results / job.result
     etag = f'"{job.result_sha256}"'
     name = (
         f"{job.name.rpartition('.')[0] or job.name}_{job.out_width}x{job.out_height}{path.suffix}"

@@ -5,7 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,16 @@ class ClientGoneError(Exception):
     """Raised when the client has disconnected, so that nobody waits for an answer."""
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Received:
     """The facts about a picture that was received into a file."""
 
-    n_bytes: int = 0
-    sha256: str = ""
-    name: str | None = None
+    n_bytes: int
+    sha256: str
+    name: str | None
     """The file's name in the form; None if the body is the picture itself."""
-    form: dict[str, str] = field(default_factory=dict)
+    form: dict[str, str]
+    """The fields of the form; empty if there is none."""
 
 
 def check_media_type(content_type: str, content_encoding: str) -> None:
@@ -141,10 +142,10 @@ async def receive_picture(
         ProblemError: The form cannot be read, holds no picture, or holds several.
     """
     kind, options = parse_options_header(content_type)
-    received, hashed, looked = Received(), hashlib.sha256(), False
+    form: _Form | None = None
+    looked = False
     with path.open("xb") as file:
-        sink = _Sink(file, hashed.update)
-        form = None
+        sink = _Sink(file)
         if kind == b"multipart/form-data":
             boundary = options.get(b"boundary", b"")
             if not 1 <= len(boundary) <= 200:
@@ -159,19 +160,20 @@ async def receive_picture(
                 looked = True
                 file.flush()
                 await begun()
-    if form is not None:
-        received.form, received.name = form.ended()
-    received.n_bytes, received.sha256 = sink.n_bytes, hashed.hexdigest()
-    return received
+    fields, name = form.ended() if form is not None else ({}, None)
+    sha256 = sink.digest.hexdigest()
+    return Received(n_bytes=sink.n_bytes, sha256=sha256, name=name, form=fields)
 
 
 class _Sink:
-    def __init__(self, file: BufferedWriter, hashed: Callable[[bytes], None]) -> None:
-        self._file, self._hashed, self.n_bytes = file, hashed, 0
+    """Writes the picture to its file, and counts and hashes its bytes."""
+
+    def __init__(self, file: BufferedWriter) -> None:
+        self._file, self.n_bytes, self.digest = file, 0, hashlib.sha256()
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
-        self._hashed(data)
+        self.digest.update(data)
         self.n_bytes += len(data)
 
 

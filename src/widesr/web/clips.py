@@ -76,7 +76,7 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
     from widesr.video.clip import check_progressive, glance
     from widesr.video.encoding import check_codec
 
-    if wishes.format not in (None, *CLIP_FORMATS):
+    if wishes.format is not None and wishes.format not in CLIP_FORMATS:
         raise VideoFormatError(
             f"{source}: a clip is no {wishes.format.upper()}; expected one of "
             f"{', '.join(CLIP_FORMATS)}",
@@ -173,5 +173,5 @@ def upscale_clip_file(
             raise ImageTooLargeError(found=found, pixels=done * pixels, max_pixels=most)
         watch(done, frames)
 
-    result = upscale_clip(work, overwrite=True, progress=on_frame)
+    result = upscale_clip(work, overwrite=True, on_progress=on_frame)
     return Made.of(target, size=result.output_size, made_by=result.model, notices=result.notices)

@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -32,6 +32,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
+"""The methods that the metrics tell apart."""
 _OPEN = re.compile(r"/$|/static/|/healthz$|/readyz$|/openapi\.json$|/favicon\.ico$")
 """The paths that need no token: they say nothing about anyone's pictures."""
 _ROUTES = re.compile(
@@ -76,8 +78,7 @@ class Guard:
             )
         finally:
             self._under_way -= 1
-            seconds = time.monotonic() - began
-            self._tell(scope, answer, seconds)
+            self._tell(scope, answer, time.monotonic() - began)
 
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
@@ -116,9 +117,6 @@ class Guard:
                 "seconds": round(seconds, 4), "bytes": answer.n_bytes,
             },
         )  # fmt: skip
-
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
 
 def route_of(path: str) -> str:
@@ -167,7 +165,7 @@ class _Answer:
         extra["Content-Security-Policy"] = _CSP if is_page else _CSP_OF_DATA
         if path.startswith("/v1"):
             extra["Cache-Control"] = "no-store"
-        self._headers = _encoded(extra.items())
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         if self._is_replaced:  # the body of an answer that a problem has replaced
@@ -222,7 +220,3 @@ def problem_response(error: ProblemError) -> JSONResponse:
         headers=error.headers,
         media_type="application/problem+json",
     )
-
-
-def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in headers]

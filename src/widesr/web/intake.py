@@ -26,7 +26,7 @@ from widesr.web.clips import (
 )
 from widesr.web.memory import Shares, bytes_held
 from widesr.web.networks import Networks, check_model
-from widesr.web.problems import ProblemError, problem_of, raised
+from widesr.web.problems import ProblemError, refusal
 from widesr.web.settings import ServeSettings
 from widesr.web.wishes import NAMES, Wishes
 
@@ -244,7 +244,4 @@ def _head(path: Path) -> bytes:
 def _refused(
     error: WidesrError, path: Path, name: str, *, status: int | None = None
 ) -> ProblemError:
-    problem = problem_of(error, known=NAMES, folder=path.parent, name=name)
-    if status is not None:
-        problem = problem.model_copy(update={"status": status})
-    return raised(problem)
+    return refusal(error, known=NAMES, folder=path.parent, name=name, status=status)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -115,9 +114,14 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
-def problem_of(
-    error: WidesrError, *, known: frozenset[str], folder: Path | None = None, name: str = ""
-) -> Problem:
+def refusal(
+    error: WidesrError,
+    *,
+    known: frozenset[str],
+    folder: Path | None = None,
+    name: str = "",
+    status: int | None = None,
+) -> ProblemError:
     """Turn an error of the library into a problem for the client.
 
     Args:
@@ -125,14 +129,15 @@ def problem_of(
         known: The parameters of a request; the error's other options are the server's to set.
         folder: The server's own folder; paths in it are not revealed.
         name: The client's name for the picture, which replaces those paths.
+        status: The HTTP status, if it is not the usual one of the error's code.
     """
     detail = " ".join(error.message.split())
     if folder is not None:
         inside = rf"{re.escape(str(folder))}(/[\w.-]*[\w-])*"
         detail = re.sub(inside, lambda _: name, detail)
     options = [_parameter(each) for each in error.options if each.partition("=")[0] in known]
-    status = STATUS.get(error.code, 500)
-    return ProblemError(error.code, detail, status=status, options=options).problem
+    status = status or STATUS.get(error.code, 500)
+    return ProblemError(error.code, detail, status=status, options=options)
 
 
 def _parameter(option: str) -> str:
@@ -140,9 +145,3 @@ def _parameter(option: str) -> str:
     name, _, value = option.partition("=")
     value = value.lower() if value in ("True", "False") else value.strip("\"'")
     return f"{name}={value}" if value else name
-
-
-def raised(problem: Problem) -> ProblemError:
-    """Turn a problem into an exception."""
-    members: dict[str, Any] = problem.model_dump(include={"code", "detail", "status", "options"})
-    return ProblemError(**members)

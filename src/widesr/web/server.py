@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import tempfile
@@ -10,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
+from wsgiref.simple_server import WSGIServer
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,8 +20,6 @@ from widesr.web.app import create_app
 from widesr.web.logs import logging_as
 from widesr.web.service import Service
 from widesr.web.settings import ServeSettings
-
-_logger = logging.getLogger(__name__)
 
 _MOST_HEADERS = 2**15
 """The most bytes of a request's line and headers."""
@@ -115,10 +113,8 @@ def serve(settings: ServeSettings, *, ready: Callable[[str], None] = ignore) -> 
     listener = _listening(settings)
     with contextlib.closing(listener), logging_as(settings.log_format):
         service = Service(settings)
-        tempfile.tempdir = str(service.temporary)  # so that nothing is written elsewhere
-        metrics = None
-        if settings.metrics_port is not None:
-            metrics = _metrics(settings, service)
+        tempfile.tempdir = str(settings.temporary)  # so that nothing is written elsewhere
+        metrics = _metrics(settings, service)
         protocol = type("_PatientAs", (_Patient,), {"patience": settings.patience})
         config = uvicorn.Config(
             create_app(service),
@@ -143,8 +139,10 @@ def serve(settings: ServeSettings, *, ready: Callable[[str], None] = ignore) -> 
                 metrics.server_close()
 
 
-def _metrics(settings: ServeSettings, service: Service) -> Any:  # noqa: ANN401 - wsgiref's
-    assert settings.metrics_port is not None
+def _metrics(settings: ServeSettings, service: Service) -> WSGIServer | None:
+    """Serve the metrics, if there is a port for them."""
+    if settings.metrics_port is None:
+        return None
     try:
         return service.metrics.serve(host=settings.metrics_host, port=settings.metrics_port)
     except OSError as error:

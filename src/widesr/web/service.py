@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from widesr.errors import UsageError, WidesrError
 from widesr.web.hub import Hub
@@ -47,7 +46,7 @@ class Service:
             threads=settings.threads,
             pace=pace,
         )
-        _make_folders(settings.data)
+        _make_folders(settings)
         self.store = Store(settings.data / "jobs.sqlite")
         self.workers = Workers(
             settings,
@@ -69,11 +68,6 @@ class Service:
             reserved=lambda: self.workers.counts()[1],
             kept=self._kept_bytes,
         )
-
-    @property
-    def temporary(self) -> Path:
-        """The folder for the temporary files of decoders."""
-        return self.settings.data / "temporary"
 
     async def start(self) -> None:
         """Remove stray files, and begin to load the first network and to sweep old results."""
@@ -165,7 +159,7 @@ class Service:
         """Remove a job that has ended, with its files."""
         gone = self.store.forget(job.id)
         if gone is not None and gone.result:
-            (self.workers.results / gone.result).unlink(missing_ok=True)
+            (self.settings.results / gone.result).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         shortest = min(self.settings.keep, self.settings.stuck_after)
@@ -182,7 +176,8 @@ class Service:
         """Remove files that no job owns, left by requests that the end of a server cut off."""
         owned = self.store.files()
         jobs = {name.partition(".")[0] for name in owned}
-        for folder in (self.workers.pictures, self.workers.results, self.temporary):
+        settings = self.settings
+        for folder in (settings.pictures, settings.results, settings.temporary):
             for path in folder.iterdir():
                 if path.is_dir():  # a clip that is not finished: `.ID.mp4.widesr`
                     if path.name.removeprefix(".").partition(".")[0] not in jobs:
@@ -192,9 +187,10 @@ class Service:
                         path.unlink()
 
 
-def _make_folders(data: Path) -> None:
+def _make_folders(settings: ServeSettings) -> None:
+    data = settings.data
     try:
-        for folder in (data, *(data / name for name in ("pictures", "results", "temporary"))):
+        for folder in (data, settings.pictures, settings.results, settings.temporary):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(

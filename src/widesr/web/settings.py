@@ -143,6 +143,21 @@ class ServeSettings(BaseSettings):
         return self
 
     @property
+    def pictures(self) -> Path:
+        """The folder of the pictures and clips that were sent."""
+        return self.data / "pictures"
+
+    @property
+    def results(self) -> Path:
+        """The folder of the results."""
+        return self.data / "results"
+
+    @property
+    def temporary(self) -> Path:
+        """The folder for the temporary files of decoders."""
+        return self.data / "temporary"
+
+    @property
     def is_local(self) -> bool:
         """True if only programs on this machine reach the server."""
         try:

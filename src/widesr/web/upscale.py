@@ -24,7 +24,7 @@ from widesr.web.bodies import (
 )
 from widesr.web.intake import EARLY, Intake, look_early, take_in
 from widesr.web.networks import check_model
-from widesr.web.problems import ProblemError, problem_of, raised
+from widesr.web.problems import ProblemError, refusal
 from widesr.web.service import Service
 from widesr.web.store import Job
 from widesr.web.views import address, view_of
@@ -50,7 +50,7 @@ async def upscale(service: Service, request: Request) -> Response:
     asked = _asked(query, {})
     with service.arrival(length):
         id = secrets.token_urlsafe(16)  # noqa: A001 (its name everywhere)
-        path = service.workers.pictures / f"{id}.part"
+        path = settings.pictures / f"{id}.part"
         try:
             job = await _accepted(service, request, path, id, query, asked, content_type, key)
         except ClientGoneError:
@@ -155,6 +155,7 @@ def _job(
 
 
 def _same(job: Job, fingerprint: str) -> Job:
+    """Return the job of an `Idempotency-Key` that is sent again, if it is for the same request."""
     if job.fingerprint != fingerprint:
         raise ProblemError(
             "key-reused",
@@ -184,7 +185,7 @@ async def _answered(
     if wait > 0 and job.has_ended:
         return result_response(service, job, request)
     view = await asyncio.to_thread(service.workers.view, job)
-    headers = {"Location": address(job.id), "Retry-After": str(max(int(view.seconds_left or 1), 1))}
+    headers = {"Location": address(job.id), "Retry-After": view.retry_after}
     if prefer := _preferred(request):
         headers["Preference-Applied"] = prefer
     return job_response(view, status=202, headers=headers)
@@ -214,17 +215,19 @@ def _wait(service: Service, request: Request, asked: Asked, job: Job) -> float:
 
 
 def _preferences(request: Request) -> dict[str, str]:
+    """Read the header `Prefer`: the value of each preference by its name, "" if it has none."""
     said = ",".join(request.headers.getlist("prefer"))[:1000]
     parts = [part.strip().partition("=") for part in re.split("[,;]", said)]
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts if name}
 
 
 def _preferred(request: Request) -> str:
+    """Name the preferences that the answer goes by, for the header `Preference-Applied`."""
     prefer = _preferences(request)
-    applied = [name for name in ("respond-async",) if name in prefer]
-    if "wait" in prefer:
-        applied.append(f"wait={prefer['wait']}" if prefer["wait"].isdigit() else "")
-    return ", ".join(filter(None, applied))
+    applied = ["respond-async"] if "respond-async" in prefer else []
+    if prefer.get("wait", "").isdigit():
+        applied.append(f"wait={prefer['wait']}")
+    return ", ".join(applied)
 
 
 def _query(request: Request) -> dict[str, str]:
@@ -239,7 +242,7 @@ def _asked(query: dict[str, str], form: dict[str, str]) -> Asked:
         asked = read_asked(query, form)
         check_model(asked.model)
     except WidesrError as error:
-        raise raised(problem_of(error, known=NAMES)) from error
+        raise refusal(error, known=NAMES) from error
     return asked
 
 

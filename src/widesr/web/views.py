@@ -2,12 +2,12 @@
 
 import json
 import time
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from widesr.web.problems import Problem
-from widesr.web.store import Job
+from widesr.web.store import Job, State
 
 
 class View(BaseModel):
@@ -37,7 +37,7 @@ class View(BaseModel):
     )
 
     id: str
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: State
     name: str
     """The client's name for the picture."""
     created: float
@@ -75,6 +75,11 @@ class View(BaseModel):
     """The address of the job's events."""
     problem: Problem | None = None
     """The reason why the job failed or was stopped."""
+
+    @property
+    def retry_after(self) -> str:
+        """Seconds after which to ask again, at least 1, as the header `Retry-After` has them."""
+        return str(max(int(self.seconds_left or 1), 1))
 
 
 def address(job: str) -> str:

@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from widesr.errors import UsageError
 from widesr.upscaling.target import MAX_SCALE, Target
 
-FORMATS = ("png", "jpg", "webp", "tiff", "avif", "gif")
-CLIP_FORMATS = ("mp4", "mov", "mkv", "webm")
+_PictureFormat = Literal["png", "jpg", "webp", "tiff", "avif", "gif"]
+_ClipFormat = Literal["mp4", "mov", "mkv", "webm"]
+FORMATS: tuple[str, ...] = get_args(_PictureFormat)
+CLIP_FORMATS: tuple[str, ...] = get_args(_ClipFormat)
 _LONGEST = 10**6
 
 Side = Annotated[int, Field(ge=1, le=_LONGEST)]
@@ -49,7 +51,7 @@ class Wishes(BaseModel):
         ),
     ] = "default"
     format: Annotated[
-        Literal["png", "jpg", "webp", "tiff", "avif", "gif", "mp4", "mov", "mkv", "webm"] | None,
+        Literal[_PictureFormat, _ClipFormat] | None,
         Field(description="Format of the result; by default the input's, or the nearest."),
     ] = None
     quality: Annotated[int, Field(ge=1, le=100, description="Quality of JPEG, WebP and AVIF.")] = 95

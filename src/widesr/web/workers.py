@@ -7,7 +7,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from widesr.errors import OutOfMemoryError, WidesrError
@@ -16,7 +15,7 @@ from widesr.web.hub import Hub
 from widesr.web.memory import Shares, resident_bytes
 from widesr.web.metrics import Metrics
 from widesr.web.networks import Networks
-from widesr.web.problems import Problem, ProblemError, problem_of
+from widesr.web.problems import Problem, ProblemError, refusal
 from widesr.web.settings import ServeSettings
 from widesr.web.store import Job, State, Store
 from widesr.web.views import View, view_of
@@ -72,16 +71,6 @@ class Workers:
         self._running: dict[str, _Running] = {}
         self._stopping = False
         self._threads = [self._thread() for _ in range(settings.at_once)]
-
-    @property
-    def pictures(self) -> Path:
-        """The folder of the pictures and clips that were sent."""
-        return self._settings.data / "pictures"
-
-    @property
-    def results(self) -> Path:
-        """The folder of the results."""
-        return self._settings.data / "results"
 
     def start(self) -> None:
         """Requeue the jobs that an earlier server left, and start the threads."""
@@ -245,11 +234,10 @@ class Workers:
 
     def _do(self, running: _Running) -> None:
         job, wishes = running.job, running.wishes
-        source = self.pictures / job.source
         size = {"height": job.height, "width": job.width}
         began = time.monotonic()
         try:
-            made = self._made(running, source, size)
+            made = self._made(running, size)
         except (StopError, PauseError):
             if running.cancelled:
                 self._end(job, "cancelled", problem=_CANCELLED)
@@ -260,8 +248,8 @@ class Workers:
             return
         except (WidesrError, MemoryError) as error:
             known = error if isinstance(error, WidesrError) else OutOfMemoryError(error)
-            problem = problem_of(known, known=NAMES, folder=self._settings.data, name=job.name)
-            self._end(job, "failed", problem=problem)
+            why = refusal(known, known=NAMES, folder=self._settings.data, name=job.name)
+            self._end(job, "failed", problem=why.problem)
             return
         except Exception:
             _logger.exception("job %s", job.id)
@@ -289,12 +277,13 @@ class Workers:
         if not is_kept:
             made.path.unlink(missing_ok=True)
 
-    def _made(self, running: _Running, source: Path, size: dict[str, int]) -> Made:
+    def _made(self, running: _Running, size: dict[str, int]) -> Made:
         job, wishes = running.job, running.wishes
+        source = self._settings.pictures / job.source
         if is_clip(job.source):
             return upscale_clip_file(
                 source,
-                self.results,
+                self._settings.results,
                 wishes=wishes,
                 options=self._networks.options.but(consistent=wishes.consistent),
                 watch=self._watch(running),
@@ -307,7 +296,7 @@ class Workers:
         with loading as upscaler:
             return upscale_file(
                 source,
-                self.results,
+                self._settings.results,
                 upscaler=upscaler,
                 wishes=wishes,
                 pages=job.pages,
@@ -345,9 +334,9 @@ class Workers:
         data = _as_data(view_of(ended, keep=self._settings.keep))
         is_new = self._store.end(job.id, state, data=data, problem=text, **facts)
         if is_new:
-            (self.pictures / job.source).unlink(missing_ok=True)
+            (self._settings.pictures / job.source).unlink(missing_ok=True)
             if is_clip(job.source):
-                for unfinished in self.results.glob(f".{job.id}.*.widesr"):
+                for unfinished in self._settings.results.glob(f".{job.id}.*.widesr"):
                     shutil.rmtree(unfinished, ignore_errors=True)
             self._metrics.ended(state)
             _logger.info("job %s: %s%s", job.id, state, f" ({problem.code})" if problem else "")
