@@ -70,7 +70,7 @@ def main():
             scores.append([psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=SCALE), *measured.values()])
         decibels, *lpips = np.mean(scores, axis=0)
         more = "".join(f"  LPIPS {value:.4f}" for value in lpips)
-        print(f"{way}: {decibels:.3f} dB{more}  {seconds:.2f} s  {len(scores)} pictures", flush=True)
+        print(f"{way}: {decibels:.3f} dB{more}  {seconds:.2f} s  {len(scores)} pictures")
 
 
 if __name__ == "__main__":
