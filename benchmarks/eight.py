@@ -25,6 +25,7 @@ from widesr.upscaling.target import Target
 from widesr.upscaling.upscaler import Upscaler
 
 SCALE = 8
+PROTOCOL = PROTOCOLS["benchmark-y"]
 OPTIONS = EngineOptions(precision="fp32", threads=1)
 
 
@@ -67,7 +68,7 @@ def main():
             sr = upscaler(lr)
             seconds += time.perf_counter() - start
             measured = judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=SCALE), name=name)
-            scores.append([psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=SCALE), *measured.values()])
+            scores.append([psnr(sr, hr, protocol=PROTOCOL, scale=SCALE), *measured.values()])
         decibels, *lpips = np.mean(scores, axis=0)
         more = "".join(f"  LPIPS {value:.4f}" for value in lpips)
         print(f"{way}: {decibels:.3f} dB{more}  {seconds:.2f} s  {len(scores)} pictures")
