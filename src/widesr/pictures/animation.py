@@ -76,7 +76,7 @@ def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureS
             first = load_image(file, kind)
             about = decode_image(file, first, kind).about
             orientation = orientation_of(file, first, kind)
-            if orientation in range(2, 9):
+            if orientation != 1:
                 frames = (np.ascontiguousarray(turned(each, orientation)) for each in frames)
                 height, width, channels = shape
                 shape = (width, height, channels) if orientation > 4 else shape

@@ -74,7 +74,7 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
 
 
 def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
-    """Read the picture's EXIF orientation, which libvips may overlook in a PNG."""
+    """Read the picture's EXIF orientation, 1 to 8, which libvips may overlook in a PNG."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")
     if kind == "avif":
