@@ -157,6 +157,8 @@ def read_gif(file: FileBytes) -> Gif:
     frames = tuple(walk.frames(file.fd))
     if not frames:
         raise ValueError("no frame is there")
+    if not (walk.width and walk.height):
+        raise ValueError(f"it claims {walk.width}x{walk.height} pixels")
     return Gif(walk.width, walk.height, frames, walk.plays, walk.is_ended)
 
 
