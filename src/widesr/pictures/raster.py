@@ -174,7 +174,7 @@ def read_raster(path: Path, tiff: Tiff, at: int) -> Raster:
         luma=page.luma(),
         ranges=page.ranges(bits),
         palette=page.palette(bits) if photometric == PALETTE else None,
-        options=page.number(293 if compression == 4 else 292, 0),
+        options=page.number(293 if compression == 4 else 292, 0) % 2**32,
         tables=page.raw(347),
         old_jpeg=page.old_jpeg() if compression == OLD_JPEG else None,
     )
@@ -195,6 +195,12 @@ class _Page:
 
     def _values(self, tag: int) -> NDArray[Any]:
         return self._tiff.values(self.fields, tag)
+
+    def _integers(self, tag: int) -> NDArray[Any]:
+        values = self._values(tag)
+        if values.dtype.kind == "f":
+            raise ValueError(f"tag {tag} holds fractions, integers were expected")
+        return values
 
     def variant(self, what: str) -> ImageFormatError:
         return ImageFormatError(
@@ -289,7 +295,7 @@ class _Page:
         return int(across), int(down)
 
     def old_jpeg(self) -> OldJpeg:
-        quantisation, dc, ac = (self._values(tag).tolist() for tag in (519, 520, 521))
+        quantisation, dc, ac = (self._integers(tag).tolist() for tag in (519, 520, 521))
         return OldJpeg(
             start=self.number(513, 0),
             size=self.number(514, 0),
@@ -315,7 +321,7 @@ class _Page:
         return 0.0, top, half, top, half, top
 
     def palette(self, bits: int) -> NDArray[np.uint8]:
-        values = self._values(320)
+        values = self._integers(320)
         if len(values) < 3 * 2**bits:
             raise ValueError("the palette is cut short")
         values = values[: 3 * 2**bits].reshape(3, -1).T
@@ -327,8 +333,8 @@ class _Page:
     ) -> NDArray[np.uint64]:
         """Give the offset and size of each block, and check that it is in the file."""
         name, size = "tile" if is_tiled else "strip", len(self._tiff.data)
-        offsets = self._values(324 if is_tiled and 324 in self.fields else 273)
-        counts = self._values(325 if is_tiled and 325 in self.fields else 279)
+        offsets = self._integers(324 if is_tiled and 324 in self.fields else 273)
+        counts = self._integers(325 if is_tiled and 325 in self.fields else 279)
         n = planes * blocks
         if len(offsets) < n:
             raise ValueError(f"{n} {name}s are needed, {len(offsets)} are named")
