@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,6 @@ from widesr.pixels.rows import Band, Rows, check_array
 from widesr.system.arguments import whole_number
 from widesr.upscaling.api import upscale
 from widesr.upscaling.upscaler import Upscaler
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
 
 _BRIGHTER = 8
 """Factor on the deviation in a map: the deviation seldom exceeds an eighth of the range."""
