@@ -7,7 +7,6 @@ for them, whose directory gives no cause for a warning: so any warning there mea
 """
 
 import lzma
-import struct
 from collections.abc import Iterator
 from itertools import chain
 
@@ -29,7 +28,7 @@ from widesr.pictures.raster import (
     WEBP,
     Raster,
 )
-from widesr.pictures.tiff import Sliceable, Tree, packed
+from widesr.pictures.tiff import Sliceable, Tree, head_of_strips, integers
 from widesr.pixels.rows import Band, Rows
 
 Bytes = NDArray[np.uint8]
@@ -322,27 +321,23 @@ def _by_libtiff(
 ) -> Iterator[Bytes]:
     """Decode blocks as strips of a grey picture, (n, width); most codecs have bytes as pixels."""
     tree: Tree = {
-        256: (4, struct.pack("<I", width)),
-        257: (4, struct.pack("<I", lines)),
-        258: (3, struct.pack("<H", bits)),
-        259: (3, struct.pack("<H", raster.compression)),
-        262: (3, struct.pack("<H", 1)),
-        277: (3, struct.pack("<H", 1)),
-        278: (4, struct.pack("<I", per_block)),
+        256: integers(4, width),
+        257: integers(4, lines),
+        258: integers(3, bits),
+        259: integers(3, raster.compression),
+        262: integers(3, 1),
+        277: integers(3, 1),
+        278: integers(4, per_block),
     }
     if bits == 1:
-        tree[293 if raster.compression == 4 else 292] = (4, struct.pack("<I", raster.options))
-    sizes = np.array([len(block) for block in blocks], "<u8")
-    tree[273] = tree[279] = (16, sizes.tobytes())
-    head = 16 + len(packed(tree, 16, big=True))
-    tree[273] = (16, (np.cumsum(sizes) - sizes + np.uint64(head)).astype("<u8").tobytes())
-    begin = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + packed(tree, 16, big=True)
+        tree[293 if raster.compression == 4 else 292] = integers(4, raster.options)
+    head = head_of_strips(tree, [len(block) for block in blocks])
     # libtiff always warns of old-style LZW, whose bits are in reverse order
     is_old = raster.compression == LZW and any(
         block[0] == 0 and block[1:2] and block[1] & 1 for block in blocks
     )
     image = pyvips.Image.tiffload_buffer(
-        b"".join([begin, *blocks]),
+        b"".join([head, *blocks]),
         access="sequential",
         unlimited=True,
         fail_on="error" if is_old else "warning",

@@ -122,7 +122,7 @@ def _cleaned_exif(exif: bytes) -> bytes | None:
     try:
         tiff = Tiff.open(exif)
         fields = tiff.directory(tiff.first)
-        after = tiff.first + 2 + 12 * tiff.unpack("H", tiff.first)
+        after = tiff.link(tiff.first)
     except ValueError:
         return None
     if tiff.big or not fields:

@@ -20,7 +20,7 @@ from widesr.pictures.reading import open_page, pages_of, tell
 from widesr.pictures.sequence import PictureSequence
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import PictureFile
-from widesr.pictures.tiff import Tiff, packed
+from widesr.pictures.tiff import MARKS, Tiff, integers, packed
 from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
@@ -34,7 +34,7 @@ _COPY = 2**22
 
 def page_numbers(file: PictureFile) -> list[int]:
     """Number the pages of a TIFF file, from 0; other files have none."""
-    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(file) != "tiff":
+    if file[:4] not in MARKS or kind_of(file) != "tiff":
         return []
     return list(pages_of(file, "tiff"))
 
@@ -115,9 +115,7 @@ _STRIPS, _TILES = 273, 324
 def _append_page(file: FileBytes, page: FileBytes) -> None:
     """Append one TIFF file to another as its last page."""
     whole, added = Tiff.open(file), Tiff.open(page)
-    head, step, word = (8, 20, "Q") if whole.big else (2, 12, "I")
-    last = whole.directories()[-1]
-    pointer = last + head + step * whole.unpack("Q" if whole.big else "H", last)
+    link = whole.link(whole.directories()[-1])
     file.append(bytes(-len(file) % 16))
     begin = len(file)
     for at in range(0, len(page), _COPY):
@@ -127,7 +125,7 @@ def _append_page(file: FileBytes, page: FileBytes) -> None:
     for tag in {_STRIPS, _TILES} & tree.keys():
         type_, data = cast("tuple[int, bytes]", tree[tag])
         places = np.frombuffer(data, {3: "<u2", 4: "<u4", 16: "<u8"}[type_]).astype("<u8") + begin
-        tree[tag] = (16, places.tobytes()) if whole.big else (4, places.astype("<u4").tobytes())
+        tree[tag] = integers(16 if whole.big else 4, *places)
     at = len(file)
     file.append(packed(tree, at, big=whole.big))
-    file.put(pointer, np.array([at], f"<u{8 if word == 'Q' else 4}").tobytes())
+    file.put(link, integers(16 if whole.big else 4, at)[1])
