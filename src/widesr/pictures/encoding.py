@@ -14,7 +14,7 @@ import numpy as np
 import pyvips
 
 from widesr.errors import ImageFormatError, write_error
-from widesr.pictures.colour import meant_profile, space_of, to_srgb
+from widesr.pictures.colour import in_srgb, meant_profile, space_of
 from widesr.pictures.containers import (
     add_tags_to_tiff,
     jpeg_segments,
@@ -155,12 +155,8 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
         stream = replace(stream, rows=opaque(path, stream, kind))
     if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # it is refused for one channel
         stream = stream.with_colours(_tripled, channels=3, icc=stream.icc)
-    if stream.colours == 1 and not encoder.grey and stream.icc:
-        try:
-            to = to_srgb(stream.icc, channels=1, dtype=stream.rows.dtype)
-            stream = stream.with_colours(to.change, channels=to.channels, icc=to.icc)
-        except pyvips.Error:  # a damaged profile is as good as none
-            stream = replace(stream, icc=None)
+    if stream.colours == 1 and not encoder.grey:
+        stream = in_srgb(stream)
     if stream.rows.dtype == np.uint16 and encoder.bits < 16:
         stream = replace(stream, rows=shallower(stream.rows, bits=encoder.bits))
     return stream
