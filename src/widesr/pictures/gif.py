@@ -18,8 +18,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import last_line
+from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
-from widesr.pixels.rows import Band
+from widesr.pixels.rows import Band, Pixels
 from widesr.system.files import FileBytes
 
 Numbers = NDArray[np.uint8]
@@ -160,6 +161,27 @@ def read_gif(file: FileBytes) -> Gif:
     if not (walk.width and walk.height):
         raise ValueError(f"it claims {walk.width}x{walk.height} pixels")
     return Gif(walk.width, walk.height, frames, walk.plays, walk.is_ended)
+
+
+def open_gif(file: PictureFile) -> Bitmap:
+    """Read the structure of a file, whose pixels are decoded only if it has a single frame.
+
+    Raises:
+        ValueError: The file is damaged or cut short; also raised while its pixels are decoded.
+    """
+    gif = read_gif(file)
+
+    def decode() -> Pixels:
+        (pixels,) = gif.drawn(file)  # to its end, where it may warn
+        return pixels
+
+    return Bitmap(
+        width=gif.width,
+        height=gif.height,
+        pixel_bytes=4,
+        decode=decode,
+        count=len(gif.frames),
+    )
 
 
 def is_animated_gif(file: FileBytes) -> bool:
