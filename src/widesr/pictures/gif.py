@@ -65,8 +65,9 @@ class Gif(NamedTuple):
         if any(frame.clear is not None for frame in self.frames):
             return True
         first = self.frames[0]
-        covers = first.x == first.y == 0 and self._covers(first)
-        if covers and all(frame.disposal < 2 for frame in self.frames):
+        covers = first.width >= self.width and first.height >= self.height
+        is_whole = covers and first.x == first.y == 0
+        if is_whole and all(frame.disposal < 2 for frame in self.frames):
             return False
         seen = np.zeros((self.height, self.width), bool)
         for frame in self.frames:
@@ -79,9 +80,6 @@ class Gif(NamedTuple):
             elif before is not None:
                 seen = before
         return False
-
-    def _covers(self, frame: GifFrame) -> bool:
-        return frame.width >= self.width and frame.height >= self.height
 
     def _box(self, frame: GifFrame) -> tuple[slice, slice]:
         return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
