@@ -16,7 +16,7 @@ from widesr.errors import (
 from widesr.pictures.decoding import damaged
 from widesr.pictures.encoding import encode_stream
 from widesr.pictures.picture import PictureStream
-from widesr.pictures.reading import open_page, pages_of, tell
+from widesr.pictures.reading import log_notices, open_page, pages_of
 from widesr.pictures.sequence import PictureSequence
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import PictureFile
@@ -77,7 +77,7 @@ def read_pages(file: PictureFile, *, max_pixels: int) -> PictureSequence | None:
             raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
     def streams() -> Iterator[PictureStream]:
-        tell(file, dict.fromkeys(notice for still in stills for notice in still.notices))
+        log_notices(file, dict.fromkeys(notice for still in stills for notice in still.notices))
         yield from map(page, numbers)
 
     return PictureSequence(streams=streams(), stills=tuple(stills))

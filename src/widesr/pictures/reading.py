@@ -78,11 +78,11 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pi
             raise damaged(file, kind, error) from error
         _check_one(file, len(pages))
         stream = open_page(file, kind, pages[0], max_pixels=max_pixels)
-        tell(file, stream.notices)
+        log_notices(file, stream.notices)
         yield stream
 
 
-def tell(file: PictureFile, notices: Iterable[str]) -> None:
+def log_notices(file: PictureFile, notices: Iterable[str]) -> None:
     """Log which parts of a file are not kept."""
     for notice in notices:
         _log.warning("%s: %s", file.path, notice)
