@@ -19,6 +19,7 @@ from widesr.pictures.decoding import (
     orientation_of,
     whole_or_error,
 )
+from widesr.pictures.feed import rows_of_image
 from widesr.pictures.gif import is_animated_gif, read_gif
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import MARK
@@ -124,14 +125,8 @@ def _webp_frames(file: PictureFile, max_pixels: int) -> _Read:
     head = load_image(file, "webp")
     n_frames, width, height = head.get("n-pages"), head.width, head.height
     _check_sizes(file.path, width, height, frames=n_frames, max_pixels=max_pixels)
-    image = load_image(file, "webp", n=-1)
-    shape = (height, width, image.bands)
-
-    def frames() -> Iterator[Band]:
-        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
-        for number in range(n_frames):
-            values = region.fetch(0, number * height, width, height)
-            yield np.frombuffer(values, np.uint8).reshape(shape)
-
+    image = load_image(file, "webp", n=-1)  # all frames, one below the other
+    frames = rows_of_image(image).chunks(height)
     durations = tuple(Fraction(delay, 1000) for delay in image.get("delay"))
-    return _Read(frames(), shape, np.uint8, Timing(durations=durations, plays=head.get("loop")))
+    timing = Timing(durations=durations, plays=head.get("loop"))
+    return _Read(frames, (height, width, image.bands), np.uint8, timing)

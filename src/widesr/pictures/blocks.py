@@ -15,6 +15,7 @@ import pyvips
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from widesr.pictures.feed import rows_of_image
 from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.jpegs import jpeg_of_block, whole_jpeg
 from widesr.pictures.raster import (
@@ -342,7 +343,7 @@ def _by_libtiff(
         unlimited=True,
         fail_on="error" if is_old else "warning",
     )
-    for band in _bands(image):
+    for band in rows_of_image(image):
         yield band[..., 0]
 
 
@@ -365,14 +366,4 @@ def _rows_of_webp(stream: bytes, channels: int) -> Rows:
     image = pyvips.Image.webpload_buffer(stream, access="sequential", fail_on="warning")
     if (image.bands, channels) == (3, 4):
         image = image.bandjoin(255)
-    return Rows(_bands(image), shape=(image.height, image.width, image.bands), dtype=np.uint8)
-
-
-def _bands(image: pyvips.Image) -> Iterator[Bytes]:
-    """Give the rows of an 8-bit image as they are decoded, (n, W, C)."""
-    region = pyvips.Region.new(image)
-    step = max(_STEP // (image.width * image.bands), 1)
-    for top in range(0, image.height, step):
-        n = min(step, image.height - top)
-        values = np.frombuffer(region.fetch(0, top, image.width, n), np.uint8)
-        yield values.reshape(n, image.width, image.bands)
+    return rows_of_image(image)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyvips
 
 from widesr.errors import (
@@ -23,6 +22,7 @@ from widesr.errors import (
 from widesr.pictures.colour import inks_to_srgb, meant_profile
 from widesr.pictures.containers import metadata_of_png, named_colours
 from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
+from widesr.pictures.feed import rows_of_image
 from widesr.pictures.jpeg import exif_of_jpeg, is_arithmetic, is_without_end
 from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.levels import true_levels
@@ -42,9 +42,6 @@ pyvips.logger.disabled = True  # GLib aborts if a log call frees an object that 
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
 
 _log = logging.getLogger(__name__)
-_BAND = 2**22
-"""The approximate number of bytes that are decoded at once."""
-
 
 _LOADERS = {
     "png": "pngload_source",
@@ -91,7 +88,7 @@ def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureSt
     elif kind == "jpeg":
         exif = exif_of_jpeg(file)
     bits = number_of(image, "bits-per-sample", 16) if image.format == "ushort" else 8
-    rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
+    rows = rows_of_jpeg(file) if kind == "jpeg" else rows_of_image(image)
     if image.interpretation == "cmyk":
         rows, icc = inks_to_srgb(rows, icc)
     rows = Rows(whole_or_error(file, rows, kind), shape=rows.shape, dtype=rows.dtype)
@@ -162,21 +159,6 @@ def _stream(
         aspect=density.aspect,
         format=kind,
     )
-
-
-def _rows(image: pyvips.Image) -> Rows:
-    dtype = np.uint16 if image.format == "ushort" else np.uint8
-    shape = (image.height, image.width, image.bands)
-    height = max(_BAND // (image.width * image.bands * dtype().itemsize), 1)
-
-    def bands() -> Iterator[Band]:
-        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
-        for top in range(0, image.height, height):
-            n = min(height, image.height - top)
-            values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
-            yield values.reshape(n, *shape[1:])
-
-    return Rows(bands(), shape=shape, dtype=dtype)
 
 
 def whole_or_error(file: PictureFile, bands: Iterable[Band], kind: str) -> Iterator[Band]:

@@ -1,11 +1,11 @@
-"""Passes rows to libvips, and encoded bytes back, piece by piece.
+"""Passes rows to libvips and back, and encoded bytes to a file, piece by piece.
 
 From Python, libvips takes the pixels of an image only all at once. But it reads files piece by
 piece, even through callbacks. So it gets the rows as an uncompressed TIFF file that never exists:
 a header, and then the values as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,26 @@ from widesr.pictures.tiff import Tree, head_of_strips, integers
 from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 
+_BAND = 2**22
+"""The approximate number of bytes that libvips decodes at once."""
 _STRIP = 2**18
 """The approximate number of bytes of a strip, which libvips asks for at once."""
+
+
+def rows_of_image(image: pyvips.Image) -> Rows:
+    """Read the pixels of an 8-bit or 16-bit image from top to bottom, as they are decoded."""
+    dtype = np.dtype(np.uint16 if image.format == "ushort" else np.uint8)
+    shape = (image.height, image.width, image.bands)
+    height = max(_BAND // (image.width * image.bands * dtype.itemsize), 1)
+
+    def bands() -> Iterator[Band]:
+        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
+        for top in range(0, image.height, height):
+            n = min(height, image.height - top)
+            values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
+            yield values.reshape(n, *shape[1:])
+
+    return Rows(bands(), shape=shape, dtype=dtype)
 
 
 class Feed:
