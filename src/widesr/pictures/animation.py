@@ -23,14 +23,11 @@ from widesr.pictures.feed import rows_of_image
 from widesr.pictures.gif import is_animated_gif, read_gif
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import MARK
-from widesr.pictures.sequence import PictureSequence, Timing
+from widesr.pictures.sequence import MOST_IN_ALL, PictureSequence, Timing
 from widesr.pictures.sniff import frames_of_png
 from widesr.pictures.sources import PictureFile, Source, opened
 from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
-
-_FRAMES = 16
-"""The most pixels of all frames together, in multiples of the most that one may have."""
 
 
 def is_animation(source: Source) -> bool:
@@ -99,7 +96,7 @@ class _Read(NamedTuple):
 
 def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels: int) -> None:
     check_size(path, width, height, max_pixels=max_pixels)
-    pixels, limit = frames * width * height, _FRAMES * max_pixels
+    pixels, limit = frames * width * height, MOST_IN_ALL * max_pixels
     if pixels > limit:
         found = f"{path}: animation is {frames:,} frames of {width}x{height}"
         raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)

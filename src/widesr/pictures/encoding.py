@@ -24,7 +24,7 @@ from widesr.pictures.containers import (
 from widesr.pictures.feed import Feed, Splice
 from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
 from widesr.pictures.picture import PictureStream
-from widesr.pictures.png import stream_png
+from widesr.pictures.png import MOST_ASPECT, stream_png
 from widesr.pictures.sniff import title
 from widesr.pictures.tiff import Tree
 from widesr.pictures.webp import webp_with_exif
@@ -33,8 +33,6 @@ from widesr.system.files import FileBytes
 
 _log = logging.getLogger(__name__)
 
-
-_MOST_ASPECT = 10_000
 _LARGEST_IN_JFIF = 65535
 _RESOLUTION = (282, 283, 296)
 """Tags of the resolution, which libvips states even where there is none."""
@@ -229,7 +227,7 @@ def _stated_aspect(stream: PictureStream) -> tuple[float, float] | None:
         return None
     across, down = stream.aspect
     least, most = min(across, down), max(across, down)
-    if not 0 < least <= most <= _MOST_ASPECT * least:
+    if not 0 < least <= most <= MOST_ASPECT * least:
         return None
     times = min(max(1 / least, 1), _LARGEST_IN_JFIF / most)
     return across * times, down * times

@@ -9,23 +9,18 @@ from typing import cast
 import numpy as np
 import pyvips
 
-from widesr.errors import (
-    ImageFormatError,
-    ImageTooLargeError,
-)
+from widesr.errors import ImageFormatError, ImageTooLargeError
 from widesr.pictures.decoding import damaged
 from widesr.pictures.encoding import encode_stream
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.reading import log_notices, open_page, pages_of
-from widesr.pictures.sequence import PictureSequence
+from widesr.pictures.sequence import MOST_IN_ALL, PictureSequence
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import MARKS, Tiff, integers, packed
 from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
-_PAGES = 16
-"""The most pixels of all pages together, in multiples of the most that one may have."""
 _MOST_PAGES = 500
 """The most pages that are read: to find one means to walk through those before it."""
 _COPY = 2**22
@@ -68,7 +63,7 @@ def read_pages(file: PictureFile, *, max_pixels: int) -> PictureSequence | None:
         return open_page(file, "tiff", number, max_pixels=max_pixels)
 
     stills: list[PictureStream] = []
-    pixels, limit = 0, _PAGES * max_pixels
+    pixels, limit = 0, MOST_IN_ALL * max_pixels
     for number in numbers:
         stills.append(_without_pixels(page(number)))
         pixels += prod(stills[-1].size)
