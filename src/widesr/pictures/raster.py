@@ -21,7 +21,7 @@ DEFLATE = (8, 32946)
 LZMA = 34925
 DRAWN = {2: 1, 3: 1, 4: 1, 32771: 1, 32809: 4, 32766: 2}
 """The codecs that work on pixels, not bytes, with their bits: fax, ThunderScan and NeXT."""
-_LOSSY = (OLD_JPEG, JPEG, WEBP)
+LOSSY = (OLD_JPEG, JPEG, WEBP)
 _OTHERS = {
     34661: "JBIG",
     34676: "LogLuv",
@@ -107,6 +107,11 @@ class Raster:
         return _COLOURS[self.photometric]
 
     @property
+    def block_samples(self) -> int:
+        """The number of samples per pixel in a block: all of them, or one if these are planes."""
+        return self.samples // self.planes
+
+    @property
     def channels(self) -> int:
         """The number of channels of the decoded picture, where a palette has become RGB."""
         return self.samples + (2 if self.photometric == PALETTE else 0)
@@ -114,7 +119,7 @@ class Raster:
     @property
     def codec_gives_rgb(self) -> bool:
         """True if the codec decodes YCbCr to RGB, as libjpeg and libwebp do."""
-        return self.samples == 3 and self.planes == 1 and self.compression in _LOSSY
+        return self.samples == 3 and self.planes == 1 and self.compression in LOSSY
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -267,7 +272,7 @@ class _Page:
         if drawn is not None:
             if (bits, self.number(277, 1)) != (drawn, 1) or photometric == YCBCR:
                 raise self.variant(f"compression {compression} of other than {drawn} bits")
-        elif compression in _LOSSY:
+        elif compression in LOSSY:
             if bits != 8 or photometric == PALETTE:
                 raise self.variant(f"lossy compression of {bits}-bit or palette values")
         elif compression not in (NONE, LZW, PACKBITS, LZMA, *DEFLATE):
@@ -283,7 +288,7 @@ class _Page:
         return True
 
     def subsampling(self, compression: int, photometric: int) -> tuple[int, int]:
-        if photometric != YCBCR or compression in _LOSSY:
+        if photometric != YCBCR or compression in LOSSY:
             return 1, 1  # a codec undoes its own subsampling
         return self._subsampling()
 
