@@ -658,6 +658,13 @@ def test_bombs_are_refused_by_what_they_claim(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == set(bombs)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_gif_without_pixels_is_damaged(tmp_path, n):
+    (tmp_path / "a.gif").write_bytes(gif_of(n, width=0, height=7))
+    with refused("image-read", tmp_path / "a.gif", "0x7"):
+        upscaled(tmp_path / "a.gif", tmp_path / "b.png")
+
+
 def test_the_limit_can_be_raised(tmp_path):
     source = saved(tmp_path / "a.gif", drawn())
     with refused("image-too-large", source, "60x40", "2,400", "2,399"):

@@ -149,3 +149,12 @@ def test_the_resolution_in_exif_turns_with_the_picture(tmp_path, kind, orientati
     expected = (300, 150) if orientation < 5 else (150, 300)
     assert (found[0x011A], found[0x011B]) == expected
     assert found[0x0112] == 1
+
+
+def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    data = by_pillow(pillow_image(smooth()), "TIFF", dpi=(300, 150), exif=exif)
+    (tmp_path / "a.tif").write_bytes(data)
+    picture = read_picture(tmp_path / "a.tif")
+    assert picture.pixels_per_mm == pytest.approx((300 / 25.4, 150 / 25.4), rel=1e-3)

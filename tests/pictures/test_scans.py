@@ -423,6 +423,24 @@ def test_a_palette_of_any_bits_is_looked_up(tmp_path):
             np.testing.assert_array_equal(picture.pixels, colours[index])
 
 
+OLD_JPEG = {259: (3, [6]), 519: (4, [8]), 520: (4, [8]), 521: (4, [8])}
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        tags_of(4, 4, photometric=3) | {320: (12, [70000.0] * 768)},
+        tags_of(8, 8) | OLD_JPEG | {519: (12, [8.0])},
+        tags_of(8, 8) | OLD_JPEG | {515: (4, [70000])},
+        tags_of(8, 70000) | OLD_JPEG,
+    ],
+    ids=["fractions in a palette", "a table at a fraction", "restarts too rare", "too wide"],
+)
+def test_numbers_that_a_tag_cannot_mean_are_damage(tmp_path, tags):
+    with refused("image-read", tmp_path / "a.tif"):
+        read_picture(put(tmp_path, by_hand(tags, [bytes(100)])))
+
+
 @pytest.mark.parametrize(
     ("tags", "facts"),
     [

@@ -11,6 +11,10 @@ from widesr.engine.interface import refused
 from widesr.errors import MissingExtraError, UsageError
 from widesr.models.catalog import ModelFile
 
+PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""OpenVINO's names of precisions, by ours. In int8, this is the precision of everything that is not
+marked for int8. Without a hint, OpenVINO computes in bf16 where the CPU can."""
+
 _CONVERTER = "openvino.tools.ovc"
 
 

@@ -43,7 +43,8 @@ def read_interface(
             f"{model.path}: expected a network from float32 (N, C, H, W) to the same, found "
             f"{_shapes(inputs)} to {_shapes(outputs)}"
         )
-    sizes = {tuple(_fixed(axis) for axis in (n, h, w)) for n, _, h, w in _axes(inputs)}
+    shapes = (port.shape for port in inputs)
+    sizes = {(_fixed(n), _fixed(height), _fixed(width)) for n, _, height, width in shapes}
     n, height, width = next(iter(sizes))
     size = None if height is None or width is None else (height, width)
     is_free = {n, height, width} <= {1, None}
@@ -81,10 +82,6 @@ def describe_ports(network: Runtime) -> str:
     return f"{there} channels to {back}"
 
 
-def _axes(ports: list[GraphPort]) -> list[list[Any]]:
-    return [port.shape for port in ports]
-
-
 def _fixed(axis: object) -> int | None:
     return axis if isinstance(axis, int) else None
 
@@ -95,8 +92,8 @@ def _is_picture(port: GraphPort) -> bool:
 
 def _shapes(ports: list[GraphPort]) -> str:
     return " + ".join(
-        "(" + ", ".join("?" if axis is None else str(axis) for axis in shape) + ")"
-        for shape in _axes(ports)
+        "(" + ", ".join("?" if axis is None else str(axis) for axis in port.shape) + ")"
+        for port in ports
     )
 
 

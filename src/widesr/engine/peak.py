@@ -44,7 +44,7 @@ def _by_numpy(square: NDArray[np.float32]) -> Callable[[], object]:
 
 
 def _by_openvino(square: NDArray[np.float32], precision: str, threads: int) -> Callable[[], object]:
-    from widesr.engine.graph import start_openvino
+    from widesr.engine.graph import PRECISION_HINTS, start_openvino
 
     core = start_openvino()
     from openvino import Model, opset13
@@ -60,7 +60,7 @@ def _by_openvino(square: NDArray[np.float32], precision: str, threads: int) -> C
     for _ in range(_TIMES):
         product = opset13.matmul(levels(product), levels(opset13.constant(square)), False, False)
     options = {
-        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision.replace("fp", "f"),
+        "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,
     }

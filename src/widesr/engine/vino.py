@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from widesr.engine.graph import read_graph, start_openvino
+from widesr.engine.graph import PRECISION_HINTS, read_graph, start_openvino
 from widesr.engine.int8 import round_convolutions
 from widesr.engine.interface import (
     GraphPort,
@@ -26,8 +26,6 @@ from widesr.engine.skip import keep_skip_fp32
 from widesr.errors import ModelFileError
 from widesr.models.catalog import ModelFile
 
-_OF_THE_REST = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
-"""OpenVINO's name for the precision of everything that is not marked for int8."""
 _EXACT_SIDE = 64
 """Smallest exact width in bf16, LR pixels. `benchmarks/engines.py` found no difference from 48 on,
 and many below."""
@@ -57,8 +55,7 @@ class OpenVinoEngine:
         self.smallest_tile = max(1, narrow) if model.card.tiles else None
         self._path = model.path
         options = {
-            # Without this hint, OpenVINO computes in bf16 where the CPU can.
-            "INFERENCE_PRECISION_HINT": _OF_THE_REST.get(precision, precision),
+            "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,
             # If pinned, the threads of several processes would crowd onto the same cores.

@@ -242,10 +242,8 @@ def read_header(path: Path) -> tuple[ModelCard | None, str]:
     try:
         card = ModelCard.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "JSON"
         raise ModelFileError(
-            f"{path}: its widesr card is not valid: {where}: {first['msg']}; "
+            f"{path}: its widesr card is not valid: {first_fault(error)}; "
             "it may be of another version of widesr"
         ) from error
     if card.weights_sha256 != graph_sha256:
@@ -253,6 +251,13 @@ def read_header(path: Path) -> tuple[ModelCard | None, str]:
             f"{path}: damaged, its weights are not those that its card was made for; get it again"
         )
     return card, graph_sha256
+
+
+def first_fault(error: ValidationError) -> str:
+    """Word the first fault that pydantic found: "scale: Input should be a valid integer"."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def read_card(path: Path) -> ModelCard:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from widesr.errors import DownloadError, ModelFileError, OutputExistsError, UsageError
-from widesr.models.catalog import ALIASES, BICUBIC, CARDS_SINCE, NEAREST, read_card
+from widesr.models.catalog import ALIASES, BICUBIC, CARDS_SINCE, NEAREST, first_fault, read_card
 from widesr.system.download import fetch_bytes
 from widesr.system.files import sha256_of, whole_file
 from widesr.system.places import Place
@@ -78,7 +78,7 @@ def read_index(base: Place) -> Index:
     try:
         return Index.model_validate_json(text)
     except ValidationError as error:
-        raise DownloadError(f"{place}: is no index of models: {_first(error)}") from error
+        raise DownloadError(f"{place}: is no index of models: {first_fault(error)}") from error
 
 
 def beside(base: Place, file: str) -> Place:
@@ -144,10 +144,4 @@ def _entry_of(path: Path) -> Entry:
             needs=CARDS_SINCE,
         )
     except ValidationError as error:
-        raise ModelFileError(f"{path}: cannot be in an index: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+        raise ModelFileError(f"{path}: cannot be in an index: {first_fault(error)}") from error

@@ -18,19 +18,32 @@ class Field(NamedTuple):
     stop: int
 
 
+class _Integer(NamedTuple):
+    """A varint field."""
+
+    number: int
+    value: int
+
+
 def fields(message: memoryview) -> Iterator[Field]:
     """Yield each length-delimited field, and pass over the others.
 
     Raises:
         NotProtobufError: The bytes are not a message; this is raised only where parsing fails.
     """
+    return (each for each in _walk(message) if isinstance(each, Field))
+
+
+def _walk(message: memoryview) -> Iterator[Field | _Integer]:
+    """Yield each field that is length-delimited or a varint, and pass over the others."""
     at = 0
     while at < len(message):
         start = at
         tag, at = _varint(message, at)
         match tag & 7:
             case 0:
-                _, at = _varint(message, at)
+                value, at = _varint(message, at)
+                yield _Integer(tag >> 3, value)
             case 1:
                 at += 8
             case 2:
@@ -119,34 +132,15 @@ def initializers(model: memoryview) -> dict[str, Weights]:
         return found
     begin = at.stop - len(at.content)
     for field in fields(at.content):
-        if field.number == 5:  # a TensorProto: 2 is its type, 8 its name, 9 its values
-            tensor = _entry(field.content)
-            if 8 not in tensor or 9 not in tensor:
-                continue
-            raw = next(each for each in fields(field.content) if each.number == 9)
-            stop = begin + field.stop - len(field.content) + raw.stop
-            name = bytes(tensor[8]).decode(errors="replace")
-            kind = _number(field.content, 2)
-            found[name] = Weights(kind, stop - len(raw.content), stop)
+        if field.number != 5:
+            continue
+        # a TensorProto: 2 is its type, 8 its name, 9 its values
+        parts = list(_walk(field.content))
+        types = {each.number: each.value for each in parts if isinstance(each, _Integer)}
+        blocks = {each.number: each for each in parts if isinstance(each, Field)}
+        if 8 not in blocks or 9 not in blocks:
+            continue
+        stop = begin + field.stop - len(field.content) + blocks[9].stop
+        name = bytes(blocks[8].content).decode(errors="replace")
+        found[name] = Weights(types.get(2, 0), stop - len(blocks[9].content), stop)
     return found
-
-
-def _number(message: memoryview, number: int) -> int:
-    """Read the last varint field with this number; return 0 if there is none."""
-    at = value = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:
-                read, at = _varint(message, at)
-                value = read if tag >> 3 == number else value
-            case 1:
-                at += 8
-            case 2:
-                size, at = _varint(message, at)
-                at += size
-            case 5:
-                at += 4
-            case _:
-                raise NotProtobufError
-    return value

@@ -5,9 +5,8 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import pyvips
 
-from widesr.pictures.colour import space_of, to_srgb
+from widesr.pictures.colour import in_srgb, space_of
 from widesr.pictures.picture import Picture, PictureStream
 
 Icc = Literal["keep", "srgb", "strip"]
@@ -31,8 +30,8 @@ def adapted_stream(
     stream: PictureStream, *, icc: Icc = "keep", metadata: Kept = "keep"
 ) -> PictureStream:
     """Adapt a streamed picture as `adapted` does one in memory."""
-    if icc == "srgb" and stream.icc is not None:
-        stream = _in_srgb(stream, stream.icc)
+    if icc == "srgb":
+        stream = in_srgb(stream)
     elif icc == "strip":
         stream = replace(stream, icc=None)
     if metadata == "strip":
@@ -51,11 +50,3 @@ def means_srgb(icc: bytes | None) -> bool:
     colours = cube[..., :1] if space_of(icc) == b"GRAY" else cube
     converted = adapted(Picture(pixels=np.ascontiguousarray(colours), icc=icc), icc="srgb").pixels
     return bool(np.abs(converted.astype(int) - colours).max() <= 1)
-
-
-def _in_srgb(stream: PictureStream, icc: bytes) -> PictureStream:
-    try:
-        conversion = to_srgb(icc, channels=stream.colours, dtype=stream.rows.dtype)
-    except pyvips.Error:  # a damaged profile is as good as none
-        return replace(stream, icc=None)
-    return stream.with_colours(conversion.change, channels=conversion.channels, icc=conversion.icc)

@@ -19,17 +19,15 @@ from widesr.pictures.decoding import (
     orientation_of,
     whole_or_error,
 )
+from widesr.pictures.feed import rows_of_image
 from widesr.pictures.gif import is_animated_gif, read_gif
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import MARK
-from widesr.pictures.sequence import PictureSequence, Timing
+from widesr.pictures.sequence import MOST_IN_ALL, PictureSequence, Timing
 from widesr.pictures.sniff import frames_of_png
 from widesr.pictures.sources import PictureFile, Source, opened
 from widesr.pictures.turning import turned
 from widesr.pixels.rows import Band, Rows
-
-_FRAMES = 16
-"""The most pixels of all frames together, in multiples of the most that one may have."""
 
 
 def is_animation(source: Source) -> bool:
@@ -76,7 +74,7 @@ def read_animation(file: PictureFile, kind: str, *, max_pixels: int) -> PictureS
             first = load_image(file, kind)
             about = decode_image(file, first, kind).about
             orientation = orientation_of(file, first, kind)
-            if orientation in range(2, 9):
+            if orientation != 1:
                 frames = (np.ascontiguousarray(turned(each, orientation)) for each in frames)
                 height, width, channels = shape
                 shape = (width, height, channels) if orientation > 4 else shape
@@ -98,7 +96,7 @@ class _Read(NamedTuple):
 
 def _check_sizes(path: Path, width: int, height: int, *, frames: int, max_pixels: int) -> None:
     check_size(path, width, height, max_pixels=max_pixels)
-    pixels, limit = frames * width * height, _FRAMES * max_pixels
+    pixels, limit = frames * width * height, MOST_IN_ALL * max_pixels
     if pixels > limit:
         found = f"{path}: animation is {frames:,} frames of {width}x{height}"
         raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
@@ -124,14 +122,8 @@ def _webp_frames(file: PictureFile, max_pixels: int) -> _Read:
     head = load_image(file, "webp")
     n_frames, width, height = head.get("n-pages"), head.width, head.height
     _check_sizes(file.path, width, height, frames=n_frames, max_pixels=max_pixels)
-    image = load_image(file, "webp", n=-1)
-    shape = (height, width, image.bands)
-
-    def frames() -> Iterator[Band]:
-        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
-        for number in range(n_frames):
-            values = region.fetch(0, number * height, width, height)
-            yield np.frombuffer(values, np.uint8).reshape(shape)
-
+    image = load_image(file, "webp", n=-1)  # all frames, one below the other
+    frames = rows_of_image(image).chunks(height)
     durations = tuple(Fraction(delay, 1000) for delay in image.get("delay"))
-    return _Read(frames(), shape, np.uint8, Timing(durations=durations, plays=head.get("loop")))
+    timing = Timing(durations=durations, plays=head.get("loop"))
+    return _Read(frames, (height, width, image.bands), np.uint8, timing)

@@ -7,21 +7,24 @@ for them, whose directory gives no cause for a warning: so any warning there mea
 """
 
 import lzma
-import struct
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain
+from math import prod
+from typing import Any
 
 import numpy as np
 import pyvips
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from widesr.pictures.feed import rows_of_image
 from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.jpegs import jpeg_of_block, whole_jpeg
 from widesr.pictures.raster import (
     DEFLATE,
     DRAWN,
-    JPEG,
+    LOSSY,
     LZMA,
     LZW,
     NONE,
@@ -29,7 +32,7 @@ from widesr.pictures.raster import (
     WEBP,
     Raster,
 )
-from widesr.pictures.tiff import Sliceable, Tree, packed
+from widesr.pictures.tiff import Sliceable, Tree, head_of_strips, integers
 from widesr.pixels.rows import Band, Rows
 
 Bytes = NDArray[np.uint8]
@@ -56,94 +59,83 @@ def decoded_plane(raster: Raster, file: Sliceable, plane: int) -> Rows:
         pyvips.Error: The same.
     """
     places = raster.places[plane]
-    channels = raster.samples // raster.planes
-    shape, dtype = (raster.height, raster.width, channels), _dtype(raster)
+    shape = (raster.height, raster.width, raster.block_samples)
     stream = whole_jpeg(raster, file) if raster.compression == OLD_JPEG else None
     if stream is not None:
-        bands = _drawn(stream, "jpeg", shape[:2], channels)
+        bands = _drawn(stream, "jpeg", shape)
     elif not raster.is_tiled:
-        bands = _strips(raster, file, places, channels)
+        bands = _strips(raster, file, places)
     else:
-        bands = _tiles(raster, file, places, channels)
-    return Rows(bands, shape=shape, dtype=dtype)
+        bands = _tiles(raster, file, places)
+    return Rows(bands, shape=shape, dtype=_dtype(raster))
 
 
-def _dtype(raster: Raster) -> type[np.uint8 | np.uint16]:
-    return np.uint8 if raster.bits <= 8 else np.uint16
+def _dtype(raster: Raster) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if raster.bits <= 8 else np.uint16)
 
 
-def _strips(
-    raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
-) -> Iterator[Band]:
+def _strips(raster: Raster, file: Sliceable, places: NDArray[np.uint64]) -> Iterator[Band]:
     """Give the rows of strips; several low strips are decoded together."""
     height, width = raster.block
-    per = max(_BATCH // max(height * width * channels * raster.bits // 8, 1), 1)
+    per = max(_BATCH // max(height * width * raster.block_samples * raster.bits // 8, 1), 1)
     for first in range(0, len(places), per):
         these = places[first : first + per]
         rows = min(raster.height - first * height, len(these) * height)
-        yield from _block(raster, file, these, rows, channels)
+        yield from _block(raster, file, these, rows)
 
 
-def _tiles(
-    raster: Raster, file: Sliceable, places: NDArray[np.uint64], channels: int
-) -> Iterator[Band]:
+def _tiles(raster: Raster, file: Sliceable, places: NDArray[np.uint64]) -> Iterator[Band]:
     """Give the rows of tiles: several tile rows at once if tiles are small, else part of one."""
-    height, width = raster.block
+    (height, width), channels = raster.block, raster.block_samples
     across = -(-raster.width // width)
-    row_bytes = across * height * width * channels * np.dtype(_dtype(raster)).itemsize
+    row_bytes = across * height * width * channels * _dtype(raster).itemsize
     per = across * (_BATCH // row_bytes)
     for first in range(0, len(places), per or across):
         rows = raster.height - first // across * height
         if per:
             these = places[first : first + per]
-            bands = _block(raster, file, these, len(these) * height, channels)
+            bands = _block(raster, file, these, len(these) * height)
             stack = np.concatenate(list(bands)).reshape(-1, across, height, width, channels)
             row = stack.swapaxes(1, 2).reshape(-1, across * width, channels)
             yield row[:rows, : raster.width]
         else:
             these = places[first : first + across]
-            for row in _side_by_side(raster, file, these, min(rows, height), channels):
+            for row in _side_by_side(raster, file, these, min(rows, height)):
                 yield row[:, : raster.width]
 
 
 def _side_by_side(
-    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int
 ) -> Iterator[Band]:
     """Give the first `rows` rows of tiles that lie side by side, a few rows at a time."""
-    height, width = raster.block
-    shape, dtype = (height, width, channels), _dtype(raster)
+    shape, dtype = (*raster.block, raster.block_samples), _dtype(raster)
     tiles = [
-        Rows(_block(raster, file, place, height, channels), shape=shape, dtype=dtype)
+        Rows(_block(raster, file, place, shape[0]), shape=shape, dtype=dtype)
         for place in places[:, np.newaxis]
     ]
-    step = max(_BATCH // (len(tiles) * width * channels * np.dtype(dtype).itemsize), 1)
+    step = max(_BATCH // (len(tiles) * prod(shape[1:]) * dtype.itemsize), 1)
     for top in range(0, rows, step):
         bottom = min(top + step, rows)
         row = np.concatenate([tile.read(top, bottom) for tile in tiles], axis=1)
         if bottom == rows:  # before the last rows are given, to check what follows them
             for tile in tiles:
-                _go_to_end(tile)
+                deque(tile, maxlen=0)
         yield row
 
 
-def _go_to_end(rows: Rows) -> None:
-    for _ in rows:
-        pass
-
-
 def _block(
-    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int, channels: int
+    raster: Raster, file: Sliceable, places: NDArray[np.uint64], rows: int
 ) -> Iterator[Band]:
     """Decode blocks that lie one below the other, (n, W, C); only the last may be lower."""
-    height, width = raster.block
+    (height, width), channels = raster.block, raster.block_samples
     pieces = (_read(raster, file, *map(int, place)) for place in places)
-    if raster.compression in (JPEG, OLD_JPEG, WEBP):
+    if raster.compression in LOSSY:
         kind = "webp" if raster.compression == WEBP else "jpeg"
         for n, piece in enumerate(pieces):
             low = min(height, rows - n * height)
             if kind == "jpeg":
                 piece = jpeg_of_block(raster, file, piece, height=low)
-            yield from _drawn(piece, kind, (low, width), channels)
+            yield from _drawn(piece, kind, (low, width, channels))
         return
     if raster.compression in DRAWN:
         bits = DRAWN[raster.compression]
@@ -181,7 +173,7 @@ def _read(raster: Raster, file: Sliceable, offset: int, count: int) -> bytes:
     data = file[offset : offset + count]
     if len(data) < count:
         raise ValueError("the file has become shorter")
-    if raster.reversed_bits and raster.compression not in (JPEG, OLD_JPEG, WEBP):
+    if raster.reversed_bits and raster.compression not in LOSSY:
         data = data.translate(_FROM_BELOW)
     return data
 
@@ -322,39 +314,35 @@ def _by_libtiff(
 ) -> Iterator[Bytes]:
     """Decode blocks as strips of a grey picture, (n, width); most codecs have bytes as pixels."""
     tree: Tree = {
-        256: (4, struct.pack("<I", width)),
-        257: (4, struct.pack("<I", lines)),
-        258: (3, struct.pack("<H", bits)),
-        259: (3, struct.pack("<H", raster.compression)),
-        262: (3, struct.pack("<H", 1)),
-        277: (3, struct.pack("<H", 1)),
-        278: (4, struct.pack("<I", per_block)),
+        256: integers(4, width),
+        257: integers(4, lines),
+        258: integers(3, bits),
+        259: integers(3, raster.compression),
+        262: integers(3, 1),
+        277: integers(3, 1),
+        278: integers(4, per_block),
     }
     if bits == 1:
-        tree[293 if raster.compression == 4 else 292] = (4, struct.pack("<I", raster.options))
-    sizes = np.array([len(block) for block in blocks], "<u8")
-    tree[273] = tree[279] = (16, sizes.tobytes())
-    head = 16 + len(packed(tree, 16, big=True))
-    tree[273] = (16, (np.cumsum(sizes) - sizes + np.uint64(head)).astype("<u8").tobytes())
-    begin = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + packed(tree, 16, big=True)
+        tree[293 if raster.compression == 4 else 292] = integers(4, raster.options)
+    head = head_of_strips(tree, [len(block) for block in blocks])
     # libtiff always warns of old-style LZW, whose bits are in reverse order
     is_old = raster.compression == LZW and any(
         block[0] == 0 and block[1:2] and block[1] & 1 for block in blocks
     )
     image = pyvips.Image.tiffload_buffer(
-        b"".join([begin, *blocks]),
+        b"".join([head, *blocks]),
         access="sequential",
         unlimited=True,
         fail_on="error" if is_old else "warning",
     )
-    for band in _bands(image):
+    for band in rows_of_image(image):
         yield band[..., 0]
 
 
-def _drawn(stream: bytes, kind: str, size: tuple[int, int], channels: int) -> Iterator[Band]:
+def _drawn(stream: bytes, kind: str, shape: tuple[int, int, int]) -> Iterator[Band]:
     """Decode a block that is itself a picture, in another format."""
+    left, width, channels = shape
     rows = rows_of_jpeg(stream) if kind == "jpeg" else _rows_of_webp(stream, channels)
-    left, width = size
     if rows.width != width or rows.height < left:
         raise ValueError(f"a block is {rows.width}x{rows.height}, expected {width}x{left}")
     if rows.channels != channels:
@@ -370,14 +358,4 @@ def _rows_of_webp(stream: bytes, channels: int) -> Rows:
     image = pyvips.Image.webpload_buffer(stream, access="sequential", fail_on="warning")
     if (image.bands, channels) == (3, 4):
         image = image.bandjoin(255)
-    return Rows(_bands(image), shape=(image.height, image.width, image.bands), dtype=np.uint8)
-
-
-def _bands(image: pyvips.Image) -> Iterator[Bytes]:
-    """Give the rows of an 8-bit image as they are decoded, (n, W, C)."""
-    region = pyvips.Region.new(image)
-    step = max(_STEP // (image.width * image.bands), 1)
-    for top in range(0, image.height, step):
-        n = min(step, image.height - top)
-        values = np.frombuffer(region.fetch(0, top, image.width, n), np.uint8)
-        yield values.reshape(n, image.width, image.bands)
+    return rows_of_image(image)

@@ -25,14 +25,14 @@ class Heif:
     def __init__(self, file: FileBytes) -> None:
         """Read the descriptions of the items, but not their data."""
         self._file = file
-        meta = dict(walk_boxes(_meta(file)))
-        properties = dict(walk_boxes(meta.get(b"iprp", b"")))
+        meta = dict(_walk_boxes(_meta(file)))
+        properties = dict(_walk_boxes(meta.get(b"iprp", b"")))
         self._idat = meta.get(b"idat", b"")
         self._kinds = dict(_read(_kinds, meta.get(b"iinf", b"")))
         self._references = list(_read(_references, meta.get(b"iref", b"")))
         self._places = dict(_read(_places, meta.get(b"iloc", b"")))
         self._numbers = dict(_read(_numbers, properties.get(b"ipma", b"")))
-        self._properties = list(walk_boxes(properties.get(b"ipco", b"")))
+        self._properties = list(_walk_boxes(properties.get(b"ipco", b"")))
         self.primary = next(_read(_primary, meta.get(b"pitm", b"")), 0)
         """The number of the item that is the picture."""
 
@@ -58,18 +58,14 @@ class Heif:
             item = parts[0][0]
         return item
 
-    def referring(self, kind: bytes, item: int) -> list[int]:
-        """List the items that refer to this one: by "auxl" as its alpha, "cdsc" as its metadata."""
-        return [one for each, one, to in self._references if each == kind and item in to]
-
     def refers(self, kind: bytes, item: int) -> bool:
         """Say whether an item refers to any other by this kind of reference."""
         return any((each, one) == (kind, item) for each, one, _ in self._references)
 
     def alpha(self) -> int | None:
         """Find the item that holds the opacity of the primary item."""
-        for item in self.referring(b"auxl", self.primary):
-            names = self.named(item, b"auxC")
+        for kind, item, to in self._references:
+            names = self.named(item, b"auxC") if kind == b"auxl" and self.primary in to else []
             if any(body[4:].split(b"\0")[0] in _ALPHA for body in names):
                 return item
         return None
@@ -90,7 +86,7 @@ _DEEPEST = 8
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 
 
-def walk_boxes(data: bytes) -> Iterator[Box]:
+def _walk_boxes(data: bytes) -> Iterator[Box]:
     """Walk through the boxes of one level, by name and contents; the last may be cut short."""
     return ((name, data[start:end]) for name, start, end in _walk_spans(data))
 
@@ -139,7 +135,7 @@ def _primary(body: bytes) -> Iterator[int]:
 
 
 def _kinds(body: bytes) -> Iterator[tuple[int, bytes]]:
-    for name, entry in walk_boxes(body[8 if body[0] else 6 :]):
+    for name, entry in _walk_boxes(body[8 if body[0] else 6 :]):
         if name == b"infe" and entry[0] in (2, 3):
             wide = 4 if entry[0] == 3 else 2
             yield _number(entry, 4, wide), entry[6 + wide : 10 + wide]
@@ -147,7 +143,7 @@ def _kinds(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _references(body: bytes) -> Iterator[tuple[bytes, int, list[int]]]:
     wide = 4 if body[0] else 2
-    for kind, entry in walk_boxes(body[4:]):
+    for kind, entry in _walk_boxes(body[4:]):
         n = _number(entry, wide, 2)
         to = [_number(entry, wide + 2 + wide * k, wide) for k in range(n)]
         yield kind, _number(entry, 0, wide), to

@@ -1,23 +1,13 @@
 """Interprets colour profiles, and converts their colours to sRGB, band by band."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
 
 import numpy as np
 import pyvips
 
+from widesr.pictures.picture import PictureStream
 from widesr.pictures.profiles import sound_profile
 from widesr.pixels.rows import Band, Pixels, Rows
-
-
-class Conversion(NamedTuple):
-    """A conversion of pixels of one kind to sRGB."""
-
-    change: Callable[[Band], Band]
-    """Turns (h, W, C) into (h, W, `channels`) of the same type."""
-    channels: int
-    icc: bytes | None
-    """The profile of sRGB; None for grey, which needs none."""
 
 
 def space_of(icc: bytes | None) -> bytes:
@@ -32,31 +22,32 @@ def meant_profile(icc: bytes | None, *, channels: int) -> bytes | None:
     return icc if space == b"RGB " or (space, channels) == (b"GRAY", 1) else None
 
 
-def to_srgb(icc: bytes, *, channels: int, dtype: np.dtype[Any]) -> Conversion:
+def in_srgb(stream: PictureStream) -> PictureStream:
     """Convert by relative colorimetry with black point compensation, as photographers' tools do.
 
-    Grey stays grey where the profile leaves all of its levels neutral.
-
-    Args:
-        icc: A profile of RGB, or of grey for one channel.
-        channels: 1 or 3.
-        dtype: uint8 or uint16.
-
-    Raises:
-        pyvips.Error: The profile is damaged.
+    The picture gets the profile of sRGB. Grey stays grey, which needs no profile, where its own
+    profile leaves all levels neutral. A damaged profile is as good as none, and is dropped.
     """
-    if channels == 3:
-        _, srgb = _converted(np.zeros((1, 1, 3), dtype), icc)
-        return Conversion(lambda band: _converted(band, icc)[0], 3, srgb)
-    levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(256, -1, 1)
-    if space_of(icc) == b"RGB ":
-        levels = np.repeat(levels, 3, axis=2)
-    converted, srgb = _converted(levels, icc)
+    icc, dtype = stream.icc, stream.rows.dtype
+    if icc is None:
+        return stream
+    if stream.colours == 1:
+        levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(256, -1, 1)
+        if space_of(icc) == b"RGB ":
+            levels = np.repeat(levels, 3, axis=2)
+    else:
+        levels = np.zeros((1, 1, 3), dtype)
+    try:
+        converted, srgb = _converted(levels, icc)
+    except pyvips.Error:
+        return replace(stream, icc=None)
+    if stream.colours == 3:
+        return stream.with_colours(lambda band: _converted(band, icc)[0], channels=3, icc=srgb)
     table = converted.reshape(-1, 3)
     if _is_neutral(table):
         table = table[:, 1:2]
-        return Conversion(lambda band: table[band[..., 0]], 1, None)
-    return Conversion(lambda band: table[band[..., 0]], 3, srgb)
+        return stream.with_colours(lambda band: table[band[..., 0]], channels=1, icc=None)
+    return stream.with_colours(lambda band: table[band[..., 0]], channels=3, icc=srgb)
 
 
 def inks_to_srgb(rows: Rows, icc: bytes | None) -> tuple[Rows, bytes]:

@@ -68,17 +68,17 @@ _MOST_TEXT = 2**24
 
 def _png_text(name: bytes, text: bytes, *, most: int) -> bytes:
     """Read the text after the keyword; a damaged text reads as empty."""
-    packed_text = name == b"zTXt"
+    is_compressed = name == b"zTXt" or (name == b"iTXt" and text[:1] == b"\1")
     if name == b"iTXt":
-        packed_text, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
-    elif packed_text:
+        text = text[2:].split(b"\0", 2)[-1]
+    elif name == b"zTXt":
         text = text[1:]
-    if packed_text:
-        try:
-            text = zlib.decompressobj().decompress(text, max(most, 1))  # 0 is no limit
-        except zlib.error:
-            text = b""
-    return text
+    if not is_compressed:
+        return text
+    try:
+        return zlib.decompressobj().decompress(text, max(most, 1))  # 0 is no limit
+    except zlib.error:
+        return b""
 
 
 def _unhexed(text: bytes) -> bytes:
@@ -98,24 +98,16 @@ def named_colours(file: PictureFile, kind: str) -> Colours | None:
     Raises:
         ImageFormatError: The picture is HDR.
     """
-    readers = {"png": _colours_of_png, "avif": _colours_of_heif, "heic": _colours_of_heif}
-    named = readers.get(kind, lambda _: None)(file)
-    if not isinstance(named, tuple) or isinstance(named, Colours):
-        return named
-    primaries, transfer = named
-    if transfer in HDR:
-        raise ImageFormatError(
-            f"{file.path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
-            "convert it to standard range, and save it as PNG or TIFF with an ICC profile"
-        )
-    return coded_colours(primaries, transfer)
+    if kind == "png":
+        return _colours_of_png(file)
+    return _colours_of_heif(file) if kind in ("avif", "heic") else None
 
 
-def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
+def _colours_of_png(file: PictureFile) -> Colours | None:
     """Read the chunk that takes precedence: cICP, iCCP, sRGB, then gAMA with or without cHRM."""
     chunks = {name: file[at : at + min(size, 32)] for name, at, size in chunks_before_pixels(file)}
     if len(code := chunks.get(b"cICP", b"")) == 4:
-        return code[0], code[1]
+        return _standard_range(file, code[0], code[1])
     gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
     if b"iCCP" in chunks or b"sRGB" in chunks or not 1_000 <= gamma <= 1_000_000:
         return None
@@ -126,15 +118,24 @@ def _colours_of_png(file: PictureFile) -> Colours | tuple[int, int] | None:
     return Colours(primaries, 100_000 / gamma)
 
 
-def _colours_of_heif(file: PictureFile) -> tuple[int, int] | None:
+def _colours_of_heif(file: PictureFile) -> Colours | None:
     """Read the codes of the main picture, if it has no profile."""
     heif = file.heif
     colours = heif.named(heif.primary, b"colr")
     codes = [body for body in colours if body[:4] == b"nclx" and len(body) >= 8]
     if not codes or len(codes) < len(colours):
         return None
-    primaries, transfer = struct.unpack_from(">HH", codes[0], 4)
-    return primaries, transfer
+    return _standard_range(file, *struct.unpack_from(">HH", codes[0], 4))
+
+
+def _standard_range(file: PictureFile, primaries: int, transfer: int) -> Colours:
+    """Interpret the codes of a picture, which must not be HDR."""
+    if transfer in HDR:
+        raise ImageFormatError(
+            f"{file.path}: this is an HDR picture ({HDR[transfer]}), standard range was expected; "
+            "convert it to standard range, and save it as PNG or TIFF with an ICC profile"
+        )
+    return coded_colours(primaries, transfer)
 
 
 def jpeg_segments(

@@ -11,25 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyvips
 
-from widesr.errors import (
-    ImageFormatError,
-    ImageReadError,
-    ImageTooLargeError,
-    last_line,
-)
+from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.pictures.colour import inks_to_srgb, meant_profile
 from widesr.pictures.containers import metadata_of_png, named_colours
 from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
+from widesr.pictures.feed import rows_of_image
 from widesr.pictures.jpeg import exif_of_jpeg, is_arithmetic, is_without_end
 from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned, on_its_side, orientation_of_exif
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.profiles import profile_of
-from widesr.pictures.scan import Scan, open_scan
+from widesr.pictures.scan import open_scan
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.turning import upright
@@ -42,9 +37,6 @@ pyvips.logger.disabled = True  # GLib aborts if a log call frees an object that 
 pyvips.cache_set_max(0)  # a file that changed on disk is read anew, and memory stays bounded
 
 _log = logging.getLogger(__name__)
-_BAND = 2**22
-"""The approximate number of bytes that are decoded at once."""
-
 
 _LOADERS = {
     "png": "pngload_source",
@@ -74,7 +66,7 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
 
 
 def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
-    """Read the picture's EXIF orientation, which libvips may overlook in a PNG."""
+    """Read the picture's EXIF orientation, 1 to 8, which libvips may overlook in a PNG."""
     if kind == "png":
         return orientation_of_exif(metadata_of_png(file).exif or b"")
     if kind == "avif":
@@ -86,23 +78,22 @@ def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureSt
     """Make an upright picture from a libvips image, to be read while the file is open."""
     icc = _blob(image, "icc-profile-data")
     exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
+    density = Density()
     if kind == "png":
-        exif, xmp, iptc = metadata_of_png(file)
+        (exif, xmp, iptc), density = metadata_of_png(file), density_of_png(file)
     elif kind == "jpeg":
-        exif = exif_of_jpeg(file)
+        exif, density = exif_of_jpeg(file), density_of_jpeg(file)
     bits = number_of(image, "bits-per-sample", 16) if image.format == "ushort" else 8
-    rows = rows_of_jpeg(file) if kind == "jpeg" else _rows(image)
+    rows = rows_of_jpeg(file) if kind == "jpeg" else rows_of_image(image)
     if image.interpretation == "cmyk":
         rows, icc = inks_to_srgb(rows, icc)
-    rows = Rows(whole_or_error(file, rows, kind), shape=rows.shape, dtype=rows.dtype)
     if kind == "jpeg":
-        rows = _told_of_jpeg(file, rows)
+        rows = _with_warnings(file, rows)
     if kind == "avif":
         rows = true_levels(file, rows, bits=bits)
     named = named_colours(file, kind)
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
-    density = {"png": density_of_png, "jpeg": density_of_jpeg}.get(kind, lambda _: Density())(file)
     orientation = orientation_of(file, image, kind)
     metadata = Metadata(exif, xmp, iptc)
     return _stream(file, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
@@ -118,20 +109,16 @@ def decode_page_of_tiff(file: PictureFile, number: int, *, max_pixels: int) -> P
         raise damaged(file, "tiff", error) from error
     stream = _stream(
         file,
-        Rows(whole_or_error(file, rows, "tiff"), shape=rows.shape, dtype=rows.dtype),
+        rows,
         "tiff",
         scan.metadata,
         icc=icc,
         orientation=scan.orientation,
         density=scan.density,
     )
-    return replace(stream, has_band=scan.has_band, place=scan.place, notices=_notices_of_tiff(scan))
-
-
-def _notices_of_tiff(scan: Scan) -> tuple[str, ...]:
-    if not scan.lost:
-        return ()
-    return (f"{', '.join(scan.lost)} left out, which would not be true of the larger picture",)
+    lost = f"{', '.join(scan.lost)} left out, which would not be true of the larger picture"
+    notices = (lost,) if scan.lost else ()
+    return replace(stream, has_band=scan.has_band, place=scan.place, notices=notices)
 
 
 def _stream(
@@ -151,6 +138,7 @@ def _stream(
         density = of_exif if of_exif.pixels_per_mm or not density.aspect else density
     if orientation > 4:
         density, exif = density.turned(), exif and on_its_side(exif)
+    rows = Rows(whole_or_error(file, rows, kind), shape=rows.shape, dtype=rows.dtype)
     rows = upright(file.path, rows, orientation)
     return PictureStream(
         rows=rows,
@@ -164,21 +152,6 @@ def _stream(
     )
 
 
-def _rows(image: pyvips.Image) -> Rows:
-    dtype = np.uint16 if image.format == "ushort" else np.uint8
-    shape = (image.height, image.width, image.bands)
-    height = max(_BAND // (image.width * image.bands * dtype().itemsize), 1)
-
-    def bands() -> Iterator[Band]:
-        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
-        for top in range(0, image.height, height):
-            n = min(height, image.height - top)
-            values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
-            yield values.reshape(n, *shape[1:])
-
-    return Rows(bands(), shape=shape, dtype=dtype)
-
-
 def whole_or_error(file: PictureFile, bands: Iterable[Band], kind: str) -> Iterator[Band]:
     """Turn the exceptions that libraries raise while pixels are read into our own errors."""
     try:
@@ -187,7 +160,7 @@ def whole_or_error(file: PictureFile, bands: Iterable[Band], kind: str) -> Itera
         raise damaged(file, kind, error) from error
 
 
-def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
+def _with_warnings(file: PictureFile, rows: Rows) -> Rows:
     """Log a JPEG's irregularities once all of its pixels have been read."""
 
     def bands() -> Iterator[Band]:
@@ -195,20 +168,17 @@ def _told_of_jpeg(file: PictureFile, rows: Rows) -> Rows:
         for band in rows:
             below -= len(band)
             if not below:  # now, as no one may ask for more
-                notices()
+                _warn_of_jpeg(file)
             yield band
 
-    def notices() -> None:
-        if is_without_end(file):
-            _log.warning(
-                "%s: ends without the mark of its end; all of its pixels are there", file.path
-            )
-        if is_arithmetic(file):
-            _log.warning(
-                "%s: nothing in a JPEG of arithmetic codes tells of its last bytes", file.path
-            )
-
     return Rows(bands(), shape=rows.shape, dtype=rows.dtype)
+
+
+def _warn_of_jpeg(file: PictureFile) -> None:
+    if is_without_end(file):
+        _log.warning("%s: ends without the mark of its end; all of its pixels are there", file.path)
+    if is_arithmetic(file):
+        _log.warning("%s: nothing in a JPEG of arithmetic codes tells of its last bytes", file.path)
 
 
 def check_size(path: Path, width: int, height: int, *, max_pixels: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pyvips
 
 from widesr.errors import ImageFormatError, write_error
-from widesr.pictures.colour import meant_profile, space_of, to_srgb
+from widesr.pictures.colour import in_srgb, meant_profile, space_of
 from widesr.pictures.containers import (
     add_tags_to_tiff,
     jpeg_segments,
@@ -24,7 +24,7 @@ from widesr.pictures.containers import (
 from widesr.pictures.feed import Feed, Splice
 from widesr.pictures.metadata import Metadata, cleaned, exif_of, sized, tags_of_resolution
 from widesr.pictures.picture import PictureStream
-from widesr.pictures.png import stream_png
+from widesr.pictures.png import MOST_ASPECT, stream_png
 from widesr.pictures.sniff import title
 from widesr.pictures.tiff import Tree
 from widesr.pictures.webp import webp_with_exif
@@ -33,8 +33,6 @@ from widesr.system.files import FileBytes
 
 _log = logging.getLogger(__name__)
 
-
-_MOST_ASPECT = 10_000
 _LARGEST_IN_JFIF = 65535
 _RESOLUTION = (282, 283, 296)
 """Tags of the resolution, which libvips states even where there is none."""
@@ -102,28 +100,58 @@ def encode_stream(
     stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     if stream.place and kind != "tiff":
         _log.warning("%s: GeoTIFF left out, for which %s has no place", path, title(kind))
+    file = FileBytes(fd)
     if kind == "png":
         for piece in encode_png(stream, metadata):
-            FileBytes(fd).append(piece)
+            file.append(piece)
         return
     feed = Feed(stream.rows)
-    image = _labelled(feed.image, stream)
     try:
-        if kind == "jpeg":
-            dots = _stated_resolution(stream)
-            segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=_stated_aspect(stream))
-            _encode_jpeg(image, fd, segments, options)
-        else:
-            _encode(image, fd, kind, metadata, options)
-        if kind == "tiff":
-            add_tags_to_tiff(FileBytes(fd), metadata, tags=_own_tags(stream), unstated=_RESOLUTION)
+        _encode(feed.image.copy(), stream, file, kind, metadata, options)
     except pyvips.Error as error:
         raise feed.failure or write_error(path, error) from error
 
 
+def _encode(
+    image: pyvips.Image,
+    stream: PictureStream,
+    file: FileBytes,
+    kind: str,
+    metadata: Metadata,
+    options: dict[str, Any],
+) -> None:
+    """Encode the pixels of `image` with libvips, and set what libvips would leave out or change."""
+    exif, xmp, _ = metadata
+    if stream.icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
+    if kind == "jpeg":
+        dots, aspect = _stated_density(stream)
+        segments = jpeg_segments(metadata, pixels_per_mm=dots, aspect=aspect)
+        splice = Splice(file, at=2, extra=segments)
+        splice.take(image.jpegsave_target, keep=pyvips.ForeignKeep.ICC, **options)
+        return
+    keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
+    if xmp:
+        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    if exif and kind in ("webp", "avif"):  # libvips makes the place for it
+        image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
+        keep |= pyvips.ForeignKeep.EXIF
+    target = pyvips.Target.new_to_descriptor(file.fd)
+    if kind == "webp":
+        encoded = image.webpsave_buffer(keep=keep, **options)
+        file.append(webp_with_exif(encoded, exif) if exif else encoded)
+    elif kind == "tiff":
+        image.tiffsave_target(target, keep=keep, **options)
+        add_tags_to_tiff(file, metadata, tags=_own_tags(stream), unstated=_RESOLUTION)
+    else:
+        image.heifsave_target(target, keep=keep, **options)
+        if exif:
+            set_exif_of_avif(file, exif)
+
+
 def _own_tags(stream: PictureStream) -> Tree:
     """Make the TIFF tags that libvips cannot write, which replace its own."""
-    tags = tags_of_resolution(_stated_resolution(stream), _stated_aspect(stream))
+    tags = tags_of_resolution(*_stated_density(stream))
     if stream.has_band:
         tags[338] = (3, b"\0\0")
     if stream.place:
@@ -133,13 +161,9 @@ def _own_tags(stream: PictureStream) -> Tree:
 
 def encode_png(stream: PictureStream, metadata: Metadata) -> Iterator[bytes]:
     """Encode a streamed picture that PNG can hold; yield the pieces of the file."""
-    return stream_png(
-        stream.rows,
-        icc=stream.icc,
-        pixels_per_mm=_stated_resolution(stream),
-        aspect=_stated_aspect(stream),
-        chunks=png_chunks(metadata),
-    )
+    dots, aspect = _stated_density(stream)
+    chunks = png_chunks(metadata)
+    return stream_png(stream.rows, icc=stream.icc, pixels_per_mm=dots, aspect=aspect, chunks=chunks)
 
 
 def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
@@ -155,12 +179,8 @@ def prepared(path: Path, stream: PictureStream, kind: str) -> PictureStream:
         stream = replace(stream, rows=opaque(path, stream, kind))
     if stream.colours == 1 and space_of(stream.icc) == b"RGB ":  # it is refused for one channel
         stream = stream.with_colours(_tripled, channels=3, icc=stream.icc)
-    if stream.colours == 1 and not encoder.grey and stream.icc:
-        try:
-            to = to_srgb(stream.icc, channels=1, dtype=stream.rows.dtype)
-            stream = stream.with_colours(to.change, channels=to.channels, icc=to.icc)
-        except pyvips.Error:  # a damaged profile is as good as none
-            stream = replace(stream, icc=None)
+    if stream.colours == 1 and not encoder.grey:
+        stream = in_srgb(stream)
     if stream.rows.dtype == np.uint16 and encoder.bits < 16:
         stream = replace(stream, rows=shallower(stream.rows, bits=encoder.bits))
     return stream
@@ -193,7 +213,6 @@ def _tripled(band: Band) -> Band:
 def shallower(rows: Rows, *, bits: int) -> Rows:
     """Round 16 bits to 8, or to 12 in the upper bits of 16, where libvips expects them."""
     top = 2**bits - 1
-
     dtype = np.uint8 if bits == 8 else np.uint16
     shift = 8 * dtype().itemsize - bits
 
@@ -204,65 +223,29 @@ def shallower(rows: Rows, *, bits: int) -> Rows:
     return rows.map(rounded, channels=rows.channels, dtype=dtype)
 
 
-def _labelled(image: pyvips.Image, stream: PictureStream) -> pyvips.Image:
-    """Attach the picture's profile to its image."""
-    image = image.copy()
-    if stream.icc:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", stream.icc)
-    return image
-
-
 def metadata_to_write(stream: PictureStream, kind: str) -> Metadata:
     """Set the picture's size in its metadata, and the resolution if only EXIF can state it."""
     metadata = cleaned(Metadata(stream.exif, stream.xmp, stream.iptc))
-    dots = tags_of_resolution(_stated_resolution(stream), _stated_aspect(stream))
+    dots = tags_of_resolution(*_stated_density(stream))
     if not metadata.exif and dots and kind in ("webp", "avif"):
         metadata = metadata._replace(exif=exif_of(dots))
     return sized(metadata, width=stream.rows.width, height=stream.rows.height)
 
 
-def _stated_resolution(stream: PictureStream) -> tuple[float, float] | None:
-    """Give the resolution unless it is implausible, as files may claim anything."""
-    dots = stream.pixels_per_mm
-    return dots if dots and all(0.001 <= n <= 100_000 for n in dots) else None
+def _stated_density(
+    stream: PictureStream,
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """Give the resolution and the aspect, unless they are implausible: files may claim anything.
 
-
-def _stated_aspect(stream: PictureStream) -> tuple[float, float] | None:
-    """Give the aspect in numbers that every format can hold, unless it is implausible."""
-    if stream.aspect is None:
-        return None
-    across, down = stream.aspect
-    least, most = min(across, down), max(across, down)
-    if not 0 < least <= most <= _MOST_ASPECT * least:
-        return None
-    times = min(max(1 / least, 1), _LARGEST_IN_JFIF / most)
-    return across * times, down * times
-
-
-def _encode_jpeg(image: pyvips.Image, fd: int, segments: bytes, options: dict[str, Any]) -> None:
-    splice = Splice(FileBytes(fd), at=2, extra=segments)
-    splice.take(image.jpegsave_target, keep=pyvips.ForeignKeep.ICC, **options)
-
-
-def _encode(
-    image: pyvips.Image, fd: int, kind: str, metadata: Metadata, options: dict[str, Any]
-) -> None:
-    """Encode with libvips, then set EXIF, which libvips would change."""
-    exif, xmp, _ = metadata
-    file = FileBytes(fd)
-    keep = pyvips.ForeignKeep.ICC | pyvips.ForeignKeep.XMP
-    target = pyvips.Target.new_to_descriptor(fd)
-    if xmp:
-        image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
-    if exif and kind in ("webp", "avif"):  # libvips makes the place for it
-        image.set_type(pyvips.GValue.blob_type, "exif-data", b"Exif\0\0" + exif)
-        keep |= pyvips.ForeignKeep.EXIF
-    if kind == "webp":
-        encoded = image.webpsave_buffer(keep=keep, **options)
-        file.append(webp_with_exif(encoded, exif) if exif else encoded)
-    elif kind == "tiff":
-        image.tiffsave_target(target, keep=keep, **options)
-    else:
-        image.heifsave_target(target, keep=keep, **options)
-        if exif:
-            set_exif_of_avif(file, exif)
+    The aspect is in numbers that every format can hold.
+    """
+    dots, aspect = stream.pixels_per_mm, stream.aspect
+    if dots and not all(0.001 <= n <= 100_000 for n in dots):
+        dots = None
+    if aspect:
+        least, most = sorted(aspect)
+        if not 0 < least <= most <= MOST_ASPECT * least:
+            return dots, None
+        times = min(max(1 / least, 1), _LARGEST_IN_JFIF / most)
+        aspect = aspect[0] * times, aspect[1] * times
+    return dots, aspect

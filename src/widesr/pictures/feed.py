@@ -1,23 +1,40 @@
-"""Passes rows to libvips, and encoded bytes back, piece by piece.
+"""Passes rows to libvips and back, and encoded bytes to a file, piece by piece.
 
 From Python, libvips takes the pixels of an image only all at once. But it reads files piece by
 piece, even through callbacks. So it gets the rows as an uncompressed TIFF file that never exists:
 a header, and then the values as they are.
 """
 
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyvips
 
-from widesr.pictures.tiff import Tree, packed
+from widesr.pictures.tiff import Tree, head_of_strips, integers
 from widesr.pixels.rows import Band, Rows
 from widesr.system.files import FileBytes
 
+_BAND = 2**22
+"""The approximate number of bytes that libvips decodes at once."""
 _STRIP = 2**18
 """The approximate number of bytes of a strip, which libvips asks for at once."""
+
+
+def rows_of_image(image: pyvips.Image) -> Rows:
+    """Read the pixels of an 8-bit or 16-bit image from top to bottom, as they are decoded."""
+    dtype = np.dtype(np.uint16 if image.format == "ushort" else np.uint8)
+    shape = (image.height, image.width, image.bands)
+    height = max(_BAND // (image.width * image.bands * dtype.itemsize), 1)
+
+    def bands() -> Iterator[Band]:
+        region = pyvips.Region.new(image)  # made in the reading thread, which owns it
+        for top in range(0, image.height, height):
+            n = min(height, image.height - top)
+            values = np.frombuffer(region.fetch(0, top, image.width, n), dtype)
+            yield values.reshape(n, *shape[1:])
+
+    return Rows(bands(), shape=shape, dtype=dtype)
 
 
 class Feed:
@@ -114,38 +131,22 @@ def _memory(band: Band) -> memoryview:
     return np.ascontiguousarray(band).data.cast("B")
 
 
-_SHORT, _LONG, _LONG8 = 3, 4, 16
-_TYPES = {_SHORT: "<u2", _LONG: "<u4", _LONG8: "<u8"}
-_BEGIN = 16
-
-
 def _header(rows: Rows) -> bytes:
-    """Make the part of a BigTIFF file (TIFF 6.0, libtiff's 64-bit offsets) before its values."""
+    """Make the part of a BigTIFF file before its values."""
     height, width, channels = rows.shape
     row_bytes = width * channels * rows.dtype.itemsize
     per_strip = max(_STRIP // row_bytes, 1)
     bits = 8 * rows.dtype.itemsize
-
-    def whole(code: int, *numbers: int) -> tuple[int, bytes]:
-        return code, np.array(numbers, _TYPES[code]).tobytes()
-
-    tops = range(0, height, per_strip)
     tree: Tree = {
-        256: whole(_LONG, width),
-        257: whole(_LONG, height),
-        258: whole(_SHORT, *[bits] * channels),
-        259: whole(_SHORT, 1),  # not compressed
-        262: whole(_SHORT, 1 if channels < 3 else 2),  # grey from black, RGB
-        277: whole(_SHORT, channels),
-        278: whole(_LONG, per_strip),
-        279: whole(_LONG8, *(min(per_strip, height - top) * row_bytes for top in tops)),
+        256: integers(4, width),
+        257: integers(4, height),
+        258: integers(3, *[bits] * channels),
+        259: integers(3, 1),  # not compressed
+        262: integers(3, 1 if channels < 3 else 2),  # grey from black, RGB
+        277: integers(3, channels),
+        278: integers(4, per_strip),
     }
     if channels in (2, 4):
-        tree[338] = whole(_SHORT, 2)  # alpha, not premultiplied
-
-    def header(data: int) -> bytes:
-        strips = whole(_LONG8, *(data + top * row_bytes for top in tops))
-        first = struct.pack("<2sHHHQ", b"II", 43, 8, 0, _BEGIN)
-        return first + packed(tree | {273: strips}, _BEGIN, big=True)
-
-    return header(len(header(0)))  # the offsets of the strips take the same space whatever they are
+        tree[338] = integers(3, 2)  # alpha, not premultiplied
+    tops = range(0, height, per_strip)
+    return head_of_strips(tree, [min(per_strip, height - top) * row_bytes for top in tops])

@@ -18,8 +18,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from widesr.errors import last_line
+from widesr.pictures.picture import Bitmap
 from widesr.pictures.sources import PictureFile
-from widesr.pixels.rows import Band
+from widesr.pixels.rows import Band, Pixels
 from widesr.system.files import FileBytes
 
 Numbers = NDArray[np.uint8]
@@ -64,8 +65,9 @@ class Gif(NamedTuple):
         if any(frame.clear is not None for frame in self.frames):
             return True
         first = self.frames[0]
-        covers = first.x == first.y == 0 and self._covers(first)
-        if covers and all(frame.disposal < 2 for frame in self.frames):
+        covers = first.width >= self.width and first.height >= self.height
+        is_whole = covers and first.x == first.y == 0
+        if is_whole and all(frame.disposal < 2 for frame in self.frames):
             return False
         seen = np.zeros((self.height, self.width), bool)
         for frame in self.frames:
@@ -78,9 +80,6 @@ class Gif(NamedTuple):
             elif before is not None:
                 seen = before
         return False
-
-    def _covers(self, frame: GifFrame) -> bool:
-        return frame.width >= self.width and frame.height >= self.height
 
     def _box(self, frame: GifFrame) -> tuple[slice, slice]:
         return slice(frame.y, frame.y + frame.height), slice(frame.x, frame.x + frame.width)
@@ -157,7 +156,30 @@ def read_gif(file: FileBytes) -> Gif:
     frames = tuple(walk.frames(file.fd))
     if not frames:
         raise ValueError("no frame is there")
+    if not (walk.width and walk.height):
+        raise ValueError(f"it claims {walk.width}x{walk.height} pixels")
     return Gif(walk.width, walk.height, frames, walk.plays, walk.is_ended)
+
+
+def open_gif(file: PictureFile) -> Bitmap:
+    """Read the structure of a file, whose pixels are decoded only if it has a single frame.
+
+    Raises:
+        ValueError: The file is damaged or cut short; also raised while its pixels are decoded.
+    """
+    gif = read_gif(file)
+
+    def decode() -> Pixels:
+        (pixels,) = gif.drawn(file)  # to its end, where it may warn
+        return pixels
+
+    return Bitmap(
+        width=gif.width,
+        height=gif.height,
+        pixel_bytes=4,
+        decode=decode,
+        count=len(gif.frames),
+    )
 
 
 def is_animated_gif(file: FileBytes) -> bool:

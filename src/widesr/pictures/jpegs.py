@@ -13,6 +13,8 @@ from widesr.pictures.tiff import Sliceable
 _START, _SCAN, _END = b"\xff\xd8", 0xDA, b"\xff\xd9"
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 """The markers without a length."""
+_MOST = 65535
+"""The most that a size or a restart interval in a JPEG can be."""
 _MOST_HEAD = 2**17
 """The most bytes before the first scan, more than any old-style file has."""
 
@@ -38,6 +40,8 @@ def jpeg_of_block(raster: Raster, file: Sliceable, data: bytes, *, height: int) 
         return _stream(raster, _segments(data))
     old, width = raster.old_jpeg, raster.block[1]
     assert old is not None, "the compression is that of old-style JPEG"
+    if max(height, width, old.restart) > _MOST:
+        raise ValueError("a side or a restart interval is more than JPEG can hold")
     head = list(_segments(file[old.start : old.start + _MOST_HEAD])) if old.start else []
     if head and head[-1][1] == _SCAN:
         parts = [_resized(part, height, width) for part in head[:-1]]

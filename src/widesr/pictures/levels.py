@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.errors import ImageFormatError, ImageReadError
-from widesr.pictures.av1 import Av1Colours, av1_colours
+from widesr.pictures.av1 import av1_colours
 from widesr.pictures.boxes import Heif
 from widesr.pictures.sources import PictureFile
 from widesr.pixels.alpha import straight
@@ -36,23 +36,23 @@ def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
         ImageReadError: The file claims to be grey, but has colours; raised when rows are read.
     """
     heif = file.heif
-    has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and is_monochrome(heif)
+    has_alpha, is_tripled = rows.channels in (2, 4), rows.channels > 2 and _is_monochrome(heif)
     is_grey = is_tripled or rows.channels < 3
     is_premultiplied = has_alpha and heif.refers(b"prem", heif.primary)
     alpha = heif.alpha() if has_alpha else None
-    is_full = _is_full_range(heif, heif.primary)
-    full, tables = _table(bits), []
+    matrix, is_full = _matrix_and_range(heif, heif.primary)
+    full = _table(bits)
     if is_grey:
         tables = [full if is_full else _table(bits, limited=True)]
     else:
-        matrix = _matrix(heif, heif.primary)
         _check_matrix(file, matrix, is_full=is_full)
         outer = full if matrix or is_full else _table(bits, stretch=224 / 219)
         tables = [outer, full, outer]
     if has_alpha:
-        limited = alpha is not None and not _is_full_range(heif, alpha)
+        limited = alpha is not None and not _matrix_and_range(heif, alpha)[1]
         tables.append(_table(bits, limited=limited))
     shift = 8 * rows.dtype.itemsize - bits
+    is_as_meant = bits == 8 and all(table is full for table in tables)
 
     def change(band: Band) -> Band:
         if is_tripled:
@@ -62,10 +62,9 @@ def true_levels(file: PictureFile, rows: Rows, *, bits: int) -> Rows:
                     "get a whole copy of it"
                 )
             band = np.delete(band, (1, 2), axis=2)
-        if bits == 8 and all(table is full for table in tables):
-            return straight(band) if is_premultiplied else band
-        planes = [tables[n][band[..., n] >> shift] for n in range(band.shape[2])]
-        band = np.stack(planes, axis=2)
+        if not is_as_meant:
+            planes = [table[band[..., n] >> shift] for n, table in enumerate(tables)]
+            band = np.stack(planes, axis=2)
         return straight(band) if is_premultiplied else band
 
     return rows.map(change, channels=len(tables))
@@ -93,7 +92,7 @@ def _check_matrix(file: PictureFile, matrix: int, *, is_full: bool) -> None:
         )
 
 
-def is_monochrome(heif: Heif) -> bool:
+def _is_monochrome(heif: Heif) -> bool:
     """Say whether an AVIF is grey, by the configuration of its codec."""
     return any(len(body) > 2 and body[2] & 0x10 for body in _configurations(heif))
 
@@ -102,32 +101,18 @@ def _configurations(heif: Heif) -> list[bytes]:
     return heif.named(heif.coded(heif.primary), b"av1C")
 
 
-def _is_full_range(heif: Heif, item: int) -> bool:
-    """Say whether levels use the full range, by the item's colour codes, else its coded header."""
-    codes = _codes(heif, item)
-    if codes is not None:
-        return bool(codes[10] & 0x80)
-    coded = _coded(heif, item)
-    return coded is None or coded.full_range
+def _matrix_and_range(heif: Heif, item: int) -> tuple[int, bool]:
+    """Give the code of an item's matrix, and True if its levels use the full range.
 
-
-def _matrix(heif: Heif, item: int) -> int:
-    codes = _codes(heif, item)
-    if codes is not None:
-        return int.from_bytes(codes[8:10], "big")
-    coded = _coded(heif, item)
-    return 2 if coded is None else coded.matrix
-
-
-def _coded(heif: Heif, item: int) -> Av1Colours | None:
-    item = heif.coded(item)
-    is_av1 = heif.kind(item) == b"av01"
-    return av1_colours(heif.data(item, most=_BEGINNING)) if is_av1 else None
-
-
-def _codes(heif: Heif, item: int) -> bytes | None:
-    said = [*heif.named(item, b"colr"), *heif.named(heif.coded(item), b"colr")]
-    return next((body for body in said if body[:4] == b"nclx" and len(body) >= 11), None)
+    Its colour codes state them, else the header of its coded data.
+    """
+    coded = heif.coded(item)
+    for body in (*heif.named(item, b"colr"), *heif.named(coded, b"colr")):
+        if body[:4] == b"nclx" and len(body) >= 11:
+            return int.from_bytes(body[8:10], "big"), bool(body[10] & 0x80)
+    is_av1 = heif.kind(coded) == b"av01"
+    header = av1_colours(heif.data(coded, most=_BEGINNING)) if is_av1 else None
+    return (header.matrix, header.full_range) if header else (2, True)
 
 
 _BEGINNING = 256

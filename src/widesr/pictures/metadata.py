@@ -73,14 +73,20 @@ def orientation_of_exif(exif: bytes) -> int:
     """Read the orientation, 1 to 8, from an EXIF block that is not cleaned; 1 if not stated."""
     try:
         tiff = Tiff.open(exif.removeprefix(b"Exif\0\0"))
-        orientation = tiff.number(tiff.directory(tiff.first), 0x0112, default=1)
+        return orientation_in(tiff, tiff.directory(tiff.first))
     except ValueError:
         return 1
+
+
+def orientation_in(tiff: Tiff, fields: dict[int, Field]) -> int:
+    """Read the orientation, 1 to 8, from a directory; 1 if none or an unknown one is stated."""
+    orientation = tiff.number(fields, _ORIENTATION, default=1)
     return orientation if orientation in range(1, 9) else 1
 
 
 IPTC_TAG = 0x83BB
 """The tag of IPTC in a TIFF file's first directory."""
+_ORIENTATION = 0x0112
 _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C}  # camera, date
 _DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
@@ -116,13 +122,13 @@ def _cleaned_exif(exif: bytes) -> bytes | None:
     try:
         tiff = Tiff.open(exif)
         fields = tiff.directory(tiff.first)
-        after = tiff.first + 2 + 12 * tiff.unpack("H", tiff.first)
+        after = tiff.link(tiff.first)
     except ValueError:
         return None
     if tiff.big or not fields:
         return None
     clean = bytearray(exif)
-    _set_number(clean, tiff, fields.get(0x0112), 1)
+    _set_number(clean, tiff, fields.get(_ORIENTATION), 1)
     if after + 4 > len(exif):  # some writers leave out the offset of a second directory
         return bytes(clean)
     following = tiff.unpack("I", after)

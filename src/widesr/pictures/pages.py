@@ -9,23 +9,18 @@ from typing import cast
 import numpy as np
 import pyvips
 
-from widesr.errors import (
-    ImageFormatError,
-    ImageTooLargeError,
-)
+from widesr.errors import ImageFormatError, ImageTooLargeError
 from widesr.pictures.decoding import damaged
 from widesr.pictures.encoding import encode_stream
 from widesr.pictures.picture import PictureStream
-from widesr.pictures.reading import open_page, pages_of, tell
-from widesr.pictures.sequence import PictureSequence
+from widesr.pictures.reading import log_notices, open_page, pages_of
+from widesr.pictures.sequence import MOST_IN_ALL, PictureSequence
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import PictureFile
-from widesr.pictures.tiff import Tiff, packed
+from widesr.pictures.tiff import MARKS, Tiff, integers, packed
 from widesr.pixels.rows import Rows
 from widesr.system.files import FileBytes
 
-_PAGES = 16
-"""The most pixels of all pages together, in multiples of the most that one may have."""
 _MOST_PAGES = 500
 """The most pages that are read: to find one means to walk through those before it."""
 _COPY = 2**22
@@ -34,7 +29,7 @@ _COPY = 2**22
 
 def page_numbers(file: PictureFile) -> list[int]:
     """Number the pages of a TIFF file, from 0; other files have none."""
-    if file[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") or kind_of(file) != "tiff":
+    if file[:4] not in MARKS or kind_of(file) != "tiff":
         return []
     return list(pages_of(file, "tiff"))
 
@@ -68,7 +63,7 @@ def read_pages(file: PictureFile, *, max_pixels: int) -> PictureSequence | None:
         return open_page(file, "tiff", number, max_pixels=max_pixels)
 
     stills: list[PictureStream] = []
-    pixels, limit = 0, _PAGES * max_pixels
+    pixels, limit = 0, MOST_IN_ALL * max_pixels
     for number in numbers:
         stills.append(_without_pixels(page(number)))
         pixels += prod(stills[-1].size)
@@ -77,7 +72,7 @@ def read_pages(file: PictureFile, *, max_pixels: int) -> PictureSequence | None:
             raise ImageTooLargeError(found=found, pixels=pixels, max_pixels=limit)
 
     def streams() -> Iterator[PictureStream]:
-        tell(file, dict.fromkeys(notice for still in stills for notice in still.notices))
+        log_notices(file, dict.fromkeys(notice for still in stills for notice in still.notices))
         yield from map(page, numbers)
 
     return PictureSequence(streams=streams(), stills=tuple(stills))
@@ -115,9 +110,7 @@ _STRIPS, _TILES = 273, 324
 def _append_page(file: FileBytes, page: FileBytes) -> None:
     """Append one TIFF file to another as its last page."""
     whole, added = Tiff.open(file), Tiff.open(page)
-    head, step, word = (8, 20, "Q") if whole.big else (2, 12, "I")
-    last = whole.directories()[-1]
-    pointer = last + head + step * whole.unpack("Q" if whole.big else "H", last)
+    link = whole.link(whole.directories()[-1])
     file.append(bytes(-len(file) % 16))
     begin = len(file)
     for at in range(0, len(page), _COPY):
@@ -127,7 +120,7 @@ def _append_page(file: FileBytes, page: FileBytes) -> None:
     for tag in {_STRIPS, _TILES} & tree.keys():
         type_, data = cast("tuple[int, bytes]", tree[tag])
         places = np.frombuffer(data, {3: "<u2", 4: "<u4", 16: "<u8"}[type_]).astype("<u8") + begin
-        tree[tag] = (16, places.tobytes()) if whole.big else (4, places.astype("<u4").tobytes())
+        tree[tag] = integers(16 if whole.big else 4, *places)
     at = len(file)
     file.append(packed(tree, at, big=whole.big))
-    file.put(pointer, np.array([at], f"<u{8 if word == 'Q' else 4}").tobytes())
+    file.put(link, integers(16 if whole.big else 4, at)[1])

@@ -33,8 +33,8 @@ _SAMPLE = 16
 _LEVEL = 2
 """The level of ISA-L, 0 to 3: photographs are smallest with 2, and 3 takes half as long again."""
 
-
-_MOST_ASPECT = 10_000
+MOST_ASPECT = 10_000
+"""The largest ratio between the pixels across and down that counts as plausible."""
 
 
 def stream_png(
@@ -67,7 +67,7 @@ def stream_png(
     if pixels_per_mm:
         yield chunk(b"pHYs", struct.pack(">2IB", *(round(1000 * n) for n in pixels_per_mm), 1))
     elif aspect:
-        ratio = Fraction(aspect[0] / aspect[1]).limit_denominator(_MOST_ASPECT)
+        ratio = Fraction(aspect[0] / aspect[1]).limit_denominator(MOST_ASPECT)
         yield chunk(b"pHYs", struct.pack(">2IB", *ratio.as_integer_ratio(), 0))
     deflate = isal_zlib.compressobj(_LEVEL)
     for lines in _filtered(rows):

@@ -21,7 +21,7 @@ DEFLATE = (8, 32946)
 LZMA = 34925
 DRAWN = {2: 1, 3: 1, 4: 1, 32771: 1, 32809: 4, 32766: 2}
 """The codecs that work on pixels, not bytes, with their bits: fax, ThunderScan and NeXT."""
-_LOSSY = (OLD_JPEG, JPEG, WEBP)
+LOSSY = (OLD_JPEG, JPEG, WEBP)
 _OTHERS = {
     34661: "JBIG",
     34676: "LogLuv",
@@ -107,6 +107,11 @@ class Raster:
         return _COLOURS[self.photometric]
 
     @property
+    def block_samples(self) -> int:
+        """The number of samples per pixel in a block: all of them, or one if these are planes."""
+        return self.samples // self.planes
+
+    @property
     def channels(self) -> int:
         """The number of channels of the decoded picture, where a palette has become RGB."""
         return self.samples + (2 if self.photometric == PALETTE else 0)
@@ -114,7 +119,7 @@ class Raster:
     @property
     def codec_gives_rgb(self) -> bool:
         """True if the codec decodes YCbCr to RGB, as libjpeg and libwebp do."""
-        return self.samples == 3 and self.planes == 1 and self.compression in _LOSSY
+        return self.samples == 3 and self.planes == 1 and self.compression in LOSSY
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -174,7 +179,7 @@ def read_raster(path: Path, tiff: Tiff, at: int) -> Raster:
         luma=page.luma(),
         ranges=page.ranges(bits),
         palette=page.palette(bits) if photometric == PALETTE else None,
-        options=page.number(293 if compression == 4 else 292, 0),
+        options=page.number(293 if compression == 4 else 292, 0) % 2**32,
         tables=page.raw(347),
         old_jpeg=page.old_jpeg() if compression == OLD_JPEG else None,
     )
@@ -195,6 +200,12 @@ class _Page:
 
     def _values(self, tag: int) -> NDArray[Any]:
         return self._tiff.values(self.fields, tag)
+
+    def _integers(self, tag: int) -> NDArray[Any]:
+        values = self._values(tag)
+        if values.dtype.kind == "f":
+            raise ValueError(f"tag {tag} holds fractions, integers were expected")
+        return values
 
     def variant(self, what: str) -> ImageFormatError:
         return ImageFormatError(
@@ -261,7 +272,7 @@ class _Page:
         if drawn is not None:
             if (bits, self.number(277, 1)) != (drawn, 1) or photometric == YCBCR:
                 raise self.variant(f"compression {compression} of other than {drawn} bits")
-        elif compression in _LOSSY:
+        elif compression in LOSSY:
             if bits != 8 or photometric == PALETTE:
                 raise self.variant(f"lossy compression of {bits}-bit or palette values")
         elif compression not in (NONE, LZW, PACKBITS, LZMA, *DEFLATE):
@@ -277,7 +288,7 @@ class _Page:
         return True
 
     def subsampling(self, compression: int, photometric: int) -> tuple[int, int]:
-        if photometric != YCBCR or compression in _LOSSY:
+        if photometric != YCBCR or compression in LOSSY:
             return 1, 1  # a codec undoes its own subsampling
         return self._subsampling()
 
@@ -289,7 +300,7 @@ class _Page:
         return int(across), int(down)
 
     def old_jpeg(self) -> OldJpeg:
-        quantisation, dc, ac = (self._values(tag).tolist() for tag in (519, 520, 521))
+        quantisation, dc, ac = (self._integers(tag).tolist() for tag in (519, 520, 521))
         return OldJpeg(
             start=self.number(513, 0),
             size=self.number(514, 0),
@@ -315,7 +326,7 @@ class _Page:
         return 0.0, top, half, top, half, top
 
     def palette(self, bits: int) -> NDArray[np.uint8]:
-        values = self._values(320)
+        values = self._integers(320)
         if len(values) < 3 * 2**bits:
             raise ValueError("the palette is cut short")
         values = values[: 3 * 2**bits].reshape(3, -1).T
@@ -327,8 +338,8 @@ class _Page:
     ) -> NDArray[np.uint64]:
         """Give the offset and size of each block, and check that it is in the file."""
         name, size = "tile" if is_tiled else "strip", len(self._tiff.data)
-        offsets = self._values(324 if is_tiled and 324 in self.fields else 273)
-        counts = self._values(325 if is_tiled and 325 in self.fields else 279)
+        offsets = self._integers(324 if is_tiled and 324 in self.fields else 273)
+        counts = self._integers(325 if is_tiled and 325 in self.fields else 279)
         n = planes * blocks
         if len(offsets) < n:
             raise ValueError(f"{n} {name}s are needed, {len(offsets)} are named")

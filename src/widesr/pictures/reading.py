@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 import pyvips
 
-from widesr.errors import (
-    ImageFormatError,
-    WidesrError,
-)
+from widesr.errors import ImageFormatError, WidesrError
+from widesr.pictures.bmp import open_bmp
 from widesr.pictures.colour import meant_profile
 from widesr.pictures.decoding import (
     check_header,
@@ -28,15 +26,21 @@ from widesr.pictures.decoding import (
     number_of,
     orientation_of,
 )
-from widesr.pictures.heic import closest_suffix
+from widesr.pictures.gif import open_gif
+from widesr.pictures.heic import closest_suffix, open_heic
+from widesr.pictures.netpbm import open_netpbm
 from widesr.pictures.picture import MAX_PIXELS, Picture, PictureStream
 from widesr.pictures.scan import open_scan, pages_of_tiff
 from widesr.pictures.sniff import ONE_FRAME, frames_of_png, kind_of
 from widesr.pictures.sources import PictureFile, Source, opened
-from widesr.pictures.whole import WHOLE, open_whole
 from widesr.pixels.rows import Rows
 
 _log = logging.getLogger(__name__)
+
+_AT_ONCE = {"bmp": open_bmp, "netpbm": open_netpbm, "gif": open_gif, "heic": open_heic}
+"""The kinds whose decoders give all pixels at once, each with the reader of its header.
+
+The readers raise ValueError with the cause if a file is damaged or cut short."""
 
 
 def read_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -65,7 +69,7 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pi
     """
     with opened(source) as file:
         kind = kind_of(file)
-        if kind in WHOLE:
+        if kind in _AT_ONCE:
             yield _decode_bitmap(file, kind, max_pixels=max_pixels)
             return
         try:
@@ -74,11 +78,11 @@ def open_picture(source: Source, *, max_pixels: int = MAX_PIXELS) -> Iterator[Pi
             raise damaged(file, kind, error) from error
         _check_one(file, len(pages))
         stream = open_page(file, kind, pages[0], max_pixels=max_pixels)
-        tell(file, stream.notices)
+        log_notices(file, stream.notices)
         yield stream
 
 
-def tell(file: PictureFile, notices: Iterable[str]) -> None:
+def log_notices(file: PictureFile, notices: Iterable[str]) -> None:
     """Log which parts of a file are not kept."""
     for notice in notices:
         _log.warning("%s: %s", file.path, notice)
@@ -123,24 +127,24 @@ def read_header(source: Source) -> Header:
     with opened(source) as file:
         kind = kind_of(file)
         try:
-            if kind in WHOLE:
-                bitmap = open_whole(file, kind)
+            if kind in _AT_ONCE:
+                bitmap = _AT_ONCE[kind](file)
                 return Header(bitmap.height, bitmap.width, bitmap.pixel_bytes, bitmap.count)
             pages = pages_of(file, kind)
             if kind == "tiff":
                 scan = open_scan(file, pages[0])
                 height, width = scan.raster.height, scan.raster.width
-                if scan.orientation in range(5, 9):
-                    height, width = width, height
-                itemsize = scan.raster.dtype.itemsize
-                return Header(height, width, scan.channels * itemsize, len(pages))
-            image = load_image(file, kind, page=pages[0])
+                orientation = scan.orientation
+                pixel_bytes = scan.channels * scan.raster.dtype.itemsize
+            else:
+                image = load_image(file, kind, page=pages[0])
+                height, width = image.height, image.width
+                orientation = orientation_of(file, image, kind)
+                pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
         except (pyvips.Error, ValueError) as error:
             raise damaged(file, kind, error) from error
-        height, width = image.height, image.width
-        if orientation_of(file, image, kind) > 4:
+        if orientation > 4:
             height, width = width, height
-        pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
         return Header(height, width, pixel_bytes, len(pages))
 
 
@@ -168,7 +172,7 @@ def _check_one(file: PictureFile, count: int) -> None:
 
 def _decode_bitmap(file: PictureFile, kind: str, *, max_pixels: int) -> PictureStream:
     try:
-        bitmap = open_whole(file, kind)
+        bitmap = _AT_ONCE[kind](file)
         _check_one(file, bitmap.count)
         check_size(file.path, bitmap.width, bitmap.height, max_pixels=max_pixels)
         rows = Rows.of(bitmap.decode())

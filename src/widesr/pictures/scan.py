@@ -7,13 +7,20 @@ from widesr.pictures.colour import inks_to_srgb
 from widesr.pictures.density import Density, density_of_tiff
 from widesr.pictures.geo import Place, lost_tags, place_of
 from widesr.pictures.inks import coloured
-from widesr.pictures.metadata import IPTC_TAG, Metadata, descriptive, exif_of, speaks_of_pixels
+from widesr.pictures.metadata import (
+    IPTC_TAG,
+    Metadata,
+    descriptive,
+    exif_of,
+    orientation_in,
+    speaks_of_pixels,
+)
 from widesr.pictures.raster import BAND, CMYK, Raster, read_raster
 from widesr.pictures.sources import PictureFile
 from widesr.pictures.tiff import Sliceable, Tiff
 from widesr.pixels.rows import Rows
 
-_DESCRIPTION, _ICC, _XMP, _ORIENTATION = 270, 34675, 700, 274
+_DESCRIPTION, _ICC, _XMP = 270, 34675, 700
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +91,9 @@ def open_scan(file: PictureFile, number: int) -> Scan:
     if speaks_of_pixels(tiff.raw(fields, _DESCRIPTION)):
         tree.pop(_DESCRIPTION, None)
         lost.append("ImageDescription")
-    orientation = tiff.number(fields, _ORIENTATION, default=1)
+    orientation = orientation_in(tiff, fields)
     place = place_of(tiff, at, height=raster.height, width=raster.width)
-    if place and orientation in range(2, 9):
+    if place and orientation != 1:
         place, lost = None, [*lost, "GeoTIFF"]
     return Scan(
         file=file,

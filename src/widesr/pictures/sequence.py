@@ -9,6 +9,9 @@ from widesr.pictures.picture import PictureStream
 from widesr.pixels.rows import Band, Rows
 from widesr.system.threads import ahead
 
+MOST_IN_ALL = 16
+"""The most pixels of all frames or pages together, in multiples of the most that one may have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:

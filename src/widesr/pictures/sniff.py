@@ -7,7 +7,7 @@ from pathlib import Path
 from widesr.errors import ImageFormatError, ImageReadError
 from widesr.pictures.png import MARK, chunks_before_pixels
 from widesr.pictures.sources import PictureFile
-from widesr.pictures.tiff import Tiff
+from widesr.pictures.tiff import MARKS, Tiff
 from widesr.system.files import FileBytes
 
 KINDS = ("png", "jpeg", "webp", "tiff", "avif", "heic", "gif", "bmp", "netpbm")
@@ -67,7 +67,7 @@ def kind_of(file: PictureFile) -> str:
         return "bmp"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if head[:4] in MARKS:
         _check_tiff(file)
         return "tiff"
     if head[:6] in (b"GIF87a", b"GIF89a"):

@@ -4,7 +4,7 @@ Nothing here trusts the bytes: a field that claims more data than there are is l
 """
 
 import struct
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -34,6 +34,13 @@ class Field(NamedTuple):
 Tree = dict[int, "tuple[int, bytes] | Tree"]
 """A directory by tags: type and little-endian value, or the directory that the tag points to."""
 
+MARKS = {
+    b"II*\0": ("<", False),
+    b"MM\0*": (">", False),
+    b"II+\0": ("<", True),
+    b"MM\0+": (">", True),
+}
+"""The first bytes of TIFF files: the byte order that each means, and True for BigTIFF."""
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 SIZES |= {16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type."""
@@ -61,16 +68,14 @@ class Tiff:
         Raises:
             ValueError: They are not those of a TIFF structure.
         """
-        marks = {b"II*\0": ("<", False), b"MM\0*": (">", False)}
-        marks |= {b"II+\0": ("<", True), b"MM\0+": (">", True)}
-        if (mark := bytes(data[:4])) not in marks:
+        if (mark := bytes(data[:4])) not in MARKS:
             raise ValueError(f"not a TIFF structure: it starts with {mark!r}")
-        return cls(data, *marks[mark])
+        return cls(data, *MARKS[mark])
 
     @property
     def first(self) -> int:
         """The place of the first directory."""
-        return self.unpack("Q", 8) if self.big else self.unpack("I", 4)
+        return self._offset(8 if self.big else 4)
 
     def directories(self) -> list[int]:
         """Find the directories, one per page; one that leads back to another is the last.
@@ -78,16 +83,22 @@ class Tiff:
         Raises:
             ValueError: One lies beyond the end, or there are more than any file has.
         """
-        head, step, word = (8, 20, "Q") if self.big else (2, 12, "I")
         found: dict[int, None] = {}
         at = self.first
         while at and at not in found:
             if len(found) == _MOST_PAGES:
                 raise ValueError(f"more than {_MOST_PAGES:,} pages")
             found[at] = None
-            count = self.unpack("Q" if self.big else "H", at)
-            at = self.unpack(word, at + head + step * count)
+            at = self._offset(self.link(at))
         return list(found)
+
+    def link(self, at: int) -> int:
+        """Find where the directory at `at` ends with the offset of the next one."""
+        head, step = (8, 20) if self.big else (2, 12)
+        return at + head + step * self.unpack("Q" if self.big else "H", at)
+
+    def _offset(self, at: int) -> int:
+        return self.unpack("Q" if self.big else "I", at)
 
     def unpack(self, code: str, at: int) -> int:
         """Read an integer by its `struct` code.
@@ -119,7 +130,7 @@ class Tiff:
             size = SIZES.get(type_, 0) * n_values
             value = entry + step - word
             if size > word:
-                value = self.unpack("Q" if self.big else "I", value)
+                value = self._offset(value)
             if 0 < size <= min(room, len(self.data) - value):
                 room -= size
                 fields[tag] = Field(type_, n_values, entry, value)
@@ -195,3 +206,24 @@ def packed(tree: Tree, start: int, *, big: bool = False) -> bytes:
             data = struct.pack(word, at)
         rows += struct.pack("<HH", tag, type_) + struct.pack(word, count) + data.ljust(size, b"\0")
     return struct.pack(head, len(tree)) + bytes(rows) + bytes(size) + bytes(values)
+
+
+def head_of_strips(tree: Tree, sizes: Sequence[int]) -> bytes:
+    """Make the part of a BigTIFF file before its strips, which follow in order.
+
+    Args:
+        tree: The tags of the page, without those of the strips.
+        sizes: The bytes of each strip.
+    """
+    starts = np.cumsum([0, *sizes[:-1]], dtype=np.uint64)
+
+    def head(end: int) -> bytes:
+        strips = {273: integers(16, *(starts + np.uint64(end))), 279: integers(16, *sizes)}
+        return b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + packed(tree | strips, 16, big=True)
+
+    return head(len(head(0)))  # the offsets take the same space whatever they are
+
+
+def integers(type_: int, *numbers: int) -> tuple[int, bytes]:
+    """Make a value of unsigned integers: SHORT is 3, LONG 4 and LONG8 16."""
+    return type_, np.array(numbers, f"<u{SIZES[type_]}").tobytes()

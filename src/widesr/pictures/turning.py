@@ -22,10 +22,10 @@ def upright(path: Path, rows: Rows, orientation: int) -> Rows:
     Raises:
         ImageReadError: The temporary file for turning failed; raised when rows are read.
     """
+    if orientation == 1:
+        return rows
     if orientation == 2:
         return rows.map(lambda band: band[:, ::-1], channels=rows.channels)
-    if orientation not in range(3, 9):
-        return rows
     if rows.nbytes <= _IN_MEMORY:
         return Rows.of(np.ascontiguousarray(turned(rows.whole(), orientation)))
     height, width, channels = rows.shape

@@ -67,8 +67,7 @@ def shrinking_kernel(scale: int) -> Kernel:
     The weights sum to 1. From x2 on there are 4 * `scale` of them, one fewer at odd scales.
     """
     start, weights = cubic_taps(1, 1 / scale)
-    used = np.flatnonzero(weights[0])
-    return Kernel(int(start[0] + used[0]), weights[0, used[0] : used[-1] + 1])
+    return Kernel(int(start[0]), weights[0])
 
 
 def inverse_taps(scale: int, *, radius: int = INVERSE_RADIUS) -> NDArray[np.float64]:

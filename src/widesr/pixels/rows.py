@@ -19,7 +19,6 @@ Band = NDArray[Any]
 Pixels = NDArray[np.uint8 | np.uint16]
 """The values of a picture as files hold them, 8 or 16 bits."""
 
-
 _CHUNK = 2**16
 """Approximate number of bytes that are copied at once."""
 
@@ -119,16 +118,12 @@ class Rows:
 
     def twice(self) -> tuple["Rows", "Rows"]:
         """Give the rows to two readers; rows that one reads ahead of the other are held."""
-        return self.parted(lambda band: (band, band))
-
-    def parted(self, part: Callable[[Band], tuple[Band, Band]]) -> tuple["Rows", "Rows"]:
-        """Make two pictures of this size; rows of one that are read ahead of the other are held."""
-        pairs = map(part, self)
+        bands = iter(self)
         waiting: tuple[deque[Band], deque[Band]] = (deque(), deque())
 
         def reader(mine: deque[Band]) -> Iterator[Band]:
             # `tee` would let go of bands only after both readers have read 57 of them.
-            while mine or _put(next(pairs, None), waiting):
+            while mine or _put(next(bands, None), waiting):
                 yield mine.popleft()
 
         first, second = (Rows(reader(each), shape=self.shape, dtype=self.dtype) for each in waiting)
@@ -200,9 +195,10 @@ def mirrored(index: NDArray[np.intp], n: int) -> NDArray[np.intp]:
     return np.minimum(within, 2 * n - 1 - within)
 
 
-def _put(pair: tuple[Band, Band] | None, queues: tuple[deque[Band], deque[Band]]) -> bool:
-    """Put the bands of a pair into the two queues; return False if there is no pair."""
-    if pair is not None:
-        for band, queue in zip(pair, queues, strict=True):
-            queue.append(band)
-    return pair is not None
+def _put(band: Band | None, queues: Iterable[deque[Band]]) -> bool:
+    """Put a band into each queue; return False if there is no band."""
+    if band is None:
+        return False
+    for queue in queues:
+        queue.append(band)
+    return True

@@ -217,7 +217,8 @@ def _working(dtype: np.dtype[Any]) -> DTypeLike:
 def _looked_at(taps: Taps, n: int, edges: Edges) -> NDArray[np.intp]:
     """Find which of `n` input lines stands for each line from the first tap to the last."""
     start, weights = taps
-    return _inside(np.arange(start[0], start[-1] + weights.shape[1]), n, edges)
+    index = np.arange(start[0], start[-1] + weights.shape[1])
+    return np.clip(index, 0, n - 1) if edges == "replicate" else mirrored(index, n)
 
 
 def _chunk_height(rows: Rows, chunk: int) -> int:
@@ -238,11 +239,6 @@ def _is_flat(lines: NDArray[Any]) -> bool:
     return lines.dtype.kind != "f" and bool(
         (lines[0] == lines[-1]).all() and (lines == lines[0]).all()
     )
-
-
-def _inside(index: NDArray[np.intp], n: int, edges: Edges) -> NDArray[np.intp]:
-    """Map line numbers, some of them beyond the border, to those of `n` lines."""
-    return np.clip(index, 0, n - 1) if edges == "replicate" else mirrored(index, n)
 
 
 def _as_slice(index: NDArray[np.intp]) -> NDArray[np.intp] | slice:

@@ -99,20 +99,19 @@ def upscale(
         WidesrError: The errors of `Upscaler.load`, `read_picture` and `Upscaler`.
         ImageFormatError: The PIL image has a mode that is not supported.
     """
-    sizes = (scale, width, height, longest, fit)
-    if not isinstance(model, AnyUpscaler):
-        if sizes == (None,) * 5:
-            scale = 2
+    is_sized = any(each is not None for each in (scale, width, height, longest, fit))
+    if isinstance(model, AnyUpscaler):
+        if is_sized or tile != "auto" or self_ensemble or consistent:
+            raise UsageError(
+                "a size or how to run the model was given with a model that is loaded; "
+                "give them where it is loaded"
+            )
+        upscaler = model
+    else:
+        scale = scale if is_sized else 2
         target = Target(scale=scale, width=width, height=height, longest=longest, fit=fit)
         options = EngineOptions(tile=tile, self_ensemble=self_ensemble, consistent=consistent)
         upscaler = load_upscaler(model_name(model), target=target, options=options)
-    elif sizes == (None,) * 5 and tile == "auto" and not (self_ensemble or consistent):
-        upscaler = model
-    else:
-        raise UsageError(
-            "a size or how to run the model was given with a model that is loaded; "
-            "give them where it is loaded"
-        )
     if isinstance(picture, np.ndarray):
         return _upscaled_array(picture, upscaler)
     if is_pil_image(picture):

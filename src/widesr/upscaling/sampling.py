@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,7 @@ from widesr.pictures.reading import read_picture
 from widesr.pixels.rows import Band, Rows, check_array
 from widesr.system.arguments import whole_number
 from widesr.upscaling.api import upscale
-from widesr.upscaling.upscaler import Upscaler
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Kind = TypeVar("Kind", Picture, NDArray[np.uint8], NDArray[np.uint16], "Image")
+from widesr.upscaling.upscaler import Upscaler, checked_seed
 
 _BRIGHTER = 8
 """Factor on the deviation in a map: the deviation seldom exceeds an eighth of the range."""
@@ -61,7 +56,7 @@ def samples(
         WidesrError: The errors of `upscale`.
     """
     count = whole_number(count, "a count of at least 1 sample", least=1)
-    seed = whole_number(seed, "a seed from 0", least=0)
+    seed = checked_seed(seed)
     options = EngineOptions(tile=tile, seed=seed, temperature=temperature)
     sampler = load_sampler(model, scale=scale, options=options)
     if not isinstance(picture, Picture | np.ndarray) and not is_pil_image(picture):

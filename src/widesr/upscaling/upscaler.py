@@ -83,7 +83,8 @@ class Upscaler(ScaleUpscaler):
         self.scale, self.card = engine.scale, card
         self.engine, self._self_ensemble = engine, options.self_ensemble
         self._consistent = options.consistent
-        self._seed, self._temperature = _checked_noise(options)
+        self._seed = checked_seed(options.seed)
+        self._temperature = real_number(options.temperature, "a temperature from 0", least=0)
         self._policy = TilePolicy(
             model=self.model,
             tile=options.tile,
@@ -149,7 +150,7 @@ class Upscaler(ScaleUpscaler):
         Raises:
             UsageError: The seed is below 0.
         """
-        seed, _ = _checked_noise(EngineOptions(seed=seed))
+        seed = checked_seed(seed)
         loaded_from = self._loaded_from
         if loaded_from is not None:
             loaded_from = loaded_from[0], loaded_from[1].but(seed=seed)
@@ -214,11 +215,10 @@ class Upscaler(ScaleUpscaler):
         return self.engine if dtype == np.uint8 else self.engine.fp32
 
 
-def _checked_noise(options: EngineOptions) -> tuple[int, float]:
-    """Return the seed and the temperature.
+def checked_seed(seed: int) -> int:
+    """Return the seed of a network's noise, as Python's own `int`.
 
     Raises:
-        UsageError: One of them is not valid.
+        UsageError: It is not a whole number from 0.
     """
-    seed = whole_number(options.seed, "a seed from 0", least=0)
-    return seed, real_number(options.temperature, "a temperature from 0", least=0)
+    return whole_number(seed, "a seed from 0", least=0)

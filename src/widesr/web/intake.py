@@ -13,6 +13,7 @@ from widesr.pictures.reading import Header, read_header
 from widesr.pictures.several import check_several, holds_several, open_several
 from widesr.pictures.sniff import kind_of
 from widesr.pictures.sources import opened
+from widesr.pictures.tiff import MARKS
 from widesr.pictures.writing import FORMATS, check_lossless, output_format
 from widesr.system.text import readable_size
 from widesr.upscaling.consistent import check_whole_scale
@@ -69,7 +70,7 @@ def look_early(path: Path, *, name: str, max_pixels: int) -> None:
     try:
         kind = _kind(path)
     except WidesrError as error:
-        if path.stat().st_size and _head(path)[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if path.stat().st_size and _head(path)[:4] not in MARKS:
             raise _refused(error, path, name, status=415) from error
         return  # TIFF, whose directory may not have arrived yet
     if kind in ("tiff", "avif", "heic", *CLIPS):
