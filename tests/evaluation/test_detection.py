@@ -105,6 +105,20 @@ def test_average_precision_is_that_of_pycocotools(tmp_path, seed):
     assert 0.05 < ours.ap < 0.95
 
 
+def test_equal_scores_are_ordered_as_in_pycocotools_whatever_the_order_of_the_file(tmp_path):
+    path = coco_file(tmp_path)
+    listed = json.loads(path.read_text())
+    path.write_text(json.dumps({**listed, "images": listed["images"][::-1]}))
+    true = read_boxes(path)
+    found = {
+        n: Detections(each.boxes, np.round(each.scores, 1), each.labels)
+        for n, each in guesses(true).items()
+    }
+    ours = Matches(true, found, min_score=0.3).measures()
+    theirs = coco_stats(path, true, found)
+    np.testing.assert_allclose(ours[:5], [theirs[n] for n in (0, 1, 3, 4, 5)], atol=1e-12)
+
+
 def test_a_picture_drawn_twice_counts_as_two(tmp_path):
     true = read_boxes(coco_file(tmp_path))
     found = guesses(true)

@@ -57,17 +57,18 @@ class Matches:
             MissingExtraError: pycocotools is not installed.
         """
         evaluator = _matched(true, found)
-        self.n_pictures = len(true.images)
-        kinds, images = evaluator.params.catIds, evaluator.params.imgIds
-        order = [images.index(each.id) for each in true.images]
-        entries = evaluator.evalImgs
+        kinds, entries = evaluator.params.catIds, evaluator.evalImgs
+        self.n_pictures = len(evaluator.params.imgIds)
         self._cells: list[list[list[dict[str, Any] | None]]] = []
-        """Matches by category, area and picture."""
+        """Matches by category, area and picture.
+
+        Pictures are in the order of their ids, as in pycocotools: it decides between equal scores.
+        """
         for kind in range(len(kinds)):
             areas = []
             for area in range(len(AREAS)):
-                start = (kind * len(AREAS) + area) * len(images)
-                areas.append([entries[start + picture] for picture in order])
+                start = (kind * len(AREAS) + area) * self.n_pictures
+                areas.append(entries[start : start + self.n_pictures])
             self._cells.append(areas)
         self._count(evaluator, min_score)
 
@@ -92,7 +93,11 @@ class Matches:
                         self.small_found[picture] += bool(match and by[int(match)])
 
     def measures(self, pictures: Sequence[int] | NDArray[np.intp] | None = None) -> Measures:
-        """Measure a set of pictures by their indices, which may repeat; None measures all."""
+        """Measure a set of pictures by their indices, which may repeat; None measures all.
+
+        Args:
+            pictures: Indices into the pictures in the order of their ids.
+        """
         chosen = np.arange(self.n_pictures) if pictures is None else np.asarray(pictures)
         by_area = [self._precisions(area, chosen) for area in range(len(AREAS))]
         means = [float(np.mean(each)) if each else float("nan") for each in by_area]
