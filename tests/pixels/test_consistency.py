@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from facts import refused
 from widesr.pixels.consistency import (
@@ -174,3 +175,21 @@ def test_lr_psnr_of_what_shrinks_exactly_is_infinite():
     one_off[0, 0, 0] += 1
     # Oracle: one of 48 values is one level off.
     assert lr_psnr(hr, one_off) == pytest.approx(10 * np.log10(255**2 * 48))
+
+
+@pytest.mark.parametrize("size", [(40, 50), (5, 3), (1, 9), (33, 20)])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_where_the_input_is_flat_all_around_the_output_has_its_colour(scale, size):
+    rng = np.random.default_rng(0)
+    lr = np.full((*size, 3), 200, np.uint8)
+    for y, x, channel in rng.integers(0, (*size, 3), (size[0] * size[1] // 100, 3)):
+        lr[y, x, channel] += 1
+    noise = rng.uniform(-1.2, 1.2, (size[0] * scale, size[1] * scale, 3))
+    sr = lr.repeat(scale, axis=0).repeat(scale, axis=1) + noise
+    window = {"size": (7, 7, 1), "mode": "reflect"}
+    flat = (maximum_filter(lr, **window) == minimum_filter(lr, **window)).all(axis=2)
+    assert flat.any()
+    made = corrected(sr.astype(np.float32), lr)
+    flat = flat.repeat(scale, axis=0).repeat(scale, axis=1)
+    assert (made[flat] == 200).all()
+    assert (made[~flat] != 200).any() or flat.all()

@@ -91,11 +91,23 @@ def test_a_foreign_network_is_consistent(lr):
     assert lr_psnr(consistent, lr) > 40 > 20 > lr_psnr(plain, lr)
 
 
-@pytest.mark.parametrize("level", [0, 77, 255])
-def test_flat_colours_come_out_as_they_went_in(level):
-    flat = np.full((24, 30, 3), level, np.uint8)
-    sr = Upscaler.load("fast", scale=3, consistent=True)(flat)
-    assert np.array_equal(sr, np.full((72, 90, 3), level, np.uint8))
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("model", ["fast", "default", "best"])
+def test_flat_colours_come_out_as_they_went_in(model, scale):
+    upscaler = Upscaler.load(model, scale=scale, consistent=True)
+    for colour in ([0] * 3, [254] * 3, [255] * 3, [250, 20, 60]):
+        for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
+            flat = np.broadcast_to(np.array(colour, dtype) * dtype(factor), (24, 30, 3))
+            sr = upscaler(flat)
+            assert np.array_equal(sr, np.broadcast_to(flat[0, 0], sr.shape)), (colour, dtype)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_paper_beside_print_is_flat(lr, tile):
+    page = np.full((60, 64, 3), 254, np.uint8)
+    page[:, 40:] = lr[:60, :24]
+    sr = Upscaler.load("default", scale=2, consistent=True, tile=tile)(page)
+    assert (sr[:, : 2 * 36] == 254).all()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ Source: Bahat and Michaeli, "Explorable super resolution", 2020, whose CEM wraps
 same step, with the inverse in the frequency domain.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -39,6 +39,11 @@ _NEGLIGIBLE = 6.0
 them changes the shrunk picture less than rounding does."""
 _TOO_LITTLE = 1 / 32
 """LR levels below which a difference is not corrected."""
+
+_FLAT = 3
+"""LR pixels on each side that must all have the colour of one for its SR pixels to take it."""
+_NEARLY_FLAT = np.float32(2.5 / 255)
+"""Part of the range up to which such SR pixels take it; those farther off were made so."""
 
 _REACH = 2
 """Reach of H and Hᵀ on each side, in LR lines."""
@@ -109,13 +114,14 @@ def consistent_rows(lr: Rows, sr: Rows) -> Rows:
     planes = _planes(sr, piece_height(scale) * scale)
     clipped = planes.map(lambda band: np.clip(band, 0, top), channels=planes.channels)
     as_it_came, to_shrink = clipped.twice()
-    wanted = _planes(lr, piece_height(scale))
+    wanted, colours = _planes(lr, piece_height(scale)).twice()
     missing = _shrunk(to_shrink, scale).joined(wanted, _less, channels=lr.width)
     corrected, to_cut = _corrected(as_it_came, missing, scale, INVERSE_RADIUS).twice()
     lost = _shrunk(to_cut, scale, top=top)
     again = lost.map(partial(np.multiply, _RELAXATION), channels=lr.width)
     made_up = _corrected(corrected, again, scale, _SECOND_RADIUS)
-    bands = (np.clip(band, 0, top).transpose(0, 2, 1) for band in made_up)
+    kept = _flats_kept(made_up, colours, scale, top)
+    bands = (band.transpose(0, 2, 1) for band in kept)
     return Rows(bands, shape=sr.shape, dtype=np.float32)
 
 
@@ -267,6 +273,53 @@ def _corrected(sr: Rows, missing: Rows, scale: int, radius: int) -> Rows:
         return np.add(kept, change, out=change)
 
     return Rows(map(made, range(0, n_lr, height)), shape=sr.shape, dtype=np.float32)
+
+
+def _flats_kept(sr: Rows, lr: Rows, scale: int, top: np.float32) -> Rows:
+    """Clip planes, (sH, C, sW), and give them the colour of LR, (H, C, W), where it is flat.
+
+    There the SR pixels of a network differ by a level or two, which shrink to that colour as well.
+    """
+    height, near = piece_height(scale), top * _NEARLY_FLAT
+
+    def made(first: int) -> Band:
+        end = min(first + height, lr.height)
+        levels = np.clip(sr.read(first * scale, end * scale), 0, top)
+        window = lr.read_mirrored(first - _FLAT, end + _FLAT)
+        y, x = _flat_around(window).nonzero()
+        if len(y):
+            # The SR pixels of each LR pixel: (y, row, C, x, column).
+            blocks = levels.reshape(-1, scale, lr.width, lr.channels, scale)
+            seen, colour = blocks[y, :, :, x], window[_FLAT + y, :, x, np.newaxis][:, np.newaxis]
+            blocks[y, :, :, x] = np.where(np.abs(seen - colour) <= near, colour, seen)
+        return levels
+
+    return Rows(map(made, range(0, lr.height, height)), shape=sr.shape, dtype=np.float32)
+
+
+def _flat_around(window: Band) -> NDArray[np.bool_]:
+    """Tell which pixels of planes, (rows, C, W), have one colour with all that are `_FLAT` around.
+
+    The first and last `_FLAT` rows are only looked at: the result is (rows - 2 * `_FLAT`, W).
+    """
+    n, width = len(window) - 2 * _FLAT, window.shape[2]
+    sides = ((0, 0), (_FLAT, _FLAT))
+    row = window[_FLAT:-_FLAT]
+    beside = np.pad((row[..., 1:] == row[..., :-1]).all(axis=1), sides, constant_values=True)
+    flat = _all_of(2 * _FLAT, lambda i: beside[:, i : i + width])
+    if not flat.any():  # as in most of a photograph
+        return flat
+    below = (window[1:] == window[:-1]).all(axis=1)
+    column = _all_of(2 * _FLAT, lambda i: below[i : i + n])
+    column = np.pad(column, sides, constant_values=True)
+    return flat & _all_of(2 * _FLAT + 1, lambda i: column[:, i : i + width])
+
+
+def _all_of(n: int, part: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    flat = part(0)
+    for i in range(1, n):
+        flat = flat & part(i)
+    return flat
 
 
 def _solved(missing: Rows, scale: int, radius: int) -> Rows:
