@@ -1,6 +1,6 @@
 """Compare ways to x8: networks of x4 and x2 in turn, networks of x8, and bicubic.
 
-    python benchmarks/eight.py PHOTOGRAPHS [--only LIST] [--lr DIR] [--lpips-weights FILE] [WAY ...]
+    python benchmarks/eight.py PHOTOGRAPHS [WAY ...] [--only LIST] [--lr DIR] [--lpips-weights FILE]
 
 A WAY is a name such as `best`, for x4 and then x2, or an .onnx file of x8. LR pictures are made by
 imresize, or matched by name in `--lr`. `--only` is a text file with the names of the photographs to

@@ -9,9 +9,14 @@ import torch
 from onnx import load as load_onnx
 
 from facts import refused
+from widesr.cli import run
+from widesr.degrade.bicubic import degrade
 from widesr.engine import EngineOptions, find_model
 from widesr.exchange.export import export_onnx
 from widesr.nets import RecurrentWDSRConfig, WDSRConfig, build
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
+from widesr.pixels.metrics import psnr
 from widesr.train.checkpoint import save_weights
 from widesr.train.exported import network_of_model
 from widesr.upscaling.tile_policy import MARGIN
@@ -20,6 +25,7 @@ from widesr.upscaling.upscaler import Upscaler
 pytestmark = pytest.mark.train
 pytest.importorskip("av", reason="needs the video extra")
 
+from widesr.video.judge import CLIP_PROTOCOLS  # noqa: E402
 from widesr.video.temporal import TemporalFrames  # noqa: E402 (which imports the extra)
 
 SIZES = {"block": "a", "n_resblocks": 2, "n_feats": 6, "expansion": 2}
@@ -98,6 +104,28 @@ def test_the_state_is_an_input_and_an_output_of_the_one_file(exported, name, por
     assert card.frames == frames
     assert card.receptive_radius == exported[name][0].receptive_radius
     assert json.loads(card.model_dump_json())["frames"] == frames
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_network_of_clips_is_judged_on_clips(exported, name, tmp_path, capsys):
+    network, path = exported[name]
+    scale = network.cfg.scale
+    frames = frames_like_video(height=20 * scale, width=24 * scale)
+    (tmp_path / "hr").mkdir()
+    for n, frame in enumerate(frames):
+        write_picture(tmp_path / f"hr/{n}.png", Picture(pixels=frame))
+    words = ["evaluate", str(tmp_path / "hr"), "-n", str(path), "-s", str(scale)]
+    assert run([*words, "--protocol", "vid4-bi", "--json", str(tmp_path / "report.json")]) == 0
+    capsys.readouterr()
+    judged = json.loads((tmp_path / "report.json").read_text())["clips"][0]["frames"]
+    options = EngineOptions(precision="fp32")
+    upscaler = TemporalFrames.of_model(find_model(str(path), scale=None), options)
+    made = upscaler.upscale_scene([degrade(frame, scale=scale) for frame in frames])
+    protocol = CLIP_PROTOCOLS["vid4-bi"].picture
+    scores = [
+        psnr(sr, hr, protocol=protocol, scale=scale) for sr, hr in zip(made, frames, strict=True)
+    ]
+    assert [each["psnr"] for each in judged] == pytest.approx(scores, abs=1e-6)
 
 
 def test_pictures_are_not_upscaled_by_a_network_of_clips(exported):

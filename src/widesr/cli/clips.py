@@ -28,13 +28,13 @@ def judge_clips(
     Raises:
         UsageError: Several protocols were given.
     """
-    from widesr.upscaling.upscaler import Upscaler
-    from widesr.video.frames import SingleFrames
+    from widesr.upscaling.target import Target
+    from widesr.video.frames import load_frame_upscaler
     from widesr.video.judge import evaluate_clips
 
     if len(protocols) > 1:
         raise UsageError("one protocol of clips is judged at a time; give one")
-    upscaler = SingleFrames(Upscaler.load(model, scale=scale, options=engine))
+    upscaler = load_frame_upscaler(model, target=Target(scale=scale), options=engine)
     with progress(1, quiet=quiet) as show:
         show(0, str(hr))
         report = evaluate_clips(hr, upscaler=upscaler, scale=scale, protocol=protocols[0])
