@@ -73,9 +73,13 @@ class Killer(threading.Thread):
 
 
 def workers_at(method, *, below=None):
-    """Return the processes below one, by default this one, that are in a method of a Ray worker."""
+    """Return the Ray workers below a process, by default this one, that are in a method of theirs.
+
+    Of "" also those that wait for work.
+    """
+    title = f"ray::Worker.{method}" if method else "ray::Worker"
     folders = [folder for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    named = (f for f in folders if f"ray::Worker.{method}" in _text(f / "cmdline"))
+    named = (f for f in folders if title in _text(f / "cmdline"))
     return [int(f.name) for f in named if (below or os.getpid()) in _ancestors(int(f.name))]
 
 

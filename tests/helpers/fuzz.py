@@ -46,7 +46,7 @@ REFUSAL = re.compile(r"widesr: error\[([a-z-]+)\]: [^\n]+\n")
 SUFFIXES = ("png", "jpg", "tif", "webp", "png", "avif")
 PASSING = {
     "widesr.batch.many._UNDER_WAY": 0,
-    "widesr.pictures.decoding._BAND": 2000,
+    "widesr.pictures.feed._BAND": 2000,
     "widesr.pictures.turning._BAND": 2000,
     "widesr.pictures.turning._IN_MEMORY": 0,
     "widesr.pictures.feed._STRIP": 1000,

@@ -36,7 +36,7 @@ PASSING = 1
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch):
     """Bands of a few rows, so that small pictures have many."""
-    monkeypatch.setattr("widesr.pictures.decoding._BAND", 2000)
+    monkeypatch.setattr("widesr.pictures.feed._BAND", 2000)
     monkeypatch.setattr("widesr.pictures.feed._STRIP", 1000)
     monkeypatch.setattr("widesr.pixels.resize._CHUNK", 4000)
     monkeypatch.setattr("widesr.pixels.alpha._CHUNK", 4000)
