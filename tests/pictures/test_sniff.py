@@ -2,7 +2,6 @@
 
 import errno
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,10 +86,9 @@ def test_what_is_no_picture_file_gets_one_line(tmp_path):
         read_picture(Path("nul\0nul"))
 
 
+@pytest.mark.timeout(120)  # in time that grows with their square, it would be hours
 def test_a_million_chunks_before_the_pixels_cost_no_time(tmp_path):
     header, rest = PNG_DATA[:33], PNG_DATA[33:]
     path = put(tmp_path, header + chunk(b"prVt") * 1_000_000 + rest)
-    start = time.process_time()
     with suppress(ImageReadError):
         read_picture(path)
-    assert time.process_time() - start < 5
