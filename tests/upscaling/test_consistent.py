@@ -95,7 +95,7 @@ def test_a_foreign_network_is_consistent(lr):
 @pytest.mark.parametrize("model", ["fast", "default", "best"])
 def test_flat_colours_come_out_as_they_went_in(model, scale):
     upscaler = Upscaler.load(model, scale=scale, consistent=True)
-    for colour in ([0] * 3, [254] * 3, [255] * 3, [250, 20, 60]):
+    for colour in ([0] * 3, [77] * 3, [254] * 3, [255] * 3, [250, 20, 60]):
         for dtype, factor in ((np.uint8, 1), (np.uint16, 257)):
             flat = np.broadcast_to(np.array(colour, dtype) * dtype(factor), (24, 30, 3))
             sr = upscaler(flat)

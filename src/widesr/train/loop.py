@@ -147,7 +147,8 @@ def prepare(
         torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(mode=True)
-    # Filling takes a twelfth of the time. torch's module replaces itself, and mypy does not see it.
+    # Filling takes time, and resumed runs would differ if anything read memory that is not written.
+    # torch's module replaces itself, which mypy does not see.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     run = Run(recipe, device=find_device(device), world=world)
     if init is not None:
