@@ -139,9 +139,8 @@ class _Run:
         self._claims.extend(self._manifest.claims())
         if self._claims:
             for ended in self._crew.ended(self._next):
-                match ended:
-                    case Ended(task=str() as claim, report=None):
-                        self._claims.append(claim)
+                if isinstance(ended.task, str) and ended.report is None:
+                    self._claims.append(ended.task)
 
     def over(self, listing: Listing, settled: Keys, *, batch: int) -> Tally:
         """Upscale all pictures that are listed and not settled."""

@@ -12,7 +12,7 @@ Source: Bahat and Michaeli, "Explorable super resolution", 2020, whose CEM wraps
 same step, with the inverse in the frequency domain.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -306,19 +306,15 @@ def _flat_around(window: Band) -> NDArray[np.bool_]:
     sides = ((0, 0), (_FLAT, _FLAT))
     row = window[_FLAT:-_FLAT]
     beside = np.pad((row[..., 1:] == row[..., :-1]).all(axis=1), sides, constant_values=True)
-    flat = _all_of(2 * _FLAT, lambda i: beside[:, i : i + width])
+    row_pairs = [beside[:, i : i + width] for i in range(2 * _FLAT)]
+    flat: NDArray[np.bool_] = np.logical_and.reduce(row_pairs)
     if not flat.any():  # as in most of a photograph
         return flat
     below = (window[1:] == window[:-1]).all(axis=1)
-    column = _all_of(2 * _FLAT, lambda i: below[i : i + n])
+    column = np.logical_and.reduce([below[i : i + n] for i in range(2 * _FLAT)])
     column = np.pad(column, sides, constant_values=True)
-    return flat & _all_of(2 * _FLAT + 1, lambda i: column[:, i : i + width])
-
-
-def _all_of(n: int, part: Callable[[int], NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    flat = part(0)
-    for i in range(1, n):
-        flat = flat & part(i)
+    columns = [column[:, i : i + width] for i in range(2 * _FLAT + 1)]
+    flat &= np.logical_and.reduce(columns)
     return flat
 
 
