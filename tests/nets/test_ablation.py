@@ -81,6 +81,11 @@ def test_small_gains_are_those_that_wdsr_starts_with():
             assert not ours[i].bias.any()
 
 
+def test_small_gains_without_weight_norm_are_a_mistake():
+    with pytest.raises(ValueError, match="gains"):
+        replace(PLAIN, gains="small")
+
+
 # ---- sizes ---------------------------------------------------------------------------------
 
 
