@@ -284,7 +284,8 @@ def _flats_kept(sr: Rows, lr: Rows, scale: int, top: np.float32) -> Rows:
 
     def made(first: int) -> Band:
         end = min(first + height, lr.height)
-        levels = np.clip(sr.read(first * scale, end * scale), 0, top)
+        levels = sr.read(first * scale, end * scale)
+        np.clip(levels, 0, top, out=levels)
         window = lr.read_mirrored(first - _FLAT, end + _FLAT)
         y, x = _flat_around(window).nonzero()
         if len(y):
@@ -303,18 +304,20 @@ def _flat_around(window: Band) -> NDArray[np.bool_]:
     The first and last `_FLAT` rows are only looked at: the result is (rows - 2 * `_FLAT`, W).
     """
     n, width = len(window) - 2 * _FLAT, window.shape[2]
-    sides = ((0, 0), (_FLAT, _FLAT))
-    row = window[_FLAT:-_FLAT]
-    beside = np.pad((row[..., 1:] == row[..., :-1]).all(axis=1), sides, constant_values=True)
-    row_pairs = [beside[:, i : i + width] for i in range(2 * _FLAT)]
-    flat: NDArray[np.bool_] = np.logical_and.reduce(row_pairs)
+    # `np.pad` takes as long as all else here.
+    wide = np.empty((len(window), window.shape[1], width + 2 * _FLAT), window.dtype)
+    wide[..., _FLAT:-_FLAT] = window
+    wide[..., :_FLAT], wide[..., -_FLAT:] = window[..., :1], window[..., -1:]
+    row = wide[_FLAT:-_FLAT]
+    beside = (row[..., 1:] == row[..., :-1]).all(axis=1)
+    flat: NDArray[np.bool_] = np.logical_and.reduce(
+        [beside[:, i : i + width] for i in range(2 * _FLAT)]
+    )
     if not flat.any():  # as in most of a photograph
         return flat
-    below = (window[1:] == window[:-1]).all(axis=1)
+    below = (wide[1:] == wide[:-1]).all(axis=1)
     column = np.logical_and.reduce([below[i : i + n] for i in range(2 * _FLAT)])
-    column = np.pad(column, sides, constant_values=True)
-    columns = [column[:, i : i + width] for i in range(2 * _FLAT + 1)]
-    flat &= np.logical_and.reduce(columns)
+    flat &= np.logical_and.reduce([column[:, i : i + width] for i in range(2 * _FLAT + 1)])
     return flat
 
 

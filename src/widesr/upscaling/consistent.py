@@ -28,10 +28,9 @@ def correct_rows(lr: Rows, upscale: Callable[[Rows], Rows]) -> Rows:
     corrected = consistent_rows(second, upscale(first))
 
     def rounded(band: Band) -> Band:
-        apart = (band + np.float32(0.5)).astype(dtype)  # truncates values >= 0; still planes
         levels = np.empty(band.shape, dtype)
         for channel in range(band.shape[2]):  # one by one: NumPy takes three times as long for all
-            levels[..., channel] = apart[..., channel]
+            levels[..., channel] = band[..., channel] + np.float32(0.5)  # truncated, as it is >= 0
         return levels
 
     return corrected.map(rounded, channels=lr.channels, dtype=dtype)
