@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from widesr.engine import (
     Engine,
@@ -30,9 +29,6 @@ from widesr.video.colour import Plane, is_one_colour
 
 _LEAD = 8
 """Frames after which a state that began empty is nearly the same as in a whole run."""
-
-_State = NDArray[np.float16]
-"""(1, C, H, W), half as large as in the network's own type; a 1080p frame's takes 0.3 GB."""
 
 
 class TemporalFrames:
@@ -132,13 +128,16 @@ class TemporalFrames:
         Args:
             frames: RGB (H, W, 3) or grey (H, W, 1), uint8 or uint16, all alike.
         """
-        state: _State | None = None
-        for seen in self._windows(frames):
-            frame = seen[self._size // 2]
+        padding, edge = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), MARGIN * self._engine.scale
+        state: Tensor | None = None
+        for seen in self._windows(np.pad(each, padding, mode="symmetric") for each in frames):
+            padded = seen[self._size // 2]
+            frame = padded[MARGIN:-MARGIN, MARGIN:-MARGIN]
             if state is None and self._is_recurrent:
                 channels = self._engine.inputs[1].channels or 0
-                state = np.zeros((1, channels, *_padded_size(frame)), np.float16)
+                state = np.zeros((1, channels, *padded.shape[:2]), np.float32)
             sr, state = self._step(seen, state)
+            sr = sr[edge:-edge, edge:-edge]
             if is_one_colour(frame):  # which the output keeps exactly
                 sr = np.broadcast_to(frame[0, 0], sr.shape)
             yield self._sized(sr, frame)
@@ -164,20 +163,18 @@ class TemporalFrames:
             if n >= waiting:
                 yield list(seen)
 
-    def _step(self, seen: list[Plane], state: _State | None) -> tuple[Plane, _State | None]:
-        """Upscale the middle frame tile by tile, and compute the next state."""
+    def _step(self, seen: list[Plane], state: Tensor | None) -> tuple[Plane, Tensor | None]:
+        """Upscale the middle one of padded frames tile by tile, and compute the next state."""
         frame, scale = seen[self._size // 2], self._engine.scale
         engine = self._engine if frame.dtype == np.uint8 else self._engine.fp32
-        padding = ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
-        padded = [np.pad(each, padding, mode="symmetric") for each in seen]
-        height, width = _padded_size(frame)
+        height, width = frame.shape[:2]
         sr = np.empty((height * scale, width * scale, frame.shape[2]), frame.dtype)
         after = None if state is None else np.empty_like(state)
 
         def fill(tile: Tile) -> None:
             read = tile.read_y, tile.read_x
-            lr = np.concatenate([to_network(each[read]) for each in padded], axis=1)
-            beside: list[Tensor] = [] if state is None else [state[:, :, *read].astype(np.float32)]
+            lr = np.concatenate([to_network(each[read]) for each in seen], axis=1)
+            beside = [] if state is None else [state[:, :, *read]]
             picture, *others = engine.run_all(lr, *beside)
             into = sr[tile.placed(scale)]
             from_network(picture[:, :, *tile.kept(scale)], top=np.iinfo(frame.dtype).max, into=into)
@@ -193,8 +190,7 @@ class TemporalFrames:
         )
         for _ in in_threads(iter(tiles), fill, threads=engine.streams):
             pass
-        edge = MARGIN * scale
-        return sr[edge:-edge, edge:-edge], after
+        return sr, after
 
     def _sized(self, sr: Plane, frame: Plane) -> Plane:
         """Resize the network's output to the size that was asked for."""
@@ -227,7 +223,3 @@ def _is_temporal(engine: Engine) -> bool:
     rgb, *after = (port.channels for port in engine.outputs)
     is_frames = frames is not None and frames % 3 == 0
     return is_frames and rgb == 3 and states == after and len(states) < 2
-
-
-def _padded_size(frame: Plane) -> tuple[int, int]:
-    return frame.shape[0] + 2 * MARGIN, frame.shape[1] + 2 * MARGIN
