@@ -20,6 +20,8 @@ class WDSRConfig(NetworkConfig):
     """The configuration of `WDSR`."""
 
     iterations: ClassVar[str | None] = "reuse"
+    later: ClassVar[dict[str, Any]] = {"reuse": 1, "temporal_size": 1, "noise": 0}
+    """The keys that the published networks lack, each with the value that files leave out."""
 
     block: Literal["a", "b"]
     n_resblocks: int
@@ -49,8 +51,8 @@ class WDSRConfig(NetworkConfig):
 
     def values(self) -> dict[str, Any]:
         """Return the keys and values that files hold; those of published networks do not change."""
-        later = {"reuse": 1, "temporal_size": 1, "noise": 0}
-        return {k: v for k, v in super().values().items() if k not in later or v != later[k]}
+        values = super().values()
+        return {k: v for k, v in values.items() if k not in self.later or v != self.later[k]}
 
     @property
     def window(self) -> int:
