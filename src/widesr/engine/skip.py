@@ -61,13 +61,11 @@ def keep_skip_fp32(graph: Any) -> bool:  # noqa: ANN401 - openvino has no types
 
 def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
     """Find the parts from the end backwards; return None if the graph ends in another way."""
-    result, *others = graph.get_results()
-    if others:
-        return None
+    result = graph.get_results()[0]  # a recurrent network also gives its state
     with_mean = _before(result, 0, "Add")
     shuffle = with_mean and _before(with_mean, 0, "DepthToSpace")
     total = shuffle and _before(shuffle, 0, "Add")
-    if with_mean is None or total is None:
+    if with_mean is None or total is None or len(total.output(0).get_target_inputs()) > 1:
         return None
     with_bias = [_before(total, 0, "Add"), _before(total, 1, "Add")]
     convs = [

@@ -169,17 +169,16 @@ class TemporalFrames:
         engine = self._engine if frame.dtype == np.uint8 else self._engine.fp32
         height, width = frame.shape[:2]
         sr = np.empty((height * scale, width * scale, frame.shape[2]), frame.dtype)
-        after = None if state is None else np.empty_like(state)
 
-        def fill(tile: Tile) -> None:
+        def fill(tile: Tile) -> Tensor | None:
+            """Upscale a tile, and return its part of the next state."""
             read = tile.read_y, tile.read_x
             lr = np.concatenate([to_network(each[read]) for each in seen], axis=1)
             beside = [] if state is None else [state[:, :, *read]]
             picture, *others = engine.run_all(lr, *beside)
             into = sr[tile.placed(scale)]
             from_network(picture[:, :, *tile.kept(scale)], top=np.iinfo(frame.dtype).max, into=into)
-            if after is not None:
-                after[:, :, tile.core_y, tile.core_x] = others[0][:, :, *tile.kept(1)]
+            return others[0][:, :, *tile.kept(1)] if others else None
 
         tiles = plan_tiles(
             height,
@@ -188,8 +187,12 @@ class TemporalFrames:
             halo=engine.receptive_radius,
             streams=engine.streams,
         )
-        for _ in in_threads(iter(tiles), fill, threads=engine.streams):
-            pass
+        parts = in_threads(iter(tiles), fill, threads=engine.streams)
+        if len(tiles) == 1 or state is None:
+            return sr, [*parts][0]
+        after = np.empty_like(state)
+        for tile, part in zip(tiles, parts, strict=True):
+            after[:, :, tile.core_y, tile.core_x] = part
         return sr, after
 
     def _sized(self, sr: Plane, frame: Plane) -> Plane:
