@@ -74,15 +74,19 @@ def _ending(graph: Any) -> _Ending | None:  # noqa: ANN401
     ]
     if None in convs:
         return None
-    from_input = [
-        source is not None and _before(source, 0, "Parameter") is not None
-        for source in (_before(conv, 0, "Subtract") for conv in convs)
-    ]
+    from_input = [_is_read_from_input(conv) for conv in convs]
     if sorted(from_input) != [False, True]:
         return None
     skip, tail = sorted(convs, key=lambda conv: not from_input[convs.index(conv)])
     biases = [side.input_value(1) for side in with_bias if side]
     return _Ending(result, shuffle, total, tail, skip, biases, with_mean.input_value(1))
+
+
+def _is_read_from_input(conv: Any) -> bool:  # noqa: ANN401
+    """Tell whether a convolution reads the input less its mean, or some frames of that."""
+    part = _before(conv, 0, "Slice") or conv
+    centred = _before(part, 0, "Subtract")
+    return centred is not None and _before(centred, 0, "Parameter") is not None
 
 
 def _before(node: Any, port: int, kind: str) -> Any:  # noqa: ANN401

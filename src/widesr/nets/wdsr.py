@@ -60,6 +60,11 @@ class WDSRConfig(NetworkConfig):
         return self.temporal_size
 
     @property
+    def skip_channels(self) -> int:
+        """Channels that the linear skip reads: those of all frames."""
+        return 3 * self.temporal_size
+
+    @property
     def state_channels(self) -> int:
         """Channels of the state that goes in beside the frames."""
         return 0
@@ -90,7 +95,7 @@ class WDSR(Network):
 
         n_in = 3 * cfg.temporal_size
         self.head = conv(n_in + cfg.state_channels + cfg.noise, n, 3)
-        self.tail, self.skip = conv(n, n_out, 3), conv(n_in, n_out, 5)
+        self.tail, self.skip = conv(n, n_out, 3), conv(cfg.skip_channels, n_out, 5)
         self.body = nn.ModuleList(block() for _ in range(cfg.n_resblocks))
         self.shuffle = nn.PixelShuffle(cfg.scale)
         self._centre_on(cfg.rgb_mean)
