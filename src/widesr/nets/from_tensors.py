@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from widesr.errors import CheckpointError, last_line
 from widesr.nets import EDSR, RDN, SPAN, WDSR, EDSRConfig, SMFANet, WDSRConfig
+from widesr.nets.recurrent import RecurrentWDSR, RecurrentWDSRConfig
 
-AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, SMFANet, SPAN)
+AnyNetwork = TypeVar("AnyNetwork", WDSR, EDSR, RDN, RecurrentWDSR, SMFANet, SPAN)
 State = Mapping[str, Tensor]
 
 
@@ -39,26 +40,48 @@ def wdsr(
     res_scale: float,
 ) -> WDSR:
     """Build a WDSR from weight-normed tensors under our names."""
-    n_feats = len(state["head.weight_v"])
-    widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
-    block_b = widen.shape[-1] == 1
-    # Half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
-    low = (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8
     n_rgb = state["skip.weight_v"].shape[1]
     cfg = WDSRConfig(
+        **_sizes_of(state),
         temporal_size=frames_of(n_rgb),
-        scale=scale_of_tail(len(state["tail.weight_v"])),
-        block="b" if block_b else "a",
-        n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
-        n_feats=n_feats,
-        expansion=len(widen) / n_feats,
         rgb_mean=rgb_mean,
         rgb_std=rgb_std,
         res_scale=res_scale,
-        linear_ratio=low,
         noise=max(state["head.weight_v"].shape[1] - n_rgb, 0),  # the skip reads no noise
     )
     return loaded(WDSR(cfg), state)
+
+
+def recurrent_wdsr(
+    state: dict[str, Tensor], *, frames: int, rgb_mean: tuple[float, float, float]
+) -> RecurrentWDSR:
+    """Build a recurrent WDSR that reads `frames` frames from weight-normed tensors."""
+    n_hidden = len(state["hidden.weight_v"])
+    cfg = RecurrentWDSRConfig(
+        **_sizes_of(state),
+        temporal_size=frames_of(3 * frames),
+        rgb_mean=rgb_mean,
+        n_hidden=n_hidden,
+        feedback=state["head.weight_v"].shape[1] > 3 * frames + n_hidden,
+        skip="window" if state["skip.weight_v"].shape[1] == 3 * frames else "frame",
+    )
+    return loaded(RecurrentWDSR(cfg), state)
+
+
+def _sizes_of(state: dict[str, Tensor]) -> dict[str, Any]:
+    """Read the keys that every kind of WDSR has off its tensors."""
+    n_feats = len(state["head.weight_v"])
+    widen = state["body.0.0.weight_v"]  # (wide, n_feats, k, k): 3x3 in A, 1x1 in B
+    block_b = widen.shape[-1] == 1
+    return {
+        "scale": scale_of_tail(len(state["tail.weight_v"])),
+        "block": "b" if block_b else "a",
+        "n_resblocks": 1 + max(int(n.split(".")[1]) for n in state if n.startswith("body.")),
+        "n_feats": n_feats,
+        "expansion": len(widen) / n_feats,
+        # Half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.
+        "linear_ratio": (len(state["body.0.2.weight_v"]) + 0.5) / n_feats if block_b else 0.8,
+    }
 
 
 def edsr(

@@ -101,7 +101,7 @@ def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
     if isinstance(large, Growing):
         may_differ |= {"n_resblocks", "expansion", "linear_ratio", "norm", "noise"}
         if not small.is_recurrent:  # otherwise these decide where the state is among the inputs
-            may_differ |= {"scale", "n_feats", "temporal_size"}
+            may_differ |= {"scale", "n_feats", "temporal_size", "n_hidden", "feedback", "skip"}
     theirs, ours = asdict(small), asdict(large)
     if wrong := [key for key in ours if key not in may_differ and ours[key] != theirs[key]]:
         values = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)

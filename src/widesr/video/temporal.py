@@ -189,7 +189,7 @@ class TemporalFrames:
         )
         parts = in_threads(iter(tiles), fill, threads=engine.streams)
         if len(tiles) == 1 or state is None:
-            return sr, [*parts][0]
+            return sr, next(parts)
         after = np.empty_like(state)
         for tile, part in zip(tiles, parts, strict=True):
             after[:, :, tile.core_y, tile.core_x] = part
