@@ -1,6 +1,6 @@
 """Measures what each precision costs a model, and the ranges that int8 needs, for its card."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isinf
 from pathlib import Path
 from typing import Any, SupportsIndex, get_args
@@ -8,9 +8,10 @@ from typing import Any, SupportsIndex, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.data.motion import make_clip
 from widesr.data.source import hold_out
 from widesr.degrade.bicubic import cropped_to_multiple
-from widesr.degrade.named import DEGRADATIONS, photograph_seed
+from widesr.degrade.named import DEGRADATIONS, Shrink, photograph_seed
 from widesr.engine import (
     MOST_LOST,
     Backend,
@@ -30,6 +31,10 @@ from widesr.system.folders import is_folder, pictures_in
 from widesr.system.progress import OnNotice, ignore
 from widesr.upscaling.conversion import to_network
 from widesr.upscaling.upscaler import Upscaler
+from widesr.video.temporal import TemporalFrames
+
+Judge = Callable[[Path], float]
+"""Upscales the LR of a photograph in one precision, and returns its PSNR-Y."""
 
 PROTOCOL = PROTOCOLS["benchmark-y"]
 """The protocol by which losses are measured."""
@@ -48,6 +53,9 @@ _MOST_SPARED = 0.25
 """Largest share of the convolutions that are computed in fp32 for their loss."""
 _NO_ERROR = 100.0
 """PSNR in dB above which there is no difference that 8 bits can show."""
+_FRAMES, _CLIP_SIDE = 16, 128
+"""Number of frames of the clip that is made of a photograph, for models of clips, and their side in
+LR pixels."""
 _HELD_OUT = 10
 """Largest number of photographs on which losses are measured if no list names them; of few
 photographs, a quarter is taken."""
@@ -99,14 +107,15 @@ def calibrate(
 ) -> ModelCard:
     """Find the ranges of a model's convolutions, and what bf16, fp16 and int8 cost it.
 
-    The loss in a precision that is not measured, or that this CPU does not have, stays as it was on
+    A model of clips has no ranges, and is judged on clips that are made of the photographs. The
+    loss in a precision that is not measured, or that this CPU does not have, stays as it was on
     the card. If int8 is measured, new ranges replace the old ones and their loss.
 
     Args:
         model: A model from `find_model`, with a card.
         photographs: HR photographs for the ranges.
-        held_out: Other HR photographs for the losses: each is upscaled whole, and its PSNR-Y is
-            compared with that in fp32.
+        held_out: Other HR photographs for the losses: each is upscaled whole, or as a clip of its
+            middle, and its PSNR-Y is compared with that in fp32.
         backend: The runtime that computes in these precisions.
         precision: The precision whose loss is measured; "auto" measures all that this CPU has.
         threads: Threads of the runtimes; None is one per CPU that this process may use.
@@ -124,8 +133,10 @@ def calibrate(
     if precision == "fp32":
         raise UsageError("fp32 is what the others are compared with; give another precision")
     threads = threads or usable_cpus()
-    scale, card = model.card.scale, model.card
-    if precision in ("auto", "int8"):
+    card, is_for_clips = model.card, model.card.frames > 1
+    if is_for_clips and precision == "int8":
+        raise UsageError(f"{card.name} is for clips, which int8 is not; give another precision")
+    if precision in ("auto", "int8") and not is_for_clips:
         on_notice(f"the ranges, on {min(len(photographs), _MOST)} photographs")
         ranges = _find_ranges(model, photographs, threads=threads)
         kept = [loss for loss in card.losses if loss.precision != "int8"]
@@ -135,13 +146,13 @@ def calibrate(
         on_notice("which convolutions int8 spoils")
         card = _spared(ModelFile(model.path, card), photographs, settings)
     calibrated = ModelFile(model.path, card)
-    upscalers = {name: _upscaler(calibrated, each) for name, each in settings.items()}
-    found: dict[str, list[float]] = {name: [] for name in upscalers}
+    judge = _judge_of_clips if is_for_clips else _judge_of_pictures
+    judges = {name: judge(calibrated, each) for name, each in settings.items()}
+    found: dict[str, list[float]] = {name: [] for name in judges}
     for i, path in enumerate(held_out):
         on_notice(f"the losses, photograph {i + 1} of {len(held_out)}")
-        lr, hr = _pair(path, card)
-        for name, upscaler in upscalers.items():
-            found[name].append(_quality(upscaler(lr), hr, scale=scale, name=path))
+        for name, quality in judges.items():
+            found[name].append(quality(path))
     fp32 = np.array(found.pop("fp32"))
     losses: dict[str, Loss] = {loss.precision: loss for loss in card.losses}
     losses |= {name: _loss(name, fp32 - np.array(scores)) for name, scores in found.items()}
@@ -207,10 +218,44 @@ def _spared(
     return card
 
 
+def _judge_of_pictures(model: ModelFile, settings: dict[str, Any]) -> Judge:
+    """Load a model in a precision, to upscale photographs whole; the judge gives their PSNR-Y."""
+    upscaler, card = _upscaler(model, settings), model.card
+
+    def quality(path: Path) -> float:
+        lr, hr = _pair(path, card)
+        return _quality(upscaler(lr), hr, scale=card.scale, name=path)
+
+    return quality
+
+
+def _judge_of_clips(model: ModelFile, settings: dict[str, Any]) -> Judge:
+    """Load a model of clips in a precision; the judge gives the mean PSNR-Y of a clip's frames."""
+    card = _bare(model)
+    upscaler = TemporalFrames(load_engine(ModelFile(model.path, card), **settings), card=card)
+
+    def quality(path: Path) -> float:
+        photograph = _read(path)
+        drawn = photograph_seed(path.name)
+        side = _CLIP_SIDE * card.scale
+        hr = make_clip(photograph, frames=_FRAMES, side=side, seed=drawn)
+        shrink = _shrink_of(card)
+        lr = [shrink(frame, scale=card.scale, seed=drawn) for frame in hr]
+        pairs = zip(upscaler.upscale_scene(lr), hr, strict=True)
+        return float(np.mean([_quality(*pair, scale=card.scale, name=path) for pair in pairs]))
+
+    return quality
+
+
 def _upscaler(model: ModelFile, settings: dict[str, Any]) -> Upscaler:
     """Load a model in a precision, regardless of the loss that its card states."""
-    bare = model.card.model_copy(update={"losses": ()})
-    return Upscaler(load_engine(ModelFile(model.path, bare), **settings), card=bare)
+    card = _bare(model)
+    return Upscaler(load_engine(ModelFile(model.path, card), **settings), card=card)
+
+
+def _bare(model: ModelFile) -> ModelCard:
+    """Return the card without losses, by which an engine would refuse or choose a precision."""
+    return model.card.model_copy(update={"losses": ()})
 
 
 def _settings(
@@ -258,18 +303,27 @@ def _listed(path: Path) -> set[str]:
 
 def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return LR and HR of a photograph, uint8 (H, W, 3); LR as the model's training had it."""
-    # Without a recipe the card does not know what the network learned from.
-    made_here = card.recipe and card.degradation in DEGRADATIONS
-    shrink = DEGRADATIONS[card.degradation if made_here else "bicubic"].shrink
+    rgb = _read(path)
+    try:
+        hr = np.ascontiguousarray(cropped_to_multiple(rgb, card.scale), np.uint8)
+        return _shrink_of(card)(hr, scale=card.scale, seed=photograph_seed(path.name)), hr
+    except ShapeError as error:
+        raise DataError(f"{path}: {error.message}") from error
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    """Read a photograph, uint8 (H, W, 3)."""
     pixels = read_picture(path).pixels
     if pixels.dtype != np.uint8:
         raise DataError(f"{path}: 16-bit pictures are computed in fp32 always; take others")
-    rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-    try:
-        hr = np.ascontiguousarray(cropped_to_multiple(rgb, card.scale), np.uint8)
-        return shrink(hr, scale=card.scale, seed=photograph_seed(path.name)), hr
-    except ShapeError as error:
-        raise DataError(f"{path}: {error.message}") from error
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+def _shrink_of(card: ModelCard) -> Shrink:
+    """Return the degradation of the model's training; bicubic for models of other makers."""
+    # Without a recipe the card does not know what the network learned from.
+    made_here = card.recipe and card.degradation in DEGRADATIONS
+    return DEGRADATIONS[card.degradation if made_here else "bicubic"].shrink
 
 
 def _middle(
