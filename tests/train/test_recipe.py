@@ -216,6 +216,19 @@ def test_what_a_recipe_cannot_have_is_refused_by_its_key(recipe_file, change, fa
         changed(load_recipe(recipe_file()), [change])
 
 
+@pytest.mark.parametrize("value", ["[" * 3000, "1" * 5000])
+def test_values_too_deep_or_long_to_read_are_mistakes(recipe_file, value):
+    with refused("recipe", "TOML"):
+        load_recipe(recipe_file(("seed = 1", f"seed = {value}")))
+    with refused("recipe", "seed", "whole number"):
+        changed(load_recipe(recipe_file()), [f"seed={value}"])
+
+
+def test_a_name_too_long_for_a_file_is_unknown():
+    with refused("recipe", "no such recipe"):
+        load_recipe("a" * 300)
+
+
 def test_an_unknown_recipe_is_answered_with_the_nearest_name():
     with refused("recipe", "wdsr-a8-x22", "wdsr-a8-x2?"):
         load_recipe("wdsr-a8-x22")
