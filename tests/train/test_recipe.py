@@ -55,7 +55,9 @@ def test_a_base_is_a_recipe_of_the_package(tmp_path, base):
     [
         ("n_feats = 4", "n_featz = 4", ["net.n_feats", "missing", "net.n_featz", "n_feats?"]),
         ("n_feats = 4", "n_feats = 'many'", ["net.n_feats", "'many'", "integer"]),
-        ("n_feats = 4", "n_feats = -4", ["net", "more than 0", "n_feats"]),
+        ("n_feats = 4", "n_feats = -4", ["net.n_feats = -4", "greater than or equal to 1"]),
+        ("expansion = 2", "expansion = inf", ["net.expansion = inf", "finite"]),
+        ("expansion = 2", "expansion = 0.2", ["net", "expansion", "no channel"]),
         ('block = "a"', 'block = "A"', ["net.block", "'A'", "'a'", "'b'"]),
         ("steps = 12", "step = 12", ["optim.steps", "missing", "optim.step", "unknown", "steps?"]),
         ("steps = 12", 'steps = "12"', ["optim.steps", "'12'", "whole number"]),

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
+from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 import widesr
@@ -292,6 +294,15 @@ def test_weights_in_which_a_bit_flipped_are_refused(photographs, recipe_file, tm
     weights.write_bytes(flipped(weights.read_bytes()))
     with refused("checkpoint", weights, "damaged"):
         load_weights(weights)
+
+
+@pytest.mark.parametrize("wrong", [{"n_feats": 0}, {"n_feats": 10**9}, {"expansion": 1e308}])
+def test_weights_that_name_a_network_that_cannot_be_are_refused(tmp_path, wrong):
+    net = {"scale": 2, "block": "a", "n_resblocks": 1, "n_feats": 4, "expansion": 2, **wrong}
+    header = json.dumps({"family": "wdsr", "net": net, "provenance": None})
+    save_file({"head.bias": torch.zeros(4)}, tmp_path / "w.safetensors", {"widesr": header})
+    with refused("checkpoint", tmp_path / "w.safetensors", "no network"):
+        load_weights(tmp_path / "w.safetensors")
 
 
 def test_a_network_of_another_scale_starts_from_the_body_it_is_given(

@@ -6,24 +6,23 @@ Source: Kim et al., "Deeply-Recursive Convolutional Network for Image Super-Reso
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma, with_luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class DRCNConfig(NetworkConfig):
     """The configuration of `DRCN`."""
 
-    n_recursions: Annotated[int, Field(ge=1)] = 16
+    n_recursions: Count = 16
     """The paper's D. The weight of each recursion's picture is learned, so a trained network runs
     exactly this many."""
-    n_feats: int = 256
+    n_feats: Count = 256
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 

@@ -11,16 +11,16 @@ from typing import Literal
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class VDSRConfig(NetworkConfig):
     """The configuration of `VDSR`."""
 
-    n_layers: int = 20
+    n_layers: Count = 20
     """Convolutions, including the first and the last."""
-    n_feats: int = 64
+    n_feats: Count = 64
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 

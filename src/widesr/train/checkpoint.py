@@ -28,6 +28,8 @@ WEIGHTS = "model.safetensors"
 
 _KEY, _HASH_KEY = "widesr", "sha256"
 _STATES_KEPT = 3
+_NO_NETWORK = (ValidationError, KeyError, OverflowError, RuntimeError, TypeError)
+"""Errors of a header that names no network, or of torch if the network is far too large."""
 
 
 class Provenance(BaseModel):
@@ -82,7 +84,7 @@ def load_weights(path: Path) -> tuple[Network, Provenance | None]:
     try:
         header = _Header.model_validate_json(text)
         network = build(parse_config(header.family, header.net))
-    except (ValidationError, KeyError) as error:
+    except _NO_NETWORK as error:
         raise CheckpointError(f"{path}: its header names no network known here") from error
     try:
         network.load_state_dict(tensors)

@@ -94,8 +94,6 @@ class Recipe(Table):
     def _net_is_of_its_family(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "family" in info.data:
             parse_config(info.data["family"], value)  # its ValidationError names the keys
-            if small := [key for key, v in value.items() if type(v) is int and v <= 0]:
-                raise ValueError(f"expected more than 0 for {', '.join(small)}")
         return value
 
     @field_validator("data")
