@@ -225,8 +225,30 @@ def states_of(folder):
 
 def test_the_last_three_run_states_are_kept(photographs, recipe_file, tmp_path):
     recipe = load_recipe(recipe_file(("steps = 12", "steps = 20")))
+    copy = tmp_path / "run" / "state-before-I-tried-this.safetensors"
+    copy.parent.mkdir()
+    copy.write_bytes(b"the user's own")
     train(recipe, data=photographs, out=tmp_path / "run", threads=1)
     assert states_of(tmp_path / "run") == [12, 16, 20]
+    assert copy.exists()
+
+
+@pytest.mark.parametrize("header", ["no JSON", "[" * 100_000, "[1]", '{"family": "wdsr"}'])
+def test_a_file_that_is_no_run_state_is_passed_over(tmp_path, header):
+    save_file({"a": torch.zeros(1)}, tmp_path / "state-1.safetensors", {"widesr": header})
+    said = []
+    with refused("checkpoint", tmp_path, "start a new run"):
+        load_newest_state(tmp_path, on_notice=said.append)
+    assert names(said[0], "state-1.safetensors", "no run state")
+
+
+@pytest.mark.parametrize("lost", ["network.head.bias", "torch_rng", "sampler"])
+def test_a_state_that_lacks_something_is_one_line(recipe_file, lost):
+    run = loop.prepare(load_recipe(recipe_file()), init=None, threads=1, device="cpu")
+    tensors, plain = run.state()
+    (tensors if lost in tensors else plain).pop(lost)
+    with refused("checkpoint", "run state", "another version"):
+        run.restore(tensors, plain)
 
 
 def cut(data):

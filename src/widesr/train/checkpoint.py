@@ -6,6 +6,7 @@ written whole or not at all, with a hash of their content that is checked when t
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ WEIGHTS = "model.safetensors"
 """The name of the weights in a folder for a model hub."""
 
 _KEY, _HASH_KEY = "widesr", "sha256"
+_STATE = re.compile(r"state-[0-9]+\.safetensors")
 _STATES_KEPT = 3
 _NO_NETWORK = (ValidationError, KeyError, OverflowError, RuntimeError, TypeError)
 """Errors of a header that names no network, or of torch if the network is far too large."""
@@ -115,18 +117,24 @@ def save_state(
 
 
 def list_states(folder: Path) -> list[Path]:
-    """List the run states in a folder, the newest last."""
-    return sorted(folder.glob("state-*.safetensors"), key=_step_of)
+    """List the run states in a folder, the newest last; files of other names are the user's own."""
+    files = (path for path in folder.glob("state-*.safetensors") if _STATE.fullmatch(path.name))
+    return sorted(files, key=_step_of)
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file that `save_state` wrote.
 
     Raises:
-        CheckpointError: The file is missing or damaged.
+        CheckpointError: The file is missing, damaged, or of another kind.
     """
     tensors, text = _read(path)
-    plain: dict[str, Any] = json.loads(text)
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict) or "recipe" not in plain:
+        raise CheckpointError(f"{path}: holds no run state")
     return tensors, plain
 
 
@@ -149,8 +157,7 @@ def load_newest_state(
 
 
 def _step_of(state: Path) -> int:
-    digits = state.stem.removeprefix("state-")
-    return int(digits) if digits.isdecimal() else -1
+    return int(state.stem.removeprefix("state-"))
 
 
 def state_to_bytes(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
@@ -192,8 +199,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
     if _KEY not in metadata:
         raise CheckpointError(f"{path}: not written by widesr train: its header has no {_KEY!r}")
-    header = metadata[_KEY]
-    if metadata.get(_HASH_KEY, _hash(tensors, header)) != _hash(tensors, header):
+    header, sha256 = metadata[_KEY], metadata.get(_HASH_KEY)
+    if sha256 is not None and sha256 != _hash(tensors, header):
         raise CheckpointError(f"{path}: damaged: its content is not what its hash was made of")
     return tensors, header
 
