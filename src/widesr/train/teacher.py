@@ -98,21 +98,14 @@ def taught(
         if any(fnmatchcase(pair.name, pattern) for pattern in exclude):
             pictures.append(pair.hr)
             continue
-        found = _open(path, shape=pair.hr.shape)
+        found = open_kept(path, dtype=np.uint8, shape=pair.hr.shape)
         if found is None:
             keep(path, teacher.upscaler(pair.lr))
-            found = _open(path, shape=pair.hr.shape)
+            found = open_kept(path, dtype=np.uint8, shape=pair.hr.shape)
             assert found is not None
         pictures.append(found)
     on_progress(len(pairs), len(pairs))
     return [pair._replace(taught=sr) for pair, sr in zip(pairs, pictures, strict=True)]
-
-
-def _open(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """Memory-map a kept picture; return None if it is missing, or of another type or shape."""
-    picture = open_kept(path)
-    fits = picture is not None and picture.dtype == np.uint8 and picture.shape == shape
-    return picture if fits else None
 
 
 class _TorchEngine(Engine):
