@@ -111,6 +111,14 @@ def test_a_network_that_reads_noise_teaches_one_of_its_pictures(pairs, tmp_path)
     assert not np.array_equal(upscaler.sample(1)(pairs[0].lr), first)
 
 
+def test_a_network_of_several_frames_is_no_teacher(pairs, tmp_path):
+    sizes = {"n_resblocks": 1, "n_feats": 4, "expansion": 2, "temporal_size": 3}
+    weights = tmp_path / "temporal.safetensors"
+    save_weights(weights, build(WDSRConfig(scale=2, block="a", **sizes)), None)
+    with refused("model-file", "temporal", "9 channels"):
+        taught(pairs, Teacher(table(weights), scale=2, device=CPU), folder=tmp_path)
+
+
 def test_a_teacher_of_another_scale_is_refused(weights):
     with refused("recipe", "x2", "x3"):
         Teacher(table(weights), scale=3, device=CPU)

@@ -123,6 +123,8 @@ class _TorchEngine(Engine):
         self.smallest_tile = None if radius is None else 0
         if network.noise:
             self.inputs = (Port(NOISY, 3 + network.noise),)
+        elif not network.cfg.is_recurrent:
+            self.inputs = (Port("lr", 3 * network.cfg.window),)
         self._network, self._device = network, device
 
     def run_all(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
