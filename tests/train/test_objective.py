@@ -431,6 +431,14 @@ def test_a_missing_or_wrong_feature_network_is_one_line(gan, weights, tmp_path):
     other.write_bytes(b"no tensors")
     with refused("checkpoint", "other"):
         Perceptual(other)
+    torched = tmp_path / "other.pth"
+    for content in ([torch.zeros(1)], {1: torch.zeros(1)}):
+        torch.save(content, torched)
+        with refused("checkpoint", "other.pth"):
+            Perceptual(torched)
+    torched.write_bytes(b"\x80\x02X\x01\x00\x00\x00\xffq\x00.")  # a name that is no UTF-8
+    with refused("checkpoint", "other.pth"):
+        Perceptual(torched)
 
 
 def test_a_run_is_not_resumed_with_another_feature_network(gan, weights, photographs, tmp_path):
