@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -85,6 +86,19 @@ def test_what_is_no_yolox_is_refused(tmp_path, content):
         path.write_bytes(content)
     with refused("checkpoint", path.name):
         Detector(path)
+
+
+def test_weights_that_are_elsewhere_or_no_numbers_are_refused(tmp_path):
+    elsewhere = onnx.numpy_helper.from_array(np.zeros(4, np.float32), "w")
+    onnx.external_data_helper.set_external_data(elsewhere, "nowhere.bin")
+    words = onnx.helper.make_tensor("w", onnx.TensorProto.STRING, [1], [b"word"])
+    path = tmp_path / "d.onnx"
+    for weight, output in ((elsewhere, ["y"]), (words, ["y"]), (words, [])):
+        node = onnx.helper.make_node("Add", ["x", "w"], output)
+        graph = onnx.helper.make_graph([node], "g", [], [], [weight])
+        path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+        with refused("checkpoint", path, "no YOLOX"):
+            Detector(path)
 
 
 # ---- what is learned of it -----------------------------------------------------------------------
