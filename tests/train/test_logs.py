@@ -32,7 +32,9 @@ def test_a_log_goes_on_where_the_state_stands(tmp_path):
     assert steps_of(tmp_path) == [4, 8, 12]
 
 
-@pytest.mark.parametrize("line", [b"\0" * 9, b'{"step": 5\xff}', b"[1]", b"{}", b"", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "line", [b"\0" * 9, b'{"step": 5\xff}', b"[1]", b"{}", b"", b"[" * 100_000]
+)
 def test_a_damaged_line_of_a_log_is_named_and_nothing_is_lost(tmp_path, line):
     log = tmp_path / "log.jsonl"
     log.write_bytes(b'{"step": 4}\n' + line + b'\n{"step": 12}\n')

@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 import widesr

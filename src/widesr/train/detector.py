@@ -86,7 +86,9 @@ class Detector(nn.Module):
         graph, self.sha256 = _read(weights)
         try:
             self._nodes = [_Node.of(node) for node in graph.node]
-            self._constants = {each.name: f"constant{n}" for n, each in enumerate(graph.initializer)}
+            self._constants = {
+                each.name: f"constant{n}" for n, each in enumerate(graph.initializer)
+            }
             for each in graph.initializer:
                 values = torch.from_numpy(numpy_helper.to_array(each).copy())
                 self.register_buffer(self._constants[each.name], values)
