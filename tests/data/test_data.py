@@ -373,6 +373,11 @@ def test_licences_are_counted_by_origin(tmp_path):
     source = open_source(tmp_path, scale=2, degradation="bicubic")
     with refused("data", "MANIFEST.csv", "file", "licence", "origin"):
         training_data(source, source.names)
+    for row in ("0.png,MIT", "0.png", f"0.png,MIT,{'x' * 200_000}"):
+        (tmp_path / "MANIFEST.csv").write_text(f"file,licence,origin\n{row}\n")
+        source = open_source(tmp_path, scale=2, degradation="bicubic")
+        with refused("data", "MANIFEST.csv"):
+            training_data(source, source.names)
 
 
 def test_a_folder_that_is_moved_gives_the_same(tmp_path):
