@@ -133,13 +133,36 @@ def read_index(pack: Path) -> Index:
             raise DataError(f"{pack / name}: is missing ({error.strerror}); {again}") from error
         if found != n_bytes:
             raise DataError(f"{pack / name}: has {found:,} bytes, not {n_bytes:,}; {again}")
+    for photograph in index.photographs:
+        if not _is_sound(photograph, index):
+            raise DataError(f"{path}: is damaged at {photograph.name}; {again}")
     return index
+
+
+def _is_sound(photograph: PackedPhotograph, index: Index) -> bool:
+    """Return whether a photograph lies within the files, with LR of the right size at each scale."""
+
+    def is_within(stored: Stored, file: str) -> bool:
+        return stored.offset + stored.n_bytes <= index.n_bytes.get(file, -1)
+
+    hr = photograph.hr
+    return (
+        is_within(hr, HR)
+        and photograph.lr.keys() == {*index.scales}
+        and all(photograph.lr.values())
+        and all(
+            is_within(lr, lr_file(scale))
+            and (lr.height, lr.width) == (hr.height // scale, hr.width // scale)
+            for scale, pictures in photograph.lr.items()
+            for lr in pictures
+        )
+    )
 
 
 def _format_of(text: bytes) -> str | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     name = found.get("format") if isinstance(found, dict) else None
     return name if isinstance(name, str) and name.startswith("widesr-pack-") else None
