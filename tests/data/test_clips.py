@@ -62,6 +62,16 @@ def test_a_clip_has_the_detail_of_its_photograph(photographs):
     assert frame.std() > 0.3 * noise.std()
 
 
+def test_photographs_whose_clips_would_share_a_folder_are_refused(photographs, tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(next(photographs.glob("*.png")).read_bytes())
+    out = tmp_path / "clips"
+    with refused("data", "a/2.png", "b/2.png"):
+        write_clips(folder_of(tmp_path), out, seed=0, frames=2, side=16, each=1)
+    assert not out.exists()
+
+
 def test_clips_are_written_with_the_licences_and_go_on_after_a_kill(photographs, tmp_path):
     source = tmp_path / "photographs"
     source.mkdir()

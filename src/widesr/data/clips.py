@@ -170,8 +170,15 @@ def write_clips(
         The number of clips, including those that existed before.
 
     Raises:
-        DataError: A photograph cannot be read, or the folder cannot be written to.
+        DataError: Two photographs have the same file name, a photograph cannot be read, or the
+            folder cannot be written to.
     """
+    named: dict[str, str] = {}
+    for name in photographs.names:
+        if (other := named.setdefault(Path(name).name, name)) != name:
+            raise DataError(
+                f"{photographs.data}: clips of {other} and {name} would share a folder; rename one"
+            )
     manifest = photographs.data / "MANIFEST.csv"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -188,7 +195,7 @@ def write_clips(
                 _write_clip(clip, wanted[number])
             on_progress(done * each, name)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
     return len(photographs.names) * each
 
 
