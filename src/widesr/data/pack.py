@@ -140,7 +140,7 @@ def read_index(pack: Path) -> Index:
 
 
 def _is_sound(photograph: PackedPhotograph, index: Index) -> bool:
-    """Return whether a photograph lies within the files, with LR of the right size at each scale."""
+    """Return whether a photograph lies within the files, and its LR has the size of the scale."""
 
     def is_within(stored: Stored, file: str) -> bool:
         return stored.offset + stored.n_bytes <= index.n_bytes.get(file, -1)
