@@ -87,6 +87,8 @@ def test_a_base_is_a_recipe_of_the_package(tmp_path, base):
         (*stage("steps = 3\nbach = 2"), ["stage.0.bach", "unknown", "batch?"]),
         (*stage("steps = 3\nteacher_share = 0.5"), ["teacher_share", "[teacher]"]),
         ("warmup = 2", 'warmup = 2\noptimizer = "muon"', ['optimizer = "muon"', "[optim.muon]"]),
+        ("warmup = 2", 'warmup = 2\noptimizer = "muon"\nweight_decay = 0.1',
+         ["optim.weight_decay = 0.1", '"adamw"']),
         ("[log]", "[optim.muon]\nlearning_rate = 0.1\n[log]",
          ["optim.muon", 'optimizer = "muon"', '"adam"']),
         ("[log]", "[optim.muon]\nmomenta = 0.1\n[log]",
