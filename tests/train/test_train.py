@@ -222,6 +222,13 @@ def states_of(folder):
     return [int(path.stem.removeprefix("state-")) for path in list_states(folder)]
 
 
+def test_half_files_of_a_killed_run_are_removed(photographs, recipe_file, tmp_path):
+    half = tmp_path / ".widesr-0123456789abcdef.part"
+    half.write_bytes(b"half a state")
+    train(load_recipe(recipe_file()), data=photographs, out=tmp_path, threads=1)
+    assert not half.exists()
+
+
 def test_the_last_three_run_states_are_kept(photographs, recipe_file, tmp_path):
     recipe = load_recipe(recipe_file(("steps = 12", "steps = 20")))
     copy = tmp_path / "run" / "state-before-I-tried-this.safetensors"
