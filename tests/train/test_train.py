@@ -89,6 +89,20 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert same_tensors(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_run_in_the_folder_of_its_photographs_does_not_learn_from_its_sheets(
+    photographs, recipe_file, tmp_path
+):
+    data = tmp_path / "photographs"
+    shutil.copytree(photographs, data)
+    recipe = load_recipe(recipe_file())
+    train(recipe, data=data, out=data / "run", threads=1)
+    whole = shutil.copytree(data / "run", tmp_path / "whole")
+    for state in list_states(data / "run")[1:]:
+        state.unlink()
+    train(recipe, data=data, out=data / "run", threads=1, resume=True)
+    assert same_tensors(whole, data / "run")
+
+
 def during(monkeypatch, cls, name, call, act):
     """Let `act` happen in the middle of the given call of a method."""
     method = getattr(cls, name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.data.layout import is_sheet
 from widesr.data.motion import make_clip
 from widesr.data.patches import Pair
 from widesr.data.photographs import Folder, data_errors, read_licences, read_rgb, require_memory
@@ -135,7 +136,7 @@ class ClipFolder:
 
 def _clips_of(scene: Path) -> list[list[Path]]:
     """List the frames of each clip of a scene, which is a clip itself or a folder of clips."""
-    if frames := frames_in(scene):
+    if frames := [frame for frame in frames_in(scene) if not is_sheet(frame)]:
         return [frames]
     within = [each for each in sorted(scene.iterdir()) if is_folder(each)]
     clips = [frames_in(each) for each in within if not each.name.startswith(".")]

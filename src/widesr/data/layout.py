@@ -138,9 +138,14 @@ def _folders_in(folder: Path | None) -> list[str]:
 
 def _pictures(folder: Path) -> list[Path]:
     try:
-        return pictures_in(folder, recursive=True)
+        return [path for path in pictures_in(folder, recursive=True) if not is_sheet(path)]
     except ImageReadError as error:
         raise DataError(error.message, options=error.options) from error
+
+
+def is_sheet(picture: Path) -> bool:
+    """Return whether a picture was made by a training run, which puts it beside its weights."""
+    return picture.suffix == ".png" and picture.with_suffix(".safetensors").exists()
 
 
 def _matched(
