@@ -39,14 +39,14 @@ class DRCN(Network):
         def conv(n_in: int, n_out: int) -> nn.Conv2d:
             layer = nn.Conv2d(n_in, n_out, 3, padding=1)
             assert layer.bias is not None
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # as the paper
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # as in the paper
             nn.init.zeros_(layer.bias)
             return layer
 
         self.enlarge = Enlarge(cfg.scale)
         self.head = nn.Sequential(conv(cfg.colours, n), nn.ReLU(), conv(n, n), nn.ReLU())
         self.recursion = conv(n, n)
-        nn.init.dirac_(self.recursion.weight)  # the identity, as the paper
+        nn.init.dirac_(self.recursion.weight)  # the identity, as in the paper
         self.tail = nn.Sequential(conv(n, n), nn.ReLU(), conv(n, cfg.colours))
         self.shares = nn.Parameter(torch.full((cfg.n_recursions,), 1 / cfg.n_recursions))
         self.reach = lr_reach(2 + cfg.n_recursions + 2, cfg.scale)

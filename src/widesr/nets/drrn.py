@@ -64,7 +64,7 @@ class DRRN(Network):
         self.tail = nn.Conv2d(n, cfg.colours, 3, padding=1, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # as the paper
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # as in the paper
         with torch.no_grad():  # units add up: without this the first pictures are far too bright
             self.tail.weight.mul_((1 + cfg.n_units) ** -0.5)
         self.reach = lr_reach(cfg.n_blocks * (1 + 2 * cfg.n_units) + 1, cfg.scale)

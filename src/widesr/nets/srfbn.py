@@ -112,7 +112,7 @@ class SRFBN(Network):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 assert module.bias is not None
-                nn.init.kaiming_normal_(module.weight, a=0.2)  # as the authors' code
+                nn.init.kaiming_normal_(module.weight, a=0.2)  # as in the authors' code
                 nn.init.zeros_(module.bias)
         self._centre_on(cfg.rgb_mean)
         scale, kernel = cfg.scale, _KERNELS[cfg.scale]

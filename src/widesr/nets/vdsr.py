@@ -38,7 +38,7 @@ class VDSR(Network):
         for n_in, n_out in pairwise(widths):
             conv = nn.Conv2d(n_in, n_out, 3, padding=1)
             assert conv.bias is not None
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # as the paper
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # as in the paper
             nn.init.zeros_(conv.bias)
             layers += [conv, nn.ReLU()]
         self.body = nn.Sequential(*layers[:-1])

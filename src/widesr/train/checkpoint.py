@@ -69,7 +69,7 @@ def save_weights(path: Path, network: Network, provenance: Provenance | None) ->
     """Write a network's weights, with everything that is needed to rebuild it in the header."""
     family = family_of(network.cfg)
     header = _Header(family=family, net=network.cfg.values(), provenance=provenance)
-    _write(path, network.state_dict(), header.model_dump_json())
+    write_whole(path, _packed(network.state_dict(), header.model_dump_json()))
 
 
 def load_weights(path: Path) -> tuple[Network, Provenance | None]:
@@ -109,7 +109,7 @@ def save_state(
     Raises:
         CheckpointError: The folder takes no file, or is full; the states in it are unchanged.
     """
-    _write(folder / f"state-{step:09d}.safetensors", tensors, json.dumps(plain))
+    write_whole(folder / f"state-{step:09d}.safetensors", state_to_bytes(tensors, plain))
     states = list_states(folder)
     current = [path for path in states if _step_of(path) <= step]
     for path in {*states} - {*current[-_STATES_KEPT:]}:
@@ -182,10 +182,6 @@ def _packed(tensors: Mapping[str, Tensor], header: str) -> bytes:
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     data: bytes = save(plain, metadata={_KEY: header, _HASH_KEY: _hash(plain, header)})
     return data
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
-    write_whole(path, _packed(tensors, header))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from widesr.data.loader import share_of
 from widesr.errors import TrainingError, WidesrError, first_line
 
 # An optimizer's first step imports torch.distributed.nn.functional, whose functions take the
@@ -63,7 +64,7 @@ class World:
         if self.size == 1:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _company():
+        with _peer_errors():
             dist.all_reduce(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         with torch.no_grad():
@@ -84,12 +85,11 @@ class World:
         """
         if self.size == 1:
             return mine
-        start = total * self.rank // self.size
-        end = start + len(mine)
+        share = share_of(total, rank=self.rank, world_size=self.size)
         rows = mine.new_zeros((total, *mine.shape[1:]))
-        rows[start:end] = mine.detach()
+        rows[share] = mine.detach()
         self.all_reduce([rows])
-        return torch.cat([rows[:start], mine, rows[end:]])
+        return torch.cat([rows[: share.start], mine, rows[share.stop :]])
 
     def any(self, mine: bool) -> bool:
         """Return whether `mine` is true in any process; all processes get the same answer."""
@@ -122,13 +122,13 @@ class World:
         if self.size == 1:
             return data
         length = torch.tensor(len(data), device=self.device)
-        with _company():
+        with _peer_errors():
             dist.broadcast(length, src=0)
         if not length:
             return b""
         ours = bytearray(data) if self.is_main else bytearray(int(length))
         content = torch.frombuffer(ours, dtype=torch.uint8).to(self.device)
-        with _company():
+        with _peer_errors():
             dist.broadcast(content, src=0)
         return content.cpu().numpy().tobytes()
 
@@ -136,7 +136,7 @@ class World:
         if self.size == 1:
             return number
         tensor = torch.tensor(number, device=self.device)
-        with _company():
+        with _peer_errors():
             dist.all_reduce(tensor, op=dist.ReduceOp.MIN)
         return int(tensor)
 
@@ -235,7 +235,7 @@ def _attempt(store: _Store, rank: int, size: int) -> str:
 
 
 @contextmanager
-def _company() -> Iterator[None]:
+def _peer_errors() -> Iterator[None]:
     """Convert the failure of a collective call to an error of one line."""
     try:
         yield

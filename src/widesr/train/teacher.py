@@ -37,9 +37,9 @@ class Teacher:
             ModelFileError: The model file is damaged.
         """
         self._table, self._device = table, device
-        self._path, licence, found = Path(table.model), "licence not stated", scale
+        self._path, licence = Path(table.model), "licence not stated"
         if self._is_weights:
-            found = load_weights(self._path)[0].cfg.scale
+            found: int = load_weights(self._path)[0].cfg.scale
         else:
             model = find_model(table.model, scale=scale if table.model in ALIASES else None)
             self._path, licence, found = model.path, model.card.licence, model.card.scale
@@ -50,8 +50,7 @@ class Teacher:
         self._scale = scale
         self.origin = f"{name} ({licence}) sha256:{digest}"
         """Name, licence (if known) and SHA-256 of the teacher's file, for cards."""
-        way = f"{digest} {table.self_ensemble}"
-        self.sha256 = hashlib.sha256(way.encode()).hexdigest()
+        self.sha256 = hashlib.sha256(f"{digest} {table.self_ensemble}".encode()).hexdigest()
         """Hash of everything that the teacher's pictures depend on."""
 
     @property
