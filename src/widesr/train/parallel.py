@@ -73,12 +73,12 @@ class World:
             )
 
     def gather(self, mine: Tensor, total: int) -> Tensor:
-        """Concatenate the rows of all processes, in the order of a single process' batch.
+        """Concatenate the rows of all processes, one process after another.
 
         Args:
-            mine: This process' rows, float32, as the loader shares out a batch. They keep their
-                gradient; the others have none.
-            total: The number of rows of all processes together.
+            mine: This process' rows, float32, one or several for each patch that the loader gives
+                it. They keep their gradient; the others have none.
+            total: The number of patches of all processes together.
 
         Raises:
             TrainingError: Another process has ended.
@@ -86,10 +86,12 @@ class World:
         if self.size == 1:
             return mine
         share = share_of(total, rank=self.rank, world_size=self.size)
-        rows = mine.new_zeros((total, *mine.shape[1:]))
-        rows[share] = mine.detach()
+        each = len(mine) // (share.stop - share.start)
+        start, end = each * share.start, each * share.stop
+        rows = mine.new_zeros((each * total, *mine.shape[1:]))
+        rows[start:end] = mine.detach()
         self.all_reduce([rows])
-        return torch.cat([rows[: share.start], mine, rows[share.stop :]])
+        return torch.cat([rows[:start], mine, rows[end:]])
 
     def any(self, mine: bool) -> bool:
         """Return whether `mine` is true in any process; all processes get the same answer."""
