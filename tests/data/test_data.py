@@ -1,8 +1,11 @@
 """Sources for --data: HR alone, HR with LR in several layouts; and the patches drawn from them."""
 
+import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -352,6 +355,20 @@ def test_small_photographs_are_left_out_and_the_last_one_not(tmp_path):
     assert said == []
     with refused("data", tmp_path, "all", "200x200"):
         large_enough(source, scale=2, lr_patch=100, on_notice=said.append)
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_a_folder_that_may_not_be_listed_is_one_line(tmp_path, clips):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    script = f"""if True:
+        from pathlib import Path
+        from widesr.data.opening import open_source
+        open_source(Path("{closed}"), scale=2, degradation="bicubic", clips={clips})"""
+    owner = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if not os.geteuid() else []
+    command = [*owner, sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert names(done.stderr.splitlines()[-1], "DataError", closed, os.strerror(errno.EACCES))
 
 
 # ---- licences ------------------------------------------------------------------------------

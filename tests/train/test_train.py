@@ -22,7 +22,7 @@ from widesr.data.loader import Loader
 from widesr.data.packing import write_pack
 from widesr.data.patches import Batch
 from widesr.data.photographs import Folder
-from widesr.train import loop
+from widesr.train import checkpoint, loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
 from widesr.train.loop import train
@@ -336,6 +336,16 @@ def test_weights_in_which_a_bit_flipped_are_refused(photographs, recipe_file, tm
     weights.write_bytes(flipped(weights.read_bytes()))
     with refused("checkpoint", weights, "damaged"):
         load_weights(weights)
+
+
+def test_weights_that_may_not_be_read_are_one_line(tmp_path, monkeypatch):
+    def closed(*_, **__):
+        raise FileNotFoundError("No such file")  # as safetensors says of a file that is closed
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    monkeypatch.setattr(checkpoint, "safe_open", closed)
+    with refused("checkpoint", tmp_path / "w.safetensors", "cannot be read"):
+        load_weights(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("wrong", [{"n_feats": 0}, {"n_feats": 10**9}, {"expansion": 1e308}])

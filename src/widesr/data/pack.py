@@ -7,6 +7,7 @@ picture after another. A crop touches the pages that it lies on, and no others.
 import hashlib
 import json
 import mmap
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +91,8 @@ def is_pack(folder: Path) -> bool:
             start = file.read(2**12)
     except OSError:
         start = b""
-    return b'"widesr-pack-' in start or (folder / HR).is_file()
+    is_begun = os.path.isfile(folder / HR)  # noqa: PTH113 (False, not an error, if it is closed)
+    return b'"widesr-pack-' in start or is_begun
 
 
 HR = "hr.bin"

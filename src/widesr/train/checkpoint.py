@@ -6,6 +6,7 @@ written whole or not at all, with a hash of their content that is checked when t
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,7 +186,7 @@ def _packed(tensors: Mapping[str, Tensor], header: str) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (False, not an error, in a folder that is closed)
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
@@ -193,6 +194,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
             tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+    except OSError as error:  # safetensors calls every file missing that it cannot open
+        raise CheckpointError(f"{path}: cannot be read; check who may read it") from error
     if _KEY not in metadata:
         raise CheckpointError(f"{path}: not written by widesr train: its header has no {_KEY!r}")
     header, sha256 = metadata[_KEY], metadata.get(_HASH_KEY)
