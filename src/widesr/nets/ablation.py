@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import DIV2K_MEAN, Count, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Depth, Network, NetworkConfig
 from widesr.nets.weight_norm import (
     WeightNormConv2d,
     WeightNormConvTranspose2d,
@@ -34,7 +34,7 @@ class AblationConfig(NetworkConfig):
 
     block: Literal["a", "b"]
     """Block of WDSR; A with `expansion = 1` is EDSR's."""
-    n_resblocks: Count
+    n_resblocks: Depth
     n_feats: Count
     expansion: float
     """Channels before the ReLU divided by `n_feats`."""

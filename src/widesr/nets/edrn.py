@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import Count, Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 
 
@@ -21,9 +21,9 @@ class EDRNConfig(NetworkConfig):
 
     n_feats: Count = 64
     """Channels on the finest grid; twice and four times as many on the coarser ones."""
-    n_groups: Count = 4
+    n_groups: Depth = 4
     """Residual groups on the coarsest grid; half and a quarter as many on the finer ones."""
-    n_resblocks: Count = 10
+    n_resblocks: Depth = 10
     """Blocks in a group."""
     reduction: Count = 16
     """Divisor of the channels within the attention."""

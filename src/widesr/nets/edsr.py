@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from widesr.nets.network import DIV2K_MEAN, Count, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Depth, Network, NetworkConfig
 from widesr.nets.stages import shuffles, tail_reach
 
 
@@ -16,7 +16,7 @@ from widesr.nets.stages import shuffles, tail_reach
 class EDSRConfig(NetworkConfig):
     """The configuration of `EDSR`."""
 
-    n_resblocks: Count
+    n_resblocks: Depth
     n_feats: Count
     res_scale: float = 1.0
     """Factor on each residual branch; the authors take 0.1 for 256 features."""

@@ -15,6 +15,8 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean of the photographs of DIV2K, RGB in [0, 1], which many networks subtract."""
 Count = Annotated[int, Field(ge=1)]
 """A number of layers, channels or runs."""
+Depth = Annotated[int, Field(ge=0)]
+"""A number of layers without which the network still works."""
 
 
 @dataclass(frozen=True, kw_only=True)

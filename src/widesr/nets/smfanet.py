@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.nets.network import Count, Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 
 _CELL = 8
 """Smallest side of the coarse grid's cells, LR pixels; as many cells as fit are made equal."""
@@ -21,7 +21,7 @@ _CELL = 8
 class SMFANetConfig(NetworkConfig):
     """The configuration of `SMFANet`."""
 
-    n_resblocks: Count = 8
+    n_resblocks: Depth = 8
     """The authors' SMFANet+ has 12."""
     n_feats: Count = 36
     """The authors' SMFANet+ has 48."""

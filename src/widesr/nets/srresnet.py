@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import Count, Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 from widesr.nets.stages import stages, tail_reach
 
 
@@ -18,7 +18,7 @@ from widesr.nets.stages import stages, tail_reach
 class SRResNetConfig(NetworkConfig):
     """The configuration of `SRResNet`."""
 
-    n_resblocks: Count = 16
+    n_resblocks: Depth = 16
     n_feats: Count = 64
 
 

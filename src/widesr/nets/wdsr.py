@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from widesr.nets.network import DIV2K_MEAN, Count, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Depth, Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, conv2d
 
 
@@ -22,7 +22,7 @@ class WDSRConfig(NetworkConfig):
     iterations: ClassVar[str | None] = "reuse"
 
     block: Literal["a", "b"]
-    n_resblocks: Count
+    n_resblocks: Depth
     n_feats: Count
     expansion: float
     """Channels before the ReLU divided by `n_feats`; the authors' code has 4 for A, 6 for B."""
