@@ -1,6 +1,7 @@
 """Clips to learn from: made of photographs, read from folders, cut in time and space."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,26 @@ def test_a_clip_has_the_detail_of_its_photograph(photographs):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
     frame = make_clip(noise, frames=1, side=64, seed=5)[0]
     assert frame.std() > 0.3 * noise.std()
+
+
+def test_a_run_beside_the_clips_is_no_scene(clips, tmp_path):
+    data = shutil.copytree(clips, tmp_path / "clips")
+    (data / "run").mkdir()
+    frame = next(data.rglob("0000.png"))
+    shutil.copy(frame, data / "run" / "tiny.png")
+    (data / "run" / "tiny.safetensors").touch()
+    wanted = {"scale": 2, "degradation": "bicubic"}
+    assert ClipFolder(data, **wanted).names == ClipFolder(clips, **wanted).names
+
+
+def test_photographs_whose_clips_would_share_a_folder_are_refused(photographs, tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(next(photographs.glob("*.png")).read_bytes())
+    out = tmp_path / "clips"
+    with refused("data", "a/2.png", "b/2.png"):
+        write_clips(folder_of(tmp_path), out, seed=0, frames=2, side=16, each=1)
+    assert not out.exists()
 
 
 def test_clips_are_written_with_the_licences_and_go_on_after_a_kill(photographs, tmp_path):

@@ -1,8 +1,11 @@
 """Sources for --data: HR alone, HR with LR in several layouts; and the patches drawn from them."""
 
+import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -354,6 +357,20 @@ def test_small_photographs_are_left_out_and_the_last_one_not(tmp_path):
         large_enough(source, scale=2, lr_patch=100, on_notice=said.append)
 
 
+@pytest.mark.parametrize("clips", [False, True])
+def test_a_folder_that_may_not_be_listed_is_one_line(tmp_path, clips):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    script = f"""if True:
+        from pathlib import Path
+        from widesr.data.opening import open_source
+        open_source(Path("{closed}"), scale=2, degradation="bicubic", clips={clips})"""
+    owner = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if not os.geteuid() else []
+    command = [*owner, sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert names(done.stderr.splitlines()[-1], "DataError", closed, os.strerror(errno.EACCES))
+
+
 # ---- licences ------------------------------------------------------------------------------
 
 
@@ -373,6 +390,11 @@ def test_licences_are_counted_by_origin(tmp_path):
     source = open_source(tmp_path, scale=2, degradation="bicubic")
     with refused("data", "MANIFEST.csv", "file", "licence", "origin"):
         training_data(source, source.names)
+    for row in ("0.png,MIT", "0.png", f"0.png,MIT,{'x' * 200_000}"):
+        (tmp_path / "MANIFEST.csv").write_text(f"file,licence,origin\n{row}\n")
+        source = open_source(tmp_path, scale=2, degradation="bicubic")
+        with refused("data", "MANIFEST.csv"):
+            training_data(source, source.names)
 
 
 def test_a_folder_that_is_moved_gives_the_same(tmp_path):

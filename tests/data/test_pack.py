@@ -23,7 +23,7 @@ from widesr.cli import run
 from widesr.data import packing
 from widesr.data.loader import Loader
 from widesr.data.opening import open_source
-from widesr.data.pack import Pack, read_index
+from widesr.data.pack import Index, Pack, read_index
 from widesr.data.packing import verify_pack, write_pack
 from widesr.data.photographs import Folder
 from widesr.data.source import hold_out, large_enough
@@ -207,9 +207,32 @@ def newer(pack):
     (pack / "index.json").write_text(text.replace("widesr-pack-1", "widesr-pack-2"))
 
 
+def nested(pack):
+    (pack / "index.json").write_text('{"format": "widesr-pack-1", "what": ' + "[" * 100_000)
+
+
+def crafted(change):
+    """Change the record of the first photograph, and make the hash of the index fit."""
+
+    def damage(pack):
+        index = json.loads((pack / "index.json").read_text())
+        change(index["photographs"][0])
+        made = Index.model_validate_json(json.dumps(index))
+        made = made.model_copy(update={"sha256": made.digest()})
+        (pack / "index.json").write_text(made.model_dump_json())
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "facts"),
     [
+        (nested, ["index.json", "damaged"]),
+        (crafted(lambda p: p["hr"].update(offset=10**9)), ["index.json", "damaged at"]),
+        (crafted(lambda p: p["hr"].update(height=10**9)), ["index.json", "damaged at"]),
+        (crafted(lambda p: p["lr"]["2"][0].update(height=2)), ["index.json", "damaged at"]),
+        (crafted(lambda p: p["lr"].pop("2")), ["index.json", "damaged at"]),
+        (crafted(lambda p: p["lr"].update({"2": []})), ["index.json", "damaged at"]),
         (cut_short, ["lr_x2.bin", "bytes"]),
         (file_gone, ["hr.bin", os.strerror(errno.ENOENT)]),
         (index_gone, ["index.json", os.strerror(errno.ENOENT)]),

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import lzma
 import os
 import shutil
 import tarfile
@@ -188,6 +189,27 @@ def test_a_damaged_member_is_found_by_its_own_hash(tmp_path):
     with refused("data", tmp_path / "a.zip", "zip", "tar"):
         unpack(tmp_path / "a.zip", tmp_path)
     assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_an_archive_that_needs_a_password_is_refused(tmp_path):
+    whole = bytearray(zipped({"a.png": b"one"}))
+    for start, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        whole[whole.index(start) + flags] |= 1
+    (tmp_path / "a.zip").write_bytes(whole)
+    with refused("data", tmp_path / "a.zip", "a.png", "encrypted"):
+        unpack(tmp_path / "a.zip", tmp_path)
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_damaged_lzma_and_names_are_refused(tmp_path):
+    packed = bytearray(lzma.compress(tarred({"a.png": os.urandom(50_000)})))
+    packed[20_000:20_100] = bytes(100)
+    named = zipped({"é.png": b"one"}).replace("é".encode(), b"\xff\xff")
+    for name, damaged in (("a.tar.xz", packed), ("a.zip", named)):
+        (tmp_path / name).write_bytes(damaged)
+        with refused("data", tmp_path / name, "not a whole"):
+            unpack(tmp_path / name, tmp_path)
+    assert left_in(tmp_path) == ["a.tar.xz", "a.zip"]
 
 
 def test_an_archive_that_would_fill_the_disk_is_not_begun(tmp_path, monkeypatch):

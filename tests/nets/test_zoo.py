@@ -280,6 +280,21 @@ def test_configurations_refuse_what_they_do_not_know():
             parse_config(family_of(cfg), {**asdict(cfg), "n_featz": 3})
 
 
+@pytest.mark.parametrize(
+    ("family", "wrong"),
+    [
+        ("srcnn", {"kernels": (9, 2, 5)}),
+        ("srcnn", {"kernels": (9, -1, 5)}),
+        ("edrn", {"reduction": 0}),
+        ("smfanet", {"n_feats": 8, "expansion": 0.4}),
+        ("wdsr", {"block": "b", "n_resblocks": 1, "n_feats": 4, "expansion": 2, "linear_ratio": 0}),
+    ],
+)
+def test_configurations_refuse_layers_that_cannot_be(family, wrong):
+    with pytest.raises(ValueError, match="validation error"):
+        parse_config(family, {"scale": 2, **wrong})
+
+
 # ---- recurrent networks --------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.loop import prepare, train
 from widesr.train.photographs import load_photographs
 from widesr.train.recipe import load_recipe
-from widesr.train.validation import Validated, draw_sheet, validate
+from widesr.train.validation import Validated, bicubic_psnr, draw_sheet, validate
 
 pytestmark = pytest.mark.train
 
@@ -189,6 +189,13 @@ def test_validation_is_the_mean_over_the_photographs(recipe, photographs):
         for picture, pair in zip(found.pictures, pairs, strict=True)
     ]
     assert found.scores.psnr == pytest.approx(np.mean(scores))
+
+
+def test_a_picture_that_is_met_exactly_has_100_db(recipe, photographs):
+    (pair,) = load_photographs(photographs, recipe).held_out
+    white = pair._replace(lr=np.full_like(pair.lr, 255), hr=np.full_like(pair.hr, 255))
+    one, both = (bicubic_psnr(pairs, scale=2) for pairs in ([pair], [pair, white]))
+    assert both == pytest.approx((one + 100) / 2)
 
 
 def test_a_sheet_is_a_picture_file(recipe, photographs, tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -87,6 +88,19 @@ def test_what_is_no_yolox_is_refused(tmp_path, content):
         Detector(path)
 
 
+def test_weights_that_are_elsewhere_or_no_numbers_are_refused(tmp_path):
+    elsewhere = onnx.numpy_helper.from_array(np.zeros(4, np.float32), "w")
+    onnx.external_data_helper.set_external_data(elsewhere, "nowhere.bin")
+    words = onnx.helper.make_tensor("w", onnx.TensorProto.STRING, [1], [b"word"])
+    path = tmp_path / "d.onnx"
+    for weight, output in ((elsewhere, ["y"]), (words, ["y"]), (words, [])):
+        node = onnx.helper.make_node("Add", ["x", "w"], output)
+        graph = onnx.helper.make_graph([node], "g", [], [], [weight])
+        path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+        with refused("checkpoint", path, "no YOLOX"):
+            Detector(path)
+
+
 # ---- what is learned of it -----------------------------------------------------------------------
 
 
@@ -159,10 +173,11 @@ def test_what_a_detector_finds_is_kept_and_made_again_where_it_is_damaged(pairs,
     assert len(kept) == len(pairs)
     times = [file.stat().st_mtime_ns for file in kept]
     kept[0].write_bytes(kept[0].read_bytes()[:-3])
+    np.save(kept[1], found[1].objects[:, :4])
     again = labelled(pairs, detector, table(weights, score=0.05), folder=tmp_path)
     assert all(np.array_equal(a.objects, b.objects) for a, b in zip(found, again, strict=True))
     assert [file.stat().st_mtime_ns == at for file, at in zip(kept, times, strict=True)] == [
-        n > 0 for n in range(len(kept))
+        n > 1 for n in range(len(kept))
     ]
 
 

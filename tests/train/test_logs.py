@@ -32,6 +32,28 @@ def test_a_log_goes_on_where_the_state_stands(tmp_path):
     assert steps_of(tmp_path) == [4, 8, 12]
 
 
+@pytest.mark.parametrize(
+    "line", [b"\0" * 9, b'{"step": 5\xff}', b"[1]", b"{}", b"", b"[" * 100_000]
+)
+def test_a_damaged_line_of_a_log_is_named_and_nothing_is_lost(tmp_path, line):
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b'{"step": 4}\n' + line + b'\n{"step": 12}\n')
+    before = log.read_bytes()
+    with refused("checkpoint", log, "line 2"), open_logs(tmp_path, step=8, tensorboard=False):
+        pass
+    assert log.read_bytes() == before
+
+
+def test_a_file_in_place_of_tensorboards_folder_is_one_line(tmp_path):
+    pytest.importorskip("tensorboard", reason="needs the `tensorboard` extra")
+    (tmp_path / "tensorboard").touch()
+    with (
+        refused("checkpoint", tmp_path / "tensorboard"),
+        open_logs(tmp_path, step=0, tensorboard=True),
+    ):
+        pass
+
+
 def test_a_log_that_takes_nothing_more_is_one_line(tmp_path, monkeypatch):
     def full(path, lines):
         raise OSError(28, "No space left")

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from facts import names, refused
 from killed import KILLED, train_until_killed
-from recipes import rewritten
+from recipes import rewritten, stage
 from widesr.data.patches import Batch
 from widesr.evaluation.perceptual.lpips import Lpips
 from widesr.train import validation
@@ -431,6 +431,14 @@ def test_a_missing_or_wrong_feature_network_is_one_line(gan, weights, tmp_path):
     other.write_bytes(b"no tensors")
     with refused("checkpoint", "other"):
         Perceptual(other)
+    torched = tmp_path / "other.pth"
+    for content in ([torch.zeros(1)], {1: torch.zeros(1)}):
+        torch.save(content, torched)
+        with refused("checkpoint", "other.pth"):
+            Perceptual(torched)
+    torched.write_bytes(b"\x80\x02X\x01\x00\x00\x00\xffq\x00.")  # a name that is no UTF-8
+    with refused("checkpoint", "other.pth"):
+        Perceptual(torched)
 
 
 def test_a_run_is_not_resumed_with_another_feature_network(gan, weights, photographs, tmp_path):
@@ -460,6 +468,24 @@ def test_a_run_is_not_resumed_with_another_feature_network(gan, weights, photogr
 def test_mistakes_in_the_table_are_named(gan, change, facts):
     with refused("recipe", *facts):
         load_recipe(gan(change))
+
+
+def test_terms_are_refused_that_cannot_judge_the_smallest_patch(recipe_file):
+    def recipe(term, *changes):
+        return recipe_file(('loss = "l1"\n', ""), ("[log]", f"[loss]\n{term}\n[log]"), *changes)
+
+    small = ("lr_patch = 12", "lr_patch = 5")
+    unet = """l1 = 1.0\nside = 64\n[loss.adversarial]\nweight = 1.0
+        kind = "vanilla"\ndiscriminator = "unet"\nlearning_rate = 1e-3"""
+    with refused("recipe", "loss", "multiple of 8", 10):  # the side is that of the whole patch
+        load_recipe(recipe(unet, small))
+    with refused("recipe", "loss", "ms_ssim", 11, 10):  # whatever the others judge
+        load_recipe(recipe("ms_ssim = 1.0\nside = 64", small))
+    assert load_recipe(recipe("ms_ssim = 1.0\nside = 8")).loss.side == 8
+    with refused("recipe", "stage", "ms_ssim", 11, 10):
+        load_recipe(recipe("ms_ssim = 1.0", stage("steps = 4\nlr_patch = 5")))
+    own = stage('steps = 4\nlr_patch = 5\nloss = "l1"')
+    assert load_recipe(recipe("ms_ssim = 1.0", own)).stage[0].lr_patch == 5
 
 
 @pytest.mark.parametrize(

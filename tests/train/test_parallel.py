@@ -234,6 +234,14 @@ def test_shares_add_up_to_the_batch(recipe_file, network):
         assert torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=1e-3), name
 
 
+def test_several_pictures_of_each_patch_are_gathered():
+    mine = torch.arange(6.0).view(6, 1).requires_grad_()  # three of each of two patches
+    rows = Twins(rank=1, size=2).gather(mine, 4)
+    assert rows.flatten().tolist() == [0.0] * 6 + mine.flatten().tolist()
+    assert rows.sum().backward() is None
+    assert mine.grad.flatten().tolist() == [1.0] * 6
+
+
 # ---- two processes -----------------------------------------------------------------------------
 
 TALK = """

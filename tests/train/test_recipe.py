@@ -55,7 +55,9 @@ def test_a_base_is_a_recipe_of_the_package(tmp_path, base):
     [
         ("n_feats = 4", "n_featz = 4", ["net.n_feats", "missing", "net.n_featz", "n_feats?"]),
         ("n_feats = 4", "n_feats = 'many'", ["net.n_feats", "'many'", "integer"]),
-        ("n_feats = 4", "n_feats = -4", ["net", "more than 0", "n_feats"]),
+        ("n_feats = 4", "n_feats = -4", ["net.n_feats = -4", "greater than or equal to 1"]),
+        ("expansion = 2", "expansion = inf", ["net.expansion = inf", "finite"]),
+        ("expansion = 2", "expansion = 0.2", ["net", "expansion", "no channel"]),
         ('block = "a"', 'block = "A"', ["net.block", "'A'", "'a'", "'b'"]),
         ("steps = 12", "step = 12", ["optim.steps", "missing", "optim.step", "unknown", "steps?"]),
         ("steps = 12", 'steps = "12"', ["optim.steps", "'12'", "whole number"]),
@@ -85,6 +87,8 @@ def test_a_base_is_a_recipe_of_the_package(tmp_path, base):
         (*stage("steps = 3\nbach = 2"), ["stage.0.bach", "unknown", "batch?"]),
         (*stage("steps = 3\nteacher_share = 0.5"), ["teacher_share", "[teacher]"]),
         ("warmup = 2", 'warmup = 2\noptimizer = "muon"', ['optimizer = "muon"', "[optim.muon]"]),
+        ("warmup = 2", 'warmup = 2\noptimizer = "muon"\nweight_decay = 0.1',
+         ["optim.weight_decay = 0.1", '"adamw"']),
         ("[log]", "[optim.muon]\nlearning_rate = 0.1\n[log]",
          ["optim.muon", 'optimizer = "muon"', '"adam"']),
         ("[log]", "[optim.muon]\nmomenta = 0.1\n[log]",
@@ -214,6 +218,19 @@ def test_every_value_of_a_recipe_can_be_set_in_words(recipe_file):
 def test_what_a_recipe_cannot_have_is_refused_by_its_key(recipe_file, change, facts):
     with refused("recipe", change, *facts):
         changed(load_recipe(recipe_file()), [change])
+
+
+@pytest.mark.parametrize("value", ["[" * 3000, "1" * 5000])
+def test_values_too_deep_or_long_to_read_are_mistakes(recipe_file, value):
+    with refused("recipe", "TOML"):
+        load_recipe(recipe_file(("seed = 1", f"seed = {value}")))
+    with refused("recipe", "seed", "whole number"):
+        changed(load_recipe(recipe_file()), [f"seed={value}"])
+
+
+def test_a_name_too_long_for_a_file_is_unknown():
+    with refused("recipe", "no such recipe"):
+        load_recipe("a" * 300)
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_name():

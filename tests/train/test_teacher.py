@@ -19,6 +19,7 @@ from widesr.upscaling.upscaler import Upscaler
 
 pytestmark = pytest.mark.train
 CPU = torch.device("cpu")
+HUGE = b"\x4e\x00" + b"{'descr': '|u1', 'fortran_order': False, 'shape': (%d,)}" % 10**23
 
 
 def table(model, **options):
@@ -61,7 +62,8 @@ def test_what_is_cut_short_or_of_another_teacher_is_made_again(pairs, tmp_path):
     first, *_ = taught(pairs, fast, folder=tmp_path)
     expected = np.array(first.taught)
     file = next(tmp_path.rglob("*.npy"))
-    for content in (file.read_bytes()[:-1], b"", b"no array"):
+    head = b"\x93NUMPY\x01\x00"
+    for content in (file.read_bytes()[:-1], b"", b"no array", head + b"\x02\x00((", head + HUGE):
         file.unlink()
         file.write_bytes(content)
         assert np.array_equal(taught(pairs, fast, folder=tmp_path)[0].taught, expected)
@@ -107,6 +109,14 @@ def test_a_network_that_reads_noise_teaches_one_of_its_pictures(pairs, tmp_path)
     first = upscaler(pairs[0].lr)
     assert np.array_equal(upscaler(pairs[0].lr), first)
     assert not np.array_equal(upscaler.sample(1)(pairs[0].lr), first)
+
+
+def test_a_network_of_several_frames_is_no_teacher(pairs, tmp_path):
+    sizes = {"n_resblocks": 1, "n_feats": 4, "expansion": 2, "temporal_size": 3}
+    weights = tmp_path / "temporal.safetensors"
+    save_weights(weights, build(WDSRConfig(scale=2, block="a", **sizes)), None)
+    with refused("model-file", "temporal", "9 channels"):
+        taught(pairs, Teacher(table(weights), scale=2, device=CPU), folder=tmp_path)
 
 
 def test_a_teacher_of_another_scale_is_refused(weights):

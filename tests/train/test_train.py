@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 import widesr
@@ -21,7 +22,7 @@ from widesr.data.loader import Loader
 from widesr.data.packing import write_pack
 from widesr.data.patches import Batch
 from widesr.data.photographs import Folder
-from widesr.train import loop
+from widesr.train import checkpoint, loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
 from widesr.train.loop import train
@@ -86,6 +87,20 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert load_newest_state(tmp_path / "parts")[1]["step"] == 4
     train(recipe, data=photographs, out=tmp_path / "parts", threads=1, resume=True)
     assert same_tensors(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_in_the_folder_of_its_photographs_does_not_learn_from_its_sheets(
+    photographs, recipe_file, tmp_path
+):
+    data = tmp_path / "photographs"
+    shutil.copytree(photographs, data)
+    recipe = load_recipe(recipe_file())
+    train(recipe, data=data, out=data / "run", threads=1)
+    whole = shutil.copytree(data / "run", tmp_path / "whole")
+    for state in list_states(data / "run")[1:]:
+        state.unlink()
+    train(recipe, data=data, out=data / "run", threads=1, resume=True)
+    assert same_tensors(whole, data / "run")
 
 
 def during(monkeypatch, cls, name, call, act):
@@ -221,10 +236,39 @@ def states_of(folder):
     return [int(path.stem.removeprefix("state-")) for path in list_states(folder)]
 
 
+def test_half_files_of_a_killed_run_are_removed(photographs, recipe_file, tmp_path):
+    half = tmp_path / ".widesr-0123456789abcdef.part"
+    half.write_bytes(b"half a state")
+    train(load_recipe(recipe_file()), data=photographs, out=tmp_path, threads=1)
+    assert not half.exists()
+
+
 def test_the_last_three_run_states_are_kept(photographs, recipe_file, tmp_path):
     recipe = load_recipe(recipe_file(("steps = 12", "steps = 20")))
+    copy = tmp_path / "run" / "state-before-I-tried-this.safetensors"
+    copy.parent.mkdir()
+    copy.write_bytes(b"the user's own")
     train(recipe, data=photographs, out=tmp_path / "run", threads=1)
     assert states_of(tmp_path / "run") == [12, 16, 20]
+    assert copy.exists()
+
+
+@pytest.mark.parametrize("header", ["no JSON", "[" * 100_000, "[1]", '{"family": "wdsr"}'])
+def test_a_file_that_is_no_run_state_is_passed_over(tmp_path, header):
+    save_file({"a": torch.zeros(1)}, tmp_path / "state-1.safetensors", {"widesr": header})
+    said = []
+    with refused("checkpoint", tmp_path, "start a new run"):
+        load_newest_state(tmp_path, on_notice=said.append)
+    assert names(said[0], "state-1.safetensors", "no run state")
+
+
+@pytest.mark.parametrize("lost", ["network.head.bias", "torch_rng", "sampler"])
+def test_a_state_that_lacks_something_is_one_line(recipe_file, lost):
+    run = loop.prepare(load_recipe(recipe_file()), init=None, threads=1, device="cpu")
+    tensors, plain = run.state()
+    (tensors if lost in tensors else plain).pop(lost)
+    with refused("checkpoint", "run state", "another version"):
+        run.restore(tensors, plain)
 
 
 def cut(data):
@@ -292,6 +336,25 @@ def test_weights_in_which_a_bit_flipped_are_refused(photographs, recipe_file, tm
     weights.write_bytes(flipped(weights.read_bytes()))
     with refused("checkpoint", weights, "damaged"):
         load_weights(weights)
+
+
+def test_weights_that_may_not_be_read_are_one_line(tmp_path, monkeypatch):
+    def closed(*_, **__):
+        raise FileNotFoundError("No such file")  # as safetensors says of a file that is closed
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    monkeypatch.setattr(checkpoint, "safe_open", closed)
+    with refused("checkpoint", tmp_path / "w.safetensors", "cannot be read"):
+        load_weights(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("wrong", [{"n_feats": 0}, {"n_feats": 10**9}, {"expansion": 1e308}])
+def test_weights_that_name_a_network_that_cannot_be_are_refused(tmp_path, wrong):
+    net = {"scale": 2, "block": "a", "n_resblocks": 1, "n_feats": 4, "expansion": 2, **wrong}
+    header = json.dumps({"family": "wdsr", "net": net, "provenance": None})
+    save_file({"head.bias": torch.zeros(4)}, tmp_path / "w.safetensors", {"widesr": header})
+    with refused("checkpoint", tmp_path / "w.safetensors", "no network"):
+        load_weights(tmp_path / "w.safetensors")
 
 
 def test_a_network_of_another_scale_starts_from_the_body_it_is_given(

@@ -1,5 +1,6 @@
 """Unpacks archives into folders: nothing is written outside, and only whole files get names."""
 
+import lzma
 import os
 import shutil
 import stat
@@ -16,7 +17,17 @@ from widesr.errors import DataError
 from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 
-_NOT_WHOLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+_NOT_WHOLE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
+_ENCRYPTED = 1
+"""Bit of a zip file's flags for a member that needs a password."""
 _JUNK = ("__MACOSX", ".DS_Store")
 
 
@@ -84,6 +95,8 @@ def _opened(archive: Path) -> Iterator[list[_Member]]:
             for info in zip_infos:
                 if stat.S_ISLNK(info.external_attr >> 16):
                     raise DataError(f"{archive}: {info.filename} is a link; not unpacked")
+                if info.flag_bits & _ENCRYPTED:
+                    raise DataError(f"{archive}: {info.filename} is encrypted; not unpacked")
             yield [
                 _Member(_safe(archive, info.filename), info.file_size, partial(zipped.open, info))
                 for info in zip_infos

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from widesr.data.layout import folders_in, is_sheet
 from widesr.data.motion import make_clip
 from widesr.data.patches import Pair
 from widesr.data.photographs import Folder, data_errors, read_licences, read_rgb, require_memory
@@ -46,11 +47,10 @@ class ClipFolder:
             )
         self.data, self.degradation, self._scale = data, degradation, scale
         left_out = set(exclude)
-        folders = sorted(data.iterdir()) if is_folder(data) else []
         scenes = {
-            each.name: _clips_of(each)
-            for each in folders
-            if is_folder(each) and not each.name.startswith(".") and each.name not in left_out
+            name: _clips_of(data / name)
+            for name in (folders_in(data) if is_folder(data) else [])
+            if not name.startswith(".") and name not in left_out
         }
         self._scenes = {name: clips for name, clips in scenes.items() if clips}
         if not self._scenes:
@@ -135,10 +135,9 @@ class ClipFolder:
 
 def _clips_of(scene: Path) -> list[list[Path]]:
     """List the frames of each clip of a scene, which is a clip itself or a folder of clips."""
-    if frames := frames_in(scene):
+    if frames := [frame for frame in frames_in(scene) if not is_sheet(frame)]:
         return [frames]
-    within = [each for each in sorted(scene.iterdir()) if is_folder(each)]
-    clips = [frames_in(each) for each in within if not each.name.startswith(".")]
+    clips = [frames_in(scene / name) for name in folders_in(scene) if not name.startswith(".")]
     return [frames for frames in clips if frames]
 
 
@@ -170,8 +169,15 @@ def write_clips(
         The number of clips, including those that existed before.
 
     Raises:
-        DataError: A photograph cannot be read, or the folder cannot be written to.
+        DataError: Two photographs have the same file name, a photograph cannot be read, or the
+            folder cannot be written to.
     """
+    named: dict[str, str] = {}
+    for name in photographs.names:
+        if (other := named.setdefault(Path(name).name, name)) != name:
+            raise DataError(
+                f"{photographs.data}: clips of {other} and {name} would share a folder; rename one"
+            )
     manifest = photographs.data / "MANIFEST.csv"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -188,7 +194,7 @@ def write_clips(
                 _write_clip(clip, wanted[number])
             on_progress(done * each, name)
     except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
+        raise DataError(f"{out}: cannot be written ({error.strerror or error})") from error
     return len(photographs.names) * each
 
 

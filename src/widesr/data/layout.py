@@ -69,7 +69,7 @@ def find_files(data: Path, *, scale: int, degradation: str, exclude: Iterable[st
 
 def _folders(data: Path, *, scale: int, degradation: str) -> tuple[Path, Path | None, str]:
     """Find the folder of HR and that of LR, None if LR is to be made, and describe the layout."""
-    inside = _folders_in(data)
+    inside = folders_in(data)
     div2k = [name for name in inside if name.lower().endswith("_train_hr")]
     if len(div2k) > 1:
         raise DataError(f"{data}: holds {' and '.join(div2k)}; name one of them, or one's folder")
@@ -113,21 +113,26 @@ def _published(prefix: str, *, scale: int, degradation: str) -> list[str]:
 
 def _beside_hr(data: Path, *, scale: int) -> list[str]:
     """List the folders in which LR may be beside a folder named `hr`."""
-    has_scales = any(re.fullmatch(r"[xX]\d", name) for name in _folders_in(_below(data, "lr")))
+    has_scales = any(re.fullmatch(r"[xX]\d", name) for name in folders_in(_below(data, "lr")))
     return [f"lr_x{scale}", f"lr/x{scale}", *([] if has_scales else ["lr"])]
 
 
 def _below(folder: Path, name: str) -> Path | None:
     """Find a folder by its path below another, ignoring case; None if it does not exist."""
     for part in name.split("/"):
-        found = [each for each in _folders_in(folder) if each.lower() == part.lower()]
+        found = [each for each in folders_in(folder) if each.lower() == part.lower()]
         if not found:
             return None
         folder = folder / found[0]
     return folder
 
 
-def _folders_in(folder: Path | None) -> list[str]:
+def folders_in(folder: Path | None) -> list[str]:
+    """List the names of the folders in a folder; None has none.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
     if folder is None:
         return []
     try:
@@ -138,9 +143,14 @@ def _folders_in(folder: Path | None) -> list[str]:
 
 def _pictures(folder: Path) -> list[Path]:
     try:
-        return pictures_in(folder, recursive=True)
+        return [path for path in pictures_in(folder, recursive=True) if not is_sheet(path)]
     except ImageReadError as error:
         raise DataError(error.message, options=error.options) from error
+
+
+def is_sheet(picture: Path) -> bool:
+    """Return whether a picture was made by a training run, which puts it beside its weights."""
+    return picture.suffix == ".png" and picture.with_suffix(".safetensors").exists()
 
 
 def _matched(

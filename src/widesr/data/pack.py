@@ -7,6 +7,7 @@ picture after another. A crop touches the pages that it lies on, and no others.
 import hashlib
 import json
 import mmap
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +91,8 @@ def is_pack(folder: Path) -> bool:
             start = file.read(2**12)
     except OSError:
         start = b""
-    return b'"widesr-pack-' in start or (folder / HR).is_file()
+    is_begun = os.path.isfile(folder / HR)  # noqa: PTH113 (False, not an error, if it is closed)
+    return b'"widesr-pack-' in start or is_begun
 
 
 HR = "hr.bin"
@@ -133,13 +135,36 @@ def read_index(pack: Path) -> Index:
             raise DataError(f"{pack / name}: is missing ({error.strerror}); {again}") from error
         if found != n_bytes:
             raise DataError(f"{pack / name}: has {found:,} bytes, not {n_bytes:,}; {again}")
+    for photograph in index.photographs:
+        if not _is_sound(photograph, index):
+            raise DataError(f"{path}: is damaged at {photograph.name}; {again}")
     return index
+
+
+def _is_sound(photograph: PackedPhotograph, index: Index) -> bool:
+    """Return whether a photograph lies within the files, and its LR has the size of the scale."""
+
+    def is_within(stored: Stored, file: str) -> bool:
+        return stored.offset + stored.n_bytes <= index.n_bytes.get(file, -1)
+
+    hr = photograph.hr
+    return (
+        is_within(hr, HR)
+        and photograph.lr.keys() == {*index.scales}
+        and all(photograph.lr.values())
+        and all(
+            is_within(lr, lr_file(scale))
+            and (lr.height, lr.width) == (hr.height // scale, hr.width // scale)
+            for scale, pictures in photograph.lr.items()
+            for lr in pictures
+        )
+    )
 
 
 def _format_of(text: bytes) -> str | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     name = found.get("format") if isinstance(found, dict) else None
     return name if isinstance(name, str) and name.startswith("widesr-pack-") else None

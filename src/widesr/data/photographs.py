@@ -163,19 +163,21 @@ def read_licences(data: Path) -> Mapping[str, Licence] | None:
     """Read the licences from a folder's MANIFEST.csv, by file name; None if there is no such file.
 
     Raises:
-        DataError: MANIFEST.csv lacks one of the columns `file`, `licence` and `origin`.
+        DataError: MANIFEST.csv or a row of it lacks one of `file`, `licence` and `origin`.
     """
     manifest = data / "MANIFEST.csv"
     if not manifest.is_file():
         return None
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {Path(r["file"]).name: Licence(r["licence"], r["origin"]) for r in rows}
-    except (KeyError, ValueError, OSError) as error:
+            rows = [(r["file"], r["licence"], r["origin"]) for r in csv.DictReader(file)]
+    except (KeyError, ValueError, OSError, csv.Error) as error:
         raise DataError(
             f"{manifest}: is not a table with the columns file, licence and origin ({error})"
         ) from error
+    if short := [number for number, row in enumerate(rows, start=1) if None in row]:
+        raise DataError(f"{manifest}: row {short[0]} below the first has too few columns")
+    return {Path(name).name: Licence(licence, origin) for name, licence, origin in rows}
 
 
 def require_memory(needed: int, *, what: str, way_out: str) -> None:

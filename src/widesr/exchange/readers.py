@@ -1,7 +1,5 @@
 """Reads the tensors of other programs' weights files by name; nothing in the files is run."""
 
-import pickle
-import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from widesr.errors import CheckpointError, MissingExtraError
+from widesr.train.features import UNREADABLE
 
 KERAS = "keras."
 """Prefix of the names of Keras' tensors here: `keras.3.kernel` belongs to the fourth layer."""
@@ -20,19 +19,6 @@ KERAS = "keras."
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
 """Keys under which programs store the state beside other data of a run; the first one is used."""
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    struct.error,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Errors that torch and h5py raise on random bytes."""
 
 
 class Foreign(NamedTuple):
@@ -82,7 +68,7 @@ def _torch(path: Path) -> Any:  # noqa: ANN401 (whatever was saved)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle's protocol: it is read, or refused
             return torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path}: damaged, or holds more than tensors, which is never run here; load it where "
             "it was made, and save the tensors alone: torch.save(model.state_dict(), FILE)"
@@ -135,7 +121,7 @@ def _keras(path: Path) -> dict[str, Tensor]:
                     leaf = _text(name).rpartition("/")[2].partition(":")[0]
                     values = np.asarray(group[_text(name)], np.float32)
                     tensors[f"{KERAS}{index}.{leaf}"] = torch.from_numpy(values)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path}: damaged, or no weights of Keras 2; expected what model.save_weights('x.h5') "
             "of TensorFlow 2 writes"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Depth, Network, NetworkConfig
 from widesr.nets.weight_norm import (
     WeightNormConv2d,
     WeightNormConvTranspose2d,
@@ -34,8 +34,8 @@ class AblationConfig(NetworkConfig):
 
     block: Literal["a", "b"]
     """Block of WDSR; A with `expansion = 1` is EDSR's."""
-    n_resblocks: int
-    n_feats: int
+    n_resblocks: Depth
+    n_feats: Count
     expansion: float
     """Channels before the ReLU divided by `n_feats`."""
     norm: Literal["weight", "batch", "layer", "instance", "group", "none"]
@@ -59,6 +59,9 @@ class AblationConfig(NetworkConfig):
     def __post_init__(self) -> None:
         if self.gains == "small" and self.norm != "weight":
             raise ValueError('gains = "small" needs norm = "weight"; leave out one of the two')
+        ratio = self.expansion if self.block == "a" else min(self.expansion, self.linear_ratio)
+        if self.n_feats * ratio < 1:
+            raise ValueError("expansion or linear_ratio leaves a block no channel")
 
 
 class Ablation(Network):

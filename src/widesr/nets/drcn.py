@@ -6,24 +6,23 @@ Source: Kim et al., "Deeply-Recursive Convolutional Network for Image Super-Reso
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma, with_luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class DRCNConfig(NetworkConfig):
     """The configuration of `DRCN`."""
 
-    n_recursions: Annotated[int, Field(ge=1)] = 16
+    n_recursions: Count = 16
     """The paper's D. The weight of each recursion's picture is learned, so a trained network runs
     exactly this many."""
-    n_feats: int = 256
+    n_feats: Count = 256
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
@@ -40,14 +39,14 @@ class DRCN(Network):
         def conv(n_in: int, n_out: int) -> nn.Conv2d:
             layer = nn.Conv2d(n_in, n_out, 3, padding=1)
             assert layer.bias is not None
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # as the paper
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # as in the paper
             nn.init.zeros_(layer.bias)
             return layer
 
         self.enlarge = Enlarge(cfg.scale)
         self.head = nn.Sequential(conv(cfg.colours, n), nn.ReLU(), conv(n, n), nn.ReLU())
         self.recursion = conv(n, n)
-        nn.init.dirac_(self.recursion.weight)  # the identity, as the paper
+        nn.init.dirac_(self.recursion.weight)  # the identity, as in the paper
         self.tail = nn.Sequential(conv(n, n), nn.ReLU(), conv(n, cfg.colours))
         self.shares = nn.Parameter(torch.full((cfg.n_recursions,), 1 / cfg.n_recursions))
         self.reach = lr_reach(2 + cfg.n_recursions + 2, cfg.scale)

@@ -5,14 +5,13 @@ batch norm and biases, as in jt827859032/DRRN-pytorch.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +20,11 @@ class DRRNConfig(NetworkConfig):
 
     iterations: ClassVar[str | None] = "n_units"
 
-    n_blocks: Annotated[int, Field(ge=1)] = 1
+    n_blocks: Count = 1
     """The paper's B: blocks with weights of their own."""
-    n_units: Annotated[int, Field(ge=1)] = 25
+    n_units: Count = 25
     """The paper's U: times that a block runs its residual unit."""
-    n_feats: int = 128
+    n_feats: Count = 128
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
@@ -65,7 +64,7 @@ class DRRN(Network):
         self.tail = nn.Conv2d(n, cfg.colours, 3, padding=1, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # as the paper
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # as in the paper
         with torch.no_grad():  # units add up: without this the first pictures are far too bright
             self.tail.weight.mul_((1 + cfg.n_units) ** -0.5)
         self.reach = lr_reach(cfg.n_blocks * (1 + 2 * cfg.n_units) + 1, cfg.scale)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 
 
@@ -19,13 +19,13 @@ from widesr.nets.weight_norm import WeightNormConv2d, WeightNormConvTranspose2d
 class EDRNConfig(NetworkConfig):
     """The configuration of `EDRN`."""
 
-    n_feats: int = 64
+    n_feats: Count = 64
     """Channels on the finest grid; twice and four times as many on the coarser ones."""
-    n_groups: int = 4
+    n_groups: Depth = 4
     """Residual groups on the coarsest grid; half and a quarter as many on the finer ones."""
-    n_resblocks: int = 10
+    n_resblocks: Depth = 10
     """Blocks in a group."""
-    reduction: int = 16
+    reduction: Count = 16
     """Divisor of the channels within the attention."""
     rgb_mean: tuple[float, float, float] = (0.4313, 0.4162, 0.3861)
     """The authors' mean, in [0, 1]; subtracted before the network, added back after it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Depth, Network, NetworkConfig
 from widesr.nets.stages import shuffles, tail_reach
 
 
@@ -16,8 +16,8 @@ from widesr.nets.stages import shuffles, tail_reach
 class EDSRConfig(NetworkConfig):
     """The configuration of `EDSR`."""
 
-    n_resblocks: int
-    n_feats: int
+    n_resblocks: Depth
+    n_feats: Count
     res_scale: float = 1.0
     """Factor on each residual branch; the authors take 0.1 for 256 features."""
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN

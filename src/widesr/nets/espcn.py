@@ -10,15 +10,15 @@ from typing import Literal
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, luma, with_luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class ESPCNConfig(NetworkConfig):
     """The configuration of `ESPCN`."""
 
-    n_feats: int = 64
-    n_mapped: int = 32
+    n_feats: Count = 64
+    n_mapped: Count = 32
     """Channels between the second convolution and the third."""
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""

@@ -1,4 +1,4 @@
-"""Networks built from tensors under our names; their sizes are read off the tensors."""
+"""Builds networks from tensors under our names, and reads their sizes off the tensors."""
 
 import re
 from collections.abc import Mapping

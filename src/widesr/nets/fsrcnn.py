@@ -10,18 +10,18 @@ from typing import Literal
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, luma, with_luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class FSRCNNConfig(NetworkConfig):
     """The configuration of `FSRCNN`."""
 
-    n_feats: int = 56
+    n_feats: Count = 56
     """The paper's d."""
-    n_shrunk: int = 12
+    n_shrunk: Count = 12
     """The paper's s, channels of the mapping layers."""
-    n_mappings: int = 4
+    n_mappings: Depth = 4
     """The paper's m."""
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""

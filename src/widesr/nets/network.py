@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from widesr.nets.consistency import Consistency, mirrored
@@ -13,13 +13,17 @@ from widesr.nets.fold import folded
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean of the photographs of DIV2K, RGB in [0, 1], which many networks subtract."""
+Count = Annotated[int, Field(ge=1)]
+"""A number of layers, channels or runs."""
+Depth = Annotated[int, Field(ge=0)]
+"""A number of layers without which the network still works."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """All that rebuilds a network; stored in the header of its weights file."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
     iterations: ClassVar[str | None] = None
     """The key that sets how often a network runs the same weights; None if that is fixed."""
 

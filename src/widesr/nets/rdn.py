@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 from widesr.nets.stages import shuffles, tail_reach
 
 
@@ -17,13 +17,13 @@ from widesr.nets.stages import shuffles, tail_reach
 class RDNConfig(NetworkConfig):
     """The configuration of `RDN`."""
 
-    n_blocks: int = 16
+    n_blocks: Count = 16
     """The paper's D."""
-    n_layers: int = 8
+    n_layers: Count = 8
     """Convolutions in a block, the paper's C."""
-    growth: int = 64
+    growth: Count = 64
     """Channels that each convolution makes, the paper's G."""
-    n_feats: int = 64
+    n_feats: Count = 64
     """Channels between the blocks, the paper's G0."""
     rgb_std: float = 1.0
     """Divisor of the input; the authors' 0..255 range is 1/255 here."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 
 _CELL = 8
 """Smallest side of the coarse grid's cells, LR pixels; as many cells as fit are made equal."""
@@ -21,12 +21,16 @@ _CELL = 8
 class SMFANetConfig(NetworkConfig):
     """The configuration of `SMFANet`."""
 
-    n_resblocks: int = 8
+    n_resblocks: Depth = 8
     """The authors' SMFANet+ has 12."""
-    n_feats: int = 36
+    n_feats: Count = 36
     """The authors' SMFANet+ has 48."""
     expansion: float = 2.0
     """Channels within the second half of a block divided by `n_feats`."""
+
+    def __post_init__(self) -> None:
+        if self.n_feats * self.expansion < 4:
+            raise ValueError("expansion leaves a block fewer than 4 channels, of which it mixes 1")
 
 
 class _Aggregation(nn.Module):

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
 from widesr.nets.branches import BranchedConv2d
-from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class SPANConfig(NetworkConfig):
     """The configuration of `SPAN`."""
 
-    n_resblocks: int = 6
-    n_feats: int = 48
+    n_resblocks: Count = 6
+    n_feats: Count = 48
     branched: bool = False
     """True to train each 3x3 kernel of head, body and end as the product of three kernels plus a
     parallel 1x1, as the authors do; these are merged for use."""

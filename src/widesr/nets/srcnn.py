@@ -10,20 +10,24 @@ from typing import Literal
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma, with_luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class SRCNNConfig(NetworkConfig):
     """The configuration of `SRCNN`."""
 
-    kernels: tuple[int, int, int] = (9, 1, 5)
+    kernels: tuple[Count, Count, Count] = (9, 1, 5)
     """Sides of the three convolutions, odd; the authors also have 9-3-5 and 9-5-5."""
-    n_feats: int = 64
-    n_mapped: int = 32
+    n_feats: Count = 64
+    n_mapped: Count = 32
     """Channels between the second convolution and the third."""
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
+
+    def __post_init__(self) -> None:
+        if not all(kernel % 2 for kernel in self.kernels):
+            raise ValueError(f"expected odd kernels, not {self.kernels}")
 
 
 class SRCNN(Network):

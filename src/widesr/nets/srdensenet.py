@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, luma, with_luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 from widesr.nets.stages import stages
 
 
@@ -19,12 +19,12 @@ from widesr.nets.stages import stages
 class SRDenseNetConfig(NetworkConfig):
     """The configuration of `SRDenseNet`."""
 
-    n_blocks: int = 8
-    n_layers: int = 8
+    n_blocks: Count = 8
+    n_layers: Count = 8
     """Convolutions in a block."""
-    growth: int = 16
+    growth: Count = 16
     """Channels that each convolution makes."""
-    n_feats: int = 256
+    n_feats: Count = 256
     """Channels after the bottleneck."""
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""

@@ -6,14 +6,13 @@ Paper99/SRFBN_CVPR19, networks/srfbn_arch.py.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (torch's own habit)
 
-from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +21,11 @@ class SRFBNConfig(NetworkConfig):
 
     iterations: ClassVar[str | None] = "n_steps"
 
-    n_steps: Annotated[int, Field(ge=1)] = 4
+    n_steps: Count = 4
     """The paper's T: times that the block runs."""
-    n_groups: Annotated[int, Field(ge=1)] = 3
+    n_groups: Count = 3
     """The paper's G: pairs of steps up and down in the block; 6 in SRFBN."""
-    n_feats: int = 32
+    n_feats: Count = 32
     """Channels of LR and HR features; 64 in SRFBN."""
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     """Mean of DIV2K, in [0, 1]; subtracted before the head, added back after the tail."""
@@ -113,7 +112,7 @@ class SRFBN(Network):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 assert module.bias is not None
-                nn.init.kaiming_normal_(module.weight, a=0.2)  # as the authors' code
+                nn.init.kaiming_normal_(module.weight, a=0.2)  # as in the authors' code
                 nn.init.zeros_(module.bias)
         self._centre_on(cfg.rgb_mean)
         scale, kernel = cfg.scale, _KERNELS[cfg.scale]

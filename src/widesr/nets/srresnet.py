@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from widesr.nets.fold import BatchNormed
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Depth, Network, NetworkConfig
 from widesr.nets.stages import stages, tail_reach
 
 
@@ -18,8 +18,8 @@ from widesr.nets.stages import stages, tail_reach
 class SRResNetConfig(NetworkConfig):
     """The configuration of `SRResNet`."""
 
-    n_resblocks: int = 16
-    n_feats: int = 64
+    n_resblocks: Depth = 16
+    n_feats: Count = 64
 
 
 class SRResNet(Network):

@@ -1,4 +1,4 @@
-"""The steps in which a network's tail enlarges."""
+"""Lists the steps in which the tail of a network enlarges, and builds its layers."""
 
 from torch import nn
 

@@ -11,16 +11,16 @@ from typing import Literal
 from torch import Tensor, nn
 
 from widesr.nets.enlarge import Enlarge, lr_reach, luma
-from widesr.nets.network import Network, NetworkConfig
+from widesr.nets.network import Count, Network, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class VDSRConfig(NetworkConfig):
     """The configuration of `VDSR`."""
 
-    n_layers: int = 20
+    n_layers: Count = 20
     """Convolutions, including the first and the last."""
-    n_feats: int = 64
+    n_feats: Count = 64
     colours: Literal[1, 3] = 3
     """Channels to learn: 3 is RGB; 1 is luma alone, as in the paper, with bicubic colours."""
 
@@ -38,7 +38,7 @@ class VDSR(Network):
         for n_in, n_out in pairwise(widths):
             conv = nn.Conv2d(n_in, n_out, 3, padding=1)
             assert conv.bias is not None
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # as the paper
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # as in the paper
             nn.init.zeros_(conv.bias)
             layers += [conv, nn.ReLU()]
         self.body = nn.Sequential(*layers[:-1])

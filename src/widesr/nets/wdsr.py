@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from widesr.nets.network import DIV2K_MEAN, Network, NetworkConfig
+from widesr.nets.network import DIV2K_MEAN, Count, Depth, Network, NetworkConfig
 from widesr.nets.weight_norm import WeightNormConv2d, conv2d
 
 
@@ -24,8 +24,8 @@ class WDSRConfig(NetworkConfig):
     """The keys that the published networks lack, each with the value that files leave out."""
 
     block: Literal["a", "b"]
-    n_resblocks: int
-    n_feats: int
+    n_resblocks: Depth
+    n_feats: Count
     expansion: float
     """Channels before the ReLU divided by `n_feats`; the authors' code has 4 for A, 6 for B."""
     linear_ratio: float = 0.8
@@ -38,7 +38,7 @@ class WDSRConfig(NetworkConfig):
     """Divisor after the mean is subtracted; JiahuiYu's 127.5 of 255 is 0.5 here."""
     norm: Literal["weight", "none"] = "weight"
     """Reparametrisation of each kernel by direction and length while training. Muon needs none."""
-    reuse: Annotated[int, Field(ge=1)] = 1
+    reuse: Count = 1
     """Times that the whole row of blocks runs with the same weights; 1 is the published network."""
     temporal_size: Literal[1, 2, 3, 5] = 1
     """Frames of a clip that are stacked in the input, the one to enlarge in the middle."""
@@ -48,6 +48,9 @@ class WDSRConfig(NetworkConfig):
     def __post_init__(self) -> None:
         if self.noise and (self.temporal_size > 1 or self.is_recurrent):
             raise ValueError("noise is for networks of single pictures; leave out one of the two")
+        ratio = self.expansion if self.block == "a" else min(self.expansion, self.linear_ratio)
+        if self.n_feats * ratio < 1:
+            raise ValueError("expansion or linear_ratio leaves a block no channel")
 
     def values(self) -> dict[str, Any]:
         """Return the keys and values that files hold; those of published networks do not change."""

@@ -1,10 +1,10 @@
 """Derives a recipe from another: with values given as text, or to adapt a trained network."""
 
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
 from widesr.errors import RecipeError
+from widesr.train.named_files import parse_toml
 from widesr.train.recipe import Recipe, parse_recipe
 
 
@@ -47,8 +47,8 @@ def _put(table: dict[str, Any], keys: Sequence[str], value: object, *, change: s
 def _parsed(text: str) -> object:
     """Read a value as TOML, or as text without its quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -6,6 +6,8 @@ written whole or not at all, with a hash of their content that is checked when t
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,10 @@ WEIGHTS = "model.safetensors"
 """The name of the weights in a folder for a model hub."""
 
 _KEY, _HASH_KEY = "widesr", "sha256"
+_STATE = re.compile(r"state-[0-9]+\.safetensors")
 _STATES_KEPT = 3
+_NO_NETWORK = (ValidationError, KeyError, OverflowError, RuntimeError, TypeError)
+"""Errors of a header that names no network, or of torch if the network is far too large."""
 
 
 class Provenance(BaseModel):
@@ -65,7 +70,7 @@ def save_weights(path: Path, network: Network, provenance: Provenance | None) ->
     """Write a network's weights, with everything that is needed to rebuild it in the header."""
     family = family_of(network.cfg)
     header = _Header(family=family, net=network.cfg.values(), provenance=provenance)
-    _write(path, network.state_dict(), header.model_dump_json())
+    write_whole(path, _packed(network.state_dict(), header.model_dump_json()))
 
 
 def load_weights(path: Path) -> tuple[Network, Provenance | None]:
@@ -82,7 +87,7 @@ def load_weights(path: Path) -> tuple[Network, Provenance | None]:
     try:
         header = _Header.model_validate_json(text)
         network = build(parse_config(header.family, header.net))
-    except (ValidationError, KeyError) as error:
+    except _NO_NETWORK as error:
         raise CheckpointError(f"{path}: its header names no network known here") from error
     try:
         network.load_state_dict(tensors)
@@ -105,7 +110,7 @@ def save_state(
     Raises:
         CheckpointError: The folder takes no file, or is full; the states in it are unchanged.
     """
-    _write(folder / f"state-{step:09d}.safetensors", tensors, json.dumps(plain))
+    write_whole(folder / f"state-{step:09d}.safetensors", state_to_bytes(tensors, plain))
     states = list_states(folder)
     current = [path for path in states if _step_of(path) <= step]
     for path in {*states} - {*current[-_STATES_KEPT:]}:
@@ -113,18 +118,24 @@ def save_state(
 
 
 def list_states(folder: Path) -> list[Path]:
-    """List the run states in a folder, the newest last."""
-    return sorted(folder.glob("state-*.safetensors"), key=_step_of)
+    """List the run states in a folder, the newest last; files of other names are the user's own."""
+    files = (path for path in folder.glob("state-*.safetensors") if _STATE.fullmatch(path.name))
+    return sorted(files, key=_step_of)
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file that `save_state` wrote.
 
     Raises:
-        CheckpointError: The file is missing or damaged.
+        CheckpointError: The file is missing, damaged, or of another kind.
     """
     tensors, text = _read(path)
-    plain: dict[str, Any] = json.loads(text)
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict) or "recipe" not in plain:
+        raise CheckpointError(f"{path}: holds no run state")
     return tensors, plain
 
 
@@ -147,8 +158,7 @@ def load_newest_state(
 
 
 def _step_of(state: Path) -> int:
-    digits = state.stem.removeprefix("state-")
-    return int(digits) if digits.isdecimal() else -1
+    return int(state.stem.removeprefix("state-"))
 
 
 def state_to_bytes(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> bytes:
@@ -175,12 +185,8 @@ def _packed(tensors: Mapping[str, Tensor], header: str) -> bytes:
     return data
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], header: str) -> None:
-    write_whole(path, _packed(tensors, header))
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], str]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (False, not an error, in a folder that is closed)
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
@@ -188,10 +194,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str]:
             tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+    except OSError as error:  # safetensors calls every file missing that it cannot open
+        raise CheckpointError(f"{path}: cannot be read; check who may read it") from error
     if _KEY not in metadata:
         raise CheckpointError(f"{path}: not written by widesr train: its header has no {_KEY!r}")
-    header = metadata[_KEY]
-    if metadata.get(_HASH_KEY, _hash(tensors, header)) != _hash(tensors, header):
+    header, sha256 = metadata[_KEY], metadata.get(_HASH_KEY)
+    if sha256 is not None and sha256 != _hash(tensors, header):
         raise CheckpointError(f"{path}: damaged: its content is not what its hash was made of")
     return tensors, header
 

@@ -22,6 +22,8 @@ _STRIDES = (8, 16, 32)
 """Pixels per place of the three grids that YOLOX predicts on."""
 MULTIPLE = _STRIDES[-1]
 """Divisor of the sides of pictures, without which the grids would not be nested."""
+_OTHER_GRAPH = (LookupError, RuntimeError, TypeError, ValueError, onnx.checker.ValidationError)
+"""Errors of a graph that is read as a YOLOX and is another."""
 PADDING = 114 / 255
 """Grey beyond the borders of a picture, as in YOLOX's training."""
 
@@ -82,18 +84,20 @@ class Detector(nn.Module):
         """
         super().__init__()
         graph, self.sha256 = _read(weights)
-        self._nodes = [_Node.of(node) for node in graph.node]
-        self._constants = {each.name: f"constant{n}" for n, each in enumerate(graph.initializer)}
-        for each in graph.initializer:
-            values = torch.from_numpy(numpy_helper.to_array(each).copy())
-            self.register_buffer(self._constants[each.name], values)
         try:
+            self._nodes = [_Node.of(node) for node in graph.node]
+            self._constants = {
+                each.name: f"constant{n}" for n, each in enumerate(graph.initializer)
+            }
+            for each in graph.initializer:
+                values = torch.from_numpy(numpy_helper.to_array(each).copy())
+                self.register_buffer(self._constants[each.name], values)
             self._input, self._output = graph.input[0].name, graph.output[0].name
             self._heads = self._find_heads()
             with torch.no_grad():
                 predicted = self(torch.zeros(1, 3, MULTIPLE, MULTIPLE))
             Places.of(MULTIPLE, MULTIPLE).decode(predicted.offsets)
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        except _OTHER_GRAPH as error:
             raise CheckpointError(
                 f"{weights}: is no YOLOX as its authors export it, without decoding, or has "
                 "operations that are not known here"

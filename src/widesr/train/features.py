@@ -8,6 +8,7 @@ as in torchvision.
 """
 
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -30,8 +31,19 @@ _POOLED = (3, 6, 9)
 """Numbers of the layers before which the grid is halved."""
 _COMPARED = (1, 4, 7, 9, 10, 11, 12)
 """Numbers of the layers after which LPIPS compares features."""
-
-
+UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""Errors that torch and h5py raise on random bytes."""
 SMALLEST = 17
 """Smallest side of a picture that has features in all layers, in pixels."""
 
@@ -146,7 +158,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, *UNREADABLE) as error:
         raise CheckpointError(f"{path}: no file of tensors ({first_line(error)})") from error
-    return state
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds no tensors by name")
+    return {str(name): value for name, value in state.items()}

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 from widesr.system.files import whole_file
 from widesr.train.writing import named_errors
+
+_UNREADABLE = (OSError, OverflowError, SyntaxError, TokenError, TypeError, ValueError)
+"""Errors that NumPy raises on random bytes."""
 
 
 def identity(pixels: NDArray[np.uint8]) -> str:
@@ -18,13 +22,20 @@ def identity(pixels: NDArray[np.uint8]) -> str:
     return digest.hexdigest()[:32]
 
 
-def open_kept(path: Path) -> NDArray[Any] | None:
-    """Memory-map a kept array; return None if it is missing or damaged."""
+def open_kept(
+    path: Path, *, dtype: type[np.generic], shape: tuple[int | None, ...]
+) -> NDArray[Any] | None:
+    """Memory-map a kept array; return None if it is missing, damaged, or of another type or shape.
+
+    A side of `shape` that is None may be of any length.
+    """
     try:
         kept: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError):
+    except _UNREADABLE:
         return None
-    return kept
+    fits = kept.dtype == dtype and kept.ndim == len(shape)
+    fits &= all(side in (None, n) for side, n in zip(shape, kept.shape, strict=False))
+    return kept if fits else None
 
 
 def keep(path: Path, array: NDArray[Any]) -> None:

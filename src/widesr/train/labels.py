@@ -43,7 +43,7 @@ def labelled(
     found = []
     for pair in pairs:
         path = kept / f"{identity(pair.hr)}.npy"
-        objects = open_kept(path)
+        objects = open_kept(path, dtype=np.float32, shape=(None, 5))
         if objects is None:
             objects = _seen(pair.hr, detector, score=table.score)
             keep(path, objects)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import MissingExtraError
+from widesr.errors import CheckpointError, MissingExtraError
 from widesr.system.files import append_whole, whole_file
 from widesr.train.writing import named_errors
 
@@ -35,9 +35,11 @@ def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
 
     Raises:
         MissingExtraError: TensorBoard is not installed.
-        CheckpointError: The folder takes no file, or is full.
+        CheckpointError: The folder takes no file, or is full; or a line of the log is damaged.
     """
     path = out / JSON_LOG
+    with named_errors(path):
+        _cut(path, step)
     board = _open_tensorboard(out / "tensorboard", step=step) if tensorboard else None
 
     def write(values: Mapping[str, Any], sheet: NDArray[np.uint8]) -> None:
@@ -47,8 +49,6 @@ def open_logs(out: Path, *, step: int, tensorboard: bool) -> Iterator[Write]:
             with named_errors(out / "tensorboard"):
                 _add(board, values, sheet)
 
-    with named_errors(path):
-        _cut(path, step)
     try:
         yield write
     finally:
@@ -71,14 +71,23 @@ def _open_tensorboard(folder: Path, *, step: int) -> "SummaryWriter":
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra="tensorboard", needed_for="log.tensorboard") from error
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    with named_errors(folder):
+        return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def _cut(path: Path, step: int) -> None:
     """Remove the lines that a killed run wrote after the step that it resumes from."""
     if not path.exists():
         return
-    *whole, _half = path.read_text(encoding="utf-8").split("\n")
-    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    *whole, _half = path.read_bytes().split(b"\n")
+    kept = []
+    for number, line in enumerate(whole, start=1):
+        try:
+            is_kept = json.loads(line)["step"] <= step
+        except (LookupError, RecursionError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: line {number} is damaged; remove it, or move the file elsewhere"
+            ) from error
+        kept += [line] * is_kept
     with whole_file(path, overwrite=True) as file:
-        file.write("".join(f"{line}\n" for line in kept).encode())
+        file.writelines(line + b"\n" for line in kept)

@@ -14,6 +14,7 @@ import torch
 from widesr.data.loader import Loader
 from widesr.data.source import Source
 from widesr.errors import CheckpointError, TrainingError
+from widesr.system.files import remove_leftovers
 from widesr.system.progress import OnNotice, ignore
 from widesr.system.version import __version__
 from widesr.train.checkpoint import (
@@ -118,6 +119,7 @@ def train(
             if not world.is_main:
                 return None
             _make_folder(out)
+            remove_leftovers(out)
             logs = open_logs(out, step=run.step, tensorboard=recipe.log.tensorboard)
             log = open_files.enter_context(logs)
             return Checkpointer(

@@ -1,6 +1,7 @@
 """Reads TOML files that users name: those of the package by name, others by path."""
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,9 +33,10 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
     if path.suffix != ".toml":
         path = folder / f"{name_or_path}.toml"
     try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        if Path(name_or_path).suffix != ".toml" and Path(name_or_path).is_file():
+        is_file = os.path.isfile(name_or_path)  # noqa: PTH113 (False, not an error, if too long)
+        if is_file and Path(name_or_path).suffix != ".toml":
             raise RecipeError(
                 f"{name_or_path}: is there, but the name of a {what} ends in .toml; rename it"
             ) from error
@@ -45,8 +47,21 @@ def read_named(name_or_path: str, *, folder: Path, what: str) -> tuple[Path, dic
         ) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not a text file in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: The text is not TOML, or its values are nested too deeply or have too many
+            digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
 
 
 def read_recipe(name_or_path: str) -> tuple[Path, dict[str, Any]]:

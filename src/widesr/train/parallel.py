@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from widesr.data.loader import share_of
 from widesr.errors import TrainingError, WidesrError, first_line
 
 # An optimizer's first step imports torch.distributed.nn.functional, whose functions take the
@@ -63,7 +64,7 @@ class World:
         if self.size == 1:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _company():
+        with _peer_errors():
             dist.all_reduce(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         with torch.no_grad():
@@ -72,21 +73,22 @@ class World:
             )
 
     def gather(self, mine: Tensor, total: int) -> Tensor:
-        """Concatenate the rows of all processes, in the order of a single process' batch.
+        """Concatenate the rows of all processes, one process after another.
 
         Args:
-            mine: This process' rows, float32, as the loader shares out a batch. They keep their
-                gradient; the others have none.
-            total: The number of rows of all processes together.
+            mine: This process' rows, float32, one or several for each patch that the loader gives
+                it. They keep their gradient; the others have none.
+            total: The number of patches of all processes together.
 
         Raises:
             TrainingError: Another process has ended.
         """
         if self.size == 1:
             return mine
-        start = total * self.rank // self.size
-        end = start + len(mine)
-        rows = mine.new_zeros((total, *mine.shape[1:]))
+        share = share_of(total, rank=self.rank, world_size=self.size)
+        each = len(mine) // (share.stop - share.start)
+        start, end = each * share.start, each * share.stop
+        rows = mine.new_zeros((each * total, *mine.shape[1:]))
         rows[start:end] = mine.detach()
         self.all_reduce([rows])
         return torch.cat([rows[:start], mine, rows[end:]])
@@ -122,13 +124,13 @@ class World:
         if self.size == 1:
             return data
         length = torch.tensor(len(data), device=self.device)
-        with _company():
+        with _peer_errors():
             dist.broadcast(length, src=0)
         if not length:
             return b""
         ours = bytearray(data) if self.is_main else bytearray(int(length))
         content = torch.frombuffer(ours, dtype=torch.uint8).to(self.device)
-        with _company():
+        with _peer_errors():
             dist.broadcast(content, src=0)
         return content.cpu().numpy().tobytes()
 
@@ -136,7 +138,7 @@ class World:
         if self.size == 1:
             return number
         tensor = torch.tensor(number, device=self.device)
-        with _company():
+        with _peer_errors():
             dist.all_reduce(tensor, op=dist.ReduceOp.MIN)
         return int(tensor)
 
@@ -235,7 +237,7 @@ def _attempt(store: _Store, rank: int, size: int) -> str:
 
 
 @contextmanager
-def _company() -> Iterator[None]:
+def _peer_errors() -> Iterator[None]:
     """Convert the failure of a collective call to an error of one line."""
     try:
         yield

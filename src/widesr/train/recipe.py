@@ -36,6 +36,17 @@ def _network_in(info: ValidationInfo) -> NetworkConfig | None:
     return parse_config(info.data["family"], info.data["net"])
 
 
+def _require_room(loss: LossTable, patch: int) -> None:
+    """Check that the terms of a loss can judge patches with this side, in HR pixels."""
+    side = min(loss.side or patch, patch)
+    if loss.adversarial and loss.adversarial.discriminator == "unet" and side % 8:
+        raise ValueError(f"expected a multiple of 8 for the side that is judged, not {side}")
+    if loss.ms_ssim and patch < SSIM_WINDOW:
+        raise ValueError(f"ms_ssim needs a patch of {SSIM_WINDOW} HR pixels, not {patch}")
+    if loss.perceptual and side < SMALLEST:
+        raise ValueError(f"perceptual needs a side of {SMALLEST} HR pixels, not {side}")
+
+
 class Recipe(Table):
     """The complete description of a training run."""
 
@@ -83,8 +94,6 @@ class Recipe(Table):
     def _net_is_of_its_family(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "family" in info.data:
             parse_config(info.data["family"], value)  # its ValidationError names the keys
-            if small := [key for key, v in value.items() if type(v) is int and v <= 0]:
-                raise ValueError(f"expected more than 0 for {', '.join(small)}")
         return value
 
     @field_validator("data")
@@ -119,13 +128,7 @@ class Recipe(Table):
             raise ValueError(f"expected either optim.loss or the table [loss], {found}")
         if value is None or not {"data", "net"} <= info.data.keys():
             return value
-        side = value.side or info.data["data"].lr_patch * int(info.data["net"].get("scale", 1))
-        if value.adversarial and side % 8:
-            raise ValueError(f"expected a multiple of 8 for the side that is judged, not {side}")
-        if value.ms_ssim and side < SSIM_WINDOW:
-            raise ValueError(f"ms_ssim needs a patch of {SSIM_WINDOW} HR pixels, not {side}")
-        if value.perceptual and side < SMALLEST:
-            raise ValueError(f"perceptual needs a side of {SMALLEST} HR pixels, not {side}")
+        _require_room(value, info.data["data"].lr_patch * int(info.data["net"].get("scale", 1)))
         if value.samples and not (value.perceptual and info.data["net"].get("noise")):
             raise ValueError("samples needs the term perceptual, and noise in the table [net]")
         return value
@@ -176,6 +179,10 @@ class Recipe(Table):
         is_alone = "teacher" in info.data and not teacher
         if is_alone and any(stage.teacher_share for stage in value):
             raise ValueError("teacher_share needs the table [teacher]")
+        if (loss := info.data.get("loss")) and "net" in info.data:
+            for stage in value:
+                if stage.lr_patch and not stage.loss:
+                    _require_room(loss, stage.lr_patch * int(info.data["net"].get("scale", 1)))
         return value
 
     @property

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor
 
 from widesr.data.loader import share_of
@@ -247,8 +246,14 @@ class Run:
         """Restore what `state` returned; the tensors are copied.
 
         Raises:
-            CheckpointError: The state is of another recipe.
+            CheckpointError: The state is of another recipe, or not whole.
         """
+        try:
+            self._restore(tensors, plain)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError("the run state is of another version of widesr") from error
+
+    def _restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         _refuse_another_recipe(self.recipe, plain["recipe"], step=plain["step"])
         self.objective.restore(
             part_of(tensors, "objective"),
@@ -276,10 +281,7 @@ class Run:
 
 def _refuse_another_recipe(ours: Recipe, theirs: dict[str, Any], *, step: int) -> None:
     """Raise unless two recipes agree in everything that decides the weights; [log] does not."""
-    try:
-        then = Recipe.model_validate(theirs)  # keys that are newer than the state have defaults
-    except ValidationError as error:
-        raise CheckpointError("the run state is of another version of widesr") from error
+    then = Recipe.model_validate(theirs)  # keys that are newer than the state have defaults
     now = ours.model_dump(mode="json", exclude={"log"})
     before = then.model_dump(mode="json", exclude={"log"})
     if now != before and not goes_on(then, ours, step=step):

@@ -129,7 +129,7 @@ class OptimTable(Table):
     @field_validator("weight_decay")
     @classmethod
     def _goes_with_adamw(cls, value: float, info: ValidationInfo) -> float:
-        if value and info.data.get("optimizer") == "adam":
+        if value and info.data.get("optimizer") in ("adam", "muon"):
             raise ValueError('needs optimizer = "adamw"')
         return value
 

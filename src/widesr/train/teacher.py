@@ -37,9 +37,9 @@ class Teacher:
             ModelFileError: The model file is damaged.
         """
         self._table, self._device = table, device
-        self._path, licence, found = Path(table.model), "licence not stated", scale
+        self._path, licence = Path(table.model), "licence not stated"
         if self._is_weights:
-            found = load_weights(self._path)[0].cfg.scale
+            found: int = load_weights(self._path)[0].cfg.scale
         else:
             model = find_model(table.model, scale=scale if table.model in ALIASES else None)
             self._path, licence, found = model.path, model.card.licence, model.card.scale
@@ -50,8 +50,7 @@ class Teacher:
         self._scale = scale
         self.origin = f"{name} ({licence}) sha256:{digest}"
         """Name, licence (if known) and SHA-256 of the teacher's file, for cards."""
-        way = f"{digest} {table.self_ensemble}"
-        self.sha256 = hashlib.sha256(way.encode()).hexdigest()
+        self.sha256 = hashlib.sha256(f"{digest} {table.self_ensemble}".encode()).hexdigest()
         """Hash of everything that the teacher's pictures depend on."""
 
     @property
@@ -98,21 +97,14 @@ def taught(
         if any(fnmatchcase(pair.name, pattern) for pattern in exclude):
             pictures.append(pair.hr)
             continue
-        found = _open(path, shape=pair.hr.shape)
+        found = open_kept(path, dtype=np.uint8, shape=pair.hr.shape)
         if found is None:
             keep(path, teacher.upscaler(pair.lr))
-            found = _open(path, shape=pair.hr.shape)
+            found = open_kept(path, dtype=np.uint8, shape=pair.hr.shape)
             assert found is not None
         pictures.append(found)
     on_progress(len(pairs), len(pairs))
     return [pair._replace(taught=sr) for pair, sr in zip(pairs, pictures, strict=True)]
-
-
-def _open(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """Memory-map a kept picture; return None if it is missing, or of another type or shape."""
-    picture = open_kept(path)
-    fits = picture is not None and picture.dtype == np.uint8 and picture.shape == shape
-    return picture if fits else None
 
 
 class _TorchEngine(Engine):
@@ -130,6 +122,8 @@ class _TorchEngine(Engine):
         self.smallest_tile = None if radius is None else 0
         if network.noise:
             self.inputs = (Port(NOISY, 3 + network.noise),)
+        elif not network.cfg.is_recurrent:
+            self.inputs = (Port("lr", 3 * network.cfg.window),)
         self._network, self._device = network, device
 
     def run_all(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

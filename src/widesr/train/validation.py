@@ -26,7 +26,7 @@ _SHOWN = 4
 _WINDOW = 192
 """Largest side of the window that a sheet shows of each photograph, in HR pixels."""
 _EXACT = 100.0
-"""LR-PSNR in dB that stands for a picture that shrinks to its LR exactly."""
+"""PSNR in dB of equal pictures, such as flat ones: means would be infinite, and no weights best."""
 _SAMPLES = 3
 """Number of pictures that a network with noise makes of each photograph."""
 _WITH_SPECTRUM = 32
@@ -195,4 +195,4 @@ def _windows(hr: NDArray[np.uint8], *others: NDArray[np.uint8]) -> list[NDArray[
 
 
 def _psnr(sr: NDArray[np.uint8], hr: NDArray[np.uint8], scale: int) -> float:
-    return psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=scale)
+    return min(psnr(sr, hr, protocol=PROTOCOLS["benchmark-y"], scale=scale), _EXACT)
