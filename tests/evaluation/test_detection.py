@@ -164,6 +164,19 @@ def test_boxes_that_are_right_find_all_and_invent_nothing(tmp_path):
     assert moved.hallucinated == pytest.approx(n_boxes / len(true.images))
 
 
+@pytest.mark.parametrize(("area", "small"), [(1023.5, 1), (1024, 1), (1024.5, 0)])
+def test_a_box_of_32x32_pixels_is_small_as_in_coco(area, small):
+    true = TrueBoxes(
+        images=[{"id": 1, "file_name": "a.png", "width": 99, "height": 99}],
+        annotations=[{"image_id": 1, "category_id": 1, "bbox": (0, 0, 32, 32), "area": area}],
+        categories=[{"id": 1, "name": "k"}],
+    )
+    found = {1: Detections(np.array([[0, 0, 32, 32.0]]), np.ones(1), np.zeros(1, int))}
+    matches = Matches(true, found, min_score=0.3)
+    assert matches.small.sum() == matches.small_found.sum() == small
+    assert np.isnan(matches.measures().ap_small) == (not small)
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"images": []}', '{"images": 3, "annotations": [], "categories": []}']
 )

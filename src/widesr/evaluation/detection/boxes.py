@@ -40,7 +40,7 @@ class Box(_Read):
     bbox: tuple[float, float, float, float]
     """Left, top, width and height, in pixels."""
     area: float
-    """Area of the object in pixels: COCO calls it small below 32 x 32, large from 96 x 96."""
+    """Area of the object in pixels: COCO calls it small up to 32 x 32, large from 96 x 96."""
     iscrowd: int = 0
     """1 for a group of objects, which need not be found one by one."""
 

@@ -17,6 +17,7 @@ from widesr.evaluation.detection.boxes import Detections, TrueBoxes
 
 AREAS = ("all", "small", "medium", "large")
 _SMALL = 32**2
+"""Largest area of a small box in pixels; COCO counts this area as small and as medium."""
 _AT_HALF = 0
 """Index of the overlap of 0.5 among COCO's ten, 0.5 to 0.95."""
 _MOST = 100
@@ -31,7 +32,7 @@ class Measures(NamedTuple):
     ap50: float
     """AP at an overlap of 0.5."""
     ap_small: float
-    """AP of boxes below 32 x 32 pixels."""
+    """AP of boxes of up to 32 x 32 pixels."""
     ap_medium: float
     ap_large: float
     small_recall: float
@@ -88,7 +89,7 @@ class Matches:
                 for true_id, match, ignored in zip(
                     entry["gtIds"], entry["gtMatches"][_AT_HALF], entry["gtIgnore"], strict=True
                 ):
-                    if not ignored and evaluator.cocoGt.anns[true_id]["area"] < _SMALL:
+                    if not ignored and evaluator.cocoGt.anns[true_id]["area"] <= _SMALL:
                         self.small[picture] += 1
                         self.small_found[picture] += bool(match and by[int(match)])
 
