@@ -27,8 +27,8 @@ from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import FORMATS
-from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
-from widesr.system.arguments import path_of, shown, whole_number
+from widesr.pixels.metrics import PROTOCOLS, Protocol, find_protocol, psnr, ssim
+from widesr.system.arguments import path_of, whole_number
 from widesr.system.files import sha256_of
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
@@ -171,11 +171,9 @@ def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
         UsageError: A name is unknown, or none is given; the message lists the known ones.
     """
     names = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
-    unknown = [name for name in names if not (isinstance(name, str) and name in PROTOCOLS)]
-    if unknown or not names:
-        found = f"protocol {shown(unknown[0])} is not known" if unknown else "no protocol was given"
-        raise UsageError(f"{found}; expected one of {', '.join(PROTOCOLS)}")
-    return [PROTOCOLS[name] for name in dict.fromkeys(names)]
+    if not names:
+        raise UsageError(f"no protocol was given; expected one of {', '.join(PROTOCOLS)}")
+    return list(dict.fromkeys(find_protocol(name) for name in names))
 
 
 def score(
