@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from facts import refused
+from widesr.engine import find_model
 from widesr.evaluation.detection.boxes import Detections, TrueBoxes, read_boxes
 from widesr.evaluation.detection.detectors import YuNet, bilinear, load_detector
 from widesr.evaluation.detection.judge import DetectionReport, evaluate_detection
@@ -188,6 +189,25 @@ def test_a_file_that_is_no_coco_file_is_refused(tmp_path, content):
         read_boxes(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("images", "id", 2),
+        ("categories", "id", 4),
+        ("annotations", "bbox", [0, 0, float("nan"), 9]),
+        ("annotations", "bbox", [0, 0, -3, 9]),
+        ("annotations", "area", float("inf")),
+    ],
+)
+def test_boxes_that_would_give_wrong_figures_are_refused(tmp_path, part, key, value):
+    path = coco_file(tmp_path)
+    content = json.loads(path.read_text())
+    content[part][0][key] = value
+    path.write_text(json.dumps(content))
+    with refused("data", path):
+        read_boxes(path)
+
+
 def test_a_box_of_a_picture_that_is_not_listed_is_refused(tmp_path):
     path = coco_file(tmp_path)
     content = json.loads(path.read_text())
@@ -198,8 +218,6 @@ def test_a_box_of_a_picture_that_is_not_listed_is_refused(tmp_path):
 
 
 def test_a_model_that_is_no_detector_is_refused(tmp_path):
-    from widesr.engine import find_model
-
     with refused("model-file"):
         load_detector(find_model("fast", scale=2).path, threads=1)
     (tmp_path / "d.onnx").write_bytes(b"no network")
