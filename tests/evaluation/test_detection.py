@@ -225,6 +225,23 @@ def test_a_model_that_is_no_detector_is_refused(tmp_path):
         load_detector(tmp_path / "d.onnx", threads=1)
 
 
+@pytest.mark.parametrize("outputs", [["n", 3, 64, 64], ["n", 84], []])
+def test_a_network_of_fixed_size_that_is_no_detector_is_refused(tmp_path, outputs):
+    onnx = pytest.importorskip("onnx")
+    floats, helper = onnx.TensorProto.FLOAT, onnx.helper
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", floats, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("y", floats, outputs)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "d.onnx")
+    with refused("model-file", "y"):
+        load_detector(tmp_path / "d.onnx", threads=1)
+
+
 @pytest.mark.train
 @pytest.mark.parametrize("size", [(5, 9), (31, 20), (17, 23)])
 def test_resizing_for_a_detector_is_bilinear_without_averaging(size):

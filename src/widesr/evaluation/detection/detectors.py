@@ -42,8 +42,9 @@ def load_detector(path: Path, *, threads: int) -> Detector:
     if {f"{name}_{s}" for name in ("cls", "obj", "bbox") for s in _STRIDES} <= set(graph.outputs):
         return YuNet(graph, sha256)
     height, width = graph.input_shape[2:] if len(graph.input_shape) == 4 else (None, None)
-    if len(graph.outputs) == 1 and height and width:
-        rows, columns = next(iter(graph.outputs.values()))[1:]
+    shape = next(iter(graph.outputs.values()))
+    if len(graph.outputs) == 1 and len(shape) == 3 and height and width:
+        _, rows, columns = shape
         places = sum((height // stride) * (width // stride) for stride in _STRIDES)
         if rows == places and columns is not None and columns > 5:
             return Yolox(graph, sha256, size=(height, width), n_classes=columns - 5)
