@@ -6,13 +6,16 @@ from io import StringIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facts import refused
 from widesr.engine import find_model
+from widesr.evaluation.detection import judge
 from widesr.evaluation.detection.boxes import Detections, TrueBoxes, read_boxes
 from widesr.evaluation.detection.detectors import YuNet, bilinear, load_detector
 from widesr.evaluation.detection.judge import DetectionReport, evaluate_detection
 from widesr.evaluation.detection.precision import Matches
+from widesr.models.catalog import write_card
 from widesr.pictures.reading import read_picture
 
 pytest.importorskip("pycocotools")
@@ -240,6 +243,54 @@ def test_a_network_of_fixed_size_that_is_no_detector_is_refused(tmp_path, output
     onnx.save(model, tmp_path / "d.onnx")
     with refused("model-file", "y"):
         load_detector(tmp_path / "d.onnx", threads=1)
+
+
+class OneObject:
+    """A detector that finds one object in the middle of any picture."""
+
+    kind, sha256, n_classes = "yolox", "0" * 64, 1
+
+    def __call__(self, rgb):
+        height, width = rgb.shape[:2]
+        box = [[width / 4, height / 4, width / 2, height / 2]]
+        return Detections(np.array(box), np.array([rgb.std() / 128]), np.array([0]))
+
+
+@pytest.fixture
+def one_picture(tmp_path, monkeypatch):
+    """Settings for one noisy picture with an object in its middle, and a stub of a detector."""
+    monkeypatch.setattr(judge, "load_detector", lambda _path, *, threads: OneObject())
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    box = {"image_id": 1, "category_id": 1, "bbox": [16, 16, 32, 32], "area": 1024}
+    listed = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "k"}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(listed))
+    files = {"detector": tmp_path / "d.onnx", "boxes": tmp_path / "boxes.json"}
+    return {"hr_dir": tmp_path, **files, "scale": 2, "resamples": 2, "threads": 1}
+
+
+def test_consistent_bicubic_is_judged_beside_plain_bicubic(one_picture):
+    report = evaluate_detection(model="bicubic", consistent=True, against="fast", **one_picture)
+    names = [each.name for each in report.judged]
+    assert names == ["original", "shrunk", "bicubic", report.against, report.model.name]
+    assert report.model.consistent
+    assert report.model.name != "bicubic"
+
+
+def test_two_models_of_one_name_are_not_taken_for_one(one_picture, tmp_path):
+    fast = find_model("fast", scale=2)
+    for stem, changed in (("again", {"notes": "another file"}), ("original", {"name": "original"})):
+        card = fast.card.model_copy(update=changed)
+        write_card(fast, card, out=tmp_path / f"{stem}.onnx")
+    with refused("usage", fast.card.name):
+        evaluate_detection(model="fast", against=str(tmp_path / "again.onnx"), **one_picture)
+    with refused("usage", "original"):
+        evaluate_detection(model=str(tmp_path / "original.onnx"), **one_picture)
+    evaluate_detection(model="fast", against="fast", **one_picture)
 
 
 @pytest.mark.train
