@@ -49,7 +49,7 @@ def wdsr(
         temporal_size=frames_of(n_rgb),
         scale=scale_of_tail(len(state["tail.weight_v"])),
         block="b" if block_b else "a",
-        n_resblocks=1 + max(int(name.split(".")[1]) for name in state if name.startswith("body.")),
+        n_resblocks=count(state, "body.*"),
         n_feats=n_feats,
         expansion=len(widen) / n_feats,
         rgb_mean=rgb_mean,
