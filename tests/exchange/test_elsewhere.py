@@ -1,6 +1,8 @@
 """Our models in other programs, by the very code of the page that tells how."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -276,6 +278,8 @@ def test_nothing_is_replaced_unasked_and_nothing_half_written(folder, tmp_path):
     with refused("checkpoint"):
         export_hub(tmp_path / "none.safetensors", tmp_path / "new")
     assert run(["export", MODEL, "--hub", str(tmp_path / "no" / "parent")]) == 1
+    with refused("export", os.strerror(errno.ENAMETOOLONG)):
+        export_hub(Path(MODEL), tmp_path / ("long" * 99))
     assert sorted(tmp_path.rglob("*")) == [mine, mine / "README.md"]
     assert (mine / "README.md").read_text() == "mine"
 

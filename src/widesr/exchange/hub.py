@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -63,7 +64,7 @@ def export_hub(
     onnx = f"{read.name}.onnx"
     names = (WEIGHTS, "config.json", onnx, "README.md")
     for there in (folder / name for name in names):
-        if there.exists() and not overwrite:
+        if lexists(there) and not overwrite:
             raise output_exists(there)
     try:
         with TemporaryDirectory(prefix=".widesr-", dir=folder.parent) as made:
