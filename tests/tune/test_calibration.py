@@ -11,6 +11,7 @@ from facts import refusal, refused
 from widesr.cli import run
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.engine import find_model, load_engine
+from widesr.engine.protocol import Port
 from widesr.models.catalog import Loss, ModelFile, read_card, write_card
 from widesr.pixels.metrics import psnr
 from widesr.tune import calibration as module
@@ -118,6 +119,24 @@ def test_one_precision_is_measured_anew_and_the_others_stay(folder):
     assert [each for each in card.losses if each.n == 3] == [
         each for each in old if each.precision != precision
     ]
+
+
+def test_a_network_for_clips_is_refused_before_its_ranges_are_sought(folder, monkeypatch):
+    engine = load_engine(TINY, precision="fp32", threads=1)
+    engine.inputs = (Port("lr", 9),)
+    monkeypatch.setattr(module, "load_engine", lambda *_, **__: engine)
+    # OpenVINO would read nine channels where only three are.
+    monkeypatch.setattr(module, "find_ranges", lambda *_, **__: pytest.fail("ranges were sought"))
+    with refused("model-file", 9):
+        photographs = sorted(folder.glob("*.png"))
+        calibrate(TINY, photographs=photographs[:2], held_out=photographs[2:], threads=1)
+
+
+def test_the_middle_of_a_photograph_does_not_hold_the_rest_in_memory():
+    for part in module._middle(
+        np.zeros((300, 300, 3), np.uint8), np.zeros((600, 600, 3), np.uint8)
+    ):
+        assert part.base is None
 
 
 def test_the_loss_in_fp32_is_not_measured(folder):

@@ -119,6 +119,7 @@ def calibrate(
         DataError: A picture is too small, has one colour only, or has 16 bits.
         ImageReadError: A picture cannot be read.
         MissingExtraError: OpenVINO is not installed.
+        ModelFileError: The network does not map one RGB picture to another, as one for clips.
         UsageError: The precision is fp32, or this CPU does not have it.
     """
     if precision == "fp32":
@@ -151,7 +152,8 @@ def calibrate(
 def _find_ranges(
     model: ModelFile, photographs: Sequence[Path], *, threads: int
 ) -> dict[str, tuple[float, ...]]:
-    channels = noise_channels(load_engine(model, precision="fp32", threads=threads))
+    upscaler = _upscaler(model, {"precision": "fp32", "threads": threads})  # refuses all but RGB
+    channels = noise_channels(upscaler.engine)
     ranges = find_ranges(
         model,
         (
@@ -275,11 +277,11 @@ def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.ui
 def _middle(
     lr: NDArray[np.uint8], hr: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Crop LR and HR of a photograph to its middle."""
+    """Copy the middle of a photograph, LR and HR, so that the rest need not stay in memory."""
     top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
     scale = hr.shape[0] // lr.shape[0]
     inside = np.s_[top * scale : (top + _SIDE) * scale, left * scale : (left + _SIDE) * scale]
-    return lr[top : top + _SIDE, left : left + _SIDE], hr[inside]
+    return lr[top : top + _SIDE, left : left + _SIDE].copy(), hr[inside].copy()
 
 
 def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:
