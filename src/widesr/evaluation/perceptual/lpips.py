@@ -1,4 +1,4 @@
-"""LPIPS: the perceptual distance of two pictures, by the features of a trained network.
+"""Measures LPIPS: how different two pictures look, by the features of a trained network.
 
 Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
 2018; richzhang/PerceptualSimilarity, version 0.1, whose linear heads lie in the package.
