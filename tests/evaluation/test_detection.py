@@ -245,6 +245,23 @@ def test_a_network_of_fixed_size_that_is_no_detector_is_refused(tmp_path, output
         load_detector(tmp_path / "d.onnx", threads=1)
 
 
+def test_a_yunet_of_one_size_is_refused_before_it_sees_pictures(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    floats, helper = onnx.TensorProto.FLOAT, onnx.helper
+    names = [f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [name]) for name in names],
+        "g",
+        [helper.make_tensor_value_info("x", floats, [1, 3, 640, 640])],
+        [helper.make_tensor_value_info(name, floats, None) for name in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "d.onnx")
+    with refused("model-file", "YuNet", "height"):
+        load_detector(tmp_path / "d.onnx", threads=1)
+
+
 class OneObject:
     """A detector that finds one object in the middle of any picture."""
 
