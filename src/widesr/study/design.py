@@ -257,12 +257,6 @@ def _with(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
     return {**recipe, first: _with(table if isinstance(table, dict) else {}, rest, value)}
 
 
-def _number_at(recipe: Mapping[str, Any], key: str) -> int:
-    """Look up the number at a dotted key."""
-    first, _, rest = key.partition(".")
-    return _number_at(recipe[first], rest) if rest else int(recipe[first])
-
-
 def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     """Choose the key's value that makes a cell's network as large as the one to compare it with."""
     labels = {**cell.labels, equal.axis: equal.to}
@@ -278,7 +272,7 @@ def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     def size(number: int) -> float:
         return float(getattr(size_of(at(number).recipe.network), equal.what))
 
-    low = high = _number_at(cell.recipe.model_dump(), equal.by)
+    low = high = int(cell.recipe.net[equal.by.removeprefix("net.")])
     while (smaller := size(high)) < wanted:
         high *= 2
         if size(high) <= smaller:
