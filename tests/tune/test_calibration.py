@@ -36,7 +36,7 @@ def test_pictures_are_held_out_by_a_list_or_by_their_names_and_never_on_both_sid
     folder, tmp_path
 ):
     listed = tmp_path / "held_out.txt"
-    listed.write_text("# not these\nhr/3.png\n\n7.png\n")
+    listed.write_text("hr/3.png\n\n# not this\n7.png\n", encoding="utf-8-sig")
     rest, held = split_photographs(folder, listed=listed)
     assert [path.name for path in held] == ["3.png", "7.png"]
     assert [path.name for path in rest] == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png"]

@@ -252,7 +252,7 @@ def _loss(precision: Any, lost: NDArray[np.float64]) -> Loss:  # noqa: ANN401 - 
 
 def _listed(path: Path) -> set[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read; expected a text file with file names") from error
     return {Path(line.strip()).name for line in lines if line.strip() and line[0] != "#"}
