@@ -26,8 +26,8 @@ from widesr.engine import find_model
 from widesr.exchange import hub
 from widesr.exchange.hub import export_hub
 from widesr.models.catalog import ModelCard, TrainingData, read_card
-from widesr.nets import parse_config
-from widesr.train.checkpoint import load_weights
+from widesr.nets import WDSRConfig, build, parse_config
+from widesr.train.checkpoint import load_weights, save_weights
 
 pytestmark = pytest.mark.train
 
@@ -267,6 +267,16 @@ def test_a_readme_names_teacher_and_licences_whatever_is_in_them(licence, expect
     assert "| teacher | span (Apache-2.0) sha256:12 |" in rows
     assert r"| a\|b | 3 | CC0-1.0 |" in rows
     assert r'| made for | for "scans": \| and lines |' in rows
+
+
+@pytest.mark.parametrize(("changed", "named"), [({"temporal_size": 3}, "clip"), ({"noise": 2}, "")])
+def test_the_readme_shows_no_code_that_does_not_fit_the_network(tmp_path, changed, named):
+    shape = {"scale": 2, "block": "a", "n_resblocks": 1, "n_feats": 4, "expansion": 2}
+    save_weights(tmp_path / "w.safetensors", build(WDSRConfig(**shape, **changed)), None)
+    export_hub(tmp_path / "w.safetensors", tmp_path / "hub")
+    text = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "import onnxruntime" not in text
+    assert f"widesr upscale {named}" in text
 
 
 def test_nothing_is_replaced_unasked_and_nothing_half_written(folder, tmp_path):
