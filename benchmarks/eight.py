@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from widesr import PROTOCOLS, psnr
-from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.engine import EngineOptions
 from widesr.evaluation.measures import Judge, Triple
-from widesr.pictures.reading import read_picture
+from widesr.evaluation.scoring import find_pairs
 from widesr.system.folders import pictures_in
 from widesr.upscaling.interpolation import Bicubic
 from widesr.upscaling.resize_to import SizedUpscaler
@@ -39,16 +38,6 @@ def load(way):
     return SizedUpscaler(Target(scale=SCALE), networks=steps)
 
 
-def pairs(folder, only, lr_dir):
-    """Yield the name, the original and the LR picture of each photograph."""
-    for path in pictures_in(folder):
-        if only and path.name not in only:
-            continue
-        hr = cropped_to_multiple(read_picture(path).pixels, SCALE)
-        given = sorted(lr_dir.glob(f"{path.stem}*")) if lr_dir else []
-        yield path.name, hr, read_picture(given[0]).pixels if given else degrade(hr, scale=SCALE)
-
-
 def main():
     """Run as the module says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -60,7 +49,9 @@ def main():
     args = parser.parse_args()
     only = args.only and {Path(line).name for line in args.only.read_text("utf-8").splitlines()}
     judge = Judge(["lpips"] if args.lpips_weights else [], lpips_weights=args.lpips_weights)
-    photographs = list(pairs(args.photographs, only, args.lr))
+    paths = [path for path in pictures_in(args.photographs) if not only or path.name in only]
+    pairs = find_pairs(paths, args.lr, scale=SCALE)
+    photographs = [(pair.hr_path.name, *pair.read(scale=SCALE)) for pair in pairs]
     for way in args.ways:
         upscaler, scores, seconds = load(way), [], 0.0
         for name, hr, lr in photographs:

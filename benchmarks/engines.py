@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from widesr.models.catalog import MODELS_DIR, ModelFile, read_card
+from widesr.system.machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "engines.json"
@@ -60,7 +61,7 @@ def main() -> None:
     card = read_card(args.model)
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
+        "machine": f"{cpu_name()}, {os.cpu_count()} CPUs, {platform.system()}",
         "load_average": round(os.getloadavg()[0], 2),
         "threads": args.threads,
         "network": {"name": card.name, "parameters": card.parameters, "scale": card.scale},
@@ -150,16 +151,16 @@ def _inner(read: slice, length: int, engine) -> slice:
 
 def _held_out(photographs: Path) -> list[Path]:
     lines = (ROOT / "training" / "held_out.txt").read_text().splitlines()
-    return [photographs / line for line in lines if not line.startswith("#")]
+    return [photographs / line for line in lines if line and not line.startswith("#")]
 
 
 def _loss(engine, exact, path: Path) -> float:
-    from widesr.degrade.bicubic import degrade
+    from widesr.degrade.bicubic import cropped_to_multiple, degrade
     from widesr.pictures.reading import read_picture
     from widesr.pixels.metrics import PROTOCOLS, psnr
 
-    scale, hr = engine.scale, read_picture(path).pixels
-    hr = np.ascontiguousarray(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
+    scale = engine.scale
+    hr = cropped_to_multiple(read_picture(path).pixels, scale)
     lr = degrade(hr, scale=scale).transpose(2, 0, 1)[np.newaxis].astype(np.float32) / 255
 
     def quality(of) -> float:
@@ -187,16 +188,6 @@ def _peak_mib() -> float:
 def _installed_mib(package: str) -> float:
     sizes = [f.locate().stat().st_size for f in files(package) if f.locate().is_file()]
     return sum(sizes) / 2**20
-
-
-def _machine() -> str:
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
-    name = names[0] if names else platform.processor()
-    return f"{name}, {os.cpu_count()} CPUs, {platform.system()}"
 
 
 if __name__ == "__main__":

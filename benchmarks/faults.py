@@ -74,9 +74,10 @@ def spoilt_rows(paths, folder):
 
 
 def main(data):
-    names = {line.strip() for line in HELD_OUT.read_text().splitlines() if line[:1] not in "#"}
+    lines = HELD_OUT.read_text().splitlines()
+    names = {Path(line.strip()).name for line in lines if line[:1] not in "#"}
     everything = pictures_in(data, recursive=True)
-    held_out = [path for path in everything if path.name in {Path(name).name for name in names}]
+    held_out = [path for path in everything if path.name in names]
     assert held_out, data
     with TemporaryDirectory() as folder:
         rows = [*clean_rows(everything), *spoilt_rows(held_out, Path(folder))]

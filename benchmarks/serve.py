@@ -12,7 +12,6 @@ did not end, or ended twice. Needs the extra `web` and httpx2.
 
 import argparse
 import asyncio
-import io
 import json
 import os
 import random
@@ -234,7 +233,7 @@ async def send_all(address, bodies):
         async with limit:
             answer = await http.post(f"{address}/v1/upscale?scale=2&wait=120", content=body)
             assert answer.status_code == 200, answer.text
-            assert io.BytesIO(answer.content).getbuffer().nbytes
+            assert answer.content
 
     async with httpx2.AsyncClient(timeout=150) as http:
         await asyncio.gather(*(one(http, body) for body in bodies))

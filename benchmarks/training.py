@@ -16,6 +16,7 @@ Needs the dependency group `test` for Pillow.
 
 import argparse
 import json
+import math
 import os
 import statistics
 import tempfile
@@ -98,7 +99,7 @@ def measured(options, folder):
             print(round_, *key, f"{BATCH / seconds[key][-1]:.1f} images/s", flush=True)
     peak = {name: 2 * PEAK_SIDE**3 / min(found) / 1e9 for name, found in peaks.items()}
     here = this_machine()
-    pictures = [f"{p.hr.shape[1]}x{p.hr.shape[0]}" for p in photographs.training]
+    height, width = max((p.hr.shape[:2] for p in photographs.training), key=math.prod)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": which_commit(),
@@ -106,7 +107,7 @@ def measured(options, folder):
         "threads": options.threads,
         "torch": torch.__version__,
         "load_average": round(os.getloadavg()[0], 1),
-        "pictures": f"{len(pictures)}, up to {max(pictures)}",
+        "pictures": f"{len(photographs.training)}, up to {width}x{height}",
         "patches": f"{BATCH} of {options.lr_patch}x{options.lr_patch} LR pixels, x{SCALE}",
         "workers": options.workers,
         "rounds": options.rounds,

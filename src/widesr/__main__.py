@@ -1,4 +1,4 @@
-"""`python -m widesr`."""
+"""Runs the command line, for `python -m widesr`."""
 
 import sys
 

@@ -12,6 +12,7 @@ from typer.main import get_command
 from widesr.cli import app, run
 from widesr.models.catalog import ALIASES
 from widesr.pixels.metrics import PROTOCOLS
+from widesr.video.judge import CLIP_PROTOCOLS
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "src/widesr/train/recipes").glob("*.toml"))
@@ -53,6 +54,8 @@ def test_a_flag_takes_no_value_in_the_help(capsys, monkeypatch, words):
         (["upscale", "-n", ""], {*ALIASES, "bicubic"}),
         (["upscale", "--model", "re"], {"realistic"}),
         (["evaluate", "--protocol", "basic"], {p for p in PROTOCOLS if p.startswith("basic")}),
+        (["evaluate", "--protocol", "vid4-"], set(CLIP_PROTOCOLS)),
+        (["evaluate", "--protocol", "sr"], {"sr-space"}),
         (["upscale", "--icc", ""], {"keep", "srgb", "strip"}),
         (["models", "show", "def"], {"default"}),
         (["train", "wdsr-a8-x"], {r for r in RECIPES if r.startswith("wdsr-a8-x")}),

@@ -6,12 +6,16 @@ from io import StringIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facts import refused
+from widesr.engine import find_model
+from widesr.evaluation.detection import judge
 from widesr.evaluation.detection.boxes import Detections, TrueBoxes, read_boxes
 from widesr.evaluation.detection.detectors import YuNet, bilinear, load_detector
 from widesr.evaluation.detection.judge import DetectionReport, evaluate_detection
 from widesr.evaluation.detection.precision import Matches
+from widesr.models.catalog import write_card
 from widesr.pictures.reading import read_picture
 
 pytest.importorskip("pycocotools")
@@ -164,6 +168,19 @@ def test_boxes_that_are_right_find_all_and_invent_nothing(tmp_path):
     assert moved.hallucinated == pytest.approx(n_boxes / len(true.images))
 
 
+@pytest.mark.parametrize(("area", "small"), [(1023.5, 1), (1024, 1), (1024.5, 0)])
+def test_a_box_of_32x32_pixels_is_small_as_in_coco(area, small):
+    true = TrueBoxes(
+        images=[{"id": 1, "file_name": "a.png", "width": 99, "height": 99}],
+        annotations=[{"image_id": 1, "category_id": 1, "bbox": (0, 0, 32, 32), "area": area}],
+        categories=[{"id": 1, "name": "k"}],
+    )
+    found = {1: Detections(np.array([[0, 0, 32, 32.0]]), np.ones(1), np.zeros(1, int))}
+    matches = Matches(true, found, min_score=0.3)
+    assert matches.small.sum() == matches.small_found.sum() == small
+    assert np.isnan(matches.measures().ap_small) == (not small)
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"images": []}', '{"images": 3, "annotations": [], "categories": []}']
 )
@@ -173,6 +190,25 @@ def test_a_file_that_is_no_coco_file_is_refused(tmp_path, content):
         read_boxes(tmp_path / "b.json")
     with refused("data"):
         read_boxes(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("images", "id", 2),
+        ("categories", "id", 4),
+        ("annotations", "bbox", [0, 0, float("nan"), 9]),
+        ("annotations", "bbox", [0, 0, -3, 9]),
+        ("annotations", "area", float("inf")),
+    ],
+)
+def test_boxes_that_would_give_wrong_figures_are_refused(tmp_path, part, key, value):
+    path = coco_file(tmp_path)
+    content = json.loads(path.read_text())
+    content[part][0][key] = value
+    path.write_text(json.dumps(content))
+    with refused("data", path):
+        read_boxes(path)
 
 
 def test_a_box_of_a_picture_that_is_not_listed_is_refused(tmp_path):
@@ -185,13 +221,93 @@ def test_a_box_of_a_picture_that_is_not_listed_is_refused(tmp_path):
 
 
 def test_a_model_that_is_no_detector_is_refused(tmp_path):
-    from widesr.engine import find_model
-
     with refused("model-file"):
         load_detector(find_model("fast", scale=2).path, threads=1)
     (tmp_path / "d.onnx").write_bytes(b"no network")
     with refused("model-file"):
         load_detector(tmp_path / "d.onnx", threads=1)
+
+
+@pytest.mark.parametrize("outputs", [["n", 3, 64, 64], ["n", 84], []])
+def test_a_network_of_fixed_size_that_is_no_detector_is_refused(tmp_path, outputs):
+    onnx = pytest.importorskip("onnx")
+    floats, helper = onnx.TensorProto.FLOAT, onnx.helper
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", floats, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("y", floats, outputs)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "d.onnx")
+    with refused("model-file", "y"):
+        load_detector(tmp_path / "d.onnx", threads=1)
+
+
+def test_a_yunet_of_one_size_is_refused_before_it_sees_pictures(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    floats, helper = onnx.TensorProto.FLOAT, onnx.helper
+    names = [f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [name]) for name in names],
+        "g",
+        [helper.make_tensor_value_info("x", floats, [1, 3, 640, 640])],
+        [helper.make_tensor_value_info(name, floats, None) for name in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "d.onnx")
+    with refused("model-file", "YuNet", "height"):
+        load_detector(tmp_path / "d.onnx", threads=1)
+
+
+class OneObject:
+    """A detector that finds one object in the middle of any picture."""
+
+    kind, sha256, n_classes = "yolox", "0" * 64, 1
+
+    def __call__(self, rgb):
+        height, width = rgb.shape[:2]
+        box = [[width / 4, height / 4, width / 2, height / 2]]
+        return Detections(np.array(box), np.array([rgb.std() / 128]), np.array([0]))
+
+
+@pytest.fixture
+def one_picture(tmp_path, monkeypatch):
+    """Settings for one noisy picture with an object in its middle, and a stub of a detector."""
+    monkeypatch.setattr(judge, "load_detector", lambda _path, *, threads: OneObject())
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    box = {"image_id": 1, "category_id": 1, "bbox": [16, 16, 32, 32], "area": 1024}
+    listed = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "k"}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(listed))
+    files = {"detector": tmp_path / "d.onnx", "boxes": tmp_path / "boxes.json"}
+    return {"hr_dir": tmp_path, **files, "scale": 2, "resamples": 2, "threads": 1}
+
+
+def test_consistent_bicubic_is_judged_beside_plain_bicubic(one_picture):
+    report = evaluate_detection(model="bicubic", consistent=True, against="fast", **one_picture)
+    names = [each.name for each in report.judged]
+    assert names == ["original", "shrunk", "bicubic", report.against, report.model.name]
+    assert report.model.consistent
+    assert report.model.name != "bicubic"
+
+
+def test_two_models_of_one_name_are_not_taken_for_one(one_picture, tmp_path):
+    fast = find_model("fast", scale=2)
+    for stem, changed in (("again", {"notes": "another file"}), ("original", {"name": "original"})):
+        card = fast.card.model_copy(update=changed)
+        write_card(fast, card, out=tmp_path / f"{stem}.onnx")
+    with refused("usage", fast.card.name):
+        evaluate_detection(model="fast", against=str(tmp_path / "again.onnx"), **one_picture)
+    with refused("usage", "original"):
+        evaluate_detection(model=str(tmp_path / "original.onnx"), **one_picture)
+    evaluate_detection(model="fast", against="fast", **one_picture)
 
 
 @pytest.mark.train

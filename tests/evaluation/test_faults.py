@@ -48,6 +48,18 @@ def test_a_damaged_header_is_no_fault_of_the_picture(tmp_path_factory, data):
     path.write_bytes(damaged)
     quality = jpeg_quality(path)
     assert quality is None or 1 <= quality <= 100
+
+
+@pytest.mark.parametrize("depth", [1, 2, 15])
+def test_tables_of_an_odd_depth_are_read_as_by_libjpeg(tmp_path, depth):
+    path = saved(tmp_path / "a.jpg", smooth(16, 16), quality=50)
+    content = path.read_bytes()
+    start, end = content.index(b"\xff\xdb"), content.index(b"\xff\xc0")
+    steps = content[start + 5 : start + 69]
+    tables = bytes([depth << 4]) + b"".join(step.to_bytes(2) for step in steps) + b"\1" + steps
+    begun = content[:start] + b"\xff\xdb" + (len(tables) + 2).to_bytes(2) + tables
+    path.write_bytes(begun + content[end:])
+    assert find_faults(path).quality == 50
     find_faults(path)
 
 

@@ -38,7 +38,7 @@ ALEX = {"0": (64, 3, 11), "3": (192, 64, 5), "6": (384, 192, 3), "8": (256, 384,
 ALEX["10"] = (256, 256, 3)
 
 
-def alex(path, *, without=None):
+def alex(path, *, without=None, **instead):
     rng = np.random.default_rng(0)
     tensors = {}
     for key, (n, channels, side) in ALEX.items():
@@ -46,6 +46,7 @@ def alex(path, *, without=None):
         tensors[f"features.{key}.weight"] = rng.normal(0, 0.05, shape)
         tensors[f"features.{key}.bias"] = rng.normal(0, 0.05, n)
     tensors.pop(without, None)
+    tensors |= {f"features.{key.replace('_', '.')}": each for key, each in instead.items()}
     return write_tensors(path, tensors)
 
 
@@ -120,6 +121,33 @@ def test_other_networks_are_known_by_their_weights(tmp_path):
     # torchvision's VGG16: convolutions at these places of `features`.
     keys = [layer.key for layer in vgg if isinstance(layer, features.Convolution)]
     assert keys == ["0", "2", "5", "7", "10", "12", "14", "17", "19", "21", "24", "26", "28"]
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        {"3_bias": np.zeros(())},
+        {"3_weight": np.zeros((192, 0, 5, 5))},
+        {"10_weight": np.zeros((100, 256, 3, 3)), "10_bias": np.zeros(100)},
+    ],
+)
+def test_weights_whose_tensors_do_not_fit_are_refused(tmp_path, instead):
+    with refused("model-file", "alex"):
+        Lpips(alex(tmp_path / "weights.safetensors", **instead))
+
+
+HALVES = b'{"0.weight": {"dtype": "F16", "shape": [64, 3, 3, 3], "data_offsets": [0, 3456]}}'
+
+
+@pytest.mark.parametrize(
+    ("header", "facts"),
+    [(b"[" * 100_000, ["safetensors"]), (HALVES, ["0.weight", "F16", "F32"])],
+)
+def test_headers_that_cannot_be_used_are_refused(tmp_path, header, facts):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(3456))
+    with refused("model-file", *facts):
+        Lpips(path)
 
 
 @pytest.mark.parametrize("damage", ["missing", "short", "text", "another kind", "a folder"])

@@ -1,10 +1,12 @@
 """Scores that equal published ones, and reports that say all that moves a number."""
 
 import hashlib
+import importlib.metadata
 import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
@@ -13,7 +15,7 @@ import widesr
 from disk import decoded
 from facts import refused
 from widesr.degrade.bicubic import degrade
-from widesr.evaluation.report import Report, check_report_path, write_report
+from widesr.evaluation.report import Report, check_report_path, versions, write_report
 from widesr.evaluation.scoring import compare_files, evaluate_folder, find_protocols
 from widesr.pixels.metrics import PROTOCOLS
 from widesr.pixels.resize import imresize
@@ -95,6 +97,14 @@ def test_set14_pairs_by_its_own_names_and_scores_grey_as_grey(bench, scale):
 
 
 # ---- the report ----------------------------------------------------------------------------
+
+
+def test_the_runtime_may_be_from_a_package_of_another_name(monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert versions()["onnxruntime"] == onnxruntime.__version__
 
 
 def test_a_report_says_all_that_moves_a_number(hr_dir):

@@ -1,6 +1,8 @@
 """Our models in other programs, by the very code of the page that tells how."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,8 +26,8 @@ from widesr.engine import find_model
 from widesr.exchange import hub
 from widesr.exchange.hub import export_hub
 from widesr.models.catalog import ModelCard, TrainingData, read_card
-from widesr.nets import parse_config
-from widesr.train.checkpoint import load_weights
+from widesr.nets import WDSRConfig, build, parse_config
+from widesr.train.checkpoint import load_weights, save_weights
 
 pytestmark = pytest.mark.train
 
@@ -267,6 +269,16 @@ def test_a_readme_names_teacher_and_licences_whatever_is_in_them(licence, expect
     assert r'| made for | for "scans": \| and lines |' in rows
 
 
+@pytest.mark.parametrize(("changed", "named"), [({"temporal_size": 3}, "clip"), ({"noise": 2}, "")])
+def test_the_readme_shows_no_code_that_does_not_fit_the_network(tmp_path, changed, named):
+    shape = {"scale": 2, "block": "a", "n_resblocks": 1, "n_feats": 4, "expansion": 2}
+    save_weights(tmp_path / "w.safetensors", build(WDSRConfig(**shape, **changed)), None)
+    export_hub(tmp_path / "w.safetensors", tmp_path / "hub")
+    text = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "import onnxruntime" not in text
+    assert f"widesr upscale {named}" in text
+
+
 def test_nothing_is_replaced_unasked_and_nothing_half_written(folder, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -276,6 +288,8 @@ def test_nothing_is_replaced_unasked_and_nothing_half_written(folder, tmp_path):
     with refused("checkpoint"):
         export_hub(tmp_path / "none.safetensors", tmp_path / "new")
     assert run(["export", MODEL, "--hub", str(tmp_path / "no" / "parent")]) == 1
+    with refused("export", os.strerror(errno.ENAMETOOLONG)):
+        export_hub(Path(MODEL), tmp_path / ("long" * 99))
     assert sorted(tmp_path.rglob("*")) == [mine, mine / "README.md"]
     assert (mine / "README.md").read_text() == "mine"
 

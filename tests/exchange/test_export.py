@@ -1,5 +1,8 @@
 """Exported files: the same pictures as the network, at any size, with the card inside."""
 
+import errno
+import os
+
 import numpy as np
 import onnx
 import pytest
@@ -163,4 +166,6 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(exported, tmp_pa
         export_onnx(weights, exported["edsr"], licence="CC0-1.0")
     with refused("export", tmp_path / "no folder" / "model.onnx"):
         export_onnx(weights, tmp_path / "no folder" / "model.onnx", licence="CC0-1.0")
+    with refused("export", os.strerror(errno.ENAMETOOLONG)):
+        export_onnx(weights, tmp_path / f"{'long' * 99}.onnx", licence="CC0-1.0")
     assert list(tmp_path.iterdir()) == []

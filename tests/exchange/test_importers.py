@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from facts import names, refusal, refused
 from widesr.cli import run
-from widesr.exchange.dialects import _SMFANET, _theirs
+from widesr.exchange.dialects import _SMFANET, _theirs, as_jiahuiyu_wdsr
 from widesr.exchange.importers import import_file, import_weights
 from widesr.nets import (
     EDSR,
@@ -411,6 +411,53 @@ def test_networks_that_cannot_be_placed_are_refused_in_one_line(tmp_path, golden
     torch.save({"layers.0.weight": torch.zeros(3), "norm": torch.tensor(0.0)}, tmp_path / "w.pth")
     with refused("checkpoint", tmp_path / "w.pth", "layers.0.weight"):
         import_file(tmp_path / "w.pth")
+
+
+def of_jiahuiyu(**changed):
+    """Tensors of a WDSR under JiahuiYu's names, some of them changed."""
+    cfg = WDSRConfig(scale=2, block="a", n_resblocks=2, n_feats=4, expansion=3)
+    return as_jiahuiyu_wdsr(build(cfg)) | changed
+
+
+def of_krasserm(**changed):
+    """Tensors of a WDSR as they are read from Keras, some of them changed."""
+    return {
+        **{f"keras.{i}.kernel": torch.ones(3, 3, 4, 4) for i in range(4)},
+        "keras.4.kernel": torch.ones(5, 5, 3, 12),
+        **{f"keras.{i}.bias": torch.ones(12) for i in range(5)},
+        **changed,
+    }
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        of_jiahuiyu(**{"head.0.weight_v": torch.tensor(1.0)}),
+        of_jiahuiyu(**{"head.0.weight_v": torch.zeros(0)}),
+        of_jiahuiyu(**{"body.0.body.0.weight_v": torch.zeros(0, 4, 3, 3)}),
+        of_jiahuiyu(**{"skip.0.weight": torch.zeros(0, 3, 3, 3)}),
+        of_krasserm(**{"keras.2.kernel": torch.ones(3)}),
+    ],
+)
+def test_tensors_of_odd_shapes_are_refused_in_one_line(tensors):
+    with refused("checkpoint"):
+        import_weights(tensors)
+
+
+def test_the_number_of_blocks_is_not_taken_from_a_name():
+    with refused("checkpoint", "n_resblocks=3"):
+        import_weights(of_jiahuiyu(**{"body.99.body.0.bias": torch.zeros(12)}))
+
+
+def test_safetensors_whose_first_byte_is_that_of_a_pickle_are_read(tmp_path):
+    # The first eight bytes are the length of the header, which spaces may fill up.
+    content, length = save(of_jiahuiyu()), 0x1080
+    n = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + n].ljust(length)
+    assert len(header) == length
+    path = tmp_path / "weights"
+    path.write_bytes(length.to_bytes(8, "little") + header + content[8 + n :])
+    assert import_file(path).origin == "WDSR of JiahuiYu/wdsr_ntire2018"
 
 
 # ---- the command ---------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """State dicts for other programs: golden files come back, and what is written reads back."""
 
+import errno
+import os
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,6 +14,11 @@ from widesr.exchange.importers import import_file
 from widesr.exchange.states import export_state
 from widesr.nets import EDSRConfig, RDNConfig, SPANConfig, WDSRConfig
 from widesr.train.checkpoint import save_weights
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 pytestmark = pytest.mark.train
 
@@ -91,6 +99,16 @@ def test_the_factor_that_no_tensor_shows_is_said(tmp_path, capsys):
         (OURS["wdsr-a"], "basicsr", "usage"),
         (EDSRConfig(scale=2, n_resblocks=1, n_feats=4, rgb_mean=(0, 0, 0)), "basicsr", "usage"),
         (
+            WDSRConfig(scale=2, block="a", n_resblocks=1, n_feats=6, expansion=3, temporal_size=3),
+            "edsr-pytorch",
+            "usage",
+        ),
+        (
+            WDSRConfig(scale=2, block="a", n_resblocks=1, n_feats=6, expansion=3, noise=2),
+            "edsr-pytorch",
+            "usage",
+        ),
+        (
             EDSRConfig(scale=2, n_resblocks=1, n_feats=4, consistent=True),
             "edsr-pytorch",
             "export",
@@ -107,6 +125,27 @@ def test_a_network_that_is_not_known_there_is_refused(tmp_path, cfg, keys, code)
     with refused(code, keys if code == "usage" else tmp_path / "theirs.pth"):
         export_state(weights, tmp_path / "theirs.pth", keys=keys)
     assert list(tmp_path.iterdir()) == [weights]
+
+
+@pytest.mark.skipif(not resource, reason="the disk is full by a limit of Unix")
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path, suffix):
+    _, weights = saved(tmp_path, OURS["wdsr-b"])
+    out = tmp_path / f"theirs{suffix}"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+    try:
+        with refused("export", out, os.strerror(errno.EFBIG)):
+            export_state(weights, out, keys="edsr-pytorch")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path):
+    _, weights = saved(tmp_path, OURS["edsr-x2"])
+    with refused("export", os.strerror(errno.ENAMETOOLONG)):
+        export_state(weights, tmp_path / f"{'long' * 99}.pth", keys="basicsr")
 
 
 def test_nothing_is_replaced_unasked(tmp_path):

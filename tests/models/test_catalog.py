@@ -186,6 +186,8 @@ def test_a_model_of_another_scale_is_refused(shelf):
 def test_a_model_path_that_leads_nowhere_is_refused(tmp_path):
     with refused("model-not-found", tmp_path / "none.onnx", "file"):
         find_model(str(tmp_path / "none.onnx"), scale=2)
+    with refused("model-not-found", "file"):
+        find_model(str(tmp_path / ("long" * 99)), scale=2)
 
 
 def test_a_folder_stands_for_the_one_model_in_it(tmp_path):

@@ -201,13 +201,28 @@ def test_what_cannot_be_compared_is_refused():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"scale": -1}, {"scale": True}, {"scale": 2.0}, {"scale": "2"}, {"protocol": "benchmark-y"}],
+    [
+        {"scale": -1},
+        {"scale": True},
+        {"scale": 2.0},
+        {"scale": "2"},
+        {"protocol": "y"},
+        {"protocol": 1},
+    ],
 )
 def test_a_value_of_another_type_gives_no_number(wrong):
     hr = np.zeros((20, 20, 3), np.uint8)
     for measure in (psnr, ssim):
         with refused("usage", next(iter(wrong))):
             measure(hr, hr, **({"protocol": PROTOCOLS["benchmark-y"], "scale": 2} | wrong))
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+def test_a_protocol_may_be_given_by_its_name(measure):
+    sr, hr = np.random.default_rng(0).integers(0, 256, (2, 30, 30, 3), np.uint8)
+    values = {measure(sr, hr, protocol=name, scale=2) for name in PROTOCOLS}
+    assert values == {measure(sr, hr, protocol=each, scale=2) for each in PROTOCOLS.values()}
+    assert len(values) > 3
 
 
 def test_what_is_no_array_is_not_compared():

@@ -23,7 +23,7 @@ from PIL import Image
 from facts import names, refusal, refused
 from recipes import TINY_RECIPE, rewritten
 from widesr.cli import run
-from widesr.nets import EDSRConfig, build
+from widesr.nets import EDSRConfig, RecurrentWDSRConfig, WDSRConfig, build
 from widesr.study import runs
 from widesr.study.curves import draw_curves
 from widesr.study.design import cells, list_studies, load_study, parse_study, size_of
@@ -145,6 +145,9 @@ EQUAL = '[equal]\nwhat = "parameters"\nby = "net.n_feats"\naxis = "norm"\nto = "
         (("[1e-2, 1e30]", "[1e-2, 0.01]"), ["optim.learning_rate", "0.01 is", "twice"]),
         (('["weight", "none"]', '"weight"'), ["axes"]),
         (("[log]", EQUAL.replace("norm", "nrom")), ["equal", "'nrom'", "norm?"]),
+        (('"net.norm" = ["weight", "none"]', "seed = [5, 6]"), ["axes", "seed"]),
+        (('"net.norm" = ["weight", "none"]', 'a.x = {"source" = 1}'), ["axes", "source"]),
+        (('"net.norm" = ["weight", "none"]', 'name = [["a"], ["b"]]'), ["axes", "name"]),
         (("[log]", EQUAL.replace('"none"', '"nine"')), ["'nine'", "axis norm", "none?"]),
         (("[log]", EQUAL.replace("n_feats", "features")), ["'net.features'", "[net]"]),
     ],
@@ -201,6 +204,33 @@ def test_networks_are_made_as_equal_as_whole_numbers_of_features_allow(what):
             return abs(math.log(getattr(size_of(recipe.network), what) / wanted))
 
         assert b.recipe.net["n_feats"] == min(range(2, 80), key=off)
+
+
+def test_a_key_that_makes_no_network_larger_is_refused():
+    study = study_of(
+        ('family = "ablation"', 'family = "wdsr"'),
+        ('"net.norm" = ["weight", "none"]', '"net.n_feats" = [4, 8]'),
+        ("n_feats = 4", "n_feats = 4\nreuse = 1"),
+        (
+            "[log]",
+            EQUAL.replace("net.n_feats", "net.reuse")
+            .replace('"norm"', '"n_feats"')
+            .replace('"none"', '"8"'),
+        ),
+    )
+    with refused("recipe", "net.reuse", "parameters"):
+        cells(study)
+
+
+def test_networks_for_clips_and_with_noise_are_counted():
+    shape = {"scale": 2, "block": "a", "n_resblocks": 1, "n_feats": 4, "expansion": 2}
+    one = size_of(WDSRConfig(**shape))
+    lr_pixels = 1280 * 720 / 2**2
+    head, skip = 4 * 9, 12 * 25  # weights for each channel of the input; noise goes into the head
+    for changed, weights in (({"temporal_size": 3}, 6 * (head + skip)), ({"noise": 2}, 2 * head)):
+        more = size_of(WDSRConfig(**shape, **changed)).gflop - one.gflop
+        assert more == pytest.approx(2 * lr_pixels * weights / 1e9)
+    assert size_of(RecurrentWDSRConfig(**shape, temporal_size=2)).gflop > one.gflop
 
 
 def test_the_networks_of_the_width_study_are_equal_within_seven_percent():

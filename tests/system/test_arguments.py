@@ -24,7 +24,9 @@ def test_what_is_no_whole_number_in_range_is_refused(value):
         whole_number(value, "a side", least=1, most=9)
 
 
-@pytest.mark.parametrize("value", [True, "1", None, [1.0], float("inf"), float("nan"), -0.5])
+@pytest.mark.parametrize(
+    "value", [True, "1", None, [1.0], float("inf"), float("nan"), -0.5, 10**400]
+)
 def test_what_is_no_finite_number_in_range_is_refused(value):
     with refused("usage", "a strength"):
         real_number(value, "a strength", least=0)

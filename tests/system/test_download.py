@@ -102,6 +102,22 @@ def test_a_part_that_another_process_made_whole_meanwhile_is_let_go(server, tmp_
     assert left_in(tmp_path) == ["a.zip"]
 
 
+def test_a_file_is_fetched_where_there_are_no_locks(server, tmp_path, monkeypatch):
+    def lock(_fd, *, wait):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(download, "lock", lock)
+    assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
+    assert left_in(tmp_path) == ["a.zip"]
+
+
+def test_a_damaged_version_is_as_none(server, tmp_path):
+    (tmp_path / "a.zip.part").write_bytes(b"of another file")
+    (tmp_path / "a.zip.part.version").write_bytes(b"\xff\x80")
+    assert fetch(wanted(server, checked=None), tmp_path).path.read_bytes() == DATA
+    assert left_in(tmp_path) == ["a.zip"]
+
+
 def test_what_is_whole_but_was_not_checked_is_not_fetched_again(server, tmp_path):
     (tmp_path / "a.zip.part").write_bytes(DATA)
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA

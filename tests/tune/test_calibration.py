@@ -11,6 +11,7 @@ from facts import refusal, refused
 from widesr.cli import run
 from widesr.degrade.named import DEGRADATIONS, photograph_seed
 from widesr.engine import find_model, load_engine
+from widesr.engine.protocol import Port
 from widesr.models.catalog import Loss, ModelFile, read_card, write_card
 from widesr.pixels.metrics import psnr
 from widesr.tune import calibration as module
@@ -35,7 +36,7 @@ def test_pictures_are_held_out_by_a_list_or_by_their_names_and_never_on_both_sid
     folder, tmp_path
 ):
     listed = tmp_path / "held_out.txt"
-    listed.write_text("# not these\nhr/3.png\n\n7.png\n")
+    listed.write_text("hr/3.png\n\n# not this\n7.png\n", encoding="utf-8-sig")
     rest, held = split_photographs(folder, listed=listed)
     assert [path.name for path in held] == ["3.png", "7.png"]
     assert [path.name for path in rest] == ["0.png", "1.png", "2.png", "4.png", "5.png", "6.png"]
@@ -118,6 +119,24 @@ def test_one_precision_is_measured_anew_and_the_others_stay(folder):
     assert [each for each in card.losses if each.n == 3] == [
         each for each in old if each.precision != precision
     ]
+
+
+def test_a_network_for_clips_is_refused_before_its_ranges_are_sought(folder, monkeypatch):
+    engine = load_engine(TINY, precision="fp32", threads=1)
+    engine.inputs = (Port("lr", 9),)
+    monkeypatch.setattr(module, "load_engine", lambda *_, **__: engine)
+    # OpenVINO would read nine channels where only three are.
+    monkeypatch.setattr(module, "find_ranges", lambda *_, **__: pytest.fail("ranges were sought"))
+    with refused("model-file", 9):
+        photographs = sorted(folder.glob("*.png"))
+        calibrate(TINY, photographs=photographs[:2], held_out=photographs[2:], threads=1)
+
+
+def test_the_middle_of_a_photograph_does_not_hold_the_rest_in_memory():
+    for part in module._middle(
+        np.zeros((300, 300, 3), np.uint8), np.zeros((600, 600, 3), np.uint8)
+    ):
+        assert part.base is None
 
 
 def test_the_loss_in_fp32_is_not_measured(folder):

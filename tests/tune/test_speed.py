@@ -125,6 +125,21 @@ def test_all_that_this_machine_can_compute_by_is_compared(quick):
     assert found.best.tile == found.tiles[0].tile
 
 
+@pytest.mark.train
+def test_networks_for_clips_are_measured_with_all_their_inputs(quick, tmp_path):
+    from widesr.exchange.export import write_onnx
+    from widesr.nets import RecurrentWDSRConfig, build
+
+    cfg = RecurrentWDSRConfig(
+        scale=2, block="a", n_resblocks=1, n_feats=4, expansion=2, temporal_size=3
+    )
+    path = tmp_path / "clips.onnx"
+    card = write_onnx(build(cfg), path, facts={"licence": "MIT", "degradation": "bicubic"})
+    found = bench(ModelFile(path, card), precision="fp32", threads=1)
+    assert {speed.backend for speed in found.backends} == {"onnxruntime", "openvino"}
+    assert [speed.tile for speed in sorted(found.tiles, key=lambda each: each.tile)] == [32, 48]
+
+
 def test_int8_is_shown_and_never_what_auto_becomes(quick, monkeypatch):
     pytest.importorskip("openvino")
     if not cpu().flags & {"amx_int8", "avx512_vnni", "avx_vnni"}:
@@ -148,7 +163,7 @@ def test_a_speed_is_of_the_core_alone():
 
     contender = bench_module._Contender(Choice("onnxruntime", "fp32"), Stub(), 100)
     speed = bench_module._speed(contender, 2.0, TINY, peak=1e6)
-    assert bench_module._noise(contender).shape == (1, 3, 120, 120)
+    assert [each.shape for each in bench_module._noise(contender)] == [(1, 3, 120, 120)]
     assert speed.seconds_per_megapixel == pytest.approx(2.0 / 0.04)  # 200x200 of output
     count = TINY.card.parameters_fused or TINY.card.parameters
     assert speed.share_of_peak == pytest.approx(2 * count * 100**2 / 2.0 / 1e6)

@@ -34,6 +34,8 @@ def studies(incomplete: str) -> list[str]:
 
 def protocols(incomplete: str) -> list[str]:
     """Complete the name of a protocol."""
+    from widesr.cli.space import SR_SPACE
     from widesr.pixels.metrics import PROTOCOLS
+    from widesr.video.judge import CLIP_PROTOCOLS
 
-    return _beginning(incomplete, (*PROTOCOLS, "list"))
+    return _beginning(incomplete, (*PROTOCOLS, *CLIP_PROTOCOLS, SR_SPACE, "list"))

@@ -38,6 +38,9 @@ PROVIDERS = {
 }
 """ONNX Runtime's names of devices, by ours."""
 
+VERSION: str = ort.__version__
+"""The version of ONNX Runtime, from whichever of its packages it is."""
+
 _PACKAGES = {
     "cuda": "onnxruntime-gpu",
     "tensorrt": "onnxruntime-gpu",

@@ -96,7 +96,7 @@ def _tables(head: bytes) -> Iterator[tuple[int, ...]]:
     for marker, at, size in takewhile(lambda segment: segment.marker != 0xDA, segments(head)):
         tables = head[at : at + size] if marker == 0xDB else b""
         while tables:
-            deep, number = tables[0] >> 4, tables[0] & 15
+            deep, number = tables[0] > 15, tables[0] & 15  # libjpeg: every depth but 0 is 16 bits
             table = tables[1 : 1 + 64 * (1 + deep)]
             if len(table) == 64 * (1 + deep) and number == 0:
                 yield struct.unpack(">64H" if deep else ">64B", table)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from widesr.system.arguments import path_of, shown
 
 BY_PROTOCOL = ("psnr", "ssim")
 """The metrics that have a protocol, and are always measured."""
-_ABOUT: dict[str, tuple[str, str]] = {
+_ABOUT: dict[str, tuple[Literal["lower", "higher"], str]] = {
     "lpips": ("lower", "distance of the maps of a network from the original's"),
     "niqe": ("lower", "how unnatural the picture looks, without its original; Y, no border"),
     "lr-psnr": ("higher", "dB, RGB, of SR shrunk by imresize against LR, no border"),
@@ -79,7 +79,7 @@ class Judge:
         return [
             MetricReport(
                 name=name,
-                better="lower" if _ABOUT[name][0] == "lower" else "higher",
+                better=_ABOUT[name][0],
                 what=_ABOUT[name][1],
                 network=self._lpips.name if self._lpips and name == "lpips" else None,
                 weights_sha256=self._lpips.sha256 if self._lpips and name == "lpips" else None,

@@ -1,6 +1,5 @@
 """Holds the results of an evaluation and its conditions, and writes them as JSON."""
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
@@ -169,10 +168,12 @@ def write_report(path: Path, report: BaseModel) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of all software that affects scores or times, by name."""
+    from widesr.engine import ort  # here, because reading a report needs no runtime
+
     return {
         "widesr": __version__,
         "numpy": np.__version__,
-        "onnxruntime": importlib.metadata.version("onnxruntime"),
+        "onnxruntime": ort.VERSION,
         "pyvips": pyvips.__version__,
         "libvips": ".".join(str(pyvips.version(part)) for part in range(3)),
         "python": platform.python_version(),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from numpy.typing import NDArray
 
@@ -27,8 +27,8 @@ from widesr.models.catalog import BICUBIC
 from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import FORMATS
-from widesr.pixels.metrics import PROTOCOLS, Protocol, psnr, ssim
-from widesr.system.arguments import path_of, shown, whole_number
+from widesr.pixels.metrics import PROTOCOLS, Protocol, find_protocol, psnr, ssim
+from widesr.system.arguments import path_of, whole_number
 from widesr.system.files import sha256_of
 from widesr.system.folders import is_folder, pictures_in
 from widesr.system.machine import this_machine
@@ -85,24 +85,25 @@ def evaluate_folder(
     scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
     protocols = find_protocols(protocol)
     judge = Judge(metrics, lpips_weights=lpips_weights)
-    pairs = _pairs(hr_dir, lr_dir, scale)
+    pairs = find_pairs(list_pictures(hr_dir), lr_dir, scale=scale)
     options = (options or EngineOptions(precision="fp32")).but(**settings)
     upscaler, judged = load_judged(model, scale=scale, options=options)
     images = []
-    for hr_path, lr_path in pairs:
-        hr, lr = _read_pair(hr_path, lr_path, scale=scale, max_pixels=max_pixels)
+    for pair in pairs:
+        hr, lr = pair.read(scale=scale, max_pixels=max_pixels)
+        name = str(pair.hr_path)
         start = time.perf_counter()
         sr = upscaler(lr)
         seconds = time.perf_counter() - start
         images.append(
             ImageReport(
-                name=hr_path.name,
-                lr=lr_path.name if lr_path else "",
+                name=pair.hr_path.name,
+                lr=pair.lr_path.name if pair.lr_path else "",
                 width=hr.shape[1],
                 height=hr.shape[0],
                 seconds=seconds,
-                scores=score(sr, hr, protocols=protocols, scale=scale, name=str(hr_path)),
-                measures=judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=scale), name=str(hr_path)),
+                scores=score(sr, hr, protocols=protocols, scale=scale, name=name),
+                measures=judge.measure(Triple(sr=sr, hr=hr, lr=lr, scale=scale), name=name),
             )
         )
         on_progress(len(images), len(pairs))
@@ -171,11 +172,9 @@ def find_protocols(names: str | Sequence[str]) -> list[Protocol]:
         UsageError: A name is unknown, or none is given; the message lists the known ones.
     """
     names = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
-    unknown = [name for name in names if not (isinstance(name, str) and name in PROTOCOLS)]
-    if unknown or not names:
-        found = f"protocol {shown(unknown[0])} is not known" if unknown else "no protocol was given"
-        raise UsageError(f"{found}; expected one of {', '.join(PROTOCOLS)}")
-    return [PROTOCOLS[name] for name in dict.fromkeys(names)]
+    if not names:
+        raise UsageError(f"no protocol was given; expected one of {', '.join(PROTOCOLS)}")
+    return list(dict.fromkeys(find_protocol(name) for name in names))
 
 
 def score(
@@ -264,16 +263,56 @@ def _stem(path: Path, scale: int) -> str:
     return re.sub(rf"[_-]?x{scale}$", "", stem, flags=re.IGNORECASE) or path.stem
 
 
-def _pairs(hr_dir: Path, lr_dir: Path | None, scale: int) -> list[tuple[Path, Path | None]]:
-    hr_paths = list_pictures(hr_dir)
+class Pair(NamedTuple):
+    """An HR picture, and its LR if there is a file of it."""
+
+    hr_path: Path
+    lr_path: Path | None
+
+    def read(
+        self, *, scale: int, max_pixels: int = MAX_PIXELS
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return HR, cropped to a multiple of the scale, and its LR, which is read or made.
+
+        Raises:
+            DataError: LR does not fit HR, or HR has fewer pixels than the scale on a side.
+            ImageReadError: A picture cannot be read.
+        """
+        hr = read_picture(self.hr_path, max_pixels=max_pixels).pixels
+        hr = cropped_hr(hr, scale, path=self.hr_path)
+        if self.lr_path is None:
+            return hr, degrade(hr, scale=scale)
+        lr = read_picture(self.lr_path, max_pixels=max_pixels).pixels
+        height, width = lr.shape[:2]
+        if (height * scale, width * scale) != hr.shape[:2]:
+            raise DataError(
+                f"{self.lr_path}: {width}x{height} times {scale} is not the {hr.shape[1]}x"
+                f"{hr.shape[0]} of {self.hr_path} (cropped to a multiple of {scale}); is it the LR "
+                "of another scale?"
+            )
+        if lr.shape[2] != hr.shape[2] or lr.dtype != hr.dtype:
+            raise DataError(
+                f"{self.lr_path}: {_kind(lr)}, but {self.hr_path} is {_kind(hr)}; expected the "
+                "same of both"
+            )
+        return hr, lr
+
+
+def find_pairs(hr_paths: Sequence[Path], lr_dir: Path | None, *, scale: int) -> list[Pair]:
+    """Match HR pictures by name with the LR pictures of a folder, if one is given.
+
+    Raises:
+        DataError: An LR picture is missing, or several may belong to one HR picture.
+        ImageReadError: The folder cannot be listed.
+    """
     if lr_dir is None:
-        return [(path, None) for path in hr_paths]
+        return [Pair(path, None) for path in hr_paths]
     lr_by_stem: dict[str, Path] = {}
     for path in list_pictures(lr_dir):
         other = lr_by_stem.setdefault(_stem(path, scale), path)
         if other != path:
             raise DataError(f"{path}: is the LR of the same picture as {other}; remove one")
-    pairs: list[tuple[Path, Path | None]] = []
+    pairs = []
     for path in hr_paths:
         stem = _stem(path, scale)
         if stem not in lr_by_stem:
@@ -281,29 +320,8 @@ def _pairs(hr_dir: Path, lr_dir: Path | None, scale: int) -> list[tuple[Path, Pa
                 f"{path}: no LR picture for it in {lr_dir}; expected there {stem}.png, "
                 f"{stem}x{scale}.png or {stem}_LR.png"
             )
-        pairs.append((path, lr_by_stem[stem]))
+        pairs.append(Pair(path, lr_by_stem[stem]))
     return pairs
-
-
-def _read_pair(
-    hr_path: Path, lr_path: Path | None, *, scale: int, max_pixels: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return HR, cropped to a multiple of the scale, and its LR, which is read or made."""
-    hr = cropped_hr(read_picture(hr_path, max_pixels=max_pixels).pixels, scale, path=hr_path)
-    if lr_path is None:
-        return hr, degrade(hr, scale=scale)
-    lr = read_picture(lr_path, max_pixels=max_pixels).pixels
-    height, width = lr.shape[:2]
-    if (height * scale, width * scale) != hr.shape[:2]:
-        raise DataError(
-            f"{lr_path}: {width}x{height} times {scale} is not the {hr.shape[1]}x{hr.shape[0]} of "
-            f"{hr_path} (cropped to a multiple of {scale}); is it the LR of another scale?"
-        )
-    if lr.shape[2] != hr.shape[2] or lr.dtype != hr.dtype:
-        raise DataError(
-            f"{lr_path}: {_kind(lr)}, but {hr_path} is {_kind(hr)}; expected the same of both"
-        )
-    return hr, lr
 
 
 def cropped_hr(pixels: NDArray[Any], scale: int, *, path: Path) -> NDArray[Any]:

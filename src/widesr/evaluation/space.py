@@ -205,7 +205,7 @@ def _spread(samples: list[NDArray[Any]], truth: Features, lpips: Lpips) -> _Spre
 def _sample(
     path: Path, hr_path: Path, hr: NDArray[Any], scale: int, max_pixels: int
 ) -> NDArray[Any]:
-    """Read a sample.
+    """Read a sample of the uncropped original `hr`.
 
     Raises:
         DataError: The sample differs from its original in size or type.

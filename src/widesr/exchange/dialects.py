@@ -2,8 +2,8 @@
 
 Foreign names become ours, and the foreign input range becomes `rgb_mean` and `rgb_std`, so that the
 network gives the same picture for the same input in [0, 1]. Each reader takes the tensors and the
-factor on residual branches. It raises CheckpointError if sizes do not fit, and KeyError, ValueError
-or IndexError if a tensor is missing or odd.
+factor on residual branches. It raises CheckpointError if sizes do not fit, and LookupError,
+RuntimeError, TypeError or ValueError if a tensor is missing or odd.
 
 The writers, `as_...`, translate back with the same tables of names. If our network takes another
 range than the authors' code, the first and the last convolutions are scaled to compensate.

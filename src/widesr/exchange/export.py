@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Sequence, Set
 from copy import deepcopy
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +80,7 @@ def export_onnx(
     """
     if out.suffix.lower() != ".onnx":
         raise ExportError(f"{out}: is no name of an ONNX file; expected one that ends in .onnx")
-    if out.exists() and not overwrite:
+    if lexists(out) and not overwrite:
         raise output_exists(out)
     read = read_source(weights, iterations=iterations)
     facts = read.facts(licence=licence, source=source, notes=notes)

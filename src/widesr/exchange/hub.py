@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -63,7 +64,7 @@ def export_hub(
     onnx = f"{read.name}.onnx"
     names = (WEIGHTS, "config.json", onnx, "README.md")
     for there in (folder / name for name in names):
-        if there.exists() and not overwrite:
+        if lexists(there) and not overwrite:
             raise output_exists(there)
     try:
         with TemporaryDirectory(prefix=".widesr-", dir=folder.parent) as made:
@@ -78,7 +79,8 @@ def export_hub(
             save_weights(parts / WEIGHTS, read.network, read.provenance)
             config = json.dumps(_config(read.network, card), indent=2) + "\n"
             (parts / "config.json").write_text(config, encoding="utf-8")
-            (parts / "README.md").write_text(_readme(card, onnx), encoding="utf-8")
+            readme = _readme(card, onnx, has_noise=read.network.noise > 0)
+            (parts / "README.md").write_text(readme, encoding="utf-8")
             folder.mkdir(exist_ok=True)
             for name in names:
                 give_name(parts / name, folder / name, overwrite=overwrite)
@@ -97,7 +99,7 @@ def _config(network: Network, card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _readme(card: ModelCard, onnx: str) -> str:
+def _readme(card: ModelCard, onnx: str, *, has_noise: bool = False) -> str:
     """Write the page of the model: front matter, use, figures, and how it was made."""
     facts = {
         "network": f"{card.family}, {card.parameters_fused:,} parameters as run",
@@ -115,6 +117,7 @@ def _readme(card: ModelCard, onnx: str) -> str:
         for each in card.scores
     ]
     data = [(each.name, str(each.n), each.licence) for each in card.training_data]
+    is_for_clips = card.frames > 1
     return f"""---
 {_front_matter(card)}
 ---
@@ -128,9 +131,24 @@ Makes pictures {card.scale} times as large on each side, by widesr.
 ## Use
 
 ```sh
-widesr upscale photo.png -s {card.scale} -n ./{onnx}
+widesr upscale {"clip.mp4" if is_for_clips else "photo.png"} -s {card.scale} -n ./{onnx}
 ```
+{"" if is_for_clips or has_noise else _without_widesr(card, onnx)}
+`{WEIGHTS}` is what `widesr train` goes on from and `widesr export` takes.
 
+## Figures
+
+{_table(("set", "PSNR, dB", "SSIM", "protocol of widesr"), scores) or "Not measured."}
+
+## Photographs that it was trained on
+
+{_table(("from", "number", "licence"), data) or "Not stated."}
+"""
+
+
+def _without_widesr(card: ModelCard, onnx: str) -> str:
+    """Write how other programs use the file of a network that reads one picture alone."""
+    return f"""
 Without widesr, by ONNX Runtime: RGB in [0, 1], any size. The file puts mirrored pixels around the
 picture by itself.
 
@@ -145,16 +163,6 @@ lr = np.asarray(Image.open("photo.png").convert("RGB"), np.float32) / 255
 sr = np.floor(sr[0].transpose(1, 2, 0).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 Image.fromarray(sr).save("photo_x{card.scale}.png")
 ```
-
-`{WEIGHTS}` is what `widesr train` goes on from and `widesr export` takes.
-
-## Figures
-
-{_table(("set", "PSNR, dB", "SSIM", "protocol of widesr"), scores) or "Not measured."}
-
-## Photographs that it was trained on
-
-{_table(("from", "number", "licence"), data) or "Not stated."}
 """
 
 

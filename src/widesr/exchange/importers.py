@@ -75,6 +75,8 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
         CheckpointError: The tensors are of no known family, or do not fit the one they look like.
         UsageError: `res_scale` is given to a network that has none.
     """
+    if empty := [name for name, tensor in tensors.items() if not tensor.numel()]:
+        raise CheckpointError(f"the tensor {empty[0]} is empty; expected the weights of a network")
     names = with_weight_norm(tensors).keys()
     kind = next((kind for kind in _KINDS if kind.marks <= names), None)
     if kind is None:
@@ -88,10 +90,10 @@ def import_weights(tensors: State, *, res_scale: float | None = None) -> Importe
             f"{kind.origin} has no factor on its residual branches; leave it out",
             options=["res_scale"],
         )
-    factor = _usual_factor(tensors) if res_scale is None else res_scale
     try:
+        factor = _usual_factor(tensors) if res_scale is None else res_scale
         network = kind.build(tensors, factor)
-    except (KeyError, ValueError, IndexError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"looks like {kind.origin}, but has other tensors ({error}); expected all of them, "
             "of a network for RGB"

@@ -44,9 +44,10 @@ def read_foreign(path: Path) -> Foreign:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if start.startswith(_HDF5):
         return Foreign(_keras(path), ())
-    if start.startswith((b"PK\x03\x04", b"\x80")):
-        return _unwrapped(path, _torch(path))
-    return _unwrapped(path, _safetensors(path))
+    # The length with which safetensors begin may look like a pickle's or an archive's first bytes.
+    if start[8:9] == b"{" or not start.startswith((b"PK\x03\x04", b"\x80")):
+        return _unwrapped(path, _safetensors(path))
+    return _unwrapped(path, _torch(path))
 
 
 def _safetensors(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from widesr.engine import find_model
 from widesr.nets import Network, iterated
+from widesr.system.folders import is_folder
 from widesr.train.checkpoint import Provenance, load_weights
 from widesr.train.exported import network_of_model
 
@@ -45,9 +46,9 @@ def read_source(weights: Path, *, iterations: int | None = None) -> Source:
         ModelNotFoundError: There is no such model.
         UsageError: The network takes no other number of iterations.
     """
-    if weights.suffix == ".safetensors" or weights.is_dir():
+    if weights.suffix == ".safetensors" or is_folder(weights):
         network, provenance = load_weights(weights)
-        name = weights.resolve().name if weights.is_dir() else weights.stem
+        name = weights.resolve().name if is_folder(weights) else weights.stem
         source = Source(name, network, provenance, _origin(provenance))
     else:
         model = find_model(str(weights), scale=None)

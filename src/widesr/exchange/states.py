@@ -1,6 +1,8 @@
 """Writes networks as the state dicts of other programs, but only if they read back the same."""
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -67,7 +69,7 @@ def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = Fals
     """
     if out.suffix not in (".pth", ".pt", ".safetensors"):
         raise UsageError(f"{out}: expected a name that ends in .pth, .pt or .safetensors")
-    if out.exists() and not overwrite:
+    if lexists(out) and not overwrite:
         raise output_exists(out)
     network = read_source(weights).network
     family = family_of(network.cfg)
@@ -75,6 +77,11 @@ def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = Fals
     if writer is None:
         raise UsageError(
             f"{keys} has no {family}; expected {', '.join(_WRITERS[keys])}", options=["keys"]
+        )
+    if network.cfg.window > 1 or network.noise:
+        raise UsageError(
+            f"{keys} has no networks that read several frames or noise, as this one does",
+            options=["keys"],
         )
     res_scale = getattr(network.cfg, "res_scale", 1.0)
     mean = getattr(network.cfg, "rgb_mean", DIV2K_MEAN)
@@ -87,13 +94,18 @@ def export_state(weights: Path, out: Path, *, keys: Keys, overwrite: bool = Fals
     _compare(network, state, res_scale=res_scale, out=out)
     try:
         with whole_file(out, overwrite=overwrite) as file:
-            if out.suffix == ".safetensors":
-                file.write(save(state))
-            else:
-                torch.save({"params": state} if keys == "basicsr" else state, file)
+            file.write(_as_bytes(state, keys=keys, suffix=out.suffix))
     except OSError as error:
         raise write_error(out, error) from error
     return WrittenState(family, network.cfg.scale, res_scale)
+
+
+def _as_bytes(state: dict[str, Tensor], *, keys: Keys, suffix: str) -> bytes:
+    if suffix == ".safetensors":
+        return save(state)
+    content = BytesIO()  # on a full disk, torch would raise a RuntimeError
+    torch.save({"params": state} if keys == "basicsr" else state, content)
+    return content.getvalue()
 
 
 def _compare(network: Network, state: dict[str, Tensor], *, res_scale: float, out: Path) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from widesr.errors import ModelFileError, ModelNotFoundError
 from widesr.models.protobuf import NotProtobufError, graph, metadata, with_metadata
 from widesr.system.files import whole_file
+from widesr.system.folders import is_folder
 from widesr.system.paths import models_folder
 
 _logger = logging.getLogger(__name__)
@@ -205,14 +206,14 @@ def locate(name: str, *, scale: int | None) -> Path:
     path = Path(name) if _is_path(name) else model_paths().get(name)
     if path is None:
         raise ModelNotFoundError(_unknown(name))
-    if path.is_dir():
+    if is_folder(path):
         inside = [*models_in(path).values()]
         if len(inside) != 1:
             raise ModelNotFoundError(
                 f"{path}: a folder with {len(inside)} models (.onnx), expected one; name the file"
             )
         path = inside[0]
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (False for a name that is too long)
         raise ModelNotFoundError(f"{path}: no such file, expected a model (.onnx)")
     return path
 

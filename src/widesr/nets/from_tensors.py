@@ -76,7 +76,7 @@ def _sizes_of(state: dict[str, Tensor]) -> dict[str, Any]:
     return {
         "scale": scale_of_tail(len(state["tail.weight_v"])),
         "block": "b" if block_b else "a",
-        "n_resblocks": 1 + max(int(n.split(".")[1]) for n in state if n.startswith("body.")),
+        "n_resblocks": count(state, "body.*"),
         "n_feats": n_feats,
         "expansion": len(widen) / n_feats,
         # Half a channel more keeps int(n_feats * linear_ratio) from falling below the true width.

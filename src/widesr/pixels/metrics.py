@@ -92,22 +92,38 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
+def find_protocol(wanted: Protocol | str) -> Protocol:
+    """Look up a protocol by its name in `PROTOCOLS`; a protocol itself is returned as it is.
+
+    Raises:
+        UsageError: There is no such protocol; the message lists those that there are.
+    """
+    if isinstance(wanted, Protocol):
+        return wanted
+    if not (isinstance(wanted, str) and wanted in PROTOCOLS):
+        raise UsageError(
+            f"protocol {shown(wanted)} is not known; expected one of {', '.join(PROTOCOLS)}"
+        )
+    return PROTOCOLS[wanted]
+
+
+def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol | str, scale: int) -> float:
     """Compute the peak signal-to-noise ratio in decibels; it is `inf` for equal pictures.
 
     Args:
         sr: Super-resolved picture, uint8 or uint16 (read as levels of 1/257), (H, W, 3) RGB or
             (H, W, 1) or (H, W) grey. Grey is compared as it is, under every protocol.
         hr: Ground truth, of the same shape and type.
-        protocol: The channel, border and rounding; one of `PROTOCOLS` or your own.
+        protocol: The channel, border and rounding: a name from `PROTOCOLS`, or a protocol.
         scale: The factor between LR and HR; it sets the border.
 
     Raises:
         ShapeError: The shapes or types differ or are not a picture's, or the border leaves no
             pixel.
-        UsageError: A picture is not an array, `protocol` is not a `Protocol`, or `scale` is not a
-            whole number of at least 1.
+        UsageError: A picture is not an array, there is no such protocol, or `scale` is not a whole
+            number of at least 1.
     """
+    protocol = find_protocol(protocol)
     squares, count = 0.0, 0
     for x, y in _bands(*_inside_border(sr, hr, protocol, scale), protocol):
         squares += float(np.sum((x - y) ** 2))
@@ -115,7 +131,7 @@ def psnr(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
     return float("inf") if squares == 0 else float(10 * np.log10(_PEAK**2 * count / squares))
 
 
-def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) -> float:
+def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol | str, scale: int) -> float:
     """Compute the structural similarity over whole 11x11 Gaussian windows; 1 for equal pictures.
 
     The value of a colour picture is the mean over its channels. Arguments and errors are those of
@@ -124,6 +140,7 @@ def ssim(sr: NDArray[Any], hr: NDArray[Any], *, protocol: Protocol, scale: int) 
     Source: Wang et al., "Image quality assessment: from error visibility to structural
     similarity", 2004, and the authors' ssim_index.m with K = [0.01 0.03], L = 255.
     """
+    protocol = find_protocol(protocol)
     sr, hr = _inside_border(sr, hr, protocol, scale)
     if min(sr.shape[:2]) < _WINDOW:
         raise ShapeError(
@@ -152,8 +169,6 @@ def _inside_border(
     sr: NDArray[Any], hr: NDArray[Any], protocol: Protocol, scale: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Cut the protocol's border off two comparable pictures: (h, w, channels) each."""
-    if not isinstance(protocol, Protocol):
-        raise UsageError(f"expected a protocol, one of PROTOCOLS.values(), got {shown(protocol)}")
     scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
     check_array(sr)
     check_array(hr)

@@ -1,4 +1,4 @@
-"""Grids of training runs, and their results. Needs the `train` extra."""
+"""Runs grids of training runs, and reports what they found. Needs the `train` extra."""
 
 from pathlib import Path
 

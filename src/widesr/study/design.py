@@ -68,6 +68,9 @@ class Study(Table):
     def _values_differ(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name, values in value.items():
             _require_different([_label(each) for each in values], what=f"{name}: ")
+            keys = {key for settings in _settings(name, values).values() for key in settings}
+            if own := sorted({key.partition(".")[0] for key in keys} & {"name", "seed", "source"}):
+                raise ValueError(f"{name}: the study itself gives each cell its {own[0]}")
         return value
 
     @field_validator("equal")
@@ -149,7 +152,11 @@ def parse_study(values: dict[str, Any], *, origin: str) -> Study:
 
 
 def cells(study: Study) -> list[Cell]:
-    """Lay out the grid: later axes vary faster than earlier ones, and seeds vary fastest."""
+    """Lay out the grid: later axes vary faster than earlier ones, and seeds vary fastest.
+
+    Raises:
+        RecipeError: No value of the key in `equal` makes the networks equal.
+    """
     grid = [
         Cell(labels, seed, parse_recipe(recipe, origin=recipe["name"]))
         for labels, seed, recipe in _grid(study.model_dump())
@@ -165,8 +172,9 @@ def size_of(cfg: NetworkConfig) -> Size:
     side = 16
     with torch.random.fork_rng():  # the caller's random state must not change
         network = build(cfg)
+    channels = 3 * (1 if cfg.is_recurrent else cfg.window) + network.noise
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 3, side, side))
+        network(torch.zeros(1, channels, side, side))
     pixels = (side * cfg.scale) ** 2
     return Size(
         parameters=sum(p.numel() for p in network.parameters()),
@@ -211,16 +219,13 @@ def _grid(values: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], int, dict
         labels = {name: label for (name, _), (label, _) in zip(named, combination, strict=True)}
         for seed in seeds or [0]:
             words = [str(values.get("name")), *labels.values(), f"s{seed}"]
-            recipe = {
-                "name": re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-"),
-                "source": f"study {values.get('name')}",
-                "seed": seed,
-                **{key: values[key] for key in _BASE if key in values},
-            }
+            recipe = {key: values[key] for key in _BASE if key in values}
             for _, settings in combination:
                 for key, value in settings.items():
                     recipe = _with(recipe, key, value)
-            yield labels, seed, recipe
+            name = re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-")
+            own = {"name": name, "source": f"study {values.get('name')}", "seed": seed}
+            yield labels, seed, recipe | own
 
 
 def _settings(name: str, axis: Mapping[str, Any] | list[Any]) -> dict[str, dict[str, Any]]:
@@ -252,12 +257,6 @@ def _with(recipe: dict[str, Any], key: str, value: object) -> dict[str, Any]:
     return {**recipe, first: _with(table if isinstance(table, dict) else {}, rest, value)}
 
 
-def _number_at(recipe: Mapping[str, Any], key: str) -> int:
-    """Look up the number at a dotted key."""
-    first, _, rest = key.partition(".")
-    return _number_at(recipe[first], rest) if rest else int(recipe[first])
-
-
 def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     """Choose the key's value that makes a cell's network as large as the one to compare it with."""
     labels = {**cell.labels, equal.axis: equal.to}
@@ -273,9 +272,13 @@ def _made_equal(cell: Cell, grid: list[Cell], equal: Equal) -> Cell:
     def size(number: int) -> float:
         return float(getattr(size_of(at(number).recipe.network), equal.what))
 
-    low = high = _number_at(cell.recipe.model_dump(), equal.by)
-    while size(high) < wanted:
+    low = high = int(cell.recipe.net[equal.by.removeprefix("net.")])
+    while (smaller := size(high)) < wanted:
         high *= 2
+        if size(high) <= smaller:
+            raise RecipeError(
+                f"{cell.name}: a larger {equal.by} gives no more {equal.what}; name another key"
+            )
     while low > 1 and size(low) > wanted:
         low //= 2
     while high - low > 1:

@@ -3,7 +3,7 @@
 import os
 import reprlib
 from collections.abc import Sequence
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -43,14 +43,13 @@ def whole_number(
 
 def real_number(value: object, expected: str, *, least: float = -inf) -> float:
     """Return a finite number as a `float`; arguments and errors are those of `whole_number`."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not isfinite(value)
-        or value < least
-    ):
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:  # of an integer beyond all floats
+        number = inf
+    if not isfinite(number) or number < least:
         raise UsageError(f"expected {expected}, got {shown(value)}")
-    return float(value)
+    return number
 
 
 def check_flag(value: object, name: str) -> None:

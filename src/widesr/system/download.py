@@ -208,6 +208,8 @@ def _locked(part: Path) -> BufferedRandom:
             raise DownloadError(
                 f"{part.with_suffix('')}: another process is fetching it; wait until that has ended"
             ) from error
+        except OSError:
+            pass  # a file system without locks
         with suppress(FileNotFoundError):
             if os.path.samestat(part.stat(), os.fstat(file.fileno())):
                 return file
@@ -256,7 +258,7 @@ def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnByt
     version = _version_file(Path(part.name))
     known = None
     if have and wanted.digest is None:  # only the server can say whether its file is the same
-        known = version.read_text(encoding="utf-8") if version.exists() else "unknown"
+        known = version.read_text(encoding="latin-1") if version.exists() else "unknown"
     stream = open_place(place, have=have, version=known)
     with stream.body:
         start, total, most = stream.start, stream.total, wanted.n_bytes
@@ -267,7 +269,7 @@ def _more(part: BufferedRandom, place: Place, wanted: Wanted, on_progress: OnByt
             if stream.is_part:
                 return False
         if not start and wanted.digest is None:
-            version.write_text(stream.version, encoding="utf-8")
+            version.write_text(stream.version, encoding="latin-1")  # as in headers
         while chunk := stream.read():
             if most is not None and start + len(chunk) > most:
                 part.truncate(0)

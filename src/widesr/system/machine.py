@@ -88,10 +88,7 @@ def _text(path: Path) -> str:
 
 def cpu_name() -> str:
     """Give the CPU's name, as its maker writes it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
+    lines = _text(_CPUINFO).splitlines()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or "unknown")
 

@@ -1,3 +1,3 @@
-"""The version of widesr, the one place where it is written."""
+"""Holds the version of widesr, which is written nowhere else."""
 
 __version__ = "0.1.0.dev0"

@@ -128,6 +128,7 @@ def calibrate(
         DataError: A picture is too small, has one colour only, or has 16 bits.
         ImageReadError: A picture cannot be read.
         MissingExtraError: OpenVINO is not installed.
+        ModelFileError: The network does not map RGB to RGB.
         UsageError: The precision is fp32, or this CPU does not have it.
     """
     if precision == "fp32":
@@ -162,7 +163,8 @@ def calibrate(
 def _find_ranges(
     model: ModelFile, photographs: Sequence[Path], *, threads: int
 ) -> dict[str, tuple[float, ...]]:
-    channels = noise_channels(load_engine(model, precision="fp32", threads=threads))
+    upscaler = _upscaler(model, {"precision": "fp32", "threads": threads})  # refuses all but RGB
+    channels = noise_channels(upscaler.engine)
     ranges = find_ranges(
         model,
         (
@@ -295,7 +297,7 @@ def _loss(precision: Any, lost: NDArray[np.float64]) -> Loss:  # noqa: ANN401 - 
 
 def _listed(path: Path) -> set[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read; expected a text file with file names") from error
     return {Path(line.strip()).name for line in lines if line.strip() and line[0] != "#"}
@@ -329,11 +331,11 @@ def _shrink_of(card: ModelCard) -> Shrink:
 def _middle(
     lr: NDArray[np.uint8], hr: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Crop LR and HR of a photograph to its middle."""
+    """Copy the middle of a photograph, LR and HR, so that the rest need not stay in memory."""
     top, left = ((side - min(side, _SIDE)) // 2 for side in lr.shape[:2])
     scale = hr.shape[0] // lr.shape[0]
     inside = np.s_[top * scale : (top + _SIDE) * scale, left * scale : (left + _SIDE) * scale]
-    return lr[top : top + _SIDE, left : left + _SIDE], hr[inside]
+    return lr[top : top + _SIDE, left : left + _SIDE].copy(), hr[inside].copy()
 
 
 def _network_input(lr: NDArray[np.uint8], *, noise: int) -> NDArray[np.float32]:

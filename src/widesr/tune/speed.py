@@ -18,7 +18,6 @@ from widesr.engine import (
     is_lossless,
     load_engine,
     measure_peak,
-    noise_channels,
     usable_cpus,
 )
 from widesr.engine.tuned import Best
@@ -35,6 +34,10 @@ _TILES = (96, 128, 192, 256, 384, 512)
 _ROUNDS = 5
 _PATIENCE = 20.0
 """Seconds for each of the two comparisons; at least one round is made."""
+
+
+_Inputs = list[NDArray[np.float32]]
+"""An array for each input of a network: the picture, and a state if it is recurrent."""
 
 
 class _Frozen(BaseModel):
@@ -170,33 +173,36 @@ def _all_choices(model: ModelFile) -> list[Choice]:
 
 def _in_turn(contenders: Sequence[_Contender]) -> list[float]:
     """Measure each contender's seconds for a tile: the median of rounds in which all take turns."""
-    pictures = [_noise(each) for each in contenders]
-    for each, lr in zip(contenders, pictures, strict=True):
-        _run(each.engine, lr)  # the first run prepares
+    tiles = [_noise(each) for each in contenders]
+    for each, tile in zip(contenders, tiles, strict=True):
+        _run(each.engine, tile)  # the first run prepares
     seconds: list[list[float]] = [[] for _ in contenders]
     start = time.perf_counter()
     for done in range(_ROUNDS):
         if done and time.perf_counter() - start > _PATIENCE:
             break
-        for each, lr, its in zip(contenders, pictures, seconds, strict=True):
+        for each, tile, its in zip(contenders, tiles, seconds, strict=True):
             began = time.perf_counter()
-            _run(each.engine, lr)
+            _run(each.engine, tile)
             its.append((time.perf_counter() - began) / each.engine.streams)
     return [median(its) for its in seconds]
 
 
-def _run(engine: Engine, lr: NDArray[np.float32]) -> None:
+def _run(engine: Engine, tile: _Inputs) -> None:
     """Compute one tile in each stream, all at once."""
     streams = engine.streams
-    for _ in in_threads([lr] * streams, engine.run, threads=streams):
+    for _ in in_threads([tile] * streams, lambda each: engine.run(*each), threads=streams):
         pass
 
 
-def _noise(contender: _Contender) -> NDArray[np.float32]:
-    """Draw random input for a tile with its whole halo, as in the middle of a picture."""
+def _noise(contender: _Contender) -> _Inputs:
+    """Draw random inputs for a tile with its whole halo, as in the middle of a picture."""
     side = contender.tile + 2 * contender.engine.receptive_radius
-    channels = 3 + noise_channels(contender.engine)
-    return np.random.default_rng(0).random((1, channels, side, side), np.float32)
+    random = np.random.default_rng(0)
+    return [
+        random.random((1, port.channels or 3, side, side), np.float32)
+        for port in contender.engine.inputs
+    ]
 
 
 def _speed(contender: _Contender, seconds: float, model: ModelFile, peak: float) -> Speed:

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from widesr.errors import DataError
+
+_Length = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Read(BaseModel):
@@ -37,10 +40,10 @@ class Box(_Read):
 
     image_id: int
     category_id: int
-    bbox: tuple[float, float, float, float]
+    bbox: tuple[FiniteFloat, FiniteFloat, _Length, _Length]
     """Left, top, width and height, in pixels."""
-    area: float
-    """Area of the object in pixels: COCO calls it small below 32 x 32, large from 96 x 96."""
+    area: _Length
+    """Area of the object in pixels: COCO calls it small up to 32 x 32, large from 96 x 96."""
     iscrowd: int = 0
     """1 for a group of objects, which need not be found one by one."""
 
@@ -73,8 +76,8 @@ def read_boxes(path: Path) -> TrueBoxes:
     """Read a COCO file of instances.
 
     Raises:
-        DataError: The file cannot be read or is not in COCO's format, or a box belongs to an image
-            or a category that the file does not list.
+        DataError: The file cannot be read or is not in COCO's format, two images or categories have
+            one id, or a box belongs to an image or a category that the file does not list.
     """
     try:
         true = TrueBoxes.model_validate_json(path.read_bytes())
@@ -88,6 +91,8 @@ def read_boxes(path: Path) -> TrueBoxes:
             "categories"
         ) from error
     images, kinds = {each.id for each in true.images}, {each.id for each in true.categories}
+    if len(images) < len(true.images) or len(kinds) < len(true.categories):
+        raise DataError(f"{path}: two images, or two categories, have the same id")
     for box in true.annotations:
         if box.image_id not in images or box.category_id not in kinds:
             raise DataError(

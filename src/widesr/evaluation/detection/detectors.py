@@ -35,15 +35,22 @@ def load_detector(path: Path, *, threads: int) -> Detector:
     """Load a detector, and recognise its kind by its outputs.
 
     Raises:
-        ModelFileError: The runtime refuses the file, or the kind of detector is unknown.
+        ModelFileError: The runtime refuses the file, the kind of detector is unknown, or a YuNet
+            takes pictures of one size only.
     """
     graph = Graph(path, threads=threads)
     sha256 = sha256_of(path)
     if {f"{name}_{s}" for name in ("cls", "obj", "bbox") for s in _STRIDES} <= set(graph.outputs):
+        if None not in graph.input_shape[2:]:
+            raise ModelFileError(
+                f"{path}: a YuNet for pictures of one size; expected one whose input may have any "
+                "height and width"
+            )
         return YuNet(graph, sha256)
     height, width = graph.input_shape[2:] if len(graph.input_shape) == 4 else (None, None)
-    if len(graph.outputs) == 1 and height and width:
-        rows, columns = next(iter(graph.outputs.values()))[1:]
+    shape = next(iter(graph.outputs.values()))
+    if len(graph.outputs) == 1 and len(shape) == 3 and height and width:
+        _, rows, columns = shape
         places = sum((height // stride) * (width // stride) for stride in _STRIDES)
         if rows == places and columns is not None and columns > 5:
             return Yolox(graph, sha256, size=(height, width), n_classes=columns - 5)

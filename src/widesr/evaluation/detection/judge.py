@@ -117,7 +117,8 @@ def evaluate_detection(
         MissingExtraError: pycocotools is not installed.
         ModelFileError: The detector cannot be loaded, or its kind is unknown.
         ModelNotFoundError: There is no such model at this scale.
-        UsageError: `min_score` is not between 0 and 1, or `resamples` is not positive.
+        UsageError: `min_score` is not between 0 and 1, `resamples` is not positive, or the two
+            models have the same name.
     """
     if not 0 < min_score <= 1:
         raise UsageError(f"min_score is {min_score}; expected above 0 and at most 1")
@@ -173,6 +174,10 @@ def _load_upscalers(
 
     Returns:
         The upscalers by name; the reports of the judged model and of the other.
+
+    Raises:
+        ModelNotFoundError: There is no such model at this scale.
+        UsageError: Two kinds of pictures would have the same name.
     """
     upscaler, judged = load_judged(model, scale=scale, options=options)
     upscalers = {BICUBIC: load_judged(BICUBIC, scale=scale, options=EngineOptions())[0]}
@@ -180,8 +185,14 @@ def _load_upscalers(
     if against is not None:
         rival, other = load_judged(against, scale=scale, options=options)
         upscalers[other.name] = rival
-    if model != BICUBIC:
-        upscalers[judged.name] = upscaler
+    upscalers[judged.name] = upscaler
+    taken: dict[str, str | None] = dict.fromkeys((ORIGINAL, SHRUNK, BICUBIC))
+    for each in filter(None, (other, judged)):
+        if taken.setdefault(each.name, each.sha256) != each.sha256:
+            raise UsageError(
+                f"two kinds of pictures would be called {each.name}; export the model under "
+                "another name"
+            )
     return upscalers, judged, other
 
 

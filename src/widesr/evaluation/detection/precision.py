@@ -4,7 +4,7 @@ pycocotools matches the boxes. Its matches in each picture are added up here, so
 be redrawn many times for intervals. Over all pictures, the numbers equal those of pycocotools.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from widesr.evaluation.detection.boxes import Detections, TrueBoxes
 
 AREAS = ("all", "small", "medium", "large")
 _SMALL = 32**2
+"""Largest area of a small box in pixels; COCO counts this area as small and as medium."""
 _AT_HALF = 0
 """Index of the overlap of 0.5 among COCO's ten, 0.5 to 0.95."""
 _MOST = 100
@@ -31,7 +32,7 @@ class Measures(NamedTuple):
     ap50: float
     """AP at an overlap of 0.5."""
     ap_small: float
-    """AP of boxes below 32 x 32 pixels."""
+    """AP of boxes of up to 32 x 32 pixels."""
     ap_medium: float
     ap_large: float
     small_recall: float
@@ -57,19 +58,13 @@ class Matches:
             MissingExtraError: pycocotools is not installed.
         """
         evaluator = _matched(true, found)
-        kinds, entries = evaluator.params.catIds, evaluator.evalImgs
         self.n_pictures = len(evaluator.params.imgIds)
-        self._cells: list[list[list[dict[str, Any] | None]]] = []
+        rows = list(_parted(evaluator.evalImgs, self.n_pictures))
+        self._cells: list[list[list[dict[str, Any] | None]]] = list(_parted(rows, len(AREAS)))
         """Matches by category, area and picture.
 
         Pictures are in the order of their ids, as in pycocotools: it decides between equal scores.
         """
-        for kind in range(len(kinds)):
-            areas = []
-            for area in range(len(AREAS)):
-                start = (kind * len(AREAS) + area) * self.n_pictures
-                areas.append(entries[start : start + self.n_pictures])
-            self._cells.append(areas)
         self._count(evaluator, min_score)
 
     def _count(self, evaluator: Any, min_score: float) -> None:  # noqa: ANN401 - untyped
@@ -88,7 +83,7 @@ class Matches:
                 for true_id, match, ignored in zip(
                     entry["gtIds"], entry["gtMatches"][_AT_HALF], entry["gtIgnore"], strict=True
                 ):
-                    if not ignored and evaluator.cocoGt.anns[true_id]["area"] < _SMALL:
+                    if not ignored and evaluator.cocoGt.anns[true_id]["area"] <= _SMALL:
                         self.small[picture] += 1
                         self.small_found[picture] += bool(match and by[int(match)])
 
@@ -117,6 +112,10 @@ class Matches:
         """List the average precisions by overlap of each category with true boxes of an area."""
         tables = (_precision([areas[area][place] for place in chosen]) for areas in self._cells)
         return [table for table in tables if table is not None]
+
+
+def _parted(items: list[Any], n: int) -> Iterator[list[Any]]:
+    return (items[at : at + n] for at in range(0, len(items), n))
 
 
 def _precision(entries: Sequence[dict[str, Any] | None]) -> NDArray[np.float64] | None:

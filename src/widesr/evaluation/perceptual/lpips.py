@@ -1,4 +1,4 @@
-"""LPIPS: the perceptual distance of two pictures, by the features of a trained network.
+"""Measures LPIPS: how different two pictures look, by the features of a trained network.
 
 Source: Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
 2018; richzhang/PerceptualSimilarity, version 0.1, whose linear heads lie in the package.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from widesr.errors import ShapeError
+from widesr.errors import ModelFileError, ShapeError
 from widesr.evaluation.perceptual.features import SMALLEST, FeatureNetwork, Maps
 
 Features = Sequence[Maps]
@@ -43,6 +43,13 @@ class Lpips:
         self._network = FeatureNetwork(weights)
         self.name, self.sha256 = f"lpips-{self._network.name}", self._network.sha256
         self._heads = heads()[self._network.name]
+        black = np.zeros((SMALLEST, SMALLEST), np.uint8)
+        try:
+            self(black, black)
+        except (ArithmeticError, IndexError, ValueError) as error:
+            raise ModelFileError(
+                f"{weights}: looks like {self._network.name}, but its tensors do not fit together"
+            ) from error
 
     def features(self, picture: NDArray[Any]) -> Features:
         """Compute the features of a picture, uint8 or uint16, (H, W, 1 or 3) or (H, W).

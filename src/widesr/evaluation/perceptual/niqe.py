@@ -1,4 +1,4 @@
-"""NIQE: how natural a picture looks, without its original; lower is more natural.
+"""Measures NIQE: how natural a picture looks, without its original; lower is more natural.
 
 The statistics of 96x96 blocks, at the picture's size and at half of it, are compared with those of
 pristine photographs. NIQE says nothing about truth: invented detail looks natural.
