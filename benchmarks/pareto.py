@@ -122,7 +122,7 @@ class Entry:
 
 def entries(scale, folder: Path, options):
     """All that take part at a scale: ours, their self-ensembles, and the others."""
-    shipped = [m for m in list_shipped() if m.card.scale == scale]
+    shipped = [m for m in list_shipped() if m.card.scale == scale and m.card.frames == 1]
     # as Set5 was shrunk
     ours = [model for model in shipped if model.card.degradation == "bicubic"]
     found = [Entry(m.card.name, m, is_ours=True, weights="in the package") for m in ours]

@@ -81,7 +81,8 @@ def main():
     if options.only:
         models = [find_model(options.only, scale=None)]
     else:
-        models = [m for m in list_shipped() if m.card.name in finest or not options.self_ensemble]
+        of_pictures = [m for m in list_shipped() if m.card.frames == 1]
+        models = [m for m in of_pictures if m.card.name in finest or not options.self_ensemble]
     alone = options.only or options.self_ensemble
     scales = set() if alone else {model.card.scale for model in models}
     found = {}

@@ -57,8 +57,9 @@ def main() -> None:
     for model in list_shipped():
         name = model.card.name
         draw_curve(LOGS / f"{name}.jsonl", PAGES / f"{name}.svg")
-        from_worst = failures(model)
-        write_sheet(from_worst, PAGES / f"{name}.png")
+        from_worst = {} if model.card.frames > 1 else failures(model)
+        if from_worst:
+            write_sheet(from_worst, PAGES / f"{name}.png")
         (PAGES / f"{name}.md").write_text(page(model, from_worst), encoding="utf-8")
         print(name)
     (PAGES / "index.md").write_text(contents(), encoding="utf-8")
@@ -71,7 +72,15 @@ def contents() -> str:
         f"| [{card.name}]({card.name}.md) | {listed(aliases_of(card.name))} | x{card.scale} "
         f"| {card.parameters_fused:,} | {card.scores[0].psnr:.2f} dB |"
         for card in sorted(cards, key=lambda card: (card.scale, card.parameters_fused))
-        if card.scores
+        if card.scores and card.frames == 1
+    )
+    of_clips = "\n".join(
+        f"- [{card.name}]({card.name}.md), {listed(aliases_of(card.name))}, x{card.scale}: "
+        f"{card.parameters_fused:,} parameters; {score.psnr:.2f} dB on {score.dataset} of Vid4, "
+        f"`{score.protocol}`"
+        for card in cards
+        for score in card.scores[:1]
+        if card.frames > 1
     )
     return f"""# The models in the package
 
@@ -86,7 +95,12 @@ for [it has its own figures](../benchmarks/realistic.md). `crisp` gives up PSNR 
 |---|---|---|---|---|
 {rows}
 
-[Seconds against decibels](../benchmarks/models.md) has them beside other projects' models.
+For clips there is
+
+{of_clips}
+
+[Seconds against decibels](../benchmarks/models.md) has those of pictures beside other projects'
+models, and [Clips](../benchmarks/video.md) has those of clips beside each other.
 """
 
 
@@ -94,10 +108,6 @@ def page(model: ModelFile, worst: dict[str, Window]) -> str:
     card = model.card
     facts = "\n".join(f"| {what} | {value} |" for what, value in facts_of(model))
     data = "\n".join(f"| {each.name} | {each.n} | {each.licence} |" for each in card.training_data)
-    found = "; ".join(
-        f"{what}: {window.psnr:.1f} dB, {window.gain:+.1f} dB against bicubic"
-        for what, window in worst.items()
-    )
     begun = f", begun with {card.started_from.split()[0]}" if card.started_from else ""
     return f"""# {card.name}
 
@@ -123,7 +133,22 @@ photographs that were held out:
 |---|---|---|
 {data}
 
-## Where it fails
+{fails(card, worst)}"""
+
+
+def fails(card: ModelCard, worst: dict[str, Window]) -> str:
+    """Write the last section of a page: where a model fails, or where those of clips are judged."""
+    if not worst:
+        return """## On clips
+
+[Clips: files against the network alone](../benchmarks/video.md) has its figures beside those of
+models that look at one frame, and [Upscale clips](../how-to/video.md) says how to use it.
+"""
+    found = "; ".join(
+        f"{what}: {window.psnr:.1f} dB, {window.gain:+.1f} dB against bicubic"
+        for what, window in worst.items()
+    )
+    return f"""## Where it fails
 
 Of all windows of the photographs in `examples/`, which it never saw, made small as its training
 photographs were, the one that comes out worst, and the one where it gains least over bicubic. PSNR

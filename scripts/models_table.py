@@ -27,6 +27,8 @@ def table() -> str:
     ]
     for model in sorted(list_shipped(), key=lambda m: (m.card.scale, m.card.parameters)):
         card = model.card
+        if card.frames > 1:  # a model of clips has no score on pictures
+            continue
         aliases = [f"`{alias}` " for alias in aliases_of(card.name)]
         lines.append(
             f"| `{card.name}` | {''.join(aliases)}| x{card.scale} | {card.parameters_fused:,} | "

@@ -9,6 +9,7 @@ import torch
 from onnx import load as load_onnx
 
 from facts import refused
+from networks import with_biases
 from widesr.cli import run
 from widesr.degrade.bicubic import degrade
 from widesr.engine import EngineOptions, find_model
@@ -129,18 +130,30 @@ def test_a_network_of_clips_is_judged_on_clips(exported, name, tmp_path, capsys)
 
 
 def test_pictures_are_not_upscaled_by_a_network_of_clips(exported):
-    with refused("model-file", "9 channels", 3):
+    with refused("usage", "clips"):
         Upscaler.load(str(exported["three"][1]), scale=4)
 
 
-def test_training_goes_on_from_a_file_of_a_window_and_not_from_one_step(exported):
-    network, path = exported["three"]
+@pytest.mark.parametrize("kind", ["three", "recurrent"])
+def test_training_goes_on_from_a_file_of_a_network_of_clips(exported, kind):
+    network, path = exported[kind]
     again = network_of_model(find_model(str(path), scale=None))
-    assert again.cfg.temporal_size == 3
+    assert again.cfg.temporal_size == network.cfg.temporal_size
     lr = torch.rand(1, 9, 8, 8)
     assert torch.allclose(again(lr), network(lr), atol=1e-4)
-    with refused("checkpoint", "safetensors"):
-        network_of_model(find_model(str(exported["recurrent"][1]), scale=None))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize(
+    "keys", [{}, {"feedback": False}, {"n_hidden": 5, "feedback": False, "skip": "frame"}]
+)
+def test_a_recurrent_file_tells_its_state_and_its_skip(tmp_path, keys, size):
+    cfg = RecurrentWDSRConfig(scale=2, temporal_size=size, **SIZES, **keys)
+    save_weights(tmp_path / "net.safetensors", with_biases(cfg), None)
+    export_onnx(tmp_path / "net.safetensors", tmp_path / "net.onnx", licence="CC0-1.0")
+    again = network_of_model(find_model(str(tmp_path / "net.onnx"), scale=None)).cfg
+    assert (again.state_channels, again.skip_channels) == (cfg.state_channels, cfg.skip_channels)
+    assert again.temporal_size == size
 
 
 def test_files_of_pictures_are_as_they_were(tmp_path):

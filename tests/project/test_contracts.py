@@ -143,13 +143,14 @@ def test_there_are_models_for_every_scale_and_they_are_small():
     from widesr.models.catalog import list_models
 
     assert {model.card.scale for model in list_models()} >= {2, 3, 4}
-    assert sum(path.stat().st_size for path in MODELS) <= 14 * 2**20  # of 15 MB for the wheel
+    assert sum(path.stat().st_size for path in MODELS) <= 14.25 * 2**20  # of 15 MB for the wheel
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_every_model_has_a_card_with_licence_data_and_scores(path):
     from widesr.models.catalog import read_card
     from widesr.pixels.metrics import PROTOCOLS
+    from widesr.video.judge import CLIP_PROTOCOLS
 
     card = read_card(path)
     assert card.name == path.stem
@@ -157,7 +158,8 @@ def test_every_model_has_a_card_with_licence_data_and_scores(path):
     assert card.training_data
     assert all(entry.licence and entry.n > 0 for entry in card.training_data)
     assert card.scores
-    assert {score.protocol for score in card.scores} <= set(PROTOCOLS)
+    known = PROTOCOLS if card.frames == 1 else CLIP_PROTOCOLS
+    assert {score.protocol for score in card.scores} <= set(known)
 
 
 # ---- documents -----------------------------------------------------------------------------

@@ -139,6 +139,20 @@ def test_the_middle_of_a_photograph_does_not_hold_the_rest_in_memory():
         assert part.base is None
 
 
+def test_a_model_of_clips_is_judged_on_clips_of_the_photographs_and_has_no_int8():
+    pytest.importorskip("openvino")
+    photographs = sorted((Path(__file__).parents[2] / "examples").glob("*.jpg"))
+    video = find_model("video", scale=4)
+    bare = ModelFile(video.path, video.card.model_copy(update={"losses": ()}))
+    card = calibrate(bare, photographs=photographs[1:], held_out=photographs[:1], threads=1)
+    assert card.losses
+    assert {loss.precision for loss in card.losses} <= {"bf16", "fp16"}
+    assert all(loss.n == 1 and abs(loss.mean) < 0.05 for loss in card.losses)
+    assert not card.ranges
+    with refused("usage", "int8"):
+        calibrate(bare, photographs=photographs, held_out=photographs, precision="int8")
+
+
 def test_the_loss_in_fp32_is_not_measured(folder):
     rest, held = split_photographs(folder)
     with refused("usage"):
@@ -231,7 +245,8 @@ def test_the_list_of_models_says_what_each_precision_costs(capsys):
     assert len(lines) > 2
     for line in lines:
         cost = r" +-?0\.\d{3} / -?0\.\d{3}"  # fp16 is measured on CPUs that compute in it alone
-        assert re.search(rf"x\d{cost}({cost}| +not measured){cost}$", line)
+        # int8 is for models of pictures alone.
+        assert re.search(rf"x\d{cost}({cost}| +not measured)({cost}| +not measured)$", line)
     assert run(["models"]) == 0
     assert "fp32" not in capsys.readouterr().out
 

@@ -41,6 +41,22 @@ def test_a_clip_becomes_a_larger_one_beside_it(tmp_path, capfd):
     assert run(["upscale", str(clip), "-n", "nearest", "--skip-existing", "--quiet"]) == 0
 
 
+@pytest.mark.parametrize("scale", [4, 2])
+def test_the_model_of_clips_upscales_them_and_refuses_pictures(tmp_path, capfd, scale):
+    clip = make_clip(tmp_path / "clip.mp4")
+    Image.fromarray(noise(20, 30)).save(tmp_path / "one.png")
+    words = ["-n", "video", "-s", str(scale), "--json"]
+    assert run(["upscale", str(clip), *words]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["status"] == "done"
+    assert video(told["output"])["width"] == 64 * scale
+    assert frame_times(told["output"]) == frame_times(clip)
+    assert run(["upscale", str(tmp_path / "one.png"), *words]) == 2
+    refusal(capfd.readouterr().err, "usage", "clips")
+    assert not list(tmp_path.glob("one_*"))
+
+
+
 def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     folder = tmp_path / "in"
     folder.mkdir()

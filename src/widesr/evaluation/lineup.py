@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from widesr.engine import EngineOptions
 from widesr.evaluation.diff.difference import Window
-from widesr.models.catalog import ALIASES, BICUBIC
+from widesr.models.catalog import BICUBIC, FOR_PICTURES
 from widesr.pictures.picture import Picture
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
 
-EVERY = (BICUBIC, *ALIASES)
+EVERY = (BICUBIC, *FOR_PICTURES)
 """The models that are compared if none are named."""
 
 _AROUND = 64

@@ -38,10 +38,14 @@ ALIASES: dict[str, dict[int, str]] = {
     },
     "crisp": {2: "wdsr-a16-crisp-x2", 4: "wdsr-a16-crisp-x4"},
     "samples": {4: "wdsr-a16-samples-x4"},
+    "video": {4: "wdsr-a12w16-video-x4"},
 }
 """Other names of models, by scale. `fast`, `default` and `best` are for clean pictures, `realistic`
-is for JPEG files and noise, `crisp` invents detail, and `samples` invents different detail for each
-seed."""
+is for JPEG files and noise, `crisp` invents detail, `samples` invents different detail for each
+seed, and `video` is for clips."""
+
+FOR_PICTURES = tuple(alias for alias in ALIASES if alias != "video")
+"""The aliases of models that upscale pictures; `video` looks at several frames of a clip."""
 
 
 def aliases_of(name: str) -> list[str]:

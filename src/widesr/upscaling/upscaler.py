@@ -134,6 +134,12 @@ class Upscaler(ScaleUpscaler):
         Raises:
             WidesrError: The errors of `load`.
         """
+        if model.card.frames > 1:
+            raise UsageError(
+                f"model {model.card.name} is for clips, as it looks at several frames; pictures "
+                "need another model",
+                options=['model="default"'],
+            )
         engine, fastest = load_tuned(model, options)
         upscaler = cls(engine, options, card=model.card, fastest_tile=fastest)
         upscaler._loaded_from = (replace(model, path=model.path.absolute()), options)

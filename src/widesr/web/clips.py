@@ -31,6 +31,8 @@ _IN, _OUT, _OUT_LARGE, _OUT_MUCH = 40, 150, 100, 220
 """Bytes of memory per pixel of a clip (`_IN`) and of its result, for frames in flight and the
 reference frames of codecs. The H.264 encoder is told to hold fewer large frames (`_OUT_LARGE`); the
 encoders of HEVC and AV1 hold many frames (`_OUT_MUCH`)."""
+_STATES = 2 * 32 * 4
+"""Bytes per pixel of a clip for the two states of the model `video`."""
 
 
 def is_clip(source: str) -> bool:
@@ -100,13 +102,16 @@ def clip_memory(source: Path, clip: "Glance", size: tuple[int, int], *, wishes: 
     `size` is the (height, width) of the result.
     """
     from widesr.video.encoding import LARGE, container_of, default_codec
+    from widesr.video.temporal import find_temporal
 
     made = size[0] * size[1]
     container = container_of(_target(source, source.parent, wishes))
     # HDR is recognised only once a frame is decoded, but it always has more than 8 bits.
     codec = wishes.codec or default_codec(clip.codec, container, is_hdr=clip.bits > 8)
     each = _OUT_MUCH if codec in ("hevc", "av1") else _OUT if made <= LARGE else _OUT_LARGE
-    return (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
+    frames = (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
+    has_state = find_temporal(wishes.model, target=wishes.target) is not None
+    return frames + (_STATES * clip.height * clip.width if has_state else 0)
 
 
 def clip_bytes(*, frames: int, size: tuple[int, int], wishes: Wishes) -> int:
