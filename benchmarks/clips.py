@@ -98,7 +98,7 @@ def main():
         if options.cards and file.card.frames > 1:
             from widesr.exchange.export import put_scores
 
-            dataset = ", ".join(row["clips"])
+            dataset = f"{options.clips.name} ({', '.join(row['clips'])})"
             scores = {"psnr": row["psnr"], "ssim": row["ssim"]}
             put_scores(file.path, [Score(dataset=dataset, protocol=PROTOCOL, **scores)])
         row["sha256"] = hashlib.sha256(file.path.read_bytes()).hexdigest()

@@ -76,7 +76,7 @@ def contents() -> str:
     )
     of_clips = "\n".join(
         f"- [{card.name}]({card.name}.md), {listed(aliases_of(card.name))}, x{card.scale}: "
-        f"{card.parameters_fused:,} parameters; {score.psnr:.2f} dB on {score.dataset} of Vid4, "
+        f"{card.parameters_fused:,} parameters; {score.psnr:.2f} dB on {score.dataset}, "
         f"`{score.protocol}`"
         for card in cards
         for score in card.scores[:1]
@@ -141,7 +141,7 @@ def fails(card: ModelCard, worst: dict[str, Window]) -> str:
     if not worst:
         return """## On clips
 
-[Clips: files against the network alone](../benchmarks/video.md) has its figures beside those of
+[Clips: quality, speed and memory](../benchmarks/video.md) has its figures beside those of
 models that look at one frame, and [Upscale clips](../how-to/video.md) says how to use it.
 """
     found = "; ".join(
