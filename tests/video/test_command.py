@@ -56,7 +56,6 @@ def test_the_model_of_clips_upscales_them_and_refuses_pictures(tmp_path, capfd, 
     assert not list(tmp_path.glob("one_*"))
 
 
-
 def test_a_folder_of_clips_and_pictures(tmp_path, capfd):
     folder = tmp_path / "in"
     folder.mkdir()
