@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def main():
     ).stdout.strip()  # fmt: skip
 
     seconds = processor_seconds(options.clips, options.rounds)
-    found = {}
+    found: dict[str, Any] = {}
     print("| model | dB PSNR-Y | SSIM | flicker | TCC | CPU s a frame | in fp32 |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for model in MODELS:
