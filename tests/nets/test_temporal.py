@@ -147,6 +147,17 @@ def test_a_recurrent_network_begins_with_one_of_as_many_frames():
     assert torch.allclose(large(lr).split(3, dim=1)[1], small(lr), atol=1e-6)
 
 
+def test_a_state_without_pixels_is_kept_at_another_scale():
+    small = with_biases(replace(RECURRENT, scale=4, feedback=False))
+    large = build(replace(RECURRENT, scale=2, feedback=False))
+    large.load_state_dict(grown(small, large))
+    lr, state = clip(1), torch.rand(1, large.cfg.state_channels, *clip(1).shape[2:])
+    read = lr.repeat(1, large.cfg.temporal_size, 1, 1)
+    assert torch.allclose(large.step(read, state)[1], small.step(read, state)[1], atol=1e-6)
+    with refused("checkpoint", "scale"):
+        grown(build(replace(RECURRENT, scale=4)), build(replace(RECURRENT, scale=2)))
+
+
 @pytest.mark.parametrize(
     ("small", "large"), [(windowed(5), windowed(3)), (RECURRENT, SINGLE), (windowed(3), SINGLE)]
 )

@@ -13,7 +13,7 @@ from torch import Tensor
 from widesr.engine import find_model
 from widesr.errors import CheckpointError
 from widesr.models.catalog import ALIASES
-from widesr.nets import EDSRConfig, Network, NetworkConfig, WDSRConfig
+from widesr.nets import EDSRConfig, Network, NetworkConfig, RecurrentWDSRConfig, WDSRConfig
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
 from widesr.system.files import sha256_of
@@ -102,6 +102,8 @@ def _refuse_another_kind(small: NetworkConfig, large: NetworkConfig) -> None:
         may_differ |= {"n_resblocks", "expansion", "linear_ratio", "norm", "noise"}
         if not small.is_recurrent:  # otherwise these decide where the state is among the inputs
             may_differ |= {"scale", "n_feats", "temporal_size", "n_hidden", "feedback", "skip"}
+        elif isinstance(small, RecurrentWDSRConfig) and not small.feedback:
+            may_differ |= {"scale"}  # without pixels, the state is the same at each scale
     theirs, ours = asdict(small), asdict(large)
     if wrong := [key for key in ours if key not in may_differ and ours[key] != theirs[key]]:
         values = ", ".join(f"{key} {theirs[key]!r}, not {ours[key]!r}" for key in wrong)
