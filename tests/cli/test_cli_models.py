@@ -111,7 +111,9 @@ def test_the_list_counts_parameters_as_the_readme_does(cli):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     row = r"^\| `(\S+)` \| (?:`(\w+)` )?\| (x\d) \| ([\d,]+) \|"
     table = re.findall(row, readme, re.MULTILINE)
-    assert listed == {name: [cell for cell in rest if cell] for name, *rest in table}
+    of_clips = ALIASES["video"].values()
+    told = {name: [cell for cell in rest if cell] for name, *rest in table}
+    assert told == {name: row for name, row in listed.items() if name not in of_clips}
 
 
 @pytest.mark.skipif(not list_models(), reason="needs the models of the package")

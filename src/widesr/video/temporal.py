@@ -187,11 +187,13 @@ class TemporalFrames:
             halo=engine.receptive_radius,
             streams=engine.streams,
         )
+        after: Tensor | None = None
         parts = in_threads(iter(tiles), fill, threads=engine.streams)
-        if len(tiles) == 1 or state is None:
-            return sr, next(parts)
-        after = np.empty_like(state)
         for tile, part in zip(tiles, parts, strict=True):
+            if part is None or len(tiles) == 1:
+                after = part
+                continue
+            after = np.empty_like(state) if after is None else after
             after[:, :, tile.core_y, tile.core_x] = part
         return sr, after
 
