@@ -1,8 +1,8 @@
 """Score models on clips by `vid4-bi`, and time them in turn; put scores on cards of clip models.
 
-    python benchmarks/clips.py CLIPS [--cards] [--json benchmarks/results/clips.json]
+    python benchmarks/clips.py CLIPS [--scale 4] [--cards] [--json benchmarks/results/clips_x4.json]
 
-CLIPS holds a folder of HR frames for each clip, such as the clips of Vid4. All models of x4 that
+CLIPS holds a folder of HR frames for each clip, such as the clips of Vid4. All models that
 are for clean input are scored as `widesr upscale` runs them. Times are of the processor, for a
 frame of the first clip on one thread, in the precision that "auto" takes and in fp32. All models
 take turns, and the quickest of the rounds counts. `--cards` writes the mean scores into the files
@@ -28,24 +28,24 @@ from widesr.upscaling.target import Target
 from widesr.video.frames import load_frame_upscaler
 from widesr.video.judge import degrade_frame, evaluate_clips
 
-SCALE, PROTOCOL = 4, "vid4-bi"
+PROTOCOL = "vid4-bi"
 MODELS = (BICUBIC, "fast", "default", "best", "video")
 PRECISIONS = ("auto", "fp32")
 TIMED = 12
 """Number of frames that are timed."""
 
 
-def load(model, precision, threads):
+def load(model, precision, threads, scale):
     options = EngineOptions(precision=precision, threads=threads)
-    return load_frame_upscaler(model, target=Target(scale=SCALE), options=options)
+    return load_frame_upscaler(model, target=Target(scale=scale), options=options)
 
 
-def processor_seconds(folder, rounds):
+def processor_seconds(folder, rounds, scale):
     """Return the processor seconds of each model for a frame, by precision."""
     clip = next(each for each in sorted(folder.iterdir()) if each.is_dir())
     hr = [read_picture(path).pixels for path in frames_in(clip)[:TIMED]]
-    frames = [degrade_frame(each, scale=SCALE, degradation="BI") for each in hr]
-    each = {(m, p): load(m, p, 1) for m in MODELS if m != BICUBIC for p in PRECISIONS}
+    frames = [degrade_frame(each, scale=scale, degradation="BI") for each in hr]
+    each = {(m, p): load(m, p, 1, scale) for m in MODELS if m != BICUBIC for p in PRECISIONS}
     best = dict.fromkeys(each, float("inf"))
     for _ in range(rounds + 1):  # the first round is slower
         for key, upscaler in each.items():
@@ -60,6 +60,7 @@ def processor_seconds(folder, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
+    parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--cards", action="store_true", help="write scores into the model files")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -69,13 +70,17 @@ def main():
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
 
-    seconds = processor_seconds(options.clips, options.rounds)
+    scale = options.scale
+    seconds = processor_seconds(options.clips, options.rounds, scale)
     found: dict[str, Any] = {}
     print("| model | dB PSNR-Y | SSIM | flicker | TCC | CPU s a frame | in fp32 |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for model in MODELS:
         report = evaluate_clips(
-            options.clips, upscaler=load(model, "auto", None), scale=SCALE, protocol=PROTOCOL
+            options.clips,
+            upscaler=load(model, "auto", None, scale),
+            scale=scale,
+            protocol=PROTOCOL,
         )
         found[model] = {
             "model": report.model,
@@ -95,7 +100,7 @@ def main():
         )
         if model == BICUBIC:
             continue
-        file = find_model(model, scale=SCALE)
+        file = find_model(model, scale=scale)
         if options.cards and file.card.frames > 1:
             from widesr.exchange.export import put_scores
 

@@ -143,7 +143,7 @@ def test_there_are_models_for_every_scale_and_they_are_small():
     from widesr.models.catalog import list_models
 
     assert {model.card.scale for model in list_models()} >= {2, 3, 4}
-    assert sum(path.stat().st_size for path in MODELS) <= 14.25 * 2**20  # of 15 MB for the wheel
+    assert sum(path.stat().st_size for path in MODELS) <= 14.4 * 2**20  # of 15 MB for the wheel
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)

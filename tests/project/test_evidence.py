@@ -132,13 +132,14 @@ def test_scores_are_of_the_models_that_are_shipped():
             )
 
 
-def test_scores_on_clips_are_of_the_models_that_are_shipped():
-    result = json.loads((ROOT / "benchmarks/results/clips.json").read_text())["models"]
+@pytest.mark.parametrize("scale", [2, 4])
+def test_scores_on_clips_are_of_the_models_that_are_shipped(scale):
+    result = json.loads((ROOT / f"benchmarks/results/clips_x{scale}.json").read_text())["models"]
     files = {model.card.name: model for model in list_shipped()}
     page = (ROOT / "docs/benchmarks/video.md").read_text()
     for alias, found in result.items():
         if alias != "bicubic":
-            model = files[ALIASES[alias][4]]
+            model = files[ALIASES[alias][scale]]
             assert found["sha256"] == hashlib.sha256(model.path.read_bytes()).hexdigest(), alias
             for score in model.card.scores if model.card.frames > 1 else ():
                 assert (score.psnr, score.ssim) == (found["psnr"], found["ssim"])

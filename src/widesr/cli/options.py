@@ -23,7 +23,7 @@ Model = Annotated[
         autocompletion=offers.models,
         help="fast, default or best; realistic, which also removes JPEG blocks and noise; crisp, "
         "which invents detail; samples, one of the many pictures of widesr samples; "
-        "video, for clips at x4; a name "
+        "video, for clips; a name "
         'from "widesr models"; an .onnx file; bicubic; or nearest, for pixel art.',
     ),
 ]

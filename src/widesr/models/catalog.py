@@ -38,7 +38,7 @@ ALIASES: dict[str, dict[int, str]] = {
     },
     "crisp": {2: "wdsr-a16-crisp-x2", 4: "wdsr-a16-crisp-x4"},
     "samples": {4: "wdsr-a16-samples-x4"},
-    "video": {4: "wdsr-a12w16-video-x4"},
+    "video": {2: "wdsr-a12w16-video-x2", 4: "wdsr-a12w16-video-x4"},
 }
 """Other names of models, by scale. `fast`, `default` and `best` are for clean pictures, `realistic`
 is for JPEG files and noise, `crisp` invents detail, `samples` invents different detail for each

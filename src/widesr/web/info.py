@@ -17,7 +17,7 @@ _ABOUT = {
     "realistic": "For JPEG files and noise.",
     "crisp": "Invents detail that looks real; crisp:0.5 goes half the way, crisp:0 invents none.",
     "samples": "At x4, one of the many pictures that the input may have been.",
-    "video": "For clips, at x4: looks at several frames for each.",
+    "video": "For clips: looks at several frames for each.",
     BICUBIC: "Plain interpolation, to compare with.",
     NEAREST: "Repeats pixels, for pixel art.",
 }
