@@ -56,6 +56,10 @@ class AblationConfig(NetworkConfig):
     rgb_mean: tuple[float, float, float] = DIV2K_MEAN
     """RGB in [0, 1]; subtracted before the head, added back after the tail."""
 
+    def __post_init__(self) -> None:
+        if self.gains == "small" and self.norm != "weight":
+            raise ValueError('gains = "small" needs norm = "weight"; leave out one of the two')
+
 
 class Ablation(Network):
     """Super-resolve RGB: (N, 3, H, W) to (N, 3, sH, sW), float around [0, 1], not clamped."""
