@@ -12,7 +12,6 @@ of the models that look at several frames (needs the `train` extra).
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from widesr.engine import EngineOptions, find_model
 from widesr.models.catalog import BICUBIC, Score
 from widesr.pictures.reading import read_picture
+from widesr.system.commit import which_commit
 from widesr.system.folders import frames_in
 from widesr.upscaling.target import Target
 from widesr.video.frames import load_frame_upscaler
@@ -65,10 +65,7 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+    commit = which_commit()
 
     scale = options.scale
     seconds = processor_seconds(options.clips, options.rounds, scale)

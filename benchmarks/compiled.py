@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from widesr.data.patches import Batch
+from widesr.system.commit import which_commit
 from widesr.system.machine import this_machine
-from widesr.train.loop import prepare, which_commit
+from widesr.train.loop import prepare
 from widesr.train.recipe import load_recipe
 
 RESULT = Path(__file__).parent / "results" / "compiled.json"

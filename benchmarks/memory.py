@@ -34,6 +34,7 @@ from typing import NamedTuple
 import pyvips
 
 from widesr.evaluation.report import versions
+from widesr.system.commit import which_commit
 from widesr.system.machine import this_machine
 
 HERE = Path(__file__).parent
@@ -124,7 +125,7 @@ def measured(case, model, folder):
         "limit_mib": case.limit_mib,
         "seconds": round(seconds, 1),
         "load_average": round(os.getloadavg()[0], 1),
-        "commit": commit(),
+        "commit": which_commit(),
     }
 
 
@@ -182,17 +183,6 @@ def keep(row):
         "rows": rows,
     }
     RESULT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-
-
-def commit():
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 def too_much(rows):

@@ -15,13 +15,13 @@ takes them from there into the README.
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 from widesr import evaluate_folder
 from widesr.engine import find_model
 from widesr.models.catalog import ALIASES, BICUBIC, Score, list_shipped
+from widesr.system.commit import which_commit
 
 PROTOCOLS = ("benchmark-y", "matlab-y", "basicsr-rgb")
 
@@ -72,10 +72,7 @@ def main():
         parser.error("scores of the self-ensemble are for no card")
 
     # first: cards that are written make the tree another
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+    commit = which_commit()
 
     finest = set(ALIASES["best"].values())
     if options.only:

@@ -14,7 +14,6 @@ more: Yim and Bovik, "Quality Assessment of Deblocked Images", 2011.
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
 from widesr.pixels.drawing import enlarged, joined, titled
 from widesr.pixels.metrics import PROTOCOLS, luma, psnr, ssim
+from widesr.system.commit import which_commit
 from widesr.upscaling.upscaler import Upscaler
 
 ROOT = Path(__file__).parents[1]
@@ -134,10 +134,7 @@ def main():
 
 
 def measured(data, models):
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+    commit = which_commit()
     lines = HELD_OUT.read_text(encoding="utf-8").splitlines()
     photographs = [data / line for line in lines if line and not line.startswith("#")]
     rows = []

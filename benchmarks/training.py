@@ -37,8 +37,8 @@ from widesr.data.loader import Loader
 from widesr.data.patches import PatchSampler, cut_patches
 from widesr.nets import WDSRConfig, build
 from widesr.nets.weight_norm import WeightNormConv2d
+from widesr.system.commit import which_commit
 from widesr.system.machine import this_machine
-from widesr.train.loop import which_commit
 from widesr.train.optimizers import Optimizers
 from widesr.train.photographs import load_photographs
 from widesr.train.recipe import load_recipe

@@ -22,6 +22,7 @@ from widesr.data.loader import Loader
 from widesr.data.packing import write_pack
 from widesr.data.patches import Batch
 from widesr.data.photographs import Folder
+from widesr.system import commit as commit_of
 from widesr.train import checkpoint, loop
 from widesr.train.checkpoint import list_states, load_newest_state, load_weights
 from widesr.train.device import find_device
@@ -591,13 +592,13 @@ def test_the_licences_of_the_photographs_go_into_the_weights(photographs, recipe
 
 
 def test_weights_name_the_commit_only_of_widesr_itself(tmp_path, monkeypatch):
-    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|widesr .*", loop.which_commit())
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?|widesr .*", commit_of.which_commit())
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     commit = ["commit", "-q", "--allow-empty", "-m", "theirs"]
     subprocess.run(["git", "-C", tmp_path, *author, *commit], check=True)
-    installed = tmp_path / ".venv" / "widesr" / "train" / "loop.py"
+    installed = tmp_path / ".venv" / "widesr" / "system" / "commit.py"
     installed.parent.mkdir(parents=True)
     installed.touch()
-    monkeypatch.setattr(loop, "__file__", str(installed))
-    assert loop.which_commit() == f"widesr {widesr.__version__}"
+    monkeypatch.setattr(commit_of, "__file__", str(installed))
+    assert commit_of.which_commit() == f"widesr {widesr.__version__}"

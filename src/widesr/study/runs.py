@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from widesr.errors import CheckpointError, TrainingError
 from widesr.study.design import Cell, Study, cells, size_of
+from widesr.system.commit import which_commit
 from widesr.system.progress import OnNotice, ignore
 from widesr.train.checkpoint import list_states
 from widesr.train.device import Device, describe, find_device
 from widesr.train.dry_run import plan
 from widesr.train.logs import JSON_LOG
-from widesr.train.loop import Progress, train, which_commit
+from widesr.train.loop import Progress, train
 from widesr.train.photographs import Photographs, load_photographs
 from widesr.train.recipe import Recipe
 from widesr.train.writing import named_errors, write_whole

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,9 +13,9 @@ import torch
 from widesr.data.loader import Loader
 from widesr.data.source import Source
 from widesr.errors import CheckpointError, TrainingError
+from widesr.system.commit import which_commit
 from widesr.system.files import remove_leftovers
 from widesr.system.progress import OnNotice, ignore
-from widesr.system.version import __version__
 from widesr.train.checkpoint import (
     list_states,
     load_newest_state,
@@ -36,7 +35,7 @@ from widesr.train.schedule import parts, settings_at
 from widesr.train.signals import held_back
 from widesr.train.tables import Scores
 
-__all__ = ["Progress", "prepare", "train", "which_commit"]
+__all__ = ["Progress", "prepare", "train"]
 
 
 def train(
@@ -296,19 +295,3 @@ def _validate(checkpointer: Checkpointer | None, world: World) -> Scores:
     """Validate in the main process, and send its scores to all."""
     found = world.together(checkpointer.validate if checkpointer else Scores)
     return Scores(*json.loads(world.broadcast(json.dumps(found).encode())))
-
-
-def which_commit() -> str:
-    """Name the version of widesr that trains: its commit in a checkout, else the release."""
-
-    def git(*arguments: str) -> str:
-        here = Path(__file__).parent
-        command = ["git", "-C", str(here), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", __file__)  # fails in a repository other than widesr's
-        return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return f"widesr {__version__}"
