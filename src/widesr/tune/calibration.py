@@ -1,6 +1,7 @@
 """Measures what each precision costs a model, and the ranges that int8 needs, for its card."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from math import isinf
 from pathlib import Path
 from typing import Any, SupportsIndex, get_args
@@ -33,8 +34,8 @@ from widesr.upscaling.conversion import to_network
 from widesr.upscaling.upscaler import Upscaler
 from widesr.video.temporal import TemporalFrames
 
-Judge = Callable[[Path], float]
-"""Upscales the LR of a photograph in one precision, and returns its PSNR-Y."""
+_Frames = Iterable[NDArray[np.uint8]]
+"""The frames of a clip; a picture is a clip of one frame."""
 
 PROTOCOL = PROTOCOLS["benchmark-y"]
 """The protocol by which losses are measured."""
@@ -147,13 +148,15 @@ def calibrate(
         on_notice("which convolutions int8 spoils")
         card = _spared(ModelFile(model.path, card), photographs, settings)
     calibrated = ModelFile(model.path, card)
-    judge = _judge_of_clips if is_for_clips else _judge_of_pictures
-    judges = {name: judge(calibrated, each) for name, each in settings.items()}
-    found: dict[str, list[float]] = {name: [] for name in judges}
+    upscalers = {name: _frame_upscaler(calibrated, each) for name, each in settings.items()}
+    found: dict[str, list[float]] = {name: [] for name in upscalers}
     for i, path in enumerate(held_out):
         on_notice(f"the losses, photograph {i + 1} of {len(held_out)}")
-        for name, quality in judges.items():
-            found[name].append(quality(path))
+        lr, hr = _clip(path, card) if is_for_clips else ([each] for each in _pair(path, card))
+        for name, upscale in upscalers.items():
+            pairs = zip(upscale(lr), hr, strict=True)
+            qualities = [_quality(*pair, scale=card.scale, name=path) for pair in pairs]
+            found[name].append(float(np.mean(qualities)))
     fp32 = np.array(found.pop("fp32"))
     losses: dict[str, Loss] = {loss.precision: loss for loss in card.losses}
     losses |= {name: _loss(name, fp32 - np.array(scores)) for name, scores in found.items()}
@@ -220,33 +223,15 @@ def _spared(
     return card
 
 
-def _judge_of_pictures(model: ModelFile, settings: dict[str, Any]) -> Judge:
-    """Load a model in a precision, to upscale photographs whole; the judge gives their PSNR-Y."""
-    upscaler, card = _upscaler(model, settings), model.card
-
-    def quality(path: Path) -> float:
-        lr, hr = _pair(path, card)
-        return _quality(upscaler(lr), hr, scale=card.scale, name=path)
-
-    return quality
-
-
-def _judge_of_clips(model: ModelFile, settings: dict[str, Any]) -> Judge:
-    """Load a model of clips in a precision; the judge gives the mean PSNR-Y of a clip's frames."""
+def _frame_upscaler(
+    model: ModelFile, settings: dict[str, Any]
+) -> Callable[[_Frames], Iterable[NDArray[Any]]]:
+    """Load a model in a precision, to upscale the frames of a clip, or pictures one by one."""
+    if model.card.frames == 1:
+        return partial(map, _upscaler(model, settings))
     card = _bare(model)
-    upscaler = TemporalFrames(load_engine(ModelFile(model.path, card), **settings), card=card)
-
-    def quality(path: Path) -> float:
-        photograph = _read(path)
-        drawn = photograph_seed(path.name)
-        side = _CLIP_SIDE * card.scale
-        hr = make_clip(photograph, frames=_FRAMES, side=side, seed=drawn)
-        shrink = _shrink_of(card)
-        lr = [shrink(frame, scale=card.scale, seed=drawn) for frame in hr]
-        pairs = zip(upscaler.upscale_scene(lr), hr, strict=True)
-        return float(np.mean([_quality(*pair, scale=card.scale, name=path) for pair in pairs]))
-
-    return quality
+    engine = load_engine(ModelFile(model.path, card), **settings)
+    return TemporalFrames(engine, card=card).upscale_scene
 
 
 def _upscaler(model: ModelFile, settings: dict[str, Any]) -> Upscaler:
@@ -311,6 +296,14 @@ def _pair(path: Path, card: ModelCard) -> tuple[NDArray[np.uint8], NDArray[np.ui
         return _shrink_of(card)(hr, scale=card.scale, seed=photograph_seed(path.name)), hr
     except ShapeError as error:
         raise DataError(f"{path}: {error.message}") from error
+
+
+def _clip(path: Path, card: ModelCard) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Make a clip of a photograph: the frames of LR, as in the model's training, and of HR."""
+    seed, side = photograph_seed(path.name), _CLIP_SIDE * card.scale
+    hr = make_clip(_read(path), frames=_FRAMES, side=side, seed=seed)
+    shrink = _shrink_of(card)
+    return [shrink(frame, scale=card.scale, seed=seed) for frame in hr], hr
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
