@@ -32,11 +32,11 @@ class RecurrentWDSRConfig(WDSRConfig):
     n_hidden: Annotated[int, Field(ge=0)] = 0
     """Channels of the hidden state; 0 is as many as `n_feats`, as in RRN."""
     feedback: bool = True
-    """True if the state also holds the last picture, as in RRN. Without it a frame takes a sixth
-    less time, since the state that is read and written is smaller."""
+    """True if the state also holds the last picture, as in RRN. Without it a frame takes less time,
+    since the state that is read and written is smaller."""
     skip: Literal["window", "frame"] = "window"
     """The frames that the linear skip reads: all that are stacked, or the one that is enlarged,
-    which takes a tenth less time."""
+    which takes less time."""
 
     @property
     def is_recurrent(self) -> bool:

@@ -285,7 +285,7 @@ def _flats_kept(sr: Rows, lr: Rows, scale: int, top: np.float32) -> Rows:
     def made(first: int) -> Band:
         end = min(first + height, lr.height)
         levels = sr.read(first * scale, end * scale)
-        np.clip(levels, 0, top, out=levels)
+        np.clip(levels, 0, top, out=levels)  # in place, as the first clipping copied the rows
         window = lr.read_mirrored(first - _FLAT, end + _FLAT)
         y, x = _flat_around(window).nonzero()
         if len(y):
