@@ -127,4 +127,4 @@ def test_the_package_has_recipes_for_both_kinds():
     learned = {
         (each.network.is_recurrent, each.network.scale) for each in recipes if each.learns_clips
     }
-    assert learned == {(False, 4), (True, 4)}
+    assert learned == {(False, 4), (True, 4), (True, 2)}
