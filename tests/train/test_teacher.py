@@ -144,6 +144,17 @@ def test_a_run_learns_from_its_teacher_and_says_who_that_was(
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_run_is_not_resumed_with_another_teacher(photographs, recipe_file, weights, tmp_path):
+    lesson = f'[teacher]\nmodel = "{weights}"\nshare = 1.0\n[log]'
+    recipe = load_recipe(recipe_file(("[log]", lesson)))
+    train(recipe, data=photographs, out=tmp_path / "run", threads=1)
+    network, _ = load_weights(weights)
+    network.load_state_dict({name: t * 0.9 for name, t in network.state_dict().items()})
+    save_weights(weights, network, None)
+    with refused("checkpoint", "teacher"):
+        train(recipe, data=photographs, out=tmp_path / "run", resume=True, threads=1)
+
+
 def test_what_a_pack_is_taught_stays_in_the_pack(photographs, recipe_file, weights, tmp_path):
     pack = tmp_path / "pack"
     write_pack(open_source(photographs, scale=2, degradation="bicubic"), pack)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 import widesr
+from examples import EXAMPLES
 from facts import names, refused
 from widesr.data.loader import Loader
 from widesr.data.packing import write_pack
@@ -399,6 +400,33 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         train(other, data=photographs, out=tmp_path / "run", resume=True)
     with refused("checkpoint", tmp_path / "nothing here", "no run"):
         train(other, data=photographs, out=tmp_path / "nothing here", resume=True)
+
+
+def test_a_run_is_not_resumed_with_other_photographs(photographs, recipe_file, tmp_path):
+    fewer = tmp_path / "fewer"
+    shutil.copytree(photographs, fewer)
+    recipe = load_recipe(recipe_file())
+    train(recipe, data=fewer, out=tmp_path / "run", threads=1)
+    (fewer / f"{EXAMPLES[0].stem}.png").unlink()
+    with refused("checkpoint", "photographs") as caught:
+        train(recipe, data=fewer, out=tmp_path / "run", resume=True, threads=1)
+    assert caught.value.options == ("data", "init")
+    train(recipe, data=photographs, out=tmp_path / "run", resume=True, threads=1)
+
+
+def test_two_runs_do_not_write_to_one_folder(photographs, recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file())
+    refusals = []
+
+    def begin_another(_):
+        with refused("checkpoint", tmp_path / "run", "another run") as caught:
+            train(recipe, data=photographs, out=tmp_path / "run", resume="auto", threads=1)
+        refusals.append(caught.value.options)
+
+    run = tmp_path / "run"
+    train(recipe, data=photographs, out=run, threads=1, on_progress=begin_another)
+    assert set(refusals) == {("out",)}
+    assert sorted(p.name for p in run.glob("*.safetensors"))[0].startswith("state-")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_it_is_learned_from(

@@ -5,6 +5,9 @@ A lock ends when its file is closed, or with the process, however that ends.
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 try:
     import fcntl
@@ -36,6 +39,30 @@ def lock(fd: int, *, wait: bool) -> None:
         _lock_far_byte(fd, wait=wait)
     else:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; on Windows and on file systems without locks, hold nothing.
+
+    Raises:
+        BlockingIOError: Another process holds it, or this one does already.
+    """
+    try:
+        fd = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder
+        yield
+        return
+    try:
+        try:
+            lock(fd, wait=False)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(fd)
 
 
 def _lock_far_byte(fd: int, *, wait: bool) -> None:

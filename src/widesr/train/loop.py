@@ -15,6 +15,7 @@ from widesr.data.source import Source
 from widesr.errors import CheckpointError, TrainingError
 from widesr.system.commit import which_commit
 from widesr.system.files import remove_leftovers
+from widesr.system.locks import locked_folder
 from widesr.system.progress import OnNotice, ignore
 from widesr.train.checkpoint import (
     list_states,
@@ -117,7 +118,7 @@ def train(
         def open_checkpointer() -> Checkpointer | None:
             if not world.is_main:
                 return None
-            _make_folder(out)
+            _own_folder(out, open_files)
             remove_leftovers(out)
             logs = open_logs(out, step=run.step, tensorboard=recipe.log.tensorboard)
             log = open_files.enter_context(logs)
@@ -178,9 +179,20 @@ def _loader(run: Run, photographs: Photographs) -> Loader:
     return loader
 
 
-def _make_folder(out: Path) -> None:
+def _own_folder(out: Path, open_files: ExitStack) -> None:
+    """Make the folder of the run, and keep other runs out of it until `open_files` is closed.
+
+    Raises:
+        CheckpointError: It cannot be made, or another run writes to it.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        open_files.enter_context(locked_folder(out))
+    except BlockingIOError as error:
+        raise CheckpointError(
+            f"{out}: another run writes to it; wait for its end, or choose another folder",
+            options=["out"],
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"{out}: cannot be made ({error.strerror}); choose another folder", options=["out"]

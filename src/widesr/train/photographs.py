@@ -10,7 +10,7 @@ from widesr.data.opening import open_source
 from widesr.data.pack import is_pack
 from widesr.data.patches import Pair, n_frames
 from widesr.data.source import Source, hold_out, large_enough, training_data
-from widesr.errors import DataError
+from widesr.errors import CheckpointError, DataError
 from widesr.models.catalog import TrainingData
 from widesr.system.progress import OnNotice, ignore
 from widesr.train.labels import labelled
@@ -31,6 +31,12 @@ class Photographs(NamedTuple):
     sources: tuple[TrainingData, ...]
     pack: Path | None = None
     """The pack that the photographs come from, if any; a teacher's pictures are kept in it."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the names and sizes of all these photographs, in hexadecimal."""
+        names = [(pair.name, pair.lr.shape) for pair in (*self.training, *self.held_out)]
+        return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
 def open_photographs(data: Path | Source, recipe: Recipe) -> Source:
@@ -119,6 +125,7 @@ def gather(
         )
     )
     world.together(lambda: _require_same(photographs, world))
+    world.together(lambda: _require_as_before(run, photographs))
     if recipe.teacher:
         photographs = _teach(run, photographs, out, on_progress=on_teacher)
     if recipe.detector:
@@ -132,13 +139,28 @@ def _require_same(photographs: Photographs, world: World) -> None:
     Raises:
         DataError: This process has other photographs than the main process.
     """
-    names = [(pair.name, pair.lr.shape) for pair in photographs.training]
-    ours = hashlib.sha256(repr(names).encode()).digest()
+    ours = photographs.digest.encode()
     if world.broadcast(ours) != ours:
         raise DataError(
-            f"{len(names)} photographs on {socket.gethostname()} are not those of process 0; "
+            f"{len(photographs.training)} photographs on {socket.gethostname()} are not those of process 0; "
             "copy the folder to every machine, or pack it and copy the pack"
         )
+
+
+def _require_as_before(run: Run, photographs: Photographs) -> None:
+    """Check that a resumed run has the photographs that it began with, and note those of a new one.
+
+    Raises:
+        CheckpointError: It has others.
+    """
+    now = photographs.digest
+    if run.photographs not in (None, now):
+        raise CheckpointError(
+            f"the run was started with other photographs than these {len(photographs.training)}; "
+            "resume with the same, or start a new run from its weights",
+            options=["data", "init"],
+        )
+    run.photographs = now
 
 
 def _teach(
@@ -152,6 +174,11 @@ def _teach(
         return Teacher(table, scale=run.recipe.network.scale, device=run.device)
 
     teacher = world.together(load)
+    if run.teacher not in (None, teacher.origin):
+        raise CheckpointError(
+            f"the run was started with another teacher ({run.teacher}, now {teacher.origin}); "
+            "resume with that one"
+        )
     run.teacher = teacher.origin
 
     def learn() -> list[Pair]:

@@ -78,6 +78,8 @@ class Run:
         self.best: tuple[bool, float] | None = None
         """Rank of the best weights so far, as `BestTable.rank` gives it."""
         self.started_from: str | None = None
+        self.photographs: str | None = None
+        """The photographs, as `Photographs.digest` names them."""
         self.teacher: str | None = None
         """The teacher, as `Teacher.origin` names it."""
         self.sampler_state: dict[str, Any] = {}
@@ -231,6 +233,8 @@ class Run:
             "psnr_at_start": self.psnr_at_start,
             "best": self.best,
             "started_from": self.started_from,
+            "photographs": self.photographs,
+            "teacher": self.teacher,
             "sampler": self.sampler_state,
             "scaler": self.scaler.state_dict(),
             "losses": self.losses,
@@ -268,6 +272,7 @@ class Run:
         self.psnr_at_start = plain["psnr_at_start"]
         self.started_from, self.sampler_state = plain["started_from"], plain["sampler"]
         # States that are older than these keys lack them.
+        self.photographs, self.teacher = plain.get("photographs"), plain.get("teacher")
         self.scores = Scores(*plain.get("scores", [plain.get("psnr")]))
         best = plain.get("best_psnr")
         self.best = (True, best) if best is not None else None
