@@ -21,6 +21,7 @@ from widesr.data.loader import Loader
 from widesr.models.catalog import list_models
 from widesr.nets.wdsr import WDSR, WDSRConfig
 from widesr.train.checkpoint import load_weights, save_weights
+from widesr.train.dry_run import plan as plan_of
 from widesr.train.recipe import list_recipes, load_recipe
 
 pytestmark = pytest.mark.train
@@ -211,6 +212,24 @@ def test_a_dry_run_says_what_a_run_would_take_and_writes_nothing(shop, capsys):
     assert plan["teacher_seconds"] is None
     assert 2**20 < plan["memory"] < 2**40
     assert sorted(p.name for p in shop.iterdir()) == ["photos", "shop.toml"]
+
+
+def test_a_dry_run_offers_fp32_where_the_cpu_is_slow_in_bf16(shop, capsys, monkeypatch):
+    command = ["train", "shop.toml", "--data", "photos", "--threads", "1", "--dry-run", "--json"]
+    assert run([*command, "--set", "optim.precision=fp32", "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)["fp32_seconds"] is None
+    bf16 = ["--set", "optim.precision=bf16", "--device", "cpu"]
+    assert run([*command, *bf16]) == 0
+    assert json.loads(capsys.readouterr().out)["fp32_seconds"] > 0
+    for quicker in (True, False):  # as on CPUs of either kind
+        monkeypatch.setattr(
+            "widesr.train.dry_run.plan",
+            lambda *given, quicker=quicker, **named: plan_of(*given, **named)._replace(
+                seconds=60.0, fp32_seconds=40.0 if quicker else 59.0
+            ),
+        )
+        assert run([word for word in [*command, *bf16] if word != "--json"]) == 0
+        assert names(capsys.readouterr().out, "0:00:40", "optim.precision=fp32") == quicker
 
 
 def test_a_job_that_is_started_again_goes_on_by_itself(shop, capsys):

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _NOW_AND_THEN = 60.0
 """Seconds between lines of a run that shows no bar."""
 
+_CLEARLY = 0.9
+"""Share of the time in bf16 below which fp32 is offered instead."""
+
 
 def train_network(
     data: Annotated[
@@ -263,6 +266,9 @@ def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
         *teacher,
         ("time", f"{clock(plan.seconds)}, validation not counted"),
     ]
+    if plan.fp32_seconds is not None and plan.fp32_seconds < _CLEARLY * plan.seconds:
+        quicker = f"{clock(plan.fp32_seconds)}: this CPU is slow in bf16"
+        rows.append(("in fp32", f"{quicker}; --set optim.precision=fp32"))
     print_lines(table(rows, left=frozenset({0, 1})))
 
 

@@ -50,6 +50,9 @@ class Plan(NamedTuple):
     """The part that the recipe's tables define, followed by its stages."""
     seconds: float
     """Time of all steps."""
+    fp32_seconds: float | None
+    """Time of all steps in fp32, for recipes in bf16 on a CPU; None for others, and for networks
+    that are compiled."""
     teacher_seconds: float | None
     """Time that the teacher takes for one LR picture of each photograph; None without a teacher.
     Its pictures are made once and kept."""
@@ -73,21 +76,26 @@ def plan(
     source = open_photographs(data, recipe)
     training, validation = hold_out(source.names, recipe.data.validation)
 
-    def prepared(*, compiled: bool) -> Run:
-        optim = recipe.optim.model_copy(update={"compile": compiled})
+    def prepared(**changes: object) -> Run:
+        optim = recipe.optim.model_copy(update=changes)
         ours = recipe.model_copy(update={"optim": optim})
         return prepare(ours, init=init, threads=threads, device=device)
 
-    run = prepared(compiled=False)
+    run = prepared(compile=False)
     gflops = [_gflop(run, part) for part in parts(recipe)]
     if recipe.optim.compile:  # the counter does not see into compiled networks
-        run = prepared(compiled=True)
+        run = prepared()
     timed = tuple(
         TimedPart(
             part.steps, part.settings.lr_patch, part.settings.batch, gflop, _seconds(run, part)
         )
         for part, gflop in zip(parts(recipe), gflops, strict=True)
     )
+    memory = _peak_memory(run.device)
+    fp32_seconds = None
+    if run.device.type == "cpu" and recipe.optim.precision == "bf16" and not recipe.optim.compile:
+        fp32 = prepared(precision="fp32")
+        fp32_seconds = sum(part.steps * _seconds(fp32, part) for part in parts(recipe))
     return Plan(
         parameters=sum(p.numel() for p in run.network.parameters()),
         training=len(training),
@@ -95,8 +103,9 @@ def plan(
         steps=recipe.optim.steps,
         parts=timed,
         seconds=sum(part.steps * part.seconds_per_step for part in timed),
+        fp32_seconds=fp32_seconds,
         teacher_seconds=_teacher_seconds(recipe, source, training, device=run.device),
-        memory=_peak_memory(run.device),
+        memory=memory,
         machine=describe(run.device),
     )
 

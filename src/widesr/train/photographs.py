@@ -142,8 +142,8 @@ def _require_same(photographs: Photographs, world: World) -> None:
     ours = photographs.digest.encode()
     if world.broadcast(ours) != ours:
         raise DataError(
-            f"{len(photographs.training)} photographs on {socket.gethostname()} are not those of process 0; "
-            "copy the folder to every machine, or pack it and copy the pack"
+            f"{len(photographs.training)} photographs on {socket.gethostname()} are not those of "
+            "process 0; copy the folder to every machine, or pack it and copy the pack"
         )
 
 
