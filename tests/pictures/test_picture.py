@@ -5,6 +5,7 @@ import io
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -42,7 +43,7 @@ from widesr.errors import (
     WidesrError,
 )
 from widesr.pictures.picture import Picture
-from widesr.pictures.reading import read_picture
+from widesr.pictures.reading import read_header, read_picture
 from widesr.pictures.writing import FORMATS, output_format, write_picture
 
 SIXTEEN_BIT = {"png", "tiff", "avif"}
@@ -119,6 +120,26 @@ def test_the_orientation_is_applied_as_pillow_applies_it(tmp_path, name, orienta
     for suffix in FORMATS:
         write_picture(tmp_path / f"out{suffix}", picture)
         assert all_tags(tmp_path / f"out{suffix}").get((0, 0x0112), 1) == 1
+
+
+@pytest.mark.parametrize("code", ["B", "HH", "I", "II", "h", "i"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "JPEG"])
+def test_an_orientation_of_an_unusual_type_is_applied_once(tmp_path, name, order, code):
+    type_ = {"B": 1, "H": 3, "I": 4, "h": 8, "i": 9}[code[0]]
+    value = struct.pack(order + code, *[6] * len(code))
+    far = len(value) > 4
+    mark = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, 8)
+    entry = struct.pack(order + "HHHI", 1, 0x0112, type_, len(code))
+    entry += struct.pack(order + "I", 26) if far else value.ljust(4, b"\0")
+    exif = mark + entry + bytes(4) + (value if far else b"")
+    data = by_pillow(pillow_image(smooth()), name, exif=b"Exif\0\0" + exif)
+    picture = read_picture(put(tmp_path, data))
+    assert (picture.height, picture.width) == smooth().shape[1::-1]
+    header = read_header(put(tmp_path, data))
+    assert (header.height, header.width) == (picture.height, picture.width)
+    write_picture(tmp_path / "out.png", picture)
+    assert all_tags(tmp_path / "out.png")[0, 0x0112] == 1
 
 
 def test_avif_is_turned_by_its_own_header_and_not_again_by_exif(tmp_path):

@@ -65,24 +65,31 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
     return bytes(image.get(name)) if image.get_typeof(name) else None
 
 
-def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
-    """Read the picture's EXIF orientation, 1 to 8, which libvips may overlook in a PNG."""
+def _exif_of(file: PictureFile, image: pyvips.Image, kind: str) -> bytes | None:
     if kind == "png":
-        return orientation_of_exif(metadata_of_png(file).exif or b"")
+        return metadata_of_png(file).exif
+    return exif_of_jpeg(file) if kind == "jpeg" else _blob(image, "exif-data")
+
+
+def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
+    """Read the picture's orientation, 1 to 8, as EXIF counts it.
+
+    libvips is not asked: it overlooks some, and would turn what `cleaned` does not call upright.
+    """
     if kind == "avif":
         return turn_of_avif(file.heif)
-    return number_of(image, "orientation", 1)
+    return orientation_of_exif(_exif_of(file, image, kind) or b"")
 
 
 def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureStream:
     """Make an upright picture from a libvips image, to be read while the file is open."""
     icc = _blob(image, "icc-profile-data")
-    exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
-    density = Density()
     if kind == "png":
-        (exif, xmp, iptc), density = metadata_of_png(file), density_of_png(file)
-    elif kind == "jpeg":
-        exif, density = exif_of_jpeg(file), density_of_jpeg(file)
+        metadata, density = metadata_of_png(file), density_of_png(file)
+    else:
+        xmp, iptc = _blob(image, "xmp-data"), _blob(image, "iptc-data")
+        metadata = Metadata(_exif_of(file, image, kind), xmp, iptc)
+        density = density_of_jpeg(file) if kind == "jpeg" else Density()
     bits = number_of(image, "bits-per-sample", 16) if image.format == "ushort" else 8
     rows = rows_of_jpeg(file) if kind == "jpeg" else rows_of_image(image)
     if image.interpretation == "cmyk":
@@ -95,7 +102,6 @@ def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureSt
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
     orientation = orientation_of(file, image, kind)
-    metadata = Metadata(exif, xmp, iptc)
     return _stream(file, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
 
 

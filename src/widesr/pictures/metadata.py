@@ -80,8 +80,8 @@ def orientation_of_exif(exif: bytes) -> int:
 
 def orientation_in(tiff: Tiff, fields: dict[int, Field]) -> int:
     """Read the orientation, 1 to 8, from a directory; 1 if none or an unknown one is stated."""
-    orientation = tiff.number(fields, _ORIENTATION, default=1)
-    return orientation if orientation in range(1, 9) else 1
+    stated = tiff.values(fields, _ORIENTATION).tolist()  # of any type, as writers err
+    return int(stated[0]) if stated and stated[0] in range(1, 9) else 1
 
 
 IPTC_TAG = 0x83BB
@@ -158,12 +158,11 @@ def _sized_exif(exif: bytes, *, width: int, height: int) -> bytes:
 
 
 def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) -> None:
-    """Overwrite a single SHORT or LONG; a SHORT becomes a LONG if the value needs it."""
-    if field is None or field.n_values != 1 or field.type not in (3, 4):
+    """Overwrite a field by one number: a SHORT, or a LONG if it was one or the value needs it."""
+    if field is None:
         return
-    code = "H2x" if field.type == 3 and value < 2**16 else "I"
-    struct.pack_into(tiff.order + "H", exif, field.entry + 2, 3 if code == "H2x" else 4)
-    struct.pack_into(tiff.order + code, exif, field.at, value)
+    type_, code = (4, "I") if field.type == 4 or value >= 2**16 else (3, "H2x")
+    struct.pack_into(f"{tiff.order}HI{code}", exif, field.entry + 2, type_, 1, value)
 
 
 def _cleaned_xmp(xmp: bytes) -> bytes:
