@@ -1,6 +1,8 @@
 """EXIF, XMP, IPTC and resolution from any container into any other, read back by Pillow."""
 
+import re
 import struct
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from PIL import Image, IptcImagePlugin, PngImagePlugin
 from facts import refused
 from metadata_samples import IPTC, XMP
 from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
-from widesr.pictures.metadata import Metadata, cleaned
+from widesr.pictures.jpeg import segment
+from widesr.pictures.metadata import PHOTOSHOP, Metadata, cleaned, wrapped_iptc
 from widesr.pictures.picture import Picture
 from widesr.pictures.profiles import sound_profile
 from widesr.pictures.reading import read_picture
@@ -111,6 +114,39 @@ def test_xmp_arrives_upright_with_the_new_size(tmp_path, source, suffix):
     assert b"<exif:PixelYDimension>40</exif:PixelYDimension>" in packet
     assert b'xmp:Rating="4"' in packet
     assert b"uncropped" not in packet
+
+
+_OF_A_PHONE = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description
+ hdrgm:Version="1.0" GCamera:MotionPhoto="1" xmpNote:HasExtendedXMP='0123' xmp:Rating="4">
+<GCamera:MicroVideo>1</GCamera:MicroVideo><hdrgm:Version>1.0</hdrgm:Version>
+<Container:Directory><rdf:Seq><rdf:li Item:Semantic="GainMap"/></rdf:Seq></Container:Directory>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def test_xmp_speaks_of_nothing_that_is_not_in_the_new_file(tmp_path, caplog):
+    data = by_pillow(pillow_image(smooth()), "JPEG", xmp=_OF_A_PHONE)
+    picture = read_picture(put(tmp_path, data))
+    assert caplog.messages == []
+    assert not re.search(rb"hdrgm:Version|HasExtendedXMP|GainMap|(Photo|Video)\W*1", picture.xmp)
+    assert b'xmp:Rating="4"' in picture.xmp
+    ElementTree.fromstring(re.sub(rb"\w+:(\w+)", rb"\1", picture.xmp))  # still well-formed
+
+
+def test_xmp_beyond_the_first_segment_is_left_out_with_a_warning(tmp_path, caplog):
+    data = by_pillow(pillow_image(smooth()), "JPEG", xmp=XMP)
+    body = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + b"<x/>"
+    more = segment(0xE1, body)
+    picture = read_picture(put(tmp_path, data[:2] + more + data[2:]))
+    assert b'xmp:Rating="4"' in picture.xmp
+    assert len(caplog.messages) == 1
+
+
+def test_iptc_in_the_second_of_photoshops_segments_arrives(tmp_path):
+    data = by_pillow(pillow_image(smooth()), "JPEG")
+    other = b"8BIM\x04\x25\0\0" + (60_000).to_bytes(4, "big") + bytes(60_000)
+    parts = other, wrapped_iptc(IPTC).removeprefix(PHOTOSHOP)
+    more = b"".join(segment(0xED, PHOTOSHOP + part) for part in parts)
+    assert read_picture(put(tmp_path, data[:2] + more + data[2:])).iptc == IPTC
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])

@@ -24,7 +24,8 @@ class Metadata(NamedTuple):
 def cleaned(metadata: Metadata) -> Metadata:
     """Mark the picture as upright, drop thumbnails, and leave out blocks that are not metadata.
 
-    EXIF then has no "Exif" before it, and IPTC no Photoshop resources around it.
+    EXIF then has no "Exif" before it, IPTC no Photoshop resources around it, and XMP speaks of
+    nothing else in the picture's file, such as a gain map.
     """
     exif, xmp, iptc = metadata
     return Metadata(
@@ -165,11 +166,21 @@ def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) ->
     struct.pack_into(f"{tiff.order}HI{code}", exif, field.entry + 2, type_, 1, value)
 
 
+_BESIDE = (b"xmp:Thumbnails", b"xap:Thumbnails", b"Container:Directory", b"GContainer:Directory")
+"""Lists of pictures within or behind the picture, which are not kept."""
+_CLAIM = rb"hdrgm:Version|xmpNote:HasExtendedXMP"
+_CLAIMS = re.compile(
+    rb"""\s(%b)\s*=\s*("[^"]*"|'[^']*')|<(%b)>[^<]*</(%b)>""" % (_CLAIM, _CLAIM, _CLAIM)
+)
+"""Properties by which a gain map or more XMP is said to lie elsewhere in the file."""
+
+
 def _cleaned_xmp(xmp: bytes) -> bytes:
-    for name in (b"xmp:Thumbnails", b"xap:Thumbnails"):
+    for name in _BESIDE:
         # only up to the last end tag: beyond it, each start tag would begin a search in vain
         head, end, tail = xmp.rpartition(b"</%s>" % name)
         xmp = re.sub(rb"<%s\b.*?%s" % (name, end), b"", head + end, flags=re.DOTALL) + tail
+    xmp = _with_xmp_number(_CLAIMS.sub(b"", xmp), rb"G?Camera:(?:MotionPhoto|MicroVideo)", 0)
     return _with_xmp_number(xmp, rb"tiff:Orientation", 1)
 
 
