@@ -71,6 +71,7 @@ class AnyUpscaler(ABC):
         """
         check_pixels(pixels)
         if pixels.ndim == 2:
+            pixels = np.asarray(pixels)  # np.matrix takes no third axis
             return self(pixels[..., np.newaxis], progress=progress)[..., 0]
         return self.rows(Rows.of(pixels), progress=progress).whole()
 
