@@ -42,9 +42,11 @@ from widesr.errors import (
     ImageWriteError,
     WidesrError,
 )
-from widesr.pictures.picture import Picture
+from widesr.pictures.encoding import encode_stream
+from widesr.pictures.picture import Picture, PictureStream
 from widesr.pictures.reading import read_header, read_picture
 from widesr.pictures.writing import FORMATS, output_format, write_picture
+from widesr.pixels.rows import Rows
 
 SIXTEEN_BIT = {"png", "tiff", "avif"}
 
@@ -576,6 +578,7 @@ def test_a_picture_says_which_shapes_it_wants():
         ("aspect", 1.5),
         ("pixels_per_mm", 10),
         ("pixels_per_mm", ("10", "10")),
+        ("place", "Paris"),
     ],
 )
 def test_a_picture_refuses_by_its_name_what_no_file_could_say(name, value):
@@ -620,6 +623,29 @@ def test_the_smallest_pictures_pass(tmp_path, suffix, size):
         path = tmp_path / f"{dtype.__name__}{suffix}"
         write_picture(path, Picture(pixels=np.full((*size, 3), 99, dtype), exif=full_exif()))
         assert read_picture(path).pixels.shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("format", 5), ("format", b"png"), ("lossless", "no"), ("overwrite", "no")],
+)
+def test_an_option_of_the_wrong_type_writes_nothing(tmp_path, name, value):
+    path = put(tmp_path, b"mine", "out.png")
+    with refused("usage", name):
+        write_picture(path, Picture(pixels=RGB), **{name: value})
+    assert path.read_bytes() == b"mine"
+
+
+def test_grey_that_becomes_rgb_counts_as_rgb_in_the_choice_of_bigtiff(tmp_path):
+    def bands():
+        yield np.zeros((320, 40_000, 1), np.uint8)
+        raise InterruptedError
+
+    rows = Rows(bands(), shape=(40_000, 40_000, 1), dtype=np.uint8)  # 1.6 GB, and 4.8 GB as RGB
+    with (tmp_path / "out.tif").open("w+b") as file, suppress(InterruptedError):
+        stream = PictureStream(rows=rows, icc=profile())
+        encode_stream(Path("out.tif"), stream, file.fileno(), "tiff")
+    assert (tmp_path / "out.tif").read_bytes()[:4] == b"II+\0"
 
 
 @pytest.mark.parametrize("quality", [0, 101])

@@ -86,6 +86,7 @@ def encode_stream(
         lossless: True if WebP and AVIF are to keep every value.
         in_all: The decoded bytes of all pictures in the TIFF file; None if this is the only one.
     """
+    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     options = dict(ENCODERS[kind].options)
     if kind in ("jpeg", "webp", "avif"):
         options["Q"] = quality
@@ -97,7 +98,6 @@ def encode_stream(
         options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
     if kind == "tiff":  # offsets of plain TIFF have 32 bits
         options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
-    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     if stream.place and kind != "tiff":
         _log.warning("%s: GeoTIFF left out, for which %s has no place", path, title(kind))
     file = FileBytes(fd)

@@ -84,6 +84,8 @@ class Picture(About):
             value = getattr(self, name)
             if value is not None and not isinstance(value, bytes):
                 raise UsageError(f"{name} is of type {type(value).__name__}, expected bytes")
+        if not isinstance(self.place, Place | None):
+            raise UsageError(f"place is of type {type(self.place).__name__}, expected a Place")
         for name in ("pixels_per_mm", "aspect"):
             value = getattr(self, name)
             if value is None:
