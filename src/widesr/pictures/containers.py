@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from widesr.errors import ImageFormatError
-from widesr.pictures.jpeg import EXIF, exif_of_jpeg, segment, segments
+from widesr.pictures.jpeg import EXIF, exif_of_jpeg, segment, segments_before_pixels
 from widesr.pictures.metadata import (
     IPTC_TAG,
     PHOTOSHOP,
@@ -142,9 +142,7 @@ def _standard_range(file: PictureFile, primaries: int, transfer: int) -> Colours
 def metadata_of_jpeg(file: FileBytes) -> Metadata:
     """Read all metadata of a JPEG; libvips takes the first segment of any kind for the block."""
     xmp, resources = b"", b""
-    for marker, at, size in segments(file):
-        if marker == 0xDA:
-            break
+    for marker, at, size in segments_before_pixels(file):
         body = file[at : at + size] if marker in (0xE1, 0xED) else b""
         if marker == 0xE1 and body.startswith(_XMP_NAME):
             xmp = xmp or body.removeprefix(_XMP_NAME)
@@ -159,7 +157,7 @@ def has_more_xmp(file: FileBytes) -> bool:
     end = len(_MORE_XMP_NAME)
     return any(
         marker == 0xE1 and size > end and file[at : at + end] == _MORE_XMP_NAME
-        for marker, at, size in segments(file)
+        for marker, at, size in segments_before_pixels(file)
     )
 
 

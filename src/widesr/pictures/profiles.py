@@ -69,7 +69,7 @@ def sound_profile(icc: bytes | None) -> bytes | None:
 
 
 def _sized(icc: bytes) -> bytes:
-    """Set the size in a profile's header; its checksum, which covers the size, becomes 0 for none."""
+    """Set the size in a profile's header, and 0 for no checksum, as it would no longer match."""
     return len(icc).to_bytes(4, "big") + icc[4:84] + bytes(16) + icc[100:]
 
 
