@@ -119,6 +119,19 @@ class Picture(About):
         return PictureStream(rows=rows, **self.about)
 
 
+def check_picture(value: object) -> None:
+    """Refuse what is no picture, such as an array.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(value, Picture):
+        raise UsageError(
+            f"{type(value).__name__} was given, expected a Picture; Picture(pixels=...) makes one "
+            "of an array"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureStream(About):
     """One still picture, upright, that is read once, from top to bottom."""

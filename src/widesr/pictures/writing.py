@@ -10,7 +10,7 @@ from widesr.errors import ImageFormatError, UsageError
 from widesr.pictures.colour import space_of
 from widesr.pictures.containers import LONGEST_IN_JPEG
 from widesr.pictures.encoding import ENCODERS, encode_stream, opaque
-from widesr.pictures.picture import Picture, PictureStream
+from widesr.pictures.picture import Picture, PictureStream, check_picture
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Target, name_of, whole_target
 from widesr.system.arguments import check_flag, shown, whole_number
@@ -106,11 +106,7 @@ def write_picture(
     """
     check_flag(lossless, "lossless")
     check_flag(overwrite, "overwrite")
-    if not isinstance(picture, Picture):
-        raise UsageError(
-            f"{type(picture).__name__} was given to write, expected a Picture; "
-            "Picture(pixels=...) makes one of an array"
-        )
+    check_picture(picture)
     write_stream(
         target,
         picture.stream(),
