@@ -2,6 +2,7 @@
 
 import re
 import struct
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, IptcImagePlugin, PngImagePlugin
+from PIL.TiffImagePlugin import IFDRational
 
 from facts import refused
 from metadata_samples import IPTC, XMP
@@ -69,6 +71,23 @@ def test_every_exif_tag_arrives_with_the_new_size(tmp_path, source, suffix, orde
     assert {k: v for k, v in written.items() if k not in of_the_file} == {
         k: v for k, v in expected.items() if k not in of_the_file
     }
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_size_of_the_sensor_stays(tmp_path, order, orientation):
+    exif = Image.Exif()
+    exif.endian, exif[0x0112] = order, orientation
+    camera = exif.get_ifd(0x8769)
+    camera[0xA002], camera[0xA003] = 56, 40
+    camera[0xA20E], camera[0xA20F] = IFDRational(56, 36), IFDRational(40, 24)  # 36 x 24 mm
+    data = by_pillow(pillow_image(smooth()), "JPEG", exif=exif)
+    picture = read_picture(put(tmp_path, data))
+    pixels = picture.pixels.repeat(3, axis=0).repeat(2, axis=1)
+    write_picture(tmp_path / "out.png", replace(picture, pixels=pixels))
+    tags = all_tags(tmp_path / "out.png")
+    sensor = [tags[0x8769, 0xA002 + n] / float(tags[0x8769, 0xA20E + n]) for n in (0, 1)]
+    assert sensor == pytest.approx([36, 24] if orientation < 5 else [24, 36])
 
 
 def test_a_size_beyond_16_bits_fits_into_the_exif(tmp_path):

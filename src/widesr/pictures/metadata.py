@@ -5,6 +5,7 @@ Bytes in, bytes out. Everything that need not change stays in place, byte for by
 
 import re
 import struct
+from fractions import Fraction
 from typing import NamedTuple
 
 from widesr.pictures.tiff import EXIF_POINTER, GPS_POINTER, Field, Tiff, Tree, packed
@@ -34,15 +35,17 @@ def cleaned(metadata: Metadata) -> Metadata:
 
 
 def on_its_side(exif: bytes) -> bytes:
-    """Swap the resolutions across and down in a cleaned block, for a picture that was turned."""
+    """Swap what a cleaned block states across and down, for a picture that was turned."""
     tiff = Tiff.open(exif)
-    fields = tiff.directory(tiff.first)
-    across, down = fields.get(0x011A), fields.get(0x011B)
-    if across is None or down is None:
-        return exif
+    first = tiff.directory(tiff.first)
+    camera = tiff.directory(tiff.number(first, EXIF_POINTER, default=0))
     turned = bytearray(exif)
-    for to, of in ((across.entry, down.entry), (down.entry, across.entry)):
-        turned[to + 2 : to + 12] = exif[of + 2 : of + 12]  # type, count and value offset
+    for fields, pair in ((first, _RESOLUTIONS), (camera, _SIDES), (camera, _FOCAL_PLANE)):
+        if not set(pair) <= fields.keys():
+            continue
+        across, down = (fields[tag].entry + 2 for tag in pair)
+        for to, of in ((across, down), (down, across)):
+            turned[to : to + 10] = exif[of : of + 10]  # type, count and value offset
     return bytes(turned)
 
 
@@ -88,8 +91,11 @@ def orientation_in(tiff: Tiff, fields: dict[int, Field]) -> int:
 IPTC_TAG = 0x83BB
 """The tag of IPTC in a TIFF file's first directory."""
 _ORIENTATION = 0x0112
+_RESOLUTIONS, _SIDES, _FOCAL_PLANE = (0x011A, 0x011B), (0xA002, 0xA003), (0xA20E, 0xA20F)
+"""Tags of a number across and one down: of the picture's resolution, of its pixels, and of the
+pixels per length of the camera's sensor, by which programs compute the field of view."""
 _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C}  # camera, date
-_DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
+_DESCRIPTIVE |= {*_RESOLUTIONS, 0x0128}
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
 _DESCRIPTIVE |= {EXIF_POINTER, GPS_POINTER}
 """Tags of a TIFF file's first directory that describe the photograph, not the file."""
@@ -151,11 +157,24 @@ def _sized_exif(exif: bytes, *, width: int, height: int) -> bytes:
     sized = bytearray(exif)
     _set_number(sized, tiff, fields.get(0x0100), width)
     _set_number(sized, tiff, fields.get(0x0101), height)
-    if EXIF_POINTER in fields:
-        fields = tiff.directory(tiff.number(fields, EXIF_POINTER, default=0))
-        _set_number(sized, tiff, fields.get(0xA002), width)
-        _set_number(sized, tiff, fields.get(0xA003), height)
+    fields = tiff.directory(tiff.number(fields, EXIF_POINTER, default=0))
+    for side, focal_plane, now in zip(_SIDES, _FOCAL_PLANE, (width, height), strict=True):
+        before = tiff.number(fields, side, default=0)
+        _scale_ratio(sized, tiff, fields.get(focal_plane), now, before)
+        _set_number(sized, tiff, fields.get(side), now)
     return bytes(sized)
+
+
+def _scale_ratio(exif: bytearray, tiff: Tiff, field: Field | None, now: int, before: int) -> None:
+    """Multiply a RATIONAL by `now` / `before`, where both and the field are above 0."""
+    if field is None or field.type != 5 or not before:
+        return
+    above, below = tiff.unpack("I", field.at), tiff.unpack("I", field.at + 4)
+    if above and below:
+        scaled = Fraction(above * now, below * before)
+        scaled = scaled.limit_denominator(max(int((2**32 - 1) / max(scaled, 1)), 1))
+        if scaled and scaled.numerator < 2**32:
+            struct.pack_into(tiff.order + "II", exif, field.at, *scaled.as_integer_ratio())
 
 
 def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) -> None:
