@@ -172,7 +172,7 @@ def _scale_ratio(exif: bytearray, tiff: Tiff, field: Field | None, now: int, bef
     above, below = tiff.unpack("I", field.at), tiff.unpack("I", field.at + 4)
     if above and below:
         scaled = Fraction(above * now, below * before)
-        scaled = scaled.limit_denominator(max(int((2**32 - 1) / max(scaled, 1)), 1))
+        scaled = scaled.limit_denominator(int((2**32 - 1) / max(scaled, Fraction(1))) or 1)
         if scaled and scaled.numerator < 2**32:
             struct.pack_into(tiff.order + "II", exif, field.at, *scaled.as_integer_ratio())
 
