@@ -71,8 +71,10 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
 
 
 def _metadata_of(file: PictureFile, image: pyvips.Image, kind: str) -> Metadata:
-    if kind in ("png", "jpeg"):
-        return metadata_of_png(file) if kind == "png" else metadata_of_jpeg(file)
+    if kind == "png":
+        return metadata_of_png(file)
+    if kind == "jpeg":
+        return metadata_of_jpeg(file)
     return Metadata(*(_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc")))
 
 
