@@ -30,6 +30,7 @@ from widesr.pictures.picture import Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.sequence import PictureSequence, Timing
 from widesr.pictures.several import open_several, write_pictures
+from widesr.pictures.writing import write_picture
 from widesr.upscaling.upscaler import Upscaler
 
 SUFFIXES = (".gif", ".webp", ".png")
@@ -297,6 +298,19 @@ def test_a_frame_is_upscaled_as_that_picture_alone(tmp_path, suffix, made):
         )
         np.testing.assert_array_equal(made_frame[..., :3], alone.pixels)
         np.testing.assert_array_equal(made_frame[..., 3], alone.alpha)
+
+
+def test_a_frame_of_lossy_webp_is_what_a_still_webp_would_be(tmp_path):
+    frames = [noise(20, 30, 3, seed=seed) for seed in (0, 1)]
+    still = Picture(pixels=frames[0])
+    timing = Timing(durations=(Fraction(1, 10),) * 2, plays=0)
+    animation = PictureSequence.of_frames(frames, still=still.stream(), timing=timing)
+    write_pictures(tmp_path / "both.webp", animation, quality=80)
+    write_picture(tmp_path / "still.webp", still, quality=80)
+    with open_several(tmp_path / "both.webp") as read:
+        np.testing.assert_array_equal(
+            next(read.frames), read_picture(tmp_path / "still.webp").pixels
+        )
 
 
 def test_frames_that_are_equal_stay_as_many(tmp_path):

@@ -1,17 +1,22 @@
 """EXIF, XMP, IPTC and resolution from any container into any other, read back by Pillow."""
 
+import re
 import struct
+from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, IptcImagePlugin, PngImagePlugin
+from PIL.TiffImagePlugin import IFDRational
 
 from facts import refused
 from metadata_samples import IPTC, XMP
 from samples import RGB, all_tags, by_pillow, full_exif, pillow_image, profile, put, smooth
-from widesr.pictures.metadata import Metadata, cleaned
+from widesr.pictures.jpeg import segment
+from widesr.pictures.metadata import PHOTOSHOP, Metadata, cleaned, wrapped_iptc
 from widesr.pictures.picture import Picture
 from widesr.pictures.profiles import sound_profile
 from widesr.pictures.reading import read_picture
@@ -68,6 +73,23 @@ def test_every_exif_tag_arrives_with_the_new_size(tmp_path, source, suffix, orde
     }
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_size_of_the_sensor_stays(tmp_path, order, orientation):
+    exif = Image.Exif()
+    exif.endian, exif[0x0112] = order, orientation
+    camera = exif.get_ifd(0x8769)
+    camera[0xA002], camera[0xA003] = 56, 40
+    camera[0xA20E], camera[0xA20F] = IFDRational(56, 36), IFDRational(40, 24)  # 36 x 24 mm
+    data = by_pillow(pillow_image(smooth()), "JPEG", exif=exif)
+    picture = read_picture(put(tmp_path, data))
+    pixels = picture.pixels.repeat(3, axis=0).repeat(2, axis=1)
+    write_picture(tmp_path / "out.png", replace(picture, pixels=pixels))
+    tags = all_tags(tmp_path / "out.png")
+    sensor = [tags[0x8769, 0xA002 + n] / float(tags[0x8769, 0xA20E + n]) for n in (0, 1)]
+    assert sensor == pytest.approx([36, 24] if orientation < 5 else [24, 36])
+
+
 def test_a_size_beyond_16_bits_fits_into_the_exif(tmp_path):
     picture = Picture(pixels=np.zeros((1, 70_000, 1), np.uint8), exif=full_exif())
     write_picture(tmp_path / "out.png", picture)
@@ -111,6 +133,40 @@ def test_xmp_arrives_upright_with_the_new_size(tmp_path, source, suffix):
     assert b"<exif:PixelYDimension>40</exif:PixelYDimension>" in packet
     assert b'xmp:Rating="4"' in packet
     assert b"uncropped" not in packet
+
+
+_OF_A_PHONE = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description
+ hdrgm:Version="1.0" GCamera:MotionPhoto="1" xmpNote:HasExtendedXMP='0123' xmp:Rating="4">
+<GCamera:MicroVideo>1</GCamera:MicroVideo><hdrgm:Version>1.0</hdrgm:Version>
+<Container:Directory><rdf:Seq><rdf:li Item:Semantic="GainMap"/></rdf:Seq></Container:Directory>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def test_xmp_speaks_of_nothing_that_is_not_in_the_new_file(tmp_path, caplog):
+    data = by_pillow(pillow_image(smooth()), "JPEG", xmp=_OF_A_PHONE)
+    picture = read_picture(put(tmp_path, data))
+    assert caplog.messages == []
+    assert not re.search(rb"hdrgm:Version|HasExtendedXMP|GainMap|(Photo|Video)\W*1", picture.xmp)
+    assert b'xmp:Rating="4"' in picture.xmp
+    without_prefixes = re.sub(rb"\w+:(\w+)", rb"\1", picture.xmp)
+    ElementTree.fromstring(without_prefixes)  # noqa: S314 (ours): it is still well-formed
+
+
+def test_xmp_beyond_the_first_segment_is_left_out_with_a_warning(tmp_path, caplog):
+    data = by_pillow(pillow_image(smooth()), "JPEG", xmp=XMP)
+    body = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + b"<x/>"
+    more = segment(0xE1, body)
+    picture = read_picture(put(tmp_path, data[:2] + more + data[2:]))
+    assert b'xmp:Rating="4"' in picture.xmp
+    assert len(caplog.messages) == 1
+
+
+def test_iptc_in_the_second_of_photoshops_segments_arrives(tmp_path):
+    data = by_pillow(pillow_image(smooth()), "JPEG")
+    other = b"8BIM\x04\x25\0\0" + (60_000).to_bytes(4, "big") + bytes(60_000)
+    parts = other, wrapped_iptc(IPTC).removeprefix(PHOTOSHOP)
+    more = b"".join(segment(0xED, PHOTOSHOP + part) for part in parts)
+    assert read_picture(put(tmp_path, data[:2] + more + data[2:])).iptc == IPTC
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])

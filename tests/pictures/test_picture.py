@@ -5,6 +5,7 @@ import io
 import os
 import resource
 import signal
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -41,9 +42,11 @@ from widesr.errors import (
     ImageWriteError,
     WidesrError,
 )
-from widesr.pictures.picture import Picture
-from widesr.pictures.reading import read_picture
+from widesr.pictures.encoding import encode_stream
+from widesr.pictures.picture import Picture, PictureStream
+from widesr.pictures.reading import read_header, read_picture
 from widesr.pictures.writing import FORMATS, output_format, write_picture
+from widesr.pixels.rows import Rows
 
 SIXTEEN_BIT = {"png", "tiff", "avif"}
 
@@ -119,6 +122,26 @@ def test_the_orientation_is_applied_as_pillow_applies_it(tmp_path, name, orienta
     for suffix in FORMATS:
         write_picture(tmp_path / f"out{suffix}", picture)
         assert all_tags(tmp_path / f"out{suffix}").get((0, 0x0112), 1) == 1
+
+
+@pytest.mark.parametrize("code", ["B", "HH", "I", "II", "h", "i"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "JPEG"])
+def test_an_orientation_of_an_unusual_type_is_applied_once(tmp_path, name, order, code):
+    type_ = {"B": 1, "H": 3, "I": 4, "h": 8, "i": 9}[code[0]]
+    value = struct.pack(order + code, *[6] * len(code))
+    far = len(value) > 4
+    mark = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, 8)
+    entry = struct.pack(order + "HHHI", 1, 0x0112, type_, len(code))
+    entry += struct.pack(order + "I", 26) if far else value.ljust(4, b"\0")
+    exif = mark + entry + bytes(4) + (value if far else b"")
+    data = by_pillow(pillow_image(smooth()), name, exif=b"Exif\0\0" + exif)
+    picture = read_picture(put(tmp_path, data))
+    assert (picture.height, picture.width) == smooth().shape[1::-1]
+    header = read_header(put(tmp_path, data))
+    assert (header.height, header.width) == (picture.height, picture.width)
+    write_picture(tmp_path / "out.png", picture)
+    assert all_tags(tmp_path / "out.png")[0, 0x0112] == 1
 
 
 def test_avif_is_turned_by_its_own_header_and_not_again_by_exif(tmp_path):
@@ -555,6 +578,7 @@ def test_a_picture_says_which_shapes_it_wants():
         ("aspect", 1.5),
         ("pixels_per_mm", 10),
         ("pixels_per_mm", ("10", "10")),
+        ("place", "Paris"),
     ],
 )
 def test_a_picture_refuses_by_its_name_what_no_file_could_say(name, value):
@@ -599,6 +623,29 @@ def test_the_smallest_pictures_pass(tmp_path, suffix, size):
         path = tmp_path / f"{dtype.__name__}{suffix}"
         write_picture(path, Picture(pixels=np.full((*size, 3), 99, dtype), exif=full_exif()))
         assert read_picture(path).pixels.shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("format", 5), ("format", b"png"), ("lossless", "no"), ("overwrite", "no")],
+)
+def test_an_option_of_the_wrong_type_writes_nothing(tmp_path, name, value):
+    path = put(tmp_path, b"mine", "out.png")
+    with refused("usage", name):
+        write_picture(path, Picture(pixels=RGB), **{name: value})
+    assert path.read_bytes() == b"mine"
+
+
+def test_grey_that_becomes_rgb_counts_as_rgb_in_the_choice_of_bigtiff(tmp_path):
+    def bands():
+        yield np.zeros((320, 40_000, 1), np.uint8)
+        raise InterruptedError
+
+    rows = Rows(bands(), shape=(40_000, 40_000, 1), dtype=np.uint8)  # 1.6 GB, and 4.8 GB as RGB
+    with (tmp_path / "out.tif").open("w+b") as file, suppress(InterruptedError):
+        stream = PictureStream(rows=rows, icc=profile())
+        encode_stream(Path("out.tif"), stream, file.fileno(), "tiff")
+    assert (tmp_path / "out.tif").read_bytes()[:4] == b"II+\0"
 
 
 @pytest.mark.parametrize("quality", [0, 101])

@@ -5,11 +5,14 @@ import struct
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageCms
 
 from others import P3, srgb, with_primaries
 from samples import noise
+from widesr.pictures.picture import Picture
 from widesr.pictures.profiles import SRGB, Colours, coded_colours, profile_of, sound_profile
+from widesr.pictures.writing import write_picture
 
 ADOBE = Colours((0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 563 / 256)
 
@@ -57,6 +60,17 @@ def test_every_coded_profile_is_sound_and_its_white_is_white(primaries):
     np.testing.assert_allclose(columns(icc).sum(axis=0), [0.9642, 1, 0.8249], atol=1e-4)
     white = np.full((2, 2, 3), 255, np.uint8)
     assert np.abs(in_srgb(icc, white) - 255).max() <= 1
+
+
+@pytest.mark.parametrize("extra", [1, 2, 3])
+def test_a_profile_without_its_padding_is_padded_so_that_libpng_takes_it(tmp_path, extra):
+    whole = profile_of(ADOBE, grey=False)
+    icc = (len(whole) + extra).to_bytes(4, "big") + whole[4:84] + bytes(range(16)) + whole[100:]
+    icc += bytes(extra)
+    write_picture(tmp_path / "out.png", Picture(pixels=noise(), icc=icc))
+    held = pyvips.Image.pngload(str(tmp_path / "out.png")).get("icc-profile-data")
+    assert len(held) == int.from_bytes(held[:4], "big") == len(whole) + 4
+    np.testing.assert_array_equal(in_srgb(held, noise()), in_srgb(whole, noise()))
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.8, 2.8])

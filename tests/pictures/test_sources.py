@@ -67,7 +67,8 @@ def test_what_is_no_picture_and_what_is_no_source_are_told_apart(tmp_path):
     closed = io.BytesIO(PNG_DATA)
     closed.close()
     with (tmp_path / "a").open("wb") as for_writing:
-        for source in (closed, for_writing):
+        with_gaps = memoryview(PNG_DATA)[::2]
+        for source in (closed, for_writing, with_gaps):
             with refused("image-read"):
                 read_picture(source)
     for source in (io.StringIO("text"), 7, None):

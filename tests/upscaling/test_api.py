@@ -64,6 +64,13 @@ def test_an_array_comes_back_with_its_type_and_its_channels(array):
     assert made.dtype == array.dtype
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_a_matrix_of_numpy_is_an_array_too():
+    matrix = np.asmatrix(smooth(channels=1)[..., 0])
+    made = upscale(matrix, model=TINY, consistent=True)
+    assert np.array_equal(made, upscale(np.asarray(matrix), model=TINY, consistent=True))
+
+
 @pytest.mark.parametrize("channels", [2, 4])
 def test_the_last_of_2_or_4_channels_is_alpha(channels):
     array = smooth(channels=4)[..., -channels:]

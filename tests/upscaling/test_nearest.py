@@ -44,6 +44,22 @@ def test_the_command_gives_what_pillow_gives(tmp_path, capsys):
         np.testing.assert_array_equal(np.asarray(made), np.asarray(theirs))
 
 
+@pytest.mark.parametrize("transparency", [None, 3, bytes([0, 128])])
+def test_the_labels_of_an_image_with_a_palette_stay(tmp_path, transparency):
+    labels = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    image = Image.fromarray(labels, "P")
+    image.putpalette(np.random.default_rng(0).integers(0, 4, (256, 3), np.uint8).tobytes())
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    made = widesr.upscale(image, model="nearest")
+    np.testing.assert_array_equal(np.asarray(made), labels.repeat(2, axis=0).repeat(2, axis=1))
+    assert made.getpalette() == image.getpalette()
+    colours = np.asarray(image.convert("RGBA")).repeat(2, axis=0).repeat(2, axis=1)
+    made.save(tmp_path / "labels.png")
+    with Image.open(tmp_path / "labels.png") as saved:
+        np.testing.assert_array_equal(np.asarray(saved.convert("RGBA")), colours)
+
+
 def test_it_is_no_model_with_a_file():
     with refused("model-not-found", "'nearest'", "repeats"):
         widesr.Upscaler.load("nearest", scale=2)

@@ -106,7 +106,9 @@ def test_what_cannot_be_sampled_is_refused(lr):
         variance_map([lr, lr[1:]])
 
 
-@pytest.mark.parametrize("wrong", [{"count": True}, {"count": 1.0}, {"seed": True}, {"seed": "1"}])
+@pytest.mark.parametrize(
+    "wrong", [{"count": True}, {"count": 1.0}, {"seed": True}, {"seed": "1"}, {"seed": 2**128}]
+)
 def test_a_value_of_another_type_is_no_sample(lr, wrong):
     with refused("usage", next(iter(wrong))):
         widesr.samples(lr, **wrong)

@@ -308,6 +308,8 @@ def test_arrays_that_are_no_picture_are_refused(upscaler):
     ]:
         with refused("shape", "uint8", "uint16", wrong.dtype, wrong.shape):
             upscaler(wrong)
+    with refused("usage", "ndarray", "Picture"):
+        upscaler.upscale_picture(np.zeros((4, 4, 3), np.uint8))
 
 
 def test_a_tile_below_16_and_a_scale_below_1_are_refused():

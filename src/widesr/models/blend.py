@@ -66,7 +66,10 @@ def blend(start: ModelFile, end: ModelFile, share: float) -> ModelFile:
             for part in with_metadata(model, CARD_KEY, card.model_dump_json()):
                 file.write(part)
     except OSError as error:
-        raise ModelFileError(f"{path}: cannot be written ({error.strerror})") from error
+        raise ModelFileError(
+            f"{path}: cannot be written ({error.strerror}); name another folder in the environment "
+            "variable WIDESR_CACHE"
+        ) from error
     return ModelFile(path, card)
 
 

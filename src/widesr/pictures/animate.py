@@ -17,7 +17,13 @@ from widesr.errors import ImageFormatError, write_error
 from widesr.pictures.adapt import adapted_stream
 from widesr.pictures.apng import Control, write_apng
 from widesr.pictures.colour import image_of
-from widesr.pictures.encoding import encode_png, metadata_to_write, prepared, shallower
+from widesr.pictures.encoding import (
+    encode_png,
+    metadata_to_write,
+    options_of,
+    prepared,
+    shallower,
+)
 from widesr.pictures.feed import Feed
 from widesr.pictures.picture import PictureStream
 from widesr.pictures.png import stream_png
@@ -140,13 +146,13 @@ def _write_webp(
     lossless: bool,
 ) -> None:
     still = animation.still
-    options = {"Q": quality, "lossless": lossless, "exact": lossless, "keep": "none"}
+    options = options_of("webp", quality=quality, lossless=lossless)
 
     def frames() -> Iterator[WebpFrame]:
         times = ticks(timing.durations, per_second=1000, most=2**24 - 1)
         for part, time in zip(changes(animation.frames, even=True), times, strict=True):
             height, width, _ = part.pixels.shape
-            encoded = image_of(part.pixels).webpsave_buffer(**options)
+            encoded = image_of(part.pixels).webpsave_buffer(keep="none", **options)
             yield WebpFrame(part.x, part.y, width, height, time, encoded)
 
     try:

@@ -1,8 +1,8 @@
 """Reads and writes the metadata of each format that libvips leaves out, loses or changes.
 
 libvips rewrites EXIF through libexif, leaves it out of TIFF, cuts IPTC in TIFF to a quarter, drops
-XMP of more than 60,000 bytes from JPEG, overlooks metadata after the pixels of a PNG, and reads no
-description of colours but an ICC profile.
+XMP of more than 60,000 bytes from JPEG, takes other segments of a JPEG for XMP, overlooks metadata
+after the pixels of a PNG, and reads no description of colours but an ICC profile.
 """
 
 import re
@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from widesr.errors import ImageFormatError
-from widesr.pictures.jpeg import EXIF, segment
+from widesr.pictures.jpeg import EXIF, exif_of_jpeg, segment, segments_before_pixels
 from widesr.pictures.metadata import (
     IPTC_TAG,
     PHOTOSHOP,
@@ -26,6 +26,7 @@ from widesr.pictures.tiff import Tiff, Tree, packed
 from widesr.system.files import FileBytes
 
 _XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+_MORE_XMP_NAME = b"http://ns.adobe.com/xmp/extension/\0"
 _SEGMENT = 65533
 """The most bytes that a JPEG segment holds."""
 LONGEST_IN_JPEG = {"XMP": _SEGMENT - len(_XMP_NAME), "IPTC": _SEGMENT - len(wrapped_iptc(b"")) - 1}
@@ -136,6 +137,28 @@ def _standard_range(file: PictureFile, primaries: int, transfer: int) -> Colours
             "convert it to standard range, and save it as PNG or TIFF with an ICC profile"
         )
     return coded_colours(primaries, transfer)
+
+
+def metadata_of_jpeg(file: FileBytes) -> Metadata:
+    """Read all metadata of a JPEG; libvips takes the first segment of any kind for the block."""
+    xmp, resources = b"", b""
+    for marker, at, size in segments_before_pixels(file):
+        body = file[at : at + size] if marker in (0xE1, 0xED) else b""
+        if marker == 0xE1 and body.startswith(_XMP_NAME):
+            xmp = xmp or body.removeprefix(_XMP_NAME)
+        elif marker == 0xED and body.startswith(PHOTOSHOP):  # long ones continue in the next
+            resources += body.removeprefix(PHOTOSHOP)
+    iptc = PHOTOSHOP + resources if resources else None
+    return Metadata(exif_of_jpeg(file), xmp or None, iptc)
+
+
+def has_more_xmp(file: FileBytes) -> bool:
+    """Say whether a JPEG has XMP beyond the packet that fits into one segment."""
+    end = len(_MORE_XMP_NAME)
+    return any(
+        marker == 0xE1 and size > end and file[at : at + end] == _MORE_XMP_NAME
+        for marker, at, size in segments_before_pixels(file)
+    )
 
 
 def jpeg_segments(

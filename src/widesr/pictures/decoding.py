@@ -15,10 +15,15 @@ import pyvips
 
 from widesr.errors import ImageFormatError, ImageReadError, ImageTooLargeError, last_line
 from widesr.pictures.colour import inks_to_srgb, meant_profile
-from widesr.pictures.containers import metadata_of_png, named_colours
+from widesr.pictures.containers import (
+    has_more_xmp,
+    metadata_of_jpeg,
+    metadata_of_png,
+    named_colours,
+)
 from widesr.pictures.density import Density, density_of_exif, density_of_jpeg, density_of_png
 from widesr.pictures.feed import rows_of_image
-from widesr.pictures.jpeg import exif_of_jpeg, is_arithmetic, is_without_end
+from widesr.pictures.jpeg import is_arithmetic, is_without_end
 from widesr.pictures.jpegrows import rows_of_jpeg
 from widesr.pictures.levels import true_levels
 from widesr.pictures.metadata import Metadata, cleaned, on_its_side, orientation_of_exif
@@ -65,24 +70,30 @@ def _blob(image: pyvips.Image, name: str) -> bytes | None:
     return bytes(image.get(name)) if image.get_typeof(name) else None
 
 
-def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
-    """Read the picture's EXIF orientation, 1 to 8, which libvips may overlook in a PNG."""
+def _metadata_of(file: PictureFile, image: pyvips.Image, kind: str) -> Metadata:
     if kind == "png":
-        return orientation_of_exif(metadata_of_png(file).exif or b"")
+        return metadata_of_png(file)
+    if kind == "jpeg":
+        return metadata_of_jpeg(file)
+    return Metadata(*(_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc")))
+
+
+def orientation_of(file: PictureFile, image: pyvips.Image, kind: str) -> int:
+    """Read the picture's orientation, 1 to 8, as EXIF counts it.
+
+    libvips is not asked: it overlooks some, and would turn what `cleaned` does not call upright.
+    """
     if kind == "avif":
         return turn_of_avif(file.heif)
-    return number_of(image, "orientation", 1)
+    return orientation_of_exif(_metadata_of(file, image, kind).exif or b"")
 
 
 def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureStream:
     """Make an upright picture from a libvips image, to be read while the file is open."""
     icc = _blob(image, "icc-profile-data")
-    exif, xmp, iptc = (_blob(image, f"{name}-data") for name in ("exif", "xmp", "iptc"))
-    density = Density()
-    if kind == "png":
-        (exif, xmp, iptc), density = metadata_of_png(file), density_of_png(file)
-    elif kind == "jpeg":
-        exif, density = exif_of_jpeg(file), density_of_jpeg(file)
+    metadata = _metadata_of(file, image, kind)
+    density_of = {"png": density_of_png, "jpeg": density_of_jpeg}.get(kind)
+    density = density_of(file) if density_of else Density()
     bits = number_of(image, "bits-per-sample", 16) if image.format == "ushort" else 8
     rows = rows_of_jpeg(file) if kind == "jpeg" else rows_of_image(image)
     if image.interpretation == "cmyk":
@@ -95,8 +106,10 @@ def decode_image(file: PictureFile, image: pyvips.Image, kind: str) -> PictureSt
     if named is not None:
         icc = profile_of(named, grey=rows.channels < 3)
     orientation = orientation_of(file, image, kind)
-    metadata = Metadata(exif, xmp, iptc)
-    return _stream(file, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
+    stream = _stream(file, rows, kind, metadata, icc=icc, orientation=orientation, density=density)
+    if kind == "jpeg" and has_more_xmp(file):
+        stream = replace(stream, notices=("XMP beyond its first 64 kB left out",))
+    return stream
 
 
 def decode_page_of_tiff(file: PictureFile, number: int, *, max_pixels: int) -> PictureStream:

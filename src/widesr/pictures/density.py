@@ -6,7 +6,7 @@ libvips gives 1 pixel per mm if none is stated, and has no aspect without a leng
 import struct
 from typing import NamedTuple
 
-from widesr.pictures.jpeg import segments
+from widesr.pictures.jpeg import segments_before_pixels
 from widesr.pictures.png import chunks_before_pixels
 from widesr.pictures.tiff import Field, Sliceable, Tiff
 
@@ -43,14 +43,12 @@ def density_of_png(file: Sliceable) -> Density:
 
 
 def density_of_jpeg(file: Sliceable) -> Density:
-    """Read the JFIF segment, which is one of the first."""
-    for segment in segments(file):
+    """Read the JFIF segment."""
+    for segment in segments_before_pixels(file):
         body = file[segment.at : segment.at + min(segment.size, 12)]
         if segment.marker == 0xE0 and body[:5] == b"JFIF\0" and len(body) == 12:
             unit, across, down = struct.unpack(">BHH", body[7:])
             return _density(across, down, {1: 1 / 25.4, 2: 0.1}.get(unit))
-        if segment.marker == 0xDA:
-            break
     return Density()
 
 

@@ -86,18 +86,12 @@ def encode_stream(
         lossless: True if WebP and AVIF are to keep every value.
         in_all: The decoded bytes of all pictures in the TIFF file; None if this is the only one.
     """
-    options = dict(ENCODERS[kind].options)
-    if kind in ("jpeg", "webp", "avif"):
-        options["Q"] = quality
-    if kind in ("webp", "avif"):
-        options["lossless"] = lossless
-    if kind == "webp":
-        options["exact"] = lossless  # the colours under transparent pixels too
+    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
+    options = options_of(kind, quality=quality, lossless=lossless)
     if kind == "avif":
         options["bitdepth"] = 12 if stream.rows.dtype == np.uint16 else 8
     if kind == "tiff":  # offsets of plain TIFF have 32 bits
         options["bigtiff"] = (in_all or stream.rows.nbytes) * 4 / 3 > 3 * 2**30
-    stream, metadata = prepared(path, stream, kind), metadata_to_write(stream, kind)
     if stream.place and kind != "tiff":
         _log.warning("%s: GeoTIFF left out, for which %s has no place", path, title(kind))
     file = FileBytes(fd)
@@ -110,6 +104,18 @@ def encode_stream(
         _encode(feed.image.copy(), stream, file, kind, metadata, options)
     except pyvips.Error as error:
         raise feed.failure or write_error(path, error) from error
+
+
+def options_of(kind: str, *, quality: int, lossless: bool) -> dict[str, Any]:
+    """Give the options by which libvips writes a format, as for `encode_stream`."""
+    options = dict(ENCODERS[kind].options)
+    if kind in ("jpeg", "webp", "avif"):
+        options["Q"] = quality
+    if kind in ("webp", "avif"):
+        options["lossless"] = lossless
+    if kind == "webp":
+        options["exact"] = lossless  # the colours under transparent pixels too
+    return options
 
 
 def _encode(

@@ -5,6 +5,7 @@ Source: ITU-T T.81 (JPEG), annex B.
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 from widesr.pictures.tiff import Sliceable
@@ -39,9 +40,7 @@ def exif_of_jpeg(file: FileBytes) -> bytes | None:
     A block of more than 64 kB continues in further segments, which begin with the same name.
     """
     exif = b""
-    for marker, at, size in segments(file):
-        if marker == 0xDA:
-            break
+    for marker, at, size in segments_before_pixels(file):
         body = file[at : at + size] if marker == 0xE1 else b""
         if body.startswith(EXIF):
             part = body.removeprefix(EXIF)
@@ -85,6 +84,11 @@ def segments(file: Sliceable) -> Iterator[Segment]:
             return
         yield Segment(marker, at + 4, size - 2)
         at += 2 + size
+
+
+def segments_before_pixels(file: Sliceable) -> Iterator[Segment]:
+    """Walk through the segments that stand before the first scan."""
+    return takewhile(lambda each: each.marker != 0xDA, segments(file))
 
 
 _MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")

@@ -5,6 +5,7 @@ Bytes in, bytes out. Everything that need not change stays in place, byte for by
 
 import re
 import struct
+from fractions import Fraction
 from typing import NamedTuple
 
 from widesr.pictures.tiff import EXIF_POINTER, GPS_POINTER, Field, Tiff, Tree, packed
@@ -24,7 +25,8 @@ class Metadata(NamedTuple):
 def cleaned(metadata: Metadata) -> Metadata:
     """Mark the picture as upright, drop thumbnails, and leave out blocks that are not metadata.
 
-    EXIF then has no "Exif" before it, and IPTC no Photoshop resources around it.
+    EXIF then has no "Exif" before it, IPTC no Photoshop resources around it, and XMP speaks of
+    nothing else in the picture's file, such as a gain map.
     """
     exif, xmp, iptc = metadata
     return Metadata(
@@ -33,15 +35,17 @@ def cleaned(metadata: Metadata) -> Metadata:
 
 
 def on_its_side(exif: bytes) -> bytes:
-    """Swap the resolutions across and down in a cleaned block, for a picture that was turned."""
+    """Swap what a cleaned block states across and down, for a picture that was turned."""
     tiff = Tiff.open(exif)
-    fields = tiff.directory(tiff.first)
-    across, down = fields.get(0x011A), fields.get(0x011B)
-    if across is None or down is None:
-        return exif
+    first = tiff.directory(tiff.first)
+    camera = tiff.directory(tiff.number(first, EXIF_POINTER, default=0))
     turned = bytearray(exif)
-    for to, of in ((across.entry, down.entry), (down.entry, across.entry)):
-        turned[to + 2 : to + 12] = exif[of + 2 : of + 12]  # type, count and value offset
+    for fields, pair in ((first, _RESOLUTIONS), (camera, _SIDES), (camera, _FOCAL_PLANE)):
+        if not set(pair) <= fields.keys():
+            continue
+        across, down = (fields[tag].entry + 2 for tag in pair)
+        for to, of in ((across, down), (down, across)):
+            turned[to : to + 10] = exif[of : of + 10]  # type, count and value offset
     return bytes(turned)
 
 
@@ -80,15 +84,18 @@ def orientation_of_exif(exif: bytes) -> int:
 
 def orientation_in(tiff: Tiff, fields: dict[int, Field]) -> int:
     """Read the orientation, 1 to 8, from a directory; 1 if none or an unknown one is stated."""
-    orientation = tiff.number(fields, _ORIENTATION, default=1)
-    return orientation if orientation in range(1, 9) else 1
+    stated = tiff.values(fields, _ORIENTATION).tolist()  # of any type, as writers err
+    return int(stated[0]) if stated and stated[0] in range(1, 9) else 1
 
 
 IPTC_TAG = 0x83BB
 """The tag of IPTC in a TIFF file's first directory."""
 _ORIENTATION = 0x0112
+_RESOLUTIONS, _SIDES, _FOCAL_PLANE = (0x011A, 0x011B), (0xA002, 0xA003), (0xA20E, 0xA20F)
+"""Tags of a number across and one down: of the picture's resolution, of its pixels, and of the
+pixels per length of the camera's sensor, by which programs compute the field of view."""
 _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C}  # camera, date
-_DESCRIPTIVE |= {0x011A, 0x011B, 0x0128}  # resolution
+_DESCRIPTIVE |= {*_RESOLUTIONS, 0x0128}
 _DESCRIPTIVE |= {0x4746, 0x4749, 0x8298, *range(0x9C9B, 0x9CA0)}  # rating, copyright, Windows'
 _DESCRIPTIVE |= {EXIF_POINTER, GPS_POINTER}
 """Tags of a TIFF file's first directory that describe the photograph, not the file."""
@@ -150,27 +157,49 @@ def _sized_exif(exif: bytes, *, width: int, height: int) -> bytes:
     sized = bytearray(exif)
     _set_number(sized, tiff, fields.get(0x0100), width)
     _set_number(sized, tiff, fields.get(0x0101), height)
-    if EXIF_POINTER in fields:
-        fields = tiff.directory(tiff.number(fields, EXIF_POINTER, default=0))
-        _set_number(sized, tiff, fields.get(0xA002), width)
-        _set_number(sized, tiff, fields.get(0xA003), height)
+    fields = tiff.directory(tiff.number(fields, EXIF_POINTER, default=0))
+    for side, focal_plane, now in zip(_SIDES, _FOCAL_PLANE, (width, height), strict=True):
+        before = tiff.number(fields, side, default=0)
+        _scale_ratio(sized, tiff, fields.get(focal_plane), now, before)
+        _set_number(sized, tiff, fields.get(side), now)
     return bytes(sized)
 
 
-def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) -> None:
-    """Overwrite a single SHORT or LONG; a SHORT becomes a LONG if the value needs it."""
-    if field is None or field.n_values != 1 or field.type not in (3, 4):
+def _scale_ratio(exif: bytearray, tiff: Tiff, field: Field | None, now: int, before: int) -> None:
+    """Multiply a RATIONAL by `now` / `before`, where both and the field are above 0."""
+    if field is None or field.type != 5 or not before:
         return
-    code = "H2x" if field.type == 3 and value < 2**16 else "I"
-    struct.pack_into(tiff.order + "H", exif, field.entry + 2, 3 if code == "H2x" else 4)
-    struct.pack_into(tiff.order + code, exif, field.at, value)
+    above, below = tiff.unpack("I", field.at), tiff.unpack("I", field.at + 4)
+    if above and below:
+        scaled = Fraction(above * now, below * before)
+        scaled = scaled.limit_denominator(int((2**32 - 1) / max(scaled, Fraction(1))) or 1)
+        if scaled and scaled.numerator < 2**32:
+            struct.pack_into(tiff.order + "II", exif, field.at, *scaled.as_integer_ratio())
+
+
+def _set_number(exif: bytearray, tiff: Tiff, field: Field | None, value: int) -> None:
+    """Overwrite a field by one number: a SHORT, or a LONG if it was one or the value needs it."""
+    if field is None:
+        return
+    type_, code = (4, "I") if field.type == 4 or value >= 2**16 else (3, "H2x")
+    struct.pack_into(f"{tiff.order}HI{code}", exif, field.entry + 2, type_, 1, value)
+
+
+_BESIDE = (b"xmp:Thumbnails", b"xap:Thumbnails", b"Container:Directory", b"GContainer:Directory")
+"""Lists of pictures within or behind the picture, which are not kept."""
+_CLAIM = rb"hdrgm:Version|xmpNote:HasExtendedXMP"
+_CLAIMS = re.compile(
+    rb"""\s(%b)\s*=\s*("[^"]*"|'[^']*')|<(%b)>[^<]*</(%b)>""" % (_CLAIM, _CLAIM, _CLAIM)
+)
+"""Properties by which a gain map or more XMP is said to lie elsewhere in the file."""
 
 
 def _cleaned_xmp(xmp: bytes) -> bytes:
-    for name in (b"xmp:Thumbnails", b"xap:Thumbnails"):
+    for name in _BESIDE:
         # only up to the last end tag: beyond it, each start tag would begin a search in vain
         head, end, tail = xmp.rpartition(b"</%s>" % name)
         xmp = re.sub(rb"<%s\b.*?%s" % (name, end), b"", head + end, flags=re.DOTALL) + tail
+    xmp = _with_xmp_number(_CLAIMS.sub(b"", xmp), rb"G?Camera:(?:MotionPhoto|MicroVideo)", 0)
     return _with_xmp_number(xmp, rb"tiff:Orientation", 1)
 
 

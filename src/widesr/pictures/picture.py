@@ -84,6 +84,8 @@ class Picture(About):
             value = getattr(self, name)
             if value is not None and not isinstance(value, bytes):
                 raise UsageError(f"{name} is of type {type(value).__name__}, expected bytes")
+        if not isinstance(self.place, Place | None):
+            raise UsageError(f"place is of type {type(self.place).__name__}, expected a Place")
         for name in ("pixels_per_mm", "aspect"):
             value = getattr(self, name)
             if value is None:
@@ -115,6 +117,19 @@ class Picture(About):
         if self.alpha is not None:
             rows = rows.beside(Rows.of(self.alpha[..., np.newaxis]))
         return PictureStream(rows=rows, **self.about)
+
+
+def check_picture(value: object) -> None:
+    """Refuse what is no picture, such as an array.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(value, Picture):
+        raise UsageError(
+            f"{type(value).__name__} was given, expected a Picture; Picture(pixels=...) makes one "
+            "of an array"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

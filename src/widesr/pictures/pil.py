@@ -49,7 +49,9 @@ def is_pil_image(value: object) -> "TypeGuard[Image.Image]":
     return module is not None and isinstance(value, module.Image)
 
 
-def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
+def changed_image(
+    image: "Image.Image", change: Callable[[Picture], Picture], *, copies: bool = False
+) -> "Image.Image":
     """Apply a function on pictures to a PIL image.
 
     The mode stays. A palette is made anew, with 256 colours; any other image with a transparent
@@ -62,6 +64,8 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
     Args:
         image: The image, at the frame to change.
         change: A function that gives a picture of the same depth, colours and alpha, of any size.
+        copies: True if it makes no new colours: then an image of mode P keeps its palette, and its
+            numbers, which may be labels.
 
     Raises:
         ImageFormatError: The mode has more than 16 bits, or is not supported.
@@ -77,7 +81,10 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
     orientation = orientation_of_exif(_block(image, "exif") or b"")
     turn = _TURNS.get(orientation)
     upright = image.transpose(Transpose[turn]) if turn else image
-    if upright.mode == "CMYK":
+    keeps_palette = upright.mode == "P" and copies
+    if keeps_palette:
+        changed = _changed_numbers(upright, change)
+    elif upright.mode == "CMYK":
         changed = _changed_inks(upright, change)
     elif upright.mode.startswith("I;16") and "transparency" not in upright.info:
         changed = _changed_16_bits(upright, change)
@@ -90,6 +97,8 @@ def changed_image(image: "Image.Image", change: Callable[[Picture], Picture]) ->
             f"{', '.join(_COMPUTED_IN)}: bring its values to 8 bits or, as I;16, to 16"
         )
     changed.info = _info(image, width=changed.width, height=changed.height)
+    if not keeps_palette:
+        changed.info.pop("transparency", None)
     if orientation > 4 and "dpi" in changed.info:
         changed.info["dpi"] = changed.info["dpi"][::-1]
     return changed
@@ -126,6 +135,17 @@ def _changed_8_bits(image: "Image.Image", change: Callable[[Picture], Picture]) 
             return changed if changed.mode == mode else changed.convert(mode)
 
 
+def _changed_numbers(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
+    """Change the numbers of a palette's colours as if they were grey."""
+    from PIL import Image
+
+    numbers = np.asarray(image)[..., np.newaxis]
+    changed = Image.fromarray(change(Picture(pixels=numbers)).pixels[..., 0])
+    mode = image.palette.mode if image.palette else "RGB"
+    changed.putpalette(image.getpalette(mode) or [], mode)
+    return changed
+
+
 def _changed_16_bits(image: "Image.Image", change: Callable[[Picture], Picture]) -> "Image.Image":
     from PIL import Image
 
@@ -146,7 +166,7 @@ def _changed_inks(image: "Image.Image", change: Callable[[Picture], Picture]) ->
 
 def _info(image: "Image.Image", *, width: int, height: int) -> dict[Any, Any]:
     """Update the image's `info` to the changed image, which is upright and of the given size."""
-    info = {key: value for key, value in image.info.items() if key != "transparency"}
+    info = dict(image.info)
     exif, xmp = _block(image, "exif"), _block(image, "xmp")
     blocks = sized(cleaned(Metadata(exif, xmp)), width=width, height=height)
     if exif and blocks.exif:

@@ -48,7 +48,8 @@ def coded_colours(primaries: int, transfer: int) -> Colours:
 def sound_profile(icc: bytes | None) -> bytes | None:
     """Give an ICC profile without any bytes after its end; None if it is damaged.
 
-    The checks are those of libpng, which refuses to write any other profile.
+    The checks are those of libpng, which ignores any other profile. One whose padding is missing
+    is padded, as all other readers take it as it is.
     """
     if icc is None or len(icc) < 132:
         return None
@@ -56,14 +57,20 @@ def sound_profile(icc: bytes | None) -> bytes | None:
     table = icc[132 : 132 + 12 * n_tags]
     if not 132 + 12 * n_tags <= size <= len(icc) or icc[36:40] != b"acsp":
         return None
-    if icc[8] > 3 and size % 4:  # from version 4 on, everything is padded
-        return None
     if icc[12:16] in (b"abst", b"link", b"nmcl") or icc[20:24] not in (b"XYZ ", b"Lab "):
         return None
     if int.from_bytes(icc[64:68], "big") > 0xFFFF:  # rendering intent
         return None
     tags = struct.iter_unpack(">4sII", table)
-    return icc[:size] if all(start + n <= size for _, start, n in tags) else None
+    if not all(start + n <= size for _, start, n in tags):
+        return None
+    padding = -size % 4 if icc[8] > 3 else 0  # from version 4 on, everything is padded
+    return icc[:size] if not padding else _sized(icc[:size] + bytes(padding))
+
+
+def _sized(icc: bytes) -> bytes:
+    """Set the size in a profile's header, and 0 for no checksum, as it would no longer match."""
+    return len(icc).to_bytes(4, "big") + icc[4:84] + bytes(16) + icc[100:]
 
 
 def profile_of(colours: Colours, *, grey: bool) -> bytes | None:

@@ -66,7 +66,7 @@ def opened(source: Source) -> Iterator[PictureFile]:
         try:
             _copy(source, copy)
             copy.flush()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BufferError) as error:  # the last of a memoryview with gaps
             why = getattr(error, "strerror", None) or error
             raise ImageReadError(f"{path}: cannot be read ({why})") from error
         if os.fstat(copy.fileno()).st_size == 0:

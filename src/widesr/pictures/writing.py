@@ -8,14 +8,12 @@ import numpy as np
 
 from widesr.errors import ImageFormatError, UsageError
 from widesr.pictures.colour import space_of
-from widesr.pictures.containers import (
-    LONGEST_IN_JPEG,
-)
+from widesr.pictures.containers import LONGEST_IN_JPEG
 from widesr.pictures.encoding import ENCODERS, encode_stream, opaque
-from widesr.pictures.picture import Picture, PictureStream
+from widesr.pictures.picture import Picture, PictureStream, check_picture
 from widesr.pictures.sniff import title
 from widesr.pictures.sources import Target, name_of, whole_target
-from widesr.system.arguments import whole_number
+from widesr.system.arguments import check_flag, shown, whole_number
 from widesr.system.progress import ignore
 
 FORMATS = {
@@ -53,8 +51,11 @@ def output_format(
 
     Raises:
         ImageFormatError: There is no writer for the format.
+        UsageError: The format is not a string, or a file object came without one.
     """
     path = name_of(target)
+    if format is not None and not isinstance(format, str):
+        raise UsageError(f"expected a format such as 'png', got {shown(format)}")
     if not format and not isinstance(target, str | os.PathLike):
         raise UsageError(
             f"{path}: a file object has no suffix that says its format; name one of "
@@ -98,16 +99,14 @@ def write_picture(
         sealed: Called with the descriptor of the whole file just before it takes its name.
 
     Raises:
-        UsageError: `quality` is not from 1 to 100.
+        UsageError: `quality` is not from 1 to 100, or another value is of the wrong type.
         ImageFormatError: There is no such format, or it cannot hold this picture.
         OutputExistsError: The target is a path that exists, and `overwrite` is False.
         ImageWriteError: The folder is missing, full, or takes no file.
     """
-    if not isinstance(picture, Picture):
-        raise UsageError(
-            f"{type(picture).__name__} was given to write, expected a Picture; "
-            "Picture(pixels=...) makes one of an array"
-        )
+    check_flag(lossless, "lossless")
+    check_flag(overwrite, "overwrite")
+    check_picture(picture)
     write_stream(
         target,
         picture.stream(),

@@ -13,6 +13,7 @@ from widesr.pictures.pil import changed_image, is_pil_image
 from widesr.pictures.reading import read_picture
 from widesr.pictures.sources import Source
 from widesr.upscaling.base import AnyUpscaler
+from widesr.upscaling.interpolation import Nearest
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
 
@@ -77,7 +78,8 @@ def upscale(
         picture: A path, the bytes of a file, or a file object in binary mode; a `Picture`; an
             array, uint8 or uint16, (H, W) or (H, W, C) with 1 channel for grey, 3 for RGB, and 2
             or 4 for the same with alpha; or a PIL image of any mode of at most 16 bits. A PIL
-            image keeps its mode, its palette is made anew, and its EXIF orientation is applied.
+            image keeps its mode, its palette is made anew (except by "nearest"), and its EXIF
+            orientation is applied.
         scale: Output pixels per input pixel, along each axis, at most 8; 2 if no size is given.
         width: The width of the output in pixels, instead of a scale; the aspect ratio is kept.
         height: The height of the output, in the same way.
@@ -115,7 +117,8 @@ def upscale(
     if isinstance(picture, np.ndarray):
         return _upscaled_array(picture, upscaler)
     if is_pil_image(picture):
-        return changed_image(picture, upscaler.upscale_picture)
+        copies = isinstance(upscaler, Nearest)
+        return changed_image(picture, upscaler.upscale_picture, copies=copies)
     if not isinstance(picture, Picture):
         picture = read_picture(picture)
     return upscaler.upscale_picture(picture)

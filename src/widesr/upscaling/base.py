@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from widesr.models.catalog import ModelCard
-from widesr.pictures.picture import Picture, PictureStream
+from widesr.pictures.picture import Picture, PictureStream, check_picture
 from widesr.pixels.alpha import bled
 from widesr.pixels.resize import resize_rows
 from widesr.pixels.rows import Rows
@@ -71,6 +71,7 @@ class AnyUpscaler(ABC):
         """
         check_pixels(pixels)
         if pixels.ndim == 2:
+            pixels = np.asarray(pixels)  # np.matrix takes no third axis
             return self(pixels[..., np.newaxis], progress=progress)[..., 0]
         return self.rows(Rows.of(pixels), progress=progress).whole()
 
@@ -81,7 +82,11 @@ class AnyUpscaler(ABC):
         Colours that are hardly seen, or not at all, are first replaced by those beside them, so
         that they do not shine through at the edges. An extra band that is not alpha goes through
         the network as grey does.
+
+        Raises:
+            UsageError: `picture` is no `Picture`, or is too small for the size that was asked for.
         """
+        check_picture(picture)
         return self.upscale_stream(picture.stream(), progress=progress).whole()
 
     def upscale_stream(

@@ -65,7 +65,7 @@ class Upscaler(ScaleUpscaler):
 
         Raises:
             UsageError: `tile` is below 16, or given for an engine that takes whole pictures only;
-                or `seed` or `temperature` is below 0.
+                or `seed` or `temperature` is out of its range.
             ModelFileError: The engine does not map one RGB picture to one RGB picture.
         """
         if isinstance(engine, str | os.PathLike):
@@ -154,7 +154,7 @@ class Upscaler(ScaleUpscaler):
         """Return an upscaler with the same network and another seed.
 
         Raises:
-            UsageError: The seed is below 0.
+            UsageError: The seed is out of its range.
         """
         seed = checked_seed(seed)
         loaded_from = self._loaded_from
@@ -225,6 +225,6 @@ def checked_seed(seed: int) -> int:
     """Return the seed of a network's noise, as Python's own `int`.
 
     Raises:
-        UsageError: It is not a whole number from 0.
+        UsageError: It is not a whole number from 0 to 2**128 - 1, the largest key of the noise.
     """
-    return whole_number(seed, "a seed from 0", least=0)
+    return whole_number(seed, "a seed from 0 to 2**128 - 1", least=0, most=2**128 - 1)
