@@ -203,6 +203,8 @@ def upscale_clip(
     if not overwrite and lexists(work.out):
         raise output_exists(work.out)
     try:
+        if is_folder(work.out):
+            raise IsADirectoryError
         refuse_special(work.out)
     except OSError as error:
         raise write_error(work.out, error) from error
@@ -242,6 +244,11 @@ class _Run:
         self._work, self._unfinished, self._on_progress = work, unfinished, on_progress
         self.frames = self.resumed = unfinished.frames
         self.notices: list[str] = _notices(work)
+        if unfinished.is_damaged:
+            self.notices.append(
+                f"what an earlier run had made after frame {self.resumed} was damaged on the disk, "
+                "and is made again"
+            )
         self._segment: list[Kept] = []
 
     def all(self) -> None:
