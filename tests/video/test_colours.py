@@ -215,6 +215,7 @@ def test_odd_sizes(tmp_path, scale, size):
     ("flags", "said"),
     [
         ("-c:v ffv1 -pix_fmt yuv420p10le -colorspace bt2020c", "constant luminance"),
+        ("-c:v ffv1 -pix_fmt yuv420p -colorspace smpte2085", "11"),
         ("-c:v ffv1 -pix_fmt yuva420p", "transparency"),
         ("-c:v libvpx-vp9 -pix_fmt yuva420p", "transparency"),  # which the decoder never sees
         ("-c:v ffv1 -pix_fmt yuv420p -field_order tt", "interlaced"),

@@ -179,6 +179,23 @@ def test_sound_that_cannot_be_copied_is_refused_or_left_out_if_asked(tmp_path, d
     assert 0 < len(packets(out, of="a")) < len(packets(clip, of="a"))
 
 
+def test_sound_that_cannot_be_decoded_to_become_flac_is_not_lost_unsaid(tmp_path):
+    clip = make_clip(tmp_path / "clip.wmv", frames=40, sound="wmav2", options="-c:v wmv2")
+    import av
+
+    with av.open(str(clip)) as container:
+        coded = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    data = bytearray(clip.read_bytes())
+    at = data.index(coded[4][:64])
+    data[at : at + len(coded[4]) // 2] = b"\xff" * (len(coded[4]) // 2)
+    clip.write_bytes(data)
+    refuse(clip, "stream 1", "audio")
+    out = tmp_path / "out.mkv"
+    result = upscale_video(clip, out, scale=2, model="nearest", damaged="repeat")
+    assert any(names(notice, "stream 1", "left out") for notice in result.notices)
+    assert result.frames == 40
+
+
 def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes((films / "v.mp4").read_bytes()[:-2000])
