@@ -146,6 +146,60 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
 
 
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_pictures_of_another_clip_or_run_are_not_taken_for_those_of_this_one(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=3)
+    other = make_clip(tmp_path / "other.mkv", frames=5, source="testsrc")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    pattern = str(frames / "%03d.png")
+    assert run(["upscale", str(clip), "-n", "nearest", "-o", pattern]) == 0
+    before = contents(frames)
+    capfd.readouterr()
+    for source, model in ((other, "nearest"), (clip, "bicubic")):
+        assert run(["upscale", str(source), "-n", model, "-o", pattern]) == 1
+        refusal(capfd.readouterr().err, "output-exists", "frames")
+    assert run(["upscale", str(other), "-n", "nearest", "-o", pattern, "--skip-existing"]) == 0
+    assert contents(frames) == before
+    assert run(["upscale", str(other), "-n", "nearest", "-o", pattern, "--overwrite"]) == 0
+    after = contents(frames)
+    assert sorted(after) == [*(f"00{n}.png" for n in range(1, 6)), "timestamps.txt"]
+    assert all(after[name] != data for name, data in before.items())
+
+
+def test_times_that_are_there_are_not_replaced_unasked(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    (tmp_path / "timestamps.txt").write_text("mine")
+    words = ["upscale", str(clip), "-n", "nearest", "-o", str(tmp_path / "%03d.png")]
+    assert run(words) == 1
+    refusal(capfd.readouterr().err, "output-exists")
+    assert (tmp_path / "timestamps.txt").read_text() == "mine"
+    assert set(contents(tmp_path)) == {"clip.mkv", "timestamps.txt"}
+    assert run([*words, "--overwrite"]) == 0
+    assert (tmp_path / "timestamps.txt").read_text() != "mine"
+
+
+def test_pictures_of_frames_have_the_quality_that_was_asked_for(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=1)
+    sizes = []
+    for quality in ("20", "95"):
+        out = str(tmp_path / f"q{quality}_%d.jpg")
+        words = ["upscale", str(clip), "-n", "nearest", "-o", out, "--quality", quality]
+        assert run(words) == 0
+        sizes.append((tmp_path / f"q{quality}_1.jpg").stat().st_size)
+        (tmp_path / "timestamps.txt").unlink()
+    assert sizes[0] < sizes[1] / 2
+    capfd.readouterr()
+    for options, code in ((["--lossless"], "image-format"), (["--crf", "9"], "usage")):
+        out = str(tmp_path / "other_%d.jpg")
+        assert run(["upscale", str(clip), "-n", "nearest", "-o", out, *options]) != 0
+        refusal(capfd.readouterr().err, code)
+    assert not list(tmp_path.glob("*other*"))
+
+
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):
     frames = tmp_path / "frames"
     frames.mkdir()

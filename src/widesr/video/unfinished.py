@@ -14,7 +14,6 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +176,7 @@ class Unfinished:
         lines = self._journal.read_bytes().split(b"\n") if self._journal.exists() else [b""]
         lines.pop()  # empty, or half a line
         is_same = lines[:1] == [begins]
-        segments: list[dict[str, Any]] = []
-        if is_same:
-            segments += takewhile(bool, map(_read, lines[1:]))
+        segments = list(_read(lines[1:])) if is_same else []
         self._find_packets(segments)
         n_whole = 0
         for each in segments:
@@ -233,10 +230,10 @@ def _line(packets: Sequence[Kept], placed: dict[int, int]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _read(line: bytes) -> dict[str, Any] | None:
-    """Read a line of the journal; None if it is damaged."""
-    checksum, _, text = line.partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(text):
-        return None
-    entry: dict[str, Any] = json.loads(text)
-    return entry
+def _read(lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    """Read lines of the journal, up to the first that is damaged."""
+    for line in lines:
+        checksum, _, text = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
+            return
+        yield json.loads(text)

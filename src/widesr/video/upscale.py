@@ -92,19 +92,32 @@ class Work:
     @property
     def made_by(self) -> dict[str, Any]:
         """Give all that decides the output; a run with another value cannot be resumed."""
-        av = load_av()
-        return {
-            "version": __version__,
-            "av": av.__version__,
-            "source": [fingerprint(path) for path in self._files],
-            "model": self.upscaler.model,
-            "weights": self.upscaler.weights_sha256,
-            "encoding": repr(self.encoding),
-            "damaged": self.damaged,
-            "deinterlace": self.deinterlace,
-            "segment": SEGMENT,
-            "run_with": repr(self.run_with),
-        }
+        return _made_by(
+            self._files,
+            self.upscaler,
+            self.run_with,
+            encoding=repr(self.encoding),
+            damaged=self.damaged,
+            deinterlace=self.deinterlace,
+        )
+
+
+def _made_by(
+    files: Sequence[Path],
+    upscaler: FrameUpscaler,
+    run_with: EngineOptions | None,
+    **choices: str | int | tuple[int, int],
+) -> dict[str, Any]:
+    """Put together all that decides an output."""
+    return choices | {
+        "version": __version__,
+        "av": load_av().__version__,
+        "source": [fingerprint(path) for path in files],
+        "model": upscaler.model,
+        "weights": upscaler.weights_sha256,
+        "segment": SEGMENT,
+        "run_with": repr(run_with),
+    }
 
 
 def plan_work(
@@ -395,8 +408,12 @@ def upscale_into_pictures(
     upscaler: FrameUpscaler,
     deinterlace: bool = False,
     damaged: Damaged = "refuse",
+    quality: int = 95,
+    lossless: bool = False,
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
+    run_with: EngineOptions | None = None,
+    on_progress: Progress = ignore,
 ) -> VideoResult:
     """Upscale a clip into pictures, one for each frame; see `sequence.write_pictures`.
 
@@ -406,8 +423,12 @@ def upscale_into_pictures(
         upscaler: The upscaler of the frames.
         deinterlace: Merge both fields into one picture.
         damaged: "refuse" a clip with frames that cannot be decoded, or "repeat" the last good one.
+        quality: The quality of JPEG, WebP and AVIF, 1 to 100.
+        lossless: Keep every value of the upscaled frames, or refuse the clip.
         overwrite: Replace pictures that exist.
         max_pixels: The largest picture that is decoded.
+        run_with: The settings of the network, which decide the pictures too.
+        on_progress: Called after each frame.
 
     Raises:
         WidesrError: The errors of `upscale_clip`; pictures that were made stay.
@@ -420,10 +441,27 @@ def upscale_into_pictures(
             f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
         )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
-    frames, resumed = write_pictures(
-        decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
-    )
     size = upscaler.output_size(clip.height, clip.width)
+    frames, resumed = write_pictures(
+        decoder,
+        pattern,
+        upscaler=upscaler,
+        segment=SEGMENT,
+        made_by=_made_by(
+            [path],
+            upscaler,
+            run_with,
+            size=size,
+            damaged=damaged,
+            deinterlace=deinterlace,
+            quality=quality,
+            lossless=lossless,
+        ),
+        quality=quality,
+        lossless=lossless,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
     return VideoResult(
         source=path,
         target=pattern,
