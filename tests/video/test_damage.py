@@ -76,6 +76,17 @@ def test_an_encrypted_clip_is_refused(films, tmp_path):
     refuse(path, "encrypted")
 
 
+def test_a_clip_that_only_speaks_of_what_marks_encryption_is_not_refused(films, tmp_path):
+    path = tmp_path / "clip.mp4"
+    ffmpeg(
+        "-i {} -c copy -metadata title='an encanto' -metadata comment=encv {}",
+        films / "v.mp4",
+        path,
+    )
+    result = upscale_video(path, tmp_path / "out.mp4", scale=2, model="nearest")
+    assert result.frames == 40
+
+
 def test_a_clip_that_changes_its_size_is_refused(films, tmp_path):
     small = make_clip(tmp_path / "a.ts", frames=5, options="-c:v mpeg2video")
     large = make_clip(tmp_path / "b.ts", frames=5, size="96x64", options="-c:v mpeg2video")
@@ -202,12 +213,22 @@ def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):
     refuse(path, "missing")
 
 
+def test_an_avi_that_is_cut_short_after_its_first_gigabyte_is_refused(tmp_path):
+    path = make_clip(tmp_path / "clip.avi", frames=4, options="-c:v mpeg4")
+    upscale_video(path, tmp_path / "out.mkv", scale=2, model="nearest")
+    more = b"RIFF" + (5000).to_bytes(4, "little") + b"AVIX" + b"JUNK" + (4988).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes() + more + bytes(1000))
+    refuse(path, "3,988 bytes")
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
         ("clip.ogv", "-c:v libtheora"),
         ("clip.mxf", "-c:v mpeg2video"),
         ("clip.y4m", "-pix_fmt yuv422p"),
+        ("clip.wmv", "-c:v wmv2 -q:v 1"),  # large, as an index at the end may be missing
+        ("clip.flv", "-c:v flv"),
     ],
 )
 def test_a_clip_that_is_cut_short_is_refused_where_the_format_tells(tmp_path, name, options):
