@@ -30,7 +30,7 @@ def missing_bytes(path: Path) -> int:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(16)
         ends = next((ends for start, ends in _UNITS.items() if head.startswith(start)), None)
         if head[4:8] in _BOXES:
             ends = _box_ends
