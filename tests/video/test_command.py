@@ -337,6 +337,41 @@ def test_frames_that_are_neither_grey_nor_rgb_are_refused(shape):
         list(upscale_frames(frames, model=Upscaler.load("bicubic", scale=2)))
 
 
+def test_frames_may_be_decoded_into_one_array_and_drawn_on():
+    upscaler = Upscaler.load("fast", scale=2)
+    buffer = np.zeros((40, 40, 3), np.uint8)
+
+    def frames():
+        for level in (0, 90, 90, 200):
+            buffer[:] = level
+            buffer[0, 0] = 100  # not of one colour
+            yield buffer
+
+    levels = []
+    for sr in upscale_frames(frames(), model=upscaler):
+        levels.append(round(int(sr[70, 70, 0]), -1))
+        sr[:] = 255
+    assert levels == [0, 90, 90, 200]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"damaged": "ignore"},
+        {"overwrite": "no"},
+        {"lossless": "no"},
+        {"deinterlace": "no"},
+        {"fps": 24},
+        {"out": 7},
+    ],
+)
+def test_what_no_option_means_is_refused(tmp_path, options):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    with refused("usage"):
+        upscale_video(**{"path": clip, "scale": 2, "model": "nearest"} | options)
+    assert list(tmp_path.iterdir()) == [clip]
+
+
 def test_frames_need_a_model_that_is_loaded_and_arrays():
     with refused("usage", "Upscaler.load"):
         list(upscale_frames([np.zeros((2, 2, 3), np.uint8)], model="fast"))

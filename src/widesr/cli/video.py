@@ -307,7 +307,11 @@ def _check_for_pictures(target: Path, asked: ClipOptions) -> None:
     Raises:
         UsageError: There is such an option.
     """
-    given = {"codec": asked.codec != "auto", "crf": asked.crf is not None}
+    given = {
+        "codec": asked.codec != "auto",
+        "crf": asked.crf is not None,
+        "fps": asked.fps is not None,
+    }
     if options := [name for name, is_given in given.items() if is_given]:
         raise UsageError(
             f"{target}: pictures have no {' and no '.join(options)}; leave it out, or write a clip"

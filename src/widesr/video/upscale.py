@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import floor
 from os.path import lexists, realpath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from widesr.engine import EngineOptions
 from widesr.errors import (
@@ -135,6 +135,8 @@ def plan_work(
     run_with: EngineOptions | None = None,
 ) -> Work:
     """Read a clip and plan how to upscale it; see `upscale_video` for arguments and errors."""
+    if damaged not in get_args(Damaged):
+        raise UsageError(f"expected damaged as {' or '.join(get_args(Damaged))}, got {damaged!r}")
     if lexists(out) and realpath(out) == realpath(path):
         raise OutputExistsError(f"{out}: is the input too; name another output")
     decoder: Decoder | Pictures
@@ -145,6 +147,10 @@ def plan_work(
                 options=["fps=24"],
             )
         decoder = read_pictures(path, fps=_rate(fps), lossless=lossless, max_pixels=max_pixels)
+    elif fps is not None:
+        raise UsageError(
+            f"{path}: has times of its own; leave fps out, which is for a folder of pictures"
+        )
     else:
         clip = read_clip(path, max_pixels=max_pixels)
         check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
