@@ -90,6 +90,35 @@ def test_what_rgb_cannot_hold_comes_back_in_any_size(bits):
         assert np.abs(plane[8::16].astype(int) - levels[:, np.newaxis]).max() <= 1 << (bits - 8)
 
 
+@pytest.mark.parametrize(("siting", "offset"), [("left", 0), ("center", 0.5)])
+def test_chroma_of_422_in_h264_lies_at_the_left_as_it_states_no_other_place(
+    tmp_path, siting, offset
+):
+    height, width, slope = 16, 64, 6  # levels for each column of luma, of 10 bits
+    ramp = 320 + slope * (2 * np.arange(width // 2) + offset)
+    flat = np.full((height, width), 500)
+    planes = [flat, np.tile(ramp, (height, 1)), np.full((height, width // 2), 512)]
+    raw = tmp_path / "raw.yuv"
+    raw.write_bytes(b"".join(plane.astype("<u2").tobytes() for plane in planes))
+    clip = tmp_path / "clip.mkv"
+    ffmpeg(
+        f"-f rawvideo -pix_fmt yuv422p10le -s {width}x{height} -i {{}} -c:v ffv1 "
+        f"-chroma_sample_location {siting} -colorspace bt709 -color_range tv {{}}",
+        raw,
+        clip,
+    )
+    assert video(clip)["chroma_location"] == siting
+    out = upscale_video(
+        clip, tmp_path / "out.mp4", scale=2, model="bicubic", codec="h264", lossless=True
+    ).target
+    assert video(out)["pix_fmt"] == "yuv422p10le"
+    frame = decoded(out, pixel_format="yuv422p10le", size=(2 * height, 2 * width))[0]
+    blue = frame[4 * height * width :].reshape(2, 2 * height, width)[0, height].astype(int)
+    # sample j lies at column 2 j of the output, which is j - 1/4 of the input
+    expected = 320 + slope * (np.arange(width) - 0.25)
+    assert np.abs(blue - expected)[6:-6].max() <= 1
+
+
 @pytest.mark.parametrize("stated", STATED)
 def test_a_flat_clip_keeps_its_colour_and_its_tags(tmp_path, stated):
     flags = STATED[stated]
