@@ -10,6 +10,8 @@ from clips import decoded, ffmpeg, make_clip, other_packets, side_data, video
 from facts import refused
 from widesr import upscale_video
 from widesr.cli import run
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
 from widesr.video.clip import read_clip
 from widesr.video.colour import Colour, Layout
 from widesr.video.converting import Converter
@@ -185,6 +187,38 @@ def test_layouts_stay_where_the_codec_has_them(tmp_path, pixel_format, codec, ke
     clip = make_clip(tmp_path / "clip.mkv", frames=3, options=f"-c:v ffv1 -pix_fmt {pixel_format}")
     out = upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest", codec=codec).target
     assert (video(out)["codec_name"], video(out)["pix_fmt"]) == (codec, kept)
+
+
+def test_lossless_keeps_every_value_or_is_refused(tmp_path):
+    options = "-vf format=gbrp10le -c:v ffv1 -pix_fmt gbrp10le"
+    clip = make_clip(tmp_path / "clip.mkv", frames=2, options=options)
+    for options in ({"lossless": True}, {"lossless": True, "codec": "av1"}):
+        with refused("usage", "gbrp10le", "ffv1"):
+            upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest", **options)
+    hevc = upscale_video(
+        clip, tmp_path / "out.mkv", scale=2, model="nearest", lossless=True, codec="hevc"
+    )
+    before = decoded(clip, pixel_format="gbrp10le", size=(48, 64)).reshape(2, 3, 48, 64)
+    after = decoded(hevc.target, pixel_format="gbrp10le", size=(96, 128)).reshape(2, 3, 96, 128)
+    assert np.array_equal(after, before.repeat(2, axis=2).repeat(2, axis=3))
+
+
+@pytest.mark.parametrize("options", [{"codec": "ffv1"}, {}])
+def test_pictures_of_16_bits_keep_them_where_nothing_is_to_be_lost(tmp_path, options):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 2**16, (24, 32, 3)).astype(np.uint16)
+    write_picture(frames / "1.png", Picture(pixels=pixels))
+    with refused("usage", "gbrp16le"):
+        upscale_video(frames, tmp_path / "o.mkv", fps=24, scale=2, model="nearest", lossless=True)
+    out = tmp_path / "out.mkv"
+    result = upscale_video(frames, out, fps=24, scale=2, model="nearest", **options)
+    if not options:
+        assert result.notices == ("16 bits became 10",)
+        return
+    assert (result.notices, video(out)["pix_fmt"]) == ((), "gbrp16le")
+    green, blue, red = decoded(out, pixel_format="gbrp16le", size=(48, 64))[0].reshape(3, 48, 64)
+    assert np.array_equal(np.dstack((red, green, blue)), pixels.repeat(2, axis=0).repeat(2, axis=1))
 
 
 def test_aspect_and_rotation_are_kept(tmp_path, upscaled):

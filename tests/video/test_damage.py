@@ -161,6 +161,20 @@ def test_frames_that_vanish_with_a_part_of_a_matroska_file_are_not_lost_unsaid(f
     assert any(names(notice, "byte") for notice in result.notices)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("clip.ogv", "-c:v libtheora"), ("clip.flv", "-c:v flv"), ("clip.mxf", "-c:v mpeg2video")],
+)
+def test_frames_that_vanish_with_a_part_of_other_files_are_not_lost_unsaid(tmp_path, name, options):
+    clip = make_clip(tmp_path / name, size="160x120", frames=40, options=options)
+    whole = clip.read_bytes()
+    at = len(whole) // 2
+    clip.write_bytes(whole[:at] + whole[at + 3001 :] + bytes(3001))
+    refuse(clip, "broken")
+    clip.write_bytes(whole)
+    assert upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest").frames > 0
+
+
 def test_packets_of_a_transport_stream_that_are_missing_are_damage(tmp_path):
     clip = make_clip(tmp_path / "clip.ts", options="-c:v mpeg2video -g 12 -q:v 1")
     data = clip.read_bytes()

@@ -47,6 +47,8 @@ class Pictures:
     max_pixels: int
     is_srgb: bool = True
     """False if the first picture has other colours, which are converted."""
+    bits: int = 8
+    """The bits per channel of the pictures."""
     gap: tuple[Path, Path] | None = None
     """The first two pictures between which numbers are missing; None if there are none."""
     damage: Damage = field(default_factory=Damage)
@@ -76,7 +78,7 @@ class Pictures:
             pixels = picture.pixels
             if pixels.shape[2] == 1:
                 pixels = np.repeat(pixels, 3, axis=2)
-            if pixels.dtype != (np.uint8 if clip.layout.bits == 8 else np.uint16):
+            if pixels.dtype.itemsize * 8 != self.bits:
                 raise VideoFormatError(f"{path}: has another depth than the first frame")
             yield Frame(pts=number, duration=1, pixels=pixels)
 
@@ -102,8 +104,8 @@ def read_pictures(
     if not paths:
         raise VideoReadError(f"{folder}: holds no pictures that could be frames")
     first = read_picture(paths[0], max_pixels=max_pixels)
-    bits = 8 if first.pixels.dtype == np.uint8 else 10
-    end = "" if bits == 8 else "10le"
+    bits = 8 if first.pixels.dtype == np.uint8 else 16 if lossless else 10
+    end = "" if bits == 8 else f"{bits}le"
     layout = (
         Layout(name=f"gbrp{end}", kind="rgb", bits=bits)
         if lossless
@@ -133,7 +135,14 @@ def read_pictures(
         incomplete=0,
     )
     is_srgb = means_srgb(first.icc)
-    return Pictures(clip=clip, paths=paths, max_pixels=max_pixels, is_srgb=is_srgb, gap=_gap(paths))
+    return Pictures(
+        clip=clip,
+        paths=paths,
+        max_pixels=max_pixels,
+        is_srgb=is_srgb,
+        bits=first.pixels.dtype.itemsize * 8,
+        gap=_gap(paths),
+    )
 
 
 def _gap(paths: Sequence[Path]) -> tuple[Path, Path] | None:

@@ -146,7 +146,8 @@ def plan_work(
                 f"{path}: pictures have no times; say how many frames a second has",
                 options=["fps=24"],
             )
-        decoder = read_pictures(path, fps=_rate(fps), lossless=lossless, max_pixels=max_pixels)
+        exact = lossless or codec == "ffv1"
+        decoder = read_pictures(path, fps=_rate(fps), lossless=exact, max_pixels=max_pixels)
     elif fps is not None:
         raise UsageError(
             f"{path}: has times of its own; leave fps out, which is for a folder of pictures"
@@ -392,8 +393,9 @@ def _notices(work: Work) -> list[str]:
         notices.append(
             "closed captions in the frames are left out; ccextractor takes them from the input"
         )
-    if encoding.layout.bits != clip.layout.bits:
-        notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
+    bits = work.decoder.bits if isinstance(work.decoder, Pictures) else clip.layout.bits
+    if encoding.layout.bits != bits:
+        notices.append(f"{bits} bits became {encoding.layout.bits}")
     return notices
 
 

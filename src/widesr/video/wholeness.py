@@ -41,28 +41,38 @@ def missing_bytes(path: Path) -> int:
 
 
 def first_break(path: Path) -> int | None:
-    """Find the byte at which the parts of a Matroska file no longer follow one another.
+    """Find the byte at which the parts of a file no longer follow one another.
 
-    FFmpeg goes on after such a place, and does not report that frames are lost.
+    FFmpeg goes on after such a place in Matroska, Ogg, MXF and FLV, and does not report that frames
+    are lost.
 
     Raises:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        if file.read(4) != _MATROSKA:
+        head = file.read(4)
+        ends = next((ends for start, ends in _CHAINS.items() if head.startswith(start)), None)
+        if ends is None and head != _MATROSKA:
             return None
         with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-            at, end = 0, len(data)
-            while at < end:
-                element = element_at(data, at)
-                if element and element.id == _SEGMENT:
-                    at, end = element.start, min(element.end or end, end)
-                elif element and element.id == _CLUSTER:
-                    at = element.start
-                elif element and element.id in _KNOWN and element.end:
-                    at = element.end
-                else:
-                    return at
+            if ends is None:
+                return _break_of_matroska(data)
+            end = max(ends(data), default=0)
+            return end if end < len(data) else None
+
+
+def _break_of_matroska(data: mmap) -> int | None:
+    at, end = 0, len(data)
+    while at < end:
+        element = element_at(data, at)
+        if element and element.id == _SEGMENT:
+            at, end = element.start, min(element.end or end, end)
+        elif element and element.id == _CLUSTER:
+            at = element.start
+        elif element and element.id in _KNOWN and element.end:
+            at = element.end
+        else:
+            return at
     return None
 
 
@@ -138,13 +148,13 @@ def _y4m_ends(data: mmap) -> Iterator[int]:
         yield first + -(-(len(data) - first) // step) * step
 
 
-_UNITS: dict[bytes, Callable[[mmap], Iterator[int]]] = {
+_Ends = Callable[[mmap], Iterator[int]]
+_CHAINS: dict[bytes, _Ends] = {_OGG: _ogg_ends, _MXF: _mxf_ends, b"FLV": _flv_ends}
+"""Functions that yield where the units of a file end, which follow one another up to its end."""
+_UNITS: dict[bytes, _Ends] = _CHAINS | {
     _MATROSKA: _matroska_ends,
     _RIFF: _riff_ends,
     _ASF: _asf_ends,
-    b"FLV": _flv_ends,
-    _OGG: _ogg_ends,
-    _MXF: _mxf_ends,
     b"YUV4MPEG2": _y4m_ends,
 }
 """Functions that yield where the units of a file end, by the first bytes of the format."""
