@@ -1,5 +1,6 @@
 """Finds whether a file is complete by the sizes that it states."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
 from mmap import ACCESS_READ, mmap
@@ -20,6 +21,8 @@ _KNOWN = frozenset(
 )
 """The Matroska elements that lie beside and inside segments and clusters."""
 _OGG, _MXF, _FRAME, _RIFF = b"OggS", b"\x06\x0e\x2b\x34", b"FRAME\n", b"RIFF"
+_LISTS = (_RIFF, b"LIST")
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 
 
@@ -43,8 +46,8 @@ def missing_bytes(path: Path) -> int:
 def first_break(path: Path) -> int | None:
     """Find the byte at which the parts of a file no longer follow one another.
 
-    FFmpeg goes on after such a place in Matroska, Ogg, MXF and FLV, and does not report that frames
-    are lost.
+    FFmpeg goes on after such a place in Matroska, AVI, Ogg, MXF and FLV, and does not report that
+    frames are lost.
 
     Raises:
         OSError: The file cannot be read.
@@ -58,7 +61,8 @@ def first_break(path: Path) -> int | None:
             if ends is None:
                 return _break_of_matroska(data)
             end = max(ends(data), default=0)
-            return end if end < len(data) else None
+            stated = max(_riff_ends(data)) if head == _RIFF else len(data)
+            return end if end < min(stated, len(data)) else None
 
 
 def _break_of_matroska(data: mmap) -> int | None:
@@ -103,6 +107,15 @@ def _riff_ends(data: mmap) -> Iterator[int]:
         yield at
 
 
+def _chunk_ends(data: mmap) -> Iterator[int]:
+    """Walk the chunks of an AVI file, also those in lists, and yield where each ends."""
+    at = 0
+    while len(name := data[at : at + 4]) == 4 and name.isascii() and name.decode().isprintable():
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 12 if name in _LISTS else 8 + length + length % 2
+        yield at
+
+
 def _asf_ends(data: mmap) -> Iterator[int]:
     """Yield where the head and the data of an ASF file, such as WMV, end."""
     at = 0
@@ -120,12 +133,22 @@ def _flv_ends(data: mmap) -> Iterator[int]:
 
 
 def _ogg_ends(data: mmap) -> Iterator[int]:
-    """Walk the pages of an Ogg file, and yield where each ends."""
+    """Walk the pages of an Ogg file up to one that is damaged, and yield where each ends."""
     at = 0
     while data[at : at + 4] == _OGG:
         n_segments = int.from_bytes(data[at + 26 : at + 27])
-        at += 27 + n_segments + sum(data[at + 27 : at + 27 + n_segments])
-        yield at
+        end = at + 27 + n_segments + sum(data[at + 27 : at + 27 + n_segments])
+        if end <= len(data) and data[at + 22 : at + 26] != _ogg_checksum(data[at:end]):
+            return
+        yield end
+        at = end
+
+
+def _ogg_checksum(page: bytes) -> bytes:
+    """Compute a page's CRC-32, which has the bits of each byte in the other order than zlib's."""
+    zeroed = page[:22] + bytes(4) + page[26:]
+    value = zlib.crc32(zeroed.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return value.to_bytes(4).translate(_REVERSED)
 
 
 def _mxf_ends(data: mmap) -> Iterator[int]:
@@ -149,11 +172,16 @@ def _y4m_ends(data: mmap) -> Iterator[int]:
 
 
 _Ends = Callable[[mmap], Iterator[int]]
-_CHAINS: dict[bytes, _Ends] = {_OGG: _ogg_ends, _MXF: _mxf_ends, b"FLV": _flv_ends}
+_CHAINS: dict[bytes, _Ends] = {
+    _RIFF: _chunk_ends,
+    _OGG: _ogg_ends,
+    _MXF: _mxf_ends,
+    b"FLV": _flv_ends,
+}
 """Functions that yield where the units of a file end, which follow one another up to its end."""
 _UNITS: dict[bytes, _Ends] = _CHAINS | {
-    _MATROSKA: _matroska_ends,
     _RIFF: _riff_ends,
+    _MATROSKA: _matroska_ends,
     _ASF: _asf_ends,
     b"YUV4MPEG2": _y4m_ends,
 }
