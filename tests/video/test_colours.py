@@ -198,6 +198,8 @@ def test_lossless_keeps_every_value_or_is_refused(tmp_path):
     hevc = upscale_video(
         clip, tmp_path / "out.mkv", scale=2, model="nearest", lossless=True, codec="hevc"
     )
+    grey = make_clip(tmp_path / "grey.mkv", frames=2, options="-c:v ffv1 -pix_fmt gray")
+    upscale_video(grey, tmp_path / "1.mkv", scale=2, model="nearest", lossless=True, codec="av1")
     before = decoded(clip, pixel_format="gbrp10le", size=(48, 64)).reshape(2, 3, 48, 64)
     after = decoded(hevc.target, pixel_format="gbrp10le", size=(96, 128)).reshape(2, 3, 96, 128)
     assert np.array_equal(after, before.repeat(2, axis=2).repeat(2, axis=3))

@@ -321,9 +321,12 @@ def _layouts(codec: str) -> Iterator[Layout]:
 
 def _is_lossy(layout: Layout, wanted: Layout) -> bool:
     """Say whether a layout cannot hold every value of the one that is wanted."""
+    if wanted.kind == "gray":
+        return layout.bits < wanted.bits
     return (
         layout.bits < wanted.bits
-        or (layout.kind != wanted.kind and (wanted.kind == "rgb" or layout.kind == "gray"))
+        or layout.kind == "gray"
+        or (wanted.kind == "rgb" and layout.kind == "yuv")
         or layout.across > wanted.across
         or layout.down > wanted.down
     )
