@@ -168,6 +168,7 @@ def test_frames_that_vanish_with_a_part_of_a_matroska_file_are_not_lost_unsaid(f
         ("clip.flv", "-c:v flv"),
         ("clip.mxf", "-c:v mpeg2video"),
         ("clip.avi", "-c:v mpeg4"),
+        ("clip.ts", "-c:v mpeg2video -q:v 1"),
     ],
 )
 def test_frames_that_vanish_with_a_part_of_other_files_are_not_lost_unsaid(tmp_path, name, options):

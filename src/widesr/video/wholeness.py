@@ -21,6 +21,8 @@ _KNOWN = frozenset(
 )
 """The Matroska elements that lie beside and inside segments and clusters."""
 _OGG, _MXF, _FRAME, _RIFF = b"OggS", b"\x06\x0e\x2b\x34", b"FRAME\n", b"RIFF"
+_TS, _TS_BYTES = b"\x47", 188
+"""The first byte of a packet of an MPEG transport stream, and the bytes of a packet."""
 _LISTS = (_RIFF, b"LIST")
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -46,8 +48,8 @@ def missing_bytes(path: Path) -> int:
 def first_break(path: Path) -> int | None:
     """Find the byte at which the parts of a file no longer follow one another.
 
-    FFmpeg goes on after such a place in Matroska, AVI, Ogg, MXF and FLV, and does not report that
-    frames are lost.
+    FFmpeg goes on after such a place in Matroska, AVI, Ogg, MXF, FLV and MPEG-TS, and does not
+    report that frames are lost.
 
     Raises:
         OSError: The file cannot be read.
@@ -132,6 +134,13 @@ def _flv_ends(data: mmap) -> Iterator[int]:
         yield at
 
 
+def _ts_ends(data: mmap) -> Iterator[int]:
+    """Yield where the packets of an MPEG transport stream end, or where one is damaged."""
+    begins = data[::_TS_BYTES]
+    n_whole = len(begins) - len(begins.lstrip(_TS))
+    yield min(n_whole * _TS_BYTES, len(data))  # many recordings end within a packet
+
+
 def _ogg_ends(data: mmap) -> Iterator[int]:
     """Walk the pages of an Ogg file up to one that is damaged, and yield where each ends."""
     at = 0
@@ -176,6 +185,7 @@ _CHAINS: dict[bytes, _Ends] = {
     _RIFF: _chunk_ends,
     _OGG: _ogg_ends,
     _MXF: _mxf_ends,
+    _TS: _ts_ends,
     b"FLV": _flv_ends,
 }
 """Functions that yield where the units of a file end, which follow one another up to its end."""
