@@ -200,6 +200,12 @@ def test_pictures_of_frames_have_the_quality_that_was_asked_for(tmp_path, capfd)
     assert not list(tmp_path.glob("*other*"))
 
 
+def test_a_clip_with_a_name_from_the_web_is_no_pattern(tmp_path):
+    clip = make_clip(tmp_path / "summer%20day.mp4", frames=2)
+    assert run(["upscale", str(clip), "-n", "nearest"]) == 0
+    assert video(tmp_path / "summer%20day_x2_nearest.mp4")["nb_frames"] == "2"
+
+
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):
     frames = tmp_path / "frames"
     frames.mkdir()

@@ -25,7 +25,7 @@ from widesr.pictures.picture import MAX_PIXELS, Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import check_lossless, output_format, write_picture
 from widesr.system.files import remove_leftovers, whole_file
-from widesr.system.folders import frames_in
+from widesr.system.folders import CLIP_SUFFIXES, frames_in
 from widesr.system.progress import ignore
 from widesr.system.threads import ahead
 from widesr.video.clip import Clip
@@ -158,8 +158,11 @@ def _gap(paths: Sequence[Path]) -> tuple[Path, Path] | None:
 
 
 def is_pattern(out: Path) -> bool:
-    """Say whether a name is a pattern for the names of frames, such as frames/%06d.png."""
-    return bool(_NUMBER.search(out.name))
+    """Say whether a name is a pattern for the names of frames, such as frames/%06d.png.
+
+    The name of a clip is none, not even summer%20day.mp4.
+    """
+    return out.suffix.lower() not in CLIP_SUFFIXES and bool(_NUMBER.search(out.name))
 
 
 def write_pictures(
