@@ -102,7 +102,7 @@ def test_what_is_no_name_of_a_clip_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with refused("usage" if name == "." else "video-read"):
         upscale_video(name, model="nearest")
-    with refused("usage", "bytes"):
+    with refused("usage", "path"):
         upscale_video(b"clip.mp4", model="nearest")
 
 
