@@ -89,6 +89,17 @@ def test_clips_that_would_share_an_output_do_not_stop_the_others(tmp_path, capfd
     assert names(error, "a.avi", "a.mkv")
 
 
+def test_a_clip_that_is_an_input_too_is_never_overwritten(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    earlier = make_clip(tmp_path / "clip_x2_nearest.mkv", frames=2)
+    before = earlier.read_bytes()
+    words = ["upscale", str(clip), str(earlier), "-n", "nearest", "--overwrite"]
+    assert run(words) == 3
+    refusal(capfd.readouterr().err, "output-exists", earlier)
+    assert earlier.read_bytes() == before
+    assert (tmp_path / "clip_x2_nearest_x2_nearest.mkv").is_file()
+
+
 @pytest.mark.parametrize("into", ["dir/", "out.mp4", None])
 def test_a_clip_that_is_named_twice_is_one_job(tmp_path, capfd, into):
     clip = str(make_clip(tmp_path / "clip.mp4", frames=2))

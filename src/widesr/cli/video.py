@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import lexists
+from os.path import lexists, realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ import typer
 from widesr.cli import values
 from widesr.cli.outcomes import error_as_json, sides_as_json, sides_as_line
 from widesr.cli.terminal import clock, print_error, print_json, print_line, progress
-from widesr.errors import UsageError, WidesrError, output_exists
+from widesr.errors import OutputExistsError, UsageError, WidesrError, output_exists
 from widesr.system.folders import CLIP_SUFFIXES, PICTURE_SUFFIXES, is_folder, pictures_in
 
 if TYPE_CHECKING:
@@ -200,9 +200,12 @@ def upscale_clips(
     sources: defaultdict[Path, list[Path]] = defaultdict(list)
     for source, target in pairs:
         sources[target].append(source)
+    inputs = {realpath(source) for source, _ in pairs}
     for source, target in pairs:
         try:
             _check_alone(source, target, sources[target])
+            if realpath(target) in inputs:
+                raise OutputExistsError(f"{target}: is an input too; name another output")
             if asked.existing != "overwrite" and _is_there(target):
                 if asked.existing == "skip":
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
