@@ -136,10 +136,12 @@ def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_pa
     assert result.frames == 12
     assert any(names(notice, "2 frames") for notice in result.notices)
     upscaler = SingleFrames(Upscaler.load("bicubic", scale=2))
+    with refused("video-read", clip, "2 frames"):
+        upscale_into_pictures(clip, tmp_path / "%02d.png", upscaler=upscaler)
     pictures = upscale_into_pictures(
         clip, tmp_path / "%02d.png", upscaler=upscaler, damaged="repeat"
     )
-    assert pictures.frames == 12
+    assert (pictures.frames, pictures.resumed) == (12, 4)
     assert any(names(notice, "2 frames") for notice in pictures.notices)
     clip.write_bytes(good)
     whole = upscale_video(clip, tmp_path / "g.mkv", scale=2, model="nearest", codec="ffv1").target

@@ -460,7 +460,6 @@ def upscale_into_pictures(
             upscaler,
             run_with,
             size=size,
-            damaged=damaged,
             deinterlace=deinterlace,
             quality=quality,
             lossless=lossless,
