@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,16 @@ def test_a_model_that_is_not_there_is_refused_before_anything_is_written(ray_her
 def test_the_memory_of_one_process_is_no_place_for_many(tmp_path):
     with refused("usage"):
         upscale_bulk(work_in(f"memory://{tmp_path}"), workers=1)
+
+
+def test_a_link_to_the_inputs_is_no_place_for_outputs(tmp_path):
+    work = work_in(str(tmp_path))
+    fill(work.inputs, pictures(1))
+    before = contents(work.inputs)
+    (tmp_path / "out").symlink_to("in")
+    with refused("usage"):
+        upscale_bulk(replace(work_in(str(tmp_path)), overwrite=True), workers=1)
+    assert contents(work.inputs) == before
 
 
 def test_a_dry_run_forecasts_and_writes_nothing(tmp_path, capsys):

@@ -10,6 +10,8 @@ from clips import decoded, ffmpeg, make_clip, other_packets, side_data, video
 from facts import refused
 from widesr import upscale_video
 from widesr.cli import run
+from widesr.pictures.picture import Picture
+from widesr.pictures.writing import write_picture
 from widesr.video.clip import read_clip
 from widesr.video.colour import Colour, Layout
 from widesr.video.converting import Converter
@@ -90,6 +92,35 @@ def test_what_rgb_cannot_hold_comes_back_in_any_size(bits):
         assert np.abs(plane[8::16].astype(int) - levels[:, np.newaxis]).max() <= 1 << (bits - 8)
 
 
+@pytest.mark.parametrize(("siting", "offset"), [("left", 0), ("center", 0.5)])
+def test_chroma_of_422_in_h264_lies_at_the_left_as_it_states_no_other_place(
+    tmp_path, siting, offset
+):
+    height, width, slope = 16, 64, 6  # levels for each column of luma, of 10 bits
+    ramp = 320 + slope * (2 * np.arange(width // 2) + offset)
+    flat = np.full((height, width), 500)
+    planes = [flat, np.tile(ramp, (height, 1)), np.full((height, width // 2), 512)]
+    raw = tmp_path / "raw.yuv"
+    raw.write_bytes(b"".join(plane.astype("<u2").tobytes() for plane in planes))
+    clip = tmp_path / "clip.mkv"
+    ffmpeg(
+        f"-f rawvideo -pix_fmt yuv422p10le -s {width}x{height} -i {{}} -c:v ffv1 "
+        f"-chroma_sample_location {siting} -colorspace bt709 -color_range tv {{}}",
+        raw,
+        clip,
+    )
+    assert video(clip)["chroma_location"] == siting
+    out = upscale_video(
+        clip, tmp_path / "out.mp4", scale=2, model="bicubic", codec="h264", lossless=True
+    ).target
+    assert video(out)["pix_fmt"] == "yuv422p10le"
+    frame = decoded(out, pixel_format="yuv422p10le", size=(2 * height, 2 * width))[0]
+    blue = frame[4 * height * width :].reshape(2, 2 * height, width)[0, height].astype(int)
+    # sample j lies at column 2 j of the output, which is j - 1/4 of the input
+    expected = 320 + slope * (np.arange(width) - 0.25)
+    assert np.abs(blue - expected)[6:-6].max() <= 1
+
+
 @pytest.mark.parametrize("stated", STATED)
 def test_a_flat_clip_keeps_its_colour_and_its_tags(tmp_path, stated):
     flags = STATED[stated]
@@ -158,6 +189,40 @@ def test_layouts_stay_where_the_codec_has_them(tmp_path, pixel_format, codec, ke
     assert (video(out)["codec_name"], video(out)["pix_fmt"]) == (codec, kept)
 
 
+def test_lossless_keeps_every_value_or_is_refused(tmp_path):
+    options = "-vf format=gbrp10le -c:v ffv1 -pix_fmt gbrp10le"
+    clip = make_clip(tmp_path / "clip.mkv", frames=2, options=options)
+    for options in ({"lossless": True}, {"lossless": True, "codec": "av1"}):
+        with refused("usage", "gbrp10le", "ffv1"):
+            upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest", **options)
+    hevc = upscale_video(
+        clip, tmp_path / "out.mkv", scale=2, model="nearest", lossless=True, codec="hevc"
+    )
+    grey = make_clip(tmp_path / "grey.mkv", frames=2, options="-c:v ffv1 -pix_fmt gray")
+    upscale_video(grey, tmp_path / "1.mkv", scale=2, model="nearest", lossless=True, codec="av1")
+    before = decoded(clip, pixel_format="gbrp10le", size=(48, 64)).reshape(2, 3, 48, 64)
+    after = decoded(hevc.target, pixel_format="gbrp10le", size=(96, 128)).reshape(2, 3, 96, 128)
+    assert np.array_equal(after, before.repeat(2, axis=2).repeat(2, axis=3))
+
+
+@pytest.mark.parametrize("options", [{"codec": "ffv1"}, {}])
+def test_pictures_of_16_bits_keep_them_where_nothing_is_to_be_lost(tmp_path, options):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 2**16, (24, 32, 3)).astype(np.uint16)
+    write_picture(frames / "1.png", Picture(pixels=pixels))
+    with refused("usage", "gbrp16le"):
+        upscale_video(frames, tmp_path / "o.mkv", fps=24, scale=2, model="nearest", lossless=True)
+    out = tmp_path / "out.mkv"
+    result = upscale_video(frames, out, fps=24, scale=2, model="nearest", **options)
+    if not options:
+        assert result.notices == ("16 bits became 10",)
+        return
+    assert (result.notices, video(out)["pix_fmt"]) == ((), "gbrp16le")
+    green, blue, red = decoded(out, pixel_format="gbrp16le", size=(48, 64))[0].reshape(3, 48, 64)
+    assert np.array_equal(np.dstack((red, green, blue)), pixels.repeat(2, axis=0).repeat(2, axis=1))
+
+
 def test_aspect_and_rotation_are_kept(tmp_path, upscaled):
     make_clip(
         tmp_path / "v.mp4", options="-vf setsar=16/11 -c:v libx264 -pix_fmt yuv420p", frames=4
@@ -215,6 +280,7 @@ def test_odd_sizes(tmp_path, scale, size):
     ("flags", "said"),
     [
         ("-c:v ffv1 -pix_fmt yuv420p10le -colorspace bt2020c", "constant luminance"),
+        ("-c:v ffv1 -pix_fmt yuv420p -colorspace smpte2085", "11"),
         ("-c:v ffv1 -pix_fmt yuva420p", "transparency"),
         ("-c:v libvpx-vp9 -pix_fmt yuva420p", "transparency"),  # which the decoder never sees
         ("-c:v ffv1 -pix_fmt yuv420p -field_order tt", "interlaced"),

@@ -89,6 +89,17 @@ def test_clips_that_would_share_an_output_do_not_stop_the_others(tmp_path, capfd
     assert names(error, "a.avi", "a.mkv")
 
 
+def test_a_clip_that_is_an_input_too_is_never_overwritten(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    earlier = make_clip(tmp_path / "clip_x2_nearest.mkv", frames=2)
+    before = earlier.read_bytes()
+    words = ["upscale", str(clip), str(earlier), "-n", "nearest", "--overwrite"]
+    assert run(words) == 3
+    refusal(capfd.readouterr().err, "output-exists", earlier)
+    assert earlier.read_bytes() == before
+    assert (tmp_path / "clip_x2_nearest_x2_nearest.mkv").is_file()
+
+
 @pytest.mark.parametrize("into", ["dir/", "out.mp4", None])
 def test_a_clip_that_is_named_twice_is_one_job(tmp_path, capfd, into):
     clip = str(make_clip(tmp_path / "clip.mp4", frames=2))
@@ -102,7 +113,7 @@ def test_what_is_no_name_of_a_clip_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with refused("usage" if name == "." else "video-read"):
         upscale_video(name, model="nearest")
-    with refused("usage", "bytes"):
+    with refused("usage", "path"):
         upscale_video(b"clip.mp4", model="nearest")
 
 
@@ -144,6 +155,66 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert run(["upscale", str(frames), "-n", "nearest", "-o", str(out), "--fps", "24"]) == 0
     (stream,) = streams(out)
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_pictures_of_another_clip_or_run_are_not_taken_for_those_of_this_one(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=3)
+    other = make_clip(tmp_path / "other.mkv", frames=5, source="testsrc")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    pattern = str(frames / "%03d.png")
+    assert run(["upscale", str(clip), "-n", "nearest", "-o", pattern]) == 0
+    before = contents(frames)
+    capfd.readouterr()
+    for source, model in ((other, "nearest"), (clip, "bicubic")):
+        assert run(["upscale", str(source), "-n", model, "-o", pattern]) == 1
+        refusal(capfd.readouterr().err, "output-exists", "frames")
+    assert run(["upscale", str(other), "-n", "nearest", "-o", pattern, "--skip-existing"]) == 0
+    assert contents(frames) == before
+    assert run(["upscale", str(other), "-n", "nearest", "-o", pattern, "--overwrite"]) == 0
+    after = contents(frames)
+    assert sorted(after) == [*(f"00{n}.png" for n in range(1, 6)), "timestamps.txt"]
+    assert all(after[name] != data for name, data in before.items())
+
+
+def test_times_that_are_there_are_not_replaced_unasked(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    (tmp_path / "timestamps.txt").write_text("mine")
+    words = ["upscale", str(clip), "-n", "nearest", "-o", str(tmp_path / "%03d.png")]
+    assert run(words) == 1
+    refusal(capfd.readouterr().err, "output-exists")
+    assert (tmp_path / "timestamps.txt").read_text() == "mine"
+    assert set(contents(tmp_path)) == {"clip.mkv", "timestamps.txt"}
+    assert run([*words, "--overwrite"]) == 0
+    assert (tmp_path / "timestamps.txt").read_text() != "mine"
+
+
+def test_pictures_of_frames_have_the_quality_that_was_asked_for(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=1)
+    sizes = []
+    for quality in ("20", "95"):
+        out = str(tmp_path / f"q{quality}_%d.jpg")
+        words = ["upscale", str(clip), "-n", "nearest", "-o", out, "--quality", quality]
+        assert run(words) == 0
+        sizes.append((tmp_path / f"q{quality}_1.jpg").stat().st_size)
+        (tmp_path / "timestamps.txt").unlink()
+    assert sizes[0] < sizes[1] / 2
+    capfd.readouterr()
+    for options, code in ((["--lossless"], "image-format"), (["--crf", "9"], "usage")):
+        out = str(tmp_path / "other_%d.jpg")
+        assert run(["upscale", str(clip), "-n", "nearest", "-o", out, *options]) != 0
+        refusal(capfd.readouterr().err, code)
+    assert not list(tmp_path.glob("*other*"))
+
+
+def test_a_clip_with_a_name_from_the_web_is_no_pattern(tmp_path):
+    clip = make_clip(tmp_path / "summer%20day.mp4", frames=2)
+    assert run(["upscale", str(clip), "-n", "nearest"]) == 0
+    assert video(tmp_path / "summer%20day_x2_nearest.mp4")["nb_frames"] == "2"
 
 
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):
@@ -225,12 +296,13 @@ def test_frames_that_are_partly_transparent_are_refused(tmp_path):
 def test_frames_of_another_colour_space_become_srgb(tmp_path, dtype, lossless):
     picture = Picture(pixels=smooth(dtype=dtype), icc=profile())  # Adobe RGB
     expected = adapted(picture, icc="srgb").pixels
+    exact = {"codec": "ffv1"} if lossless else {}
     made = []
     for name, each in [("adobe", picture), ("srgb", Picture(pixels=expected))]:
         (tmp_path / name).mkdir()
         write_picture(tmp_path / name / "1.png", each)
         out = tmp_path / f"{name}.mkv"
-        result = upscale_video(tmp_path / name, out, fps=24, model="nearest", lossless=lossless)
+        result = upscale_video(tmp_path / name, out, fps=24, model="nearest", **exact)
         assert any(names(each, "sRGB") for each in result.notices) == (name == "adobe")
         ffmpeg("-i {} -pix_fmt rgb24 {}", out, tmp_path / f"{name}.png")
         made.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
@@ -281,6 +353,41 @@ def test_frames_that_are_neither_grey_nor_rgb_are_refused(shape):
     frames = [np.zeros(shape, np.uint8)] * 2
     with refused("shape", shape):
         list(upscale_frames(frames, model=Upscaler.load("bicubic", scale=2)))
+
+
+def test_frames_may_be_decoded_into_one_array_and_drawn_on():
+    upscaler = Upscaler.load("fast", scale=2)
+    buffer = np.zeros((40, 40, 3), np.uint8)
+
+    def frames():
+        for level in (0, 90, 90, 200):
+            buffer[:] = level
+            buffer[0, 0] = 100  # not of one colour
+            yield buffer
+
+    levels = []
+    for sr in upscale_frames(frames(), model=upscaler):
+        levels.append(round(int(sr[70, 70, 0]), -1))
+        sr[:] = 255
+    assert levels == [0, 90, 90, 200]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"damaged": "ignore"},
+        {"overwrite": "no"},
+        {"lossless": "no"},
+        {"deinterlace": "no"},
+        {"fps": 24},
+        {"out": 7},
+    ],
+)
+def test_what_no_option_means_is_refused(tmp_path, options):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    with refused("usage"):
+        upscale_video(**{"path": clip, "scale": 2, "model": "nearest"} | options)
+    assert list(tmp_path.iterdir()) == [clip]
 
 
 def test_frames_need_a_model_that_is_loaded_and_arrays():

@@ -76,6 +76,17 @@ def test_an_encrypted_clip_is_refused(films, tmp_path):
     refuse(path, "encrypted")
 
 
+def test_a_clip_that_only_speaks_of_what_marks_encryption_is_not_refused(films, tmp_path):
+    path = tmp_path / "clip.mp4"
+    ffmpeg(
+        "-i {} -c copy -metadata title='an encanto' -metadata comment=encv {}",
+        films / "v.mp4",
+        path,
+    )
+    result = upscale_video(path, tmp_path / "out.mp4", scale=2, model="nearest")
+    assert result.frames == 40
+
+
 def test_a_clip_that_changes_its_size_is_refused(films, tmp_path):
     small = make_clip(tmp_path / "a.ts", frames=5, options="-c:v mpeg2video")
     large = make_clip(tmp_path / "b.ts", frames=5, size="96x64", options="-c:v mpeg2video")
@@ -125,10 +136,12 @@ def test_frames_that_do_not_decode_are_counted_and_replaced_only_if_asked(tmp_pa
     assert result.frames == 12
     assert any(names(notice, "2 frames") for notice in result.notices)
     upscaler = SingleFrames(Upscaler.load("bicubic", scale=2))
+    with refused("video-read", clip, "2 frames"):
+        upscale_into_pictures(clip, tmp_path / "%02d.png", upscaler=upscaler)
     pictures = upscale_into_pictures(
         clip, tmp_path / "%02d.png", upscaler=upscaler, damaged="repeat"
     )
-    assert pictures.frames == 12
+    assert (pictures.frames, pictures.resumed) == (12, 4)
     assert any(names(notice, "2 frames") for notice in pictures.notices)
     clip.write_bytes(good)
     whole = upscale_video(clip, tmp_path / "g.mkv", scale=2, model="nearest", codec="ffv1").target
@@ -148,6 +161,31 @@ def test_frames_that_vanish_with_a_part_of_a_matroska_file_are_not_lost_unsaid(f
     result = upscale_video(path, tmp_path / "out.mp4", scale=2, model="nearest", damaged="repeat")
     assert result.frames < 40
     assert any(names(notice, "byte") for notice in result.notices)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("clip.ogv", "-c:v libtheora"),
+        ("clip.flv", "-c:v flv"),
+        ("clip.mxf", "-c:v mpeg2video"),
+        ("clip.avi", "-c:v mpeg4"),
+        ("clip.ts", "-c:v mpeg2video -q:v 1"),
+    ],
+)
+def test_frames_that_vanish_with_a_part_of_other_files_are_not_lost_unsaid(tmp_path, name, options):
+    clip = make_clip(tmp_path / name, size="160x120", frames=40, options=options)
+    whole = clip.read_bytes()
+    at = len(whole) // 2
+    clip.write_bytes(whole[:at] + whole[at + 3001 :] + bytes(3001))
+    refuse(clip, "broken")
+    if name == "clip.ogv":  # FFmpeg drops the whole page
+        data = bytearray(whole)
+        data[at : at + 9] = bytes(each ^ 255 for each in data[at : at + 9])
+        clip.write_bytes(data)
+        refuse(clip, "broken")
+    clip.write_bytes(whole)
+    assert upscale_video(clip, tmp_path / "out.mkv", scale=2, model="nearest").frames > 0
 
 
 def test_packets_of_a_transport_stream_that_are_missing_are_damage(tmp_path):
@@ -179,10 +217,35 @@ def test_sound_that_cannot_be_copied_is_refused_or_left_out_if_asked(tmp_path, d
     assert 0 < len(packets(out, of="a")) < len(packets(clip, of="a"))
 
 
+def test_sound_that_cannot_be_decoded_to_become_flac_is_not_lost_unsaid(tmp_path):
+    clip = make_clip(tmp_path / "clip.wmv", frames=40, sound="wmav2", options="-c:v wmv2")
+    import av
+
+    with av.open(str(clip)) as container:
+        coded = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    data = bytearray(clip.read_bytes())
+    at = data.index(coded[4][:64])
+    data[at : at + len(coded[4]) // 2] = b"\xff" * (len(coded[4]) // 2)
+    clip.write_bytes(data)
+    refuse(clip, "stream 1", "audio")
+    out = tmp_path / "out.mkv"
+    result = upscale_video(clip, out, scale=2, model="nearest", damaged="repeat")
+    assert any(names(notice, "stream 1", "left out") for notice in result.notices)
+    assert result.frames == 40
+
+
 def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):
     path = tmp_path / "v.mp4"
     path.write_bytes((films / "v.mp4").read_bytes()[:-2000])
     refuse(path, "missing")
+
+
+def test_an_avi_that_is_cut_short_after_its_first_gigabyte_is_refused(tmp_path):
+    path = make_clip(tmp_path / "clip.avi", frames=4, options="-c:v mpeg4")
+    upscale_video(path, tmp_path / "out.mkv", scale=2, model="nearest")
+    more = b"RIFF" + (5000).to_bytes(4, "little") + b"AVIX" + b"JUNK" + (4988).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes() + more + bytes(1000))
+    refuse(path, "3,988 bytes")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +254,8 @@ def test_a_clip_whose_index_is_cut_off_is_said_to_be_cut_short(films, tmp_path):
         ("clip.ogv", "-c:v libtheora"),
         ("clip.mxf", "-c:v mpeg2video"),
         ("clip.y4m", "-pix_fmt yuv422p"),
+        ("clip.wmv", "-c:v wmv2 -q:v 1"),  # large, as an index at the end may be missing
+        ("clip.flv", "-c:v flv"),
     ],
 )
 def test_a_clip_that_is_cut_short_is_refused_where_the_format_tells(tmp_path, name, options):

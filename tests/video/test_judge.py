@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clips import make_clip
 from facts import refused
@@ -81,4 +82,16 @@ def test_what_cannot_be_judged_is_refused(tmp_path, bicubic):
     with refused("usage"):
         evaluate_clips(tmp_path, upscaler=bicubic, scale=2, protocol="vid4-bd")
     with refused("data"):
+        evaluate_clips(tmp_path, upscaler=bicubic, scale=4, protocol="vid4-bi")
+
+
+@pytest.mark.parametrize(
+    "sizes", [[(64, 64), (48, 64)], [(3, 3)], [(8, 8)]], ids=["several", "tiny", "small"]
+)
+def test_frames_whose_sizes_do_not_do_are_refused_by_the_name_of_their_clip(
+    tmp_path, bicubic, sizes
+):
+    for number, (height, width) in enumerate(sizes):
+        Image.new("RGB", (width, height)).save(tmp_path / f"{number}.png")
+    with refused("data", tmp_path):
         evaluate_clips(tmp_path, upscaler=bicubic, scale=4, protocol="vid4-bi")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 
 from clips import frame_times, make_clip
-from facts import refused
+from facts import names, refused
 from peak import peak_mib
 from widesr import upscale_video
+from widesr.video import unfinished
 from widesr.video import upscale as upscaling
-from widesr.video.unfinished import folder_of
+from widesr.video.unfinished import Unfinished, folder_of
 
 STEP = 8
 """Frames of a segment in these tests."""
@@ -161,17 +163,77 @@ def test_a_run_that_was_killed_while_its_folder_was_removed_is_no_obstacle(stopp
     assert not folder_of(out).exists()
 
 
-def test_a_part_that_was_damaged_is_not_made_an_output(stopped):
+def damage(out, what):
+    """Damage what a run has left of its second segment, as a failing disk might."""
+    part, journal = (folder_of(out) / name for name in ("part", "journal"))
+    lines = journal.read_bytes().splitlines(keepends=True)
+    if what == "packet":
+        placed = [json.loads(line.partition(b" ")[2])["placed"] for line in lines[1:]]
+        second = {str(number) for number in range(STEP, 2 * STEP)}
+        data = bytearray(part.read_bytes())
+        data[next(at for each in placed for number, at in each.items() if number in second)] ^= 255
+        part.write_bytes(data)
+    elif what == "number":  # of a time or a place, which is a number still
+        digit = re.search(rb"\[\[([0-9])", lines[2])
+        lines[2] = lines[2][: digit.start(1)] + b"9" + lines[2][digit.end(1) :]
+        journal.write_bytes(b"".join(lines))
+    elif what == "line":
+        journal.write_bytes(b"".join([*lines[:2], bytes(len(lines[2]) - 1), b"\n", *lines[3:]]))
+    else:
+        part.write_bytes(part.read_bytes()[: part.stat().st_size // 3])
+
+
+@pytest.mark.parametrize("what", ["packet", "number", "line", "end"])
+def test_segments_that_the_disk_damaged_are_made_again(stopped, what):
     clip, out = stopped
-    part = folder_of(out) / "part"
-    data = bytearray(part.read_bytes())
-    lines = (folder_of(out) / "journal").read_text().splitlines()[1:]
-    placed = [at for line in lines for at in json.loads(line)["placed"].values()]
-    data[placed[2]] ^= 255
-    part.write_bytes(data)
-    with refused("image-write", out, "damaged"):
-        upscale_video(clip, out, scale=2, model="nearest")
-    assert not out.exists()
+    damage(out, what)
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(clip, out, scale=2, model="nearest", on_progress=stop_at(20))
+    result = upscale_video(clip, out, scale=2, model="nearest")
+    assert result.resumed == 2 * STEP
+    assert not any(names(notice, "damaged") for notice in result.notices)
+    whole = upscale_video(clip, out.with_name("whole.mkv"), scale=2, model="nearest").target
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_what_the_disk_damaged_is_said(stopped):
+    clip, out = stopped
+    damage(out, "packet")
+    result = upscale_video(clip, out, scale=2, model="nearest")
+    assert (result.resumed, result.frames) == (STEP, 40)
+    assert any(names(notice, "damaged", STEP) for notice in result.notices)
+
+
+def test_a_file_that_another_process_has_just_finished_is_not_touched(tmp_path, monkeypatch):
+    out = tmp_path / "out.mkv"
+    folder_of(out).mkdir()
+    (folder_of(out) / "part").write_bytes(b"whole")
+
+    def late(*_, **__):  # the other process gives the file its name before this one has the lock
+        if not out.exists():
+            (folder_of(out) / "part").rename(out)
+
+    monkeypatch.setattr(unfinished, "lock", late)
+    Unfinished(out, made_by={}).remove()
+    assert out.read_bytes() == b"whole"
+
+
+def test_a_folder_is_no_output_and_is_refused_before_the_work(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    out = tmp_path / "out.mkv"
+    out.mkdir()
+    frames = []
+    with refused("image-write", out):
+        upscale_video(
+            clip,
+            out,
+            scale=2,
+            model="nearest",
+            overwrite=True,
+            on_progress=lambda n, _: frames.append(n),
+        )
+    assert frames == []
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mkv", "out.mkv"}
 
 
 def test_nothing_but_the_growing_output_is_on_the_disk(tmp_path, monkeypatch):

@@ -202,6 +202,21 @@ def test_sound_that_matroska_does_not_hold_becomes_flac(
     assert np.abs(before - after).max() <= near
 
 
+def test_sound_that_an_edit_list_leaves_out_is_not_heard_in_matroska(tmp_path, upscaled):
+    film, clip = tmp_path / "film.mp4", tmp_path / "clip.mp4"
+    pattern, tone = "-f lavfi -i testsrc2=s=64x48:r=25", "-f lavfi -i sine=r=48000"
+    ffmpeg(f"{pattern} {tone} -t 2 -c:v libx264 -g 50 -bf 2 -c:a aac {{}}", film)
+    ffmpeg("-ss 1.04 -i {} -c copy {}", film, clip)
+    heard = packets(clip, of="a")
+    assert heard[0][1] < -40_000  # of 48,000 in a second
+    out = upscaled(clip, tmp_path / "out.mkv")
+    kept = [each[-1] for each in heard if each[1] >= -4800]
+    assert [each[-1] for each in packets(out, of="a")] == kept
+    assert abs(float(whole(out)["format"]["start_time"])) < 0.1
+    again = upscaled(clip, tmp_path / "again.mp4")
+    assert [each[-1] for each in packets(again, of="a")] == [each[-1] for each in heard]
+
+
 def test_the_navigation_of_a_dvd_is_left_out_and_named(tmp_path):
     clip = make_clip(
         tmp_path / "clip.vob",

@@ -204,24 +204,30 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_pictures_of_a_stopped_run_are_gone_on_with(tmp_path, monkeypatch):
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_pictures_of_a_stopped_run_are_gone_on_with(tmp_path, monkeypatch, overwrite):
     monkeypatch.setattr(upscaling, "SEGMENT", 6)
     clip = make_clip(tmp_path / "clip.mkv", frames=15)
     for folder in ("whole", "out"):
         (tmp_path / folder).mkdir()
-        pattern = tmp_path / folder / "%03d.png"
-        assert upscaling.upscale_into_pictures(clip, pattern, upscaler=upscaler()).resumed == 0
-        if folder == "out":
-            for n in range(9, 16):
-                (tmp_path / folder / f"{n:03d}.png").unlink()
-            again = upscaling.upscale_into_pictures(clip, pattern, upscaler=upscaler())
-            assert (again.frames, again.resumed) == (15, 8)
-    whole, parts = (
-        {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
-        for folder in ("whole", "out")
+    whole, out = (tmp_path / folder / "%03d.png" for folder in ("whole", "out"))
+    assert upscaling.upscale_into_pictures(clip, whole, upscaler=upscaler()).resumed == 0
+    options = {"overwrite": overwrite}
+    if overwrite:
+        for n in (*range(1, 11), 20):
+            (tmp_path / "out" / f"{n:03d}.png").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        upscaling.upscale_into_pictures(
+            clip, out, upscaler=upscaler(), on_progress=stop_at(8), **options
+        )
+    again = upscaling.upscale_into_pictures(clip, out, upscaler=upscaler(), **options)
+    assert (again.frames, again.resumed) == (15, 8)
+    made, expected = (
+        {path.name: path.read_bytes() for path in pattern.parent.iterdir()}
+        for pattern in (out, whole)
     )
-    assert len(whole) == 16  # the times of the frames are beside them
-    assert parts == whole
+    assert len(expected) == 16  # the times of the frames are beside them
+    assert made == expected | ({"020.png": b"old"} if overwrite else {})
 
 
 # ---- one clip, from training to the file ---------------------------------------------------

@@ -1,6 +1,7 @@
 """Files by URL, in a bucket or in a folder on this disk: listed in pages, and written whole."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -68,8 +69,12 @@ class Store:
 
     @cached_property
     def root(self) -> str:
-        """The path as the file system writes it: without the protocol or a slash at the end."""
-        return str(self._fs._strip_protocol(self.url)).rstrip("/")  # noqa: SLF001 (fsspec's way)
+        """The path as the file system writes it: without the protocol or a slash at the end.
+
+        On a disk, links are followed, so that one folder has one root.
+        """
+        path = str(self._fs._strip_protocol(self.url)).rstrip("/")  # noqa: SLF001 (fsspec's way)
+        return os.path.realpath(path) if path and self.is_local else path
 
     @property
     def is_local(self) -> bool:

@@ -229,7 +229,8 @@ def _check_place(ready: Sequence[_Ready], rows: Sequence[Row]) -> None:
 def output_name(source: str, suffix: str) -> str:
     """Name an output like its input, with the new suffix appended if the format changed.
 
-    No two inputs of different names thus share an output: `scan.bmp` becomes `scan.bmp.png`.
+    `scan.bmp` becomes `scan.bmp.png`, so that it shares no output with `scan.png`. Only with a
+    `scan.bmp.png` beside it would it; one of these two is then set aside, as its output exists.
     """
     same = PurePosixPath(source).suffix.lower() == suffix.lower()
     return source if same else source + suffix

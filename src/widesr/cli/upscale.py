@@ -127,6 +127,7 @@ def upscale_pictures(
                 target=target,
                 codec=codec,
                 crf=crf,
+                quality=quality,
                 lossless=lossless,
                 deinterlace=deinterlace,
                 damaged=damaged,

@@ -3,8 +3,10 @@
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import lexists
+from os.path import lexists, realpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,14 +15,14 @@ import typer
 from widesr.cli import values
 from widesr.cli.outcomes import error_as_json, sides_as_json, sides_as_line
 from widesr.cli.terminal import clock, print_error, print_json, print_line, progress
-from widesr.errors import UsageError, WidesrError, output_exists
+from widesr.errors import OutputExistsError, UsageError, WidesrError, output_exists
 from widesr.system.folders import CLIP_SUFFIXES, PICTURE_SUFFIXES, is_folder, pictures_in
 
 if TYPE_CHECKING:
     from widesr.engine import EngineOptions
     from widesr.upscaling.target import Target
     from widesr.video.frames import FrameUpscaler
-    from widesr.video.upscale import VideoResult, Work
+    from widesr.video.upscale import Progress, VideoResult, Work
 
 WORTH_TELLING = 20
 """Seconds; the forecast of a run is printed if it takes at least this long."""
@@ -65,6 +67,7 @@ class ClipOptions:
     target: "Target"
     codec: AnyCodec
     crf: int | None
+    quality: int
     lossless: bool
     deinterlace: bool
     damaged: Literal["refuse", "repeat"]
@@ -197,10 +200,13 @@ def upscale_clips(
     sources: defaultdict[Path, list[Path]] = defaultdict(list)
     for source, target in pairs:
         sources[target].append(source)
+    inputs = {realpath(source) for source, _ in pairs}
     for source, target in pairs:
         try:
             _check_alone(source, target, sources[target])
-            if lexists(target) and asked.existing != "overwrite":
+            if realpath(target) in inputs:
+                raise OutputExistsError(f"{target}: is an input too; name another output")
+            if asked.existing != "overwrite" and _is_there(target):
                 if asked.existing == "skip":
                     _say_skipped(source, target, as_json=as_json, quiet=quiet)
                     continue
@@ -223,6 +229,13 @@ def upscale_clips(
         seconds = time.perf_counter() - begin
         print_line(f"{len(pairs)} clips: {done} done, {failed} failed  {seconds:.1f} s")
     return failed
+
+
+def _is_there(target: Path) -> bool:
+    """Say whether a clip, or the pictures that a pattern names, exist already."""
+    from widesr.video.sequence import are_there, is_pattern
+
+    return are_there(target) if is_pattern(target) else lexists(target)
 
 
 def _check_alone(source: Path, target: Path, sources: list[Path]) -> None:
@@ -249,19 +262,28 @@ def _one(
     quiet: bool,
 ) -> "VideoResult":
     from widesr.batch.jobs import make_folder
+    from widesr.video.clip import glance
     from widesr.video.sequence import is_pattern
     from widesr.video.upscale import plan_work, upscale_clip, upscale_into_pictures
 
+    overwrite = asked.existing == "overwrite"
     if is_pattern(target):
-        return upscale_into_pictures(
-            source,
-            target,
-            upscaler=upscaler,
-            deinterlace=asked.deinterlace,
-            damaged=asked.damaged,
-            overwrite=asked.existing == "overwrite",
-            **asked.max_pixels,
-        )
+        _check_for_pictures(target, asked)
+        n_frames = glance(source, **asked.max_pixels).frames
+        with _frames_shown(source, n_frames, quiet=quiet) as frame_done:
+            return upscale_into_pictures(
+                source,
+                target,
+                upscaler=upscaler,
+                deinterlace=asked.deinterlace,
+                damaged=asked.damaged,
+                quality=asked.quality,
+                lossless=asked.lossless,
+                overwrite=overwrite,
+                run_with=engine,
+                on_progress=frame_done,
+                **asked.max_pixels,
+            )
     work = plan_work(
         source,
         target,
@@ -278,24 +300,55 @@ def _one(
     if not quiet:
         _tell_forecast(work)
     make_folder(target.parent)
+    with _frames_shown(source, work.clip.frames, quiet=quiet) as frame_done:
+        return upscale_clip(work, overwrite=overwrite, on_progress=frame_done)
+
+
+def _check_for_pictures(target: Path, asked: ClipOptions) -> None:
+    """Refuse options that only clips have.
+
+    Raises:
+        UsageError: There is such an option.
+    """
+    given = {
+        "codec": asked.codec != "auto",
+        "crf": asked.crf is not None,
+        "fps": asked.fps is not None,
+    }
+    if options := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(
+            f"{target}: pictures have no {' and no '.join(options)}; leave it out, or write a clip"
+        )
+
+
+@contextmanager
+def _frames_shown(source: Path, n_frames: int, *, quiet: bool) -> Iterator["Progress"]:
+    """Show the progress of a clip, and say how to go on if it is stopped.
+
+    Args:
+        source: The clip.
+        n_frames: The approximate number of its frames; 0 if it is not known.
+        quiet: Show nothing.
+
+    Yields:
+        A function to call after each frame with the number of frames done and in all.
+    """
     start, reached, before = time.perf_counter(), 0, 0
-    with progress(work.clip.frames or 1, quiet=quiet) as show:
+    with progress(n_frames or 1, quiet=quiet) as show:
 
         def frame_done(done: int, total: int) -> None:
             nonlocal reached, before
             reached, before = done, before or done - 1  # the frames that an earlier run had made
             fps = (done - before) / max(time.perf_counter() - start, 1e-9)
-            show(done * (work.clip.frames or 1) / total, f"{done}/{total} frames  {fps:.3g} fps")
+            show(done * (n_frames or 1) / total, f"{done}/{total} frames  {fps:.3g} fps")
 
         try:
-            return upscale_clip(
-                work, overwrite=asked.existing == "overwrite", on_progress=frame_done
-            )
+            yield frame_done
         except (KeyboardInterrupt, SystemExit):
             if not quiet:
                 print_line(
                     f"widesr: stopped: {reached} frames of {source} were done; give the same "
-                    "command again to go on, all but the last segment is kept",
+                    "command again to go on",
                     err=True,
                 )
             raise

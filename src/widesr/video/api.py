@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from widesr.engine import EngineOptions, EngineSettings, model_name
 from widesr.errors import ShapeError, UsageError
 from widesr.pictures.picture import MAX_PIXELS
+from widesr.system.arguments import check_flag, path_of
 from widesr.system.progress import ignore
 from widesr.upscaling.base import AnyUpscaler
 from widesr.upscaling.conversion import check_pixels
@@ -79,9 +80,10 @@ def upscale_video(
         MissingExtraError: The extra `video` is not installed.
         WidesrError: The errors of `Upscaler.load`.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"{type(path).__name__} was given, expected the path of a clip")
-    path = Path(path)
+    path = path_of(path, "the clip")
+    flags = {"lossless": lossless, "deinterlace": deinterlace, "overwrite": overwrite}
+    for name, value in flags.items():
+        check_flag(value, name)
     upscaler: FrameUpscaler
     run_with: EngineOptions | None
     sizes = (scale, width, height, longest, fit)
@@ -107,7 +109,7 @@ def upscale_video(
         )
     work = plan_work(
         path,
-        output_beside(path, name_end) if out is None else Path(out),
+        output_beside(path, name_end) if out is None else path_of(out, "out"),
         upscaler=upscaler,
         codec=codec,
         crf=crf,
@@ -127,7 +129,8 @@ def upscale_frames(
     """Upscale frames as they arrive: one comes out for each that goes in, in order.
 
     A frame that equals the one before it is not computed again. Networks that look at several
-    frames start afresh at each new scene.
+    frames start afresh at each new scene. Each array that comes out is the caller's own, and one
+    that goes in may be filled anew as soon as the next is asked for.
 
     Args:
         frames: uint8 or uint16, RGB (H, W, 3) or grey (H, W, 1), all of one size and type.
@@ -160,7 +163,8 @@ def upscale_frames(
                     f"frame {number} is {like[1]} {like[0]}, expected {first[1]} {first[0]} as the "
                     "first"
                 )
-            yield frame, cuts.begins(frame)
+            yield frame.copy(), cuts.begins(frame)
 
     for scene in scenes(marked()):
-        yield from upscaler.upscale_scene(scene)
+        for sr in upscaler.upscale_scene(scene):
+            yield sr.copy()  # it may be given again

@@ -20,7 +20,7 @@ from widesr.system.arguments import whole_number
 from widesr.video.colour import Colour, Layout, Mastering
 from widesr.video.library import load_av, reason
 from widesr.video.planes import HAS_ALPHA, layout_of
-from widesr.video.wholeness import is_encrypted, missing_bytes
+from widesr.video.wholeness import missing_bytes
 
 _FASTEST = 240
 """Frames per second; a higher rate is only the common denominator of uneven frame times."""
@@ -104,7 +104,7 @@ def packets_in(container: Any, streams: Any, path: Path) -> Iterator[Any]:  # no
     """Give the packets of a stream, or of several, in the order of the file.
 
     Raises:
-        VideoReadError: The file cannot be read to its end.
+        VideoReadError: The file cannot be read to its end, or is encrypted.
     """
     packets = container.demux(streams)
     while True:
@@ -116,6 +116,8 @@ def packets_in(container: Any, streams: Any, path: Path) -> Iterator[Any]:  # no
             ) from error
         if packet is None:
             return
+        if packet.has_sidedata("encryption_info"):
+            raise VideoReadError(f"{path}: is encrypted; expected a clip without copy protection")
         yield packet
 
 
@@ -206,8 +208,6 @@ def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
     load_av()
     _check_there(path)
     incomplete = missing_bytes(path)
-    if is_encrypted(path):
-        raise VideoReadError(f"{path}: is encrypted; expected a clip without copy protection")
     with opened(path) as container:
         stream = video_of(container, path)
         context = stream.codec_context
@@ -307,8 +307,6 @@ def _first_frames(container: Any, stream: Any, path: Path) -> list[Any]:  # noqa
     frames: list[Any] = []
     failed: Exception | None = None
     for packet in islice(packets_in(container, stream, path), 40 * _LOOKED_AT):
-        if packet.has_sidedata("encryption_info"):
-            raise VideoReadError(f"{path}: is encrypted; expected a clip without copy protection")
         try:
             frames += packet.decode()
         except av.FFmpegError as error:

@@ -30,7 +30,9 @@ _MATRICES = {
     9: ("BT.2020", 0.2627, 0.0593),
 }
 """The weights of red and blue in luma, by H.273's code."""
-_REFUSED = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp"}
+_REFUSED = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp", 15: "IPT-C2"}
+_NOT_YUV = (0, UNSPECIFIED, 3)
+"""H.273's codes that name no matrix: RGB, no statement, and a reserved one."""
 _HD = 576
 """Largest height, in rows, at which a picture without a stated matrix is taken as BT.601."""
 _HDR = {16: "PQ (SMPTE 2084)", 18: "HLG (ARIB STD-B67)"}
@@ -102,10 +104,11 @@ class Colour:
         Raises:
             VideoFormatError: The matrix is not supported.
         """
-        if self.matrix in _REFUSED:
+        if self.matrix not in _MATRICES and self.matrix not in _NOT_YUV:
+            coding = _REFUSED.get(self.matrix, f"the matrix {self.matrix} of H.273")
             raise VideoFormatError(
-                f"{found}: its colours are coded by {_REFUSED[self.matrix]}, expected a YUV matrix "
-                "such as BT.601 or BT.709; convert it first"
+                f"{found}: its colours are coded by {coding}, expected a YUV matrix such as BT.601 "
+                "or BT.709; convert it first"
             )
 
     def guesses(self, layout: Layout, height: int) -> str:

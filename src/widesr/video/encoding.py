@@ -208,7 +208,8 @@ def choose_encoding(
         lossless: Encode without loss.
 
     Raises:
-        UsageError: The codec, the container and the quality do not go together.
+        UsageError: The codec, the container and the quality do not go together; or `lossless` is
+            asked for, and the codec cannot hold every value.
         VideoFormatError: The container cannot be written.
     """
     container = container_of(out)
@@ -217,6 +218,12 @@ def choose_encoding(
     check_codec(codec, out, crf=crf, lossless=lossless)
     kind = CODECS[codec]
     layout, pixel_format = _pixel_format(clip, codec, lossless=lossless)
+    if lossless and _is_lossy(layout, clip.layout):
+        raise UsageError(
+            f"{codec} does not hold {clip.layout.name} without loss; take ffv1, which is written "
+            "into .mkv",
+            options=["codec"],
+        )
     height, width = size
     subsampled = (layout.across, layout.down) != (1, 1)
     if kind.even and subsampled:
@@ -310,6 +317,19 @@ def _layouts(codec: str) -> Iterator[Layout]:
             layout = layout_of(each, found=codec)
             if each.name == layout.name:
                 yield layout
+
+
+def _is_lossy(layout: Layout, wanted: Layout) -> bool:
+    """Say whether a layout cannot hold every value of the one that is wanted."""
+    if wanted.kind == "gray":
+        return layout.bits < wanted.bits
+    return (
+        layout.bits < wanted.bits
+        or layout.kind == "gray"
+        or (wanted.kind == "rgb" and layout.kind == "yuv")
+        or layout.across > wanted.across
+        or layout.down > wanted.down
+    )
 
 
 def _losses(layout: Layout, wanted: Layout) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from widesr.degrade.bicubic import cropped_to_multiple, degrade
 from widesr.degrade.named import blur_down
-from widesr.errors import DataError, UsageError
+from widesr.errors import DataError, ShapeError, UsageError
 from widesr.pictures.reading import read_picture
 from widesr.pixels.metrics import Protocol, luma, psnr, ssim
 from widesr.system.folders import CLIP_SUFFIXES, frames_in, is_folder, pictures_in
@@ -157,7 +157,7 @@ def evaluate_clips(
 
     Raises:
         UsageError: There is no such protocol, or it is not for this scale.
-        DataError: There are no clips, or too few or too small frames.
+        DataError: There are no clips, too few or too small frames, or frames of several sizes.
     """
     asked = CLIP_PROTOCOLS.get(protocol)
     if asked is None:
@@ -166,7 +166,12 @@ def evaluate_clips(
         )
     if asked.degradation == "BD" and scale != 4:
         raise UsageError(f"protocol {protocol} is for x4, and x{scale} was asked for")
-    clips = [_judged(each, upscaler, scale=scale, protocol=asked) for each in _clips_in(hr)]
+    clips = []
+    for each in _clips_in(hr):
+        try:
+            clips.append(_judged(each, upscaler, scale=scale, protocol=asked))
+        except ShapeError as error:
+            raise DataError(f"{each}: {error.message}") from error
     return ClipsReport(
         folder=str(hr),
         model=upscaler.model,
@@ -201,6 +206,8 @@ def _judged(
     hr = [cropped_to_multiple(frame, scale) for frame in _frames(clip)]
     if len(hr) <= 2 * protocol.skip:
         raise DataError(f"{clip}: has {len(hr)} frames, expected more than {2 * protocol.skip}")
+    if len({each.shape for each in hr}) > 1:
+        raise DataError(f"{clip}: has frames of several sizes, expected one size throughout")
     lr = [degrade_frame(each, scale=scale, degradation=protocol.degradation) for each in hr]
     start = time.perf_counter()
     sr = list(upscaler.upscale_scene(lr))

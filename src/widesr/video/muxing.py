@@ -41,6 +41,8 @@ _MATROSKA = ("matroska", "webm")
 _EARLY = 32
 """Ticks before the first frame at which the decoding times of reordered frames begin, if the input
 states none. They are fewer than lie between frames, and more than the frames that are reordered."""
+_PREROLL = Fraction(1, 10)
+"""Seconds of sound before the start that decoders may need to get going, and do not play."""
 _HEAD = 2**20
 """Bytes at the start of a Matroska file that describe its streams."""
 _MILLI = 1000
@@ -219,6 +221,8 @@ class Output:
         self._others = (
             _packets_of(source, list(self._streams), clip.path) if source and clip else iter(())
         )
+        if encoding.container in _MATROSKA:  # has no edit lists, so that this would be heard
+            self._others = (each for each in self._others if not _is_cut_sound(each))
         self._next = next(self._others, None)
         self._number = 0
 
@@ -365,6 +369,12 @@ class Output:
         self._stack.close()
 
     def _copy(self, *, until: Fraction | None) -> None:
+        """Copy packets of other streams, until one that is decoded later than `until`, in seconds.
+
+        Raises:
+            VideoReadError: A packet's time or content is damaged, so that no file can hold it.
+        """
+        av = load_av()
         while self._next is not None:
             packet = self._next
             if until is not None and packet.dts * packet.time_base > until:
@@ -373,29 +383,20 @@ class Output:
                 each.get(packet.stream_index) for each in (self._streams, self._sounds)
             )
             old, at = packet.stream, packet.dts * packet.time_base
-            for made in sound.packets(packet) if sound else (packet,):
-                made.stream = stream
-                self._mux_copy(made, old, at)
+            try:
+                for made in sound.packets(packet) if sound else (packet,):
+                    made.stream = stream
+                    self._container.mux_one(made)
+            except (av.InvalidDataError, av.ArgumentError) as error:
+                fault = f"{_named(old)} is damaged at {float(at):.2f} s"
+                if self._damaged == "refuse":
+                    raise VideoReadError(
+                        f"{self._path}: {fault} ({reason(error)}); get a whole copy, or let what "
+                        "cannot be copied be left out",
+                        options=['damaged="repeat"'],
+                    ) from error
+                self._faults.append(fault)
             self._next = next(self._others, None)
-
-    def _mux_copy(self, packet: Any, old: Any, at: Fraction) -> None:  # noqa: ANN401 (av's)
-        """Write a packet that stood in stream `old` of the input, at `at` seconds.
-
-        Raises:
-            VideoReadError: No file can hold the packet's time or content.
-        """
-        av = load_av()
-        try:
-            self._container.mux_one(packet)
-        except (av.InvalidDataError, av.ArgumentError) as error:
-            fault = f"{_named(old)} is damaged at {float(at):.2f} s"
-            if self._damaged == "refuse":
-                raise VideoReadError(
-                    f"{self._path}: {fault} ({reason(error)}); get a whole copy, or let what "
-                    "cannot be copied be left out",
-                    options=['damaged="repeat"'],
-                ) from error
-            self._faults.append(fault)
 
 
 def _movie_timescale(begin: int, time_base: Fraction) -> int:
@@ -420,6 +421,13 @@ def _not_held(what: str, container: str) -> str:
     if "mov_text" in what:
         return f"{what} cannot be copied to matroska; write .mp4 or .mov, whose own it is"
     return f"{what} cannot be copied to matroska; convert it, or take it out with ffmpeg first"
+
+
+def _is_cut_sound(packet: Any) -> bool:  # noqa: ANN401 (av's)
+    """Say whether a packet is sound that an edit list leaves out, and no decoder needs."""
+    if not packet.is_discard or packet.stream.type != "audio":
+        return False
+    return not -_PREROLL <= packet.pts * packet.time_base < 0
 
 
 def _packets_of(source: Any, indices: Sequence[int], path: Path) -> Iterator[Any]:  # noqa: ANN401

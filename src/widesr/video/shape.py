@@ -5,9 +5,9 @@ so nothing else in the file moves.
 """
 
 import zlib
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+
+from widesr.video.ebml import elements
 
 _SEGMENT, _TRACKS, _TRACK, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _TRACK_UID, _WIDTH, _HEIGHT = 0x73C5, 0xB0, 0xBA
@@ -17,15 +17,6 @@ _AS_RATIO = 3
 """DisplayUnit: the display width and height state only a ratio."""
 _CRC_BYTES = 6
 """Bytes of a checksum element, its head included."""
-
-
-class _Element(NamedTuple):
-    """An element of EBML."""
-
-    id: int
-    start: int
-    """Offset of its content."""
-    end: int
 
 
 def with_shape(head: bytes, aspect: Fraction, *, width: int, height: int, webm: bool) -> bytes:
@@ -42,12 +33,12 @@ def with_shape(head: bytes, aspect: Fraction, *, width: int, height: int, webm: 
         The new beginning, of the same length; unchanged if no stream has this size, or if there is
         too little space.
     """
-    segment = next((each for each in _elements(head) if each.id == _SEGMENT), None)
+    segment = next((each for each in elements(head) if each.id == _SEGMENT), None)
     if segment is None:
         return head
-    level = _elements(head, segment.start)
+    level = elements(head, segment.start)
     tracks = next((each for each in level if each.id == _TRACKS), None)
-    if tracks is None or tracks.end > len(head):
+    if tracks is None or tracks.end is None or tracks.end > len(head):
         return head
     if webm:
         shown = {_SHOWN_WIDTH: round(width * aspect), _SHOWN_HEIGHT: height}
@@ -55,14 +46,14 @@ def with_shape(head: bytes, aspect: Fraction, *, width: int, height: int, webm: 
         ratio = aspect * width / height
         shown = {_SHOWN_WIDTH: ratio.numerator, _SHOWN_HEIGHT: ratio.denominator, _UNIT: _AS_RATIO}
     parts, is_stated, begin = [], False, tracks.start
-    for each in _elements(head, tracks.start, tracks.end):
+    for each in elements(head, tracks.start, tracks.end):
         part = head[begin : each.end]
         if each.id == _TRACK and not is_stated:
             made = _track(head[each.start : each.end], width, height, shown)
             is_stated, part = made is not None, part if made is None else _packed(_TRACK, made)
         if each.id != _CRC:
             parts.append(part)
-        begin = each.end
+        begin = each.end or tracks.end
     has_crc = head[tracks.start] == _CRC
     size = tracks.end - tracks.start - _CRC_BYTES * has_crc
     content = b"".join(parts)
@@ -78,12 +69,12 @@ def with_shape(head: bytes, aspect: Fraction, *, width: int, height: int, webm: 
 def _track(data: bytes, width: int, height: int, shown: dict[int, int]) -> bytes | None:
     """Add the display size to the content of a track; None if its video has another size."""
     made, is_ours = b"", False
-    for each in _elements(data):
+    for each in elements(data):
         content = data[each.start : each.end]
         if each.id == _TRACK_UID:
             content = content.lstrip(b"\0") or b"\0"
         if each.id == _VIDEO:
-            inside = [(part.id, content[part.start : part.end]) for part in _elements(content)]
+            inside = [(part.id, content[part.start : part.end]) for part in elements(content)]
             size = {kind: int.from_bytes(value, "big") for kind, value in inside}
             is_ours = (size.get(_WIDTH), size.get(_HEIGHT)) == (width, height)
             kept = [_packed(kind, value) for kind, value in inside if kind not in (*shown, _UNIT)]
@@ -92,21 +83,6 @@ def _track(data: bytes, width: int, height: int, shown: dict[int, int]) -> bytes
             )
         made += _packed(each.id, content)
     return made if is_ours else None
-
-
-def _elements(data: bytes, start: int = 0, end: int | None = None) -> Iterator[_Element]:
-    """Walk through consecutive elements."""
-    at, end = start, len(data) if end is None else end
-    while at < end and data[at]:
-        id_bytes = 9 - data[at].bit_length()
-        after = at + id_bytes
-        if after >= len(data) or not data[after]:
-            return
-        size_bytes = 9 - data[after].bit_length()
-        size = int.from_bytes(data[after : after + size_bytes], "big") & (2 ** (7 * size_bytes) - 1)
-        inside = after + size_bytes
-        yield _Element(int.from_bytes(data[at:after], "big"), inside, inside + size)
-        at = inside + size
 
 
 def _packed(id: int, content: bytes) -> bytes:  # noqa: A002 (EBML's word)

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from widesr.video.library import load_av
-
 
 class Flac:
     """Decodes the packets of one audio stream, and encodes the audio as FLAC."""
@@ -24,12 +22,12 @@ class Flac:
         )
 
     def packets(self, packet: Any | None) -> Iterator[Any]:  # noqa: ANN401 (av's)
-        """Encode the audio of a packet; None flushes what was held back."""
-        try:
-            frames = self._old.codec_context.decode(packet)
-        except load_av().FFmpegError:
-            frames = []  # players skip such a packet too
-        for frame in frames:
+        """Encode the audio of a packet; None flushes what was held back.
+
+        Raises:
+            FFmpegError: The packet cannot be decoded; those after it may be.
+        """
+        for frame in self._old.codec_context.decode(packet):
             frame.time_base = self._old.time_base
             if frame.pts is None:  # a frame that the decoder held back
                 frame.pts = self._end

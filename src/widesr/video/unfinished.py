@@ -2,21 +2,22 @@
 
 A hidden folder beside the output holds three files: `part`, which becomes the output; `journal`,
 which says in a line per segment where its packets lie in `part`; and `held`, the few packets that
-FFmpeg has not written yet. A segment is kept once its line is on the disk.
+FFmpeg has not written yet. A segment is kept once its line is on the disk. Lines and packets have
+checksums: if the disk has damaged a segment, this one and those after it are made again.
 """
 
-import base64
 import hashlib
 import json
 import os
 import shutil
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from widesr.errors import ImageWriteError, OutputExistsError
+from widesr.errors import OutputExistsError, write_error
 from widesr.system.files import FileBytes, append_whole, give_name, whole_file
 from widesr.system.locks import lock
 from widesr.video.muxing import Kept, PartFile
@@ -60,23 +61,21 @@ class Unfinished:
             ImageWriteError: The folder cannot be written to.
         """
         self.out, self.folder = out, folder_of(out)
+        self._journal = self.folder / "journal"
         self._packets: list[Kept] = []
         self._held: dict[int, bytes] = {}
         self._placed: dict[int, int] = {}
+        self.is_damaged = False
+        """True if the disk has damaged segments of an earlier run, which are no longer kept."""
         try:
-            self.folder.mkdir(exist_ok=True)
-            self._journal = self.folder / "journal"
-            self._fd = os.open(self.folder / "part", os.O_RDWR | os.O_CREAT, 0o666)
-            self._lock()
-            begins = json.dumps({"widesr": made_by}, sort_keys=True)
-            if not self._read(begins):
-                for each in (self._packets, self._held, self._placed):
-                    each.clear()
-                self._journal.unlink(missing_ok=True)
-                os.ftruncate(self._fd, 0)
-                append_whole(self._journal, begins.encode() + b"\n")
+            self._fd = self._open_part()
+            try:
+                self._resume(json.dumps({"widesr": made_by}, sort_keys=True).encode())
+            except BaseException:
+                self.close()
+                raise
         except OSError as error:
-            raise _refused(out, error) from error
+            raise write_error(out, error) from error
         self.part = PartFile(self._fd)
         self._listed = len(self._packets)
         self._first_dts: int | None = None
@@ -100,18 +99,10 @@ class Unfinished:
         """Read back the packets that are kept.
 
         Raises:
-            ImageWriteError: The packets are damaged or no longer there.
+            OSError: The packets cannot be read.
         """
         for number, kept in enumerate(self._packets):
-            data = self._held.get(number)
-            if data is None:
-                at = self._placed.get(number, 0)
-                data = FileBytes(self._fd)[at : at + kept.size]
-            if zlib.crc32(data) != kept.crc:
-                raise ImageWriteError(
-                    f"{self.out}: what an earlier run left of it in {self.folder} is damaged; "
-                    "remove that folder to begin anew"
-                )
+            data = self._data(number, kept)
             yield Packet(data, kept.pts, kept.dts, kept.duration, bool(kept.is_key))
 
     def commit(self, packets: Sequence[Kept]) -> None:
@@ -136,11 +127,10 @@ class Unfinished:
         self.part.found.clear()
         late = {number: at for number, at in found.items() if number < first}
         self._held = dict(self.part.waiting)
-        texts = {number: base64.b64encode(data).decode() for number, data in self._held.items()}
+        texts = {number: b64encode(data).decode() for number, data in self._held.items()}
         with whole_file(self.folder / "held", overwrite=True) as file:
             file.write(json.dumps({"held": texts, "placed": late}).encode())
-        line = {"packets": packets, "placed": found}
-        append_whole(self._journal, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        append_whole(self._journal, _line(packets, found))
 
     def finish(self, *, overwrite: bool) -> None:
         """Give the file its name, and remove the folder.
@@ -161,47 +151,89 @@ class Unfinished:
         with suppress(OSError):
             os.close(self._fd)
 
-    def _lock(self) -> None:
-        try:
-            lock(self._fd, wait=False)
-        except BlockingIOError:
-            os.close(self._fd)
-            raise OutputExistsError(
-                f"{self.out}: another process is making it; name another output"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+    def _open_part(self) -> int:
+        """Open the growing output, and keep other processes from it."""
+        part = self.folder / "part"
+        while True:
+            self.folder.mkdir(exist_ok=True)
+            fd = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                lock(fd, wait=False)
+            except BlockingIOError:
+                os.close(fd)
+                raise OutputExistsError(
+                    f"{self.out}: another process is making it; name another output"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), part.stat()):
+                    return fd
+            os.close(fd)  # another process has just finished it, and it has the output's name
 
-    def _read(self, begins: str) -> bool:
-        """Read the journal, and say whether it belongs to the same work."""
-        if not self._journal.exists():
-            return False
-        lines = self._journal.read_bytes().split(b"\n")[:-1]  # the last may be half a line
-        if not lines or lines[0] != begins.encode():
-            return False
-        for line in lines[1:]:
-            entry = json.loads(line)
-            self._packets += [Kept(*each) for each in entry["packets"]]
-            self._placed |= {int(number): at for number, at in entry["placed"].items()}
+    def _resume(self, begins: bytes) -> None:
+        """Keep the whole segments that the same work has left, and remove all else."""
+        lines = self._journal.read_bytes().split(b"\n") if self._journal.exists() else [b""]
+        lines.pop()  # empty, or half a line
+        is_same = lines[:1] == [begins]
+        segments = list(_read(lines[1:])) if is_same else []
+        self._find_packets(segments)
+        n_whole = 0
+        for each in segments:
+            packets = [Kept(*kept) for kept in each["packets"]]
+            numbers = range(len(self._packets), len(self._packets) + len(packets))
+            if not all(map(self._is_whole, numbers, packets)):
+                break
+            self._packets += packets
+            n_whole += 1
+        if is_same and n_whole == len(lines) - 1:
+            return
+        # A process that was killed after `part` got the output's name leaves a journal without it.
+        self.is_damaged = is_same and len(FileBytes(self._fd)) > 0
+        n = len(self._packets)
+        self._held = {number: data for number, data in self._held.items() if number < n}
+        self._placed = {number: at for number, at in self._placed.items() if number < n}
+        with whole_file(self._journal, overwrite=True) as file:
+            file.writelines(each + b"\n" for each in (begins, *lines[1 : n_whole + 1]))
+            file.write(_line([], self._placed))  # some were in lines that are no longer kept
+        if not n:
+            os.ftruncate(self._fd, 0)
+
+    def _find_packets(self, segments: Sequence[dict[str, Any]]) -> None:
+        """Learn where packets lie in `part`, and which FFmpeg had not written yet."""
         try:
             held = json.loads((self.folder / "held").read_bytes())
+            texts = {int(number): b64decode(text) for number, text in held["held"].items()}
         except (OSError, ValueError):
-            held = {"held": {}, "placed": {}}
-        self._placed |= {int(number): at for number, at in held["placed"].items()}
-        for number, text in held["held"].items():
-            if int(number) not in self._placed:
-                self._held[int(number)] = base64.b64decode(text)
-        # A process killed after `part` got the output's name leaves a journal without `part`.
-        end = len(FileBytes(self._fd))
-        return all(
-            number in self._held or self._placed.get(number, end) + packet.size <= end
-            for number, packet in enumerate(self._packets)
-        )
+            held, texts = {"placed": {}}, {}
+        for each in (*segments, held):
+            self._placed |= {int(number): at for number, at in each["placed"].items()}
+        self._held = {number: data for number, data in texts.items() if number not in self._placed}
+
+    def _data(self, number: int, kept: Kept) -> bytes:
+        """Read the data of a packet, by its number."""
+        if number in self._held:
+            return self._held[number]
+        at = self._placed.get(number, 0)
+        return FileBytes(self._fd)[at : at + kept.size]
+
+    def _is_whole(self, number: int, kept: Kept) -> bool:
+        try:
+            return zlib.crc32(self._data(number, kept)) == kept.crc
+        except OSError:  # the disk cannot read it
+            return False
 
 
-def _refused(out: Path, error: OSError) -> ImageWriteError:
-    if isinstance(error, FileNotFoundError):
-        return ImageWriteError(f"{out}: the folder {out.parent} does not exist; make it first")
-    return ImageWriteError(
-        f"{out}: cannot be written ({error.strerror}); name another file or folder"
-    )
+def _line(packets: Sequence[Kept], placed: dict[int, int]) -> bytes:
+    """Write a line of the journal, which begins with the checksum of the rest."""
+    text = json.dumps({"packets": packets, "placed": placed}, separators=(",", ":")).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _read(lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    """Read lines of the journal, up to the first that is damaged."""
+    for line in lines:
+        checksum, _, text = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
+            return
+        yield json.loads(text)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import floor
 from os.path import lexists, realpath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from widesr.engine import EngineOptions
 from widesr.errors import (
@@ -92,19 +92,32 @@ class Work:
     @property
     def made_by(self) -> dict[str, Any]:
         """Give all that decides the output; a run with another value cannot be resumed."""
-        av = load_av()
-        return {
-            "version": __version__,
-            "av": av.__version__,
-            "source": [fingerprint(path) for path in self._files],
-            "model": self.upscaler.model,
-            "weights": self.upscaler.weights_sha256,
-            "encoding": repr(self.encoding),
-            "damaged": self.damaged,
-            "deinterlace": self.deinterlace,
-            "segment": SEGMENT,
-            "run_with": repr(self.run_with),
-        }
+        return _made_by(
+            self._files,
+            self.upscaler,
+            self.run_with,
+            encoding=repr(self.encoding),
+            damaged=self.damaged,
+            deinterlace=self.deinterlace,
+        )
+
+
+def _made_by(
+    files: Sequence[Path],
+    upscaler: FrameUpscaler,
+    run_with: EngineOptions | None,
+    **choices: str | int | tuple[int, int],
+) -> dict[str, Any]:
+    """Put together all that decides an output."""
+    return choices | {
+        "version": __version__,
+        "av": load_av().__version__,
+        "source": [fingerprint(path) for path in files],
+        "model": upscaler.model,
+        "weights": upscaler.weights_sha256,
+        "segment": SEGMENT,
+        "run_with": repr(run_with),
+    }
 
 
 def plan_work(
@@ -122,6 +135,8 @@ def plan_work(
     run_with: EngineOptions | None = None,
 ) -> Work:
     """Read a clip and plan how to upscale it; see `upscale_video` for arguments and errors."""
+    if damaged not in get_args(Damaged):
+        raise UsageError(f"expected damaged as {' or '.join(get_args(Damaged))}, got {damaged!r}")
     if lexists(out) and realpath(out) == realpath(path):
         raise OutputExistsError(f"{out}: is the input too; name another output")
     decoder: Decoder | Pictures
@@ -131,7 +146,12 @@ def plan_work(
                 f"{path}: pictures have no times; say how many frames a second has",
                 options=["fps=24"],
             )
-        decoder = read_pictures(path, fps=_rate(fps), lossless=lossless, max_pixels=max_pixels)
+        exact = lossless or codec == "ffv1"
+        decoder = read_pictures(path, fps=_rate(fps), lossless=exact, max_pixels=max_pixels)
+    elif fps is not None:
+        raise UsageError(
+            f"{path}: has times of its own; leave fps out, which is for a folder of pictures"
+        )
     else:
         clip = read_clip(path, max_pixels=max_pixels)
         check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
@@ -203,6 +223,8 @@ def upscale_clip(
     if not overwrite and lexists(work.out):
         raise output_exists(work.out)
     try:
+        if is_folder(work.out):
+            raise IsADirectoryError
         refuse_special(work.out)
     except OSError as error:
         raise write_error(work.out, error) from error
@@ -242,6 +264,11 @@ class _Run:
         self._work, self._unfinished, self._on_progress = work, unfinished, on_progress
         self.frames = self.resumed = unfinished.frames
         self.notices: list[str] = _notices(work)
+        if unfinished.is_damaged:
+            self.notices.append(
+                f"what an earlier run had made after frame {self.resumed} was damaged on the disk, "
+                "and is made again"
+            )
         self._segment: list[Kept] = []
 
     def all(self) -> None:
@@ -366,8 +393,9 @@ def _notices(work: Work) -> list[str]:
         notices.append(
             "closed captions in the frames are left out; ccextractor takes them from the input"
         )
-    if encoding.layout.bits != clip.layout.bits:
-        notices.append(f"{clip.layout.bits} bits became {encoding.layout.bits}")
+    bits = work.decoder.bits if isinstance(work.decoder, Pictures) else clip.layout.bits
+    if encoding.layout.bits != bits:
+        notices.append(f"{bits} bits became {encoding.layout.bits}")
     return notices
 
 
@@ -388,8 +416,12 @@ def upscale_into_pictures(
     upscaler: FrameUpscaler,
     deinterlace: bool = False,
     damaged: Damaged = "refuse",
+    quality: int = 95,
+    lossless: bool = False,
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
+    run_with: EngineOptions | None = None,
+    on_progress: Progress = ignore,
 ) -> VideoResult:
     """Upscale a clip into pictures, one for each frame; see `sequence.write_pictures`.
 
@@ -399,8 +431,12 @@ def upscale_into_pictures(
         upscaler: The upscaler of the frames.
         deinterlace: Merge both fields into one picture.
         damaged: "refuse" a clip with frames that cannot be decoded, or "repeat" the last good one.
+        quality: The quality of JPEG, WebP and AVIF, 1 to 100.
+        lossless: Keep every value of the upscaled frames, or refuse the clip.
         overwrite: Replace pictures that exist.
         max_pixels: The largest picture that is decoded.
+        run_with: The settings of the network, which decide the pictures too.
+        on_progress: Called after each frame.
 
     Raises:
         WidesrError: The errors of `upscale_clip`; pictures that were made stay.
@@ -413,10 +449,26 @@ def upscale_into_pictures(
             f"{path}: is HDR, {clip.colour.hdr}, which pictures would not say; write a clip"
         )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
-    frames, resumed = write_pictures(
-        decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
-    )
     size = upscaler.output_size(clip.height, clip.width)
+    frames, resumed = write_pictures(
+        decoder,
+        pattern,
+        upscaler=upscaler,
+        segment=SEGMENT,
+        made_by=_made_by(
+            [path],
+            upscaler,
+            run_with,
+            size=size,
+            deinterlace=deinterlace,
+            quality=quality,
+            lossless=lossless,
+        ),
+        quality=quality,
+        lossless=lossless,
+        overwrite=overwrite,
+        on_progress=on_progress,
+    )
     return VideoResult(
         source=path,
         target=pattern,
