@@ -634,6 +634,25 @@ def test_evaluate_needs_a_place_for_its_report_before_it_starts(cli, tmp_path):
     cli(*words, "--json", out).refused("image-write", out.parent)
 
 
+@pytest.mark.parametrize(
+    ("way", "unused"),
+    [
+        (["--protocol", "vid4-bi"], ["--lr", "lr"]),
+        (["--protocol", "vid4-bi"], ["--metrics", "psnr,ssim"]),  # although it is the default
+        (["--protocol", "vid4-bi"], ["--detector", "d.onnx"]),
+        (["--protocol", "vid4-bi"], ["--max-pixels", "9"]),
+        ([], ["--samples", "3"]),
+        (["--protocol", "sr-space"], ["--metrics", "niqe"]),
+        (["--protocol", "sr-space", "--sr", "made"], ["--model", "best"]),
+        (["--detector", "d.onnx", "--boxes", "b.json"], ["--protocol", "benchmark-y"]),
+        (["--detector", "d.onnx", "--boxes", "b.json"], ["--lr", "lr"]),
+    ],
+)
+def test_evaluate_refuses_options_that_would_change_nothing(cli, tmp_path, way, unused):
+    folder = save(tmp_path / "hr" / "a.png", width=40, height=40).parent
+    cli("evaluate", folder, "-s", 2, *way, *unused).refused("usage", unused[0])
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_evaluate_refuses_a_folder_without_pictures(cli, tmp_path, name):
     (tmp_path / "empty").mkdir()
