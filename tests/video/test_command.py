@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from clips import ffmpeg, frame_times, make_clip, streams, video
+from disk import left_in
 from facts import names, refusal, refused
 from samples import noise, profile, smooth
 from widesr import Upscaler, upscale_frames, upscale_video
@@ -144,6 +145,49 @@ def test_frames_become_pictures_and_pictures_a_clip(tmp_path):
     assert run(["upscale", str(frames), "-n", "nearest", "-o", str(out), "--fps", "24"]) == 0
     (stream,) = streams(out)
     assert (stream["nb_frames"], stream["r_frame_rate"], stream["width"]) == ("5", "24/1", 256)
+
+
+def test_frames_become_pictures_of_the_quality_that_is_asked_for(tmp_path):
+    clip = make_clip(tmp_path / "clip.mkv", frames=1)
+    told = ["upscale", str(clip), "-n", "nearest"]
+    sizes = []
+    for name, more in [("whole.png", []), ("low.webp", ["-q", "20"]), ("all.webp", ["--lossless"])]:
+        (tmp_path / name).mkdir()
+        pattern = tmp_path / name / f"%d.{name.rpartition('.')[2]}"
+        assert run([*told, "-o", str(pattern), *more]) == 0
+        sizes.append(pattern.with_name(pattern.name.replace("%d", "1")))
+    exact, low, lossless = (np.asarray(Image.open(each).convert("RGB")) for each in sizes)
+    assert np.array_equal(lossless, exact)
+    assert not np.array_equal(low, exact)
+    assert sizes[1].stat().st_size < sizes[2].stat().st_size / 2
+
+
+def test_the_times_of_frames_replace_no_file_of_the_users(tmp_path, capfd):
+    clip = make_clip(tmp_path / "clip.mkv", frames=2)
+    (tmp_path / "timestamps.txt").write_text("mine")
+    told = ["upscale", str(clip), "-n", "nearest", "-o", str(tmp_path / "%d.png")]
+    assert run(told) == 1
+    refusal(capfd.readouterr().err, "output-exists", "timestamps.txt", "--overwrite")
+    assert (tmp_path / "timestamps.txt").read_text() == "mine"
+    assert not list(tmp_path.glob("*.png"))
+    assert run([*told, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "code", "fact"),
+    [
+        ("out.mp4", ["--metadata", "strip"], "video-format", "metadata"),
+        ("out.mp4", ["--icc", "srgb"], "video-format", "colours"),
+        ("out.mp4", ["--fps", "24"], "usage", "fps"),
+        ("%d.png", ["--crf", "20"], "usage", "--crf"),
+    ],
+)
+def test_what_a_clip_cannot_do_is_refused(tmp_path, capfd, output, more, code, fact):
+    clip = make_clip(tmp_path / "clip.mp4", frames=2)
+    told = ["upscale", str(clip), "-n", "nearest", "-o", str(tmp_path / output)]
+    assert run([*told, *more]) == (2 if code == "usage" else 1)
+    refusal(capfd.readouterr().err, code, fact)
+    assert left_in(tmp_path) == ["clip.mp4"]
 
 
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):

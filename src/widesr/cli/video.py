@@ -69,6 +69,9 @@ class ClipOptions:
     deinterlace: bool
     damaged: Literal["refuse", "repeat"]
     fps: float | None
+    quality: int
+    icc: str
+    metadata: str
     existing: Literal["refuse", "overwrite", "skip"]
     max_pixels: dict[str, int]
     """The limit as a keyword argument `max_pixels` for the library; empty for its default."""
@@ -249,19 +252,24 @@ def _one(
     quiet: bool,
 ) -> "VideoResult":
     from widesr.batch.jobs import make_folder
+    from widesr.video.clip import check_kept
     from widesr.video.sequence import is_pattern
     from widesr.video.upscale import plan_work, upscale_clip, upscale_into_pictures
 
     if is_pattern(target):
+        _check_for_frames(target, asked)
         return upscale_into_pictures(
             source,
             target,
             upscaler=upscaler,
+            quality=asked.quality,
+            lossless=asked.lossless,
             deinterlace=asked.deinterlace,
             damaged=asked.damaged,
             overwrite=asked.existing == "overwrite",
             **asked.max_pixels,
         )
+    check_kept(source, icc=asked.icc, metadata=asked.metadata)
     work = plan_work(
         source,
         target,
@@ -299,6 +307,21 @@ def _one(
                     err=True,
                 )
             raise
+
+
+def _check_for_frames(pattern: Path, asked: ClipOptions) -> None:
+    """Refuse options of clips alone for frames that are written as pictures.
+
+    Raises:
+        UsageError: One was given.
+    """
+    given = {
+        "--codec": asked.codec != "auto",
+        "--crf": asked.crf is not None,
+        "--fps": asked.fps is not None,
+    }
+    if unused := [flag for flag, is_given in given.items() if is_given]:
+        raise UsageError(f"{pattern}: pictures have no {', '.join(unused)}; leave that out")
 
 
 def _tell_forecast(work: "Work") -> None:

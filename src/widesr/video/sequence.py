@@ -11,11 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from widesr.errors import UsageError, VideoFormatError, VideoReadError
+from widesr.errors import (
+    ImageWriteError,
+    UsageError,
+    VideoFormatError,
+    VideoReadError,
+    output_exists,
+)
 from widesr.pictures.adapt import adapted, means_srgb
 from widesr.pictures.picture import MAX_PIXELS, Picture
 from widesr.pictures.reading import read_picture
 from widesr.pictures.writing import write_picture
+from widesr.system.files import whole_file
 from widesr.system.folders import frames_in
 from widesr.system.threads import ahead
 from widesr.video.clip import Clip
@@ -148,6 +155,8 @@ def write_pictures(
     *,
     upscaler: FrameUpscaler,
     segment: int,
+    quality: int = 95,
+    lossless: bool = False,
     overwrite: bool = False,
 ) -> tuple[int, int]:
     """Upscale a clip into pictures, each written whole or not at all, and list their times.
@@ -160,14 +169,18 @@ def write_pictures(
 
     Raises:
         UsageError: The pattern is not valid.
+        OutputExistsError: There is a `timestamps.txt`, but no picture of an earlier run.
         WidesrError: The errors of `Decoder.frames` and `write_picture`.
     """
     if len(_NUMBER.findall(pattern.name)) != 1:
         raise UsageError(f"{pattern}: expected one number in the name, as in frame_%06d.png")
     clip = decoder.clip
+    listed = pattern.with_name("timestamps.txt")
     made = 0
     if not overwrite:
         made = next(n for n in count() if not lexists(_name(pattern, n + 1)))
+        if not made and lexists(listed):
+            raise output_exists(listed)
     first = first_needed(made, upscaler, segment=segment)
     times: list[str] = []
     with decoder.frames() as frames:
@@ -184,9 +197,19 @@ def write_pictures(
         with closing(upscaled):
             for number, frame in enumerate(upscaled, start=made + 1):
                 pixels = np.ascontiguousarray(_upright(frame.pixels, clip.matrix))
-                write_picture(_name(pattern, number), Picture(pixels=pixels), overwrite=overwrite)
+                write_picture(
+                    _name(pattern, number),
+                    Picture(pixels=pixels),
+                    quality=quality,
+                    lossless=lossless,
+                    overwrite=overwrite,
+                )
     text = "\n".join(["# timestamp format v2", *times, ""])
-    pattern.with_name("timestamps.txt").write_text(text)
+    try:
+        with whole_file(listed, overwrite=True) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise ImageWriteError(f"{listed}: cannot be written ({error.strerror})") from error
     return len(times), min(made, len(times))
 
 

@@ -132,6 +132,8 @@ def plan_work(
             )
         decoder = read_pictures(path, fps=_rate(fps), lossless=lossless, max_pixels=max_pixels)
     else:
+        if fps is not None:
+            raise UsageError(f"{path}: a clip keeps its times; fps is for a folder of frames")
         clip = read_clip(path, max_pixels=max_pixels)
         check_progressive(path, interlaced=clip.interlaced, deinterlace=deinterlace)
         decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
@@ -385,6 +387,8 @@ def upscale_into_pictures(
     pattern: Path,
     *,
     upscaler: FrameUpscaler,
+    quality: int = 95,
+    lossless: bool = False,
     deinterlace: bool = False,
     damaged: Damaged = "refuse",
     overwrite: bool = False,
@@ -396,6 +400,8 @@ def upscale_into_pictures(
         path: The clip.
         pattern: The names of the pictures: frames/%06d.png.
         upscaler: The upscaler of the frames.
+        quality: The quality of JPEG, WebP and AVIF, 1 to 100.
+        lossless: Keep every value of the frames.
         deinterlace: Merge both fields into one picture.
         damaged: "refuse" a clip with frames that cannot be decoded, or "repeat" the last good one.
         overwrite: Replace pictures that exist.
@@ -413,7 +419,13 @@ def upscale_into_pictures(
         )
     decoder = Decoder(clip=clip, damaged=damaged, deinterlace=deinterlace)
     frames, resumed = write_pictures(
-        decoder, pattern, upscaler=upscaler, segment=SEGMENT, overwrite=overwrite
+        decoder,
+        pattern,
+        upscaler=upscaler,
+        segment=SEGMENT,
+        quality=quality,
+        lossless=lossless,
+        overwrite=overwrite,
     )
     size = upscaler.output_size(clip.height, clip.width)
     return VideoResult(

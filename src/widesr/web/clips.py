@@ -74,7 +74,7 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
         WidesrError: The clip holds no video, has frames that are too large, or cannot be upscaled
             with these options.
     """
-    from widesr.video.clip import check_progressive, glance
+    from widesr.video.clip import check_kept, check_progressive, glance
     from widesr.video.encoding import check_codec
 
     if wishes.format is not None and wishes.format not in CLIP_FORMATS:
@@ -83,11 +83,7 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
             f"{', '.join(CLIP_FORMATS)}",
             options=["format=mp4"],
         )
-    if wishes.metadata == "strip":
-        raise VideoFormatError(
-            f"{source}: a clip keeps its metadata; they cannot be left out of it",
-            options=["metadata=keep"],
-        )
+    check_kept(source, icc=wishes.icc, metadata=wishes.metadata)
     out = _target(source, source.parent, wishes)
     check_codec(wishes.codec, out, crf=wishes.crf, lossless=wishes.lossless)
     clip = glance(source, max_pixels=max_pixels)
