@@ -113,6 +113,11 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
+def disk_full(detail: str) -> ProblemError:
+    """Say that there is no room on the disk."""
+    return ProblemError("disk-full", detail, status=507)
+
+
 def refusal(
     error: WidesrError,
     *,
