@@ -634,6 +634,15 @@ def test_evaluate_needs_a_place_for_its_report_before_it_starts(cli, tmp_path):
     cli(*words, "--json", out).refused("image-write", out.parent)
 
 
+def test_a_report_replaces_no_picture(cli, tmp_path):
+    photo = save(tmp_path / "hr" / "a.png", width=40, height=40)
+    before, report = photo.read_bytes(), tmp_path / "r.json"
+    words = ["evaluate", photo.parent, "-s", 2, "-n", "bicubic", "--json"]
+    cli(*words, photo).refused("output-exists", photo)
+    assert photo.read_bytes() == before
+    assert [cli(*words, report).code for _ in range(2)] == [0, 0]  # an older report is replaced
+
+
 @pytest.mark.parametrize(
     ("way", "unused"),
     [
@@ -658,6 +667,23 @@ def test_evaluate_refuses_a_folder_without_pictures(cli, tmp_path, name):
     (tmp_path / "empty").mkdir()
     folder = tmp_path / name
     cli("evaluate", folder, "-s", 2, "-n", "bicubic").refused("data", folder)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "{}.pth"],
+        ["import", "a.pth", "-o", "{}.safetensors"],
+        ["calibrate", TINY, "--data", ".", "-o", "{}.onnx"],
+        ["models", "index", "{}"],
+        ["models", "pull", "x", "--mirror", "{}"],
+    ],
+)
+def test_a_name_that_is_too_long_is_no_defect(cli, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    ran = cli(*(str(word).replace("{}", "x" * 300) for word in words))
+    assert ran.code in (1, 2)
+    assert "error[internal]" not in ran.err
 
 
 # ---- models and doctor ---------------------------------------------------------------------

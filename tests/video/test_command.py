@@ -190,6 +190,14 @@ def test_what_a_clip_cannot_do_is_refused(tmp_path, capfd, output, more, code, f
     assert left_in(tmp_path) == ["clip.mp4"]
 
 
+def test_no_clip_goes_to_standard_output(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    clip = make_clip(tmp_path / "clip.mp4", frames=2)
+    assert run(["upscale", str(clip), "-n", "nearest", "-o", "-"]) == 2
+    refusal(capfd.readouterr().err, "usage", "standard output")
+    assert left_in(tmp_path) == ["clip.mp4"]
+
+
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):
     frames = tmp_path / "frames"
     frames.mkdir()

@@ -89,7 +89,8 @@ def find_clips(
     """Pair each clip with its output; return the pairs, and the inputs that are not clips.
 
     Raises:
-        UsageError: Several clips, or clips and other inputs, would go to one output file.
+        UsageError: Several clips, or clips and other inputs, would go to one output file; or a clip
+            would go to standard output.
     """
     from widesr.batch.jobs import folder_beside
 
@@ -116,6 +117,8 @@ def find_clips(
         else:
             end = name_end if suffix is None else suffix
             pairs.append((each, _named(each, each.parent, end, format)))
+    if pairs and output and output.path == Path("-"):
+        raise UsageError("a clip cannot go to standard output; name a file or a folder for it")
     pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
     if file:
         for target, count in Counter(target for _, target in pairs).items():
