@@ -36,6 +36,7 @@ def test_flags_go_before_variables_and_both_are_checked(monkeypatch, tmp_path):
     for name, value in {
         "MAX_MEMORY": "10M",
         "KEEP": "soon",
+        "TOKEN": "too-short",
         "LOG_FORMAT": "xml",
         "DATA": "/",
     }.items():
