@@ -180,6 +180,7 @@ def test_the_times_of_frames_replace_no_file_of_the_users(tmp_path, capfd):
         ("out.mp4", ["--icc", "srgb"], "video-format", "colours"),
         ("out.mp4", ["--fps", "24"], "usage", "fps"),
         ("%d.png", ["--crf", "20"], "usage", "--crf"),
+        ("out.mp4", ["-n", "video", "--consistent"], "usage", "--consistent"),
     ],
 )
 def test_what_a_clip_cannot_do_is_refused(tmp_path, capfd, output, more, code, fact):

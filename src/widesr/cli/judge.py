@@ -27,7 +27,7 @@ _OPTIONS = {
     "samples of a model": {*_RUN, "protocol", "samples", "lpips_weights", "max_pixels"},
     "samples in a folder": {"protocol", "samples", "sr_dir", "lpips_weights", "max_pixels"},
 }
-"""Those that each way of judging takes, beside the folder, the scale and the report."""
+"""The options that each way of judging takes, beside the folder, the scale and the report."""
 
 
 def _list_protocols(names: list[str]) -> list[str]:

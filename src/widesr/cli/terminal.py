@@ -31,7 +31,7 @@ class _Terminal:
         self._bar: Progress | None = None
         self._away_until = 0.0
         self.names: dict[str, str] = {}
-        """What to print in place of some paths, by the regular expressions that they match."""
+        """The names to print in place of some paths, by the regular expressions of these paths."""
 
     def line(self, text: str, *, err: bool) -> None:
         """Print a line on stdout, or on stderr."""

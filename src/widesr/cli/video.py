@@ -186,7 +186,7 @@ def upscale_clips(
         quiet: Print errors only.
 
     Raises:
-        WidesrError: The only input failed.
+        WidesrError: The only input failed, or the model cannot be used and no other inputs follow.
 
     Returns:
         The number of clips that failed.
@@ -195,8 +195,10 @@ def upscale_clips(
 
     try:
         upscaler = load_frame_upscaler(model, target=asked.target, options=engine)
-    except WidesrError as error:  # pictures among the inputs need no decoder of clips
-        print_error(error)
+    except WidesrError as error:
+        if is_all:
+            raise
+        print_error(error)  # pictures among the inputs need no decoder of clips
         return len(pairs)
     failed = done = 0
     begin = time.perf_counter()
