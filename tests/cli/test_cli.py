@@ -634,11 +634,56 @@ def test_evaluate_needs_a_place_for_its_report_before_it_starts(cli, tmp_path):
     cli(*words, "--json", out).refused("image-write", out.parent)
 
 
+def test_a_report_replaces_no_picture(cli, tmp_path):
+    photo = save(tmp_path / "hr" / "a.png", width=40, height=40)
+    before, report = photo.read_bytes(), tmp_path / "r.json"
+    words = ["evaluate", photo.parent, "-s", 2, "-n", "bicubic", "--json"]
+    cli(*words, photo).refused("output-exists", photo)
+    assert photo.read_bytes() == before
+    assert [cli(*words, report).code for _ in range(2)] == [0, 0]  # an older report is replaced
+
+
+@pytest.mark.parametrize(
+    ("way", "unused"),
+    [
+        (["--protocol", "vid4-bi"], ["--lr", "lr"]),
+        (["--protocol", "vid4-bi"], ["--metrics", "psnr,ssim"]),  # although it is the default
+        (["--protocol", "vid4-bi"], ["--detector", "d.onnx"]),
+        (["--protocol", "vid4-bi"], ["--max-pixels", "9"]),
+        ([], ["--samples", "3"]),
+        (["--protocol", "sr-space"], ["--metrics", "niqe"]),
+        (["--protocol", "sr-space", "--sr", "made"], ["--model", "best"]),
+        (["--detector", "d.onnx", "--boxes", "b.json"], ["--protocol", "benchmark-y"]),
+        (["--detector", "d.onnx", "--boxes", "b.json"], ["--lr", "lr"]),
+    ],
+)
+def test_evaluate_refuses_options_that_would_change_nothing(cli, tmp_path, way, unused):
+    folder = save(tmp_path / "hr" / "a.png", width=40, height=40).parent
+    cli("evaluate", folder, "-s", 2, *way, *unused).refused("usage", unused[0])
+
+
 @pytest.mark.parametrize("name", ["missing", "empty"])
 def test_evaluate_refuses_a_folder_without_pictures(cli, tmp_path, name):
     (tmp_path / "empty").mkdir()
     folder = tmp_path / name
     cli("evaluate", folder, "-s", 2, "-n", "bicubic").refused("data", folder)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "{}.pth"],
+        ["import", "a.pth", "-o", "{}.safetensors"],
+        ["calibrate", TINY, "--data", ".", "-o", "{}.onnx"],
+        ["models", "index", "{}"],
+        ["models", "pull", "x", "--mirror", "{}"],
+    ],
+)
+def test_a_name_that_is_too_long_is_no_defect(cli, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    ran = cli(*(str(word).replace("{}", "x" * 300) for word in words))
+    assert ran.code in (1, 2)
+    assert "error[internal]" not in ran.err
 
 
 # ---- models and doctor ---------------------------------------------------------------------

@@ -64,6 +64,17 @@ def test_a_pipe_goes_to_a_file_or_into_a_folder(tmp_path):
     assert (tmp_path / "new" / "stdin.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def test_notes_and_warnings_say_standard_input(tmp_path):
+    coarse = picture("JPEG", quality=20)
+    ran = widesr("upscale", "-", "-n", "fast", "-o", "b.png", given=coarse[:-2], cwd=tmp_path)
+    assert ran.returncode == 0
+    note, warning = ran.stderr.decode().splitlines()
+    assert note.startswith("widesr: note: standard input ")  # that realistic suits it better
+    assert warning.startswith("widesr: warning: standard input: ")  # that its end is not marked
+    ran = widesr("upscale", "-", "-n", "bicubic", "--lossless", given=coarse, cwd=tmp_path)
+    assert refusal(ran.stderr.decode(), "image-format").startswith("standard output: ")
+
+
 def test_degrade_works_in_a_pipe_too(tmp_path):
     given = picture()
     ran = widesr("degrade", "-", "-o", "-", "-s", "2", given=given, cwd=tmp_path)

@@ -1,5 +1,6 @@
 """Published sets from a server on this machine: named, unpacked safely, or refused."""
 
+import bz2
 import hashlib
 import io
 import json
@@ -201,15 +202,16 @@ def test_an_archive_that_needs_a_password_is_refused(tmp_path):
     assert left_in(tmp_path) == ["a.zip"]
 
 
-def test_damaged_lzma_and_names_are_refused(tmp_path):
-    packed = bytearray(lzma.compress(tarred({"a.png": os.urandom(50_000)})))
-    packed[20_000:20_100] = bytes(100)
+def test_damaged_data_and_names_are_refused(tmp_path):
+    whole = tarred({"a.png": os.urandom(50_000)})
+    packed, by_bz2 = bytearray(lzma.compress(whole)), bytearray(bz2.compress(whole))
+    packed[20_000:20_100] = by_bz2[20_000:20_100] = bytes(100)
     named = zipped({"é.png": b"one"}).replace("é".encode(), b"\xff\xff")
-    for name, damaged in (("a.tar.xz", packed), ("a.zip", named)):
+    for name, damaged in (("a.tar.xz", packed), ("a.tar.bz2", by_bz2), ("a.zip", named)):
         (tmp_path / name).write_bytes(damaged)
         with refused("data", tmp_path / name, "whole"):
             unpack(tmp_path / name, tmp_path)
-    assert left_in(tmp_path) == ["a.tar.xz", "a.zip"]
+    assert left_in(tmp_path) == ["a.tar.bz2", "a.tar.xz", "a.zip"]
 
 
 def test_an_archive_that_would_fill_the_disk_is_not_begun(tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ from facts import names, refusal
 from widesr.cli import run
 from widesr.evaluation.diff.contact import contact_sheet, most_detailed
 from widesr.evaluation.diff.difference import Window
-from widesr.evaluation.lineup import EVERY, line_up
-from widesr.models.catalog import list_models
+from widesr.evaluation.lineup import choose_models, line_up
+from widesr.models.catalog import FOR_PICTURES, list_models
 from widesr.pictures.picture import Picture
 from widesr.upscaling.resize_to import load_upscaler
 from widesr.upscaling.target import Target
@@ -81,11 +81,20 @@ def test_all_models_are_on_one_sheet(compare, scale):
     code, out, err = compare("a.png", "-s", scale, "--json")
     assert (code, err) == (0, "")
     told = json.loads(out)
-    assert [each["model"] for each in told["models"]] == list(EVERY)
+    assert [each["model"] for each in told["models"]] == ["bicubic", *FOR_PICTURES]
     assert all(each["seconds"] >= 0 for each in told["models"])
     assert told["sheet"] == f"a_x{scale}_models.png"
     with Image.open(told["sheet"]) as sheet:
         assert sheet.width >= 3 * 480
+
+
+def test_models_that_do_not_reach_the_scale_are_left_out_or_refused_before_the_work(compare):
+    assert choose_models(None, scale=8) == [
+        "bicubic", *(each for each in FOR_PICTURES if each != "samples"),
+    ]  # fmt: skip
+    code, out, err = compare("a.png", "-s", 8, "-n", "bicubic", "-n", "samples")
+    assert (code, out) == (2, "")
+    refusal(err, "usage", "x8", "x4")
 
 
 def test_the_models_and_the_place_can_be_chosen(compare):

@@ -174,7 +174,10 @@ def test_metrics_are_asked_for_by_name(perceptual):
     with refused("usage") as told:
         Judge(["lpips"])
     assert told.value.options == ("lpips_weights",)
-    judge = Judge(METRICS, lpips_weights=perceptual / "squeezenet1_1_features.safetensors")
+    weights = perceptual / "squeezenet1_1_features.safetensors"
+    with refused("usage", "psnr"):  # weights that nothing would look with
+        Judge(["psnr"], lpips_weights=weights)
+    judge = Judge(METRICS, lpips_weights=weights)
     hr = picture(perceptual / "baboon.png")[:192, :192]
     measures = judge.measure(Triple(sr=hr, hr=hr, lr=hr[::2, ::2], scale=2), name="baboon")
     assert set(measures) == set(METRICS) - {"psnr", "ssim"}

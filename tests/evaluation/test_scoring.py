@@ -353,6 +353,12 @@ def test_a_value_of_another_type_scores_nothing(hr_dir, wrong, fact):
         evaluate_folder(**given)
 
 
+@pytest.mark.parametrize("scale", [0, -2, 2.0, None])
+def test_two_pictures_are_compared_at_a_whole_scale(hr_dir, scale):
+    with refused("usage", "scale"):
+        compare_files(hr_dir / "a.png", hr_dir / "a.png", scale=scale, protocol="benchmark-y")
+
+
 def test_weights_may_be_named_as_text(hr_dir):
     with refused("model-file", "gone.safetensors"):
         evaluate_folder(

@@ -98,3 +98,5 @@ def test_samples_that_are_missing_or_of_another_size_are_named(folders, weights)
         evaluate_samples(originals, samples, scale=4, samples=1, lpips_weights=weights)
     with refused("usage"):
         evaluate_samples(originals, samples, scale=4, samples=2, lpips_weights=None)
+    with refused("usage", "scale"):
+        evaluate_samples(originals, samples, scale=0, samples=2, lpips_weights=weights)

@@ -210,11 +210,18 @@ def test_a_full_disk_keeps_what_came(server, tmp_path, monkeypatch):
         if n > 150_000:
             raise OSError(28, "no room")
 
-    with refused("download", tmp_path / "a.zip", "no room"):
+    with refused("download", tmp_path / "a.zip", "make room"):
         fetch(wanted(server), tmp_path, on_progress=report)
     assert (tmp_path / "a.zip.part").stat().st_size == came[-1]
     fetch(wanted(server), tmp_path)
     assert server.asked[-1].start == came[-1]
+
+
+def test_a_folder_that_takes_no_files_is_not_called_full(server, tmp_path):
+    (tmp_path / "a.zip.part").mkdir()
+    with refused("download", tmp_path / "a.zip", os.strerror(errno.EISDIR)) as told:
+        fetch(wanted(server), tmp_path)
+    assert "make room" not in told.value.message
 
 
 def test_a_part_of_another_state_of_the_file_is_given_up_and_begun_anew(server, tmp_path):

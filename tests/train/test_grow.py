@@ -1,5 +1,6 @@
 """A trained network grown into a larger one: the same pictures at first, and all of it learns."""
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from facts import refused
 from widesr.engine import find_model
 from widesr.exchange.export import export_onnx
+from widesr.exchange.hub import export_hub
 from widesr.models.catalog import list_models
 from widesr.nets import WDSR, EDSRConfig, WDSRConfig, build
 from widesr.train.checkpoint import save_weights
@@ -214,9 +216,21 @@ def test_a_start_is_named_with_its_hash_wherever_it_comes_from(tmp_path):
         assert np.array_equal(tensor, theirs[key])
 
 
+def test_a_folder_for_a_hub_is_a_start(tmp_path):
+    model = find_model("fast", scale=2)
+    export_hub(Path(model.card.name), tmp_path / "hub")
+    start = load_start(tmp_path / "hub", scale=2)
+    digest = hashlib.sha256((tmp_path / "hub/model.safetensors").read_bytes()).hexdigest()
+    assert start.origin == f"model.safetensors sha256:{digest}"
+    theirs = network_of_model(model).state_dict()
+    for key, tensor in start.network.state_dict().items():
+        assert np.array_equal(tensor, theirs[key])
+
+
 @pytest.mark.parametrize(
     ("source", "code", "facts"),
     [
+        ("x" * 300, "model-not-found", ["x" * 300]),
         ("no-such", "model-not-found", ["'no-such'"]),
         ("none.onnx", "model-not-found", ["none.onnx"]),
         ("none.safetensors", "checkpoint", ["none.safetensors"]),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from clips import ffmpeg, frame_times, make_clip, streams, video
+from disk import left_in
 from facts import names, refusal, refused
 from samples import noise, profile, smooth
 from widesr import Upscaler, upscale_frames, upscale_video
@@ -215,6 +216,32 @@ def test_a_clip_with_a_name_from_the_web_is_no_pattern(tmp_path):
     clip = make_clip(tmp_path / "summer%20day.mp4", frames=2)
     assert run(["upscale", str(clip), "-n", "nearest"]) == 0
     assert video(tmp_path / "summer%20day_x2_nearest.mp4")["nb_frames"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "code", "fact"),
+    [
+        ("out.mp4", ["--metadata", "strip"], "video-format", "metadata"),
+        ("out.mp4", ["--icc", "srgb"], "video-format", "colours"),
+        ("out.mp4", ["--fps", "24"], "usage", "fps"),
+        ("%d.png", ["--crf", "20"], "usage", "--crf"),
+        ("out.mp4", ["-n", "video", "--consistent"], "usage", "--consistent"),
+    ],
+)
+def test_what_a_clip_cannot_do_is_refused(tmp_path, capfd, output, more, code, fact):
+    clip = make_clip(tmp_path / "clip.mp4", frames=2)
+    told = ["upscale", str(clip), "-n", "nearest", "-o", str(tmp_path / output)]
+    assert run([*told, *more]) == (2 if code == "usage" else 1)
+    refusal(capfd.readouterr().err, code, fact)
+    assert left_in(tmp_path) == ["clip.mp4"]
+
+
+def test_no_clip_goes_to_standard_output(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    clip = make_clip(tmp_path / "clip.mp4", frames=2)
+    assert run(["upscale", str(clip), "-n", "nearest", "-o", "-"]) == 2
+    refusal(capfd.readouterr().err, "usage", "standard output")
+    assert left_in(tmp_path) == ["clip.mp4"]
 
 
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):

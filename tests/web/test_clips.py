@@ -1,10 +1,13 @@
 """Clips through `POST /v1/upscale`: as on the command line, within limits, and resumed."""
 
+import hashlib
 import io
+import json
 import random
 import re
 import sys
 import time
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -16,6 +19,8 @@ from samples import smooth
 from serving import FAST, client_of, ended, process_of
 from waiting import until
 from widesr.cli import run
+from widesr.web.clips import clip_memory
+from widesr.web.wishes import Wishes
 
 av = pytest.importorskip("av", reason="needs the extra video")
 
@@ -228,3 +233,38 @@ def test_every_clip_ends_once_and_whole_though_its_server_is_killed_twice(tmp_pa
             assert [kind for kind in told if kind in ("done", "failed", "cancelled")] == ["done"]
         assert len(list((data / "results").iterdir())) == len(jobs)
         assert not list((data / "pictures").iterdir())
+
+
+@pytest.mark.parametrize("channels", [8, 64])
+def test_the_memory_of_a_clip_has_room_for_both_states(tmp_path, monkeypatch, channels):
+    onnx = pytest.importorskip("onnx")
+    make = onnx.helper.make_tensor_value_info
+    kind = onnx.TensorProto.FLOAT
+    state = ["n", channels, "h", "w"]
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Upsample", ["lr", "scales"], ["sr"], mode="nearest"),
+            onnx.helper.make_node("Identity", ["state"], ["after"]),
+        ],
+        "net",
+        [make("lr", kind, ["n", 3, "h", "w"]), make("state", kind, state)],
+        [make("sr", kind, ["n", 3, "hh", "ww"]), make("after", kind, state)],
+        [onnx.helper.make_tensor("scales", kind, [4], [1.0, 1.0, 2.0, 2.0])],
+    )
+    opset = [onnx.helper.make_opsetid("", 9)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=8)
+    card = {
+        "name": "net-x2", "family": "other", "scale": 2, "receptive_radius": 1, "frames": 3,
+        "parameters": 1, "licence": "Apache-2.0", "degradation": "none",
+        "weights_sha256": hashlib.sha256(model.graph.SerializeToString()).hexdigest(),
+    }  # fmt: skip
+    onnx.helper.set_model_props(model, {"widesr": json.dumps(card)})
+    onnx.save(model, tmp_path / "net-x2.onnx")
+    monkeypatch.setenv("WIDESR_MODELS", str(tmp_path))
+    seen = SimpleNamespace(height=270, width=480, codec="h264", bits=8)
+    needs = [
+        clip_memory(tmp_path / "a.mp4", seen, (540, 960), wishes=Wishes(model=name))
+        for name in (FAST, "net-x2")
+    ]
+    # Oracle: docs/how-to/video.md: two states, of 4 bytes a channel for each pixel of the input.
+    assert needs[1] - needs[0] == 2 * 4 * channels * 270 * 480

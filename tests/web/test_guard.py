@@ -36,6 +36,7 @@ def test_flags_go_before_variables_and_both_are_checked(monkeypatch, tmp_path):
     for name, value in {
         "MAX_MEMORY": "10M",
         "KEEP": "soon",
+        "TOKEN": "too-short",
         "LOG_FORMAT": "xml",
         "DATA": "/",
     }.items():
@@ -112,3 +113,15 @@ def test_the_base_install_says_what_is_missing(monkeypatch, capsys):
     assert run(["serve"]) == 1
     refusal(capsys.readouterr().err, "missing-extra", "'widesr[web]'")
     assert logging.getLogger("widesr").level == logging.NOTSET
+
+
+def test_a_defect_is_answered_without_its_details_and_logged_once(tmp_path, monkeypatch, caplog):
+    def broken(_settings):
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr("widesr.web.app.info_of", broken)
+    with client_of(tmp_path) as client:
+        answer = client.get("/v1/info")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "secret" not in answer.text
+    assert len([each for each in caplog.records if each.exc_info]) == 1

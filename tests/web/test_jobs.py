@@ -1,7 +1,9 @@
 """Jobs: their events, how they are stopped, and how they outlive a server."""
 
+import errno
 import io
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -183,6 +185,46 @@ def test_a_job_that_hangs_gives_its_place_to_the_next(tmp_path, monkeypatch):
         until(lambda: at_work() < both)
         assert client.get(job["self"]).json()["problem"]["code"] == "stuck"
         until(lambda: len(list(client.service.settings.results.iterdir())) == 1)
+
+
+def test_a_full_disk_refuses_pictures_until_there_is_room(tmp_path, monkeypatch):
+    with client_of(tmp_path) as client:
+        store = client.service.store
+        (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+        store._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own full disk
+        answers = [client.post("/v1/upscale", content=SMALL, headers=LATER) for _ in range(30)]
+        full = next(each for each in answers if each.status_code != 202)
+        assert (full.status_code, full.json()["code"]) == (507, "disk-full")
+        store._db.execute("PRAGMA max_page_count = 100000")
+        for each in answers:
+            if each.status_code == 202:  # whose ends could not be recorded for a while
+                assert ended(client, each.headers["location"])["state"] == "done"
+        assert ended(client, ask(client)["self"])["state"] == "done"
+
+        def no_room(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("widesr.web.bodies._Sink.write", no_room)
+        full = client.post("/v1/upscale", content=SMALL)
+        assert (full.status_code, full.json()["code"]) == (507, "disk-full")
+
+
+def test_a_job_is_begun_and_ended_as_soon_as_there_is_room(tmp_path, monkeypatch):
+    monkeypatch.setattr("widesr.web.workers._LOOK_AGAIN_S", 0.05)
+    with client_of(tmp_path, at_once=1) as client:
+        refused = []
+        for name in ("begin", "progress", "end"):
+            record = getattr(client.service.store, name)
+
+            def once_full(*args, name=name, record=record, **facts):
+                if name not in refused:
+                    refused.append(name)
+                    raise sqlite3.OperationalError("database or disk is full")
+                return record(*args, **facts)
+
+            monkeypatch.setattr(client.service.store, name, once_full)
+        assert ended(client, ask(client, LARGE)["self"])["state"] == "done"
+        assert refused == ["begin", "progress", "end"]
 
 
 def test_jobs_of_the_version_before_are_taken_over(tmp_path):

@@ -110,7 +110,7 @@ def test_16_bits_and_alpha_are_kept(client):
 def test_work_that_is_not_waited_for_is_a_job(client):
     response = post(client, headers={"Prefer": "respond-async"}.items())
     assert response.status_code == 202
-    assert "respond-async" in response.headers["preference-applied"]
+    assert response.headers["preference-applied"] == "respond-async"
     address = response.headers["location"]
     assert response.json()["self"] == address
     job = ended(client, address)
@@ -118,6 +118,23 @@ def test_work_that_is_not_waited_for_is_a_job(client):
     assert (job["result_width"], job["result_height"]) == (120, 80)
     result = client.get(job["result"])
     assert Image.open(io.BytesIO(result.content)).size == (120, 80)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "query", "status", "applied"),
+    [
+        ("wait=30", {}, 200, "wait=30"),
+        ("respond-async, wait=30", {}, 200, "wait=30"),
+        ("wait=0", {}, 202, "wait=0"),
+        ("wait=30", {"wait": 40}, 200, None),  # the option takes precedence
+        ("wait=soon", {}, 200, None),
+        ("return=minimal", {}, 200, None),
+    ],
+)
+def test_the_answer_names_the_preference_that_it_follows(client, prefer, query, status, applied):
+    response = post(client, headers={"Prefer": prefer}.items(), **query)
+    assert response.status_code == status
+    assert response.headers.get("preference-applied") == applied
 
 
 def test_the_same_key_is_the_same_job_and_never_another(client):

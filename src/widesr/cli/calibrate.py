@@ -1,5 +1,6 @@
 """Measures what each precision costs a model, and writes it onto its card: `widesr calibrate`."""
 
+from os.path import lexists, realpath  # Path's methods fail at some names
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 from widesr.cli import engines, options
 from widesr.cli.terminal import print_line, print_lines, print_note, table
 from widesr.errors import UsageError, output_exists
+from widesr.system.folders import is_folder
 
 if TYPE_CHECKING:
     from widesr.models.catalog import ModelCard
@@ -49,9 +51,9 @@ def calibrate_model(
     from widesr.tune.calibration import calibrate, split_photographs
 
     found, out = ModelFile(model, read_card(model)), output or model
-    if out.exists() and not (overwrite or out.samefile(model)):
+    if lexists(out) and not overwrite and realpath(out) != realpath(model):
         raise output_exists(out)
-    if not out.parent.is_dir():
+    if not is_folder(out.parent):
         raise UsageError(f"{out}: the folder {out.parent} does not exist; make it first")
     photographs, others = split_photographs(data, listed=held_out)
     card = calibrate(

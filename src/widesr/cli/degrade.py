@@ -113,7 +113,6 @@ def degrade_pictures(
             ),
             jobs=jobs,
             by="imresize" if degradation == "bicubic" else degradation,
-            worded=pictures.worded,
             as_json=as_json,
             quiet=quiet or pictures.into_pipe,
         )

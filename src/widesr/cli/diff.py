@@ -109,7 +109,7 @@ def _output(
         check_blink_format(output)
     else:
         output_format(output)
-    window.check_drawing(output, inputs=(a, b), overwrite=overwrite)
+    options.check_output(output, inputs=(a, b), overwrite=overwrite)
     return output
 
 

@@ -7,7 +7,7 @@ import typer
 
 from widesr.cli import options
 from widesr.cli.terminal import print_line
-from widesr.errors import MissingExtraError, OutputExistsError, UsageError
+from widesr.errors import MissingExtraError, UsageError
 
 _SUFFIX = ".safetensors"
 
@@ -47,13 +47,7 @@ def import_network(
     output = output or file.with_suffix(_SUFFIX)
     if output.suffix != _SUFFIX:
         raise UsageError(f"{output}: expected a name that ends in {_SUFFIX}")
-    if output.exists() and (not overwrite or output.samefile(file)):
-        is_input = output.samefile(file)
-        raise OutputExistsError(
-            f"{output}: {'is the input' if is_input else 'exists already'}; name another output"
-            + ("" if is_input else ", or allow it to be replaced"),
-            options=["output"] if is_input else ["output", "overwrite=True"],
-        )
+    options.check_output(output, inputs=(file,), overwrite=overwrite)
     try:
         from widesr.exchange.importers import import_file
         from widesr.nets import family_of

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from widesr.evaluation.report import MetricReport, ProtocolReport, Report, Scores
 
 
+_RUN = {"model", "self_ensemble", "consistent", "tile", "threads", "backend", "precision"}
+"""The options of `widesr evaluate` that say how a model makes pictures."""
+_OPTIONS = {
+    "pictures": {*_RUN, "protocol", "metrics", "lpips_weights", "lr_dir", "max_pixels"},
+    "clips": {*_RUN, "protocol"},
+    "detections": {*_RUN, "detector", "boxes", "max_pixels"},
+    "samples of a model": {*_RUN, "protocol", "samples", "lpips_weights", "max_pixels"},
+    "samples in a folder": {"protocol", "samples", "sr_dir", "lpips_weights", "max_pixels"},
+}
+"""The options that each way of judging takes, beside the folder, the scale and the report."""
+
+
 def _list_protocols(names: list[str]) -> list[str]:
     if "list" in names:
         from widesr.pixels.metrics import PROTOCOLS
@@ -75,6 +87,7 @@ def compare_pictures(
 
 
 def evaluate_model(
+    context: typer.Context,
     hr_dir: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of HR pictures.")],
     scale: options.Shrink,
     model: options.Model = "default",
@@ -162,17 +175,17 @@ def evaluate_model(
         backend=backend,
         precision=precision,
     )
+    way = _way(protocol, by_detector=detector is not None or boxes is not None, sr_dir=sr_dir)
+    _check_options(context, way)
     report: BaseModel
-    if any(name.startswith(CLIP_PROTOCOL) for name in protocol):
+    if way == "clips":
         report, lines = judge_clips(
             hr_dir, model=model, scale=scale, protocols=protocol, engine=engine, quiet=quiet
         )
-    elif detector is not None or boxes is not None:
-        if detector is None or boxes is None or lr_dir is not None or sr_dir is not None:
-            alone = detector is None or boxes is None
-            found = "only one of them is given" if alone else "other pictures are given too"
+    elif way == "detections":
+        if detector is None or boxes is None:
             raise UsageError(
-                f"a detector needs the true boxes, and LR is made by imresize; {found}",
+                "a detector needs the true boxes, and boxes need a detector; give both",
                 options=["detector", "boxes"],
             )
         report, lines = judge_by_detector(
@@ -185,7 +198,7 @@ def evaluate_model(
             max_pixels=max_pixels,
             quiet=quiet,
         )
-    elif SR_SPACE in protocol or sr_dir is not None:
+    elif way != "pictures":
         report, lines = judge_samples(
             hr_dir,
             sr_dir,
@@ -219,6 +232,39 @@ def evaluate_model(
         write_report(json_path, report)
     if not quiet:
         print_lines(lines)
+
+
+def _way(protocol: list[str], *, by_detector: bool, sr_dir: Path | None) -> str:
+    """Tell which of `_OPTIONS` is asked for."""
+    if any(name.startswith(CLIP_PROTOCOL) for name in protocol):
+        return "clips"
+    if by_detector:
+        return "detections"
+    if sr_dir is not None:
+        return "samples in a folder"
+    return "samples of a model" if SR_SPACE in protocol else "pictures"
+
+
+def _check_options(context: typer.Context, way: str) -> None:
+    """Refuse options that would change nothing in this way of judging.
+
+    Raises:
+        UsageError: One of them was given.
+    """
+    unused = set().union(*_OPTIONS.values()) - _OPTIONS[way]
+    given = [
+        param.opts[-1]
+        for param in context.command.params
+        if param.name in unused and _is_given(context, param.name)
+    ]
+    if given:
+        them = "it" if len(given) == 1 else "them"
+        raise UsageError(f"{way} are judged without {', '.join(given)}; leave {them} out")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _as_lines(report: "Report", asked: list[str]) -> list[str]:

@@ -51,12 +51,12 @@ def compare_models(
     """
     from widesr.engine import EngineOptions
     from widesr.evaluation.diff.contact import contact_sheet
-    from widesr.evaluation.lineup import EVERY, line_up
+    from widesr.evaluation.lineup import choose_models, line_up
     from widesr.pictures.picture import Picture
     from widesr.pictures.reading import read_picture
     from widesr.pictures.writing import write_picture
 
-    names = list(dict.fromkeys(models or EVERY))
+    names = choose_models(models, scale=scale)
     output = _output(source, output, scale=scale, overwrite=overwrite)
     picture = read_picture(source, **options.limits(max_pixels=max_pixels))
     part = _part(picture, crop, scale=scale, zoom=zoom)
@@ -85,7 +85,7 @@ def _output(source: Path, output: Path | None, *, scale: int, overwrite: bool) -
 
     output = output or source.parent / f"{source.stem}_x{scale}_models.png"
     output_format(output)
-    window.check_drawing(output, inputs=(source,), overwrite=overwrite)
+    options.check_output(output, inputs=(source,), overwrite=overwrite)
     return output
 
 

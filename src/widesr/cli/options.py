@@ -1,7 +1,7 @@
 """Defines the options that several commands share, beside those of `sizes` and `engines`."""
 
 import glob
-from os.path import lexists
+from os.path import lexists, realpath  # Path's methods fail at some names
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +9,7 @@ import typer
 
 from widesr.cli import offers, values
 from widesr.cli.terminal import be_quiet, be_verbose
-from widesr.errors import UsageError
+from widesr.errors import OutputExistsError, UsageError, output_exists
 
 Shrink = Annotated[
     Literal[2, 3, 4, 8], typer.Option("-s", "--scale", help="The factor between LR and HR.")
@@ -183,6 +183,18 @@ def existing(*, overwrite: bool, skip: bool) -> Literal["refuse", "overwrite", "
     if overwrite and skip:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
     return "overwrite" if overwrite else "skip" if skip else "refuse"
+
+
+def check_output(output: Path, *, inputs: tuple[Path, ...], overwrite: bool) -> None:
+    """Refuse an output, before the work, if it would replace a file that must stay.
+
+    Raises:
+        OutputExistsError: The output is one of the inputs, or exists and may not be replaced.
+    """
+    if realpath(output) in map(realpath, inputs):
+        raise OutputExistsError(f"{output}: is an input; name another output", options=["output"])
+    if lexists(output) and not overwrite:
+        raise output_exists(output, options=["output", "overwrite=True"])
 
 
 def limits(**given: int | None) -> dict[str, Any]:

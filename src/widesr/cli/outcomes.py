@@ -29,7 +29,6 @@ def report_outcomes(
     by: str,
     made_by: "Callable[[int, int], str] | None" = None,
     go_on: str = "--skip-existing",
-    worded: "Callable[[str], str]" = str,
     as_json: bool = False,
     quiet: bool = False,
     passed_over: int = 0,
@@ -46,7 +45,6 @@ def report_outcomes(
         made_by: Function from a picture's height and width to that name, if it is not the same for
             all pictures.
         go_on: The flag with which the same command does the rest of a stopped run.
-        worded: Function that puts a line into the user's words.
         as_json: Print one JSON object per picture on stdout instead of text.
         quiet: Print errors only.
         passed_over: The number of files in the folders whose names are not those of pictures.
@@ -78,13 +76,13 @@ def report_outcomes(
             counts[outcome.status] += 1
             show_computed(counts.total())
             if outcome.error:
-                print_error(outcome.error, worded=worded)
+                print_error(outcome.error)
             size = outcome.input_size
             name = made_by(*size) if made_by and size else by
             if as_json:
-                print_json(worded(json.dumps(_as_json(outcome, name))))
+                print_json(json.dumps(_as_json(outcome, name)))
             elif not quiet and not outcome.error:
-                print_line(worded(_as_line(outcome, name)))
+                print_line(_as_line(outcome, name))
     if (len(jobs) > 1 or passed_over) and not as_json and not quiet:
         parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
         if passed_over:

@@ -4,16 +4,17 @@ Decoders seek in their files, so a picture that comes from a pipe or goes into o
 temporary file meanwhile.
 """
 
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from widesr.cli import values
-from widesr.cli.terminal import onto_stdout
+from widesr.cli.terminal import naming, onto_stdout
 from widesr.errors import ImageReadError, UsageError, WidesrError
 from widesr.system.folders import is_folder
 
@@ -28,13 +29,6 @@ class Piped:
     output: values.Output | None
     into_pipe: bool = False
     """True if the picture goes to stdout, so that nothing else may go there."""
-    stands_for: tuple[str, str] = ("", "")
-    """A temporary path, and the user's name for it."""
-
-    def worded(self, text: str) -> str:
-        """Put a message into the user's words."""
-        path, name = self.stands_for
-        return text.replace(path, name) if path else text
 
 
 @contextmanager
@@ -57,15 +51,18 @@ def piped(
         yield Piped(inputs=list(inputs), output=output)
         return
     _check(inputs, into_pipe=into_pipe, as_json=as_json)
-    with tempfile.TemporaryDirectory(prefix="widesr-") as name:
-        source, made = inputs[0], Path(name) / "out"
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="widesr-")))
+        source, made = inputs[0], folder / "out"
         if from_pipe:
-            source = _received(Path(name))
+            source = _received(folder)
+            stack.enter_context(naming(re.escape(str(source)), "standard input"))
+        if into_pipe:
+            stack.enter_context(naming(rf"{re.escape(str(made))}/[^:]*", "standard output"))
         yield Piped(
             inputs=[source],
             output=values.Output(made, is_folder=True) if into_pipe else output,
             into_pipe=into_pipe,
-            stands_for=(str(source), "standard input") if from_pipe else ("", ""),
         )
         if into_pipe:
             _send(made)

@@ -1,6 +1,7 @@
 """Makes many plausible pictures of one, as `widesr samples`."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,9 +15,22 @@ if TYPE_CHECKING:
 
 
 def sample_pictures(
-    inputs: options.Inputs = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="INPUT", help="Pictures, folders or patterns.", readable=False),
+    ] = None,
     input_option: options.InputOption = None,
-    output: Annotated[values.Output | None, options.OutputOption] = None,
+    output: Annotated[
+        values.Output | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            parser=values.output,
+            help="A file whose name begins those of the samples of one picture, or a folder. A "
+            "name that ends in / is made as a folder. Default: beside the input.",
+        ),
+    ] = None,
     scale: Annotated[
         Literal[2, 3, 4, 8],
         typer.Option("-s", "--scale", help="Output pixels per input pixel, as the model has it."),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import stat
 import sys
 import time
@@ -29,9 +30,13 @@ class _Terminal:
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._away_until = 0.0
+        self.names: dict[str, str] = {}
+        """The names to print in place of some paths, by the regular expressions of these paths."""
 
     def line(self, text: str, *, err: bool) -> None:
         """Print a line on stdout, or on stderr."""
+        for path, name in self.names.items():
+            text = re.sub(path, name, text)
         if self._bar is None:
             _echo(text, err=err)
             return
@@ -155,9 +160,24 @@ def escaped(text: str) -> str:
     return text.translate(_ESCAPED)
 
 
-def print_error(error: WidesrError, *, worded: Callable[[str], str] = str) -> None:
-    """Print an error as one line on stderr; `worded` puts its message into the user's words."""
-    print_line(f"widesr: error[{error.code}]: {worded(said(error))}", err=True)
+@contextmanager
+def naming(path: str, name: str) -> Iterator[None]:
+    """Print a name in place of the path of a file that the user does not know, in every line.
+
+    Args:
+        path: A regular expression for the path.
+        name: The name, such as "standard input".
+    """
+    _terminal.names[path] = name
+    try:
+        yield
+    finally:
+        del _terminal.names[path]
+
+
+def print_error(error: WidesrError) -> None:
+    """Print an error as one line on stderr."""
+    print_line(f"widesr: error[{error.code}]: {said(error)}", err=True)
 
 
 def said(error: WidesrError) -> str:

@@ -58,7 +58,8 @@ def train_network(
             metavar="MODEL",
             autocompletion=offers.models,
             help="Begin with this model (a name, or an .onnx file) or these weights "
-            "(.safetensors). A smaller network grows to the size of the recipe.",
+            "(.safetensors, or a folder from a model hub). A smaller network grows to the size of "
+            "the recipe.",
         ),
     ] = None,
     resume: Annotated[

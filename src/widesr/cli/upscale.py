@@ -132,6 +132,8 @@ def upscale_pictures(
                 deinterlace=deinterlace,
                 damaged=damaged,
                 fps=fps,
+                icc=icc,
+                metadata=metadata,
                 existing=existing,
                 max_pixels=options.limits(max_pixels=max_pixels),
             ),
@@ -176,7 +178,6 @@ def upscale_pictures(
             by=upscaler.model,
             made_by=upscaler.made_by,
             go_on="--resume" if has_folder else "--skip-existing",
-            worded=pictures.worded,
             as_json=as_json,
             quiet=quiet or pictures.into_pipe,
             passed_over=sum(

@@ -72,6 +72,8 @@ class ClipOptions:
     deinterlace: bool
     damaged: Literal["refuse", "repeat"]
     fps: float | None
+    icc: str
+    metadata: str
     existing: Literal["refuse", "overwrite", "skip"]
     max_pixels: dict[str, int]
     """The limit as a keyword argument `max_pixels` for the library; empty for its default."""
@@ -89,7 +91,8 @@ def find_clips(
     """Pair each clip with its output; return the pairs, and the inputs that are not clips.
 
     Raises:
-        UsageError: Several clips, or clips and other inputs, would go to one output file.
+        UsageError: Several clips, or clips and other inputs, would go to one output file; or a clip
+            would go to standard output.
     """
     from widesr.batch.jobs import folder_beside
 
@@ -116,6 +119,8 @@ def find_clips(
         else:
             end = name_end if suffix is None else suffix
             pairs.append((each, _named(each, each.parent, end, format)))
+    if pairs and output and output.path == Path("-"):
+        raise UsageError("a clip cannot go to standard output; name a file or a folder for it")
     pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
     if file:
         for target, count in Counter(target for _, target in pairs).items():
@@ -183,7 +188,7 @@ def upscale_clips(
         quiet: Print errors only.
 
     Raises:
-        WidesrError: The only input failed.
+        WidesrError: The only input failed, or the model cannot be used and no other inputs follow.
 
     Returns:
         The number of clips that failed.
@@ -192,8 +197,10 @@ def upscale_clips(
 
     try:
         upscaler = load_frame_upscaler(model, target=asked.target, options=engine)
-    except WidesrError as error:  # pictures among the inputs need no decoder of clips
-        print_error(error)
+    except WidesrError as error:
+        if is_all:
+            raise
+        print_error(error)  # pictures among the inputs need no decoder of clips
         return len(pairs)
     failed = done = 0
     begin = time.perf_counter()
@@ -262,7 +269,7 @@ def _one(
     quiet: bool,
 ) -> "VideoResult":
     from widesr.batch.jobs import make_folder
-    from widesr.video.clip import glance
+    from widesr.video.clip import check_kept, glance
     from widesr.video.sequence import is_pattern
     from widesr.video.upscale import plan_work, upscale_clip, upscale_into_pictures
 
@@ -284,6 +291,7 @@ def _one(
                 on_progress=frame_done,
                 **asked.max_pixels,
             )
+    check_kept(source, icc=asked.icc, metadata=asked.metadata)
     work = plan_work(
         source,
         target,
@@ -311,13 +319,14 @@ def _check_for_pictures(target: Path, asked: ClipOptions) -> None:
         UsageError: There is such an option.
     """
     given = {
-        "codec": asked.codec != "auto",
-        "crf": asked.crf is not None,
-        "fps": asked.fps is not None,
+        "--codec": asked.codec != "auto",
+        "--crf": asked.crf is not None,
+        "--fps": asked.fps is not None,
     }
-    if options := [name for name, is_given in given.items() if is_given]:
+    if flags := [flag for flag, is_given in given.items() if is_given]:
         raise UsageError(
-            f"{target}: pictures have no {' and no '.join(options)}; leave it out, or write a clip"
+            f"{target}: {' and '.join(flags)} cannot be used for pictures; leave it out, or write a "
+            "clip"
         )
 
 

@@ -1,14 +1,12 @@
 """Defines the options of `widesr diff` and `widesr compare-models` for the part to show."""
 
 import re
-from os.path import lexists, realpath  # Path's methods fail at some names
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from widesr.cli import values
-from widesr.errors import OutputExistsError, UsageError, output_exists
+from widesr.errors import UsageError
 
 if TYPE_CHECKING:
     from widesr.evaluation.diff.difference import Window
@@ -65,15 +63,3 @@ def parse_crop(text: str, *, width: int, height: int, times: int) -> "Window":
             "--zoom 1"
         )
     return window
-
-
-def check_drawing(output: Path, *, inputs: tuple[Path, ...], overwrite: bool) -> None:
-    """Refuse a drawing, before the work, if it would replace a file that must stay.
-
-    Raises:
-        OutputExistsError: The drawing is one of the inputs, or exists and may not be replaced.
-    """
-    if realpath(output) in map(realpath, inputs):
-        raise OutputExistsError(f"{output}: is an input; name another output", options=["output"])
-    if lexists(output) and not overwrite:
-        raise output_exists(output, options=["output", "overwrite=True"])

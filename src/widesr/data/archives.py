@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from widesr.errors import DataError
+from widesr.system.files import is_full
 from widesr.system.progress import ignore
 from widesr.system.text import readable_size
 
@@ -76,13 +77,14 @@ def unpack(
                 _merge(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-    except _NOT_WHOLE as error:
+    except (*_NOT_WHOLE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # that of damaged bz2 has none
+            way_out = "make room" if is_full(error) else "name another folder"
+            raise DataError(
+                f"{folder}: {archive.name} cannot be unpacked ({error.strerror}); {way_out}"
+            ) from error
         why = str(error).partition(":\n")[0]  # tarfile adds a line for each compression it tried
         raise DataError(f"{archive}: is not a whole zip or tar file ({why}); remove it") from error
-    except OSError as error:
-        raise DataError(
-            f"{folder}: {archive.name} cannot be unpacked ({error.strerror or error}); make room"
-        ) from error
     return [each.name.as_posix() for each in wanted]
 
 

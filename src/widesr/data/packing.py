@@ -28,6 +28,7 @@ from widesr.data.pack import (
 from widesr.data.photographs import Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
+from widesr.system.files import is_full
 from widesr.system.locks import lock
 from widesr.system.machine import usable_cpus
 from widesr.system.progress import ignore
@@ -67,8 +68,8 @@ def write_pack(
             _write_whole(part / INDEX, index.model_dump_json(indent=1).encode())
     except OSError as error:
         raise DataError(
-            f"{out}: cannot be written ({error.strerror or error}); nothing was kept, make room "
-            "or name another place",
+            f"{out}: cannot be written ({error.strerror or error}); nothing was kept; "
+            f"{'make room, or ' if is_full(error) else ''}name another place",
             options=["out"],
         ) from error
     return index

@@ -1,17 +1,16 @@
 """Upscales one place of a picture by several models."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from widesr.engine import EngineOptions
+from widesr.engine import EngineOptions, native_scales
+from widesr.errors import UsageError
 from widesr.evaluation.diff.difference import Window
 from widesr.models.catalog import BICUBIC, FOR_PICTURES
 from widesr.pictures.picture import Picture
 from widesr.upscaling.resize_to import load_upscaler
-from widesr.upscaling.target import Target
-
-EVERY = (BICUBIC, *FOR_PICTURES)
-"""The models that are compared if none are named."""
+from widesr.upscaling.target import Target, plan_scales
 
 _AROUND = 64
 """LR pixels that are upscaled beyond each side of the window: more than any of our models sees."""
@@ -30,12 +29,30 @@ class Candidate(NamedTuple):
     """The window, upscaled."""
 
 
+def choose_models(names: Sequence[str] | None, *, scale: int) -> list[str]:
+    """Choose the models to compare: those that are named, or bicubic and each alias at this scale.
+
+    Raises:
+        WidesrError: A named model does not exist, or does not reach the scale.
+    """
+    if names:
+        for name in names:
+            plan_scales(scale, native=native_scales(name))
+        return list(dict.fromkeys(names))
+    chosen = [BICUBIC]
+    for alias in FOR_PICTURES:
+        with suppress(UsageError):  # there are no samples at x8
+            plan_scales(scale, native=native_scales(alias))
+            chosen.append(alias)
+    return chosen
+
+
 def line_up(
     picture: Picture,
     *,
     scale: int,
     window: Window,
-    models: Sequence[str] = EVERY,
+    models: Sequence[str],
     options: EngineOptions | None = None,
 ) -> Iterator[Candidate]:
     """Upscale a window of a picture by one model after another.

@@ -51,7 +51,7 @@ class Judge:
             lpips_weights: File of weights, as for `Lpips`; only "lpips" needs it.
 
         Raises:
-            UsageError: An unknown metric, or LPIPS without weights.
+            UsageError: An unknown metric, LPIPS without weights, or weights without LPIPS.
             ModelFileError: The weights cannot be used.
         """
         metrics = [metrics] if isinstance(metrics, str) else metrics
@@ -72,6 +72,11 @@ class Judge:
                     options=["lpips_weights"],
                 )
             self._lpips = Lpips(path_of(lpips_weights, "lpips_weights"))
+        elif lpips_weights is not None:
+            raise UsageError(
+                f"weights for LPIPS are given, but the metrics are {', '.join(metrics)}; add lpips",
+                options=["metrics"],
+            )
 
     @property
     def reports(self) -> list[MetricReport]:

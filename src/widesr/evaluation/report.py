@@ -9,7 +9,7 @@ import numpy as np
 import pyvips
 from pydantic import BaseModel, ConfigDict
 
-from widesr.errors import ImageWriteError
+from widesr.errors import ImageWriteError, OutputExistsError
 from widesr.pixels.metrics import Channel, Protocol
 from widesr.system.files import refuse_special, whole_file
 from widesr.system.folders import is_folder
@@ -138,6 +138,7 @@ def check_report_path(path: Path) -> None:
 
     Raises:
         ImageWriteError: The folder is missing or takes no file, or `path` is no regular file.
+        OutputExistsError: The file exists and is no report, but perhaps a picture.
     """
     folder = path.parent
     if is_folder(path):
@@ -149,6 +150,16 @@ def check_report_path(path: Path) -> None:
         refuse_special(path)
     except OSError as error:
         raise ImageWriteError(f"{path}: {error.strerror}; name another file") from error
+    if _first_byte(path) not in (b"", b"{"):
+        raise OutputExistsError(f"{path}: exists already, and is no report; name another file")
+
+
+def _first_byte(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(1)
+    except OSError:  # it does not exist, or writing it will say why it cannot be replaced
+        return b""
 
 
 def write_report(path: Path, report: BaseModel) -> None:

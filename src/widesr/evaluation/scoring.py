@@ -146,10 +146,11 @@ def compare_files(
         max_pixels: The most pixels of a picture.
 
     Raises:
-        UsageError: A protocol is unknown.
+        UsageError: A protocol is unknown, or the scale is not a whole number of at least 1.
         ImageReadError: A picture cannot be read.
         DataError: The pictures cannot be compared.
     """
+    scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
     protocols = find_protocols(protocol)
     sr = read_picture(sr_path, max_pixels=max_pixels).pixels
     hr = read_picture(hr_path, max_pixels=max_pixels).pixels

@@ -24,6 +24,7 @@ from widesr.pictures.picture import MAX_PIXELS
 from widesr.pictures.reading import read_picture
 from widesr.pixels.consistency import lr_psnr
 from widesr.pixels.resize import imresize
+from widesr.system.arguments import whole_number
 from widesr.system.progress import ignore
 from widesr.upscaling.upscaler import Upscaler
 
@@ -88,13 +89,14 @@ def evaluate_samples(
         on_picture: Told the name of each original whose samples are judged.
 
     Raises:
-        UsageError: Fewer than two samples, no weights, or a model of another scale.
+        UsageError: Fewer than two samples, no weights, a model of another scale, or a scale that
+            is not a whole number of at least 1.
         DataError: A sample is missing, or differs from its original in size or type.
         ModelFileError: The weights cannot be used.
         ImageReadError: A picture cannot be read.
     """
-    if samples < 2:
-        raise UsageError(f"expected at least 2 samples of each picture, got {samples}")
+    scale = whole_number(scale, "a whole number of at least 1 as the scale", least=1)
+    samples = whole_number(samples, "at least 2 samples of each picture", least=2)
     if lpips_weights is None:
         raise UsageError(
             "the score is by LPIPS, which looks with a network whose weights are not part of "

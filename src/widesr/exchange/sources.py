@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from widesr.engine import find_model
 from widesr.nets import Network, iterated
 from widesr.system.folders import is_folder
-from widesr.train.checkpoint import Provenance, load_weights
+from widesr.train.checkpoint import Provenance, find_weights, load_weights
 from widesr.train.exported import network_of_model
 
 _KEPT = {
@@ -46,12 +46,12 @@ def read_source(weights: Path, *, iterations: int | None = None) -> Source:
         ModelNotFoundError: There is no such model.
         UsageError: The network takes no other number of iterations.
     """
-    if weights.suffix == ".safetensors" or is_folder(weights):
+    if find_weights(weights):
         network, provenance = load_weights(weights)
         name = weights.resolve().name if is_folder(weights) else weights.stem
         source = Source(name, network, provenance, _origin(provenance))
     else:
-        model = find_model(str(weights), scale=None)
+        model = find_model(f"{weights}/" if is_folder(weights) else str(weights), scale=None)
         origin = model.card.model_dump(include=_KEPT)
         source = Source(model.card.name, network_of_model(model), None, origin)
     if iterations is not None:

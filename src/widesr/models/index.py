@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from os.path import lexists  # unlike Path.exists, False also for a name that is too long
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -12,6 +13,7 @@ from widesr.errors import DownloadError, ModelFileError, OutputExistsError, Usag
 from widesr.models.catalog import ALIASES, BICUBIC, CARDS_SINCE, NEAREST, first_fault, read_card
 from widesr.system.download import fetch_bytes
 from widesr.system.files import sha256_of, whole_file
+from widesr.system.folders import is_folder
 from widesr.system.places import Place
 
 INDEX = "models.json"
@@ -69,10 +71,10 @@ def read_index(base: Place) -> Index:
     Raises:
         DownloadError: The index cannot be fetched, or is not an index of models.
     """
-    if isinstance(base, Path) and not base.is_dir():
+    if isinstance(base, Path) and not is_folder(base):
         raise DownloadError(f"{base}: no such folder; a mirror on the web begins with https://")
     place = beside(base, INDEX)
-    if isinstance(place, Path) and not place.exists():
+    if isinstance(place, Path) and not lexists(place):
         raise DownloadError(f"{place}: no such file; `widesr models index {base}` writes it")
     text = fetch_bytes(place, most=_MOST)
     try:
@@ -99,13 +101,13 @@ def write_index(folder: Path) -> Index:
             named as its card says; or the index cannot be written.
         OutputExistsError: There is a `models.json` that is not an index of models.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise UsageError(f"{folder}: no such folder, expected one with model files (.onnx)")
     paths = sorted(folder.glob("*.onnx"))
     if not paths:
         raise ModelFileError(f"{folder}: holds no model files (.onnx)")
     out = folder / INDEX
-    if out.exists():
+    if lexists(out):
         try:
             read_index(folder)
         except DownloadError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from widesr.errors import DownloadError, WidesrError
+from widesr.system.files import is_full
 from widesr.system.locks import lock
 from widesr.system.places import Place, RefusedError, check_scheme, open_place
 from widesr.system.progress import ignore
@@ -106,9 +107,13 @@ def fetch(
     except RefusedError as error:
         raise DownloadError(f"{path}: {error}; remove it") from error
     except OSError as error:
+        way_out = (
+            "make room, and the same command goes on where it stopped"
+            if is_full(error)
+            else "name a folder that takes files"
+        )
         raise DownloadError(
-            f"{path}: cannot be written ({error.strerror or error}); make room, and the same "
-            "command goes on where it stopped"
+            f"{path}: cannot be written ({error.strerror or error}); {way_out}"
         ) from error
     raise DownloadError(
         f"{wanted.name}: not available ({'; '.join(refusals)}); try again later, which goes on "

@@ -79,6 +79,11 @@ def refuse_special(path: Path) -> None:
         raise OSError(errno.EINVAL, "it is a device or a pipe and not a file", str(path))
 
 
+def is_full(error: OSError) -> bool:
+    """Tell whether a file could not grow because the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def sha256_of(path: Path) -> str:
     """Hash a whole file, in hexadecimal."""
     with path.open("rb") as file:

@@ -73,6 +73,17 @@ def save_weights(path: Path, network: Network, provenance: Provenance | None) ->
     write_whole(path, _packed(network.state_dict(), header.model_dump_json()))
 
 
+def find_weights(path: Path) -> Path | None:
+    """Return the weights that a path means: itself, or those in a folder for a model hub.
+
+    The answer is None for the name or the file of a model.
+    """
+    inside = path / WEIGHTS
+    if os.path.isfile(inside):  # noqa: PTH113 (False, not an error, for a name that is too long)
+        return inside
+    return path if path.suffix == ".safetensors" else None
+
+
 def load_weights(path: Path) -> tuple[Network, Provenance | None]:
     """Rebuild the network that a weights file holds, ready for further training.
 
@@ -82,7 +93,7 @@ def load_weights(path: Path) -> tuple[Network, Provenance | None]:
     Raises:
         CheckpointError: The file is missing, damaged or not by widesr, or its tensors do not fit.
     """
-    path = path / WEIGHTS if path.is_dir() else path
+    path = find_weights(path) or path
     tensors, text = _read(path)
     try:
         header = _Header.model_validate_json(text)

@@ -3,6 +3,7 @@
 At first, a grown network gives the pictures of the small one; then all of it learns.
 """
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from widesr.nets import EDSRConfig, Network, NetworkConfig, RecurrentWDSRConfig,
 from widesr.nets.from_tensors import with_weight_norm
 from widesr.nets.weight_norm import fuse_state
 from widesr.system.files import sha256_of
-from widesr.train.checkpoint import load_weights
+from widesr.train.checkpoint import find_weights, load_weights
 from widesr.train.exported import network_of_model
 from widesr.train.recipe import Recipe, list_recipes, load_recipe
 
@@ -39,8 +40,8 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
     """Load the network that training begins with.
 
     Args:
-        source: Weights (`.safetensors`), a model file (`.onnx`), or the name of a model in the
-            package.
+        source: Weights (`.safetensors`), a folder for a model hub that holds them, a model file
+            (`.onnx`), or the name of a model.
         scale: The scale of the model that an alias such as "default" means; None takes any.
 
     Raises:
@@ -49,7 +50,10 @@ def load_start(source: str | Path, *, scale: int | None) -> Start:
         ModelFileError: The model file is damaged.
     """
     path = Path(source)
-    if path.suffix == ".safetensors" or (path.is_file() and path.suffix != ".onnx"):
+    is_file = os.path.isfile(path)  # noqa: PTH113 (False, not an error, for a name that is too long)
+    weights = path if is_file and path.suffix != ".onnx" else find_weights(path)
+    if weights is not None:
+        path = weights
         network, provenance = load_weights(path)
         recipe = provenance.recipe if provenance else None
     else:

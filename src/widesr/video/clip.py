@@ -191,6 +191,24 @@ def check_progressive(path: Path, *, interlaced: bool, deinterlace: bool) -> Non
         )
 
 
+def check_kept(path: Path, *, icc: str, metadata: str) -> None:
+    """Refuse to convert the colours of a clip to sRGB, or to leave its metadata out.
+
+    Raises:
+        VideoFormatError: `icc` is "srgb", or `metadata` is "strip".
+    """
+    if metadata == "strip":
+        raise VideoFormatError(
+            f"{path}: a clip keeps its metadata, which cannot be left out of it",
+            options=["metadata=keep"],
+        )
+    if icc == "srgb":
+        raise VideoFormatError(
+            f"{path}: a clip keeps the colours that its stream states; they are not converted",
+            options=["icc=keep"],
+        )
+
+
 def read_clip(path: Path, *, max_pixels: int = MAX_PIXELS) -> Clip:
     """Read what a clip states about itself, and decode its first frames.
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
 from fractions import Fraction
 from math import floor
 from os.path import lexists, realpath
@@ -23,7 +22,7 @@ from widesr.errors import (
     write_error,
 )
 from widesr.pictures.picture import MAX_PIXELS
-from widesr.system.files import refuse_special
+from widesr.system.files import is_full, refuse_special
 from widesr.system.folders import is_folder
 from widesr.system.progress import ignore
 from widesr.system.threads import ahead
@@ -363,8 +362,8 @@ class _Run:
         if self.frames >= SEGMENT:
             folder = self._unfinished.folder
             kept = f"; what is made so far is kept in {folder}, give the same command again"
-        is_full = getattr(error, "errno", None) in (ENOSPC, EDQUOT)
-        way_out = "make room there" if is_full else "name another file, or another container"
+        has_no_room = isinstance(error, OSError) and is_full(error)
+        way_out = "make room there" if has_no_room else "name another file, or another container"
         return ImageWriteError(
             f"{self._work.out}: cannot be written ({reason(error)}); {way_out}{kept}"
         )

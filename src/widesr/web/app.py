@@ -1,6 +1,7 @@
 """The application: its routes, their description in OpenAPI, and the guard around them."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +15,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from widesr.system.files import is_full
 from widesr.system.version import __version__
 from widesr.web import description
 from widesr.web.answers import events_response, job_response, not_found, result_response
 from widesr.web.guard import Guard, problem_response
 from widesr.web.info import Info, info_of
-from widesr.web.problems import ProblemError
+from widesr.web.problems import ProblemError, disk_full
 from widesr.web.service import Service
 from widesr.web.store import Job
 from widesr.web.upscale import upscale
@@ -67,6 +69,17 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ProblemError)
     async def problem(_request: Request, error: ProblemError) -> Response:
         return problem_response(error)
+
+    @app.exception_handler(OSError)
+    @app.exception_handler(sqlite3.OperationalError)
+    async def disk(_request: Request, error: OSError | sqlite3.OperationalError) -> Response:
+        if isinstance(error, OSError):
+            has_no_room = is_full(error)
+        else:
+            has_no_room = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        if not has_no_room:
+            raise error
+        return problem_response(disk_full("the server's disk is full; try again later"))
 
     @app.exception_handler(Exception)
     async def defect(_request: Request, error: Exception) -> Response:

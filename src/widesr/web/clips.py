@@ -1,10 +1,11 @@
 """Clips, if the extra `video` is installed: recognised by their first bytes, then upscaled."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from widesr.engine import EngineOptions
+from widesr.engine import EngineOptions, find_model, load_engine
 from widesr.errors import ImageTooLargeError, MissingExtraError, VideoFormatError
 from widesr.web.wishes import CLIP_FORMATS, Wishes
 from widesr.web.work import Made, Watch
@@ -31,8 +32,6 @@ _IN, _OUT, _OUT_LARGE, _OUT_MUCH = 40, 150, 100, 220
 """Bytes of memory per pixel of a clip (`_IN`) and of its result, for frames in flight and the
 reference frames of codecs. The H.264 encoder is told to hold fewer large frames (`_OUT_LARGE`); the
 encoders of HEVC and AV1 hold many frames (`_OUT_MUCH`)."""
-_STATES = 2 * 32 * 4
-"""Bytes per pixel of a clip for the two states of the model `video`."""
 
 
 def is_clip(source: str) -> bool:
@@ -75,7 +74,7 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
         WidesrError: The clip holds no video, has frames that are too large, or cannot be upscaled
             with these options.
     """
-    from widesr.video.clip import check_progressive, glance
+    from widesr.video.clip import check_kept, check_progressive, glance
     from widesr.video.encoding import check_codec
 
     if wishes.format is not None and wishes.format not in CLIP_FORMATS:
@@ -84,11 +83,7 @@ def look_at_clip(source: Path, wishes: Wishes, *, max_pixels: int) -> "Glance":
             f"{', '.join(CLIP_FORMATS)}",
             options=["format=mp4"],
         )
-    if wishes.metadata == "strip":
-        raise VideoFormatError(
-            f"{source}: a clip keeps its metadata; they cannot be left out of it",
-            options=["metadata=keep"],
-        )
+    check_kept(source, icc=wishes.icc, metadata=wishes.metadata)
     out = _target(source, source.parent, wishes)
     check_codec(wishes.codec, out, crf=wishes.crf, lossless=wishes.lossless)
     clip = glance(source, max_pixels=max_pixels)
@@ -110,8 +105,17 @@ def clip_memory(source: Path, clip: "Glance", size: tuple[int, int], *, wishes: 
     codec = wishes.codec or default_codec(clip.codec, container, is_hdr=clip.bits > 8)
     each = _OUT_MUCH if codec in ("hevc", "av1") else _OUT if made <= LARGE else _OUT_LARGE
     frames = (_IN * clip.height * clip.width + each * made) * (5 if clip.bits > 8 else 3) // 3
-    has_state = find_temporal(wishes.model, target=wishes.target) is not None
-    return frames + (_STATES * clip.height * clip.width if has_state else 0)
+    temporal = find_temporal(wishes.model, target=wishes.target)
+    states = _bytes_of_states(temporal.path, temporal.card.weights_sha256) if temporal else 0
+    return frames + states * clip.height * clip.width
+
+
+@lru_cache(maxsize=8)
+def _bytes_of_states(path: Path, weights_sha256: str) -> int:  # noqa: ARG001 (tells files apart)
+    """Count the bytes per pixel of a clip for the state before a frame and the one after it."""
+    # Only the loaded network tells how many channels its state has.
+    engine = load_engine(find_model(path, scale=None), backend="onnxruntime", threads=1)
+    return 2 * 4 * sum(state.channels or 0 for state in engine.inputs[1:])
 
 
 def clip_bytes(*, frames: int, size: tuple[int, int], wishes: Wishes) -> int:

@@ -38,6 +38,12 @@ _RESULT_HEADERS = {
     "Content-Location": {"description": "Where the result stays.", "schema": {"type": "string"}},
     "Widesr-Model": {"description": "The models that made it.", "schema": {"type": "string"}},
 }
+_APPLIED = {
+    "Preference-Applied": {
+        "description": "The preference of `Prefer` that was followed.",
+        "schema": {"type": "string"},
+    }
+}
 _RETRY = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 
 
@@ -101,13 +107,18 @@ EVENTS_RESPONSES: dict[int | str, dict[str, Any]] = {
 READY_RESPONSES: dict[int | str, dict[str, Any]] = {503: _BUSY}
 
 UPSCALE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The larger picture.", "content": _RESULTS, "headers": _RESULT_HEADERS},
+    200: {
+        "description": "The larger picture.",
+        "content": _RESULTS,
+        "headers": {**_RESULT_HEADERS, **_APPLIED},
+    },
     202: {
         "model": View,
         "description": "A job that goes on.",
         "headers": {
             "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
             **_RETRY,
+            **_APPLIED,
         },
     },
     304: {"description": "The client has the result already (`If-None-Match`)."},

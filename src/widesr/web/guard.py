@@ -67,15 +67,10 @@ class Guard:
             await self._app(asked, receive, answer.send)
         except ProblemError as error:
             await answer.problem(error, scope, receive)
-        except Exception:  # a defect; the client gets no traceback
+        except Exception:  # a defect, which the application has answered
             _logger.exception("%s %s", scope["method"], route_of(scope["path"]))
-            if answer.status:
+            if not answer.is_whole:
                 raise  # the connection is cut, so that nobody takes half an answer for all of it
-            await answer.problem(
-                ProblemError("internal", "a defect of widesr; see the server's log", status=500),
-                scope,
-                receive,
-            )
         finally:
             self._under_way -= 1
             self._tell(scope, answer, time.monotonic() - began)
@@ -158,7 +153,7 @@ class _Answer:
     """Passes an answer on with added headers, and remembers its status and size."""
 
     def __init__(self, send: Callable[[Message], Awaitable[None]], path: str) -> None:
-        self._send, self.status, self.n_bytes = send, 0, 0
+        self._send, self.status, self.n_bytes, self.is_whole = send, 0, 0, False
         self._is_replaced = False
         is_page = path == "/" or path.startswith("/static/")
         extra = dict(_HEADERS)
@@ -180,6 +175,7 @@ class _Answer:
             message = {**message, "headers": [*message.get("headers", ()), *added]}
         elif message["type"] == "http.response.body":
             self.n_bytes += len(message.get("body", b""))
+            self.is_whole = not message.get("more_body", False)
         await self._send(message)
 
     async def _replace(self, response: Response) -> None:

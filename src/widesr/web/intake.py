@@ -27,7 +27,7 @@ from widesr.web.clips import (
 )
 from widesr.web.memory import Shares, bytes_held
 from widesr.web.networks import Networks, check_model
-from widesr.web.problems import ProblemError, refusal
+from widesr.web.problems import ProblemError, disk_full, refusal
 from widesr.web.settings import ServeSettings
 from widesr.web.wishes import NAMES, Wishes
 
@@ -216,11 +216,9 @@ def check_disk(folder: Path, n_bytes: int) -> None:
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize - _RESERVE
     if disk.f_blocks and n_bytes > free:  # some file systems report no blocks at all
-        raise ProblemError(
-            "disk-full",
+        raise disk_full(
             f"{readable_size(n_bytes)} may be needed on the server's disk, "
-            f"{readable_size(max(free, 0))} are free; try again later, or ask for less",
-            status=507,
+            f"{readable_size(max(free, 0))} are free; try again later, or ask for less"
         )
 
 

@@ -38,7 +38,6 @@ TITLES = {
     "body-too-large": "The body is too large",
     "media-type": "This type of body is not supported",
     "multipart": "The form cannot be read",
-    "length": "The body is not as long as its Content-Length says",
     "too-slow": "The client is too slow",
     "queue-full": "The queue is full",
     "busy": "Too many requests at once",
@@ -112,6 +111,11 @@ class ProblemError(Exception):
             options=options or [],
         )
         self.headers = dict(headers or {})
+
+
+def disk_full(detail: str) -> ProblemError:
+    """Say that there is no room on the disk."""
+    return ProblemError("disk-full", detail, status=507)
 
 
 def refusal(

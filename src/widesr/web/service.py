@@ -15,7 +15,7 @@ from widesr.web.intake import check_disk
 from widesr.web.memory import Shares
 from widesr.web.metrics import Metrics
 from widesr.web.networks import Networks
-from widesr.web.problems import ProblemError
+from widesr.web.problems import ProblemError, disk_full
 from widesr.web.settings import ServeSettings
 from widesr.web.store import Job, Store
 from widesr.web.workers import Workers
@@ -126,10 +126,8 @@ class Service:
         size = n_bytes if n_bytes is not None else 2**20
         kept = self._kept_bytes() + self._arriving_bytes + size
         if kept > self.settings.max_disk:
-            raise ProblemError(
-                "disk-full",
-                "the server keeps as many pictures as it may; try again when some have expired",
-                status=507,
+            raise disk_full(
+                "the server keeps as many pictures as it may; try again when some have expired"
             )
         check_disk(self.settings.data, size)
         self._arriving += 1

@@ -24,6 +24,8 @@ from widesr.system.text import parse_size
 _GIB = 2**30
 _LEAST_MEMORY = _GIB
 """Bytes for the process, its runtimes, one network with small tiles, and some pictures."""
+_LEAST_TOKEN = 16
+"""The fewest characters of a token, which nobody should guess."""
 _USUAL_MEMORY = 4 * _GIB
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -43,6 +45,12 @@ def _split(value: object) -> object:
         if isinstance(value, str)
         else value
     )
+
+
+def _long_enough(token: SecretStr) -> SecretStr:
+    if len(token) < _LEAST_TOKEN:
+        raise ValueError(f"expected at least {_LEAST_TOKEN} characters, got {len(token)}")
+    return token
 
 
 Size = Annotated[int, BeforeValidator(_parsed_size), Field(ge=1)]
@@ -77,7 +85,7 @@ class ServeSettings(BaseSettings):
     """The address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
     """The port to listen on; 0 takes any free one."""
-    token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = None
     """The secret that clients must send, as `Authorization: Bearer TOKEN`."""
     no_auth: bool = False
     """True to listen without a token on an address that other machines reach."""
@@ -137,8 +145,8 @@ class ServeSettings(BaseSettings):
     def _is_safe(self) -> Self:
         if self.token is None and not self.no_auth and not self.is_local:
             raise ValueError(
-                f"host {self.host} is one that others reach, and there is no token; set a token, "
-                "or say aloud that none is wanted (no_auth)"
+                f"host {self.host} is one that others reach, and there is no token; set "
+                "WIDESR_TOKEN, or WIDESR_NO_AUTH=1 if none is wanted"
             )
         return self
 

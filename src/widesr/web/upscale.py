@@ -60,9 +60,11 @@ async def upscale(service: Service, request: Request) -> Response:
     is_new = job.id == id
     if is_new:
         service.workers.notify()
-    return await _answered(
-        service, request, job, wait=_wait(service, request, asked, job), is_new=is_new
-    )
+    wait, applied = _wait(service, request, asked, job)
+    response = await _answered(service, request, job, wait=wait, is_new=is_new)
+    if applied:
+        response.headers["Preference-Applied"] = applied
+    return response
 
 
 async def _accepted(
@@ -186,8 +188,6 @@ async def _answered(
         return result_response(service, job, request)
     view = await asyncio.to_thread(service.workers.view, job)
     headers = {"Location": address(job.id), "Retry-After": view.retry_after}
-    if prefer := _preferred(request):
-        headers["Preference-Applied"] = prefer
     return job_response(view, status=202, headers=headers)
 
 
@@ -197,21 +197,28 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def _wait(service: Service, request: Request, asked: Asked, job: Job) -> float:
-    """Return the seconds that the answer may wait for the result; 0 means to answer by 202."""
+def _wait(service: Service, request: Request, asked: Asked, job: Job) -> tuple[float, str]:
+    """Choose how long the answer may wait for the result.
+
+    Returns:
+        The seconds, 0 to answer by 202; and the preference that decided it, for the header
+        `Preference-Applied`, or "".
+    """
     settings = service.settings
+    longest = settings.longest_wait
     prefer = _preferences(request)
     if asked.wait is not None:
-        return min(asked.wait, settings.longest_wait)
-    if "wait" in prefer and re.fullmatch(r"[0-9]{1,6}", prefer["wait"]):
-        return min(float(prefer["wait"]), settings.longest_wait)
+        return min(asked.wait, longest), ""
+    if re.fullmatch(r"[0-9]{1,6}", prefer.get("wait", "")):
+        seconds = min(int(prefer["wait"]), longest)
+        return seconds, f"wait={seconds:g}"
     if "respond-async" in prefer:
-        return 0.0
+        return 0.0, "respond-async"
     if job.has_ended:
-        return settings.longest_wait
+        return longest, ""
     _, before = service.store.waiting_before(job.number)
     is_short = before + job.seconds <= settings.answer_within
-    return min(3 * settings.answer_within, settings.longest_wait) if is_short else 0.0
+    return (min(3 * settings.answer_within, longest) if is_short else 0.0), ""
 
 
 def _preferences(request: Request) -> dict[str, str]:
@@ -219,15 +226,6 @@ def _preferences(request: Request) -> dict[str, str]:
     said = ",".join(request.headers.getlist("prefer"))[:1000]
     parts = [part.strip().partition("=") for part in re.split("[,;]", said)]
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts if name}
-
-
-def _preferred(request: Request) -> str:
-    """Name the preferences that the answer goes by, for the header `Preference-Applied`."""
-    prefer = _preferences(request)
-    applied = ["respond-async"] if "respond-async" in prefer else []
-    if prefer.get("wait", "").isdigit():
-        applied.append(f"wait={prefer['wait']}")
-    return ", ".join(applied)
 
 
 def _query(request: Request) -> dict[str, str]:

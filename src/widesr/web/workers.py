@@ -3,11 +3,13 @@
 import json
 import logging
 import shutil
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from widesr.errors import OutOfMemoryError, WidesrError
 from widesr.web.clips import is_clip, upscale_clip_file
@@ -23,6 +25,8 @@ from widesr.web.wishes import NAMES, Wishes
 from widesr.web.work import Made, PauseError, StopError, Watch, upscale_file
 
 _logger = logging.getLogger(__name__)
+
+_Recorded = TypeVar("_Recorded")
 
 _ATTEMPTS = 3
 """A job is not begun again after this many servers were killed while they worked on it."""
@@ -178,7 +182,7 @@ class Workers:
         return threading.Thread(target=self._work, name="widesr-job", daemon=True)
 
     def _work(self) -> None:
-        while (running := self._next()) is not None:
+        while (running := self._patiently(self._next)) is not None:
             try:
                 self._do(running)
             except Exception:  # a defect of the server itself must not cost it a thread
@@ -189,6 +193,23 @@ class Workers:
                     self._change.notify_all()
             if running.is_given_up:
                 return  # another thread has its place
+
+    def _patiently(self, record: Callable[[], _Recorded]) -> _Recorded:
+        """Record something in the store, as soon as the disk has room for it.
+
+        Otherwise a full disk would end the thread, or leave a job without an end.
+        """
+        is_told = False
+        while True:
+            try:
+                return record()
+            except sqlite3.OperationalError:
+                if self._stopping:
+                    raise
+                if not is_told:
+                    _logger.exception("the jobs cannot be recorded; trying again")
+                is_told = True
+                time.sleep(_LOOK_AGAIN_S)
 
     def _next(self) -> _Running | None:
         """Wait until there is memory for the first queued job, and begin it; None at the end."""
@@ -235,12 +256,16 @@ class Workers:
     def _do(self, running: _Running) -> None:
         job, wishes = running.job, running.wishes
         size = {"height": job.height, "width": job.width}
+
+        def end(state: State, **facts: Any) -> bool:  # noqa: ANN401 - as `_end`
+            return self._patiently(lambda: self._end(job, state, **facts))
+
         began = time.monotonic()
         try:
             made = self._made(running, size)
         except (StopError, PauseError):
             if running.cancelled:
-                self._end(job, "cancelled", problem=_CANCELLED)
+                end("cancelled", problem=_CANCELLED)
             else:
                 waits = replace(job, state="queued", started=None)
                 self._store.requeue(job.id, data=_as_data(self.view(waits)))
@@ -249,13 +274,13 @@ class Workers:
         except (WidesrError, MemoryError) as error:
             known = error if isinstance(error, WidesrError) else OutOfMemoryError(error)
             why = refusal(known, known=NAMES, folder=self._settings.data, name=job.name)
-            self._end(job, "failed", problem=why.problem)
+            end("failed", problem=why.problem)
             return
         except Exception:
             _logger.exception("job %s", job.id)
             text = f"{job.name}: a defect of widesr; see the server's log"
             problem = ProblemError("internal", text, status=500).problem
-            self._end(job, "failed", problem=problem)
+            end("failed", problem=problem)
             return
         seconds = time.monotonic() - began
         if not is_clip(job.source):  # tiles that are as in the frame before are not computed
@@ -263,8 +288,7 @@ class Workers:
                 wishes.model, wishes.target, pages=job.pages, seconds=seconds, **size
             )
         self._metrics.made(made.size[0] * made.size[1] * job.pages, seconds=seconds)
-        is_kept = self._end(
-            job,
+        is_kept = end(
             "done",
             result=made.path.name,
             result_bytes=made.n_bytes,
@@ -315,7 +339,8 @@ class Workers:
             running.seen = now = time.monotonic()
             if now - running.told >= _TELL_EACH_S:
                 running.told = now
-                self._store.progress(running.job.id, data=_as_data(self.view(running.job)))
+                with suppress(sqlite3.OperationalError):  # on a full disk, the work goes on
+                    self._store.progress(running.job.id, data=_as_data(self.view(running.job)))
                 self._hub.ring(running.job.id)
 
         return on_tile
