@@ -325,8 +325,7 @@ def _check_for_pictures(target: Path, asked: ClipOptions) -> None:
     }
     if flags := [flag for flag, is_given in given.items() if is_given]:
         raise UsageError(
-            f"{target}: {' and '.join(flags)} cannot be used for pictures; leave it out, or write a "
-            "clip"
+            f"{target}: pictures do not take {' and '.join(flags)}; leave it out, or write a clip"
         )
 
 
