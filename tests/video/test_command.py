@@ -242,6 +242,9 @@ def test_no_clip_goes_to_standard_output(tmp_path, monkeypatch, capfd):
     assert run(["upscale", str(clip), "-n", "nearest", "-o", "-"]) == 2
     refusal(capfd.readouterr().err, "usage", "standard output")
     assert left_in(tmp_path) == ["clip.mp4"]
+    (tmp_path / "-").mkdir()
+    clip.rename(tmp_path / "-" / "clip.mp4")
+    assert run(["upscale", "-", "-n", "nearest"]) == 2  # never the folder
 
 
 def test_a_slash_makes_a_folder_of_a_name_that_looks_like_a_clip(tmp_path):

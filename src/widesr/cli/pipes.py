@@ -18,7 +18,8 @@ from widesr.cli.terminal import naming, onto_stdout
 from widesr.errors import ImageReadError, UsageError, WidesrError
 from widesr.system.folders import is_folder
 
-_PIPE = Path("-")
+PIPE = Path("-")
+"""The name of standard input and standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ def piped(
         ImageReadError: Standard input cannot be read.
         ImageWriteError: Standard output takes nothing more.
     """
-    from_pipe = _PIPE in inputs
-    into_pipe = output.path == _PIPE if output else from_pipe
+    from_pipe = PIPE in inputs
+    into_pipe = output.path == PIPE if output else from_pipe
     if not (from_pipe or into_pipe):
         yield Piped(inputs=list(inputs), output=output)
         return
@@ -73,7 +74,7 @@ def _check(inputs: Sequence[Path], *, into_pipe: bool, as_json: bool) -> None:
         raise UsageError(
             "- is one picture from standard input; give no folder and no other input beside it"
         )
-    if _PIPE in inputs and sys.stdin.isatty():
+    if PIPE in inputs and sys.stdin.isatty():
         raise UsageError("input - is standard input, which is a terminal; pipe a picture into it")
     if into_pipe and sys.stdout.isatty():
         raise UsageError(

@@ -14,6 +14,7 @@ import typer
 
 from widesr.cli import values
 from widesr.cli.outcomes import error_as_json, sides_as_json, sides_as_line
+from widesr.cli.pipes import PIPE
 from widesr.cli.terminal import clock, print_error, print_json, print_line, progress
 from widesr.errors import OutputExistsError, UsageError, WidesrError, output_exists
 from widesr.system.folders import CLIP_SUFFIXES, PICTURE_SUFFIXES, is_folder, pictures_in
@@ -102,7 +103,9 @@ def find_clips(
     if file and is_folder(file):
         file = None
     for each in inputs:
-        if is_folder(each) and file and file.suffix.lower() in CLIP_SUFFIXES:
+        if each == PIPE:  # even if there is a folder of this name
+            rest.append(each)
+        elif is_folder(each) and file and file.suffix.lower() in CLIP_SUFFIXES:
             pairs.append((each, file))  # its pictures are the frames
         elif is_folder(each):
             root = output.path if output else folder_beside(each, name_end)
@@ -119,7 +122,7 @@ def find_clips(
         else:
             end = name_end if suffix is None else suffix
             pairs.append((each, _named(each, each.parent, end, format)))
-    if pairs and output and output.path == Path("-"):
+    if pairs and output and output.path == PIPE:
         raise UsageError("a clip cannot go to standard output; name a file or a folder for it")
     pairs = list(dict.fromkeys(pairs))  # a clip that was named twice is one job
     if file:
