@@ -21,7 +21,7 @@ demo: .venv/ready ## upscale the photographs in examples/ into out/, in a fresh 
 	.venv/bin/python scripts/demo.py examples out
 
 test: .venv-test/ready ## install what the tests need and run the whole suite
-	.venv-test/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	.venv-test/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A file for each thing that breaks most often, without training, other programs and processes of their own.
 QUICK := pixels system/test_folders.py system/test_files.py system/test_threads.py batch/test_batch.py \

@@ -61,6 +61,29 @@ collect_ignore = [] if find_spec("torch") else NEED_TORCH[:]
 if not find_spec("fastapi"):
     collect_ignore.append("web")
 
+LONGEST = [
+    "bulk/test_bulk.py",
+    "pictures/test_corpus.py",
+    "project/test_notebooks.py",
+    "engine/test_engine_limits.py",
+    "nets/test_ablation.py",
+    "train/test_objective.py",
+    "pictures/test_fuzz.py",
+    "cli/test_cli.py",
+    "train/test_parallel.py",
+    "web/test_hostile.py",
+]
+"""The files that take longest, which begin first: at the end, one process would wait for them."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the order within files stays."""
+    here = Path(__file__).parent
+    rank = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))
+
+
 # What `widesr bench` found and `widesr models pull` fetched must not decide what is tested.
 os.environ["WIDESR_CACHE"] = os.environ["WIDESR_MODELS"] = str(
     Path(__file__).parent / "no-such-folder"

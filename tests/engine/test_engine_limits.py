@@ -67,8 +67,10 @@ def test_both_back_ends_give_the_same_picture_in_fp32(path):
 
 @with_openvino
 @pytest.mark.slow
-@every_model
-def test_both_back_ends_give_the_same_whole_photographs_in_fp32(path):
+@pytest.mark.parametrize("name", ["wdsr-a12w16-x3", "wdsr-a16-crisp-x2", "wdsr-a8-x4"])
+def test_both_back_ends_give_the_same_whole_photographs_in_fp32(name):
+    """Every model has the same small pictures above; what large ones add is the same for all."""
+    path = MODELS_DIR / f"{name}.onnx"
     share, levels = _differ(path, side=None)
     assert share <= 1e-4
     assert levels <= 1
