@@ -28,8 +28,8 @@ from widesr.data.pack import (
 from widesr.data.photographs import Folder
 from widesr.data.source import Licence, require_licences
 from widesr.errors import DataError, OutputExistsError
-from widesr.system.files import is_full
-from widesr.system.locks import lock
+from widesr.system.files import is_full, sync_folder
+from widesr.system.locks import locked_folder
 from widesr.system.machine import usable_cpus
 from widesr.system.progress import ignore
 from widesr.system.threads import in_threads
@@ -251,23 +251,20 @@ def _folder_to_be(out: Path) -> Iterator[Path]:
     """
     part = out.parent / f".{out.name}.widesr-part"
     part.mkdir(exist_ok=True)
-    fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with ExitStack() as held:
         try:
-            lock(fd, wait=False)
+            held.enter_context(locked_folder(part))
         except BlockingIOError as error:
             raise DataError(f"{out}: another process is packing it; wait for its end") from error
         try:
             for left in part.iterdir():
                 left.unlink()
             yield part
-            os.fsync(fd)
+            sync_folder(part)
             part.rename(out)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-    finally:
-        os.close(fd)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

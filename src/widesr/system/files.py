@@ -59,7 +59,7 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BufferedRandom]:
         finally:
             with suppress(OSError):  # closing after a failed write; that failure is raised
                 file.close()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         with suppress(OSError):  # never made, or named by now
             part.unlink()
@@ -103,7 +103,7 @@ def give_name(part: Path, path: Path, *, overwrite: bool) -> None:
     else:
         _take_name(part, path)
         part.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 _PART = re.compile(r"\.widesr-[0-9a-f]{16}\.part")
@@ -165,8 +165,8 @@ def _take_name(part: Path, path: Path) -> None:
         raise
 
 
-def _sync_folder(folder: Path) -> None:
-    """Write the new name to the disk; where that is not possible, the file exists all the same."""
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk; where that fails, the files exist all the same."""
     with suppress(OSError):  # Windows opens no folder at all
         fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
@@ -200,7 +200,7 @@ def append_whole(path: Path, lines: bytes) -> None:
                 file.truncate(end)
             raise
     if is_new:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def _end_of_lines(file: FileIO) -> int:
