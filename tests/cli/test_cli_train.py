@@ -224,9 +224,11 @@ def test_a_dry_run_offers_fp32_where_the_cpu_is_slow_in_bf16(shop, capsys, monke
     for quicker in (True, False):  # as on CPUs of either kind
         monkeypatch.setattr(
             "widesr.train.dry_run.plan",
-            lambda *given, quicker=quicker, **named: plan_of(*given, **named)._replace(
-                seconds=60.0, fp32_seconds=40.0 if quicker else 59.0
-            ),
+            lambda *given, **named: plan_of(*given, **named)._replace(seconds=60.0),
+        )
+        monkeypatch.setattr(
+            "widesr.train.dry_run.seconds_in_fp32",
+            lambda *_, quicker=quicker, **__: 40.0 if quicker else 59.0,
         )
         assert run([word for word in [*command, *bf16] if word != "--json"]) == 0
         assert names(capsys.readouterr().out, "0:00:40", "optim.precision=fp32") == quicker

@@ -96,7 +96,7 @@ def test_a_part_that_another_process_made_whole_meanwhile_is_let_go(server, tmp_
         if len(locks) == 1:  # the other process: it had the lock until now
             (tmp_path / "a.zip.part").replace(tmp_path / "a.zip")
 
-    monkeypatch.setattr(download, "lock", lock)
+    monkeypatch.setattr("widesr.system.locks.lock", lock)
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
     assert len(locks) == 2
     assert left_in(tmp_path) == ["a.zip"]
@@ -106,7 +106,7 @@ def test_a_file_is_fetched_where_there_are_no_locks(server, tmp_path, monkeypatc
     def lock(_fd, *, wait):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(download, "lock", lock)
+    monkeypatch.setattr("widesr.system.locks.lock", lock)
     assert fetch(wanted(server), tmp_path).path.read_bytes() == DATA
     assert left_in(tmp_path) == ["a.zip"]
 

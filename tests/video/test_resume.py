@@ -16,7 +16,6 @@ from clips import frame_times, make_clip
 from facts import names, refused
 from peak import peak_mib
 from widesr import upscale_video
-from widesr.video import unfinished
 from widesr.video import upscale as upscaling
 from widesr.video.unfinished import Unfinished, folder_of
 
@@ -213,7 +212,7 @@ def test_a_file_that_another_process_has_just_finished_is_not_touched(tmp_path, 
         if not out.exists():
             (folder_of(out) / "part").rename(out)
 
-    monkeypatch.setattr(unfinished, "lock", late)
+    monkeypatch.setattr("widesr.system.locks.lock", late)
     Unfinished(out, made_by={}).remove()
     assert out.read_bytes() == b"whole"
 

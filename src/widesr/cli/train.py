@@ -106,7 +106,7 @@ def train_network(
     when you press Ctrl-C. Several processes, on one machine or more, are started by torchrun.
     """
     try:
-        from widesr.train.dry_run import plan
+        from widesr.train.dry_run import plan, seconds_in_fp32
         from widesr.train.loop import train
         from widesr.train.parallel import PeerError, is_launched, is_main
         from widesr.train.photographs import open_photographs
@@ -131,7 +131,9 @@ def train_network(
         "device": device,
     }
     if dry_run:
-        _print_plan(plan(parsed, **run), parsed, as_json=as_json)
+        planned = plan(parsed, **run)
+        in_fp32 = seconds_in_fp32(parsed, init=init, threads=threads, device=device)
+        _print_plan(planned, parsed, in_fp32=in_fp32, as_json=as_json)
         return
     out = out or Path("runs") / parsed.name
     with progress(parsed.optim.steps, quiet=quiet or as_json) as show:
@@ -237,10 +239,10 @@ class _Reporter:
         return f" (bicubic {now.psnr_bicubic:.2f} dB)"
 
 
-def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
+def _print_plan(plan: "Plan", recipe: "Recipe", *, in_fp32: float | None, as_json: bool) -> None:
     if as_json:
         parts = [part._asdict() for part in plan.parts]
-        print_json(json.dumps(plan._asdict() | {"parts": parts}))
+        print_json(json.dumps(plan._asdict() | {"parts": parts, "fp32_seconds": in_fp32}))
         return
     steps = [
         (
@@ -267,8 +269,8 @@ def _print_plan(plan: "Plan", recipe: "Recipe", *, as_json: bool) -> None:
         *teacher,
         ("time", f"{clock(plan.seconds)}, validation not counted"),
     ]
-    if plan.fp32_seconds is not None and plan.fp32_seconds < _CLEARLY * plan.seconds:
-        quicker = f"{clock(plan.fp32_seconds)}: this CPU is slow in bf16"
+    if in_fp32 is not None and in_fp32 < _CLEARLY * plan.seconds:
+        quicker = f"{clock(in_fp32)}: this CPU is slow in bf16"
         rows.append(("in fp32", f"{quicker}; --set optim.precision=fp32"))
     print_lines(table(rows, left=frozenset({0, 1})))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from widesr.errors import DownloadError, WidesrError
 from widesr.system.files import is_full
-from widesr.system.locks import lock
+from widesr.system.locks import lock_if_possible
 from widesr.system.places import Place, RefusedError, check_scheme, open_place
 from widesr.system.progress import ignore
 
@@ -207,14 +207,12 @@ def _locked(part: Path) -> BufferedRandom:
     while True:
         file = part.open("a+b")
         try:
-            lock(file.fileno(), wait=False)
+            lock_if_possible(file.fileno())
         except BlockingIOError as error:
             file.close()
             raise DownloadError(
                 f"{part.with_suffix('')}: another process is fetching it; wait until that has ended"
             ) from error
-        except OSError:
-            pass  # a file system without locks
         with suppress(FileNotFoundError):
             if os.path.samestat(part.stat(), os.fstat(file.fileno())):
                 return file

@@ -41,6 +41,20 @@ def lock(fd: int, *, wait: bool) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
+def lock_if_possible(fd: int) -> None:
+    """Take the lock of an open file, or none where the file system or the platform has no locks.
+
+    Raises:
+        BlockingIOError: Another process holds the lock.
+    """
+    try:
+        lock(fd, wait=False)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; on Windows and on file systems without locks, hold nothing.
@@ -54,12 +68,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        try:
-            lock(fd, wait=False)
-        except BlockingIOError:
-            raise
-        except OSError:
-            pass
+        lock_if_possible(fd)
         yield
     finally:
         os.close(fd)

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from widesr.data.patches import Batch
 from widesr.data.source import Source, hold_out
-from widesr.train.device import Device, describe
+from widesr.train.device import Device, describe, find_device
 from widesr.train.loop import prepare
 from widesr.train.photographs import open_photographs
 from widesr.train.recipe import Recipe
@@ -50,9 +50,6 @@ class Plan(NamedTuple):
     """The part that the recipe's tables define, followed by its stages."""
     seconds: float
     """Time of all steps."""
-    fp32_seconds: float | None
-    """Time of all steps in fp32, for recipes in bf16 on a CPU; None for others, and for networks
-    that are compiled."""
     teacher_seconds: float | None
     """Time that the teacher takes for one LR picture of each photograph; None without a teacher.
     Its pictures are made once and kept."""
@@ -76,26 +73,20 @@ def plan(
     source = open_photographs(data, recipe)
     training, validation = hold_out(source.names, recipe.data.validation)
 
-    def prepared(**changes: object) -> Run:
-        optim = recipe.optim.model_copy(update=changes)
-        ours = recipe.model_copy(update={"optim": optim})
+    def prepared(*, compiled: bool) -> Run:
+        ours = _changed(recipe, compile=compiled)
         return prepare(ours, init=init, threads=threads, device=device)
 
-    run = prepared(compile=False)
+    run = prepared(compiled=False)
     gflops = [_gflop(run, part) for part in parts(recipe)]
     if recipe.optim.compile:  # the counter does not see into compiled networks
-        run = prepared()
+        run = prepared(compiled=True)
     timed = tuple(
         TimedPart(
             part.steps, part.settings.lr_patch, part.settings.batch, gflop, _seconds(run, part)
         )
         for part, gflop in zip(parts(recipe), gflops, strict=True)
     )
-    memory = _peak_memory(run.device)
-    fp32_seconds = None
-    if run.device.type == "cpu" and recipe.optim.precision == "bf16" and not recipe.optim.compile:
-        fp32 = prepared(precision="fp32")
-        fp32_seconds = sum(part.steps * _seconds(fp32, part) for part in parts(recipe))
     return Plan(
         parameters=sum(p.numel() for p in run.network.parameters()),
         training=len(training),
@@ -103,11 +94,37 @@ def plan(
         steps=recipe.optim.steps,
         parts=timed,
         seconds=sum(part.steps * part.seconds_per_step for part in timed),
-        fp32_seconds=fp32_seconds,
         teacher_seconds=_teacher_seconds(recipe, source, training, device=run.device),
-        memory=memory,
+        memory=_peak_memory(run.device),
         machine=describe(run.device),
     )
+
+
+def seconds_in_fp32(
+    recipe: Recipe,
+    *,
+    init: str | Path | None = None,
+    threads: int | None = None,
+    device: Device = "cpu",
+) -> float | None:
+    """Time a few steps in fp32, to compare the time of all steps with that of a recipe in bf16.
+
+    Arguments and errors are those of `plan`.
+
+    Returns:
+        The time of all steps; None on a GPU, for recipes in other precisions, and for networks
+        that are compiled.
+    """
+    optim = recipe.optim
+    if find_device(device).type != "cpu" or optim.precision != "bf16" or optim.compile:
+        return None
+    run = prepare(_changed(recipe, precision="fp32"), init=init, threads=threads, device=device)
+    return sum(part.steps * _seconds(run, part) for part in parts(recipe))
+
+
+def _changed(recipe: Recipe, **changes: object) -> Recipe:
+    """Return a recipe with other values in its table `optim`."""
+    return recipe.model_copy(update={"optim": recipe.optim.model_copy(update=changes)})
 
 
 def _gflop(run: Run, part: Part) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 
 from widesr.errors import OutputExistsError, write_error
 from widesr.system.files import FileBytes, append_whole, give_name, whole_file
-from widesr.system.locks import lock
+from widesr.system.locks import lock_if_possible
 from widesr.video.muxing import Kept, PartFile
 from widesr.video.segments import Packet
 
@@ -158,14 +158,12 @@ class Unfinished:
             self.folder.mkdir(exist_ok=True)
             fd = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                lock(fd, wait=False)
+                lock_if_possible(fd)
             except BlockingIOError:
                 os.close(fd)
                 raise OutputExistsError(
                     f"{self.out}: another process is making it; name another output"
                 ) from None
-            except OSError:
-                pass  # a file system without locks
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), part.stat()):
                     return fd
